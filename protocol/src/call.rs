@@ -1,0 +1,120 @@
+//! The shape of everything one part may ask of another: a [`Call`] has one reply, a [`Feed`] is
+//! answered by a stream of items and may take input meanwhile.
+
+use crate::open_enum::open_enum;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// What a method needs. The hub compares it with the caller's role; a method without one does not
+/// compile, so nothing can be reachable by omission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Looks, changes nothing.
+    Read,
+    /// Changes something on a host.
+    Act,
+    /// Changes who and what belongs to the fleet.
+    Admin,
+}
+
+/// A request with exactly one reply.
+pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The name on the wire, `feature.verb`.
+    const METHOD: &'static str;
+    /// What the caller must be allowed.
+    const ACCESS: Access;
+    /// What comes back.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The thing acted on, as the hub sees it in the header (`process:4711`); empty when the host
+    /// itself is meant. The agent refuses a call whose header names another one.
+    fn resource(&self) -> String {
+        String::new()
+    }
+}
+
+/// A request answered by a stream of items, with a stream of inputs the other way.
+pub trait Feed: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The name on the wire, `feature.verb`.
+    const METHOD: &'static str;
+    /// What the caller must be allowed.
+    const ACCESS: Access;
+    /// What the caller may send while the feed lasts; [`Nothing`] for most.
+    type Input: Serialize + DeserializeOwned + Send + 'static;
+    /// What comes back, as often as there is news.
+    type Item: Serialize + DeserializeOwned + Send + 'static;
+
+    /// As [`Call::resource`].
+    fn resource(&self) -> String {
+        String::new()
+    }
+}
+
+/// The input of feeds that take none, and the reply of calls that only succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {}
+
+open_enum! {
+    /// Why a call did not succeed. Programs decide by this; people read the message beside it.
+    pub enum ErrorKind {
+        /// The other side has no such method: it is older, or the feature is not built in.
+        UnknownMethod = "unknown-method",
+        /// The request could not be decoded, or header and body disagree.
+        Malformed = "malformed",
+        /// The caller may not do this, or the host's own policy forbids it.
+        Denied = "denied",
+        /// What the request names does not exist.
+        NotFound = "not-found",
+        /// What the request names is there, but not as the caller believes (a reused pid, a taken name).
+        Conflict = "conflict",
+        /// The host has no link now; nothing was sent to it.
+        Unreachable = "unreachable",
+        /// The link ended before the answer was complete; what happened on the host is not known.
+        Lost = "lost",
+        /// The deadline passed.
+        TimedOut = "timed-out",
+        /// The caller gave up.
+        Cancelled = "cancelled",
+        /// A limit is reached: too many streams, queues full, disk full. Later may work.
+        Busy = "busy",
+        /// It was tried and did not work.
+        Failed = "failed",
+    }
+}
+
+/// What a call answers when it does not succeed. Crosses the wire as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// The class, for exit codes and retries.
+    pub kind: ErrorKind,
+    /// What was attempted, what went wrong and what to do next, in one or two sentences.
+    #[serde(default)]
+    pub message: String,
+}
+
+impl CallError {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+    /// It was tried and did not work.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Failed, message)
+    }
+    /// The caller may not.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Denied, message)
+    }
+    /// What the request names does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+    /// The link ended half-way.
+    pub fn lost(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Lost, message)
+    }
+    /// The request could not be understood.
+    pub fn malformed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Malformed, message)
+    }
+}

@@ -1,0 +1,119 @@
+//! One command on one host, its output as it comes.
+
+use crate::call::{Access, Feed};
+use crate::open_enum::open_enum;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The largest script that one order may carry, in bytes.
+pub const MAX_SCRIPT: usize = 512 * 1024;
+/// The largest chunk of output in one item, in bytes.
+pub const CHUNK: usize = 16 * 1024;
+
+/// Runs a program. Exactly one of `argv` and `script` is set. Ending the feed early ends the program
+/// and everything in its process group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Start {
+    /// Program and arguments, used as they are: no shell comes near them.
+    pub argv: Vec<String>,
+    /// A script that is written to a private file and run, with `argv` as its arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+    /// Whether inputs will come; otherwise the program's input is empty.
+    pub stdin: bool,
+    /// Added to the environment of the program.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// User to run as; absent for the agent's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Working directory; absent for the user's home, or `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// After so many milliseconds the process group is ended; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// A script to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Script {
+    /// File name, for error messages of the interpreter.
+    pub name: String,
+    /// The file; its `#!` line picks the interpreter, `/bin/sh` when it has none.
+    #[serde(with = "serde_bytes")]
+    pub content: Vec<u8>,
+}
+
+impl Feed for Start {
+    const METHOD: &'static str = "exec.start";
+    const ACCESS: Access = Access::Act;
+    type Input = Input;
+    type Item = Item;
+    fn resource(&self) -> String {
+        match (&self.script, self.argv.first()) {
+            (Some(script), _) => format!("script:{}", script.name),
+            (None, Some(program)) => format!("command:{program}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// What the caller sends while the program runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Input {
+    /// Bytes for the program's input.
+    #[serde(rename = "d", with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<u8>,
+    /// No more input follows.
+    #[serde(rename = "e", skip_serializing_if = "std::ops::Not::not")]
+    pub eof: bool,
+    /// A signal for the process group.
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+}
+
+/// What happens, in order. Every item has one or more of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Item {
+    /// The program runs and has this number.
+    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Bytes it wrote to its standard output.
+    #[serde(rename = "o", with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub stdout: Vec<u8>,
+    /// Bytes it wrote to its standard error.
+    #[serde(rename = "e", with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub stderr: Vec<u8>,
+    /// How it ended; always in the last item.
+    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+}
+
+open_enum! {
+    /// How a program ended.
+    pub enum Outcome {
+        /// By itself, with a code.
+        Exited = "exited",
+        /// By a signal.
+        Signalled = "signalled",
+        /// Its time was over and the agent ended it.
+        TimedOut = "timed-out",
+    }
+}
+
+/// The end of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exit {
+    /// How.
+    pub outcome: Outcome,
+    /// The exit code when it exited, else the signal's number.
+    pub code: i32,
+    /// Milliseconds from start to end.
+    pub took_ms: u64,
+}

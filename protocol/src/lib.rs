@@ -1,0 +1,29 @@
+//! What Commander's parts say to each other.
+//!
+//! Types only: no transport, no clock, no I/O. Every crate of the workspace uses this one; it uses
+//! none of them. Fields are only ever added, always with a default, so that a peer one release
+//! older or newer still understands. The list of all methods is in [`methods`].
+#![warn(missing_docs)]
+
+pub mod call;
+pub mod display;
+pub mod envelope;
+pub mod ids;
+pub mod methods;
+mod open_enum;
+pub mod selector;
+pub mod version;
+
+// One line per feature.
+pub mod exec;
+pub mod facts;
+pub mod hosts;
+pub mod hub;
+pub mod metrics;
+pub mod operators;
+pub mod ping;
+pub mod processes;
+pub mod tokens;
+
+pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing};
+pub use ids::{HostId, KeyId, PublicKey};

@@ -1,0 +1,134 @@
+//! Join tokens: how new keys come into the fleet. Answered by the hub.
+
+use crate::call::{Access, Call, Nothing};
+use crate::envelope::Role;
+use crate::hosts::Labels;
+use crate::ids::TokenId;
+use crate::open_enum::open_enum;
+use serde::{Deserialize, Serialize};
+
+open_enum! {
+    /// What a token lets in.
+    pub enum TokenKind {
+        /// A host.
+        Host = "host",
+        /// An operator's device.
+        Operator = "operator",
+    }
+}
+
+/// Makes a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Create {
+    /// What it lets in.
+    pub kind: TokenKind,
+    /// What the operator may do; of no meaning for hosts.
+    pub role: Role,
+    /// Seconds until it expires, 1 to 30 days.
+    pub ttl_s: u64,
+    /// How often it may be used, at least 1.
+    pub uses: u32,
+    /// Labels that hosts joining with it begin with.
+    pub labels: Labels,
+    /// Where peers shall dial, `host:port`; empty for the hub's own idea of it.
+    pub address: String,
+}
+
+/// A new token. The text is shown once and kept nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Created {
+    /// The whole token, for `cmdr-agentd join` or `cmdr login`.
+    pub text: String,
+    /// When it expires, milliseconds since 1970.
+    pub expires_ms: u64,
+}
+
+impl Call for Create {
+    const METHOD: &'static str = "tokens.create";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Created;
+}
+
+/// All tokens that are not forgotten yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {}
+
+impl Call for List {
+    const METHOD: &'static str = "tokens.list";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Listing;
+}
+
+/// The answer to a [`List`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listing {
+    /// Newest first.
+    pub tokens: Vec<Token>,
+}
+
+open_enum! {
+    /// Whether a token still works.
+    pub enum TokenState {
+        /// It does.
+        Valid = "valid",
+        /// Used as often as it may be.
+        Used = "used",
+        /// Its time is over.
+        Expired = "expired",
+        /// Withdrawn.
+        Revoked = "revoked",
+    }
+}
+
+/// One token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Its public half.
+    pub id: TokenId,
+    /// What it lets in.
+    #[serde(default)]
+    pub kind: TokenKind,
+    /// What the operator may do.
+    #[serde(default)]
+    pub role: Role,
+    /// Whether it still works.
+    #[serde(default)]
+    pub state: TokenState,
+    /// Uses left.
+    #[serde(default)]
+    pub uses_left: u32,
+    /// Uses it began with.
+    #[serde(default)]
+    pub uses: u32,
+    /// Labels for hosts.
+    #[serde(default)]
+    pub labels: Labels,
+    /// When it was made, milliseconds since 1970.
+    #[serde(default)]
+    pub created_ms: u64,
+    /// When it expires, milliseconds since 1970.
+    #[serde(default)]
+    pub expires_ms: u64,
+    /// Who made it.
+    #[serde(default)]
+    pub created_by: String,
+}
+
+/// Withdraws a token. Peers that joined with it stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// Which.
+    pub id: TokenId,
+}
+
+impl Call for Revoke {
+    const METHOD: &'static str = "tokens.revoke";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Nothing;
+    fn resource(&self) -> String {
+        format!("token:{}", self.id)
+    }
+}
