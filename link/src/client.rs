@@ -1,0 +1,216 @@
+//! Asks: one call with one reply, or a feed of items, over a link.
+
+use crate::codec;
+use crate::frame::{FrameReader, FrameWriter, Tag};
+use crate::link::Link;
+use crate::mux::{OpenError, Stream};
+use cmdr_protocol::envelope::{Header, Kind};
+use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// How much longer than its deadline a call is waited for: the far end answers it first.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Asks over one link. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    link: Link,
+}
+
+impl Client {
+    /// Over this link.
+    pub const fn new(link: Link) -> Self {
+        Self { link }
+    }
+
+    /// The link beneath.
+    pub const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Asks and waits for the reply. `to` is a host, or the hub itself. Dropping the future cancels
+    /// the work at the far end.
+    pub async fn call<C: Call>(
+        &self,
+        to: Option<HostId>,
+        call: &C,
+        patience: Duration,
+    ) -> Result<C::Reply, CallError> {
+        let header = header(to, C::METHOD, Kind::Call, call.resource(), Some(patience));
+        let asked = async {
+            let (mut reader, mut writer) = self.ask(&header, call).await?;
+            let reply = read(&mut reader, &self.link).await?;
+            // The reply is here; how the stream ends does not matter any more.
+            drop(writer.close().await);
+            reply.ok_or_else(|| CallError::lost("the stream ended without a reply"))
+        };
+        match tokio::time::timeout(patience + GRACE, asked).await {
+            Ok(result) => result,
+            Err(_) => Err(CallError::new(
+                ErrorKind::TimedOut,
+                format!("{}: no answer within {} s", C::METHOD, patience.as_secs_f32()),
+            )),
+        }
+    }
+
+    /// Asks for a feed. Dropping it cancels the work at the far end.
+    pub async fn feed<F: Feed>(
+        &self,
+        to: Option<HostId>,
+        feed: &F,
+    ) -> Result<FeedStream<F>, CallError> {
+        let header = header(to, F::METHOD, Kind::Feed, feed.resource(), None);
+        let (reader, writer) = self.ask(&header, feed).await?;
+        Ok(FeedStream {
+            items: Items { reader, link: self.link.clone(), over: false, kind: PhantomData },
+            inputs: Inputs { writer, kind: PhantomData },
+        })
+    }
+
+    async fn ask<T: Serialize>(
+        &self,
+        header: &Header,
+        body: &T,
+    ) -> Result<(FrameReader<Stream>, FrameWriter<Stream>), CallError> {
+        let stream = self.link.open().await.map_err(|e| match e {
+            OpenError::Gone => down(&self.link),
+            OpenError::TooMany => CallError::new(ErrorKind::Busy, e.to_string()),
+        })?;
+        let mut writer = FrameWriter::new(stream.clone());
+        put(&mut writer, Tag::Header, header)?;
+        put(&mut writer, Tag::Body, body)?;
+        writer.flush().await.map_err(|_| down(&self.link))?;
+        Ok((FrameReader::new(stream), writer))
+    }
+}
+
+fn header(
+    to: Option<HostId>,
+    method: &str,
+    kind: Kind,
+    resource: String,
+    patience: Option<Duration>,
+) -> Header {
+    Header {
+        to,
+        method: method.to_owned(),
+        kind,
+        resource,
+        deadline_ms: patience.map(|p| u64::try_from(p.as_millis()).unwrap_or(u64::MAX)),
+        trace: getrandom::u64().unwrap_or(0),
+        caller: None,
+    }
+}
+
+fn down(link: &Link) -> CallError {
+    let reason = link.ended().unwrap_or_else(|| "the stream was cut".to_owned());
+    CallError::lost(format!("the link to the hub is down: {reason}"))
+}
+
+pub(crate) fn put<T: Serialize>(
+    writer: &mut FrameWriter<Stream>,
+    tag: Tag,
+    value: &T,
+) -> Result<(), CallError> {
+    let bytes =
+        codec::encode(value).map_err(|e| CallError::failed(format!("writing a message: {e}")))?;
+    writer.queue(tag, &bytes).map_err(|e| CallError::failed(e.to_string()))
+}
+
+/// The next body; `None` at the proper end.
+async fn read<T: DeserializeOwned>(
+    reader: &mut FrameReader<Stream>,
+    link: &Link,
+) -> Result<Option<T>, CallError> {
+    let frame = match reader.next().await {
+        Ok(Some(frame)) => frame,
+        Ok(None) => {
+            return Err(match link.ended() {
+                Some(_) => down(link),
+                None => {
+                    CallError::lost("the link to the host broke before the answer was complete")
+                }
+            });
+        }
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Err(CallError::malformed(format!("the answer is no frame: {e}")));
+        }
+        Err(e) => return Err(CallError::lost(format!("the answer broke off: {e}"))),
+    };
+    let bad =
+        |e: codec::DecodeError| CallError::malformed(format!("the answer cannot be read: {e}"));
+    match frame.tag {
+        Tag::Body => codec::decode(&frame.payload).map(Some).map_err(bad),
+        Tag::End => Ok(None),
+        Tag::Error => Err(codec::decode(&frame.payload).unwrap_or_else(bad)),
+        Tag::Header => {
+            Err(CallError::malformed("the answer has a header, which only requests have"))
+        }
+    }
+}
+
+/// A running feed.
+#[derive(Debug)]
+pub struct FeedStream<F: Feed> {
+    items: Items<F>,
+    inputs: Inputs<F>,
+}
+
+impl<F: Feed> FeedStream<F> {
+    /// The next item; `None` after the proper end, and after an error.
+    pub async fn next(&mut self) -> Option<Result<F::Item, CallError>> {
+        self.items.next().await
+    }
+
+    /// Sends an input, waiting for the far end's credit where needed.
+    pub async fn send(&mut self, input: &F::Input) -> Result<(), CallError> {
+        self.inputs.send(input).await
+    }
+
+    /// Both directions apart. The feed is cancelled when both are dropped.
+    pub fn split(self) -> (Items<F>, Inputs<F>) {
+        (self.items, self.inputs)
+    }
+}
+
+/// The items of a feed.
+#[derive(Debug)]
+pub struct Items<F: Feed> {
+    reader: FrameReader<Stream>,
+    link: Link,
+    over: bool,
+    kind: PhantomData<fn() -> F>,
+}
+
+impl<F: Feed> Items<F> {
+    /// As [`FeedStream::next`].
+    pub async fn next(&mut self) -> Option<Result<F::Item, CallError>> {
+        if self.over {
+            return None;
+        }
+        let item = read(&mut self.reader, &self.link).await.transpose();
+        self.over = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+/// The inputs of a feed.
+#[derive(Debug)]
+pub struct Inputs<F: Feed> {
+    writer: FrameWriter<Stream>,
+    kind: PhantomData<fn(F)>,
+}
+
+impl<F: Feed> Inputs<F> {
+    /// As [`FeedStream::send`].
+    pub async fn send(&mut self, input: &F::Input) -> Result<(), CallError> {
+        let gone = |_| CallError::lost("the feed has ended");
+        self.writer.flush().await.map_err(gone)?;
+        put(&mut self.writer, Tag::Body, input)?;
+        self.writer.flush().await.map_err(gone)
+    }
+}

@@ -1,0 +1,28 @@
+//! How Commander's parts reach each other.
+//!
+//! The only crate that knows Noise, MessagePack and the multiplexer. From the wire upwards:
+//! [`noise`] makes a TCP connection secret and proves both keys; [`mux`] carries many streams over
+//! it; [`frame`] cuts a stream into bounded frames and [`codec`] gives them meaning; [`link`] is one
+//! live connection with its heartbeat. [`client`] asks over a link, [`service`] answers,
+//! [`relay`] joins two streams unread, and [`session`] keeps a link up for good.
+#![warn(missing_docs)]
+
+pub mod backoff;
+pub mod client;
+pub mod clock;
+pub mod codec;
+pub mod context;
+pub mod files;
+pub mod frame;
+pub mod keys;
+pub mod link;
+pub mod mux;
+pub mod noise;
+pub mod relay;
+pub mod service;
+pub mod session;
+pub mod token;
+
+pub use client::{Client, FeedStream};
+pub use keys::SecretKey;
+pub use link::Link;

@@ -1,0 +1,177 @@
+use super::*;
+use crate::SecretKey;
+use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::DuplexStream;
+
+type Pair = (NoiseStream<DuplexStream>, NoiseStream<DuplexStream>);
+
+async fn pair(suite: Suite) -> Pair {
+    let (a, b) = tokio::io::duplex(1 << 20);
+    let (ours, theirs) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+    let public = theirs.public();
+    let (x, y) = tokio::join!(initiate(a, &ours, &public, suite), respond(b, &theirs));
+    let (x, y) = (x.unwrap(), y.unwrap());
+    assert_eq!((x.peer(), y.peer()), (theirs.public(), ours.public()));
+    (x, y)
+}
+
+#[tokio::test]
+async fn bytes_cross_in_both_suites_and_both_ends_know_each_other() {
+    for suite in [Suite::ChaChaPoly, Suite::AesGcm] {
+        let (mut a, mut b) = pair(suite).await;
+        let sent: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
+        let (write, read) = tokio::join!(
+            async {
+                a.write_all(&sent).await?;
+                a.close().await
+            },
+            async {
+                let mut got = Vec::new();
+                b.read_to_end(&mut got).await.map(|_| got)
+            }
+        );
+        write.unwrap();
+        assert_eq!(read.unwrap(), sent);
+    }
+}
+
+#[tokio::test]
+async fn a_hub_with_another_key_is_never_accepted() {
+    let (a, b) = tokio::io::duplex(4096);
+    let [ours, expected, actual] = [(); 3].map(|()| SecretKey::generate().unwrap());
+    let public = expected.public();
+    let (x, y) = tokio::join!(initiate(a, &ours, &public, Suite::ChaChaPoly), respond(b, &actual));
+    assert!(matches!(x, Err(HandshakeError::WrongKey)));
+    assert!(matches!(y, Err(HandshakeError::WrongKey)));
+}
+
+#[tokio::test]
+async fn a_changed_preface_breaks_the_handshake() {
+    let (a, b) = tokio::io::duplex(4096);
+    let (mut dialer, hub_side) = tokio::io::duplex(4096);
+    let (ours, theirs) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+    let public = theirs.public();
+    let tamper = async {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut b = b;
+        let mut first = [0; 104];
+        b.read_exact(&mut first).await.unwrap();
+        first[5] = Suite::AesGcm as u8;
+        dialer.write_all(&first).await.unwrap();
+        drop(dialer);
+        drop(b);
+    };
+    let (x, y, ()) = tokio::join!(
+        initiate(a, &ours, &public, Suite::ChaChaPoly),
+        respond(hub_side, &theirs),
+        tamper
+    );
+    assert!(x.is_err());
+    assert!(matches!(y, Err(HandshakeError::WrongKey)), "{:?}", y.err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_dribbles_is_given_up_after_ten_seconds() {
+    let (a, b) = tokio::io::duplex(64);
+    let key = SecretKey::generate().unwrap();
+    let begin = Instant::now();
+    let result = respond(b, &key).await;
+    assert!(matches!(result, Err(HandshakeError::Timeout)));
+    assert_eq!(begin.elapsed(), HANDSHAKE_TIMEOUT);
+    drop(a);
+}
+
+#[tokio::test]
+async fn something_that_speaks_http_gets_no_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut a, b) = tokio::io::duplex(4096);
+    let key = SecretKey::generate().unwrap();
+    a.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(matches!(respond(b, &key).await, Err(HandshakeError::Version)));
+    let mut answer = Vec::new();
+    a.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"");
+}
+
+/// Seals `messages`, lets `change` do its worst to the ciphertext, and reads the result.
+async fn read_after(
+    messages: &[&[u8]],
+    change: impl FnOnce(&mut Vec<Vec<u8>>),
+) -> io::Result<Vec<u8>> {
+    let (mut a, b) = pair(Suite::ChaChaPoly).await;
+    let mut sealed = Vec::new();
+    for message in messages {
+        a.unsealed.extend_from_slice(message);
+        a.seal_pending().unwrap();
+        sealed.push(a.out.split().to_vec());
+    }
+    change(&mut sealed);
+    let bytes = sealed.concat();
+    let mut reader = NoiseStream {
+        io: &bytes[..],
+        state: b.state,
+        peer: b.peer,
+        partial: BytesMut::new(),
+        plain: BytesMut::new(),
+        unsealed: Vec::new(),
+        out: BytesMut::new(),
+        since_rekey: 0,
+        rekeyed: Instant::now(),
+        counters: Arc::default(),
+    };
+    let mut got = Vec::new();
+    reader.read_to_end(&mut got).await.map(|_| got)
+}
+
+#[tokio::test]
+async fn sealed_messages_that_arrive_as_sent_are_read() {
+    assert_eq!(read_after(&[b"one", b"two"], |_| {}).await.unwrap(), b"onetwo");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_anywhere_ends_the_link() {
+    for at in 0..21 {
+        let result = read_after(&[b"one"], |m| m[0][at] ^= 1).await;
+        assert!(result.is_err(), "byte {at}");
+    }
+}
+
+#[tokio::test]
+async fn replayed_reordered_and_cut_messages_end_the_link() {
+    assert!(read_after(&[b"one"], |m| m.push(m[0].clone())).await.is_err());
+    assert!(read_after(&[b"one", b"two"], |m| m.swap(0, 1)).await.is_err());
+    assert!(read_after(&[b"one", b"two"], |m| drop(m.remove(0))).await.is_err());
+    for keep in 1..21 {
+        let error = read_after(&[b"one"], |m| m[0].truncate(keep)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut to {keep}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_changes_after_an_hour_and_nothing_is_lost() {
+    let (mut a, mut b) = pair(Suite::AesGcm).await;
+    let mut got = [0; 3];
+    a.write_all(b"one").await.unwrap();
+    a.flush().await.unwrap();
+    b.read_exact(&mut got).await.unwrap();
+    a.rekeyed = Instant::now().checked_sub(REKEY_TIME).unwrap_or_else(Instant::now);
+    a.since_rekey = REKEY_BYTES;
+    a.write_all(b"two").await.unwrap();
+    a.flush().await.unwrap();
+    assert_eq!(a.since_rekey, 3);
+    b.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"two");
+}
+
+#[tokio::test]
+async fn an_idle_channel_owns_no_buffers() {
+    let (mut a, mut b) = pair(Suite::best()).await;
+    let mut got = vec![0; 100_000];
+    a.write_all(&got.clone()).await.unwrap();
+    a.flush().await.unwrap();
+    b.read_exact(&mut got).await.unwrap();
+    a.write_all(b"x").await.unwrap();
+    a.flush().await.unwrap();
+    b.read_exact(&mut got[..1]).await.unwrap();
+    assert_eq!((b.partial.capacity(), b.plain.capacity()), (0, 0));
+}

@@ -1,0 +1,98 @@
+//! Joins two streams. The hub's data path: pieces go from one to the other as they are, unread.
+
+use crate::mux::Stream;
+use futures::io::AsyncWrite;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// Bytes carried each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// From the first stream to the second.
+    pub forth: u64,
+    /// From the second stream to the first.
+    pub back: u64,
+}
+
+/// Carries bytes both ways until both directions have ended, or either side gave the stream up.
+/// An end is passed on as an end and a reset as a reset, so that cancelling reaches the far side.
+pub async fn relay(a: Stream, b: Stream) -> Relayed {
+    let mut forth = Half::new(a.clone(), b.clone());
+    let mut back = Half::new(b, a);
+    // A broken stream ends both directions: dropping the halves resets what is left.
+    drop(
+        poll_fn(|cx| {
+            let forth_done = forth.poll(cx, back.closed)?.is_ready();
+            let back_done = back.poll(cx, forth.closed)?.is_ready();
+            if forth_done && back_done { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+        })
+        .await,
+    );
+    Relayed { forth: forth.bytes, back: back.bytes }
+}
+
+struct Half {
+    from: Stream,
+    to: Stream,
+    /// A piece on its way, and how much of it has gone.
+    piece: Option<(yamux::Packet, usize)>,
+    ended: bool,
+    /// Whether we have closed `to` for writing.
+    closed: bool,
+    bytes: u64,
+}
+
+impl Half {
+    const fn new(from: Stream, to: Stream) -> Self {
+        Self { from, to, piece: None, ended: false, closed: false, bytes: 0 }
+    }
+
+    /// `we_closed`: whether the other half has closed `from` for writing, so that an end there is
+    /// an end and not a reset.
+    fn poll(&mut self, cx: &mut Context<'_>, we_closed: bool) -> Poll<io::Result<()>> {
+        let mut wrote = false;
+        loop {
+            if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some((piece, at)) = &mut self.piece {
+                let rest = &piece.as_ref()[*at..];
+                let n = ready!(Pin::new(&mut self.to).poll_write(cx, rest))?;
+                *at += n;
+                self.bytes += n as u64;
+                wrote = true;
+                if *at < piece.as_ref().len() {
+                    continue;
+                }
+                self.piece = None;
+            }
+            if self.ended {
+                ready!(Pin::new(&mut self.to).poll_close(cx))?;
+                self.closed = true;
+                continue;
+            }
+            match self.from.poll_piece(cx) {
+                Poll::Ready(Some(piece)) => {
+                    let piece = piece?;
+                    if !piece.as_ref().is_empty() {
+                        self.piece = Some((piece, 0));
+                    }
+                }
+                Poll::Ready(None) => {
+                    if self.from.is_closed() && !we_closed {
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                    }
+                    self.ended = true;
+                }
+                Poll::Pending => {
+                    if wrote {
+                        ready!(Pin::new(&mut self.to).poll_flush(cx))?;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
