@@ -61,6 +61,12 @@ impl SecretKey {
         &self.secret
     }
 
+    /// A seal over `data` that only the holder of this key can make, for the purpose `context` names.
+    pub fn keyed_hash(&self, context: &str, data: &[u8]) -> [u8; 32] {
+        let key = Zeroizing::new(blake3::derive_key(context, self.secret.as_ref()));
+        *blake3::keyed_hash(&key, data).as_bytes()
+    }
+
     /// Reads the key in `path`. Refuses a file that others may read.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let content = files::read_private(path, 256)

@@ -21,6 +21,7 @@ pub mod noise;
 pub mod relay;
 pub mod service;
 pub mod session;
+pub mod settings;
 pub mod token;
 
 pub use client::{Client, FeedStream};

@@ -1,0 +1,139 @@
+//! Decides what a peer that has proved its key is: a host of the fleet, an operator, one who waits,
+//! or nobody.
+
+use crate::fleet::Standing;
+use crate::records::host_key;
+use crate::server::Hub;
+use crate::store::Batch;
+use cmdr_link::keys;
+use cmdr_protocol::envelope::{Caller, Role};
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::{Hello, OLDEST, PROTOCOL, PeerKind, Refusal, RefusalKind};
+use cmdr_protocol::{HostId, PublicKey};
+
+/// What a peer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A host of the fleet.
+    Host {
+        /// Which.
+        id: HostId,
+        /// Under which name.
+        name: String,
+    },
+    /// An operator's program.
+    Operator(Caller),
+}
+
+fn refuse<T>(kind: RefusalKind, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { kind, message: message.into() })
+}
+
+/// Decides. `address` is where it dials from, for the list of those who wait.
+pub async fn decide(
+    hub: &Hub,
+    key: PublicKey,
+    hello: &Hello,
+    address: &str,
+) -> Result<Peer, Refusal> {
+    if hello.protocol < OLDEST {
+        return refuse(
+            RefusalKind::Version,
+            format!(
+                "it speaks protocol {}, this hub {OLDEST} to {PROTOCOL}; upgrade that program",
+                hello.protocol
+            ),
+        );
+    }
+    match hello.kind {
+        PeerKind::Agent => agent(hub, key, hello, address).await,
+        PeerKind::Client => client(hub, key, hello).await,
+        PeerKind::Unknown => refuse(
+            RefusalKind::Version,
+            "this hub does not know that kind of peer; upgrade the hub",
+        ),
+    }
+}
+
+async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Result<Peer, Refusal> {
+    let id = keys::host_id(&key);
+    let standing = hub.fleet.standing(&key);
+    let by_token = hello.join.as_ref().filter(|join| join.token.is_some());
+    match (standing, by_token) {
+        (Standing::Member(name), _) => Ok(Peer::Host { id, name }),
+        (Standing::Rejected, _) => refuse(
+            RefusalKind::Rejected,
+            format!(
+                "an administrator rejected this host's key; to let it ask again: cmdr hosts forget {id}"
+            ),
+        ),
+        (Standing::Pending | Standing::Unknown, Some(join)) => {
+            // The name is held before the token is used up, and let go of if that fails.
+            let proposed = hub.fleet.propose(key, &hello.name, Default::default(), false);
+            let mut record = proposed.clone();
+            hello.version.clone_into(&mut record.agent);
+            let redeemed = hub
+                .keyring
+                .redeem(join, TokenKind::Host, |token| {
+                    record.labels.clone_from(&token.labels);
+                    Batch::new().put(host_key(id), &record)
+                })
+                .await;
+            if let Err(refusal) = redeemed {
+                hub.fleet.withdraw(&proposed);
+                return Err(refusal);
+            }
+            let name = record.name.clone();
+            hub.fleet.admit(record);
+            tracing::info!(host = name, %id, address, "a host joined with a token");
+            Ok(Peer::Host { id, name })
+        }
+        (Standing::Pending, None) => refuse(
+            RefusalKind::Pending,
+            format!("the host waits for approval; an administrator runs: cmdr hosts approve {id}"),
+        ),
+        (Standing::Unknown, None) if hello.join.is_some() => {
+            match hub.fleet.enlist(key, &hello.name, &hello.version, address).await {
+                Ok(()) => {
+                    tracing::info!(name = %cmdr_protocol::display::clean(&hello.name), %id, address, "a host asks to join");
+                    refuse(
+                        RefusalKind::Pending,
+                        format!(
+                            "the host waits for approval; an administrator runs: cmdr hosts approve {id}"
+                        ),
+                    )
+                }
+                Err(e) => refuse(RefusalKind::Busy, e.to_string()),
+            }
+        }
+        (Standing::Unknown, None) => refuse(
+            RefusalKind::UnknownKey,
+            "the hub does not know this host's key (any more); join with a token: cmdr-agentd join TOKEN",
+        ),
+    }
+}
+
+async fn client(hub: &Hub, key: PublicKey, hello: &Hello) -> Result<Peer, Refusal> {
+    let id = keys::key_id(&key);
+    if key == hub.key.public() {
+        // Whoever can read the hub's key file owns the hub already.
+        let name = "local administrator".to_owned();
+        return Ok(Peer::Operator(Caller { key: id, name, role: Role::Administrator }));
+    }
+    let join = hello.join.as_ref().filter(|join| join.token.is_some());
+    let operator = match (hub.keyring.operator(id), join) {
+        (Some(operator), None) => operator,
+        (_, Some(join)) => {
+            let operator = hub.keyring.login(key, &hello.name, join).await?;
+            tracing::info!(operator = operator.name, key = %id, role = %operator.role, "an operator logged in with a token");
+            operator
+        }
+        (None, None) => {
+            return refuse(
+                RefusalKind::UnknownKey,
+                "the hub does not know this device's key (any more); log in with a token: cmdr login TOKEN",
+            );
+        }
+    };
+    Ok(Peer::Operator(Caller { key: id, name: operator.name, role: operator.role }))
+}

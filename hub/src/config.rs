@@ -1,0 +1,87 @@
+//! The hub's optional configuration file.
+
+use crate::gate::Bounds;
+use cmdr_link::settings::{self, SettingsError};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Everything that can be configured, with what holds when nothing is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen, `address:port`.
+    pub listen: Vec<String>,
+    /// Where peers shall dial, `host:port`; written into tokens. By default this machine's name.
+    pub address: String,
+    /// The data folder.
+    pub data: Option<PathBuf>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Limits that keep strangers from hurting anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Handshakes on their way from one address.
+    pub handshakes_per_address: usize,
+    /// Handshakes on their way in all.
+    pub handshakes: usize,
+    /// Streams that one client may have open.
+    pub streams_per_client: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec!["0.0.0.0:7700".to_owned()],
+            address: String::new(),
+            data: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { handshakes_per_address: 10, handshakes: 100, streams_per_client: 4096 }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        settings::read(path)
+    }
+
+    /// The bounds of the gate.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            per_address: self.limits.handshakes_per_address.max(1),
+            total: self.limits.handshakes.max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_set_one_value_and_keep_the_rest() {
+        let config: Config =
+            settings::parse(Path::new("hub.toml"), "[limits]\nhandshakes = 7\n").unwrap();
+        let limits = Limits { handshakes: 7, ..Limits::default() };
+        assert_eq!(config, Config { limits, ..Config::default() });
+    }
+
+    #[test]
+    fn a_mistyped_key_is_named_with_file_line_and_the_nearest_key() {
+        let text = "listen = []\n\n[limits]\nhandshake = 7\n";
+        let error = settings::parse::<Config>(Path::new("/etc/cmdr/hub.toml"), text).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/etc/cmdr/hub.toml:4: unknown key 'handshake'; did you mean 'handshakes'?"
+        );
+    }
+}

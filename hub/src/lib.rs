@@ -1,0 +1,21 @@
+//! Commander's hub.
+//!
+//! [`server`] accepts links and lets peers in ([`admission`], [`gate`]); [`router`] authorises each
+//! request on its header and either answers it here ([`services`]) or joins it, unread, to the host
+//! it names. What is durable lives behind [`store`]; [`fleet`] and [`keyring`] hold it in memory and
+//! change it only through the store.
+
+pub mod admission;
+pub mod backup;
+pub mod config;
+pub mod data;
+pub mod fleet;
+pub mod gate;
+pub mod keyring;
+pub mod local;
+pub mod records;
+pub mod router;
+pub mod server;
+pub mod services;
+pub mod store;
+pub mod watcher;

@@ -1,0 +1,112 @@
+//! What stands in the store: one kind of record a key prefix. Fields are only ever added.
+
+use cmdr_protocol::envelope::Role;
+use cmdr_protocol::facts::Facts;
+use cmdr_protocol::hosts::Labels;
+use cmdr_protocol::ids::TokenId;
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::{HostId, KeyId, PublicKey};
+use serde::{Deserialize, Serialize};
+
+/// A host of the fleet, or one whose key waits or was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// Its key.
+    pub key: PublicKey,
+    /// Unique in the fleet.
+    pub name: String,
+    /// For selectors.
+    #[serde(default)]
+    pub labels: Labels,
+    /// When it joined or first asked, milliseconds since 1970.
+    #[serde(default)]
+    pub joined_ms: u64,
+    /// When its last link ended, milliseconds since 1970.
+    #[serde(default)]
+    pub last_seen_ms: Option<u64>,
+    /// Why its last link ended.
+    #[serde(default)]
+    pub last_drop: String,
+    /// Version of its agent when last seen.
+    #[serde(default)]
+    pub agent: String,
+    /// What it told of itself.
+    #[serde(default)]
+    pub facts: Option<Facts>,
+    /// Not taken in yet.
+    #[serde(default)]
+    pub pending: bool,
+    /// An administrator said no.
+    #[serde(default)]
+    pub rejected: bool,
+}
+
+/// A join token. The secret itself is not here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Hash of the secret.
+    #[serde(with = "serde_bytes")]
+    pub hash: Vec<u8>,
+    /// What it lets in.
+    pub kind: TokenKind,
+    /// What the operator may do.
+    #[serde(default)]
+    pub role: Role,
+    /// Uses it began with.
+    pub uses: u32,
+    /// Uses left.
+    pub uses_left: u32,
+    /// For hosts that join with it.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    pub created_ms: u64,
+    /// Milliseconds since 1970.
+    pub expires_ms: u64,
+    /// Who made it.
+    #[serde(default)]
+    pub created_by: String,
+    /// Withdrawn.
+    #[serde(default)]
+    pub revoked: bool,
+}
+
+/// An operator's device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorRecord {
+    /// Its key.
+    pub key: PublicKey,
+    /// `user@host`.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    pub joined_ms: u64,
+}
+
+/// Key prefixes.
+pub mod prefix {
+    /// Of [`super::HostRecord`]s.
+    pub const HOST: &str = "host/";
+    /// Of [`super::TokenRecord`]s.
+    pub const TOKEN: &str = "token/";
+    /// Of [`super::OperatorRecord`]s.
+    pub const OPERATOR: &str = "operator/";
+}
+
+/// The store's key of a host.
+pub fn host_key(id: HostId) -> String {
+    format!("{}{id}", prefix::HOST)
+}
+
+/// The store's key of a token.
+pub fn token_key(id: TokenId) -> String {
+    format!("{}{id}", prefix::TOKEN)
+}
+
+/// The store's key of an operator's device.
+pub fn operator_key(id: KeyId) -> String {
+    format!("{}{id}", prefix::OPERATOR)
+}

@@ -1,0 +1,306 @@
+//! Accepts links, lets peers in, serves clients, watches agents, and stops in good order.
+
+use crate::admission::{self, Peer};
+use crate::config::Config;
+use crate::fleet::Fleet;
+use crate::gate::{Gate, Pass};
+use crate::keyring::Keyring;
+use crate::store::{Batch, Store};
+use crate::{router, services, watcher};
+use anyhow::Context as _;
+use cmdr_link::link::{self, Incoming};
+use cmdr_link::mux::{Limits, Stream};
+use cmdr_link::noise::{self, Alert};
+use cmdr_link::service::Service;
+use cmdr_link::{Link, SecretKey, clock};
+use cmdr_protocol::KeyId;
+use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::version::{PROTOCOL, Welcome};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long a stopping hub waits for its links to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Everything that the hub's parts share.
+#[derive(Debug)]
+pub struct Hub {
+    /// Its key.
+    pub key: SecretKey,
+    /// The durable state.
+    pub store: Store,
+    /// Hosts.
+    pub fleet: Fleet,
+    /// Operators and tokens.
+    pub keyring: Keyring,
+    /// Where peers shall dial; written into tokens.
+    pub address: String,
+    /// Where it listens.
+    pub listen: String,
+    /// Counters since the start.
+    pub counters: Counters,
+    clients: Mutex<HashMap<u64, (KeyId, Link)>>,
+    started: Instant,
+    config: Config,
+}
+
+/// What happened since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Streams relayed.
+    pub relayed: AtomicU64,
+    /// Bytes relayed, both ways.
+    pub relayed_bytes: AtomicU64,
+    /// Links refused.
+    pub refused: AtomicU64,
+    links: AtomicU64,
+}
+
+impl Hub {
+    /// A hub over an open store.
+    pub fn new(
+        key: SecretKey,
+        store: Store,
+        config: Config,
+        listen: String,
+        address: String,
+    ) -> anyhow::Result<Arc<Self>> {
+        let fleet = Fleet::load(store.clone()).context("reading the hosts")?;
+        let keyring = Keyring::load(store.clone()).context("reading operators and tokens")?;
+        Ok(Arc::new(Self {
+            key,
+            store,
+            fleet,
+            keyring,
+            address,
+            listen,
+            counters: Counters::default(),
+            clients: Mutex::default(),
+            started: Instant::now(),
+            config,
+        }))
+    }
+
+    /// Since when it runs.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Links from clients, each with its key.
+    pub fn clients(&self) -> Vec<(KeyId, Link)> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Cuts every link of an operator's device.
+    pub fn cut(&self, key: KeyId, reason: &str) {
+        for (_, link) in self.clients().into_iter().filter(|(k, _)| *k == key) {
+            link.close(reason);
+        }
+    }
+
+    /// Serves until `stop` completes, then tells every peer and waits for them to go.
+    pub async fn serve(
+        self: Arc<Self>,
+        listeners: Vec<TcpListener>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let service = Arc::new(services::all(self.clone()));
+        let gate = Gate::new(self.config.bounds());
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| {
+                tokio::spawn(self.clone().accept(listener, gate.clone(), service.clone()))
+            })
+            .collect();
+        let store = self.store.clone();
+        let mending = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(2));
+            loop {
+                tick.tick().await;
+                // A write, even of nothing, makes a store without space try whether there is some again.
+                if !store.is_writable() {
+                    drop(store.apply(Batch::new()).await);
+                }
+            }
+        });
+        stop.await;
+        for task in &accepting {
+            task.abort();
+        }
+        mending.abort();
+        let links: Vec<_> = self
+            .fleet
+            .links()
+            .into_iter()
+            .chain(self.clients().into_iter().map(|(_, link)| link))
+            .collect();
+        for link in &links {
+            link.close("the hub is stopping");
+        }
+        let ended = async {
+            for link in &links {
+                link.down().await;
+            }
+        };
+        drop(tokio::time::timeout(DRAIN, ended).await);
+        // The ends of links are still being written down; an empty batch comes after all of them.
+        drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
+    }
+
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        gate: Gate,
+        service: Arc<Service<Arc<Self>>>,
+    ) {
+        loop {
+            gate.ready().await;
+            let (mut tcp, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    // Out of files, most likely: wait for some to be given back.
+                    tracing::warn!("accepting a connection: {e}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Some(pass) = gate.enter(address.ip()) else {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                // Never waits: if the few bytes do not fit into the socket, they are not needed.
+                drop(
+                    tokio::time::timeout(Duration::ZERO, noise::alert(&mut tcp, Alert::Busy)).await,
+                );
+                continue;
+            };
+            tokio::spawn(self.clone().greet(tcp, address, pass, service.clone()));
+        }
+    }
+
+    async fn greet(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        address: SocketAddr,
+        pass: Pass,
+        service: Arc<Service<Arc<Self>>>,
+    ) {
+        let limits = Limits { streams: self.config.limits.streams_per_client, window: 256 << 20 };
+        let greeted = tokio::select! {
+            greeted = link::accept(tcp, &self.key, limits) => greeted,
+            () = pass.evicted() => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%address, "a slow handshake gave way to others");
+                return;
+            }
+        };
+        let incoming = match greeted {
+            Ok(incoming) => incoming,
+            Err(e) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%address, "no link: {e}");
+                return;
+            }
+        };
+        let decided =
+            admission::decide(&self, incoming.peer, &incoming.hello, &address.ip().to_string())
+                .await;
+        drop(pass);
+        match decided {
+            Ok(Peer::Host { id, name }) => self.host(incoming, id, name, address).await,
+            Ok(Peer::Operator(caller)) => self.client(incoming, caller, address, &service).await,
+            Err(refusal) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                let name = cmdr_protocol::display::clean_to_width(&incoming.hello.name, 64);
+                tracing::warn!(%address, name, kind = %refusal.kind, "refused a peer: {}", refusal.message);
+                incoming.refuse(refusal).await;
+            }
+        }
+    }
+
+    fn welcome(&self) -> Welcome {
+        Welcome {
+            protocol: PROTOCOL,
+            version: VERSION.to_owned(),
+            capabilities: Vec::new(),
+            name: String::new(),
+            host: None,
+            key: None,
+            role: cmdr_protocol::envelope::Role::Unknown,
+            at_ms: clock::now_ms(),
+        }
+    }
+
+    async fn host(
+        self: Arc<Self>,
+        incoming: Incoming,
+        id: cmdr_protocol::HostId,
+        name: String,
+        address: SocketAddr,
+    ) {
+        let version = incoming.hello.version.clone();
+        let welcome = Welcome { name: name.clone(), host: Some(id), ..self.welcome() };
+        let Ok((link, streams)) = incoming.welcome(welcome).await else { return };
+        if let Some(old) = self.fleet.link_up(id, &link, &address.ip().to_string(), &version) {
+            if old.ended().is_none() {
+                tracing::warn!(host = name, %address, "a second link with this host's key replaces the first; if this repeats, its key was copied to another machine");
+            }
+            old.close("replaced by a new link of the same key");
+        }
+        tracing::info!(host = name, %address, "online");
+        let reason = tokio::select! {
+            reason = link.down() => reason,
+            () = refuse_streams(streams) => link.down().await,
+            () = watcher::watch(&self.fleet, id, &link) => link.down().await,
+        };
+        tracing::info!(host = name, reason, "away");
+        self.fleet.link_down(id, &link, &reason).await;
+    }
+
+    async fn client(
+        self: Arc<Self>,
+        incoming: Incoming,
+        caller: Caller,
+        address: SocketAddr,
+        service: &Arc<Service<Arc<Self>>>,
+    ) {
+        let welcome = Welcome {
+            name: caller.name.clone(),
+            key: Some(caller.key),
+            role: caller.role,
+            ..self.welcome()
+        };
+        let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
+        let number = self.counters.links.fetch_add(1, Ordering::Relaxed);
+        self.clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, (caller.key, link.clone()));
+        tracing::debug!(operator = caller.name, %address, "a client is connected");
+        let caller = Arc::new(caller);
+        let serving = async {
+            while let Some(stream) = streams.recv().await {
+                tokio::spawn(router::route(self.clone(), service.clone(), caller.clone(), stream));
+            }
+        };
+        let reason = tokio::select! {
+            reason = link.down() => reason,
+            () = serving => link.down().await,
+        };
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        tracing::debug!(operator = caller.name, %address, reason, "a client is gone");
+    }
+}
+
+/// Agents are asked and never ask: what they open is reset.
+async fn refuse_streams(mut streams: mpsc::Receiver<Stream>) {
+    while let Some(stream) = streams.recv().await {
+        drop(stream);
+    }
+}

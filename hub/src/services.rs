@@ -1,0 +1,67 @@
+//! The features that the hub answers itself, one line each.
+
+mod hosts;
+mod hub;
+mod operators;
+mod ping;
+mod tokens;
+
+pub use tokens::table as token_table;
+pub(crate) use tokens::{listing, make};
+
+use crate::server::Hub;
+use cmdr_link::service::Service;
+use std::sync::Arc;
+
+type HubService = Service<Arc<Hub>>;
+
+/// All of them.
+pub fn all(hub: Arc<Hub>) -> HubService {
+    let service = Service::new(hub);
+    let service = ping::register(service);
+    let service = hosts::register(service);
+    let service = tokens::register(service);
+    let service = operators::register(service);
+    hub::register(service)
+}
+
+/// Makes a token without a caller: the first one, or one on a stopped hub's data.
+pub async fn make_token(
+    hub: &Hub,
+    create: &cmdr_protocol::tokens::Create,
+    by: &str,
+) -> Result<cmdr_protocol::tokens::Created, cmdr_protocol::CallError> {
+    make(hub, create, by).await
+}
+
+/// All tokens, newest first.
+pub fn list_tokens(hub: &Hub) -> cmdr_protocol::tokens::Listing {
+    listing(hub)
+}
+
+/// The error of a caller without an identity, which only a hub's own fault can bring about.
+fn nobody() -> cmdr_protocol::CallError {
+    cmdr_protocol::CallError::denied("the caller is not known")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::methods::{METHODS, Place};
+
+    #[tokio::test]
+    async fn every_method_of_the_hub_has_a_handler_and_no_other_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::store::Store::open(dir.path()).unwrap();
+        let key = cmdr_link::SecretKey::generate().unwrap();
+        let hub =
+            Hub::new(key, store, crate::config::Config::default(), String::new(), String::new())
+                .unwrap();
+        let mut handled: Vec<_> = all(hub).methods().collect();
+        let mut expected: Vec<_> =
+            METHODS.iter().filter(|m| m.place != Place::Host).map(|m| m.name).collect();
+        handled.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(handled, expected);
+    }
+}

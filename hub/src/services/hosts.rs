@@ -1,0 +1,192 @@
+//! The fleet: lists, the live table, and who belongs to it.
+
+use super::HubService;
+use crate::server::Hub;
+use cmdr_link::service::{Asked, Feeding};
+use cmdr_protocol::hosts::{
+    Approve, Change, Forget, History, Host, HostState, Label, Labels, List, Listing, Reject,
+    Rename, Resolve, Targets, Watch,
+};
+use cmdr_protocol::selector::Selector;
+use cmdr_protocol::{CallError, ErrorKind, HostId, Nothing};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Hosts in one item of the live table; a large fleet comes in several.
+const CHUNK: usize = 500;
+
+type Shared = Arc<Arc<Hub>>;
+
+pub(super) fn register(service: HubService) -> HubService {
+    service.on(list).on(resolve).feed(watch).on(rename).on(label).on(forget).on(approve).on(reject)
+}
+
+fn parse(text: &str) -> Result<Selector, CallError> {
+    Selector::parse(text).map_err(|e| CallError::malformed(e.to_string()))
+}
+
+fn busy(error: impl std::fmt::Display) -> CallError {
+    CallError::new(ErrorKind::Busy, error.to_string())
+}
+
+async fn list(hub: Shared, _: Asked, list: List) -> Result<Listing, CallError> {
+    let selector = parse(&list.selector)?;
+    let mut hosts = hub.fleet.hosts();
+    hosts.retain(|host| selector.matches(host));
+    Ok(Listing { hosts })
+}
+
+async fn resolve(hub: Shared, _: Asked, resolve: Resolve) -> Result<Targets, CallError> {
+    let selector = parse(&resolve.selector)?;
+    let targets = hub.fleet.hosts().into_iter().filter(|host| selector.matches(host));
+    Ok(Targets {
+        targets: targets.filter_map(|host| Some((host.id?, host.name, host.state))).collect(),
+    })
+}
+
+async fn rename(hub: Shared, _: Asked, rename: Rename) -> Result<Nothing, CallError> {
+    hub.fleet.rename(rename.host, &rename.name).await.map(|()| Nothing {})
+}
+
+async fn label(hub: Shared, _: Asked, label: Label) -> Result<Labels, CallError> {
+    hub.fleet.label(label.host, &label.set, &label.remove).await
+}
+
+async fn forget(hub: Shared, asked: Asked, forget: Forget) -> Result<Nothing, CallError> {
+    if !hub.fleet.forget(forget.host).await.map_err(busy)? {
+        return Err(CallError::not_found(format!(
+            "there is no host {} in this fleet",
+            forget.host
+        )));
+    }
+    tracing::info!(host = %forget.host, by = asked.caller.map(|c| c.name), "a host was forgotten");
+    Ok(Nothing {})
+}
+
+async fn approve(hub: Shared, asked: Asked, approve: Approve) -> Result<Nothing, CallError> {
+    hub.fleet.approve(approve.host, &approve.labels).await?;
+    tracing::info!(host = %approve.host, by = asked.caller.map(|c| c.name), "a host was approved");
+    Ok(Nothing {})
+}
+
+async fn reject(hub: Shared, asked: Asked, reject: Reject) -> Result<Nothing, CallError> {
+    hub.fleet.reject(reject.host).await?;
+    tracing::info!(host = %reject.host, by = asked.caller.map(|c| c.name), "a host was rejected");
+    Ok(Nothing {})
+}
+
+/// Sends the fleet, then what changes in it. Nothing is sent while nothing changes.
+async fn watch(
+    hub: Shared,
+    _: Asked,
+    watch: Watch,
+    feeding: Feeding<Watch>,
+) -> Result<(), CallError> {
+    let mut view = View {
+        selector: parse(&watch.selector)?,
+        all: watch.selector.trim().is_empty(),
+        sent: HashMap::new(),
+        change: 0,
+    };
+    let mut tick =
+        tokio::time::interval(Duration::from_millis(watch.interval_ms.clamp(250, 60_000)));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut first = true;
+    loop {
+        tick.tick().await;
+        let changes = view.changes(&hub, first);
+        for change in &changes {
+            feeding.send(change).await?;
+        }
+        first = false;
+    }
+}
+
+/// What one watcher was sent last.
+struct View {
+    selector: Selector,
+    /// No selector: everything, hosts that wait included.
+    all: bool,
+    /// For each host it knows, the numbers of the changes it was sent.
+    sent: HashMap<HostId, (u64, u64)>,
+    change: u64,
+}
+
+impl View {
+    fn changes(&mut self, hub: &Hub, first: bool) -> Vec<Change> {
+        let newest = hub.fleet.change();
+        if !first && newest == self.change {
+            return Vec::new();
+        }
+        self.change = newest;
+        let mut out = Outbox::new(first);
+        let here = hub.fleet.ids();
+        let left: Vec<_> = self.sent.keys().filter(|id| !here.contains(id)).copied().collect();
+        for id in left {
+            self.sent.remove(&id);
+            out.last().gone.push(id);
+        }
+        hub.fleet.each(|id, entry| {
+            let known = self.sent.get(&id).copied();
+            let fresh = known.is_none_or(|(changed, _)| changed != entry.changed);
+            if fresh {
+                let host: Host = entry.host(id);
+                if !(self.selector.matches(&host) || self.all && host.state == HostState::Pending) {
+                    if self.sent.remove(&id).is_some() {
+                        out.last().gone.push(id);
+                    }
+                    return;
+                }
+                out.room().put.push(host);
+                if known.is_none() && !entry.history.is_empty() {
+                    out.last()
+                        .history
+                        .push(History { id, cpu: entry.history.iter().copied().collect() });
+                }
+            }
+            if known.is_none_or(|(_, sampled)| sampled != entry.sampled) {
+                if let Some(figures) = entry.figures() {
+                    out.room().figures.push(figures);
+                }
+            }
+            self.sent.insert(id, (entry.changed, entry.sampled));
+        });
+        out.done(first)
+    }
+}
+
+/// Changes, cut so that none is too large for a frame.
+struct Outbox {
+    changes: Vec<Change>,
+}
+
+impl Outbox {
+    fn new(reset: bool) -> Self {
+        Self { changes: vec![Change { reset, ..Change::default() }] }
+    }
+
+    fn last(&mut self) -> &mut Change {
+        if self.changes.is_empty() {
+            self.changes.push(Change::default());
+        }
+        let at = self.changes.len() - 1;
+        &mut self.changes[at]
+    }
+
+    fn room(&mut self) -> &mut Change {
+        let last = self.last();
+        if last.put.len() >= CHUNK || last.figures.len() >= 8 * CHUNK {
+            self.changes.push(Change::default());
+        }
+        self.last()
+    }
+
+    /// What is worth sending; the first time even nothing is.
+    fn done(mut self, first: bool) -> Vec<Change> {
+        if !first {
+            self.changes.retain(|c| *c != Change::default());
+        }
+        self.changes
+    }
+}

@@ -1,0 +1,59 @@
+//! Operators' devices: who am I, who is there, take rights away.
+
+use super::{HubService, nobody};
+use crate::server::Hub;
+use cmdr_link::service::Asked;
+use cmdr_protocol::operators::{List, Listing, Operator, Revoke, WhoAmI};
+use cmdr_protocol::{CallError, ErrorKind, KeyId, Nothing};
+use std::sync::Arc;
+
+pub(super) fn register(service: HubService) -> HubService {
+    service.on(whoami).on(list).on(revoke)
+}
+
+fn links(hub: &Hub, key: KeyId) -> u32 {
+    hub.clients().iter().filter(|(k, _)| *k == key).count() as u32
+}
+
+async fn whoami(hub: Arc<Arc<Hub>>, asked: Asked, _: WhoAmI) -> Result<Operator, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    Ok(Operator {
+        key: caller.key,
+        name: caller.name,
+        role: caller.role,
+        joined_ms: hub.keyring.operator(caller.key).map_or(0, |o| o.joined_ms),
+        last_seen_ms: Some(cmdr_link::clock::now_ms()),
+        links: links(&hub, caller.key),
+    })
+}
+
+async fn list(hub: Arc<Arc<Hub>>, _: Asked, _: List) -> Result<Listing, CallError> {
+    let mut operators: Vec<_> = hub
+        .keyring
+        .operators()
+        .into_iter()
+        .map(|(key, o)| Operator {
+            key,
+            name: o.name,
+            role: o.role,
+            joined_ms: o.joined_ms,
+            last_seen_ms: None,
+            links: links(&hub, key),
+        })
+        .collect();
+    operators.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Listing { operators })
+}
+
+async fn revoke(hub: Arc<Arc<Hub>>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
+    let found = hub.keyring.revoke_operator(revoke.key).await;
+    if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
+        return Err(CallError::not_found(format!(
+            "there is no device with the key {}",
+            revoke.key
+        )));
+    }
+    hub.cut(revoke.key, "the rights of this device were taken away");
+    tracing::info!(key = %revoke.key, by = asked.caller.map(|c| c.name), "a device's rights were taken away");
+    Ok(Nothing {})
+}

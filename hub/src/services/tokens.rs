@@ -1,0 +1,143 @@
+//! Join tokens: make, list, withdraw.
+
+use super::{HubService, nobody};
+use crate::fleet::check_labels;
+use crate::keyring::{self, MAX_TOKENS};
+use crate::records::TokenRecord;
+use crate::server::Hub;
+use cmdr_link::clock;
+use cmdr_link::service::Asked;
+use cmdr_link::token::JoinToken;
+use cmdr_protocol::envelope::Role;
+use cmdr_protocol::tokens::{Create, Created, List, Listing, Revoke, Token, TokenKind};
+use cmdr_protocol::{CallError, ErrorKind, Nothing};
+use std::sync::Arc;
+
+const LONGEST_TTL_S: u64 = 30 * 24 * 3600;
+
+pub(super) fn register(service: HubService) -> HubService {
+    service.on(create).on(list).on(revoke)
+}
+
+async fn create(hub: Arc<Arc<Hub>>, asked: Asked, create: Create) -> Result<Created, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    make(&hub, &create, &caller.name).await
+}
+
+/// Makes a token; also used for the very first one.
+pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created, CallError> {
+    if !(1..=LONGEST_TTL_S).contains(&create.ttl_s) {
+        return Err(CallError::malformed("a token lives from 1 second to 30 days"));
+    }
+    if create.uses == 0 {
+        return Err(CallError::malformed("a token can be used at least once"));
+    }
+    let role_fits = match create.kind {
+        TokenKind::Operator => create.role != Role::Unknown,
+        TokenKind::Host => true,
+        TokenKind::Unknown => {
+            return Err(CallError::malformed("a token is for a host or for an operator"));
+        }
+    };
+    if !role_fits {
+        return Err(CallError::malformed(
+            "a token for operators names a role: administrator, operator or observer",
+        ));
+    }
+    check_labels(&create.labels)?;
+    if create.address.len() > 255 {
+        return Err(CallError::malformed("an address has at most 255 bytes"));
+    }
+    if hub.keyring.tokens().len() >= MAX_TOKENS {
+        return Err(CallError::new(
+            ErrorKind::Busy,
+            format!("there are {MAX_TOKENS} tokens already; old ones end by themselves"),
+        ));
+    }
+    let address =
+        if create.address.is_empty() { hub.address.clone() } else { create.address.clone() };
+    let token = JoinToken::generate(address, hub.key.public())
+        .map_err(|e| CallError::failed(format!("the system has no random numbers: {e}")))?;
+    let now = clock::now_ms();
+    let expires_ms = now.saturating_add(create.ttl_s * 1000);
+    let record = TokenRecord {
+        hash: JoinToken::hash_secret(token.secret.as_ref()).to_vec(),
+        kind: create.kind,
+        role: create.role,
+        uses: create.uses,
+        uses_left: create.uses,
+        labels: create.labels.clone(),
+        created_ms: now,
+        expires_ms,
+        created_by: by.to_owned(),
+        revoked: false,
+    };
+    let kept = hub.keyring.add_token(token.id, record).await;
+    kept.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))?;
+    tracing::info!(token = %token.id, kind = %create.kind, role = %create.role, uses = create.uses, by, "a token was made");
+    Ok(Created { text: token.to_text(), expires_ms })
+}
+
+async fn list(hub: Arc<Arc<Hub>>, _: Asked, _: List) -> Result<Listing, CallError> {
+    Ok(listing(&hub))
+}
+
+/// All tokens, newest first.
+pub(crate) fn listing(hub: &Hub) -> Listing {
+    let now = clock::now_ms();
+    let mut tokens: Vec<_> = hub
+        .keyring
+        .tokens()
+        .into_iter()
+        .map(|(id, t)| Token {
+            id,
+            kind: t.kind,
+            role: t.role,
+            state: keyring::token_state(&t, now),
+            uses_left: t.uses_left,
+            uses: t.uses,
+            labels: t.labels,
+            created_ms: t.created_ms,
+            expires_ms: t.expires_ms,
+            created_by: t.created_by,
+        })
+        .collect();
+    tokens.sort_by_key(|t| std::cmp::Reverse(t.created_ms));
+    Listing { tokens }
+}
+
+/// Tokens as `cmdr-hub token list` prints them.
+pub fn table(listing: &Listing) -> String {
+    use std::fmt::Write as _;
+    let mut out = format!(
+        "{:13}  {:8}  {:13}  {:8}  {:>9}  {:>12}  BY\n",
+        "ID", "KIND", "ROLE", "STATE", "USES LEFT", "EXPIRES"
+    );
+    let now = clock::now_ms();
+    for t in &listing.tokens {
+        let role = if t.kind == TokenKind::Operator { t.role.as_str() } else { "-" };
+        let left = match t.expires_ms.saturating_sub(now) / 60_000 {
+            0 => "-".to_owned(),
+            minutes => format!("in {minutes} min"),
+        };
+        let uses = format!("{}/{}", t.uses_left, t.uses);
+        let by = cmdr_protocol::display::clean_to_width(&t.created_by, 40);
+        // Writing to a string cannot fail.
+        writeln!(
+            out,
+            "{:13}  {:8}  {:13}  {:8}  {uses:>9}  {left:>12}  {by}",
+            t.id, t.kind, role, t.state
+        )
+        .ok();
+    }
+    out
+}
+
+async fn revoke(hub: Arc<Arc<Hub>>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
+    let found = hub.keyring.revoke_token(revoke.id).await;
+    if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
+        return Err(CallError::not_found(format!("there is no token {}", revoke.id)));
+    }
+    tracing::info!(token = %revoke.id, by = asked.caller.map(|c| c.name), "a token was withdrawn");
+    Ok(Nothing {})
+}
