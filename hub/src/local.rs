@@ -54,6 +54,7 @@ async fn connect(dir: &Path) -> anyhow::Result<Client> {
         join: None,
         limits: Limits::default(),
         patience: Duration::from_secs(1),
+        from: None,
     };
     let (client, _) = dialer.connect().await?;
     Ok(client)

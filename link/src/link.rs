@@ -18,10 +18,11 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
@@ -171,13 +172,14 @@ impl Link {
 /// Dials the hub, says hello, and returns the link with what the hub answered and its streams.
 pub async fn dial(
     target: &Target,
+    from: Option<IpAddr>,
     key: &SecretKey,
     hello: &Hello,
     limits: Limits,
 ) -> Result<(Link, Welcome, mpsc::Receiver<Stream>), DialError> {
     let address = || target.address.clone();
     let refused = |source| DialError::Connect { address: address(), source };
-    let tcp = timeout(SETUP_TIMEOUT, TcpStream::connect(&target.address))
+    let tcp = timeout(SETUP_TIMEOUT, connect(&target.address, from))
         .await
         .map_err(|_| refused(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s")))?
         .map_err(refused)?;
@@ -259,6 +261,20 @@ impl Incoming {
     }
 }
 
+async fn connect(address: &str, from: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(address).await };
+    let mut error = io::Error::new(io::ErrorKind::AddrNotAvailable, "it has no address of that kind");
+    for to in tokio::net::lookup_host(address).await?.filter(|to| to.is_ipv4() == from.is_ipv4()) {
+        let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(from, 0))?;
+        match socket.connect(to).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(e) => error = e,
+        }
+    }
+    Err(error)
+}
+
 fn tune(tcp: &TcpStream) {
     // Both only make things better; a socket without them still works.
     tcp.set_nodelay(true).ok();
@@ -323,7 +339,15 @@ impl Heart {
         let reason = loop {
             let mut answer = Beat::default();
             tokio::select! {
-                reason = driver.finished() => return reason,
+                reason = driver.finished() => {
+                    // The connection may have ended right behind a goodbye that is still unread.
+                    while let Ok(Some(Ok(beat))) = timeout(Duration::ZERO, control.next()).await {
+                        if let Some(goodbye) = beat.goodbye {
+                            return cmdr_protocol::display::clean_to_width(&goodbye, 200);
+                        }
+                    }
+                    return reason;
+                }
                 reason = closing.recv() => {
                     let reason = reason.unwrap_or_else(|| "closed".to_owned());
                     let beat = Beat { goodbye: Some(reason.clone()), ..Beat::default() };

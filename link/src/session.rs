@@ -8,6 +8,7 @@ use crate::mux::{Limits, Stream};
 use crate::{SecretKey, clock};
 use cmdr_protocol::version::{Health, Hello, Join, PROTOCOL, PeerKind, Welcome};
 use cmdr_protocol::{Call, CallError, Feed, HostId};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +35,8 @@ pub struct Dialer {
     pub limits: Limits,
     /// The longest wait between tries.
     pub patience: Duration,
+    /// The address of ours to dial from; by default the system picks one.
+    pub from: Option<IpAddr>,
 }
 
 impl Dialer {
@@ -49,6 +52,7 @@ impl Dialer {
             join: None,
             limits: Limits::default(),
             patience: Duration::from_secs(5),
+            from: None,
         }
     }
 
@@ -63,7 +67,7 @@ impl Dialer {
             at_ms: clock::now_ms(),
             join: self.join.clone(),
         };
-        link::dial(&self.target, &self.key, &hello, self.limits).await
+        link::dial(&self.target, self.from, &self.key, &hello, self.limits).await
     }
 
     /// Dials once, as a client that nobody calls back.

@@ -1,0 +1,104 @@
+//! Stands between two ends of a TCP connection and does what networks do: cut, freeze, delay.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does to all connections from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Bytes are swallowed both ways; the connections stay open.
+    Blackhole,
+    /// Every connection is reset, and new ones are refused.
+    Cut,
+    /// Each piece waits so long before it goes on.
+    Delay(Duration),
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    fault: Arc<watch::Sender<Fault>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    /// In front of `target`.
+    pub async fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let fault = Arc::new(watch::channel(Fault::None).0);
+        let faults = fault.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                if *faults.borrow() == Fault::Cut {
+                    continue;
+                }
+                let Ok(far) = TcpStream::connect(target).await else { continue };
+                near.set_nodelay(true).ok();
+                far.set_nodelay(true).ok();
+                let (near_read, near_write) = near.into_split();
+                let (far_read, far_write) = far.into_split();
+                tokio::spawn(carry(near_read, far_write, faults.subscribe()));
+                tokio::spawn(carry(far_read, near_write, faults.subscribe()));
+            }
+        });
+        Self { address, fault, task }
+    }
+
+    /// Where to dial instead of the target.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on, do this.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+}
+
+async fn carry(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut fault: watch::Receiver<Fault>,
+) {
+    let mut buf = vec![0; 16 * 1024];
+    loop {
+        let now = *fault.borrow_and_update();
+        if now == Fault::Cut {
+            return;
+        }
+        let n = tokio::select! {
+            changed = fault.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            read = from.read(&mut buf) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(n) => n,
+            },
+        };
+        let now = *fault.borrow();
+        match now {
+            Fault::Blackhole => continue,
+            Fault::Cut => return,
+            Fault::Delay(time) => tokio::time::sleep(time).await,
+            Fault::None => {}
+        }
+        if to.write_all(&buf[..n]).await.is_err() {
+            return;
+        }
+    }
+}

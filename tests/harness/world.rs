@@ -1,0 +1,164 @@
+//! A hub in this process, with a data folder of its own, and peers that reach it over real links.
+
+use crate::until_some;
+use cmdr_hub::config::Config;
+use cmdr_hub::server::Hub;
+use cmdr_hub::store::Store;
+use cmdr_link::link::{DialError, Target};
+use cmdr_link::mux::Limits;
+use cmdr_link::service::Service;
+use cmdr_link::session::Dialer;
+use cmdr_link::token::JoinToken;
+use cmdr_link::{Client, Link, SecretKey};
+use cmdr_protocol::envelope::Role;
+use cmdr_protocol::tokens::{Create, TokenKind};
+use cmdr_protocol::version::{Join, PeerKind, Welcome};
+use cmdr_protocol::{HostId, hosts};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// One hub and all that it needs.
+#[derive(Debug)]
+pub struct World {
+    /// The hub.
+    pub hub: Arc<Hub>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    dir: tempfile::TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// An agent that answers with a service of the test's own.
+#[derive(Debug)]
+pub struct BareAgent {
+    /// Which host it is.
+    pub id: HostId,
+    /// Its link.
+    pub link: Link,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for BareAgent {
+    fn drop(&mut self) {
+        self.serving.abort();
+        self.link.close("the test is over");
+    }
+}
+
+impl World {
+    /// A fresh hub.
+    pub async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    /// A fresh hub with this configuration.
+    pub async fn start_with(config: Config) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::generate().unwrap();
+        Self::start_in(dir, key, config, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn start_in(dir: tempfile::TempDir, key: SecretKey, config: Config, listen: SocketAddr) -> Self {
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let path = dir.path().join("store");
+        let store = until_some("the store can be opened", async || Store::open(&path).ok()).await;
+        let hub = Hub::new(key, store, config, address.to_string(), address.to_string()).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(hub.clone().serve(vec![listener], async {
+            drop(stopped.await);
+        }));
+        Self { hub, address, dir, stop: Some(stop), serving: Some(serving) }
+    }
+
+    /// A folder that lives as long as the hub.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Stops the hub in good order and starts it again on the same data and address.
+    pub async fn restart(mut self) -> Self {
+        drop(self.stop.take());
+        if let Some(serving) = self.serving.take() {
+            serving.await.unwrap();
+        }
+        let (key, address) = (self.hub.key.clone(), self.address);
+        let Self { hub, dir, .. } = self;
+        drop(hub);
+        Self::start_in(dir, key, Config::default(), address).await
+    }
+
+    /// A token's text.
+    pub async fn token(&self, kind: TokenKind, role: Role, uses: u32) -> String {
+        let create = Create { kind, role, ttl_s: 600, uses, ..Create::default() };
+        cmdr_hub::services::make_token(&self.hub, &create, "a test").await.unwrap().text
+    }
+
+    /// What is needed to dial the hub as `kind`, with a token if any.
+    pub fn dialer(&self, kind: PeerKind, key: SecretKey, token: Option<&str>) -> Dialer {
+        let token = token.map(|text| JoinToken::parse(text).unwrap());
+        Dialer {
+            target: Target { address: self.address.to_string(), hub: self.hub.key.public() },
+            key,
+            kind,
+            name: "test".to_owned(),
+            version: "test",
+            capabilities: Vec::new(),
+            join: token.map(|t| Join { token: Some(t.id), secret: t.secret.to_vec() }),
+            limits: Limits::default(),
+            patience: Duration::from_secs(1),
+            from: None,
+        }
+    }
+
+    /// A client whose operator has this role.
+    pub async fn client(&self, role: Role) -> Client {
+        let token = self.token(TokenKind::Operator, role, 1).await;
+        let key = SecretKey::generate().unwrap();
+        self.dialer(PeerKind::Client, key, Some(&token)).connect().await.unwrap().0
+    }
+
+    /// An agent with this name that answers with `service`; waits until the hub shows it online.
+    pub async fn bare_agent<T: Send + Sync + 'static>(&self, name: &str, service: Service<T>) -> BareAgent {
+        let token = self.token(TokenKind::Host, Role::Unknown, 1).await;
+        let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
+        name.clone_into(&mut dialer.name);
+        self.serve_agent(&dialer, service).await.unwrap()
+    }
+
+    /// Dials as an agent and answers with `service`.
+    pub async fn serve_agent<T: Send + Sync + 'static>(
+        &self,
+        dialer: &Dialer,
+        service: Service<T>,
+    ) -> Result<BareAgent, DialError> {
+        let (link, welcome, mut streams): (Link, Welcome, _) = dialer.dial().await?;
+        let id = welcome.host.expect("agents are told which host they are");
+        let service = Arc::new(service);
+        let serving = tokio::spawn(async move {
+            while let Some(stream) = streams.recv().await {
+                let service = service.clone();
+                tokio::spawn(async move { service.serve(stream).await });
+            }
+        });
+        let agent = BareAgent { id, link, serving };
+        self.until_state(id, hosts::HostState::Online).await;
+        Ok(agent)
+    }
+
+    /// Waits until the hub shows this host in this state.
+    pub async fn until_state(&self, id: HostId, state: hosts::HostState) {
+        let what = format!("host {id} is {state}");
+        crate::until(&what, async || self.hub.fleet.hosts().iter().any(|h| h.id == Some(id) && h.state == state)).await;
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        self.dir.path()
+    }
+}
