@@ -263,7 +263,8 @@ impl Incoming {
 
 async fn connect(address: &str, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let Some(from) = from else { return TcpStream::connect(address).await };
-    let mut error = io::Error::new(io::ErrorKind::AddrNotAvailable, "it has no address of that kind");
+    let mut error =
+        io::Error::new(io::ErrorKind::AddrNotAvailable, "it has no address of that kind");
     for to in tokio::net::lookup_host(address).await?.filter(|to| to.is_ipv4() == from.is_ipv4()) {
         let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.bind(SocketAddr::new(from, 0))?;

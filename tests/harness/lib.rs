@@ -1,6 +1,8 @@
 //! What the tests stand on: a hub in this process, agents and clients that reach it over real links.
 
+pub mod process;
 mod proxy;
+pub mod untrusted;
 mod wait;
 mod world;
 

@@ -63,7 +63,12 @@ impl World {
         Self::start_in(dir, key, config, "127.0.0.1:0".parse().unwrap()).await
     }
 
-    async fn start_in(dir: tempfile::TempDir, key: SecretKey, config: Config, listen: SocketAddr) -> Self {
+    async fn start_in(
+        dir: tempfile::TempDir,
+        key: SecretKey,
+        config: Config,
+        listen: SocketAddr,
+    ) -> Self {
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let path = dir.path().join("store");
@@ -124,7 +129,11 @@ impl World {
     }
 
     /// An agent with this name that answers with `service`; waits until the hub shows it online.
-    pub async fn bare_agent<T: Send + Sync + 'static>(&self, name: &str, service: Service<T>) -> BareAgent {
+    pub async fn bare_agent<T: Send + Sync + 'static>(
+        &self,
+        name: &str,
+        service: Service<T>,
+    ) -> BareAgent {
         let token = self.token(TokenKind::Host, Role::Unknown, 1).await;
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);
@@ -154,7 +163,10 @@ impl World {
     /// Waits until the hub shows this host in this state.
     pub async fn until_state(&self, id: HostId, state: hosts::HostState) {
         let what = format!("host {id} is {state}");
-        crate::until(&what, async || self.hub.fleet.hosts().iter().any(|h| h.id == Some(id) && h.state == state)).await;
+        crate::until(&what, async || {
+            self.hub.fleet.hosts().iter().any(|h| h.id == Some(id) && h.state == state)
+        })
+        .await;
     }
 
     /// The data folder.

@@ -41,22 +41,37 @@ async fn an_unknown_key_without_a_token_is_refused_whoever_it_claims_to_be() {
 async fn each_token_that_must_not_work_is_refused_with_its_own_reason() {
     let world = World::start().await;
     let used = world.token(TokenKind::Host, Role::Unknown, 1).await;
-    let _agent = world.serve_agent(&world.dialer(PeerKind::Agent, key(), Some(&used)), Service::new(())).await.unwrap();
-    assert_eq!(refusal(&world.dialer(PeerKind::Agent, key(), Some(&used))).await, RefusalKind::UsedToken);
+    let _agent = world
+        .serve_agent(&world.dialer(PeerKind::Agent, key(), Some(&used)), Service::new(()))
+        .await
+        .unwrap();
+    assert_eq!(
+        refusal(&world.dialer(PeerKind::Agent, key(), Some(&used))).await,
+        RefusalKind::UsedToken
+    );
 
     let operators = world.token(TokenKind::Operator, Role::Observer, 1).await;
-    assert_eq!(refusal(&world.dialer(PeerKind::Agent, key(), Some(&operators))).await, RefusalKind::WrongToken);
+    assert_eq!(
+        refusal(&world.dialer(PeerKind::Agent, key(), Some(&operators))).await,
+        RefusalKind::WrongToken
+    );
 
     let create = Create { kind: TokenKind::Host, ttl_s: 1, uses: 1, ..Create::default() };
     let short = cmdr_hub::services::make_token(&world.hub, &create, "a test").await.unwrap();
     until("the token has expired", async || cmdr_link::clock::now_ms() >= short.expires_ms).await;
-    assert_eq!(refusal(&world.dialer(PeerKind::Agent, key(), Some(&short.text))).await, RefusalKind::ExpiredToken);
+    assert_eq!(
+        refusal(&world.dialer(PeerKind::Agent, key(), Some(&short.text))).await,
+        RefusalKind::ExpiredToken
+    );
 
     let text = world.token(TokenKind::Host, Role::Unknown, 1).await;
     let id = cmdr_link::token::JoinToken::parse(&text).unwrap().id;
     let admin = world.client(Role::Administrator).await;
     admin.call(None, &tokens::Revoke { id }, PATIENCE).await.unwrap();
-    assert_eq!(refusal(&world.dialer(PeerKind::Agent, key(), Some(&text))).await, RefusalKind::RevokedToken);
+    assert_eq!(
+        refusal(&world.dialer(PeerKind::Agent, key(), Some(&text))).await,
+        RefusalKind::RevokedToken
+    );
 
     let mut dialer = world.dialer(PeerKind::Agent, key(), Some(&text));
     dialer.join = Some(Join { token: Some(id), secret: vec![0; 16] });
@@ -81,7 +96,10 @@ async fn a_host_without_a_token_waits_for_approval_and_then_comes_in() {
     admin.call(None, &hosts::Approve { host: id, labels: labels.clone() }, PATIENCE).await.unwrap();
     let agent = world.serve_agent(&dialer, Service::new(())).await.unwrap();
     assert_eq!(agent.id, id);
-    assert_eq!(admin.call(None, &hosts::List::default(), PATIENCE).await.unwrap().hosts[0].labels, labels);
+    assert_eq!(
+        admin.call(None, &hosts::List::default(), PATIENCE).await.unwrap().hosts[0].labels,
+        labels
+    );
 }
 
 #[tokio::test]
@@ -96,7 +114,10 @@ async fn a_rejected_host_stays_out_until_it_is_forgotten() {
     assert_eq!(refusal(&dialer).await, RefusalKind::Rejected);
     // A token does not help it either.
     let token = world.token(TokenKind::Host, Role::Unknown, 1).await;
-    assert_eq!(refusal(&world.dialer(PeerKind::Agent, dialer.key.clone(), Some(&token))).await, RefusalKind::Rejected);
+    assert_eq!(
+        refusal(&world.dialer(PeerKind::Agent, dialer.key.clone(), Some(&token))).await,
+        RefusalKind::Rejected
+    );
     admin.call(None, &hosts::Forget { host: id }, PATIENCE).await.unwrap();
     assert_eq!(refusal(&dialer).await, RefusalKind::Pending);
 }
@@ -110,7 +131,10 @@ async fn a_hub_that_does_not_hold_the_pinned_key_is_called_a_possible_impostor()
     let error = dialer.dial().await.unwrap_err();
     assert!(matches!(error, DialError::Impostor { .. }) && error.is_lasting());
     let text = error.to_string();
-    assert!(text.contains("posing as the hub") && text.contains(&dialer.target.hub.to_string()), "{text}");
+    assert!(
+        text.contains("posing as the hub") && text.contains(&dialer.target.hub.to_string()),
+        "{text}"
+    );
     // Nothing was given away: the token still works.
     world.dialer(PeerKind::Client, key(), Some(&token)).connect().await.unwrap();
 }
@@ -147,7 +171,11 @@ async fn two_hosts_of_one_name_get_two_names_and_renaming_keeps_them_apart() {
     let error = admin.call(None, &rename(b.id, "a,b"), PATIENCE).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
     admin.call(None, &rename(b.id, "节点-2"), PATIENCE).await.unwrap();
-    let targets = admin.call(None, &hosts::Resolve { selector: "节点*".into() }, PATIENCE).await.unwrap().targets;
+    let targets = admin
+        .call(None, &hosts::Resolve { selector: "节点*".into() }, PATIENCE)
+        .await
+        .unwrap()
+        .targets;
     assert_eq!(targets, [(b.id, "节点-2".to_owned(), HostState::Online)]);
     // The old name is free again.
     admin.call(None, &rename(a.id, "web-2"), PATIENCE).await.unwrap();
@@ -157,7 +185,8 @@ async fn two_hosts_of_one_name_get_two_names_and_renaming_keeps_them_apart() {
 async fn a_selector_that_does_not_parse_says_where() {
     let world = World::start().await;
     let client = world.client(Role::Observer).await;
-    let error: CallError = client.call(None, &hosts::Resolve { selector: "a,,b".into() }, PATIENCE).await.unwrap_err();
+    let error: CallError =
+        client.call(None, &hosts::Resolve { selector: "a,,b".into() }, PATIENCE).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
     assert!(error.message.contains("character 3"), "{error}");
 }
@@ -182,7 +211,8 @@ async fn strangers_that_dribble_do_not_keep_others_out() {
     let mut turned_away = 0;
     for tcp in &mut dribblers {
         let mut answer = [0; 3];
-        let waiting = tokio::time::timeout(Duration::from_millis(1), tcp.read_exact(&mut answer)).await;
+        let waiting =
+            tokio::time::timeout(Duration::from_millis(1), tcp.read_exact(&mut answer)).await;
         if matches!(waiting, Ok(Ok(_))) {
             assert_eq!(answer, [0, 0, 3]);
             turned_away += 1;

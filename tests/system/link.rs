@@ -40,7 +40,12 @@ async fn ping(_: Arc<Gauge>, _: Asked, ping: Ping) -> Result<Pong, CallError> {
     Ok(Pong { payload: ping.payload, ..Pong::default() })
 }
 
-async fn echo(_: Arc<Gauge>, _: Asked, _: Echo, mut feeding: Feeding<Echo>) -> Result<(), CallError> {
+async fn echo(
+    _: Arc<Gauge>,
+    _: Asked,
+    _: Echo,
+    mut feeding: Feeding<Echo>,
+) -> Result<(), CallError> {
     loop {
         let sound = feeding.input().await?;
         if sound.data == b"stop" {
@@ -51,13 +56,22 @@ async fn echo(_: Arc<Gauge>, _: Asked, _: Echo, mut feeding: Feeding<Echo>) -> R
 }
 
 /// Never answers.
-async fn forever(gauge: Arc<Gauge>, _: Asked, _: metrics::Get) -> Result<metrics::Metrics, CallError> {
+async fn forever(
+    gauge: Arc<Gauge>,
+    _: Asked,
+    _: metrics::Get,
+) -> Result<metrics::Metrics, CallError> {
     let _running = Running::begin(&gauge);
     std::future::pending().await
 }
 
 /// Floods its caller.
-async fn flood(gauge: Arc<Gauge>, _: Asked, _: exec::Start, feeding: Feeding<exec::Start>) -> Result<(), CallError> {
+async fn flood(
+    gauge: Arc<Gauge>,
+    _: Asked,
+    _: exec::Start,
+    feeding: Feeding<exec::Start>,
+) -> Result<(), CallError> {
     let _running = Running::begin(&gauge);
     let item = exec::Item { stdout: vec![7; exec::CHUNK], ..exec::Item::default() };
     loop {
@@ -86,7 +100,10 @@ async fn a_call_reaches_the_host_and_its_reply_comes_back() {
     let client = world.client(Role::Observer).await;
     for size in [0, 1, 100, 70_000, 900_000] {
         let payload = vec![9; size];
-        let pong = client.call(Some(agent.id), &Ping { payload: payload.clone() }, PATIENCE).await.unwrap();
+        let pong = client
+            .call(Some(agent.id), &Ping { payload: payload.clone() }, PATIENCE)
+            .await
+            .unwrap();
         assert_eq!(pong.payload, payload);
     }
     let here = client.call(None, &Ping::default(), PATIENCE).await.unwrap();
@@ -134,7 +151,8 @@ async fn a_call_that_takes_longer_than_its_deadline_is_timed_out_by_the_host() {
     let gauge = Gauge::default();
     let agent = world.bare_agent("web1", service(&gauge)).await;
     let client = world.client(Role::Observer).await;
-    let error = client.call(Some(agent.id), &metrics::Get {}, Duration::from_millis(50)).await.unwrap_err();
+    let error =
+        client.call(Some(agent.id), &metrics::Get {}, Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
     assert!(error.message.contains("deadline"), "{error}");
     until("the host has stopped", async || gauge.running.load(Ordering::SeqCst) == 0).await;
@@ -158,7 +176,11 @@ async fn a_reader_that_does_not_read_holds_the_sender_back_and_nobody_else() {
     assert!(before <= 2 * 1024 * 1024, "{before} bytes were taken from the flood");
     let begin = Instant::now();
     client.call(Some(agent.id), &Ping::default(), PATIENCE).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(2), "a call beside the flood took {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "a call beside the flood took {:?}",
+        begin.elapsed()
+    );
     feed.next().await.unwrap().unwrap();
 }
 
@@ -232,7 +254,8 @@ async fn a_cut_link_is_noticed_at_once_and_its_reason_is_kept() {
     let world = World::start().await;
     let proxy = Proxy::start(world.address).await;
     let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let mut dialer = world.dialer(PeerKind::Agent, cmdr_link::SecretKey::generate().unwrap(), Some(&token));
+    let mut dialer =
+        world.dialer(PeerKind::Agent, cmdr_link::SecretKey::generate().unwrap(), Some(&token));
     dialer.target.address = proxy.address().to_string();
     let agent = world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap();
     proxy.set(Fault::Cut);
@@ -246,7 +269,8 @@ async fn a_link_that_swallows_everything_is_found_dead_within_fifteen_seconds_or
     let world = World::start().await;
     let proxy = Proxy::start(world.address).await;
     let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let mut dialer = world.dialer(PeerKind::Agent, cmdr_link::SecretKey::generate().unwrap(), Some(&token));
+    let mut dialer =
+        world.dialer(PeerKind::Agent, cmdr_link::SecretKey::generate().unwrap(), Some(&token));
     dialer.target.address = proxy.address().to_string();
     let agent = world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap();
     let begin = Instant::now();
@@ -263,7 +287,10 @@ async fn both_ends_learn_round_trip_and_clock_skew() {
     let agent = world.bare_agent("web1", service(&Gauge::default())).await;
     until("the agent knows", async || agent.link.health().rtt_us.is_some()).await;
     until("the hub knows", async || {
-        world.hub.fleet.hosts()[0].link.as_ref().is_some_and(|h| h.rtt_us.is_some() && h.skew_ms.is_some())
+        world.hub.fleet.hosts()[0]
+            .link
+            .as_ref()
+            .is_some_and(|h| h.rtt_us.is_some() && h.skew_ms.is_some())
     })
     .await;
     let skew = agent.link.health().skew_ms.unwrap();
@@ -275,12 +302,24 @@ async fn a_hub_that_stops_says_so_and_finds_its_fleet_again_when_it_is_back() {
     let world = World::start().await;
     let key = cmdr_link::SecretKey::generate().unwrap();
     let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let agent = world.serve_agent(&world.dialer(PeerKind::Agent, key.clone(), Some(&token)), service(&Gauge::default())).await.unwrap();
+    let agent = world
+        .serve_agent(
+            &world.dialer(PeerKind::Agent, key.clone(), Some(&token)),
+            service(&Gauge::default()),
+        )
+        .await
+        .unwrap();
     let link = agent.link.clone();
     let world = world.restart().await;
     assert_eq!(link.down().await, "the hub is stopping");
     let host = &world.hub.fleet.hosts()[0];
-    assert_eq!((host.id, host.state, host.last_drop.as_str()), (Some(agent.id), HostState::Away, "the hub is stopping"));
-    let again = world.serve_agent(&world.dialer(PeerKind::Agent, key, None), service(&Gauge::default())).await.unwrap();
+    assert_eq!(
+        (host.id, host.state, host.last_drop.as_str()),
+        (Some(agent.id), HostState::Away, "the hub is stopping")
+    );
+    let again = world
+        .serve_agent(&world.dialer(PeerKind::Agent, key, None), service(&Gauge::default()))
+        .await
+        .unwrap();
     assert_eq!(again.id, agent.id);
 }

@@ -1,0 +1,115 @@
+//! Every place where bytes from outside are read, as one function each: the entry points of the
+//! fuzzers, and of the test that replays what they have found.
+
+use bytes::Bytes;
+use cmdr_hub::config::Config;
+use cmdr_link::frame::FrameReader;
+use cmdr_link::{codec, settings, token};
+use cmdr_protocol::display::{Filter, clean, is_harmful};
+use cmdr_protocol::envelope::Header;
+use cmdr_protocol::selector::Selector;
+use cmdr_protocol::version::{Beat, Hello, Verdict};
+use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
+use futures::executor::block_on;
+use futures::io::Cursor;
+use std::path::Path;
+
+/// Name and entry point of each.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("frame", frame),
+    ("messages", messages),
+    ("control", control),
+    ("handshake", handshake),
+    ("selector", selector),
+    ("join_token", join_token),
+    ("hub_config", hub_config),
+    ("terminal_text", terminal_text),
+];
+
+/// Cuts bytes into frames.
+pub fn frame(data: &[u8]) {
+    let mut reader = FrameReader::new(Cursor::new(data));
+    let mut total = 0;
+    while let Ok(Some(frame)) = block_on(reader.next()) {
+        total += frame.payload.len();
+        assert!(total <= data.len());
+    }
+}
+
+/// Decodes a message of any kind, and what decodes encodes and decodes to the same.
+pub fn messages(data: &[u8]) {
+    fn each<T: serde::de::DeserializeOwned + serde::Serialize + PartialEq + std::fmt::Debug>(
+        data: &[u8],
+    ) {
+        if let Ok(value) = codec::decode::<T>(data) {
+            let again: Bytes = codec::encode(&value).unwrap();
+            if codec::check(&again).is_ok() {
+                assert_eq!(codec::decode::<T>(&again).unwrap(), value);
+            }
+        }
+    }
+    each::<Header>(data);
+    each::<CallError>(data);
+    each::<hosts::Change>(data);
+    each::<processes::Change>(data);
+    each::<processes::Listing>(data);
+    each::<exec::Start>(data);
+    each::<exec::Item>(data);
+    each::<facts::Facts>(data);
+    each::<metrics::Metrics>(data);
+}
+
+/// Decodes what the control stream carries.
+pub fn control(data: &[u8]) {
+    drop(codec::decode::<Hello>(data));
+    drop(codec::decode::<Verdict>(data));
+    drop(codec::decode::<Beat>(data));
+}
+
+/// Answers a handshake.
+pub fn handshake(data: &[u8]) {
+    thread_local! {
+        static KEY: cmdr_link::SecretKey = cmdr_link::SecretKey::generate().unwrap();
+        static RUNTIME: tokio::runtime::Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    }
+    let io = tokio::io::join(data, tokio::io::sink());
+    let accepted =
+        KEY.with(|key| RUNTIME.with(|rt| rt.block_on(cmdr_link::noise::respond(io, key)).is_ok()));
+    assert!(!accepted, "bytes that know nothing of the key were accepted");
+}
+
+/// Parses a selector; what parses prints and parses to the same.
+pub fn selector(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(selector) = Selector::parse(text) {
+        assert_eq!(Selector::parse(&selector.to_string()).unwrap(), selector);
+        let host = hosts::Host { name: "web1".to_owned(), ..hosts::Host::default() };
+        selector.matches(&host);
+    }
+}
+
+/// Reads a join token.
+pub fn join_token(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        drop(token::JoinToken::parse(text));
+        drop(token::JoinToken::parse(&format!("cmdr1-{text}")));
+    }
+}
+
+/// Reads the hub's configuration.
+pub fn hub_config(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        drop(settings::parse::<Config>(Path::new("fuzz"), text));
+    }
+}
+
+/// Makes text harmless, whole and streamed in pieces.
+pub fn terminal_text(data: &[u8]) {
+    assert!(!clean(&String::from_utf8_lossy(data)).chars().any(is_harmful));
+    let (head, tail) = data.split_at(data.len() / 2);
+    let mut filter = Filter::new();
+    let out = filter.push(head) + &filter.push(tail) + &filter.finish();
+    let mut whole = Filter::new();
+    assert_eq!(whole.push(data) + &whole.finish(), out);
+}

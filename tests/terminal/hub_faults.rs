@@ -1,0 +1,157 @@
+//! What the hub says when it cannot start or go on: one line, and a failure.
+
+use harness::process::{HubProcess, Running, pause, program, run};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn failure(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(!output.status.success(), "it should have failed");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("cmdr-hub: ")).collect();
+    assert_eq!(lines.len(), 1, "one line expected:\n{text}");
+    lines[0].to_owned()
+}
+
+fn hub(dir: &std::path::Path) -> Command {
+    let mut command = Command::new(program("cmdr-hub"));
+    command.args(["--data"]).arg(dir).args(["serve", "--listen", "127.0.0.1:0"]);
+    command
+}
+
+#[test]
+fn a_taken_port_and_a_locked_folder_are_each_named() {
+    let running = HubProcess::start();
+    let other = tempfile::tempdir().unwrap();
+    let line =
+        failure(Command::new(program("cmdr-hub")).args(["--data"]).arg(other.path()).args([
+            "serve",
+            "--listen",
+            &running.address,
+        ]));
+    assert!(line.contains(&running.address) && line.contains("in use"), "{line}");
+    let line = failure(&mut hub(&running.data()));
+    assert!(line.contains("in use by another cmdr-hub"), "{line}");
+}
+
+#[test]
+fn a_key_that_others_may_read_is_refused_with_the_command_that_mends_it() {
+    let mut running = HubProcess::start();
+    running.kill();
+    let key = running.data().join("hub.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let line = failure(&mut hub(&running.data()));
+    assert!(line.contains("chmod 600"), "{line}");
+}
+
+#[test]
+fn a_mistyped_configuration_names_file_line_and_the_nearest_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("hub.toml");
+    std::fs::write(&config, "listen = [\"127.0.0.1:0\"]\nadress = \"x:1\"\n").unwrap();
+    let line = failure(hub(dir.path()).arg("--config").arg(&config));
+    assert!(line.contains("hub.toml:2: unknown key 'adress'; did you mean 'address'?"), "{line}");
+}
+
+#[test]
+fn the_first_start_prints_one_token_and_the_second_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let ready = dir.path().join("ready");
+        std::fs::remove_file(&ready).ok();
+        let log = dir.path().join("log");
+        std::fs::remove_file(&log).ok();
+        let mut running =
+            Running::start(hub(&dir.path().join("hub")).arg("--ready-file").arg(&ready), &log);
+        while !ready.exists() {
+            assert!(running.ended().is_none(), "{}", running.text());
+            pause();
+        }
+        running.terminate();
+        while running.ended().is_none() {
+            pause();
+        }
+        running.text()
+    };
+    let first = start();
+    assert_eq!(first.matches("cmdr login cmdr1-").count(), 1, "{first}");
+    let second = start();
+    assert!(!second.contains("cmdr1-"), "{second}");
+}
+
+#[test]
+fn a_backup_of_a_running_hub_restores_into_a_new_folder() {
+    let running = HubProcess::start();
+    running.token(None, 3);
+    let file = running.dir.path().join("backup");
+    let file = file.to_str().unwrap();
+    running.command(&["backup", file]);
+    let fresh = running.dir.path().join("fresh");
+    let key = running.data().join("hub.key");
+    let restored = run(Command::new(program("cmdr-hub"))
+        .arg("--data")
+        .arg(&fresh)
+        .args(["restore", file, "--key"])
+        .arg(&key));
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let again = running.dir.path().join("again");
+    let backup =
+        run(Command::new(program("cmdr-hub")).arg("--data").arg(&fresh).arg("backup").arg(&again));
+    assert!(backup.status.success());
+    assert_eq!(std::fs::read(file).unwrap(), std::fs::read(again).unwrap());
+}
+
+/// A file system of 48 MiB in a mount namespace of its own: fill it, see the hub only read, empty it, see
+/// it write again. The script prints what it sees; the test compares.
+#[test]
+fn a_full_disk_makes_the_hub_read_only_until_there_is_space_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script");
+    std::fs::write(
+        &script,
+        r#"set -eu
+hub=$1; dir=$2/disk
+mkdir -p "$dir"; mount -t tmpfs -o size=48m none "$dir"
+"$hub" --data "$dir/hub" serve --listen 127.0.0.1:0 --no-first-token --ready-file "$2/ready" 2>"$2/log" &
+pid=$!; trap 'kill $pid' EXIT
+wait_for() { i=0; until "$@" >/dev/null 2>&1; do i=$((i+1)); [ $i -lt 1500 ] || { echo "waited in vain: $*"; cat "$2/log"; exit 1; }; kill -0 $pid || { echo "the hub died"; exit 1; }; sleep 0.02; done; }
+wait_for test -s "$2/ready"
+token() { "$hub" --data "$dir/hub" token --host -q; }
+token >/dev/null && echo "writes at first"
+dd if=/dev/zero of="$dir/fill" bs=64k status=none 2>/dev/null || true
+fails() { ! token; }
+i=0; while token >/dev/null 2>&1 && [ $i -lt 4000 ]; do i=$((i+1)); done
+token 2>"$2/err" || echo "then refuses: $(cat "$2/err")"
+"$hub" --data "$dir/hub" token list >/dev/null && echo "still reads"
+rm "$dir/fill"
+wait_for token "$2" && echo "writes again"
+kill -0 $pid && echo "never died"
+"#,
+    )
+    .unwrap();
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let begin = Instant::now();
+    let output =
+        run(command.args(["--mount", "sh"]).arg(&script).arg(program("cmdr-hub")).arg(dir.path()));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    for line in [
+        "writes at first",
+        "then refuses: cmdr-hub: the hub's store cannot write",
+        "still reads",
+        "writes again",
+        "never died",
+    ] {
+        assert!(
+            text.contains(line),
+            "'{line}' is missing after {:?}:\n{text}\n{log}",
+            begin.elapsed()
+        );
+    }
+    assert!(begin.elapsed() < Duration::from_secs(60));
+}
