@@ -141,6 +141,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 fn main() -> ExitCode {
+    cmdr_link::memory::keep(1 << 20);
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(

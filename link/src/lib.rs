@@ -16,6 +16,7 @@ pub mod files;
 pub mod frame;
 pub mod keys;
 pub mod link;
+pub mod memory;
 pub mod mux;
 pub mod noise;
 pub mod relay;

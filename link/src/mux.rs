@@ -3,6 +3,7 @@
 //! One task drives each connection. Streams are handed out as pairs of halves that can be used from
 //! two places at once; the stream is reset when both are dropped without a proper close.
 
+use crate::noise::NoiseStream;
 use futures::io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
 use std::io;
@@ -68,9 +69,13 @@ impl Opener {
 
 /// Starts driving a connection. Streams of the peer come out of the receiver; `finished` tells why
 /// it ended. Dropping every opener, stream and the receiver does not end it: dropping `Driver` does.
-pub fn start<S>(io: S, mode: Mode, limits: Limits) -> (Opener, mpsc::Receiver<Stream>, Driver)
+pub fn start<S>(
+    io: NoiseStream<S>,
+    mode: Mode,
+    limits: Limits,
+) -> (Opener, mpsc::Receiver<Stream>, Driver)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let mut config = yamux::Config::default();
     // The order matters: each setter checks its value against the other's.
@@ -82,9 +87,10 @@ where
     let (inbound, streams) = mpsc::channel(INBOUND);
     let (stop, stopped) = oneshot::channel();
     let (done, finished) = oneshot::channel();
-    let connection = yamux::Connection::new(io, config, mode);
+    let corked = Corked(Arc::new(Mutex::new(io)));
+    let connection = yamux::Connection::new(corked.clone(), config, mode);
     tokio::spawn(async move {
-        let why = drive(connection, opening, inbound, stopped).await;
+        let why = drive(connection, corked, opening, inbound, stopped).await;
         // Nobody may be listening any more; then nobody wants to know.
         drop(done.send(why));
     });
@@ -110,14 +116,57 @@ impl Driver {
     }
 }
 
+/// Collects what the multiplexer writes, which flushes after every frame, until the driver has
+/// nothing more to do: a burst of frames then leaves as one write instead of many.
+struct Corked<S>(Arc<Mutex<NoiseStream<S>>>);
+
+impl<S> Clone for Corked<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Corked<S> {
+    fn lock(&self) -> MutexGuard<'_, NoiseStream<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for Corked<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.lock()).poll_read(cx, buf)
+    }
+}
+
+impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for Corked<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.lock()).poll_write(cx, buf)
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_close(cx)
+    }
+}
+
 async fn drive<S>(
-    mut connection: yamux::Connection<S>,
+    mut connection: yamux::Connection<Corked<S>>,
+    corked: Corked<S>,
     mut opening: mpsc::Receiver<OpenReply>,
     inbound: mpsc::Sender<Stream>,
     mut stopped: oneshot::Receiver<()>,
 ) -> String
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let mut waiting: Option<OpenReply> = None;
     let why = poll_fn(|cx| {
@@ -145,7 +194,12 @@ where
                 Poll::Ready(Some(Ok(stream))) => drop(inbound.try_send(Stream::new(stream))),
                 Poll::Ready(Some(Err(e))) => return Poll::Ready(describe(&e)),
                 Poll::Ready(None) => return Poll::Ready("closed by the other end".to_owned()),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if let Poll::Ready(Err(e)) = corked.lock().poll_send(cx) {
+                        return Poll::Ready(e.to_string());
+                    }
+                    return Poll::Pending;
+                }
             }
         }
     })

@@ -6,7 +6,6 @@
 //! After that every message is a 16-bit length and a sealed payload. An empty payload tells the
 //! receiver that the sender has changed its key.
 
-use bytes::{Buf as _, BytesMut};
 use cmdr_protocol::PublicKey;
 use futures::io::{AsyncRead, AsyncWrite};
 use std::cell::RefCell;
@@ -25,10 +24,11 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const WIRE_VERSION: u8 = 1;
 
 const MAGIC: [u8; 4] = *b"CMDR";
-const MAX_MESSAGE: usize = 65_535;
 const TAG: usize = 16;
 /// Plain bytes sealed at once; what one TCP segment train carries without waiting for more.
 const SEAL: usize = 48 * 1024;
+/// Ciphertext read at once.
+const READ: usize = 128 * 1024;
 /// Ciphertext that may wait for the socket before writes are held back.
 const OUT_LIMIT: usize = 128 * 1024;
 const REKEY_BYTES: u64 = 1 << 32;
@@ -259,8 +259,66 @@ pub async fn alert<S: tokio::io::AsyncWrite + Unpin>(io: &mut S, alert: Alert) {
 }
 
 thread_local! {
-    /// Ciphertext passes through here on its way in and out, so that an idle link owns no buffer.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_MESSAGE + 2].into_boxed_slice());
+    /// Ciphertext passes through here on its way in, so that an idle link owns no buffer for it.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// A byte queue over a buffer that is kept while it is busy and given back when it runs empty.
+#[derive(Default)]
+struct Queue {
+    buf: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Queue {
+    /// A buffer larger than this is kept from one burst to the next only if the burst was large.
+    const KEEP: usize = 16 * 1024;
+
+    const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    const fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buf[self.start..self.end]
+    }
+
+    /// Room for `len` more bytes behind the last; [`Queue::filled`] says how many were used.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        if self.start > 0 && self.end + len > self.buf.len() {
+            self.buf.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end + len > self.buf.len() {
+            self.buf.resize(self.end + len, 0);
+        }
+        &mut self.buf[self.end..self.end + len]
+    }
+
+    const fn filled(&mut self, len: usize) {
+        self.end += len;
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.filled(bytes.len());
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.start += len;
+        if self.start == self.end {
+            let used = self.end;
+            (self.start, self.end) = (0, 0);
+            if used < Self::KEEP {
+                self.buf = Vec::new();
+            }
+        }
+    }
 }
 
 /// A secret channel over `S`.
@@ -269,16 +327,26 @@ pub struct NoiseStream<S> {
     state: Box<snow::TransportState>,
     peer: PublicKey,
     /// Ciphertext received that is not a whole message yet.
-    partial: BytesMut,
+    partial: Queue,
     /// Decrypted bytes that nobody has read yet.
-    plain: BytesMut,
+    plain: Queue,
     /// Bytes written that are not sealed yet.
-    unsealed: Vec<u8>,
+    unsealed: Queue,
     /// Ciphertext on its way to the socket.
-    out: BytesMut,
+    out: Queue,
     since_rekey: u64,
     rekeyed: Instant,
     counters: Arc<Counters>,
+}
+
+impl<S> std::fmt::Debug for NoiseStream<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NoiseStream").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+fn bad(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
 impl<S> NoiseStream<S> {
@@ -286,18 +354,22 @@ impl<S> NoiseStream<S> {
         let peer = state.get_remote_static().and_then(|k| k.try_into().ok()).map(PublicKey);
         let peer = peer.ok_or(HandshakeError::Garbage)?;
         let state = state.into_transport_mode().map_err(|_| HandshakeError::Garbage)?;
-        Ok(Self {
+        Ok(Self::over(io, Box::new(state), peer))
+    }
+
+    fn over(io: S, state: Box<snow::TransportState>, peer: PublicKey) -> Self {
+        Self {
             io,
-            state: Box::new(state),
+            state,
             peer,
-            partial: BytesMut::new(),
-            plain: BytesMut::new(),
-            unsealed: Vec::new(),
-            out: BytesMut::new(),
+            partial: Queue::default(),
+            plain: Queue::default(),
+            unsealed: Queue::default(),
+            out: Queue::default(),
             since_rekey: 0,
             rekeyed: Instant::now(),
             counters: Arc::default(),
-        })
+        }
     }
 
     /// The key that the other end has proved.
@@ -310,81 +382,99 @@ impl<S> NoiseStream<S> {
         self.counters.clone()
     }
 
-    fn seal(&mut self, payload: &[u8]) -> io::Result<()> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let len =
-                self.state.write_message(payload, &mut scratch[2..]).map_err(io::Error::other)?;
-            scratch[..2].copy_from_slice(&(len as u16).to_be_bytes());
-            self.out.extend_from_slice(&scratch[..2 + len]);
-            Ok(())
-        })
-    }
-
+    /// Seals what was written since into one message.
     fn seal_pending(&mut self) -> io::Result<()> {
         if self.unsealed.is_empty() {
             return Ok(());
         }
         if self.since_rekey >= REKEY_BYTES || self.rekeyed.elapsed() >= REKEY_TIME {
-            self.seal(&[])?;
+            seal(&mut self.state, &mut self.out, &[])?;
             self.state.rekey_outgoing();
             self.since_rekey = 0;
             self.rekeyed = Instant::now();
         }
-        let pending = std::mem::take(&mut self.unsealed);
-        self.since_rekey += pending.len() as u64;
-        self.seal(&pending)?;
-        if pending.capacity() >= SEAL / 2 && pending.len() >= SEAL / 4 {
-            // Busy: keep the buffer for the next message.
-            self.unsealed = pending;
-            self.unsealed.clear();
-        }
+        self.since_rekey += self.unsealed.len() as u64;
+        seal(&mut self.state, &mut self.out, self.unsealed.bytes())?;
+        self.unsealed.advance(self.unsealed.len());
         Ok(())
     }
 
-    /// Opens every whole message in `partial` into `plain`.
-    fn open_all(&mut self) -> io::Result<()> {
-        let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        while let Some((head, rest)) = self.partial.split_first_chunk::<2>() {
-            let len = usize::from(u16::from_be_bytes(*head));
-            if len < TAG {
-                return Err(bad("a sealed message shorter than its seal"));
+    /// Takes ciphertext in: opens every whole message and keeps the rest for later.
+    fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if !self.partial.is_empty() {
+            // Complete the message that is begun, and only that one.
+            let head = 2usize.saturating_sub(self.partial.len()).min(bytes.len());
+            self.partial.push(&bytes[..head]);
+            bytes = &bytes[head..];
+            let Some(len) = message_len(self.partial.bytes())? else { return Ok(()) };
+            let more = (2 + len - self.partial.len()).min(bytes.len());
+            self.partial.push(&bytes[..more]);
+            bytes = &bytes[more..];
+            if self.partial.len() < 2 + len {
+                return Ok(());
             }
-            if rest.len() < len {
+            open(&mut self.state, &mut self.plain, &self.partial.bytes()[2..])?;
+            self.partial.advance(self.partial.len());
+        }
+        while let Some(len) = message_len(bytes)? {
+            if bytes.len() < 2 + len {
                 break;
             }
-            let old = self.plain.len();
-            self.plain.resize(old + len - TAG, 0);
-            let opened = self
-                .state
-                .read_message(&self.partial[2..2 + len], &mut self.plain[old..])
-                .map_err(|_| bad("a message whose seal does not hold"))?;
-            self.plain.truncate(old + opened);
-            if opened == 0 {
-                self.state.rekey_incoming();
-            }
-            self.partial.advance(2 + len);
+            open(&mut self.state, &mut self.plain, &bytes[2..2 + len])?;
+            bytes = &bytes[2 + len..];
         }
-        if self.partial.is_empty() {
-            self.partial = BytesMut::new();
+        if !bytes.is_empty() {
+            self.partial.push(bytes);
         }
         Ok(())
     }
 }
 
+/// The length of the message that begins here, once its two bytes are there.
+fn message_len(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let Some((head, _)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
+    match usize::from(u16::from_be_bytes(*head)) {
+        len if len < TAG => Err(bad("a sealed message shorter than its seal")),
+        len => Ok(Some(len)),
+    }
+}
+
+fn seal(state: &mut snow::TransportState, out: &mut Queue, payload: &[u8]) -> io::Result<()> {
+    let room = out.room(2 + payload.len() + TAG);
+    let len = state.write_message(payload, &mut room[2..]).map_err(io::Error::other)?;
+    room[..2].copy_from_slice(&(len as u16).to_be_bytes());
+    out.filled(2 + len);
+    Ok(())
+}
+
+fn open(state: &mut snow::TransportState, plain: &mut Queue, sealed: &[u8]) -> io::Result<()> {
+    let room = plain.room(sealed.len() - TAG);
+    let len =
+        state.read_message(sealed, room).map_err(|_| bad("a message whose seal does not hold"))?;
+    plain.filled(len);
+    if len == 0 {
+        plain.advance(0);
+        state.rekey_incoming();
+    }
+    Ok(())
+}
+
 impl<S: tokio::io::AsyncWrite + Unpin> NoiseStream<S> {
+    /// Seals and sends all that was written.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.seal_pending()?;
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.out))?;
+            let n = ready!(Pin::new(&mut self.io).poll_write(cx, self.out.bytes()))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.counters.sent.fetch_add(n as u64, Ordering::Relaxed);
             self.out.advance(n);
-        }
-        if self.out.capacity() > SEAL {
-            self.out.clear();
-        } else {
-            self.out = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -398,26 +488,23 @@ impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for NoiseStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         while this.plain.is_empty() {
-            let filled = SCRATCH.with_borrow_mut(|scratch| {
+            let n = ready!(SCRATCH.with_borrow_mut(|scratch| {
                 let mut read = ReadBuf::new(scratch);
                 ready!(Pin::new(&mut this.io).poll_read(cx, &mut read))?;
-                this.partial.extend_from_slice(read.filled());
-                Poll::Ready(io::Result::Ok(read.filled().len()))
-            });
-            match ready!(filled)? {
+                let n = read.filled().len();
+                this.take(read.filled())?;
+                Poll::Ready(io::Result::Ok(n))
+            }))?;
+            match n {
                 0 if this.partial.is_empty() => return Poll::Ready(Ok(0)),
                 // A cut inside a message is never a clean end.
                 0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 n => this.counters.received.fetch_add(n as u64, Ordering::Relaxed),
             };
-            this.open_all()?;
         }
         let n = buf.len().min(this.plain.len());
-        buf[..n].copy_from_slice(&this.plain[..n]);
+        buf[..n].copy_from_slice(&this.plain.bytes()[..n]);
         this.plain.advance(n);
-        if this.plain.is_empty() {
-            this.plain = BytesMut::new();
-        }
         Poll::Ready(Ok(n))
     }
 }
@@ -435,19 +522,16 @@ impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for NoiseStream<S> {
             ready!(self.poll_drain(cx))?;
         }
         let n = buf.len().min(SEAL - self.unsealed.len());
-        self.unsealed.extend_from_slice(&buf[..n]);
+        self.unsealed.push(&buf[..n]);
         Poll::Ready(Ok(n))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seal_pending()?;
-        ready!(self.poll_drain(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.poll_send(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seal_pending()?;
-        ready!(self.poll_drain(cx))?;
+        ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -76,6 +76,13 @@ impl<F: Feed> Feeding<F> {
         writer.flush().await.map_err(gone)
     }
 
+    /// A second handle that only sends: its inputs never come. For handlers in which neither
+    /// direction may wait for the other.
+    #[must_use]
+    pub fn sender(&self) -> Self {
+        Self { writer: self.writer.clone(), inputs: mpsc::channel(1).1, kind: PhantomData }
+    }
+
     /// The caller's next input. Waits for good when none comes: a caller that goes away ends the
     /// handler from outside.
     pub async fn input(&mut self) -> Result<F::Input, CallError> {

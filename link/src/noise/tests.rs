@@ -101,24 +101,14 @@ async fn read_after(
     let (mut a, b) = pair(Suite::ChaChaPoly).await;
     let mut sealed = Vec::new();
     for message in messages {
-        a.unsealed.extend_from_slice(message);
+        a.unsealed.push(message);
         a.seal_pending().unwrap();
-        sealed.push(a.out.split().to_vec());
+        sealed.push(a.out.bytes().to_vec());
+        a.out.advance(a.out.len());
     }
     change(&mut sealed);
     let bytes = sealed.concat();
-    let mut reader = NoiseStream {
-        io: &bytes[..],
-        state: b.state,
-        peer: b.peer,
-        partial: BytesMut::new(),
-        plain: BytesMut::new(),
-        unsealed: Vec::new(),
-        out: BytesMut::new(),
-        since_rekey: 0,
-        rekeyed: Instant::now(),
-        counters: Arc::default(),
-    };
+    let mut reader = NoiseStream::over(&bytes[..], b.state, b.peer);
     let mut got = Vec::new();
     reader.read_to_end(&mut got).await.map(|_| got)
 }
@@ -173,5 +163,52 @@ async fn an_idle_channel_owns_no_buffers() {
     a.write_all(b"x").await.unwrap();
     a.flush().await.unwrap();
     b.read_exact(&mut got[..1]).await.unwrap();
-    assert_eq!((b.partial.capacity(), b.plain.capacity()), (0, 0));
+    a.write_all(b"y").await.unwrap();
+    a.flush().await.unwrap();
+    b.read_exact(&mut got[..1]).await.unwrap();
+    let owned = |s: &NoiseStream<DuplexStream>| {
+        [&s.partial, &s.plain, &s.unsealed, &s.out].map(|queue| queue.buf.capacity())
+    };
+    assert_eq!((owned(&a), owned(&b)), ([0; 4], [0; 4]));
+}
+
+/// Gives out its bytes in pieces of the sizes it is told.
+struct Pieces<'a>(&'a [u8], Vec<usize>);
+
+impl tokio::io::AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let n = self.1.pop().unwrap_or(1).min(self.0.len()).min(buf.remaining());
+        let (now, later) = self.0.split_at(n);
+        buf.put_slice(now);
+        self.0 = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn however_the_network_cuts_the_bytes_they_arrive_the_same() {
+    let (mut a, b) = pair(Suite::AesGcm).await;
+    let mut sent = Vec::new();
+    for size in [1, 2, 700, 40_000, 3] {
+        let message = vec![size as u8; size];
+        a.unsealed.push(&message);
+        a.seal_pending().unwrap();
+        sent.extend(message);
+    }
+    let wire = a.out.bytes().to_vec();
+    let mut states = vec![b.state];
+    for pieces in [vec![], vec![1; 60], vec![1, 2, 3, 50, 5000, 19, 20, 21], vec![30_000, 1, 18]] {
+        let Some(state) = states.pop() else { break };
+        let mut reader = NoiseStream::over(Pieces(&wire, pieces), state, b.peer);
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, sent);
+        let mut again = reader.state;
+        again.set_receiving_nonce(0);
+        states.push(again);
+    }
 }

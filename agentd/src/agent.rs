@@ -1,0 +1,234 @@
+//! One host as the services see it: where its files are, what its owner allows, what is sampled.
+//!
+//! [`serve`] answers every stream of one link. The `run` command, the system tests and the fleet
+//! simulator call it; many links may share one [`Agent`] and so one set of samplers.
+
+use crate::policy::Policy;
+use crate::sampler::Sampler;
+use crate::services;
+use crate::services::exec::Scripts;
+use crate::services::metrics::Collected;
+use crate::services::processes::Table;
+use cmdr_link::frame::FrameReader;
+use cmdr_link::link::Link;
+use cmdr_link::mux::Stream;
+use cmdr_link::service::{self, Service};
+use cmdr_protocol::envelope::Header;
+use cmdr_protocol::{Access, CallError, ErrorKind, facts, methods};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+/// Requests answered at once over one link; more are told to try again.
+pub const STREAMS: usize = 200;
+/// A stream must say what it wants within so long.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where an agent looks and keeps things.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The kernel's process files; another folder in tests.
+    pub proc_root: PathBuf,
+    /// The kernel's device files; another folder in tests.
+    pub sys_root: PathBuf,
+    /// The host's configuration; another folder in tests.
+    pub etc_root: PathBuf,
+    /// The Docker engine's socket.
+    pub docker_socket: PathBuf,
+    /// The agent's own folder.
+    pub state_dir: PathBuf,
+    /// What the host's owner allows.
+    pub policy: Policy,
+}
+
+impl Config {
+    /// A real host with this state folder and no limits of its own.
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self {
+            proc_root: "/proc".into(),
+            sys_root: "/sys".into(),
+            etc_root: "/etc".into(),
+            docker_socket: "/var/run/docker.sock".into(),
+            state_dir,
+            policy: Policy::default(),
+        }
+    }
+}
+
+/// What the handlers share. Clones are the same host.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    metrics: Sampler<Collected>,
+    processes: Sampler<Table>,
+    facts: Mutex<Option<(Instant, facts::Facts)>>,
+    programs: Arc<Semaphore>,
+    scripts: Scripts,
+}
+
+impl Agent {
+    /// An agent of this host. Nothing is sampled or opened before somebody asks.
+    pub fn new(config: Config) -> Self {
+        let metrics = services::metrics::sampler(&config);
+        let processes = services::processes::sampler(&config);
+        let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
+        let scripts = Scripts::new(config.state_dir.join("scripts"));
+        let facts = Mutex::new(None);
+        let shared = Shared { config, metrics, processes, facts, programs, scripts };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A new agent with all its methods.
+    pub fn service(config: Config) -> Service<Self> {
+        Self::new(config).into_service()
+    }
+
+    /// All methods over this agent.
+    pub fn into_service(self) -> Service<Self> {
+        services::all(Service::new(self))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.shared.config.policy
+    }
+    /// The sampler of live figures.
+    pub fn metrics(&self) -> &Sampler<Collected> {
+        &self.shared.metrics
+    }
+    /// The sampler of the process table.
+    pub fn processes(&self) -> &Sampler<Table> {
+        &self.shared.processes
+    }
+    pub(crate) fn facts(&self) -> &Mutex<Option<(Instant, facts::Facts)>> {
+        &self.shared.facts
+    }
+    pub(crate) fn programs(&self) -> &Arc<Semaphore> {
+        &self.shared.programs
+    }
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.shared.scripts
+    }
+}
+
+/// Answers every stream of a link until the link is over. Dropping this drops every handler, and
+/// with them the programs they run.
+pub async fn serve(service: Arc<Service<Agent>>, link: Link, mut streams: mpsc::Receiver<Stream>) {
+    let free = Arc::new(Semaphore::new(STREAMS));
+    let mut answering = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = streams.recv() => {
+                let Some(stream) = stream else { break };
+                let (service, permit) = (service.clone(), free.clone().try_acquire_owned());
+                answering.spawn(async move {
+                    match permit {
+                        Ok(_permit) => answer(&service, stream).await,
+                        Err(_) => service::refuse(&stream, &busy()).await,
+                    }
+                });
+            }
+            Some(done) = answering.join_next() => {
+                if let Err(e) = done && e.is_panic() {
+                    tracing::error!("a fault in a handler: {e}");
+                }
+            }
+            _ = link.down() => break,
+        }
+    }
+    answering.shutdown().await;
+}
+
+fn busy() -> CallError {
+    CallError::new(
+        ErrorKind::Busy,
+        format!("this host answers {STREAMS} requests already; try again when some have ended"),
+    )
+}
+
+async fn answer(service: &Service<Agent>, stream: Stream) {
+    let mut reader = FrameReader::new(stream.clone());
+    let header = match timeout(REQUEST_TIMEOUT, service::read_header(&mut reader)).await {
+        Ok(Ok(header)) => header,
+        Ok(Err(e)) => {
+            return service::refuse(&stream, &CallError::malformed(e.to_string())).await;
+        }
+        Err(_) => return tracing::debug!("a stream without a request for 10 s"),
+    };
+    match allowed(service.context().policy(), &header) {
+        Ok(()) => service.answer(&header, reader, stream).await,
+        Err(refusal) => {
+            let method = cmdr_protocol::display::clean_to_width(&header.method, 80);
+            tracing::warn!(method, trace = header.trace, "refused: {refusal}");
+            service::refuse(&stream, &refusal).await;
+        }
+    }
+}
+
+/// What holds for every method, before its body is even read: the owner's word, and that whatever
+/// changes the host has somebody who asked for it.
+fn allowed(policy: &Policy, header: &Header) -> Result<(), CallError> {
+    // A method that nobody knows is answered by the service, which says so.
+    let Some(method) = methods::find(&header.method) else { return Ok(()) };
+    policy.allows_method(method.name)?;
+    if method.access != Access::Read && header.caller.is_none() {
+        return Err(CallError::denied(format!(
+            "{} changes the host and is done only for a known operator; the hub named none",
+            method.name
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::envelope::Kind;
+
+    fn header(method: &str) -> Header {
+        Header {
+            to: None,
+            method: method.into(),
+            kind: Kind::Call,
+            resource: String::new(),
+            deadline_ms: None,
+            trace: 1,
+            caller: None,
+        }
+    }
+
+    #[test]
+    fn what_changes_the_host_needs_a_caller_and_what_looks_does_not() {
+        let policy = Policy::default();
+        for method in ["exec.start", "processes.signal", "processes.renice"] {
+            assert_eq!(allowed(&policy, &header(method)).unwrap_err().kind, ErrorKind::Denied);
+        }
+        for method in ["ping.ping", "facts.get", "metrics.watch", "no.such"] {
+            assert!(allowed(&policy, &header(method)).is_ok());
+        }
+    }
+
+    #[test]
+    fn every_method_of_a_host_has_a_handler() {
+        let service = Agent::service(Config::new("/nonexistent".into()));
+        let mut offered: Vec<_> = service.methods().collect();
+        let mut wanted: Vec<_> = methods::METHODS
+            .iter()
+            .filter(|m| m.place != methods::Place::Hub)
+            .map(|m| m.name)
+            .collect();
+        offered.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(offered, wanted);
+    }
+}

@@ -1,0 +1,19 @@
+//! Commander's agent: runs on every server, dials the hub, answers what it is asked.
+//!
+//! [`agent`] ties it together, [`services`] lists what it offers, [`policy`] is the host's last
+//! word. The library is what the binary, the system tests and the fleet simulator share.
+
+pub mod agent;
+pub mod join;
+pub mod policy;
+pub mod run;
+pub mod sampler;
+pub mod services;
+pub mod state;
+mod text;
+mod users;
+
+pub use agent::{Agent, Config, serve};
+
+/// The program's version, as the hub and operators see it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

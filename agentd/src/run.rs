@@ -1,0 +1,135 @@
+//! `run`: keeps the link to the hub up for good and answers what comes over it, until it is told to
+//! stop.
+
+use crate::agent::{Agent, Config, serve};
+use crate::services::facts;
+use crate::state::{self, Failure};
+use crate::{VERSION, join};
+use cmdr_link::context::{Context, ContextError};
+use cmdr_link::keys;
+use cmdr_link::link::Link;
+use cmdr_link::session::{self, State};
+use cmdr_protocol::display::clean;
+use sd_notify::NotifyState;
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// The context of a folder, or the one line that says what to do.
+pub fn load_context(dir: &Path) -> Result<Context, Failure> {
+    Context::load(dir).map_err(|e| match e {
+        ContextError::None(_) => Failure::local(format!(
+            "this machine has not joined a hub yet ({} has none); run: cmdr-agentd join TOKEN",
+            dir.display()
+        )),
+        e => Failure::local(e.to_string()),
+    })
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    let dir = config.state_dir.clone();
+    // Before the folder is made: one that has never joined is left alone.
+    let context = load_context(&dir)?;
+    let _lock = state::take(&dir)?;
+    let fail = |e: std::io::Error| Failure::local(format!("listening for signals: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let id = keys::host_id(&context.key.public());
+    let basics = facts::basics(&config);
+    tracing::info!(
+        host = %clean(&basics.hostname),
+        platform = %clean(&basics.os),
+        os = %clean(&basics.os_version),
+        arch = basics.arch,
+        cores = basics.cores,
+        cpu = %clean(&basics.cpu),
+        agent = VERSION,
+        %id,
+        hub = %context.target.address,
+        "the agent starts"
+    );
+    let agent = Agent::new(config);
+    agent.scripts().clear();
+    let service = Arc::new(agent.into_service());
+    let dialer = join::dialer(context.target, context.key, basics.hostname, None);
+    let first = State::Connecting { attempt: 0, last_error: None, retry_at: None };
+    let (set_state, state) = watch::channel(first);
+    tell(&[NotifyState::Ready]);
+    let current: RefCell<Option<Link>> = RefCell::new(None);
+    let kept = session::keep(&dialer, &set_state, |link, welcome, streams| {
+        tracing::info!(
+            hub = %clean(&dialer.target.address),
+            version = %clean(&welcome.version),
+            name = %clean(&welcome.name),
+            "the link to the hub is up"
+        );
+        current.replace(Some(link.clone()));
+        serve(service.clone(), link, streams)
+    });
+    let mut kept = std::pin::pin!(kept);
+    let why = tokio::select! {
+        () = &mut kept => "the link task ended",
+        () = report(state) => "the link task ended",
+        () = watchdog() => "the watchdog ended",
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{why}: the agent stops");
+    tell(&[NotifyState::Stopping]);
+    let link = current.borrow_mut().take();
+    if let Some(link) = link.filter(|link| link.ended().is_none()) {
+        link.close("the agent was stopped");
+        // The link's end ends every handler, and with it the programs that run for somebody.
+        let over = async {
+            tokio::select! {
+                () = &mut kept => {}
+                _ = link.down() => {}
+            }
+        };
+        if timeout(Duration::from_secs(3), over).await.is_err() {
+            tracing::warn!("the hub was not told in time");
+        }
+    }
+    Ok(())
+}
+
+/// Tells the service manager; without one this does nothing.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!("telling the service manager: {e}");
+    }
+}
+
+/// Keeps the service manager's status line true.
+async fn report(mut state: watch::Receiver<State>) {
+    loop {
+        let status = match &*state.borrow_and_update() {
+            State::Connecting { last_error: None, .. } => "dialing the hub".to_owned(),
+            State::Connecting { last_error: Some(e), .. } => format!("dialing the hub: {e}"),
+            State::Up { .. } => "connected to the hub".to_owned(),
+            State::Refused { refusal } => format!("refused: {refusal}"),
+            State::Closed => "closed".to_owned(),
+        };
+        tell(&[NotifyState::Status(&clean(&status))]);
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Shows the service manager that the event loop turns; waits for good when nobody asks for it.
+async fn watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut tick = tokio::time::interval((limit / 2).max(Duration::from_millis(10)));
+    loop {
+        tick.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}

@@ -1,0 +1,20 @@
+//! The list of what an agent offers. A feature is one file beside this and one line here.
+
+pub mod exec;
+pub mod facts;
+pub mod metrics;
+pub mod ping;
+pub mod processes;
+
+use crate::Agent;
+use cmdr_link::service::Service;
+
+/// The names by which a policy file switches features off: the part of a method before the dot.
+pub const NAMES: &[&str] = &["exec", "facts", "metrics", "ping", "processes"];
+
+/// Registers every feature.
+pub fn all(service: Service<Agent>) -> Service<Agent> {
+    [ping::register, facts::register, metrics::register, processes::register, exec::register]
+        .into_iter()
+        .fold(service, |service, register| register(service))
+}

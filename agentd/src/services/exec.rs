@@ -1,0 +1,226 @@
+//! Runs one program for an operator, its output as it comes.
+//!
+//! The program is the head of a process group of its own. However this ends, by itself, by its
+//! timeout, by the caller's leave or the agent's end, nothing of the group is left.
+
+mod group;
+mod order;
+mod output;
+mod script;
+
+pub use script::Scripts;
+
+use crate::Agent;
+use cmdr_link::service::{Asked, Feeding, Service};
+use cmdr_protocol::display::clean_to_width;
+use cmdr_protocol::exec::{Exit, Input, Item, Outcome, Start};
+use cmdr_protocol::{CallError, ErrorKind};
+use order::Order;
+use output::Ending;
+use rustix::process::Signal;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep_until};
+
+/// From the polite signal to the final one.
+const MERCY: Duration = Duration::from_secs(2);
+/// Programs left in the background may hold the output open so long after the one that was asked
+/// for has ended.
+const STRAGGLERS: Duration = Duration::from_secs(1);
+/// Pieces of input held while the program reads none, so that a signal behind them gets through.
+const PIECES: usize = 4;
+
+pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
+    service.feed(start)
+}
+
+async fn start(
+    agent: Arc<Agent>,
+    asked: Asked,
+    start: Start,
+    feeding: Feeding<Start>,
+) -> Result<(), CallError> {
+    let caller = asked.caller.as_ref().map_or("", |caller| caller.name.as_str());
+    let mut log = Log {
+        caller: clean_to_width(caller, 64),
+        trace: asked.trace,
+        program: clean_to_width(&named(&start), 120),
+        begun: Instant::now(),
+        end: None,
+    };
+    let result = run(&agent, start, feeding, &mut log).await;
+    log.end = Some(match &result {
+        Ok(exit) => format!("{} {}", exit.outcome, exit.code),
+        Err(e) => format!("{}: {e}", e.kind),
+    });
+    result.map(drop)
+}
+
+fn named(start: &Start) -> String {
+    match (&start.script, start.argv.first()) {
+        (Some(script), _) => format!("script {}", script.name),
+        (None, program) => program.cloned().unwrap_or_default(),
+    }
+}
+
+/// Says once how it ended, also when the caller left and nobody else says anything.
+struct Log {
+    caller: String,
+    trace: u64,
+    program: String,
+    begun: Instant,
+    end: Option<String>,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let Self { caller, trace, program, begun, end } = self;
+        let outcome = end.as_deref().unwrap_or("given up by the caller");
+        let took_ms = begun.elapsed().as_millis() as u64;
+        tracing::info!(caller, trace, program, took_ms, outcome, "exec ended");
+    }
+}
+
+async fn run(
+    agent: &Agent,
+    start: Start,
+    feeding: Feeding<Start>,
+    log: &mut Log,
+) -> Result<Exit, CallError> {
+    let most = agent.policy().exec.max_concurrent;
+    let _running = agent.programs().clone().try_acquire_owned().map_err(|_| {
+        let what =
+            format!("this host runs {most} programs already; try again when some have ended");
+        CallError::new(ErrorKind::Busy, what)
+    })?;
+    let order = Order::check(agent, start)?;
+    let mut spawned = group::spawn(&order)?;
+    let begun = Instant::now();
+    tracing::info!(
+        caller = log.caller,
+        trace = log.trace,
+        program = log.program,
+        pid = spawned.group.pid(),
+        user = order.user.name,
+        "exec started"
+    );
+    let sender = feeding.sender();
+    sender.send(&Item { pid: Some(spawned.group.pid()), ..Item::default() }).await?;
+
+    let group = &mut spawned.group;
+    let ending = Ending::default();
+    let mut output = std::pin::pin!(spawned.output.pump(&sender, &ending));
+    let (signals, mut signalled) = tokio::sync::mpsc::channel(PIECES);
+    let mut input = std::pin::pin!(take_input(feeding, spawned.stdin, signals));
+    let mut timeout = order.timeout.map(|after| (begun + after, Signal::TERM));
+    let mut timed_out = false;
+    let mut exited = None;
+    let mut stragglers = None;
+    let mut output_over = false;
+    while !(output_over && exited.is_some()) {
+        tokio::select! {
+            sent = &mut output, if !output_over => {
+                sent?;
+                output_over = true;
+            }
+            () = group.exited(), if exited.is_none() => {
+                exited = Some(Instant::now());
+                stragglers = Some(Instant::now() + STRAGGLERS);
+            }
+            fault = &mut input => return Err(fault),
+            Some(signal) = signalled.recv() => group.signal(signal),
+            () = at(timeout.map(|(when, _)| when)), if exited.is_none() => {
+                let Some((when, signal)) = timeout else { continue };
+                timed_out = true;
+                group.signal(signal);
+                timeout = (signal == Signal::TERM).then_some((when + MERCY, Signal::KILL));
+            }
+            () = at(stragglers) => {
+                // Nobody of the group writes any more after this; what is in the pipes still goes
+                // out, and a program that left the group is not waited for.
+                stragglers = None;
+                group.signal(Signal::KILL);
+                ending.begin();
+            }
+        }
+    }
+    let status = group.finish()?;
+    let took_ms = exited.map_or(0, |at| at.saturating_duration_since(begun).as_millis() as u64);
+    let exit = describe(status, timed_out, took_ms);
+    sender.send(&Item { exit: Some(exit), ..Item::default() }).await?;
+    Ok(exit)
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn describe(status: std::process::ExitStatus, timed_out: bool, took_ms: u64) -> Exit {
+    use std::os::unix::process::ExitStatusExt as _;
+    let (outcome, code) = match (status.code(), status.signal()) {
+        (Some(code), _) => (Outcome::Exited, code),
+        (None, signal) => (Outcome::Signalled, signal.unwrap_or(0)),
+    };
+    Exit { outcome: if timed_out { Outcome::TimedOut } else { outcome }, code, took_ms }
+}
+
+/// Takes the caller's inputs for as long as the program runs, and ends only with a fault.
+async fn take_input(
+    mut feeding: Feeding<Start>,
+    mut stdin: Option<pipe::Sender>,
+    signals: tokio::sync::mpsc::Sender<Signal>,
+) -> CallError {
+    let mut pieces: VecDeque<bytes::Bytes> = VecDeque::new();
+    let mut ended = false;
+    loop {
+        if pieces.is_empty() && ended {
+            stdin = None;
+        }
+        let has_work = stdin.is_some() && !pieces.is_empty();
+        tokio::select! {
+            written = write_some(stdin.as_mut(), pieces.front_mut()), if has_work => {
+                let done = pieces.front().is_none_or(bytes::Bytes::is_empty);
+                if written.is_err() {
+                    // It reads no more; what is left for it means nothing.
+                    (stdin, ended) = (None, true);
+                    pieces.clear();
+                } else if done {
+                    pieces.pop_front();
+                }
+            }
+            input = feeding.input(), if pieces.len() < PIECES => {
+                let Input { data, eof, signal } = match input {
+                    Ok(input) => input,
+                    Err(e) => return e,
+                };
+                if !data.is_empty() && !ended {
+                    pieces.push_back(data.into());
+                }
+                ended |= eof;
+                if let Some(number) = signal {
+                    match Signal::from_named_raw(number) {
+                        // The group is gone when nobody listens.
+                        Some(signal) => drop(signals.send(signal).await),
+                        None => return CallError::malformed(format!("there is no signal {number}")),
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn write_some(
+    stdin: Option<&mut pipe::Sender>,
+    piece: Option<&mut bytes::Bytes>,
+) -> std::io::Result<()> {
+    let (Some(stdin), Some(piece)) = (stdin, piece) else { return Ok(()) };
+    let n = stdin.write(piece).await?;
+    bytes::Buf::advance(piece, n);
+    Ok(())
+}

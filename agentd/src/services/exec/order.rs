@@ -1,0 +1,192 @@
+//! From what the caller asked to what is run: everything is checked here, before anything begins.
+
+use super::script::Written;
+use crate::Agent;
+use crate::users::{self, User};
+use cmdr_protocol::exec::{MAX_SCRIPT, Start};
+use cmdr_protocol::{CallError, display::clean_to_width};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where programs are looked for when the caller sets no PATH.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// More variables, or longer ones all together, are refused with words instead of by the kernel.
+const VARIABLES: (usize, usize) = (512, 128 * 1024);
+/// Arguments in number and in all.
+const ARGUMENTS: (usize, usize) = (16 * 1024, 512 * 1024);
+
+/// What is run.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// The file.
+    pub(super) program: PathBuf,
+    /// Its name for itself.
+    pub(super) arg0: String,
+    pub(super) args: Vec<String>,
+    /// The whole environment.
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) user: User,
+    /// Whether that is somebody else than the agent.
+    pub(super) switch: bool,
+    pub(super) cwd: PathBuf,
+    pub(super) stdin: bool,
+    pub(super) timeout: Option<Duration>,
+    /// The script's file, removed when this is dropped.
+    _script: Option<Written>,
+}
+
+impl Order {
+    /// Checks a request against sense, the host and its owner's policy.
+    pub(super) fn check(agent: &Agent, start: Start) -> Result<Self, CallError> {
+        check_shape(&start)?;
+        let Start { argv, script, stdin, env: added, user, cwd, timeout_ms } = start;
+        let (user, switch) = whom(agent, user.as_deref())?;
+        let mut env = BTreeMap::from([
+            ("PATH".to_owned(), PATH.to_owned()),
+            ("HOME".to_owned(), user.home.clone()),
+            ("USER".to_owned(), user.name.clone()),
+            ("LOGNAME".to_owned(), user.name.clone()),
+            ("SHELL".to_owned(), user.shell.clone()),
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ]);
+        env.extend(added);
+        let cwd = where_to(cwd, &user)?;
+        let mut argv = argv.into_iter();
+        let (program, arg0, args, written) = match script {
+            None => {
+                let name = argv.next().unwrap_or_default();
+                let program = find(&name, &env, &cwd)?;
+                (program, name, argv.collect(), None)
+            }
+            Some(script) => {
+                let owner = switch.then_some(&user);
+                let written = agent.scripts().write(&script, owner)?;
+                let (interpreter, argument) = written.interpreter();
+                let program = find(&interpreter, &env, &cwd)?;
+                let mut args: Vec<String> = argument.into_iter().collect();
+                args.push(written.path().to_string_lossy().into_owned());
+                args.extend(argv);
+                (program, interpreter, args, Some(written))
+            }
+        };
+        let program = judged(agent, program)?;
+        let asked = timeout_ms.map(Duration::from_millis);
+        let timeout = asked.into_iter().chain(agent.policy().exec.max_runtime).min();
+        Ok(Self { program, arg0, args, env, user, switch, cwd, stdin, timeout, _script: written })
+    }
+}
+
+fn check_shape(start: &Start) -> Result<(), CallError> {
+    let wrong = |what: &str| Err(CallError::malformed(what.to_owned()));
+    match (&start.script, start.argv.first()) {
+        (None, None) => return wrong("nothing to run: neither a command nor a script was given"),
+        (None, Some(program)) if program.is_empty() => {
+            return wrong("the command is an empty text");
+        }
+        (Some(script), _) if script.content.is_empty() => return wrong("the script is empty"),
+        (Some(script), _) if script.content.len() > MAX_SCRIPT => {
+            return Err(CallError::malformed(format!(
+                "the script has {} bytes; at most {MAX_SCRIPT} are run",
+                script.content.len()
+            )));
+        }
+        _ => {}
+    }
+    let texts = start.argv.iter().chain(&start.user).chain(&start.cwd);
+    let mut all = texts.chain(start.env.keys()).chain(start.env.values());
+    if all.any(|text| text.contains('\0')) {
+        return wrong("a NUL byte cannot be part of an argument, a variable or a path");
+    }
+    if start.env.keys().any(|name| name.is_empty() || name.contains('=')) {
+        return wrong("a variable's name may be neither empty nor contain '='");
+    }
+    let bytes: usize = start.env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    if start.env.len() > VARIABLES.0 || bytes > VARIABLES.1 {
+        return wrong("too many variables: at most 512 with 128 KiB together are passed on");
+    }
+    let bytes: usize = start.argv.iter().map(|text| text.len() + 1).sum();
+    if start.argv.len() > ARGUMENTS.0 || bytes > ARGUMENTS.1 {
+        return wrong("too many arguments: at most 16384 with 512 KiB together are passed on");
+    }
+    Ok(())
+}
+
+fn whom(agent: &Agent, asked: Option<&str>) -> Result<(User, bool), CallError> {
+    let etc = &agent.config().etc_root;
+    let own = rustix::process::geteuid();
+    let user = match asked {
+        None => users::by_uid(etc, own.as_raw()),
+        Some(name) => users::by_name(etc, name).ok_or_else(|| {
+            CallError::not_found(format!("there is no user '{}' here", clean_to_width(name, 64)))
+        })?,
+    };
+    agent.policy().allows_user(&user.name)?;
+    let switch = user.uid != own.as_raw();
+    if switch && !own.is_root() {
+        return Err(CallError::denied(format!(
+            "the agent runs as an ordinary user and cannot run programs as '{}'",
+            user.name
+        )));
+    }
+    Ok((user, switch))
+}
+
+fn where_to(asked: Option<String>, user: &User) -> Result<PathBuf, CallError> {
+    let Some(asked) = asked else {
+        let home = PathBuf::from(&user.home);
+        return Ok(if home.is_dir() { home } else { "/".into() });
+    };
+    let shown = clean_to_width(&asked, 200);
+    let path = PathBuf::from(asked);
+    if !path.is_absolute() {
+        return Err(CallError::malformed(format!("the folder '{shown}' must begin with '/'")));
+    }
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(_) => Err(CallError::failed(format!("'{shown}' is not a folder"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(CallError::not_found(format!("there is no folder '{shown}'")))
+        }
+        Err(e) => Err(CallError::failed(format!("the folder '{shown}': {e}"))),
+    }
+}
+
+/// The file that a name means, as a shell would find it, so that a wrong one gets proper words.
+fn find(name: &str, env: &BTreeMap<String, String>, cwd: &Path) -> Result<PathBuf, CallError> {
+    let shown = clean_to_width(name, 200);
+    let runs = |path: &Path| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        let path = cwd.join(name);
+        return match path.metadata() {
+            Ok(_) if runs(&path) => Ok(path),
+            Ok(meta) if meta.is_dir() => Err(CallError::denied(format!("{shown}: is a folder"))),
+            Ok(_) => {
+                Err(CallError::denied(format!("{shown}: cannot be executed: permission denied")))
+            }
+            Err(_) => Err(CallError::not_found(format!("{shown}: command not found"))),
+        };
+    }
+    let folders = env.get("PATH").map_or(PATH, String::as_str);
+    let mut found = folders.split(':').map(|folder| cwd.join(folder).join(name));
+    found
+        .find(|path| runs(path))
+        .ok_or_else(|| CallError::not_found(format!("{shown}: command not found")))
+}
+
+/// Asks the policy. Where it restricts, the very file that was judged is run, whatever its name
+/// leads to a moment later.
+fn judged(agent: &Agent, program: PathBuf) -> Result<PathBuf, CallError> {
+    let policy = agent.policy();
+    if !policy.restricts_programs() {
+        return Ok(program);
+    }
+    let real = program
+        .canonicalize()
+        .map_err(|e| CallError::failed(format!("{}: {e}", program.display())))?;
+    policy.allows_program(&program, &real)?;
+    Ok(real)
+}

@@ -1,0 +1,79 @@
+//! Live figures: sampled by hand from open files, because this runs each second on every host.
+//!
+//! The hub watches while the link is up; clients watch a host they show. Without a watcher nothing
+//! is sampled.
+
+mod disks;
+mod history;
+mod linux;
+mod networks;
+mod sensors;
+
+use crate::sampler::{Sampler, Take};
+use crate::{Agent, Config};
+use cmdr_link::service::{Asked, Feeding, Service};
+use cmdr_protocol::CallError;
+use cmdr_protocol::metrics::{Get, Metrics, Watch};
+use history::History;
+use linux::Collector;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
+    service.on(get).feed(watch)
+}
+
+/// One sample, and the way to those before it.
+#[derive(Debug)]
+pub struct Collected {
+    /// The sample.
+    pub metrics: Metrics,
+    history: Arc<Mutex<History>>,
+}
+
+/// The sampler of this host's figures.
+pub fn sampler(config: &Config) -> Sampler<Collected> {
+    let (proc_root, sys_root) = (config.proc_root.clone(), config.sys_root.clone());
+    let history = Arc::new(Mutex::new(History::default()));
+    Sampler::new(move || -> Take<Collected> {
+        let mut collector = Collector::new(&proc_root, &sys_root);
+        let history = history.clone();
+        let mut first = true;
+        Box::new(move || {
+            let metrics = collector.sample(std::time::Instant::now());
+            // The first look has no rates yet and goes to nobody.
+            if !std::mem::take(&mut first) {
+                history.lock().unwrap_or_else(PoisonError::into_inner).push(&metrics);
+            }
+            Collected { metrics, history: history.clone() }
+        })
+    })
+}
+
+async fn get(agent: Arc<Agent>, _: Asked, _: Get) -> Result<Metrics, CallError> {
+    let mut watcher = agent.metrics().watch(Duration::from_secs(1));
+    Ok(watcher.next().await.metrics.clone())
+}
+
+async fn watch(
+    agent: Arc<Agent>,
+    _: Asked,
+    watch: Watch,
+    feeding: Feeding<Watch>,
+) -> Result<(), CallError> {
+    let mut watcher = agent.metrics().watch(Duration::from_millis(watch.interval_ms));
+    let mut newest = watcher.next().await;
+    if watch.history > 0 {
+        let known =
+            newest.history.lock().unwrap_or_else(PoisonError::into_inner).newest(watch.history);
+        for past in known.iter().filter_map(|bytes| history::read(bytes)) {
+            if past.at_ms < newest.metrics.at_ms {
+                feeding.send(&past).await?;
+            }
+        }
+    }
+    loop {
+        feeding.send(&newest.metrics).await?;
+        newest = watcher.next().await;
+    }
+}

@@ -1,0 +1,273 @@
+//! A process table, and what changed since another one.
+
+use cmdr_protocol::CallError;
+use cmdr_protocol::processes::{Change, Listing, Process};
+use std::sync::Arc;
+
+/// The most processes described in one item, and about so many bytes.
+const CHUNK: (usize, usize) = (500, 192 * 1024);
+/// A reply must stay under the largest frame.
+const REPLY: usize = 900 * 1024;
+
+/// All processes at one moment, by pid.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub(super) rows: Vec<Row>,
+}
+
+/// One process.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) pid: u32,
+    pub(super) ppid: u32,
+    pub(super) start: u64,
+    pub(super) state: u8,
+    pub(super) threads: u32,
+    pub(super) nice: i32,
+    pub(super) cpu: u32,
+    pub(super) memory: u64,
+    pub(super) io: Option<[u64; 2]>,
+    pub(super) about: Arc<About>,
+}
+
+/// What seldom changes; shared from table to table.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) user: Arc<str>,
+    pub(super) name: String,
+    pub(super) command: String,
+    pub(super) started_s: u64,
+}
+
+impl Row {
+    fn state(&self) -> String {
+        char::from(self.state).to_string()
+    }
+
+    fn process(&self) -> Process {
+        Process {
+            pid: self.pid,
+            ppid: self.ppid,
+            start: self.start,
+            started_s: self.about.started_s,
+            user: self.about.user.to_string(),
+            name: self.about.name.clone(),
+            command: self.about.command.clone(),
+            state: self.state(),
+            threads: self.threads,
+            nice: self.nice,
+            cpu: self.cpu,
+            memory: self.memory,
+            read: self.io.map(|[read, _]| read),
+            written: self.io.map(|[_, written]| written),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        100 + self.about.user.len() + self.about.name.len() + self.about.command.len()
+    }
+
+    /// Whether a row needs no more than new figures to become `now`.
+    fn is_like(&self, now: &Self) -> bool {
+        let about = Arc::ptr_eq(&self.about, &now.about) || self.about == now.about;
+        about
+            && (self.start, self.ppid, self.nice) == (now.start, now.ppid, now.nice)
+            && self.io.is_some() == now.io.is_some()
+    }
+}
+
+impl Table {
+    /// The whole table in one reply. Where it would be too large, command lines are cut.
+    pub(super) fn listing(&self) -> Result<Listing, CallError> {
+        let weight: usize = self.rows.iter().map(Row::weight).sum();
+        let mut processes: Vec<Process> = self.rows.iter().map(Row::process).collect();
+        if weight > REPLY {
+            let each = (REPLY / self.rows.len()).saturating_sub(170);
+            if each < 16 {
+                return Err(CallError::failed(format!(
+                    "{} processes are too many for one reply; watch them instead",
+                    self.rows.len()
+                )));
+            }
+            for process in &mut processes {
+                process.command.truncate(process.command.floor_char_boundary(each));
+            }
+        }
+        Ok(Listing { processes })
+    }
+
+    /// Items that turn `before` into this table; with none before, the table anew.
+    pub(super) fn changes_since(&self, before: Option<&Self>) -> Vec<Change> {
+        let mut items = Items::default();
+        items.open.reset = before.is_none();
+        let old = before.map_or(&[][..], |table| &table.rows);
+        let find = |rows: &[Row], pid| rows.binary_search_by_key(&pid, |row| row.pid).ok();
+        for row in old {
+            if find(&self.rows, row.pid).is_none() {
+                items.room(0, 8).gone.push(row.pid);
+            }
+        }
+        // Both are by pid, so the place in one is near the place in the other.
+        for row in &self.rows {
+            if find(old, row.pid).is_none_or(|at| !old[at].is_like(row)) {
+                items.room(1, row.weight()).put.push(row.process());
+            }
+        }
+        for row in &self.rows {
+            let Some(was) = find(old, row.pid).map(|at| &old[at]).filter(|was| was.is_like(row))
+            else {
+                continue;
+            };
+            if was.cpu != row.cpu {
+                items.room(0, 8).cpu.push((row.pid, row.cpu));
+            }
+            if was.memory != row.memory {
+                items.room(0, 12).memory.push((row.pid, row.memory));
+            }
+            if let (Some([was_read, was_written]), Some([read, written])) = (was.io, row.io) {
+                if was_read != read {
+                    items.room(0, 12).read.push((row.pid, read));
+                }
+                if was_written != written {
+                    items.room(0, 12).written.push((row.pid, written));
+                }
+            }
+            if was.threads != row.threads {
+                items.room(0, 8).threads.push((row.pid, row.threads));
+            }
+            if was.state != row.state {
+                items.room(0, 8).state.push((row.pid, row.state()));
+            }
+        }
+        items.finish(before.is_none())
+    }
+}
+
+/// Cuts changes into items of bounded size. They are applied in order, so what is gone comes first
+/// and figures last, across items as within one.
+#[derive(Default)]
+struct Items {
+    full: Vec<Change>,
+    open: Change,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Items {
+    fn room(&mut self, rows: usize, bytes: usize) -> &mut Change {
+        if self.rows + rows > CHUNK.0 || self.bytes + bytes > CHUNK.1 {
+            self.full.push(std::mem::take(&mut self.open));
+            (self.rows, self.bytes) = (0, 0);
+        }
+        self.rows += rows;
+        self.bytes += bytes;
+        &mut self.open
+    }
+
+    fn finish(mut self, even_empty: bool) -> Vec<Change> {
+        if even_empty || self.open != Change::default() {
+            self.full.push(self.open);
+        }
+        self.full
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn row(pid: u32, start: u64, cpu: u32) -> Row {
+        let about = About {
+            user: "root".into(),
+            name: format!("p{pid}"),
+            command: "x".repeat(cpu as usize % 7),
+            started_s: start,
+        };
+        let io = (!pid.is_multiple_of(3)).then_some([u64::from(cpu % 5), 0]);
+        let state = if cpu.is_multiple_of(2) { b'S' } else { b'R' };
+        let memory = u64::from(cpu) << 16;
+        Row {
+            pid,
+            ppid: 1,
+            start,
+            state,
+            threads: 1 + cpu % 3,
+            nice: 0,
+            cpu,
+            memory,
+            io,
+            about: Arc::new(about),
+        }
+    }
+
+    fn table(rows: BTreeMap<u32, (u64, u32)>) -> Table {
+        Table { rows: rows.into_iter().map(|(pid, (start, cpu))| row(pid, start, cpu)).collect() }
+    }
+
+    /// What a client does with an item.
+    fn apply(held: &mut BTreeMap<u32, Process>, change: Change) {
+        if change.reset {
+            held.clear();
+        }
+        change.gone.iter().for_each(|pid| drop(held.remove(pid)));
+        held.extend(change.put.into_iter().map(|p| (p.pid, p)));
+        change.cpu.iter().for_each(|(pid, v)| held.get_mut(pid).unwrap().cpu = *v);
+        change.memory.iter().for_each(|(pid, v)| held.get_mut(pid).unwrap().memory = *v);
+        change.read.iter().for_each(|(pid, v)| held.get_mut(pid).unwrap().read = Some(*v));
+        change.written.iter().for_each(|(pid, v)| held.get_mut(pid).unwrap().written = Some(*v));
+        change.threads.iter().for_each(|(pid, v)| held.get_mut(pid).unwrap().threads = *v);
+        change.state.into_iter().for_each(|(pid, v)| held.get_mut(&pid).unwrap().state = v);
+    }
+
+    #[test]
+    fn a_table_that_did_not_change_sends_nothing() {
+        let table = table((1..50).map(|pid| (pid, (7, 3))).collect());
+        assert!(table.changes_since(Some(&table)).is_empty());
+    }
+
+    #[test]
+    fn a_large_table_comes_in_pieces_and_only_the_first_resets() {
+        let table = table((1..1800).map(|pid| (pid, (7, 3))).collect());
+        let items = table.changes_since(None);
+        let shape: Vec<_> = items.iter().map(|item| (item.reset, item.put.len())).collect();
+        assert_eq!(shape, [(true, 500), (false, 500), (false, 500), (false, 299)]);
+    }
+
+    #[test]
+    fn an_empty_table_still_begins_with_a_reset() {
+        assert_eq!(
+            Table::default().changes_since(None),
+            [Change { reset: true, ..Change::default() }]
+        );
+    }
+
+    #[test]
+    fn a_listing_too_large_for_one_reply_has_its_commands_cut() {
+        let mut table = table((1..3000).map(|pid| (pid, (7, 3))).collect());
+        let about =
+            About { user: "u".into(), name: "n".into(), command: "é".repeat(2000), started_s: 0 };
+        let about = Arc::new(about);
+        table.rows.iter_mut().for_each(|row| row.about = about.clone());
+        let listing = table.listing().unwrap();
+        let bytes = cmdr_link::codec::encode(&listing).unwrap();
+        assert!(bytes.len() < cmdr_link::frame::MAX_FRAME, "{}", bytes.len());
+        assert_eq!(cmdr_link::codec::decode::<Listing>(&bytes).unwrap().processes.len(), 2999);
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_changes_gives_the_new_table(
+            before in proptest::collection::btree_map(1u32..40, (0u64..3, 0u32..9), 0..30),
+            now in proptest::collection::btree_map(1u32..40, (0u64..3, 0u32..9), 0..30),
+        ) {
+            let (before, now) = (table(before), table(now));
+            let mut held = BTreeMap::new();
+            before.changes_since(None).into_iter().for_each(|change| apply(&mut held, change));
+            now.changes_since(Some(&before)).into_iter().for_each(|change| apply(&mut held, change));
+            let held: Vec<_> = held.into_values().collect();
+            prop_assert_eq!(held, now.listing().unwrap().processes);
+        }
+    }
+}

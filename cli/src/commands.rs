@@ -1,0 +1,85 @@
+//! The list of verbs. Each variant's file begins with its arguments, whose comments are the help.
+
+mod exec;
+mod generate;
+mod hosts;
+mod hub;
+mod local;
+mod login;
+mod operators;
+mod ping;
+mod processes;
+mod tokens;
+mod top;
+
+use crate::App;
+use crate::exit::{Exit, Failure};
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
+    Whoami(login::WhoamiArgs),
+    Up(local::UpArgs),
+    Down(local::DownArgs),
+    Hosts(hosts::HostsArgs),
+    Exec(exec::ExecArgs),
+    Top(top::TopArgs),
+    Ps(processes::PsArgs),
+    Kill(processes::KillArgs),
+    Renice(processes::ReniceArgs),
+    Ping(ping::PingArgs),
+    Tokens(tokens::TokensArgs),
+    Operators(operators::OperatorsArgs),
+    Hub(hub::HubArgs),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
+}
+
+/// Does it. Ctrl-C ends any verb; those that have something to put in order first see to it themselves.
+pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
+    let orderly = matches!(command, Command::Exec(_) | Command::Up(_));
+    tokio::select! {
+        biased;
+        result = choose(app, command) => result,
+        () = interrupted(), if !orderly => Ok(Exit::Cancelled),
+    }
+}
+
+async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Login(args) => login::login(app, &args).await,
+        Command::Logout(args) => login::logout(app, &args),
+        Command::Whoami(_) => login::whoami(app).await,
+        Command::Up(args) => local::up(app, &args).await,
+        Command::Down(args) => local::down(app, &args).await,
+        Command::Hosts(args) => hosts::run(app, args).await,
+        Command::Exec(args) => exec::run(app, args).await,
+        Command::Top(args) => top::run(app, &args).await,
+        Command::Ps(args) => processes::ps(app, &args).await,
+        Command::Kill(args) => processes::kill(app, &args).await,
+        Command::Renice(args) => processes::renice(app, &args).await,
+        Command::Ping(args) => ping::run(app, &args).await,
+        Command::Tokens(args) => tokens::run(app, &args).await,
+        Command::Operators(args) => operators::run(app, &args).await,
+        Command::Hub(args) => hub::run(app, &args).await,
+        Command::Completions(args) => generate::completions(app, &args),
+        Command::Man(args) => generate::man(app, &args),
+    }
+}
+
+/// Waits for Ctrl-C or a request to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,300 @@
+//! `exec`: one command on the hosts a selector picks.
+//!
+//! [`target`] runs it on one host and ends in one named state, [`show`] turns events into bytes,
+//! [`pipe`] writes them without ever holding up the link, [`input`] copies our input to the hosts.
+
+mod input;
+mod lines;
+mod pipe;
+mod report;
+mod show;
+mod target;
+
+use crate::App;
+use crate::args;
+use crate::commands::interrupted;
+use crate::connect::{Hub, Target};
+use crate::exit::{Exit, Failure};
+use crate::output::{Column, Format};
+use clap::{Args, ValueEnum};
+use cmdr_protocol::exec::{MAX_SCRIPT, Script, Start};
+use cmdr_protocol::hosts::HostState;
+use futures::StreamExt as _;
+use report::Report;
+use serde::Serialize;
+use show::Show;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use target::{End, Event, State};
+use tokio::sync::mpsc;
+
+/// Streams that one link carries at once leave room for so many commands.
+const MOST_AT_ONCE: usize = 200;
+/// Events between the hosts and the output; when it is full the hosts wait.
+const EVENTS: usize = 64;
+/// After a cancel the far ends get so long to hear of it.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Run a command on hosts and stream its output.
+///
+/// With one host its output passes through as it is and the exit code is the command's. With more,
+/// each line begins with the host's name. Arguments are passed on as they are; for pipes and
+/// variables run a shell: cmdr exec 'web*' -- sh -c 'uptime | cut -d, -f1'.
+///
+/// Each host ends in one state: ok, failed, timed_out, cancelled, lost, unreachable or refused.
+/// Ctrl-C cancels on all hosts; a second one does not wait for that.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Which hosts.
+    #[arg(value_parser = args::selector)]
+    selector: String,
+
+    /// Run this script file; what follows -- are its arguments.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+
+    /// User to run as [default: the agent's own].
+    #[arg(short, long)]
+    user: Option<String>,
+
+    /// Working directory [default: the user's home].
+    #[arg(short = 'C', long, value_name = "DIR")]
+    cwd: Option<String>,
+
+    /// Add to the environment.
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = args::variable)]
+    env: Vec<(String, String)>,
+
+    /// Pass our input on: auto (to one host, unless it is a terminal), none, or all.
+    #[arg(long, value_enum, default_value_t, value_name = "WHOM", hide_possible_values = true)]
+    stdin: Stdin,
+
+    /// Hosts at once.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=MOST_AT_ONCE as i64))]
+    parallel: u16,
+
+    /// Show the hosts it would run on, and run nothing.
+    #[arg(long)]
+    plan: bool,
+
+    /// The command and its arguments.
+    #[arg(last = true, value_name = "ARGV", required_unless_present = "script")]
+    argv: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Stdin {
+    #[default]
+    Auto,
+    None,
+    All,
+}
+
+fn read_script(path: &Path) -> Result<Script, Failure> {
+    let bad = |e: std::io::Error| Failure::usage(format!("script {}: {e}", path.display()));
+    let file = std::fs::File::open(path).map_err(bad)?;
+    let mut content = Vec::new();
+    file.take(MAX_SCRIPT as u64 + 1).read_to_end(&mut content).map_err(bad)?;
+    if content.len() > MAX_SCRIPT {
+        return Err(Failure::usage(format!(
+            "script {}: larger than {} KiB",
+            path.display(),
+            MAX_SCRIPT / 1024
+        )));
+    }
+    let name = path.file_name().map_or_else(|| "script".into(), |n| n.to_string_lossy());
+    Ok(Script { name: name.into_owned(), content })
+}
+
+/// Runs it.
+pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
+    if app.out.format == Format::Name && !args.plan {
+        return Err(Failure::usage("exec has no output format 'name'"));
+    }
+    let mut start = Start {
+        argv: args.argv,
+        script: args.script.as_deref().map(read_script).transpose()?,
+        stdin: false,
+        env: args.env.into_iter().collect(),
+        user: args.user,
+        cwd: args.cwd,
+        timeout_ms: app.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+    };
+    let begin = async {
+        let hub = Hub::connect(app).await?;
+        let targets = hub.resolve(&args.selector).await?;
+        Ok::<_, Failure>((hub, targets))
+    };
+    let (hub, targets) = tokio::select! {
+        begun = begin => begun?,
+        () = interrupted() => return Ok(Exit::Cancelled),
+    };
+    if args.plan {
+        plan(app, &targets)?;
+        return Ok(Exit::Ok);
+    }
+    start.stdin = match args.stdin {
+        Stdin::None => false,
+        Stdin::All => true,
+        Stdin::Auto => targets.len() == 1 && !std::io::stdin().is_terminal(),
+    };
+    let mut parallel = usize::from(args.parallel);
+    if start.stdin && targets.len() > parallel {
+        // A host that waits for its turn would hold up the input of those it waits for.
+        parallel = targets.len();
+        if parallel > MOST_AT_ONCE {
+            return Err(Failure::usage(format!(
+                "--stdin=all reaches at most {MOST_AT_ONCE} hosts, and '{}' picks {}",
+                args.selector,
+                targets.len()
+            )));
+        }
+    }
+    order(app, &hub, targets, start, parallel).await
+}
+
+#[derive(Serialize)]
+struct Planned {
+    id: String,
+    name: String,
+    state: HostState,
+}
+
+fn plan(app: &App, targets: &[Target]) -> Result<(), Failure> {
+    let rows: Vec<_> = targets
+        .iter()
+        .map(|t| Planned { id: t.id.to_string(), name: t.name.clone(), state: t.state })
+        .collect();
+    let columns = [
+        Column::text("NAME", |r: &Planned| r.name.as_str().into()),
+        Column::text("STATE", |r: &Planned| r.state.as_str().into()),
+        Column::text("ID", |r: &Planned| r.id.as_str().into()).wide(),
+    ];
+    app.out.list(&rows, &columns, |r| r.name.clone())?;
+    let away = targets.iter().filter(|t| t.state != HostState::Online).count();
+    let away = if away > 0 { format!(", {away} of them unreachable") } else { String::new() };
+    app.out.note(&format!("would run on {} hosts{away}; nothing was run", targets.len()));
+    Ok(())
+}
+
+/// Gives the order to all targets and shows what comes back until each has ended.
+async fn order(
+    app: &App,
+    hub: &Hub,
+    targets: Vec<Target>,
+    start: Start,
+    parallel: usize,
+) -> Result<Exit, Failure> {
+    let mut inputs = if start.stdin { input::share(targets.len()) } else { Vec::new() };
+    inputs.reverse();
+    let mut show = Show::new(&app.out, &targets);
+    let mut report = Report::new(targets.clone());
+    let (pipe, mut written) = pipe::start()?;
+    let (send, mut events) = mpsc::channel(EVENTS);
+
+    let jobs: Vec<_> = targets
+        .into_iter()
+        .enumerate()
+        .map(|(at, target)| {
+            let job = target::Job {
+                at,
+                target,
+                client: hub.client.clone(),
+                start: start.clone(),
+                input: inputs.pop(),
+                events: send.clone(),
+            };
+            job.run()
+        })
+        .collect();
+    drop((send, start));
+    // A task of its own: while our output is held up, the link lives on.
+    let running = tokio::spawn(async move {
+        futures::stream::iter(jobs).buffer_unordered(parallel).for_each(|()| async {}).await;
+    });
+
+    let mut interrupt = std::pin::pin!(interrupted());
+    let stopped = {
+        let work = relay(&mut events, &mut show, &mut report, &pipe);
+        tokio::select! {
+            biased;
+            () = &mut interrupt => Some(Stop::Interrupt),
+            stop = work => stop,
+        }
+    };
+    if stopped.is_some() {
+        // Dropping the feeds ends the process groups at the far end.
+        running.abort();
+        report.cancel_rest();
+        hub.client.link().close("cancelled by the operator");
+        let goodbye = tokio::time::timeout(GOODBYE, hub.client.link().down());
+        tokio::select! {
+            _ = goodbye => {}
+            () = interrupted() => return Ok(Exit::Cancelled),
+        }
+    }
+    for piece in show.finish(&report) {
+        if !pipe.send(piece).await {
+            break;
+        }
+    }
+    drop(pipe);
+    tokio::select! {
+        result = &mut written => match result {
+            // Told by `stopped`, unless all had ended before.
+            Ok(Err(e)) if e.kind() != std::io::ErrorKind::BrokenPipe => return Err(e.into()),
+            _ => {}
+        },
+        () = interrupted() => return Ok(Exit::Cancelled),
+    }
+    if stopped != Some(Stop::Unread) {
+        report.tell(&app.out);
+    }
+    Ok(match stopped {
+        Some(_) => Exit::Cancelled,
+        None => report.exit(),
+    })
+}
+
+/// Why it ended before all targets did.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// Ctrl-C, or a request to end.
+    Interrupt,
+    /// Nobody reads our output any more.
+    Unread,
+}
+
+/// Passes events on until the last host has ended.
+async fn relay(
+    events: &mut mpsc::Receiver<(usize, Event)>,
+    show: &mut Show,
+    report: &mut Report,
+    pipe: &pipe::Pipe,
+) -> Option<Stop> {
+    while let Some((at, event)) = events.recv().await {
+        for piece in show.on(at, &event) {
+            if !pipe.send(piece).await {
+                return Some(Stop::Unread);
+            }
+        }
+        if let Event::End(end) = event {
+            report.ended(at, end);
+        }
+    }
+    None
+}
+
+/// What a target that was never asked ends in.
+fn not_asked(state: HostState, name: &str) -> Option<End> {
+    match state {
+        HostState::Online => None,
+        HostState::Pending => Some(End::error(
+            State::Refused,
+            format!("waits for approval; approve it with: cmdr hosts approve {name}"),
+        )),
+        _ => Some(End::error(State::Unreachable, "has no link to the hub now")),
+    }
+}

@@ -1,0 +1,108 @@
+//! `hub`: what the hub is and how it is, its backup and its check.
+
+use crate::App;
+use crate::connect::Hub;
+use crate::exit::{Exit, Failure};
+use crate::human;
+use clap::{Args, Subcommand};
+use cmdr_protocol::hub::{Backup, Check, Info};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Show the hub, back it up, check it.
+#[derive(Debug, Args)]
+pub struct HubArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show what the hub is and how it is.
+    Info,
+    /// Write a copy of everything durable to a file that only you can read.
+    Backup {
+        /// The file; one that is there is replaced when the copy is whole.
+        file: PathBuf,
+    },
+    /// Have the hub read and check every record.
+    Check,
+}
+
+pub(super) async fn run(app: &App, args: &HubArgs) -> Result<Exit, Failure> {
+    let hub = Hub::connect(app).await?;
+    match args.verb.as_ref().unwrap_or(&Verb::Info) {
+        Verb::Info => info(app, &hub).await,
+        Verb::Backup { file } => {
+            let bytes = backup(&hub, file).await?;
+            app.out.note(&format!("{}: {bytes} bytes", file.display()));
+            Ok(Exit::Ok)
+        }
+        Verb::Check => check(app, &hub).await,
+    }
+}
+
+async fn info(app: &App, hub: &Hub) -> Result<Exit, Failure> {
+    let info = hub.ask(&Info {}).await?;
+    let fields = [
+        ("VERSION", info.version.clone()),
+        ("UP", human::span(info.uptime_s)),
+        ("LISTEN", info.listen.clone()),
+        ("AGENTS", info.agents.to_string()),
+        ("CLIENTS", info.clients.to_string()),
+        ("RELAYED", format!("{} streams, {}", info.relayed, human::bytes(info.relayed_bytes))),
+        ("REFUSED", info.refused.to_string()),
+        ("WRITABLE", if info.writable { "yes".into() } else { "no: the disk is full".into() }),
+    ];
+    app.out.one(&info, &fields, &info.listen)?;
+    Ok(Exit::Ok)
+}
+
+async fn check(app: &App, hub: &Hub) -> Result<Exit, Failure> {
+    let checked = hub.ask(&Check {}).await?;
+    let mut fields = vec![("RECORDS", checked.records.to_string())];
+    fields.extend(checked.damage.iter().map(|what| ("DAMAGE", what.clone())));
+    app.out.one(&checked, &fields, &checked.records.to_string())?;
+    Ok(if checked.damage.is_empty() { Exit::Ok } else { Exit::Failed })
+}
+
+/// Streams the copy into a file beside `file` and puts it in place when it is whole and on disk.
+async fn backup(hub: &Hub, file: &Path) -> Result<u64, Failure> {
+    let wrong = |e: io::Error| Failure::failed(format!("writing {}: {e}", file.display()));
+    let mut name = file
+        .file_name()
+        .ok_or_else(|| Failure::usage(format!("'{}' names no file", file.display())))?
+        .to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let partial = Partial(file.with_file_name(name));
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&partial.0)
+        .map_err(wrong)?;
+    let mut feed = hub.client.feed(None, &Backup {}).await.map_err(Failure::from_hub)?;
+    let mut bytes = 0;
+    while let Some(piece) = feed.next().await {
+        let piece = piece.map_err(Failure::from_hub)?;
+        out.write_all(&piece.data).map_err(wrong)?;
+        bytes += piece.data.len() as u64;
+    }
+    out.sync_all().map_err(wrong)?;
+    std::fs::rename(&partial.0, file).map_err(wrong)?;
+    let dir = file.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(wrong)?;
+    Ok(bytes)
+}
+
+/// A file that goes away unless it was renamed.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After the rename there is none.
+        std::fs::remove_file(&self.0).ok();
+    }
+}

@@ -1,0 +1,167 @@
+//! `login`, `logout` and `whoami`: this home's key and the hub it is for. `up` logs in through
+//! [`join`] as well.
+
+use crate::App;
+use crate::connect::{Hub, VERSION};
+use crate::exit::{Exit, Failure};
+use crate::human;
+use clap::Args;
+use cmdr_link::context::{Context, ContextError, key_file};
+use cmdr_link::link::Target;
+use cmdr_link::session::Dialer;
+use cmdr_link::token::JoinToken;
+use cmdr_link::{SecretKey, files, keys};
+use cmdr_protocol::operators::WhoAmI;
+use cmdr_protocol::version::{Join, Welcome};
+use std::io::Read as _;
+use std::path::Path;
+
+/// Join a hub as an operator, with a token from its administrator.
+///
+/// Makes a key for this home and pins the hub's key that the token carries.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The token; - reads it from standard input, where other users cannot see it.
+    token: String,
+
+    /// Leave the hub that this home knows now, and make a new key.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Forget the hub and the key of this home.
+///
+/// The hub goes on to know the key until an administrator revokes it.
+#[derive(Debug, Args)]
+pub struct LogoutArgs {}
+
+/// Show who the hub takes us for.
+#[derive(Debug, Args)]
+pub struct WhoamiArgs {}
+
+pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> {
+    let text = if args.token == "-" {
+        let mut text = String::new();
+        let stdin = std::io::stdin().lock();
+        stdin
+            .take(4096)
+            .read_to_string(&mut text)
+            .map_err(|e| Failure::usage(format!("reading the token: {e}")))?;
+        text
+    } else {
+        args.token.clone()
+    };
+    let token = JoinToken::parse(&text).map_err(|e| Failure::usage(e.to_string()))?;
+    let address = token.address.clone();
+    let welcome = join(&app.client_dir(), &token, args.replace).await?;
+    app.out.note(&format!("logged in to {address} as {} ({})", welcome.name, welcome.role));
+    Ok(Exit::Ok)
+}
+
+/// Dials the token's hub with the key in `dir` and keeps what is needed to find it again.
+pub(super) async fn join(dir: &Path, token: &JoinToken, replace: bool) -> Result<Welcome, Failure> {
+    let other = match Context::load(dir) {
+        Ok(known) if known.target.hub != token.hub => Some(known.target.address),
+        Ok(_) | Err(ContextError::None(_)) => None,
+        Err(e) if !replace => return Err(e.into()),
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(other) = other.as_ref().filter(|_| !replace) {
+        return Err(Failure::usage(format!("this home is logged in to another hub, {other}"))
+            .hint("to leave it: cmdr login --replace TOKEN; to keep both: --home DIR"));
+    }
+    let fault = |e: &dyn std::fmt::Display| Failure::new(Exit::Fault, e.to_string());
+    files::private_dir(dir).map_err(|e| fault(&format!("making {}: {e}", dir.display())))?;
+    // A key of the hub that is left must not follow us to the next one.
+    let key = if other.is_some() {
+        SecretKey::generate().map_err(|e| fault(&e))?
+    } else {
+        SecretKey::load_or_create(&key_file(dir)).map_err(|e| fault(&e))?
+    };
+    let target = Target { address: token.address.clone(), hub: token.hub };
+    let mut dialer = Dialer::client(Context { target, key: key.clone() }, VERSION);
+    dialer.name = own_name();
+    dialer.join = Some(Join { token: Some(token.id), secret: token.secret.to_vec() });
+    let (_, welcome) = dialer.connect().await?;
+    if other.is_some() {
+        key.save(&key_file(dir)).map_err(|e| fault(&e))?;
+    }
+    Context::save_target(dir, &token.address, &token.hub).map_err(|e| fault(&e))?;
+    Ok(welcome)
+}
+
+/// `user@host`, as the hub lists us.
+fn own_name() -> String {
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|user| !user.is_empty())
+        .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+    let system = rustix::system::uname();
+    format!("{user}@{}", system.nodename().to_string_lossy())
+}
+
+pub(super) fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
+    let dir = app.client_dir();
+    let mut known = false;
+    for file in [dir.join("hub.toml"), key_file(&dir)] {
+        match std::fs::remove_file(&file) {
+            Ok(()) => known = true,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => {
+                let what = format!("removing {}: {e}", file.display());
+                return Err(Failure::new(Exit::Fault, what));
+            }
+        }
+    }
+    app.out.note(if known {
+        "logged out; the hub knows the key until it is revoked: cmdr operators revoke KEY"
+    } else {
+        "this home was not logged in"
+    });
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn whoami(app: &App) -> Result<Exit, Failure> {
+    let context = Context::load(&app.client_dir())?;
+    let hub = Hub::connect(app).await?;
+    let me = hub.ask(&WhoAmI {}).await?;
+    let fields = [
+        ("NAME", me.name.clone()),
+        ("ROLE", me.role.to_string()),
+        ("KEY", me.key.to_string()),
+        ("JOINED", human::moment(me.joined_ms)),
+        ("HUB", context.target.address.clone()),
+        ("HUB KEY", context.target.hub.to_string()),
+    ];
+    let value = serde_json::json!({
+        "name": me.name, "role": me.role, "key": keys::key_id(&context.key.public()),
+        "joined": human::moment(me.joined_ms),
+        "hub": context.target.address, "hub_key": context.target.hub,
+    });
+    app.out.one(&value, &fields, &me.name)?;
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::PublicKey;
+
+    #[tokio::test]
+    async fn a_home_of_another_hub_is_not_overwritten_without_being_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SecretKey::load_or_create(&key_file(dir.path())).unwrap();
+        Context::save_target(dir.path(), "old.example:7700", &PublicKey([1; 32])).unwrap();
+        let token = JoinToken::generate("127.0.0.1:1".into(), PublicKey([2; 32])).unwrap();
+        let failure = join(dir.path(), &token, false).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains("old.example:7700"), "{}", failure.message);
+        // Even when told to, the old key stays until the new hub has said yes.
+        let failure = join(dir.path(), &token, true).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::NoHub);
+        let kept = Context::load(dir.path()).unwrap();
+        assert_eq!(kept.key.public(), key.public());
+        assert_eq!(kept.target.hub, PublicKey([1; 32]));
+    }
+}

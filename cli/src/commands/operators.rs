@@ -1,0 +1,134 @@
+//! `operators`: which devices may act, and as what.
+
+use crate::App;
+use crate::connect::Hub;
+use crate::exit::{Exit, Failure};
+use crate::human;
+use crate::output::Column;
+use clap::{Args, Subcommand};
+use cmdr_link::clock;
+use cmdr_protocol::KeyId;
+use cmdr_protocol::envelope::Role;
+use cmdr_protocol::operators::{List, Operator, Revoke};
+use serde::Serialize;
+
+/// List operators' devices and revoke them.
+#[derive(Debug, Args)]
+pub struct OperatorsArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List devices by name.
+    List,
+    /// Take a device's rights away and cut its links.
+    Revoke {
+        /// Key, the beginning of one, or a name that only one has.
+        device: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct Row {
+    key: String,
+    name: String,
+    role: Role,
+    links: u32,
+    joined: String,
+    last_seen: Option<String>,
+    #[serde(skip)]
+    seen: String,
+}
+
+impl Row {
+    fn new(one: &Operator, now: u64) -> Self {
+        Self {
+            key: one.key.to_string(),
+            name: one.name.clone(),
+            role: one.role,
+            links: one.links,
+            joined: human::moment(one.joined_ms),
+            last_seen: one.last_seen_ms.map(human::moment),
+            seen: if one.links > 0 { "now".into() } else { human::ago(one.last_seen_ms, now) },
+        }
+    }
+}
+
+pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure> {
+    let hub = Hub::connect(app).await?;
+    let all = hub.ask(&List {}).await?.operators;
+    match &args.verb {
+        None | Some(Verb::List) => {
+            let now = clock::now_ms();
+            let rows: Vec<_> = all.iter().map(|one| Row::new(one, now)).collect();
+            let columns = [
+                Column::text("NAME", |r: &Row| r.name.as_str().into()),
+                Column::text("ROLE", |r: &Row| r.role.as_str().into()),
+                Column::figure("LINKS", |r: &Row| r.links.to_string().into()),
+                Column::text("SEEN", |r: &Row| r.seen.as_str().into()),
+                Column::text("JOINED", |r: &Row| r.joined.as_str().into()).wide(),
+                Column::text("KEY", |r: &Row| r.key.as_str().into()),
+            ];
+            app.out.list(&rows, &columns, |r| r.key.clone())?;
+        }
+        Some(Verb::Revoke { device, yes }) => {
+            let key = find(&all, device)?;
+            let name = all.iter().find(|one| one.key == key).map(|one| one.name.as_str());
+            let question = format!("Revoke {} ({key})?", name.unwrap_or_default());
+            app.out.confirm(*yes, &question, "yes").await?;
+            hub.ask(&Revoke { key }).await?;
+            app.out.note(&format!("{key} is revoked"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn find(all: &[Operator], text: &str) -> Result<KeyId, Failure> {
+    let lower = text.to_ascii_lowercase();
+    let named: Vec<_> = all
+        .iter()
+        .filter(|one| {
+            one.name == text || (text.len() >= 4 && one.key.to_string().starts_with(&lower))
+        })
+        .collect();
+    match named.as_slice() {
+        [one] => Ok(one.key),
+        [] => Err(Failure::new(Exit::NoMatch, format!("no operator matches '{text}'"))),
+        many => {
+            let keys: Vec<_> = many.iter().map(|one| one.key.to_string()).collect();
+            Err(Failure::usage(format!("'{text}' means {} devices; give the key", many.len()))
+                .hint(keys.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(byte: u8, name: &str) -> Operator {
+        Operator {
+            key: KeyId([byte; 16]),
+            name: name.into(),
+            role: Role::Operator,
+            joined_ms: 0,
+            last_seen_ms: None,
+            links: 0,
+        }
+    }
+
+    #[test]
+    fn a_device_is_found_by_key_or_by_a_name_that_only_one_has() {
+        let all = [operator(1, "ann@a"), operator(2, "bob@b"), operator(3, "bob@b")];
+        let key = all[1].key.to_string();
+        assert_eq!(find(&all, "ann@a").unwrap(), all[0].key);
+        assert_eq!(find(&all, &key[..6].to_uppercase()).unwrap(), all[1].key);
+        assert_eq!(find(&all, "bob@b").unwrap_err().exit, Exit::Usage);
+        assert_eq!(find(&all, "eve@e").unwrap_err().exit, Exit::NoMatch);
+    }
+}

@@ -1,0 +1,200 @@
+//! Finds the hub of this home, asks it, and turns what an operator wrote into hosts. Every verb that
+//! needs the fleet begins with [`Hub::connect`].
+
+use crate::App;
+use crate::exit::{Exit, Failure};
+use cmdr_link::Client;
+use cmdr_link::context::Context;
+use cmdr_link::session::Dialer;
+use cmdr_protocol::hosts::{HostState, Resolve};
+use cmdr_protocol::selector::Selector;
+use cmdr_protocol::version::Welcome;
+use cmdr_protocol::{Call, HostId};
+use std::time::Duration;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A host that an order goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Which.
+    pub id: HostId,
+    /// Its name.
+    pub name: String,
+    /// Whether it can be asked.
+    pub state: HostState,
+}
+
+impl Target {
+    /// The name, and enough of the id to tell two apart.
+    pub fn shown(&self) -> String {
+        let id = self.id.to_string();
+        format!("{} ({}, {})", self.name, &id[..8], self.state)
+    }
+}
+
+/// A link to the hub.
+#[derive(Debug)]
+pub struct Hub {
+    /// Asks hosts.
+    pub client: Client,
+    /// What the hub said to our hello.
+    pub welcome: Welcome,
+    patience: Duration,
+}
+
+impl Hub {
+    /// Dials the hub of this home.
+    pub async fn connect(app: &App) -> Result<Self, Failure> {
+        let context = Context::load(&app.client_dir())?;
+        let address = context.target.address.clone();
+        let (client, welcome) = Dialer::client(context, VERSION).connect().await?;
+        app.out.detail(&format!(
+            "hub {address}, version {}, as {} ({})",
+            welcome.version, welcome.name, welcome.role
+        ));
+        Ok(Self { client, welcome, patience: app.patience() })
+    }
+
+    /// How long one question may take.
+    pub const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Asks the hub itself.
+    pub async fn ask<C: Call>(&self, call: &C) -> Result<C::Reply, Failure> {
+        self.client.call(None, call, self.patience).await.map_err(Failure::from_hub)
+    }
+
+    /// Asks a host.
+    pub async fn ask_host<C: Call>(&self, host: HostId, call: &C) -> Result<C::Reply, Failure> {
+        Ok(self.client.call(Some(host), call, self.patience).await?)
+    }
+
+    async fn targets(&self, selector: &str) -> Result<Vec<Target>, Failure> {
+        let reply = self.ask(&Resolve { selector: selector.to_owned() }).await?;
+        let one = |(id, name, state)| Target { id, name, state };
+        Ok(reply.targets.into_iter().map(one).collect())
+    }
+
+    /// The hosts a selector picks; none is a failure that says so.
+    pub async fn resolve(&self, selector: &str) -> Result<Vec<Target>, Failure> {
+        Selector::parse(selector).map_err(|e| Failure::usage(e.to_string()))?;
+        let targets = self.targets(selector).await?;
+        if targets.is_empty() {
+            return Err(no_match(selector, &self.targets("").await?));
+        }
+        Ok(targets)
+    }
+
+    /// The one host that a name, a unique beginning of an id, or a selector means.
+    pub async fn one_host(&self, text: &str) -> Result<Target, Failure> {
+        self.one_of(text, false).await
+    }
+
+    /// As [`Hub::one_host`], with the hosts that wait for approval.
+    pub async fn one_host_or_pending(&self, text: &str) -> Result<Target, Failure> {
+        self.one_of(text, true).await
+    }
+
+    async fn one_of(&self, text: &str, pending: bool) -> Result<Target, Failure> {
+        let parsed = Selector::parse(text).map_err(|e| Failure::usage(e.to_string()))?;
+        if text.trim().is_empty() {
+            return Err(Failure::usage("no host is named"));
+        }
+        let mut found = self.targets(text).await?;
+        if found.len() == 1 && !pending {
+            return Ok(found.remove(0));
+        }
+        let mut all = Vec::new();
+        if found.is_empty() || pending {
+            all = self.targets("").await?;
+            if pending {
+                all.extend(self.targets("state=pending").await?);
+            }
+            if let Some(name) = parsed.as_name() {
+                found.extend(by_name_or_id(name, &all));
+            }
+            found.sort_by_key(|t| t.id);
+            found.dedup_by_key(|t| t.id);
+        }
+        match found.len() {
+            0 => Err(no_match(text, &all)),
+            1 => Ok(found.remove(0)),
+            n => {
+                let shown: Vec<_> = found.iter().take(10).map(Target::shown).collect();
+                Err(Failure::usage(format!("'{text}' means {n} hosts, and this needs exactly one"))
+                    .hint(shown.join(", ")))
+            }
+        }
+    }
+}
+
+/// Hosts of exactly this name; if there is none, those whose id begins with it.
+fn by_name_or_id(text: &str, all: &[Target]) -> Vec<Target> {
+    let named: Vec<_> = all.iter().filter(|t| t.name == text).cloned().collect();
+    if !named.is_empty() || text.len() < 4 {
+        return named;
+    }
+    let lower = text.to_ascii_lowercase();
+    all.iter().filter(|t| t.id.to_string().starts_with(&lower)).cloned().collect()
+}
+
+/// Says that nothing matches, with the nearest names.
+fn no_match(selector: &str, all: &[Target]) -> Failure {
+    let failure = Failure::new(Exit::NoMatch, format!("no host matches '{selector}'"));
+    if all.is_empty() {
+        return failure
+            .hint("the fleet has no hosts yet; a token for one: cmdr tokens create --host");
+    }
+    let near = near_names(selector, all.iter().map(|t| t.name.as_str()));
+    if near.is_empty() {
+        return failure.hint("all hosts: cmdr hosts");
+    }
+    failure.hint(format!("did you mean: {}", near.join(", ")))
+}
+
+/// Up to three names that are much like one the selector writes out.
+fn near_names<'a>(selector: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let words: Vec<&str> = selector
+        .split([',', '|'])
+        .map(|term| term.trim().trim_start_matches('!'))
+        .filter(|term| !term.is_empty() && !term.contains('='))
+        .collect();
+    let score = |name: &str| {
+        let like = |word: &&str| strsim::jaro_winkler(word, name);
+        words.iter().map(like).fold(0.0, f64::max)
+    };
+    let mut near: Vec<_> = names.map(|n| (score(n), n)).filter(|(s, _)| *s > 0.8).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str, byte: u8) -> Target {
+        Target { id: HostId([byte; 16]), name: name.into(), state: HostState::Online }
+    }
+
+    #[test]
+    fn a_mistyped_name_is_answered_with_near_ones() {
+        let fleet = [target("web1", 1), target("web2", 2), target("db1", 3)];
+        let failure = no_match("wbe1", &fleet);
+        assert_eq!(failure.exit, Exit::NoMatch);
+        assert_eq!(failure.message, "no host matches 'wbe1'");
+        assert_eq!(failure.hint.as_deref(), Some("did you mean: web1"));
+        assert_eq!(no_match("role=x", &fleet).hint.as_deref(), Some("all hosts: cmdr hosts"));
+    }
+
+    #[test]
+    fn a_name_goes_before_the_beginning_of_an_id() {
+        let id = HostId([1; 16]).to_string();
+        let fleet = [target(&id[..6], 9), target("web1", 1)];
+        assert_eq!(by_name_or_id(&id[..6], &fleet), [fleet[0].clone()]);
+        assert_eq!(by_name_or_id(&id[..7], &fleet), [fleet[1].clone()]);
+        assert_eq!(by_name_or_id(&id[..3], &fleet), []);
+    }
+}

@@ -1,0 +1,259 @@
+//! Exit codes and the error that carries one. Every verb ends in an [`Exit`] or a [`Failure`].
+//!
+//! When several targets end differently the worst one decides. From worst to best: our own fault
+//! (70), cancelled (6), hub not reachable (7), denied (5), unreachable, lost or timed out (4), failed
+//! (1), ok (0). Usage (2) and no match (3) are found before anything is asked.
+
+use cmdr_link::context::ContextError;
+use cmdr_link::link::DialError;
+use cmdr_protocol::version::RefusalKind;
+use cmdr_protocol::{CallError, ErrorKind};
+use std::io;
+
+/// How `cmdr` ended, for the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything asked for was done.
+    Ok,
+    /// Some target failed.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// No target matched.
+    NoMatch,
+    /// Some target is unreachable, was lost or timed out.
+    Unreachable,
+    /// The hub or a host's policy forbids it.
+    Denied,
+    /// Halted or cancelled.
+    Cancelled,
+    /// There is no hub to ask.
+    NoHub,
+    /// A fault of ours.
+    Fault,
+    /// The exit code of the one remote command.
+    Remote(u8),
+}
+
+impl Exit {
+    /// The number for the shell.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NoMatch => 3,
+            Self::Unreachable => 4,
+            Self::Denied => 5,
+            Self::Cancelled => 6,
+            Self::NoHub => 7,
+            Self::Fault => 70,
+            Self::Remote(code) => code,
+        }
+    }
+
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Ok | Self::Remote(0) => 0,
+            Self::Failed | Self::Remote(_) => 1,
+            Self::Unreachable => 2,
+            Self::Denied => 3,
+            Self::NoHub => 4,
+            Self::NoMatch => 5,
+            Self::Usage => 6,
+            Self::Cancelled => 7,
+            Self::Fault => 8,
+        }
+    }
+
+    /// The worse of two.
+    #[must_use]
+    pub const fn worst(self, other: Self) -> Self {
+        if other.rank() > self.rank() { other } else { self }
+    }
+
+    /// How an answer of this kind ends a verb.
+    pub const fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Denied => Self::Denied,
+            ErrorKind::Unreachable | ErrorKind::Lost | ErrorKind::TimedOut => Self::Unreachable,
+            ErrorKind::Cancelled => Self::Cancelled,
+            ErrorKind::Malformed => Self::Fault,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why a verb stopped: the exit code, one sentence, and what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    /// For the shell.
+    pub exit: Exit,
+    /// For people; empty when there is nothing to say.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with this code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// It was tried and did not work.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// An answer of the hub itself: without a link there is no hub.
+    pub fn from_hub(error: CallError) -> Self {
+        match error.kind {
+            ErrorKind::Lost | ErrorKind::Unreachable | ErrorKind::TimedOut => {
+                Self::new(Exit::NoHub, error.message)
+            }
+            _ => Self::from(error),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let message = match error.message.as_str() {
+            "" => error.kind.to_string(),
+            _ => error.message,
+        };
+        Self::new(Exit::of(error.kind), message)
+    }
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        use RefusalKind as Kind;
+        let kind = match &error {
+            DialError::Refused { refusal, .. } => Some(refusal.kind),
+            _ => None,
+        };
+        match kind {
+            Some(Kind::UnknownKey | Kind::Rejected) => Self::new(Exit::Denied, error.to_string())
+                .hint("ask the hub's administrator for a token, then: cmdr login TOKEN"),
+            Some(
+                Kind::BadToken
+                | Kind::ExpiredToken
+                | Kind::UsedToken
+                | Kind::RevokedToken
+                | Kind::WrongToken,
+            ) => Self::new(Exit::Denied, error.to_string()),
+            _ => Self::new(Exit::NoHub, error.to_string()),
+        }
+    }
+}
+
+impl From<ContextError> for Failure {
+    fn from(error: ContextError) -> Self {
+        let missing = matches!(error, ContextError::None(_));
+        let failure = Self::new(Exit::NoHub, error.to_string());
+        if missing {
+            return failure
+                .hint("log in with: cmdr login TOKEN; or start a hub for yourself: cmdr up");
+        }
+        failure
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            // The reader of our output has what it wanted, as in `cmdr hosts | head -1`.
+            return Self::new(Exit::Ok, "");
+        }
+        Self::new(Exit::Fault, error.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Fault, format!("{error:#}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::version::Refusal;
+
+    #[test]
+    fn the_worst_end_of_many_targets_decides() {
+        let order = [
+            Exit::Ok,
+            Exit::Failed,
+            Exit::Unreachable,
+            Exit::Denied,
+            Exit::NoHub,
+            Exit::Cancelled,
+            Exit::Fault,
+        ];
+        for (i, better) in order.iter().enumerate() {
+            for worse in &order[i..] {
+                assert_eq!(better.worst(*worse), *worse);
+                assert_eq!(worse.worst(*better), *worse);
+            }
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        let codes = [
+            (Exit::Ok, 0),
+            (Exit::Failed, 1),
+            (Exit::Usage, 2),
+            (Exit::NoMatch, 3),
+            (Exit::Unreachable, 4),
+            (Exit::Denied, 5),
+            (Exit::Cancelled, 6),
+            (Exit::NoHub, 7),
+            (Exit::Fault, 70),
+            (Exit::Remote(42), 42),
+        ];
+        for (exit, code) in codes {
+            assert_eq!(exit.code(), code);
+        }
+    }
+
+    #[test]
+    fn a_refused_key_is_denied_and_a_busy_hub_is_not_reachable() {
+        let refused = |kind| {
+            let refusal = Refusal { kind, message: "no".into() };
+            Failure::from(DialError::Refused { address: "hub:1".into(), refusal }).exit
+        };
+        assert_eq!(refused(RefusalKind::UnknownKey), Exit::Denied);
+        assert_eq!(refused(RefusalKind::RevokedToken), Exit::Denied);
+        assert_eq!(refused(RefusalKind::Busy), Exit::NoHub);
+        assert_eq!(refused(RefusalKind::Version), Exit::NoHub);
+    }
+
+    #[test]
+    fn a_lost_hub_and_a_lost_host_have_different_codes() {
+        let lost = || CallError::lost("cut");
+        assert_eq!(Failure::from_hub(lost()).exit, Exit::NoHub);
+        assert_eq!(Failure::from(lost()).exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_ends_quietly() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.exit, failure.message.as_str()), (Exit::Ok, ""));
+    }
+}

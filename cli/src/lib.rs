@@ -1,0 +1,84 @@
+//! `cmdr`, Commander on the command line.
+//!
+//! [`args`] reads the command line, [`connect`] finds the hub, [`commands`] has one file per feature,
+//! [`output`] writes data and words, [`exit`] says how it ended. Nothing is done before the command
+//! line is known to be right.
+
+pub mod args;
+pub mod commands;
+pub mod connect;
+pub mod exit;
+pub mod fleet;
+pub mod human;
+pub mod output;
+pub mod screen;
+
+use args::Cli;
+use clap::Parser as _;
+use exit::{Exit, Failure};
+use output::Output;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What every verb gets: where things are, how to speak, how long to wait.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Folder of the context and of a local hub.
+    pub home: PathBuf,
+    /// Where data and words go.
+    pub out: Output,
+    /// `--timeout`, when given.
+    pub timeout: Option<Duration>,
+}
+
+impl App {
+    /// How long one question may take.
+    pub fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(10))
+    }
+
+    /// The folder of the key and the hub's address.
+    pub fn client_dir(&self) -> PathBuf {
+        self.home.join("client")
+    }
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Nobody is left to tell when this cannot be printed.
+            e.print().ok();
+            return ExitCode::from(if e.use_stderr() { Exit::Usage.code() } else { 0 });
+        }
+    };
+    let app = App {
+        home: cli.home.filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(cmdr_link::files::home),
+        out: Output::new(cli.output, cli.no_color, cli.quiet, cli.verbose),
+        timeout: cli.timeout,
+    };
+    if cli.verbose > 1 {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_max_level(tracing::Level::DEBUG)
+            .init();
+    }
+    let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let result = runtime.block_on(commands::run(&app, cli.command));
+            // A thread that still waits for input would hold the program back.
+            runtime.shutdown_background();
+            result
+        }
+        Err(e) => Err(Failure::new(Exit::Fault, format!("starting: {e}"))),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            app.out.failure(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}

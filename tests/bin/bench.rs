@@ -1,0 +1,218 @@
+//! `cmdr-bench`: the ends that measurements need, over the same crates the programs use. Run by the
+//! scripts `scripts/bench-*`, which measure a peer beside it.
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use cmdr_link::link::Target;
+use cmdr_link::mux::Limits;
+use cmdr_link::noise::{self, Suite};
+use cmdr_link::service::{Asked, Feeding, Service};
+use cmdr_link::session::Dialer;
+use cmdr_link::token::JoinToken;
+use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::hosts::Resolve;
+use cmdr_protocol::ping::{Echo, Sound};
+use cmdr_protocol::version::{Join, PeerKind};
+use cmdr_protocol::{CallError, HostId, exec};
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Joins as a host that swallows bulk and echoes; says 'ready'
+    Sink {
+        /// A token for a host
+        token: String,
+    },
+    /// Sends so many MB through the hub to a sink; prints seconds
+    Bulk {
+        /// A token for an operator
+        token: String,
+        /// The sink's name
+        host: String,
+        /// Megabytes
+        megabytes: u64,
+    },
+    /// Sends a keystroke-sized message to the sink and back, one after the other; prints microseconds
+    Echo {
+        /// A token for an operator
+        token: String,
+        /// The host's name
+        host: String,
+        /// How often
+        count: usize,
+    },
+    /// Runs `true` on a host again and again over one link; prints microseconds
+    Exec {
+        /// A token for an operator
+        token: String,
+        /// The host's name
+        host: String,
+        /// How often
+        count: usize,
+    },
+    /// Answers handshakes on this processor, made by a thread of this process; prints how many a second
+    /// of the answering side's own processor time
+    Handshakes {
+        /// How many
+        count: usize,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    cmdr_link::memory::keep(1 << 20);
+    match Cli::parse().command {
+        Command::Sink { token } => sink(&token).await,
+        Command::Bulk { token, host, megabytes } => bulk(&token, &host, megabytes).await,
+        Command::Echo { token, host, count } => echo(&token, &host, count).await,
+        Command::Exec { token, host, count } => run(&token, &host, count).await,
+        Command::Handshakes { count } => handshakes(count).await,
+    }
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("writing to standard output")
+}
+
+fn dialer(token: &str, kind: PeerKind, name: &str) -> anyhow::Result<Dialer> {
+    let token = JoinToken::parse(token)?;
+    Ok(Dialer {
+        target: Target { address: token.address.clone(), hub: token.hub },
+        key: SecretKey::generate()?,
+        kind,
+        name: name.to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
+        capabilities: Vec::new(),
+        join: Some(Join { token: Some(token.id), secret: token.secret.to_vec() }),
+        limits: Limits::default(),
+        patience: Duration::from_secs(1),
+        from: None,
+    })
+}
+
+async fn client(token: &str, host: &str) -> anyhow::Result<(Client, HostId)> {
+    let (client, _) = dialer(token, PeerKind::Client, "bench")?.connect().await?;
+    let targets = client.call(None, &Resolve { selector: host.to_owned() }, Duration::from_secs(10)).await?.targets;
+    let (id, _, _) = targets.first().with_context(|| format!("there is no host {host}"))?;
+    let id = *id;
+    Ok((client, id))
+}
+
+async fn swallow(_: Arc<()>, _: Asked, _: exec::Start, mut feeding: Feeding<exec::Start>) -> Result<(), CallError> {
+    let mut bytes = 0;
+    loop {
+        let input = feeding.input().await?;
+        bytes += input.data.len() as u64;
+        if input.eof {
+            let exit = exec::Exit { took_ms: bytes, ..exec::Exit::default() };
+            return feeding.send(&exec::Item { exit: Some(exit), ..exec::Item::default() }).await;
+        }
+    }
+}
+
+async fn back(_: Arc<()>, _: Asked, _: Echo, mut feeding: Feeding<Echo>) -> Result<(), CallError> {
+    loop {
+        let sound = feeding.input().await?;
+        feeding.send(&sound).await?;
+    }
+}
+
+async fn sink(token: &str) -> anyhow::Result<()> {
+    let (_link, _, mut streams) = dialer(token, PeerKind::Agent, "sink")?.dial().await?;
+    let service = Arc::new(Service::new(()).feed(swallow).feed(back));
+    say("ready")?;
+    while let Some(stream) = streams.recv().await {
+        let service = service.clone();
+        tokio::spawn(async move { service.serve(stream).await });
+    }
+    Ok(())
+}
+
+async fn bulk(token: &str, host: &str, megabytes: u64) -> anyhow::Result<()> {
+    let (client, id) = client(token, host).await?;
+    let start = exec::Start { argv: vec!["sink".to_owned()], ..exec::Start::default() };
+    let mut feed = client.feed(Some(id), &start).await?;
+    let input = exec::Input { data: vec![0x5a; 32_000], ..exec::Input::default() };
+    let count = megabytes * 1_000_000 / 32_000;
+    let begin = Instant::now();
+    for _ in 0..count {
+        feed.send(&input).await?;
+    }
+    feed.send(&exec::Input { eof: true, ..exec::Input::default() }).await?;
+    let last = feed.next().await.context("the sink hung up")??;
+    let took = begin.elapsed();
+    let got = last.exit.map_or(0, |exit| exit.took_ms);
+    anyhow::ensure!(got == count * 32_000, "{got} bytes arrived of {}", count * 32_000);
+    say(&format!("{:.4}", took.as_secs_f64()))
+}
+
+async fn echo(token: &str, host: &str, count: usize) -> anyhow::Result<()> {
+    let (client, id) = client(token, host).await?;
+    let mut feed = client.feed(Some(id), &Echo {}).await?;
+    let sound = Sound { data: vec![b'x'] };
+    for number in 0..count + 50 {
+        let begin = Instant::now();
+        feed.send(&sound).await?;
+        feed.next().await.context("the host hung up")??;
+        if number >= 50 {
+            say(&begin.elapsed().as_micros().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+async fn run(token: &str, host: &str, count: usize) -> anyhow::Result<()> {
+    let (client, id) = client(token, host).await?;
+    let start = exec::Start { argv: vec!["true".to_owned()], ..exec::Start::default() };
+    for _ in 0..count {
+        let begin = Instant::now();
+        let mut feed = client.feed(Some(id), &start).await?;
+        let mut exit = None;
+        while let Some(item) = feed.next().await {
+            exit = item?.exit.or(exit);
+        }
+        anyhow::ensure!(exit.is_some_and(|e| e.code == 0), "true failed: {exit:?}");
+        say(&begin.elapsed().as_micros().to_string())?;
+    }
+    Ok(())
+}
+
+async fn handshakes(count: usize) -> anyhow::Result<()> {
+    let key = SecretKey::generate()?;
+    let public = key.public();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let dialing = std::thread::spawn(move || -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let ours = SecretKey::generate()?;
+            for _ in 0..count {
+                let tcp = TcpStream::connect(address).await?;
+                noise::initiate(tcp, &ours, &public, Suite::best()).await?;
+            }
+            Ok(())
+        })
+    });
+    let used = || {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+    };
+    let begin = used();
+    for _ in 0..count {
+        let (tcp, _) = listener.accept().await?;
+        noise::respond(tcp, &key).await?;
+    }
+    let took = used() - begin;
+    dialing.join().map_err(|_| anyhow::anyhow!("the dialing thread failed"))??;
+    say(&format!("{:.0}", count as f64 / took))
+}
