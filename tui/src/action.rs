@@ -1,0 +1,90 @@
+//! What a pane or an overlay wants done. Panes never do it themselves: the app performs actions
+//! one after the other, and calls come back as events. Does not grow with features.
+
+use crate::event::Event;
+use crate::link::Link;
+use crate::overlays::Overlay;
+use crate::panes::Place;
+use crate::store::Update;
+use cmdr_protocol::{Call, CallError, HostId};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// How long a call may take; the operator waits at the screen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A call ready to be made over a link.
+pub type Errand = Box<dyn FnOnce(Link) -> Pin<Box<dyn Future<Output = Event> + Send>> + Send>;
+
+/// Something to do.
+#[derive(Default)]
+pub enum Action {
+    /// Nothing; the key was used up all the same.
+    #[default]
+    None,
+    /// The key means nothing here: let the next layer see it.
+    Pass,
+    /// One after the other.
+    All(Vec<Action>),
+    /// Make a call; its answer is an event.
+    Errand(Errand),
+    /// Show another place; the present one goes into the history.
+    Go(Place),
+    /// Go back to the place before.
+    Back,
+    /// Put an overlay on top.
+    Open(Box<dyn Overlay>),
+    /// Put the pane's cursor on the row of this number.
+    Pick(u64),
+    /// Take the top overlay away.
+    Close,
+    /// Take the top overlay away, then do this.
+    CloseAnd(Box<Action>),
+    /// Run a command as if its key had been pressed.
+    Run(crate::keymap::Command),
+    /// Hand text to the terminal's clipboard.
+    Copy(String),
+    /// Say something in the status line.
+    Say(String),
+    /// Say in the status line, and keep in the log, that something went wrong.
+    Complain(String),
+    /// Use this theme; with `true` also remember it.
+    Theme(String, bool),
+    /// End the program.
+    Quit,
+}
+
+impl Action {
+    /// Makes a call. `what` names it in an error (`rename web1`); `done` says what to do when it
+    /// succeeded.
+    pub fn call<C: Call>(
+        what: String,
+        host: Option<HostId>,
+        call: C,
+        done: impl FnOnce(C::Reply) -> (Option<Update>, Action) + Send + 'static,
+    ) -> Self {
+        Self::Errand(Box::new(move |link| {
+            Box::pin(async move {
+                match link.call(host, call, PATIENCE).await {
+                    Ok(reply) => {
+                        let (update, action) = done(reply);
+                        Event::Done(update, action)
+                    }
+                    Err(error) => {
+                        Event::Done(None, Self::Complain(format!("{what}: {}", reason(&error))))
+                    }
+                }
+            })
+        }))
+    }
+}
+
+/// An error for people: its message, or its kind when it has none.
+pub fn reason(error: &CallError) -> String {
+    if error.message.is_empty() {
+        error.kind.to_string()
+    } else {
+        cmdr_protocol::display::clean(&error.message).into_owned()
+    }
+}

@@ -1,0 +1,571 @@
+//! The loop: takes what happened in order, lets the layers answer, performs their actions, keeps the
+//! wanted feeds running and draws when something changed. Knows no feature.
+
+mod chrome;
+mod input;
+
+use crate::action::Action;
+use crate::config;
+use crate::event::Event;
+use crate::i18n::{Lang, Texts};
+use crate::journal::Journal;
+use crate::keymap::Command;
+use crate::link::{Link, LinkState, is_passing};
+use crate::overlays::Overlay;
+use crate::panes::{Context, Pane, Place};
+use crate::store::{FeedKey, FeedState, Store, Update};
+use crate::terminal::Control;
+use crate::theme::{Depth, Theme};
+use crate::widgets::chart::Glyphs;
+use futures::{Stream, StreamExt as _};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// Between two drawings after a key: 30 a second at most.
+const QUICK: Duration = Duration::from_millis(33);
+/// Between two drawings when only figures changed: they come once a second, from several feeds, and
+/// one drawing shows them all.
+const CALM: Duration = Duration::from_millis(900);
+/// How long after a change of place or link everything is drawn quickly.
+const FRESH: Duration = Duration::from_secs(2);
+/// How long to wait before a feed that failed is asked for again.
+const RETRY: Duration = Duration::from_secs(3);
+/// Events waiting at most; feeds wait when it is full.
+const QUEUE: usize = 1024;
+/// How long a note stays, milliseconds.
+const NOTE_MS: u64 = 8000;
+
+/// What the app is started with.
+pub struct Options {
+    pub read_only: bool,
+    pub lang: Lang,
+    pub theme: String,
+    pub depth: Depth,
+    pub glyphs: Glyphs,
+    /// Where a chosen theme is remembered.
+    pub config: Option<PathBuf>,
+    /// The wall clock.
+    pub now_ms: fn() -> u64,
+    pub utc_offset_s: i32,
+    pub journal: Journal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    No,
+    Calm,
+    Quick,
+}
+
+struct Note {
+    text: String,
+    bad: bool,
+    at_ms: u64,
+}
+
+/// What only the terminal can do, until the loop does it.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Copy(String),
+    Mouse(bool),
+    Suspend,
+    Redraw,
+}
+
+/// The client.
+pub struct App {
+    store: Store,
+    link: Link,
+    options: Options,
+    theme: Theme,
+    texts: Texts,
+    place: Place,
+    pane: Box<dyn Pane>,
+    history: Vec<(Place, Box<dyn Pane>)>,
+    /// The other tabs of the host one is at, as they were left.
+    tabs: Vec<(Place, Box<dyn Pane>)>,
+    overlays: Vec<Box<dyn Overlay>>,
+    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+    feeds: HashMap<FeedKey, AbortHandle>,
+    retry: HashMap<FeedKey, Instant>,
+    note: Option<Note>,
+    wishes: Vec<Wish>,
+    mouse: bool,
+    clicks: input::Clicks,
+    spots: chrome::Spots,
+    dirty: Dirty,
+    fresh_until: Instant,
+    /// Bytes over the link as of the last tick.
+    counted: Option<(u64, u64)>,
+    quit: bool,
+    /// How often it was drawn.
+    frames: u64,
+}
+
+impl App {
+    /// On the fleet's page, with a link that may still be down. Call it on a runtime: it begins to
+    /// watch the link at once.
+    pub fn new(options: Options, link: Link) -> Result<Self, String> {
+        let theme = Theme::load(&options.theme, options.depth)?;
+        let texts = Texts::new(options.lang);
+        let (sender, events) = mpsc::channel(QUEUE);
+        let mut watch = link.watch();
+        let to = sender.clone();
+        tokio::spawn(async move {
+            loop {
+                if to.send(Event::Link(watch.now())).await.is_err() || !watch.changed().await {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            store: Store::new((options.now_ms)(), options.utc_offset_s, options.read_only),
+            link,
+            theme,
+            texts,
+            options,
+            place: Place::Hosts,
+            pane: Place::Hosts.pane(),
+            history: Vec::new(),
+            tabs: Vec::new(),
+            overlays: Vec::new(),
+            events,
+            sender,
+            feeds: HashMap::new(),
+            retry: HashMap::new(),
+            note: None,
+            wishes: Vec::new(),
+            mouse: true,
+            clicks: input::Clicks::default(),
+            spots: chrome::Spots::default(),
+            dirty: Dirty::Quick,
+            fresh_until: Instant::now() + FRESH,
+            counted: None,
+            quit: false,
+            frames: 0,
+        })
+    }
+
+    /// Runs until the operator leaves. `input` brings keys, the mouse and the end of the terminal.
+    pub async fn run<B: Backend>(
+        &mut self,
+        terminal: &mut Terminal<B>,
+        control: &mut dyn Control,
+        mut input: impl Stream<Item = Event> + Unpin,
+    ) -> anyhow::Result<()>
+    where
+        B::Error: Send + Sync + 'static,
+    {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut drawn: Option<Instant> = None;
+        while !self.quit {
+            self.follow_feeds();
+            self.grant(terminal, control)?;
+            let due = match (self.dirty, drawn) {
+                (Dirty::No, _) => None,
+                (_, None) => Some(Instant::now()),
+                (Dirty::Calm, Some(last)) => Some(last + CALM),
+                (Dirty::Quick, Some(last)) => Some(last + QUICK),
+            };
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.draw(terminal)?;
+                drawn = Some(Instant::now());
+                continue;
+            }
+            tokio::select! {
+                biased;
+                event = input.next() => match event {
+                    None => return Ok(()),
+                    Some(event) => {
+                        self.handle(event);
+                        while let Some(event) = ready(&mut input).await {
+                            self.handle(event);
+                        }
+                    }
+                },
+                Some(event) = self.events.recv() => {
+                    self.handle(event);
+                    self.drain();
+                }
+                _ = ticks.tick() => self.handle(Event::Tick),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes these events, then everything that follows from them, and draws. For tests: nothing
+    /// waits for a clock.
+    pub async fn run_until_idle<B: Backend>(
+        &mut self,
+        terminal: &mut Terminal<B>,
+        control: &mut dyn Control,
+        input: impl IntoIterator<Item = Event>,
+    ) -> anyhow::Result<()>
+    where
+        B::Error: Send + Sync + 'static,
+    {
+        for event in input {
+            self.handle(event);
+            self.settle().await;
+        }
+        self.settle().await;
+        self.grant(terminal, control)?;
+        if self.dirty != Dirty::No {
+            self.draw(terminal)?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < 16 {
+            self.follow_feeds();
+            // Lets the tasks that were just started get as far as they can.
+            tokio::task::yield_now().await;
+            quiet = if self.drain() { 0 } else { quiet + 1 };
+        }
+    }
+
+    fn drain(&mut self) -> bool {
+        let mut any = false;
+        // At most a queue's worth: a flood must not keep the screen from being drawn.
+        for _ in 0..QUEUE {
+            let Ok(event) = self.events.try_recv() else { break };
+            self.handle(event);
+            any = true;
+        }
+        any
+    }
+
+    /// Whether the operator has left.
+    pub fn has_quit(&self) -> bool {
+        self.quit
+    }
+
+    /// How often the screen was drawn.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// What is known.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn soil(&mut self, how: Dirty) {
+        self.dirty = self.dirty.max(how);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Key(key) => {
+                self.soil(Dirty::Quick);
+                let action = self.key(&key);
+                self.perform(action);
+            }
+            Event::Mouse(mouse) => {
+                let action = self.mouse(mouse);
+                self.perform(action);
+            }
+            Event::Paste(text) => {
+                self.soil(Dirty::Quick);
+                match self.overlays.last_mut() {
+                    Some(overlay) => overlay.paste(&text),
+                    None if self.pane.is_typing() => self.pane.paste(&text),
+                    None => {}
+                }
+            }
+            Event::Resize => self.soil(Dirty::Quick),
+            Event::Link(state) => {
+                self.fresh_until = Instant::now() + FRESH;
+                self.soil(Dirty::Quick);
+                self.linked(state);
+            }
+            Event::Update(update) => {
+                self.store.now_ms = (self.options.now_ms)();
+                self.store.apply(update);
+                let fresh = Instant::now() < self.fresh_until;
+                self.soil(if fresh { Dirty::Quick } else { Dirty::Calm });
+            }
+            Event::Done(update, action) => {
+                if let Some(update) = update {
+                    self.store.apply(update);
+                }
+                self.soil(Dirty::Quick);
+                self.perform(action);
+            }
+            Event::Tick => self.tick(),
+            Event::Stop => self.quit = true,
+        }
+    }
+
+    fn linked(&mut self, state: LinkState) {
+        match &state {
+            LinkState::Up(peer) => {
+                tracing::info!(name = %peer.name, role = %peer.role, "link up");
+                self.retry.clear();
+            }
+            LinkState::Connecting { last_error: Some(error), attempt, .. } => {
+                tracing::warn!(attempt, "link: {error}");
+            }
+            LinkState::Refused(why) => tracing::error!("refused: {why}"),
+            _ => {}
+        }
+        let now_ms = (self.options.now_ms)();
+        self.store.apply(Update::new(move |store| {
+            store.now_ms = now_ms;
+            if store.is_up() {
+                store.up_until_ms = Some(now_ms);
+            }
+            if let LinkState::Up(peer) = &state {
+                store.hosts.me = Some(peer.clone());
+                // What failed with the old link is asked for over the new one at once.
+                store.feeds.clear();
+            }
+            store.link = state;
+        }));
+    }
+
+    fn tick(&mut self) {
+        let now_ms = (self.options.now_ms)();
+        let health = self.link.health();
+        let before = self.counted;
+        self.counted = health.as_ref().map(|h| (h.received, h.sent));
+        let traffic = match (before, self.counted) {
+            (Some(then), Some(now)) => (now.0.saturating_sub(then.0), now.1.saturating_sub(then.1)),
+            _ => (0, 0),
+        };
+        self.store.apply(Update::new(move |store| {
+            store.now_ms = now_ms;
+            store.health = health;
+            store.traffic = traffic;
+        }));
+        if self.note.as_ref().is_some_and(|n| now_ms.saturating_sub(n.at_ms) > NOTE_MS) {
+            self.note = None;
+        }
+        self.soil(Dirty::Calm);
+    }
+
+    /// Starts the feeds that the pane needs and ends the others.
+    fn follow_feeds(&mut self) {
+        let wanted = self.pane.feeds();
+        let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
+        let up = self.store.is_up();
+        self.feeds.retain(|key, task| {
+            let keep = up && keys.contains(key);
+            if !keep {
+                task.abort();
+            }
+            keep && !task.is_finished()
+        });
+        if !up {
+            return;
+        }
+        for subscription in wanted {
+            let key = subscription.key;
+            if self.feeds.contains_key(&key) {
+                continue;
+            }
+            if let Some(FeedState::Failed(error)) = self.store.feeds.get(&key) {
+                if !is_passing(error) {
+                    continue;
+                }
+                let now = Instant::now();
+                let again = *self.retry.entry(key).or_insert(now + RETRY);
+                if again > now {
+                    continue;
+                }
+            }
+            self.retry.remove(&key);
+            let begin = Update::new(move |store| {
+                store.feeds.insert(key, FeedState::Opening);
+            });
+            self.store.apply(begin);
+            let task = subscription.start(&self.store, self.link.clone(), self.sender.clone());
+            self.feeds.insert(key, tokio::spawn(task).abort_handle());
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::None | Action::Pass => {}
+            Action::All(actions) => actions.into_iter().for_each(|action| self.perform(action)),
+            Action::Errand(errand) => {
+                let (link, sender) = (self.link.clone(), self.sender.clone());
+                tokio::spawn(async move {
+                    let event = errand(link).await;
+                    // The app is gone when nobody takes it: then nobody needs the answer.
+                    drop(sender.send(event).await);
+                });
+            }
+            Action::Go(place) => self.go(place),
+            Action::Back => {
+                if let Some((place, pane)) = self.history.pop() {
+                    self.show(place, pane);
+                } else {
+                    self.say(self.texts.get("note.home"), false);
+                }
+            }
+            Action::Open(overlay) => self.overlays.push(overlay),
+            Action::Close => drop(self.overlays.pop()),
+            Action::CloseAnd(action) => {
+                self.overlays.pop();
+                self.perform(*action);
+            }
+            Action::Run(command) => {
+                let action = self.command(command);
+                self.perform(action);
+            }
+            Action::Pick(number) => self.pane.pick(number),
+            Action::Copy(text) => {
+                let shown = cmdr_protocol::display::clean_to_width(&text, 50);
+                self.say(&self.texts.fill("note.copied", &[&shown]), false);
+                self.wishes.push(Wish::Copy(text));
+            }
+            Action::Say(text) => self.say(&text, false),
+            Action::Complain(text) => self.say(&text, true),
+            Action::Theme(name, keep) => self.use_theme(&name, keep),
+            Action::Quit => self.quit = true,
+        }
+    }
+
+    fn go(&mut self, place: Place) {
+        if place == self.place {
+            return;
+        }
+        // Another tab of the same host is no new place to come back from.
+        match (self.place, place) {
+            (Place::Host(a, _), Place::Host(b, _)) if a == b => {
+                let left = self.tabs.iter().position(|(tab, _)| *tab == place);
+                let pane = left.map_or_else(|| place.pane(), |at| self.tabs.swap_remove(at).1);
+                let old = (self.place, std::mem::replace(&mut self.pane, pane));
+                self.tabs.push(old);
+                self.place = place;
+                self.fresh_until = Instant::now() + FRESH;
+            }
+            _ => {
+                let old = self.place;
+                let pane = std::mem::replace(&mut self.pane, place.pane());
+                // A walk of hundreds of hosts need not be walked back whole.
+                if self.history.len() >= 50 {
+                    self.history.remove(1);
+                }
+                self.history.push((old, pane));
+                self.tabs.clear();
+                self.place = place;
+                self.fresh_until = Instant::now() + FRESH;
+            }
+        }
+    }
+
+    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
+        self.tabs.clear();
+        self.place = place;
+        self.pane = pane;
+        self.fresh_until = Instant::now() + FRESH;
+    }
+
+    fn say(&mut self, text: &str, bad: bool) {
+        let text = cmdr_protocol::display::clean(text).into_owned();
+        if bad {
+            let clock = self.store.clock((self.options.now_ms)(), true);
+            self.options.journal.push(&format!("{clock} {text}"));
+        }
+        self.note = Some(Note { text, bad, at_ms: (self.options.now_ms)() });
+    }
+
+    fn use_theme(&mut self, name: &str, keep: bool) {
+        match Theme::load(name, self.options.depth) {
+            Ok(theme) => self.theme = theme,
+            Err(error) => return self.say(&error, true),
+        }
+        if let (true, Some(path)) = (keep, &self.options.config) {
+            match config::save_theme(path, name) {
+                Ok(()) => self.say(&self.texts.fill("note.theme_kept", &[name]), false),
+                Err(error) => {
+                    let text = format!("writing {}: {error}", path.display());
+                    self.say(&text, true);
+                }
+            }
+        }
+    }
+
+    fn grant<B: Backend>(
+        &mut self,
+        terminal: &mut Terminal<B>,
+        control: &mut dyn Control,
+    ) -> anyhow::Result<()>
+    where
+        B::Error: Send + Sync + 'static,
+    {
+        for wish in std::mem::take(&mut self.wishes) {
+            match wish {
+                Wish::Copy(text) => control.copy(&text)?,
+                Wish::Mouse(on) => control.mouse(on)?,
+                Wish::Suspend => {
+                    control.suspend()?;
+                    terminal.resize(terminal.size()?.into())?;
+                    self.soil(Dirty::Quick);
+                }
+                Wish::Redraw => {
+                    terminal.resize(terminal.size()?.into())?;
+                    self.soil(Dirty::Quick);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn draw<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>
+    where
+        B::Error: Send + Sync + 'static,
+    {
+        self.dirty = Dirty::No;
+        self.frames += 1;
+        terminal.draw(|frame| self.paint(frame))?;
+        Ok(())
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            store: &self.store,
+            theme: &self.theme,
+            texts: &self.texts,
+            glyphs: self.options.glyphs,
+        }
+    }
+
+    /// Does a command: the pane first, then the app.
+    fn command(&mut self, command: Command) -> Action {
+        let context = Context {
+            store: &self.store,
+            theme: &self.theme,
+            texts: &self.texts,
+            glyphs: self.options.glyphs,
+        };
+        match self.pane.on(&context, command) {
+            Action::Pass => self.own(command),
+            action => action,
+        }
+    }
+}
+
+/// What is there already. Asked with the real waker: a terminal's stream keeps only the first one it
+/// gets, and with another it would sleep through the next key.
+async fn ready(input: &mut (impl Stream<Item = Event> + Unpin)) -> Option<Event> {
+    std::future::poll_fn(|context| match input.poll_next_unpin(context) {
+        Poll::Ready(event) => Poll::Ready(event),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

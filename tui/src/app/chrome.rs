@@ -1,0 +1,229 @@
+//! What stands around every pane: the line at the top, the banner of a lost hub, the key line.
+
+use super::App;
+use crate::keymap::{Binding, EVERYWHERE};
+use crate::link::LinkState;
+use crate::panes::{Context, Place, TABS, notice};
+use crate::theme::Role;
+use crate::widgets::{format, table};
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
+
+/// The smallest screen there is something to see on.
+const LEAST: (u16, u16) = (60, 18);
+
+/// Places in the top line that can be clicked.
+#[derive(Default)]
+pub(super) struct Spots(Vec<(Rect, Place)>);
+
+impl Spots {
+    pub(super) fn at(&self, at: Position) -> Option<Place> {
+        self.0.iter().find(|(area, _)| area.contains(at)).map(|(_, place)| *place)
+    }
+}
+
+impl App {
+    pub(super) fn paint(&mut self, frame: &mut Frame<'_>) {
+        let screen = frame.area();
+        frame.buffer_mut().set_style(screen, self.theme.style(Role::Ground));
+        if screen.width < LEAST.0 || screen.height < LEAST.1 {
+            let sizes = [LEAST.0, LEAST.1, screen.width, screen.height].map(|n| n.to_string());
+            let [w, h, now_w, now_h] = sizes.each_ref().map(String::as_str);
+            let text = self.texts.fill("chrome.too_small", &[w, h, now_w, now_h]);
+            let lines: Vec<Line<'_>> =
+                text.split(" · ").map(|l| Line::styled(l, self.theme.style(Role::Warn))).collect();
+            notice(frame, screen, &lines);
+            return;
+        }
+        self.top(frame, Rect { height: 1, ..screen });
+        let mut area = Rect { y: screen.y + 1, height: screen.height - 2, ..screen };
+        if self.store.hosts.me.is_none() {
+            self.waiting(frame, area);
+        } else {
+            if let Some(text) = self.trouble() {
+                let line = Line::styled(format!(" {text}"), self.theme.style(Role::Banner));
+                let buffer = frame.buffer_mut();
+                let banner = Rect { height: 1, ..area };
+                buffer.set_style(banner, self.theme.style(Role::Banner));
+                table::put(buffer, area.x, area.y, area.width, &line, false);
+                area = Rect { y: area.y + 1, height: area.height - 1, ..area };
+            }
+            let context = Context {
+                store: &self.store,
+                theme: &self.theme,
+                texts: &self.texts,
+                glyphs: self.options.glyphs,
+            };
+            self.pane.draw(&context, frame, area);
+        }
+        self.bottom(frame, Rect { y: screen.bottom() - 1, height: 1, ..screen });
+        let context = Context {
+            store: &self.store,
+            theme: &self.theme,
+            texts: &self.texts,
+            glyphs: self.options.glyphs,
+        };
+        for overlay in &mut self.overlays {
+            overlay.draw(&context, frame, screen);
+        }
+    }
+
+    /// Where one is at the left; who, how the link is and what time it is at the right.
+    fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let theme = &self.theme;
+        let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
+        let right = self.health(area.width);
+        let right_width = (right.width() as u16).min(area.width);
+        let buffer = frame.buffer_mut();
+        self.spots.0.clear();
+        let mut x = area.x + 1;
+        let end = area.right().saturating_sub(right_width + 1);
+        let mut put = |text: &str, style, place: Option<Place>| {
+            let room = usize::from(end.saturating_sub(x));
+            let text = cmdr_protocol::display::clean_to_width(text, room);
+            let (after, _) = buffer.set_stringn(x, area.y, &text, room, style);
+            if let Some(place) = place {
+                self.spots.0.push((Rect { x, width: after - x, ..area }, place));
+            }
+            x = after;
+        };
+        if area.width >= 72 || self.place == Place::Hosts {
+            let brand = theme.style(Role::Accent).add_modifier(ratatui::style::Modifier::BOLD);
+            put("cmdr", brand, None);
+            put("  ", soft, None);
+        }
+        if self.store.read_only {
+            put(self.texts.get("chrome.read_only"), theme.style(Role::Warn), None);
+            put("  ", soft, None);
+        }
+        let home = self.texts.get("hosts.title");
+        if let Place::Host(host, now) = self.place {
+            put(home, soft, Some(Place::Hosts));
+            put(" ▸ ", faint, None);
+            put(&self.store.hosts.name(host), theme.style(Role::Title), None);
+            put("  ", soft, None);
+            for (n, tab) in TABS.iter().enumerate() {
+                let text = format!(" {} {} ", n + 1, self.texts.get(tab.title));
+                let role = if n == now { Role::TabActive } else { Role::Tab };
+                put(&text, theme.style(role), Some(Place::Host(host, n)));
+                put(" ", soft, None);
+            }
+        } else {
+            put(home, theme.style(Role::Title), Some(Place::Hosts));
+        }
+        let x = area.right() - right_width;
+        table::put(frame.buffer_mut(), x, area.y, right_width, &right, false);
+    }
+
+    fn health(&self, width: u16) -> Line<'static> {
+        let (store, theme) = (&self.store, &self.theme);
+        let soft = theme.style(Role::Soft);
+        let mut spans = Vec::new();
+        if let Some(me) = store.hosts.me.as_ref().filter(|_| width >= 110) {
+            let name = cmdr_protocol::display::clean_to_width(&me.name, 28);
+            spans.push(Span::styled(format!("{name} ({})  ", me.role), soft));
+        }
+        match &store.link {
+            LinkState::Up(_) => {
+                let rtt = store.health.as_ref().and_then(|h| h.rtt_us);
+                let text = rtt.map_or_else(|| "…".to_owned(), format::round_trip);
+                spans.push(Span::styled("● ", theme.style(Role::Ok)));
+                spans.push(Span::styled(format!("{text:>6}  "), soft));
+                if width >= 100 {
+                    let (received, sent) = store.traffic;
+                    let text =
+                        format!("↓{:>5} ↑{:>5}/s  ", format::bytes(received), format::bytes(sent));
+                    spans.push(Span::styled(text, soft));
+                }
+            }
+            LinkState::Refused(_) => {
+                let text = format!("✗ {}  ", self.texts.get("link.refused"));
+                spans.push(Span::styled(text, theme.style(Role::Bad)));
+            }
+            LinkState::Starting | LinkState::Connecting { .. } | LinkState::Closed => {
+                let text = format!("○ {}  ", self.texts.get("link.none"));
+                spans.push(Span::styled(text, theme.style(Role::Warn)));
+            }
+        }
+        spans.push(Span::styled(store.clock(store.now_ms, false), theme.style(Role::Text)));
+        spans.push(Span::raw(" "));
+        Line::from(spans)
+    }
+
+    /// What is wrong with the link, when the client has been up already.
+    fn trouble(&self) -> Option<String> {
+        let texts = &self.texts;
+        let age = || self.store.away_for().map_or(0, |d| d.as_secs());
+        match &self.store.link {
+            LinkState::Up(_) => None,
+            LinkState::Refused(why) => {
+                let why = cmdr_protocol::display::clean(why);
+                Some(format!("✗ {}: {why}", texts.get("link.refused")))
+            }
+            LinkState::Connecting { attempt, last_error, .. } => {
+                let mut text =
+                    texts.fill("link.lost", &[&format::span(age()), &attempt.to_string()]);
+                if let Some(error) = last_error {
+                    text.push_str(" · ");
+                    text.push_str(&cmdr_protocol::display::clean(error));
+                }
+                Some(format!("○ {text}"))
+            }
+            LinkState::Starting | LinkState::Closed => {
+                Some(format!("○ {}", texts.get("link.connecting")))
+            }
+        }
+    }
+
+    /// The first screen, before the hub ever answered.
+    fn waiting(&self, frame: &mut Frame<'_>, area: Rect) {
+        let (texts, theme) = (&self.texts, &self.theme);
+        let head = theme.style(Role::Title);
+        let mut lines = vec![Line::styled("C O M M A N D E R", head), Line::default()];
+        match &self.store.link {
+            LinkState::Refused(why) => {
+                lines.push(Line::styled(texts.get("link.refused"), theme.style(Role::Bad)));
+                let why = cmdr_protocol::display::clean(why).into_owned();
+                lines.push(Line::styled(why, theme.style(Role::Text)));
+            }
+            LinkState::Connecting { attempt, last_error: Some(error), .. } => {
+                let text = texts.fill("link.trying", &[&attempt.to_string()]);
+                lines.push(Line::styled(text, theme.style(Role::Warn)));
+                let error = cmdr_protocol::display::clean(error).into_owned();
+                lines.push(Line::styled(error, theme.style(Role::Soft)));
+            }
+            _ => lines.push(Line::styled(texts.get("link.connecting"), theme.style(Role::Soft))),
+        }
+        notice(frame, area, &lines);
+    }
+
+    /// A note, or the keys that matter here.
+    fn bottom(&self, frame: &mut Frame<'_>, area: Rect) {
+        let theme = &self.theme;
+        if let Some(note) = &self.note {
+            let (sign, role) = if note.bad { ("✗ ", Role::Bad) } else { ("", Role::Info) };
+            let line = Line::styled(format!("{sign}{}", note.text), theme.style(role));
+            table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &line, false);
+            return;
+        }
+        let tables = self.pane.bindings().iter().copied().chain([EVERYWHERE]);
+        let offered = |b: &&Binding| b.hint && self.store.allows(b.access, b.danger);
+        let mut x = area.x + 1;
+        for binding in tables.flatten().filter(offered) {
+            let keys = crate::keymap::label(binding.keys[0]);
+            let words = self.texts.get(binding.text);
+            let needs = (keys.width() + words.width() + 1) as u16;
+            if x + needs > area.right() {
+                break;
+            }
+            let role = if binding.danger { Role::Danger } else { Role::Key };
+            let buffer = frame.buffer_mut();
+            let (after, _) = buffer.set_stringn(x, area.y, &keys, 20, theme.style(role));
+            let style = theme.style(Role::Soft);
+            let (after, _) = buffer.set_stringn(after + 1, area.y, words, 40, style);
+            x = after + 2;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Keys and the mouse on their way to the layers, and the commands that work everywhere.
+
+use super::{App, Wish};
+use crate::action::Action;
+use crate::keymap::{self, Command, EVERYWHERE, PAGE};
+use crate::overlays::pager::Pager;
+use crate::overlays::palette::Palette;
+use crate::overlays::{help, themes};
+use crate::panes::{Choice, Context, Entry, Place, TABS, hosts};
+use crate::theme::Role;
+use crossterm::event::{
+    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+use ratatui::layout::Position;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Two clicks on a cell within this time are a double click.
+const DOUBLE: Duration = Duration::from_millis(400);
+
+/// The last click, for telling double ones.
+#[derive(Default)]
+pub(super) struct Clicks {
+    last: Option<(Instant, u16, u16)>,
+}
+
+impl Clicks {
+    fn is_double(&mut self, mouse: MouseEvent) -> bool {
+        if mouse.kind != MouseEventKind::Down(MouseButton::Left) {
+            return false;
+        }
+        let now = Instant::now();
+        let double = self.last.take().is_some_and(|(at, column, row)| {
+            (column, row) == (mouse.column, mouse.row) && now - at < DOUBLE
+        });
+        if !double {
+            self.last = Some((now, mouse.column, mouse.row));
+        }
+        double
+    }
+}
+
+impl App {
+    pub(super) fn key(&mut self, key: &KeyEvent) -> Action {
+        if key.kind == KeyEventKind::Release {
+            return Action::None;
+        }
+        // A note was read when the next key comes.
+        self.note = None;
+        let context = Context {
+            store: &self.store,
+            theme: &self.theme,
+            texts: &self.texts,
+            glyphs: self.options.glyphs,
+        };
+        if let Some(overlay) = self.overlays.last_mut() {
+            return overlay.key(&context, key);
+        }
+        if self.pane.is_typing() {
+            self.pane.key(key);
+            return Action::None;
+        }
+        if let (Place::Host(host, now), KeyCode::Char(digit @ '1'..='9'), false) =
+            (self.place, key.code, key.modifiers.contains(KeyModifiers::ALT))
+        {
+            let tab = digit as usize - '1' as usize;
+            let switch = tab < TABS.len() && tab != now;
+            return if switch { Action::Go(Place::Host(host, tab)) } else { Action::None };
+        }
+        let mut tables = self.pane.bindings().to_vec();
+        tables.extend([PAGE, EVERYWHERE]);
+        let Some(binding) = keymap::find(&tables, key) else { return Action::None };
+        if let Some(why) = self.refusal(binding.access, binding.danger) {
+            return Action::Say(why);
+        }
+        self.command(binding.command)
+    }
+
+    /// Why something is not offered, if it is not.
+    fn refusal(&self, access: cmdr_protocol::Access, danger: bool) -> Option<String> {
+        if self.store.allows(access, danger) {
+            None
+        } else if danger && self.store.read_only {
+            Some(self.texts.get("note.read_only").to_owned())
+        } else {
+            Some(self.texts.fill("note.role", &[self.store.role().as_str()]))
+        }
+    }
+
+    pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
+        if matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Up(_)) {
+            return Action::None;
+        }
+        self.soil(super::Dirty::Quick);
+        let double = self.clicks.is_double(mouse);
+        let context = Context {
+            store: &self.store,
+            theme: &self.theme,
+            texts: &self.texts,
+            glyphs: self.options.glyphs,
+        };
+        if let Some(overlay) = self.overlays.last_mut() {
+            return overlay.mouse(&context, &mouse);
+        }
+        if mouse.kind == MouseEventKind::Down(MouseButton::Left)
+            && let Some(place) = self.spots.at(Position::new(mouse.column, mouse.row))
+        {
+            return if self.place == place {
+                Action::None
+            } else if place == Place::Hosts {
+                Action::Back
+            } else {
+                Action::Go(place)
+            };
+        }
+        self.pane.mouse(&context, &mouse, double)
+    }
+
+    /// Commands that the pane passed on.
+    pub(super) fn own(&mut self, command: Command) -> Action {
+        match command {
+            Command::Back => Action::Back,
+            Command::Quit => Action::Quit,
+            Command::Help => {
+                let mut tables = self.pane.bindings().to_vec();
+                if matches!(self.place, Place::Host(..)) {
+                    tables.push(PAGE);
+                }
+                Action::Open(Box::new(help::help(&self.context(), &tables)))
+            }
+            Command::Palette => Action::Open(Box::new(Palette::new(self.entries()))),
+            Command::Themes => Action::Open(Box::new(themes::choice(&self.context()))),
+            Command::Log => self.log(),
+            Command::Mouse => {
+                self.mouse = !self.mouse;
+                self.wishes.push(Wish::Mouse(self.mouse));
+                let key = if self.mouse { "note.mouse_on" } else { "note.mouse_off" };
+                Action::Say(self.texts.get(key).to_owned())
+            }
+            Command::Redraw => {
+                self.wishes.push(Wish::Redraw);
+                Action::None
+            }
+            Command::Suspend => {
+                self.wishes.push(Wish::Suspend);
+                Action::None
+            }
+            Command::TabNext | Command::TabPrevious => {
+                let Place::Host(host, tab) = self.place else { return Action::None };
+                let by = if command == Command::TabNext { 1 } else { TABS.len() - 1 };
+                Action::Go(Place::Host(host, (tab + by) % TABS.len()))
+            }
+            _ => Action::None,
+        }
+    }
+
+    fn log(&self) -> Action {
+        let lines = self.options.journal.lines();
+        let lines = if lines.is_empty() {
+            vec![vec![(Role::Soft, self.texts.get("log.empty").to_owned())]]
+        } else {
+            lines.into_iter().map(|line| vec![(Role::Text, line)]).collect()
+        };
+        let title = self.texts.get("log.title").to_owned();
+        Action::Open(Box::new(Pager::new(title, lines).from_end()))
+    }
+
+    /// Everything the palette can find from here.
+    fn entries(&self) -> Vec<Entry> {
+        let context = self.context();
+        let mut entries = Vec::new();
+        if let Place::Host(host, _) = self.place {
+            entries.extend(TABS.iter().enumerate().map(|(n, tab)| Entry {
+                kind: "palette.page",
+                text: self.texts.get(tab.title).to_owned(),
+                note: (n + 1).to_string(),
+                choice: Choice::Go(Place::Host(host, n)),
+            }));
+        }
+        let moving = |c: Command| {
+            matches!(
+                c,
+                Command::Up
+                    | Command::Down
+                    | Command::PageUp
+                    | Command::PageDown
+                    | Command::HalfUp
+                    | Command::HalfDown
+                    | Command::Palette
+            )
+        };
+        let tables = self.pane.bindings().iter().chain([&EVERYWHERE]);
+        for binding in tables.flat_map(|table| table.iter()) {
+            if moving(binding.command) || !self.store.allows(binding.access, binding.danger) {
+                continue;
+            }
+            entries.push(Entry {
+                kind: "palette.command",
+                text: self.texts.get(binding.text).to_owned(),
+                note: binding.shown(),
+                choice: Choice::Command(binding.command),
+            });
+        }
+        entries.extend(hosts::entries(&context));
+        entries.extend(self.pane.entries(&context));
+        entries
+    }
+}

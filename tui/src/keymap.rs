@@ -1,0 +1,261 @@
+//! Keys to commands. Each layer (overlay, pane, everywhere) has a table of [`Binding`]s; help and
+//! the key line are made from the same tables, so they cannot disagree with what a key does.
+
+use cmdr_protocol::Access;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// What a key asks for. Panes add their own through [`Command::Own`], so this does not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    Up,
+    Down,
+    Left,
+    Right,
+    PageUp,
+    PageDown,
+    HalfUp,
+    HalfDown,
+    Top,
+    Bottom,
+    Open,
+    Back,
+    Mark,
+    Range,
+    MarkAll,
+    Filter,
+    SortNext,
+    SortPrevious,
+    SortReverse,
+    CopyValue,
+    CopyCommand,
+    /// Stands in the key table for the digits.
+    Tabs,
+    TabNext,
+    TabPrevious,
+    Help,
+    Palette,
+    Themes,
+    Log,
+    Mouse,
+    Redraw,
+    Suspend,
+    Quit,
+    /// A command of the pane that has the table.
+    Own(u8),
+}
+
+/// One line of a key table.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Keys, as [`parse`] reads them.
+    pub keys: &'static [&'static str],
+    /// What they do.
+    pub command: Command,
+    /// Key of the text that says so.
+    pub text: &'static str,
+    /// What the operator must be allowed; those who are not do not see the binding at all.
+    pub access: Access,
+    /// Changes or ends something: off with `--read-only`, and asks first.
+    pub danger: bool,
+    /// Whether the key line at the bottom of the screen names it (if there is room).
+    pub hint: bool,
+}
+
+/// A binding that only looks.
+pub const fn key(keys: &'static [&'static str], command: Command, text: &'static str) -> Binding {
+    Binding { keys, command, text, access: Access::Read, danger: false, hint: false }
+}
+
+impl Binding {
+    /// As it is, and named in the key line.
+    #[must_use]
+    pub const fn hint(mut self) -> Self {
+        self.hint = true;
+        self
+    }
+    /// As it is, but changes something for which this access is needed.
+    #[must_use]
+    pub const fn danger(mut self, access: Access) -> Self {
+        self.access = access;
+        self.danger = true;
+        self
+    }
+    /// Whether one of its keys is this one.
+    pub fn has(&self, event: &KeyEvent) -> bool {
+        self.keys.iter().any(|text| parse(text).is_some_and(|key| same(key, event)))
+    }
+    /// Its keys for people.
+    pub fn shown(&self) -> String {
+        self.keys.iter().map(|k| label(k)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Moving in a list: every list has these.
+pub static LIST: &[Binding] = &[
+    key(&["j", "<down>"], Command::Down, "key.down"),
+    key(&["k", "<up>"], Command::Up, "key.up"),
+    key(&["C-d"], Command::HalfDown, "key.half_down"),
+    key(&["C-u"], Command::HalfUp, "key.half_up"),
+    key(&["<pagedown>", "C-f"], Command::PageDown, "key.page_down"),
+    key(&["<pageup>", "C-b"], Command::PageUp, "key.page_up"),
+    key(&["g", "<home>"], Command::Top, "key.top"),
+    key(&["G", "<end>"], Command::Bottom, "key.bottom"),
+    key(&["<space>"], Command::Mark, "key.mark").hint(),
+    key(&["v"], Command::Range, "key.range"),
+    key(&["*"], Command::MarkAll, "key.mark_all"),
+    key(&["/"], Command::Filter, "key.filter").hint(),
+    key(&[">"], Command::SortNext, "key.sort_next"),
+    key(&["<"], Command::SortPrevious, "key.sort_previous"),
+    key(&["r"], Command::SortReverse, "key.sort_reverse"),
+    key(&["y"], Command::CopyValue, "key.copy_value"),
+    key(&["Y"], Command::CopyCommand, "key.copy_command"),
+];
+
+/// Works everywhere, unless a pane or an overlay uses the key itself.
+pub static EVERYWHERE: &[Binding] = &[
+    key(&[":", "C-p"], Command::Palette, "key.palette").hint(),
+    key(&["?", "<f1>"], Command::Help, "key.help").hint(),
+    key(&["<esc>", "<backspace>"], Command::Back, "key.back"),
+    key(&["T"], Command::Themes, "key.themes"),
+    key(&["L"], Command::Log, "key.log"),
+    key(&["M"], Command::Mouse, "key.mouse"),
+    key(&["C-l"], Command::Redraw, "key.redraw"),
+    key(&["C-z"], Command::Suspend, "key.suspend"),
+    key(&["q", "C-c"], Command::Quit, "key.quit").hint(),
+];
+
+/// On the pages of a host.
+pub static PAGE: &[Binding] = &[
+    // Digits are told apart by the app, because how many there are depends on the tabs.
+    key(&["1-9"], Command::Tabs, "key.tab"),
+    key(&["<tab>"], Command::TabNext, "key.tab_next"),
+    key(&["<backtab>"], Command::TabPrevious, "key.tab_previous"),
+];
+
+/// Reads `j`, `G`, `C-d`, `<enter>`, `<f5>`. `None` when the text names no key.
+pub fn parse(text: &str) -> Option<(KeyCode, KeyModifiers)> {
+    if let Some(rest) = text.strip_prefix("C-") {
+        let mut chars = rest.chars();
+        return match (chars.next(), chars.next()) {
+            (Some(c), None) => Some((KeyCode::Char(c), KeyModifiers::CONTROL)),
+            _ => None,
+        };
+    }
+    if let Some(name) = text.strip_prefix('<').and_then(|t| t.strip_suffix('>')) {
+        let code = match name {
+            "enter" => KeyCode::Enter,
+            "esc" => KeyCode::Esc,
+            "tab" => KeyCode::Tab,
+            "backtab" => KeyCode::BackTab,
+            "space" => KeyCode::Char(' '),
+            "backspace" => KeyCode::Backspace,
+            "delete" => KeyCode::Delete,
+            "up" => KeyCode::Up,
+            "down" => KeyCode::Down,
+            "left" => KeyCode::Left,
+            "right" => KeyCode::Right,
+            "home" => KeyCode::Home,
+            "end" => KeyCode::End,
+            "pageup" => KeyCode::PageUp,
+            "pagedown" => KeyCode::PageDown,
+            _ => KeyCode::F(name.strip_prefix('f')?.parse().ok()?),
+        };
+        return Some((code, KeyModifiers::NONE));
+    }
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) => Some((KeyCode::Char(c), KeyModifiers::NONE)),
+        _ => None,
+    }
+}
+
+/// Splits `2jj<enter>C-p` into key events, for tests that type.
+pub fn parse_keys(text: &str) -> Option<Vec<KeyEvent>> {
+    let mut keys = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let len = if rest.len() > 2 && rest.starts_with("C-") {
+            3
+        } else if let Some(end) = rest.strip_prefix('<').and_then(|r| r.find('>'))
+            && parse(&rest[..end + 2]).is_some()
+        {
+            end + 2
+        } else {
+            rest.chars().next().map_or(0, char::len_utf8)
+        };
+        let (code, modifiers) = parse(rest.get(..len)?)?;
+        keys.push(KeyEvent::new(code, modifiers));
+        rest = &rest[len..];
+    }
+    Some(keys)
+}
+
+/// Whether a key event is this key. Terminals tell capital letters with or without Shift, and only
+/// the character counts.
+fn same((code, modifiers): (KeyCode, KeyModifiers), event: &KeyEvent) -> bool {
+    let held = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
+    event.code == code && held == modifiers
+}
+
+/// A key's name for people: short, and the same in every language.
+pub fn label(text: &str) -> String {
+    match text {
+        "<enter>" => "⏎".into(),
+        "<space>" => "Space".into(),
+        "<up>" => "↑".into(),
+        "<down>" => "↓".into(),
+        "<left>" => "←".into(),
+        "<right>" => "→".into(),
+        "<esc>" => "Esc".into(),
+        "<tab>" => "Tab".into(),
+        "<backtab>" => "Shift-Tab".into(),
+        "<pageup>" => "PgUp".into(),
+        "<pagedown>" => "PgDn".into(),
+        "<backspace>" => "Bksp".into(),
+        _ => {
+            if let Some(letter) = text.strip_prefix("C-") {
+                return format!("Ctrl-{}", letter.to_uppercase());
+            }
+            let name = text.strip_prefix('<').and_then(|t| t.strip_suffix('>'));
+            match name.and_then(|n| n.split_at_checked(1)) {
+                Some((first, rest)) => first.to_uppercase() + rest,
+                None => text.to_owned(),
+            }
+        }
+    }
+}
+
+/// What a key asks for in these tables, first hit wins.
+pub fn find(tables: &[&[Binding]], event: &KeyEvent) -> Option<Binding> {
+    tables.iter().flat_map(|table| table.iter()).find(|binding| binding.has(event)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_string_splits_into_keys() {
+        let keys = parse_keys("2j<enter>C-pk<").expect("reads");
+        let codes: Vec<_> = keys.iter().map(|k| k.code).collect();
+        let expected = [
+            KeyCode::Char('2'),
+            KeyCode::Char('j'),
+            KeyCode::Enter,
+            KeyCode::Char('p'),
+            KeyCode::Char('k'),
+            KeyCode::Char('<'),
+        ];
+        assert_eq!(codes, expected);
+        assert_eq!(keys[3].modifiers, KeyModifiers::CONTROL);
+    }
+
+    #[test]
+    fn every_key_of_the_common_tables_parses() {
+        for binding in LIST.iter().chain(EVERYWHERE) {
+            for text in binding.keys {
+                assert!(parse(text).is_some(), "{text}");
+            }
+        }
+    }
+}

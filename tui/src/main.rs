@@ -1,0 +1,144 @@
+//! `cmdr-tui`: reads flags, configuration and the hub's context, then shows the screen.
+
+use anyhow::Context as _;
+use clap::Parser;
+use cmdr_link::context::{Context, ContextError, client_dir};
+use cmdr_link::session::{Dialer, Session};
+use cmdr_tui::app::{App, Options};
+use cmdr_tui::config;
+use cmdr_tui::i18n::Lang;
+use cmdr_tui::journal::Journal;
+use cmdr_tui::link::Link;
+use cmdr_tui::local;
+use cmdr_tui::theme::Depth;
+use cmdr_tui::widgets::chart::Glyphs;
+use cmdr_tui::{terminal, zone};
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+/// A whole fleet in one terminal.
+///
+/// Shows the hosts of the hub that `cmdr login` was used with. Inside, `?` lists all keys.
+#[derive(Debug, Parser)]
+#[command(name = "cmdr-tui", version, max_term_width = 100)]
+struct Args {
+    /// First bring up a private hub and this machine's agent, as `cmdr up --detach` does
+    #[arg(long)]
+    local: bool,
+    /// Leave out everything that changes something
+    #[arg(long)]
+    read_only: bool,
+    /// Colours: dark, light, high-contrast, nord, dracula, catppuccin-mocha, sixteen or mono
+    #[arg(long, value_name = "NAME")]
+    theme: Option<String>,
+    /// Language: en or zh [default: what LANG says]
+    #[arg(long, value_name = "LANG")]
+    lang: Option<String>,
+    /// What charts are drawn with: braille, block or ascii
+    #[arg(long, value_name = "KIND")]
+    chart: Option<String>,
+}
+
+/// What is wrong, and the exit code that says so.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn usage(text: impl Into<String>) -> Self {
+        Self { code: 2, text: text.into() }
+    }
+}
+
+fn main() -> ExitCode {
+    match start(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => complain(&failure),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the screen is not up, or down again")]
+fn complain(failure: &Failure) -> ExitCode {
+    eprintln!("cmdr-tui: {}", failure.text);
+    ExitCode::from(failure.code)
+}
+
+fn start(args: &Args) -> Result<(), Failure> {
+    let var = |name: &str| std::env::var(name).ok();
+    let path = config::path(var);
+    let config = config::load(&path).map_err(Failure::usage)?;
+    let lang = match &args.lang {
+        Some(text) => Some(
+            Lang::parse(text)
+                .ok_or_else(|| Failure::usage(format!("--lang {text} is not en or zh")))?,
+        ),
+        None => config.lang,
+    };
+    let from_locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .find_map(|name| var(name).filter(|v| !v.is_empty()))
+        .and_then(|locale| Lang::parse(&locale));
+    let glyphs = match &args.chart {
+        Some(text) => Some(Glyphs::parse(text).ok_or_else(|| {
+            Failure::usage(format!("--chart {text} is not braille, block or ascii"))
+        })?),
+        None => config.chart,
+    };
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(Failure::usage("this program needs a terminal; for scripts there is cmdr"));
+    }
+    if args.local {
+        local::bring_up().map_err(|error| Failure { code: 70, text: format!("{error:#}") })?;
+    }
+    let folder = client_dir();
+    let context = Context::load(&folder).map_err(|error| match error {
+        ContextError::None(_) => Failure {
+            code: 7,
+            text: "no hub is known here; run cmdr login TOKEN, or cmdr-tui --local".to_owned(),
+        },
+        other => Failure { code: 7, text: other.to_string() },
+    })?;
+    let journal = Journal::default();
+    keep_log(&journal, &folder.join("tui.log"));
+    let options = Options {
+        read_only: args.read_only,
+        lang: lang.or(from_locale).unwrap_or_default(),
+        theme: args.theme.clone().or(config.theme).unwrap_or_else(|| "dark".to_owned()),
+        depth: Depth::detect(var),
+        glyphs: glyphs.unwrap_or_default(),
+        config: Some(path),
+        now_ms: cmdr_link::clock::now_ms,
+        utc_offset_s: zone::offset_s(cmdr_link::clock::now_ms() / 1000, var),
+        journal,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+        .map_err(|error| Failure { code: 70, text: format!("{error:#}") })?;
+    runtime.block_on(async move {
+        let session = Session::start(Dialer::client(context, env!("CARGO_PKG_VERSION")));
+        let mut app = App::new(options, Link::Session(session.clone())).map_err(Failure::usage)?;
+        let shown = terminal::run(&mut app).await;
+        session.close();
+        shown.map_err(|error| Failure { code: 70, text: format!("{error:#}") })
+    })
+}
+
+/// Sends log lines into the journal. A state folder that cannot be written costs the file, not the
+/// client: the lines are still in the log overlay.
+fn keep_log(journal: &Journal, path: &std::path::Path) {
+    if let Err(error) = journal.open(path) {
+        journal.push(&format!("no log file at {}: {error}", path.display()));
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CMDR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_env_filter(filter)
+        .with_writer(journal.clone())
+        .finish();
+    // Fails only when one is set already, and main sets none before.
+    drop(tracing::subscriber::set_global_default(subscriber));
+}

@@ -1,0 +1,49 @@
+//! What lies on top of a pane: the stack's member type and its kinds. The top one sees keys first.
+
+pub mod confirm;
+pub mod help;
+pub mod menu;
+pub mod pager;
+pub mod palette;
+pub mod prompt;
+pub mod themes;
+
+use crate::action::Action;
+use crate::panes::Context;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+/// An overlay.
+pub trait Overlay: Send {
+    /// A key. Overlays use all keys up.
+    fn key(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action;
+    /// Pasted text.
+    fn paste(&mut self, _text: &str) {}
+    /// The mouse.
+    fn mouse(&mut self, _context: &Context<'_>, _mouse: &MouseEvent) -> Action {
+        Action::None
+    }
+    /// Draws over the whole screen.
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect);
+}
+
+/// Whether a key means up or down in a list that is also typed in: arrows, Ctrl-N/P, Ctrl-J/K.
+pub(crate) fn step(key: &KeyEvent) -> Option<isize> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Up => Some(-1),
+        KeyCode::Down => Some(1),
+        KeyCode::PageUp => Some(-10),
+        KeyCode::PageDown => Some(10),
+        KeyCode::Char('p' | 'k') if control => Some(-1),
+        KeyCode::Char('n' | 'j') if control => Some(1),
+        _ => None,
+    }
+}
+
+/// Whether a key leaves any overlay.
+pub(crate) fn leaves(key: &KeyEvent) -> bool {
+    key.code == KeyCode::Esc
+        || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
+}

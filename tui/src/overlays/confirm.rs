@@ -1,0 +1,106 @@
+//! Asks before something that harms: one key for one thing, the count typed for many.
+
+use super::{Overlay, leaves};
+use crate::action::Action;
+use crate::panes::Context;
+use crate::theme::Role;
+use crate::widgets::input::Input;
+use crate::widgets::{frame as boxes, table};
+use crossterm::event::{KeyCode, KeyEvent};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
+
+/// How many names are listed before the rest is counted.
+const LISTED: usize = 8;
+
+/// The question.
+pub struct Confirm {
+    title: String,
+    names: Vec<String>,
+    /// Typed so far, when the count must be.
+    typed: Option<Input>,
+    act: Option<Action>,
+}
+
+impl Confirm {
+    /// For one thing: `y` does it.
+    pub fn one(title: String, act: Action) -> Self {
+        Self { title, names: Vec::new(), typed: None, act: Some(act) }
+    }
+
+    /// For many: they are listed, and their count has to be typed.
+    pub fn many(title: String, names: Vec<String>, act: Action) -> Self {
+        Self { title, names, typed: Some(Input::default()), act: Some(act) }
+    }
+
+    /// With more to read before deciding.
+    #[must_use]
+    pub fn about(mut self, lines: Vec<String>) -> Self {
+        self.names = lines;
+        self
+    }
+
+    fn agreed(&mut self) -> Action {
+        Action::CloseAnd(Box::new(self.act.take().unwrap_or_default()))
+    }
+}
+
+impl Overlay for Confirm {
+    fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
+        if leaves(key) {
+            return Action::Close;
+        }
+        match &mut self.typed {
+            None => match key.code {
+                KeyCode::Char('y' | 'Y') => self.agreed(),
+                KeyCode::Char('n' | 'N' | 'q') => Action::Close,
+                _ => Action::None,
+            },
+            Some(input) => {
+                if key.code == KeyCode::Enter {
+                    if input.text().trim() == self.names.len().to_string() {
+                        return self.agreed();
+                    }
+                } else {
+                    input.key(key);
+                }
+                Action::None
+            }
+        }
+    }
+
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
+        let Context { theme, texts, glyphs, .. } = *context;
+        let mut lines: Vec<String> = self.names.iter().take(LISTED).cloned().collect();
+        if self.names.len() > LISTED {
+            lines.push(texts.fill("confirm.more", &[&(self.names.len() - LISTED).to_string()]));
+        }
+        let ask = match &self.typed {
+            None => texts.get("confirm.one").to_owned(),
+            Some(_) => texts.fill("confirm.many", &[&self.names.len().to_string()]),
+        };
+        let widest = lines.iter().chain([&self.title, &ask]).map(|l| l.width()).max();
+        let width = (widest.unwrap_or(0) as u16 + 12).clamp(40, 90);
+        let height = lines.len() as u16 + 3 + u16::from(!lines.is_empty());
+        let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Danger));
+        let size = (width, height);
+        let inner = boxes::popup(frame.buffer_mut(), screen, size, title, true, theme, glyphs);
+        let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
+        let room = inner.top()..inner.bottom().saturating_sub(1);
+        for (y, line) in room.zip(lines) {
+            let line = Line::styled(line, theme.style(Role::Strong));
+            table::put(frame.buffer_mut(), x, y, width, &line, false);
+        }
+        let y = inner.bottom().saturating_sub(1);
+        let mut spans = vec![Span::styled(ask.clone(), theme.style(Role::Soft))];
+        if let Some(input) = &self.typed {
+            let (text, caret) = input.view(12);
+            spans.push(Span::raw(" "));
+            spans.push(Span::styled(text, theme.style(Role::Input)));
+            frame.set_cursor_position((x + ask.width() as u16 + 1 + caret, y));
+        }
+        table::put(frame.buffer_mut(), x, y, width, &Line::from(spans), false);
+    }
+}

@@ -1,0 +1,139 @@
+//! A list to choose from. Moving in it may show what the choice would look like.
+
+use super::{Overlay, leaves, step};
+use crate::action::Action;
+use crate::panes::Context;
+use crate::theme::Role;
+use crate::widgets::{frame as boxes, table};
+use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
+
+type Make = Box<dyn Fn(usize) -> Action + Send>;
+
+/// The list.
+pub struct Menu {
+    title: String,
+    items: Vec<(String, String)>,
+    at: usize,
+    choose: Make,
+    /// Done when the cursor moves to an item.
+    preview: Option<Make>,
+    /// Done when nothing is chosen.
+    leave: Option<Box<dyn Fn() -> Action + Send>>,
+    danger: bool,
+    area: Rect,
+    offset: usize,
+}
+
+impl Menu {
+    /// Items are a name and a note each.
+    pub fn new(
+        title: String,
+        items: Vec<(String, String)>,
+        at: usize,
+        choose: impl Fn(usize) -> Action + Send + 'static,
+    ) -> Self {
+        let choose = Box::new(choose);
+        let (preview, leave) = (None, None);
+        let area = Rect::default();
+        Self { title, items, at, choose, preview, leave, danger: false, area, offset: 0 }
+    }
+
+    /// With a preview, and what takes it back.
+    #[must_use]
+    pub fn previewing(
+        mut self,
+        preview: impl Fn(usize) -> Action + Send + 'static,
+        leave: impl Fn() -> Action + Send + 'static,
+    ) -> Self {
+        self.preview = Some(Box::new(preview));
+        self.leave = Some(Box::new(leave));
+        self
+    }
+
+    /// Whose choices harm.
+    #[must_use]
+    pub fn dangerous(mut self) -> Self {
+        self.danger = true;
+        self
+    }
+
+    fn moved(&mut self, to: usize) -> Action {
+        self.at = to.min(self.items.len().saturating_sub(1));
+        self.preview.as_ref().map_or(Action::None, |preview| preview(self.at))
+    }
+
+    fn chosen(&self) -> Action {
+        Action::CloseAnd(Box::new((self.choose)(self.at)))
+    }
+}
+
+impl Overlay for Menu {
+    fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
+        let leave = || {
+            self.leave.as_ref().map_or(Action::Close, |leave| Action::CloseAnd(Box::new(leave())))
+        };
+        if leaves(key) {
+            return leave();
+        }
+        if let Some(by) = step(key) {
+            return self.moved(self.at.saturating_add_signed(by));
+        }
+        match key.code {
+            KeyCode::Char('q') => leave(),
+            KeyCode::Char('j') => self.moved(self.at + 1),
+            KeyCode::Char('k') => self.moved(self.at.saturating_sub(1)),
+            KeyCode::Char('g') | KeyCode::Home => self.moved(0),
+            KeyCode::Char('G') | KeyCode::End => self.moved(usize::MAX),
+            KeyCode::Enter => self.chosen(),
+            _ => Action::None,
+        }
+    }
+
+    fn mouse(&mut self, _context: &Context<'_>, mouse: &MouseEvent) -> Action {
+        match mouse.kind {
+            MouseEventKind::ScrollDown => self.moved(self.at + 1),
+            MouseEventKind::ScrollUp => self.moved(self.at.saturating_sub(1)),
+            MouseEventKind::Down(MouseButton::Left)
+                if self.area.contains(Position::new(mouse.column, mouse.row)) =>
+            {
+                let to = self.offset + usize::from(mouse.row - self.area.y);
+                if to == self.at { self.chosen() } else { self.moved(to) }
+            }
+            _ => Action::None,
+        }
+    }
+
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
+        let Context { theme, glyphs, .. } = *context;
+        let names = self.items.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
+        let notes = self.items.iter().map(|(_, note)| note.width()).max().unwrap_or(0);
+        let width = (names + notes + 8).max(self.title.width() + 6).max(28) as u16;
+        let height = self.items.len() as u16 + 2;
+        let role = if self.danger { Role::Danger } else { Role::Title };
+        let title = Line::styled(format!(" {} ", self.title), theme.style(role));
+        let size = (width, height);
+        let buffer = frame.buffer_mut();
+        self.area = boxes::popup(buffer, screen, size, title, self.danger, theme, glyphs);
+        let rows = usize::from(self.area.height);
+        self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
+        let items = self.items.iter().enumerate().skip(self.offset);
+        for (y, (index, (name, note))) in (self.area.top()..self.area.bottom()).zip(items) {
+            let line = Line::from(vec![
+                Span::styled(format!(" {name}"), theme.style(Role::Strong)),
+                Span::raw(" ".repeat(names - name.width() + 3)),
+                Span::styled(note.as_str(), theme.style(Role::Soft)),
+            ]);
+            let (x, width) = (self.area.x + 1, self.area.width.saturating_sub(2));
+            table::put(buffer, x, y, width, &line, false);
+            if index == self.at {
+                let row = Rect { y, height: 1, ..self.area };
+                buffer.set_style(row, theme.style(Role::Selected));
+                buffer.set_string(self.area.x, y, "▌", theme.style(Role::Accent));
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What fills the screen: the list of panes and what each of them must be able to do. A pane reads
+//! the store, answers commands with actions, draws, and knows no other pane.
+
+// One line per feature.
+pub mod hosts;
+pub mod overview;
+pub mod processes;
+
+use crate::action::Action;
+use crate::event::Event;
+use crate::i18n::Texts;
+use crate::keymap::{Binding, Command};
+use crate::link::Link;
+use crate::store::{FeedKey, FeedState, Store, Stored, Update};
+use crate::theme::Theme;
+use crate::widgets::chart::Glyphs;
+use cmdr_protocol::{CallError, HostId};
+use crossterm::event::{KeyEvent, MouseEvent};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use std::future::Future;
+use std::pin::Pin;
+use tokio::sync::mpsc;
+
+/// A tab of a host's page.
+pub struct Tab {
+    /// Key of its title.
+    pub title: &'static str,
+    /// Makes its pane.
+    pub make: fn(HostId) -> Box<dyn Pane>,
+}
+
+/// The tabs of a host's page, one line per feature.
+pub const TABS: &[Tab] = &[
+    Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
+    Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
+];
+
+/// Somewhere to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The fleet.
+    Hosts,
+    /// A tab of a host's page.
+    Host(HostId, usize),
+}
+
+impl Place {
+    /// The pane that shows it.
+    pub fn pane(self) -> Box<dyn Pane> {
+        match self {
+            Self::Hosts => Box::new(hosts::HostsPane::default()),
+            Self::Host(id, tab) => (TABS[tab.min(TABS.len() - 1)].make)(id),
+        }
+    }
+}
+
+/// What panes and overlays read.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub store: &'a Store,
+    pub theme: &'a Theme,
+    pub texts: &'a Texts,
+    pub glyphs: Glyphs,
+}
+
+/// Something the palette can find.
+pub struct Entry {
+    /// Key of the word for its kind.
+    pub kind: &'static str,
+    /// What is searched and shown.
+    pub text: String,
+    /// Shown beside it: keys, state.
+    pub note: String,
+    /// What choosing it does.
+    pub choice: Choice,
+}
+
+/// What choosing an [`Entry`] does.
+#[derive(Clone, Copy, Debug)]
+pub enum Choice {
+    /// As if its key had been pressed.
+    Command(Command),
+    /// Goes there.
+    Go(Place),
+    /// Puts the pane's cursor on the row of this number.
+    Pick(u64),
+}
+
+/// A pane.
+pub trait Pane {
+    /// Its key tables, its own first.
+    fn bindings(&self) -> &'static [&'static [Binding]];
+    /// The feeds it needs while it is seen.
+    fn feeds(&self) -> Vec<Subscription>;
+    /// Does a command of its tables.
+    fn on(&mut self, context: &Context<'_>, command: Command) -> Action;
+    /// Draws. May change only what it remembers about its own looks.
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect);
+    /// Whether keys are text for it now, not commands.
+    fn is_typing(&self) -> bool {
+        false
+    }
+    /// A key while [`Pane::is_typing`].
+    fn key(&mut self, _key: &KeyEvent) {}
+    /// Pasted text while [`Pane::is_typing`].
+    fn paste(&mut self, _text: &str) {}
+    /// The mouse within it; `double` with the second click on the same cell.
+    fn mouse(&mut self, _context: &Context<'_>, _mouse: &MouseEvent, _double: bool) -> Action {
+        Action::Pass
+    }
+    /// What the palette can find here.
+    fn entries(&self, _context: &Context<'_>) -> Vec<Entry> {
+        Vec::new()
+    }
+    /// Puts the cursor on the row of this number.
+    fn pick(&mut self, _number: u64) {}
+}
+
+type Run = Box<dyn FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task>;
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A feed that is wanted.
+pub struct Subscription {
+    /// Which.
+    pub key: FeedKey,
+    run: Run,
+}
+
+impl Subscription {
+    /// A feed whose items go into the store.
+    pub fn new<F: Stored>(host: Option<HostId>, feed: F) -> Self {
+        let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
+            let feed = feed.resumed(store, host);
+            Box::pin(follow::<F>(link, host, feed, events))
+        };
+        Self { key: (host, F::METHOD), run: Box::new(run) }
+    }
+
+    /// The task that follows it to its end.
+    pub fn start(self, store: &Store, link: Link, events: mpsc::Sender<Event>) -> Task {
+        (self.run)(store, link, events)
+    }
+}
+
+/// Brings items to the store until the feed ends. When the queue is full the feed waits, and the
+/// far end drops to its newest state.
+async fn follow<F: Stored>(link: Link, host: Option<HostId>, feed: F, events: mpsc::Sender<Event>) {
+    let key: FeedKey = (host, F::METHOD);
+    let end = match link.feed(host, feed).await {
+        Err(error) => error,
+        Ok(mut items) => loop {
+            match items.next().await {
+                Some(Ok(item)) => {
+                    let update = Update::new(move |store| {
+                        store.feeds.insert(key, FeedState::Live);
+                        F::apply(store, host, item);
+                    });
+                    if events.send(Event::Update(update)).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Err(error)) => break error,
+                None => break CallError::lost("the feed ended"),
+            }
+        },
+    };
+    let update = Update::new(move |store| {
+        store.feeds.insert(key, FeedState::Failed(end));
+    });
+    // The app is gone when nobody takes it: then nobody needs it.
+    drop(events.send(Event::Update(update)).await);
+}
+
+/// Lines in the middle of an area, for when there is nothing else to show.
+pub fn notice(frame: &mut Frame<'_>, area: Rect, lines: &[ratatui::text::Line<'_>]) {
+    let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
+    for (y, line) in (top..area.bottom()).zip(lines) {
+        let width = (line.width() as u16).min(area.width);
+        let x = area.x + (area.width - width) / 2;
+        crate::widgets::table::put(frame.buffer_mut(), x, y, width, line, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keymap::{EVERYWHERE, PAGE, parse};
+
+    #[test]
+    fn no_key_has_two_meanings_in_one_place() {
+        let host = HostId([0; 16]);
+        let places = (0..TABS.len()).map(|tab| Place::Host(host, tab)).chain([Place::Hosts]);
+        for place in places {
+            let pane = place.pane();
+            let page: &[Binding] = if place == Place::Hosts { &[] } else { PAGE };
+            let tables = pane.bindings().iter().copied().chain([page, EVERYWHERE]);
+            let mut keys: Vec<&str> =
+                tables.flatten().flat_map(|b| b.keys.iter().copied()).collect();
+            for key in &keys {
+                assert!(parse(key).is_some() || *key == "1-9", "{key} is no key");
+            }
+            keys.sort_unstable();
+            let twice = keys.windows(2).find(|pair| pair[0] == pair[1]);
+            assert_eq!(twice, None, "{place:?}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The fleet: counters and the table of hosts, with what can be done to them. The client's home.
+
+mod acts;
+mod columns;
+
+use super::{Choice, Context, Entry, Pane, Place, Subscription};
+use crate::action::Action;
+use crate::keymap::{Binding, Command, LIST, key};
+use crate::store::hosts::Row;
+use crate::theme::Role;
+use crate::widgets::{bar, format, frame as boxes, natural, table};
+pub(super) use acts::quoted;
+use cmdr_protocol::hosts::{HostState, Watch};
+use cmdr_protocol::{Access, HostId};
+use columns::COLUMNS;
+pub(super) use columns::{state, why_away};
+use crossterm::event::{KeyEvent, MouseEvent};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+const RENAME: Command = Command::Own(0);
+const LABEL: Command = Command::Own(1);
+const FORGET: Command = Command::Own(2);
+const APPROVE: Command = Command::Own(3);
+const REJECT: Command = Command::Own(4);
+const PROCESSES: Command = Command::Own(5);
+
+static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
+
+const BINDINGS: &[Binding] = &[
+    key(&["<enter>", "l", "<right>"], Command::Open, "hosts.key.open").hint(),
+    key(&["p"], PROCESSES, "hosts.key.processes").hint(),
+    key(&["t"], LABEL, "hosts.key.label").danger(Access::Admin).hint(),
+    key(&["n"], RENAME, "hosts.key.rename").danger(Access::Admin),
+    key(&["a"], APPROVE, "hosts.key.approve").danger(Access::Admin),
+    key(&["x"], REJECT, "hosts.key.reject").danger(Access::Admin),
+    key(&["D"], FORGET, "hosts.key.forget").danger(Access::Admin),
+];
+
+/// The feed of the fleet. The app follows it on every page, because names and states are needed
+/// everywhere.
+pub fn feed() -> Subscription {
+    Subscription::new(None, Watch { selector: String::new(), interval_ms: 1000 })
+}
+
+/// The pane.
+#[derive(Default)]
+pub struct HostsPane {
+    table: table::State<HostId>,
+    /// What the order was made from: the table's, the rows' shape and the rows' figures.
+    ordered: Option<(u64, u64, u64)>,
+}
+
+impl HostsPane {
+    /// Orders the rows anew when something they are ordered by changed.
+    fn order(&mut self, context: &Context<'_>) {
+        let hosts = &context.store.hosts;
+        let sort = COLUMNS[self.table.sort].1;
+        let figures = if sort.is_live() { hosts.version } else { 0 };
+        let made_from = Some((self.table.version, hosts.shape, figures));
+        if self.ordered == made_from {
+            return;
+        }
+        self.ordered = made_from;
+        let filter = &self.table.filter;
+        let kept = hosts.rows.iter().filter(|(_, row)| filter.keeps(&row.haystack));
+        let descending = COLUMNS[self.table.sort].0.descending != self.table.reverse;
+        let by_name = |a: &Row, b: &Row| natural::compare(&a.host.name, &b.host.name);
+        let order: Vec<HostId> = if let Some(number) = sort.number() {
+            // Hosts without a figure stand at the end, whichever way the others go.
+            let mut rows: Vec<_> = kept.map(|(id, row)| (number(row), row, *id)).collect();
+            rows.sort_by(|a, b| {
+                let order = match (a.0, b.0) {
+                    (Some(x), Some(y)) if descending => y.cmp(&x),
+                    (Some(x), Some(y)) => x.cmp(&y),
+                    (x, y) => y.is_some().cmp(&x.is_some()),
+                };
+                order.then_with(|| by_name(a.1, b.1)).then_with(|| a.2.cmp(&b.2))
+            });
+            rows.into_iter().map(|(_, _, id)| id).collect()
+        } else {
+            let mut rows: Vec<_> = kept.map(|(id, row)| (sort.text(row), row, *id)).collect();
+            rows.sort_by(|a, b| {
+                let order = natural::compare(a.0, b.0);
+                let order = if descending { order.reverse() } else { order };
+                order.then_with(|| by_name(a.1, b.1)).then_with(|| a.2.cmp(&b.2))
+            });
+            rows.into_iter().map(|(_, _, id)| id).collect()
+        };
+        self.table.set_order(order, |id| hosts.rows.contains_key(&id));
+    }
+
+    fn open(&self, context: &Context<'_>, tab: usize) -> Action {
+        let Some(id) = self.table.selected() else { return Action::None };
+        match context.store.hosts.get(id).map(|row| row.host.state) {
+            Some(HostState::Pending) => {
+                Action::Say(context.texts.get("hosts.pending_first").to_owned())
+            }
+            Some(_) => Action::Go(Place::Host(id, tab)),
+            None => Action::None,
+        }
+    }
+
+    /// The counters, as many groups of them as fit.
+    fn counters(context: &Context<'_>, width: u16) -> Line<'static> {
+        let Context { store, theme, texts, glyphs } = *context;
+        let totals = &store.hosts.totals;
+        let dim = theme.style(Role::Soft);
+        let strong = theme.style(Role::Strong);
+        let one = totals.all == 1;
+        let hosts = texts.get(if one { "hosts.host" } else { "hosts.hosts" });
+        let mut states = vec![
+            Span::styled(format::count(totals.all), strong),
+            Span::styled(format!(" {hosts}"), dim),
+        ];
+        for (count, sign, word, role) in [
+            (totals.online, "●", "hosts.online", Role::Ok),
+            (totals.away, "○", "hosts.away", Role::Bad),
+            (totals.pending, "◌", "hosts.pending", Role::Warn),
+        ] {
+            let style = if count == 0 { dim } else { theme.style(role) };
+            let text = format!("  {sign} {} {}", format::count(count), texts.get(word));
+            states.push(Span::styled(text, style));
+        }
+        let mut groups = vec![states];
+        let word = |key| Span::styled(format!("{} ", texts.get(key)), dim);
+        if let Some((permille, whose)) = totals.disk {
+            let permille = u32::from(permille);
+            groups.push(vec![
+                word("hosts.fullest"),
+                Span::styled(format::percent(permille), theme.level(permille)),
+                Span::styled(format!(" {}", store.hosts.name(whose)), dim),
+            ]);
+        }
+        if let Some(cpu) = totals.cpu {
+            let slots = bar::slots(&store.hosts.cpu, store.hosts.cpu_pushed);
+            let spark = bar::spark(&slots, 15, glyphs);
+            groups.insert(
+                1,
+                vec![
+                    word("word.cpu"),
+                    Span::styled(format!("{:>4}", format::percent(cpu.into())), strong),
+                    Span::styled(format!(" {spark}"), theme.style(Role::Accent)),
+                ],
+            );
+            let (used, total) = totals.memory;
+            let share = format::permille(used, total);
+            groups.insert(
+                2,
+                vec![
+                    word("word.memory"),
+                    Span::styled(format!("{:>4}", format::percent(share)), strong),
+                    Span::styled(format!(" {}/{}", format::bytes(used), format::size(total)), dim),
+                ],
+            );
+            let (received, sent) = totals.net;
+            let text = format!("↓ {:>5} ↑ {:>5}", format::rate(received), format::rate(sent));
+            groups.push(vec![Span::styled(text, dim)]);
+        }
+        let mut line = Line::default();
+        for group in groups {
+            let needs: usize = group.iter().map(Span::width).sum();
+            if line.width() > 0 {
+                if line.width() + needs + 4 > usize::from(width) {
+                    break;
+                }
+                line.push_span(Span::styled("  ┃ ", theme.style(Role::Border)));
+            }
+            line.extend(group);
+        }
+        line
+    }
+}
+
+impl Pane for HostsPane {
+    fn bindings(&self) -> &'static [&'static [Binding]] {
+        TABLES
+    }
+
+    fn feeds(&self) -> Vec<Subscription> {
+        vec![feed()]
+    }
+
+    fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        self.order(context);
+        let columns = columns::plain();
+        if self.table.on(command, &columns) {
+            return Action::None;
+        }
+        let selected = self.table.selected().and_then(|id| context.store.hosts.get(id));
+        match command {
+            Command::Open => self.open(context, 0),
+            PROCESSES => self.open(context, 1),
+            Command::CopyValue => {
+                selected.map_or(Action::None, |row| Action::Copy(row.host.name.clone()))
+            }
+            Command::CopyCommand => selected.map_or(Action::None, |row| {
+                Action::Copy(format!("cmdr hosts show {}", acts::quoted(&row.host.name)))
+            }),
+            Command::Own(_) => {
+                let targets = self.table.targets();
+                match command {
+                    RENAME => acts::rename(context, self.table.selected()),
+                    LABEL => acts::label(context, &targets),
+                    FORGET => acts::forget(context, &targets),
+                    APPROVE => acts::approve(context, &targets),
+                    REJECT => acts::reject(context, &targets),
+                    _ => Action::Pass,
+                }
+            }
+            _ => Action::Pass,
+        }
+    }
+
+    fn is_typing(&self) -> bool {
+        self.table.is_editing()
+    }
+
+    fn key(&mut self, key: &KeyEvent) {
+        self.table.key(key);
+    }
+
+    fn paste(&mut self, text: &str) {
+        self.table.paste(text);
+    }
+
+    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
+        if !self.table.mouse(mouse) {
+            return Action::Pass;
+        }
+        if double && self.table.is_row(mouse.column, mouse.row) {
+            return self.open(context, 0);
+        }
+        Action::None
+    }
+
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        self.order(context);
+        let Context { store, theme, texts, glyphs } = *context;
+        let counters = Self::counters(context, area.width.saturating_sub(4));
+        let below = if area.height >= 18 {
+            let strip = Rect { height: 3, ..area };
+            let buffer = frame.buffer_mut();
+            let inner =
+                boxes::panel(buffer, strip, Line::default(), Line::default(), theme, glyphs);
+            let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
+            table::put(buffer, x, inner.y, width, &counters, false);
+            Rect { y: area.y + 3, height: area.height - 3, ..area }
+        } else {
+            table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &counters, false);
+            Rect { y: area.y + 1, height: area.height - 1, ..area }
+        };
+        let columns = columns::plain();
+        self.table.draw(frame, below, &columns, theme, texts, |id, column, width| {
+            match store.hosts.get(id) {
+                Some(row) => columns::cell(context, row, column.title, width),
+                None => table::Cell::Rest(Line::default()),
+            }
+        });
+        if self.table.order().is_empty() {
+            let text = if !store.hosts.known {
+                texts.get("hosts.loading")
+            } else if store.hosts.rows.is_empty() {
+                texts.get("hosts.none")
+            } else {
+                texts.get("table.nothing_left")
+            };
+            super::notice(frame, below, &[Line::styled(text, theme.style(Role::Soft))]);
+        }
+    }
+}
+
+/// Every host, for the palette.
+pub fn entries(context: &Context<'_>) -> Vec<Entry> {
+    let hosts = context.store.hosts.rows.iter();
+    let mut entries: Vec<Entry> = hosts
+        .filter(|(_, row)| row.host.state != HostState::Pending)
+        .map(|(id, row)| Entry {
+            kind: "palette.host",
+            text: row.host.name.clone(),
+            note: row.labels.clone(),
+            choice: Choice::Go(Place::Host(*id, 0)),
+        })
+        .collect();
+    entries.sort_by(|a, b| natural::compare(&a.text, &b.text));
+    entries
+}

@@ -1,0 +1,115 @@
+//! What can be done to processes. Each names pid *and* start, so that a reused pid is never hit.
+
+use super::columns::shown_command;
+use crate::action::Action;
+use crate::overlays::confirm::Confirm;
+use crate::overlays::menu::Menu;
+use crate::overlays::prompt::Prompt;
+use crate::panes::Context;
+use cmdr_protocol::HostId;
+use cmdr_protocol::display::clean_to_width;
+use cmdr_protocol::processes::{Process, Renice, Signal};
+
+/// Makes an act for some processes.
+pub(super) type Make = fn(&Context<'_>, HostId, &[&Process]) -> Action;
+
+/// What can be sent, the usual one first, each with what it does.
+const SIGNALS: &[(&str, i32, &str)] = &[
+    ("TERM", 15, "signal.term"),
+    ("KILL", 9, "signal.kill"),
+    ("HUP", 1, "signal.hup"),
+    ("INT", 2, "signal.int"),
+    ("QUIT", 3, "signal.quit"),
+    ("STOP", 19, "signal.stop"),
+    ("CONT", 18, "signal.cont"),
+    ("USR1", 10, "signal.usr"),
+    ("USR2", 12, "signal.usr"),
+    ("WINCH", 28, "signal.winch"),
+];
+
+/// A process as an act names it.
+#[derive(Clone)]
+struct Target {
+    pid: u32,
+    start: u64,
+    name: String,
+    line: String,
+}
+
+fn targets(processes: &[&Process]) -> Vec<Target> {
+    let target = |p: &&Process| Target {
+        pid: p.pid,
+        start: p.start,
+        name: p.name.clone(),
+        line: format!("{}  {}  {}", p.pid, p.user, clean_to_width(&shown_command(p), 60)),
+    };
+    processes.iter().map(target).collect()
+}
+
+/// What an act is about, in a few words.
+fn about(context: &Context<'_>, targets: &[Target]) -> String {
+    match targets {
+        [one] => format!("{} {}", one.name, one.pid),
+        many => context.texts.fill("processes.many", &[&many.len().to_string()]),
+    }
+}
+
+pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]) -> Action {
+    let texts = context.texts;
+    let targets = targets(processes);
+    let of = about(context, &targets);
+    let on = context.store.hosts.name(host);
+    let title = texts.fill("signal.title", &[&of]);
+    let items = SIGNALS
+        .iter()
+        .map(|(name, number, what)| (format!("{name:<6}{number:>2}"), texts.get(what).to_owned()))
+        .collect();
+    let (ask, done) = (texts.get("signal.ask"), texts.get("signal.done"));
+    let what = texts.get("signal.what");
+    let menu = Menu::new(title, items, 0, move |at| {
+        let Some(&(name, number, _)) = SIGNALS.get(at) else { return Action::None };
+        let fill = |text: &str, of: &str| text.replacen("{}", name, 1).replacen("{}", of, 1);
+        let calls = targets.iter().map(|target| {
+            let signal = Signal { pid: target.pid, start: target.start, signal: number };
+            let of = format!("{} {}", target.name, target.pid);
+            let said = fill(done, &of);
+            Action::call(fill(what, &of), Some(host), signal, |_| (None, Action::Say(said)))
+        });
+        let act = Action::All(calls.collect());
+        let title = fill(ask, &of).replacen("{}", &on, 1);
+        let lines = targets.iter().map(|t| t.line.clone()).collect();
+        Action::Open(Box::new(if targets.len() == 1 {
+            Confirm::one(title, act).about(lines)
+        } else {
+            Confirm::many(title, lines, act)
+        }))
+    });
+    Action::Open(Box::new(menu.dangerous()))
+}
+
+pub(super) fn renice(context: &Context<'_>, host: HostId, processes: &[&Process]) -> Action {
+    let texts = context.texts;
+    let targets = targets(processes);
+    let of = about(context, &targets);
+    let now = processes.first().map_or(0, |p| p.nice);
+    let title = texts.fill("renice.title", &[&of]);
+    let (bad, done, what) =
+        (texts.get("renice.bad"), texts.get("renice.done"), texts.get("renice.what"));
+    Action::Open(Box::new(Prompt::new(title, now.to_string(), "renice.hint", move |text| {
+        let nice: i32 = text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|n| (-20..=19).contains(n))
+            .ok_or_else(|| bad.to_owned())?;
+        let calls = targets.iter().map(|target| {
+            let of = format!("{} {}", target.name, target.pid);
+            let renice = Renice { pid: target.pid, start: target.start, nice };
+            let said = done.replacen("{}", &of, 1).replacen("{}", &nice.to_string(), 1);
+            Action::call(what.replacen("{}", &of, 1), Some(host), renice, |_| {
+                (None, Action::Say(said))
+            })
+        });
+        Ok(Action::All(calls.collect()))
+    })))
+}

@@ -1,0 +1,138 @@
+//! What the client knows, per feature. Changed only in [`Store::apply`]; everything else reads.
+
+// One line per feature.
+pub mod hosts;
+pub mod metrics;
+pub mod processes;
+
+use crate::link::LinkState;
+use cmdr_protocol::envelope::Role;
+use cmdr_protocol::version::Health;
+use cmdr_protocol::{Access, CallError, Feed, HostId};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// One change, made where the type of the news is known and applied in the one place that may.
+pub struct Update(Box<dyn FnOnce(&mut Store) + Send>);
+
+impl Update {
+    /// A change. Keep it to one feature's part of the store.
+    pub fn new(change: impl FnOnce(&mut Store) + Send + 'static) -> Self {
+        Self(Box::new(change))
+    }
+}
+
+/// A feed whose items have a place in the store.
+pub trait Stored: Feed + Clone {
+    /// Takes one item in.
+    fn apply(store: &mut Store, host: Option<HostId>, item: Self::Item);
+    /// The same request, so changed that what the store has already is not sent again.
+    #[must_use]
+    fn resumed(&self, _store: &Store, _host: Option<HostId>) -> Self {
+        self.clone()
+    }
+}
+
+/// How a feed is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum FeedState {
+    /// Asked for; nothing came yet.
+    #[default]
+    Opening,
+    /// Items come.
+    Live,
+    /// It ended so; it is asked for again unless the error is a lasting one.
+    Failed(CallError),
+}
+
+/// Which feed: the host (or the hub) and the method.
+pub type FeedKey = (Option<HostId>, &'static str);
+
+/// What is known.
+pub struct Store {
+    /// Wall clock, milliseconds since 1970, as of the last tick.
+    pub now_ms: u64,
+    /// Seconds east of UTC, for showing times of day.
+    pub utc_offset_s: i32,
+    /// How the link to the hub is.
+    pub link: LinkState,
+    /// When the link was last seen up.
+    pub up_until_ms: Option<u64>,
+    /// What the link says of itself, and bytes a second since the last tick.
+    pub health: Option<Health>,
+    /// Received and sent bytes a second.
+    pub traffic: (u64, u64),
+    /// Dangerous acts are off, whatever the role.
+    pub read_only: bool,
+    /// Feeds by host and method.
+    pub feeds: HashMap<FeedKey, FeedState>,
+    /// The fleet.
+    pub hosts: hosts::Hosts,
+    /// Figures of hosts that were looked at.
+    pub metrics: HashMap<HostId, metrics::Metrics>,
+    /// Processes of hosts that were looked at.
+    pub processes: HashMap<HostId, processes::Processes>,
+}
+
+impl Store {
+    /// Nothing known yet.
+    pub fn new(now_ms: u64, utc_offset_s: i32, read_only: bool) -> Self {
+        Self {
+            now_ms,
+            utc_offset_s,
+            link: LinkState::default(),
+            up_until_ms: None,
+            health: None,
+            traffic: (0, 0),
+            read_only,
+            feeds: HashMap::new(),
+            hosts: hosts::Hosts::default(),
+            metrics: HashMap::new(),
+            processes: HashMap::new(),
+        }
+    }
+
+    /// The one place where what is known changes.
+    pub fn apply(&mut self, update: Update) {
+        (update.0)(self);
+    }
+
+    /// Whether the link is up now.
+    pub fn is_up(&self) -> bool {
+        matches!(self.link, LinkState::Up(_))
+    }
+
+    /// What we may do, as far as the hub told.
+    pub fn role(&self) -> Role {
+        self.hosts.me.as_ref().map_or(Role::Observer, |peer| peer.role)
+    }
+
+    /// Whether something that needs this access, dangerous or not, is offered.
+    pub fn allows(&self, access: Access, danger: bool) -> bool {
+        self.role().allows(access) && !(danger && self.read_only)
+    }
+
+    /// How long the link has been away, when it is.
+    pub fn away_for(&self) -> Option<Duration> {
+        let until = self.up_until_ms?;
+        (!self.is_up()).then(|| Duration::from_millis(self.now_ms.saturating_sub(until)))
+    }
+
+    /// How this feed is.
+    pub fn feed<F: Feed>(&self, host: Option<HostId>) -> Option<&FeedState> {
+        self.feeds.get(&(host, F::METHOD))
+    }
+
+    /// Time of day, `14:02` or with seconds.
+    pub fn clock(&self, at_ms: u64, seconds: bool) -> String {
+        let of_day = (at_ms / 1000).cast_signed() + i64::from(self.utc_offset_s);
+        let of_day = of_day.rem_euclid(86_400);
+        let mut out = format!("{:02}:{:02}", of_day / 3600, of_day / 60 % 60);
+        if seconds {
+            // Writing to a String cannot fail.
+            write!(out, ":{:02}", of_day % 60).ok();
+        }
+        out
+    }
+}

@@ -1,0 +1,133 @@
+//! The real terminal: the only place that touches raw mode. Enters and leaves the screen, also when
+//! the program panics or is suspended.
+
+pub mod encoder;
+
+use crate::app::App;
+use crate::event::Event;
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
+use crossterm::execute;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use encoder::Encoder;
+use futures::{Stream, StreamExt as _};
+use ratatui::Terminal;
+use std::io::{self, Write as _, stdout};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The longest text handed to the terminal's clipboard; many terminals take no more.
+const LONGEST_COPY: usize = 74_000;
+
+/// What the loop asks of a terminal besides drawing on it.
+pub trait Control {
+    /// Hands text to the clipboard (OSC 52).
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+    /// Takes the mouse, or leaves it to the terminal.
+    fn mouse(&mut self, on: bool) -> io::Result<()>;
+    /// Gives the terminal back, stops the program, and takes the terminal again when it goes on.
+    fn suspend(&mut self) -> io::Result<()>;
+}
+
+/// Shows the app on the real terminal until the operator leaves.
+pub async fn run(app: &mut App) -> anyhow::Result<()> {
+    let mut guard = Guard::take()?;
+    let mut terminal = Terminal::new(Encoder::new(stdout()))?;
+    let input = Box::pin(input()?);
+    app.run(&mut terminal, &mut guard, input).await
+}
+
+/// Keys and the mouse, and the signals that ask the program to end. Ends when the terminal is gone.
+fn input() -> io::Result<impl Stream<Item = Event>> {
+    let stop = futures::stream::select(
+        asked(signal(SignalKind::terminate())?),
+        asked(signal(SignalKind::hangup())?),
+    );
+    let keys = crossterm::event::EventStream::new()
+        .take_while(|event| std::future::ready(event.is_ok()))
+        .filter_map(|event| std::future::ready(event.ok().map(Event::from)))
+        .chain(futures::stream::once(std::future::ready(Event::Stop)));
+    Ok(futures::stream::select(keys, stop))
+}
+
+fn asked(signal: Signal) -> impl Stream<Item = Event> {
+    futures::stream::unfold(signal, |mut signal| async move {
+        signal.recv().await.map(|()| (Event::Stop, signal))
+    })
+}
+
+/// Holds the terminal; gives it back when dropped.
+pub struct Guard {
+    mouse: bool,
+}
+
+impl Guard {
+    /// Takes the terminal, and sees to it that a panic gives it back before it is reported.
+    pub fn take() -> io::Result<Self> {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            leave();
+            report(info);
+        }));
+        enter(true)?;
+        Ok(Self { mouse: true })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+fn enter(mouse: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+    if mouse {
+        execute!(stdout(), EnableMouseCapture)?;
+    }
+    Ok(())
+}
+
+/// Gives the terminal back. Nothing more can be done about errors here.
+fn leave() {
+    drop(execute!(
+        stdout(),
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        crossterm::cursor::Show
+    ));
+    drop(disable_raw_mode());
+}
+
+impl Control for Guard {
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        let mut end = text.len().min(LONGEST_COPY);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let encoded = data_encoding::BASE64.encode(&text.as_bytes()[..end]);
+        let mut out = stdout();
+        write!(out, "\x1b]52;c;{encoded}\x07")?;
+        out.flush()
+    }
+
+    fn mouse(&mut self, on: bool) -> io::Result<()> {
+        self.mouse = on;
+        if on {
+            execute!(stdout(), EnableMouseCapture)
+        } else {
+            execute!(stdout(), DisableMouseCapture)
+        }
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        leave();
+        // The whole group, as the terminal itself does it: a shell then sees its job stop.
+        rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
+        enter(self.mouse)
+    }
+}

@@ -1,0 +1,10 @@
+//! Things to draw with that know no feature.
+
+pub mod bar;
+pub mod chart;
+pub mod filter;
+pub mod format;
+pub mod frame;
+pub mod input;
+pub mod natural;
+pub mod table;

@@ -1,0 +1,88 @@
+//! Boxes: rounded borders with a title at the left and a note at the right.
+
+use super::chart::Glyphs;
+use crate::theme::{Role, Theme};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, BorderType, Clear, Widget as _};
+
+/// Draws a box and returns its inside.
+pub fn panel(
+    buffer: &mut Buffer,
+    area: Rect,
+    title: Line<'_>,
+    note: Line<'_>,
+    theme: &Theme,
+    glyphs: Glyphs,
+) -> Rect {
+    boxed(buffer, area, title, note, theme.style(Role::Border), glyphs)
+}
+
+fn boxed(
+    buffer: &mut Buffer,
+    area: Rect,
+    title: Line<'_>,
+    note: Line<'_>,
+    border: Style,
+    glyphs: Glyphs,
+) -> Rect {
+    let mut block = Block::bordered().border_style(border);
+    block = match glyphs {
+        Glyphs::Ascii => block.border_set(ASCII),
+        Glyphs::Braille | Glyphs::Block => block.border_type(BorderType::Rounded),
+    };
+    if title.width() > 0 {
+        block = block.title_top(title);
+    }
+    if note.width() > 0 {
+        block = block.title_top(note.right_aligned());
+    }
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    inner
+}
+
+const ASCII: ratatui::symbols::border::Set<'static> = ratatui::symbols::border::Set {
+    top_left: "+",
+    top_right: "+",
+    bottom_left: "+",
+    bottom_right: "+",
+    vertical_left: "|",
+    vertical_right: "|",
+    horizontal_top: "-",
+    horizontal_bottom: "-",
+};
+
+/// A box in the middle of the screen on top of what is there, at most this large.
+pub fn popup(
+    buffer: &mut Buffer,
+    screen: Rect,
+    (width, height): (u16, u16),
+    title: Line<'_>,
+    danger: bool,
+    theme: &Theme,
+    glyphs: Glyphs,
+) -> Rect {
+    let width = width.min(screen.width.saturating_sub(2));
+    let height = height.min(screen.height.saturating_sub(2));
+    let area = Rect {
+        x: screen.x + (screen.width - width) / 2,
+        y: screen.y + (screen.height - height) / 3,
+        width,
+        height,
+    };
+    // A wide character cut by the edge would draw over the border: clear the cell left of it.
+    for y in area.top()..area.bottom() {
+        if let Some(cell) = area.x.checked_sub(1).and_then(|x| buffer.cell_mut((x, y)))
+            && unicode_width::UnicodeWidthStr::width(cell.symbol()) > 1
+        {
+            cell.set_symbol(" ");
+        }
+    }
+    Clear.render(area, buffer);
+    buffer.set_style(area, theme.style(Role::Popup));
+    let border = theme.style(if danger { Role::Danger } else { Role::PopupBorder });
+    boxed(buffer, area, title, Line::default(), border, glyphs)
+}

@@ -1,0 +1,537 @@
+//! A table of any length: columns as data, a selection that sticks to the row's id, marks, ranges,
+//! a filter line. Only rows on the screen are formatted. Panes give the order and the cells.
+
+use super::filter::Filter;
+use super::input::Input;
+use crate::i18n::Texts;
+use crate::keymap::Command;
+use crate::theme::{Role, Theme};
+use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::Line;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Key of its title; also what the pane knows it by.
+    pub title: &'static str,
+    /// Cells it needs.
+    pub width: u16,
+    /// Whether it takes what is left over (shared with others that do).
+    pub grows: bool,
+    /// Whether it stands at the right side.
+    pub right: bool,
+    /// Columns of a high rank go first when the screen is narrow; 0 stays.
+    pub rank: u8,
+    /// Whether its natural order is from high to low.
+    pub descending: bool,
+}
+
+/// What stands in a cell.
+pub enum Cell<'a> {
+    /// A text for the cell.
+    Line(Line<'a>),
+    /// A text for this cell and all after it.
+    Rest(Line<'a>),
+}
+
+/// What is seen and chosen in a table; belongs to the pane.
+pub struct State<K> {
+    order: Vec<K>,
+    selected: Option<K>,
+    row: usize,
+    offset: usize,
+    height: usize,
+    /// Index of the column that is sorted by.
+    pub sort: usize,
+    /// Against the column's natural order.
+    pub reverse: bool,
+    marks: HashSet<K>,
+    /// Where a range begins, and the marks before it.
+    range: Option<(K, HashSet<K>)>,
+    /// Which rows stay.
+    pub filter: Filter,
+    editing: Option<(Input, String)>,
+    body: Rect,
+    /// Where each visible column's title is: from, to, index.
+    titles: Vec<(u16, u16, usize)>,
+    /// Goes up when the pane must order the rows anew.
+    pub version: u64,
+}
+
+impl<K> Default for State<K> {
+    fn default() -> Self {
+        Self {
+            order: Vec::new(),
+            selected: None,
+            row: 0,
+            offset: 0,
+            height: 1,
+            sort: 0,
+            reverse: false,
+            marks: HashSet::new(),
+            range: None,
+            filter: Filter::default(),
+            editing: None,
+            body: Rect::default(),
+            titles: Vec::new(),
+            version: 0,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> State<K> {
+    /// Takes a new order of rows. The selection stays on its row wherever that went; when it is
+    /// gone, on the row that took its place.
+    pub fn set_order(&mut self, order: Vec<K>, exists: impl Fn(K) -> bool) {
+        self.order = order;
+        let still = |at: usize| self.order.get(at).copied() == self.selected;
+        if self.selected.is_none() || !still(self.row) {
+            let found = self.selected.and_then(|id| self.order.iter().position(|k| *k == id));
+            self.row = found.unwrap_or(self.row).min(self.order.len().saturating_sub(1));
+        }
+        self.selected = self.order.get(self.row).copied();
+        self.marks.retain(|id| exists(*id));
+    }
+
+    /// Rows in order.
+    pub fn order(&self) -> &[K] {
+        &self.order
+    }
+
+    /// The row under the cursor.
+    pub fn selected(&self) -> Option<K> {
+        self.selected
+    }
+
+    /// Puts the cursor on a row.
+    pub fn select(&mut self, id: K) {
+        if let Some(row) = self.order.iter().position(|k| *k == id) {
+            self.move_to(row);
+        } else {
+            self.selected = Some(id);
+        }
+    }
+
+    /// Marked rows, in no order.
+    pub fn marks(&self) -> &HashSet<K> {
+        &self.marks
+    }
+
+    /// What an act is about: the marked rows in table order (those filtered away at the end), else
+    /// the one under the cursor.
+    pub fn targets(&self) -> Vec<K> {
+        if self.marks.is_empty() {
+            return self.selected.into_iter().collect();
+        }
+        let mut targets: Vec<K> =
+            self.order.iter().copied().filter(|id| self.marks.contains(id)).collect();
+        if targets.len() < self.marks.len() {
+            let seen: HashSet<K> = targets.iter().copied().collect();
+            targets.extend(self.marks.iter().copied().filter(|id| !seen.contains(id)));
+        }
+        targets
+    }
+
+    /// Takes all marks away: what they were for is done.
+    pub fn unmark(&mut self) {
+        self.marks.clear();
+        self.range = None;
+    }
+
+    /// Whether the filter line is being typed in.
+    pub fn is_editing(&self) -> bool {
+        self.editing.is_some()
+    }
+
+    fn move_to(&mut self, row: usize) {
+        self.row = row.min(self.order.len().saturating_sub(1));
+        self.selected = self.order.get(self.row).copied();
+        if let Some((from, base)) = &self.range
+            && let Some(start) = self.order.iter().position(|k| k == from)
+        {
+            let (low, high) = (start.min(self.row), start.max(self.row));
+            self.marks.clone_from(base);
+            self.marks.extend(self.order.iter().skip(low).take(high + 1 - low));
+        }
+    }
+
+    fn move_by(&mut self, by: isize) {
+        self.move_to(self.row.saturating_add_signed(by));
+    }
+
+    /// Does what a list's own commands ask for. False when the command is not one of them.
+    pub fn on(&mut self, command: Command, columns: &[Column]) -> bool {
+        let page = self.height.max(1) as isize;
+        match command {
+            Command::Up => self.move_by(-1),
+            Command::Down => self.move_by(1),
+            Command::PageUp => self.move_by(-page),
+            Command::PageDown => self.move_by(page),
+            Command::HalfUp => self.move_by(-(page / 2).max(1)),
+            Command::HalfDown => self.move_by((page / 2).max(1)),
+            Command::Top => self.move_to(0),
+            Command::Bottom => self.move_to(usize::MAX),
+            Command::Mark => {
+                if let Some(id) = self.selected {
+                    if !self.marks.remove(&id) {
+                        self.marks.insert(id);
+                    }
+                    self.range = None;
+                    self.move_by(1);
+                }
+            }
+            Command::Range => {
+                self.range = match (self.range.take(), self.selected) {
+                    (None, Some(id)) => Some((id, self.marks.clone())),
+                    _ => None,
+                };
+                self.move_by(0);
+            }
+            Command::MarkAll => {
+                self.range = None;
+                if self.order.iter().all(|id| self.marks.contains(id)) {
+                    self.marks.clear();
+                } else {
+                    self.marks.extend(self.order.iter().copied());
+                }
+            }
+            Command::Filter => {
+                let old = self.filter.text().to_owned();
+                self.editing = Some((Input::new(old.clone()), old));
+            }
+            Command::SortNext => self.sort_by((self.sort + 1) % columns.len()),
+            Command::SortPrevious => {
+                self.sort_by((self.sort + columns.len() - 1) % columns.len());
+            }
+            Command::SortReverse => {
+                self.reverse = !self.reverse;
+                self.version += 1;
+            }
+            Command::Back if self.range.is_some() => self.range = None,
+            Command::Back if !self.marks.is_empty() => self.marks.clear(),
+            Command::Back if !self.filter.text().is_empty() => self.set_filter(""),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Sorts by a column; by the same one again: the other way round.
+    pub fn sort_by(&mut self, column: usize) {
+        if self.sort == column {
+            self.reverse = !self.reverse;
+        } else {
+            self.sort = column;
+            self.reverse = false;
+        }
+        self.version += 1;
+    }
+
+    /// Filters for this.
+    pub fn set_filter(&mut self, text: &str) {
+        self.filter.set(text);
+        self.version += 1;
+    }
+
+    /// A key for the filter line.
+    pub fn key(&mut self, key: &KeyEvent) {
+        let Some((input, old)) = &mut self.editing else { return };
+        match key.code {
+            KeyCode::Enter => self.editing = None,
+            KeyCode::Esc | KeyCode::Char('c') if crate::overlays::leaves(key) => {
+                let old = std::mem::take(old);
+                self.editing = None;
+                self.set_filter(&old);
+            }
+            // The list can be moved in while its filter is typed.
+            KeyCode::Up => self.move_by(-1),
+            KeyCode::Down => self.move_by(1),
+            _ => {
+                if input.key(key) {
+                    let text = input.text().to_owned();
+                    self.set_filter(&text);
+                }
+            }
+        }
+    }
+
+    /// Text for the filter line.
+    pub fn paste(&mut self, text: &str) {
+        if let Some((input, _)) = &mut self.editing {
+            input.insert(text);
+            let text = input.text().to_owned();
+            self.set_filter(&text);
+        }
+    }
+
+    /// What the mouse asks for: selecting and scrolling are done here.
+    pub fn mouse(&mut self, mouse: &MouseEvent) -> bool {
+        let at = Position::new(mouse.column, mouse.row);
+        match mouse.kind {
+            MouseEventKind::ScrollDown => self.move_by(3),
+            MouseEventKind::ScrollUp => self.move_by(-3),
+            MouseEventKind::Down(MouseButton::Left) => {
+                if self.body.contains(at) {
+                    let row = self.offset + usize::from(mouse.row - self.body.y);
+                    if row >= self.order.len() {
+                        return false;
+                    }
+                    self.move_to(row);
+                } else if mouse.row + 1 == self.body.y {
+                    let hit = self.titles.iter().find(|(a, b, _)| (*a..*b).contains(&mouse.column));
+                    let Some((_, _, column)) = hit else { return false };
+                    self.sort_by(*column);
+                } else {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether a click there is on a row.
+    pub fn is_row(&self, column: u16, row: u16) -> bool {
+        self.body.contains(Position::new(column, row))
+            && self.offset + usize::from(row - self.body.y) < self.order.len()
+    }
+
+    /// Draws header, rows and, when there is something to say, the line below them.
+    pub fn draw<'a>(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        columns: &[Column],
+        theme: &Theme,
+        texts: &Texts,
+        cell: impl Fn(K, &Column, u16) -> Cell<'a>,
+    ) {
+        let below = self.editing.is_some() || self.filter.is_on() || !self.marks.is_empty();
+        let below = u16::from(below);
+        if area.height < 2 + below || area.width < 8 {
+            return;
+        }
+        let body = Rect { y: area.y + 1, height: area.height - 1 - below, ..area };
+        self.body = body;
+        self.height = usize::from(body.height);
+        // Keep the cursor on the screen, and no empty rows below the last one.
+        self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(self.height));
+        self.offset = self.offset.min(self.order.len().saturating_sub(self.height));
+        let places = places(columns, area.width.saturating_sub(1));
+        let buffer = frame.buffer_mut();
+        self.header(buffer, area, columns, &places, theme, texts);
+        for (line, id) in self.order.iter().skip(self.offset).take(self.height).enumerate() {
+            let y = body.y + line as u16;
+            let current = Some(*id) == self.selected;
+            let marked = self.marks.contains(id);
+            if marked {
+                buffer.set_string(body.x + 1, y, "✓", theme.style(Role::Marked));
+            }
+            for &(index, x, width) in &places {
+                match cell(*id, &columns[index], width) {
+                    Cell::Line(line) => {
+                        put(buffer, body.x + x, y, width, &line, columns[index].right);
+                    }
+                    Cell::Rest(line) => {
+                        let width = body.width.saturating_sub(x);
+                        put(buffer, body.x + x, y, width, &line, false);
+                        break;
+                    }
+                }
+            }
+            if current {
+                buffer.set_style(Rect { y, height: 1, ..body }, theme.style(Role::Selected));
+                buffer.set_string(body.x, y, "▌", theme.style(Role::Accent));
+            }
+        }
+        if below == 1 {
+            self.below(frame, Rect { y: area.bottom() - 1, height: 1, ..area }, theme, texts);
+        }
+    }
+
+    fn header(
+        &mut self,
+        buffer: &mut Buffer,
+        area: Rect,
+        columns: &[Column],
+        places: &[(usize, u16, u16)],
+        theme: &Theme,
+        texts: &Texts,
+    ) {
+        self.titles.clear();
+        for &(index, x, width) in places {
+            let column = &columns[index];
+            let title = texts.get(column.title);
+            let (text, role) = if index == self.sort {
+                let down = column.descending != self.reverse;
+                let sign = if down { "▼" } else { "▲" };
+                let text =
+                    if title.is_empty() { sign.to_owned() } else { format!("{title}{sign}") };
+                (text, Role::HeaderSorted)
+            } else {
+                (title.to_owned(), Role::Header)
+            };
+            let line = Line::styled(text, theme.style(role));
+            put(buffer, area.x + x, area.y, width, &line, column.right);
+            self.titles.push((area.x + x, area.x + x + width + 1, index));
+        }
+    }
+
+    fn below(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme, texts: &Texts) {
+        let mut parts: Vec<(String, Style)> = Vec::new();
+        if !self.marks.is_empty() {
+            let marked = super::format::count(self.marks.len());
+            parts.push((texts.fill("table.marked", &[&marked]), theme.style(Role::Marked)));
+            parts.push(("   ".into(), Style::new()));
+        }
+        let mut caret = None;
+        if let Some((input, _)) = &self.editing {
+            let (text, at) = input.view(usize::from(area.width / 2));
+            parts.push(("/".into(), theme.style(Role::Key)));
+            caret = Some((parts.len(), at));
+            parts.push((text, theme.style(Role::Input)));
+        } else if self.filter.is_on() {
+            parts.push((format!("/{}", self.filter.text()), theme.style(Role::Match)));
+        }
+        if let Some(error) = self.filter.error() {
+            parts.push((format!("  {error}"), theme.style(Role::Bad)));
+        } else if self.editing.is_some() || self.filter.is_on() {
+            let shown = super::format::count(self.order.len());
+            let text = texts.fill("table.shown", &[&shown]);
+            parts.push((format!("  {text}"), theme.style(Role::Soft)));
+        }
+        let mut x = area.x + 1;
+        for (index, (text, style)) in parts.iter().enumerate() {
+            if let Some((_, at)) = caret.filter(|(part, _)| *part == index) {
+                frame.set_cursor_position((x + at, area.y));
+            }
+            let left = usize::from(area.right().saturating_sub(x));
+            (x, _) = frame.buffer_mut().set_stringn(x, area.y, text, left, *style);
+        }
+    }
+}
+
+/// Which columns are shown, where (from the left edge) and how wide.
+fn places(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
+    // Two cells at the left are for the cursor and the mark.
+    let room = width.saturating_sub(2);
+    let mut by_rank: Vec<usize> = (0..columns.len()).collect();
+    by_rank.sort_by_key(|index| columns[*index].rank);
+    let mut used = 0;
+    let mut shown = vec![false; columns.len()];
+    for index in by_rank {
+        let needs = columns[index].width + 1;
+        if used + needs <= room + 1 {
+            used += needs;
+            shown[index] = true;
+        } else if columns[index].rank > 0 {
+            break;
+        }
+    }
+    let growing = columns.iter().zip(&shown).filter(|(c, s)| c.grows && **s).count() as u16;
+    let mut spare = (room + 1).saturating_sub(used);
+    let mut left = growing;
+    let mut x = 2;
+    let mut out = Vec::new();
+    for (index, column) in columns.iter().enumerate().filter(|(index, _)| shown[*index]) {
+        let mut w = column.width;
+        if column.grows {
+            let part = spare / left.max(1);
+            w += part;
+            spare -= part;
+            left = left.saturating_sub(1);
+        }
+        let w = w.min(width.saturating_sub(x));
+        out.push((index, x, w));
+        x += w + 1;
+    }
+    out
+}
+
+/// Writes a line into `width` cells, cut with `…` when it is longer.
+pub fn put(buffer: &mut Buffer, x: u16, y: u16, width: u16, line: &Line<'_>, right: bool) {
+    let needs = line.width();
+    let room = usize::from(width);
+    let mut x = if right && needs < room { x + (room - needs) as u16 } else { x };
+    let mut left = room;
+    let cut = needs > room;
+    if cut {
+        left = left.saturating_sub(1);
+    }
+    for span in &line.spans {
+        let style = line.style.patch(span.style);
+        let before = x;
+        (x, _) = buffer.set_stringn(x, y, &span.content, left, style);
+        left -= usize::from(x - before).min(left);
+        if left == 0 {
+            if cut && room > 0 {
+                buffer.set_string(x, y, "…", style);
+            }
+            return;
+        }
+    }
+    // A wide character did not fit into the last cell: the cut is shown there all the same.
+    if cut && room > 0 {
+        buffer.set_string(x, y, "…", line.style);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column] = &[
+        Column { title: "a", width: 4, grows: true, right: false, rank: 0, descending: false },
+        Column { title: "b", width: 4, grows: false, right: true, rank: 2, descending: true },
+        Column { title: "c", width: 4, grows: false, right: true, rank: 1, descending: true },
+    ];
+
+    #[test]
+    fn columns_of_least_importance_go_first() {
+        let shown = |width| places(COLUMNS, width).iter().map(|p| p.0).collect::<Vec<_>>();
+        assert_eq!(shown(16), [0, 1, 2]);
+        assert_eq!(shown(15), [0, 2]);
+        assert_eq!(shown(6), [0]);
+        assert_eq!(places(COLUMNS, 20), [(0, 2, 8), (1, 11, 4), (2, 16, 4)]);
+    }
+
+    #[test]
+    fn the_selection_sticks_to_its_row() {
+        let mut state = State::default();
+        state.set_order(vec![1, 2, 3], |_| true);
+        state.select(2);
+        state.set_order(vec![9, 3, 1, 2], |_| true);
+        assert_eq!(state.selected(), Some(2));
+        state.set_order(vec![9, 3, 1], |_| true);
+        assert_eq!(state.selected(), Some(1));
+    }
+
+    #[test]
+    fn a_range_follows_the_cursor_both_ways_and_keeps_older_marks() {
+        let mut state = State::default();
+        state.set_order(vec![1, 2, 3, 4, 5], |_| true);
+        for command in [Command::Mark, Command::Down, Command::Range, Command::Down] {
+            state.on(command, COLUMNS);
+        }
+        assert_eq!(state.targets(), [1, 3, 4]);
+        state.on(Command::Up, COLUMNS);
+        state.on(Command::Up, COLUMNS);
+        assert_eq!(state.targets(), [1, 2, 3]);
+        state.on(Command::Back, COLUMNS);
+        state.on(Command::Down, COLUMNS);
+        assert_eq!(state.targets(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn wide_characters_are_cut_by_cells() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 1));
+        put(&mut buffer, 0, 0, 6, &Line::raw("节点节点"), false);
+        let text: String = buffer.content.iter().map(ratatui::buffer::Cell::symbol).collect();
+        assert_eq!(text.replace(' ', ""), "节点…");
+    }
+}

@@ -1,0 +1,297 @@
+//! What the tests of the whole app share: a far end, an app on a test screen, made-up hosts.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use cmdr_protocol::HostId;
+use cmdr_protocol::envelope::Role;
+use cmdr_protocol::facts::Facts;
+use cmdr_protocol::hosts::{self, Figures, History, Host, HostState};
+use cmdr_protocol::metrics::{Cpu, DiskIo, Memory, Metrics, Mount, Network, Pressure, Temperature};
+use cmdr_protocol::processes::{self, Process};
+use cmdr_protocol::version::Health;
+use cmdr_tui::app::{App, Options};
+use cmdr_tui::event::Event;
+use cmdr_tui::i18n::Lang;
+use cmdr_tui::journal::Journal;
+use cmdr_tui::keymap::parse_keys;
+use cmdr_tui::link::fake::Far;
+use cmdr_tui::link::{Link, LinkState, Peer};
+use cmdr_tui::terminal::Control;
+use cmdr_tui::theme::Depth;
+use cmdr_tui::widgets::chart::Glyphs;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use std::cell::Cell;
+
+/// 2026-11-20 14:02:00 UTC.
+pub(crate) const NOW_MS: u64 = 1_795_183_320_000;
+
+thread_local! {
+    static CLOCK: Cell<u64> = const { Cell::new(NOW_MS) };
+}
+
+fn now_ms() -> u64 {
+    CLOCK.get()
+}
+
+/// What the app asked of the terminal.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    pub(crate) copied: Vec<String>,
+    pub(crate) mouse: Vec<bool>,
+    pub(crate) suspended: usize,
+}
+
+impl Control for Recorded {
+    fn copy(&mut self, text: &str) -> std::io::Result<()> {
+        self.copied.push(text.to_owned());
+        Ok(())
+    }
+    fn mouse(&mut self, on: bool) -> std::io::Result<()> {
+        self.mouse.push(on);
+        Ok(())
+    }
+    fn suspend(&mut self) -> std::io::Result<()> {
+        self.suspended += 1;
+        Ok(())
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) far: Far,
+    pub(crate) app: App,
+    pub(crate) terminal: Terminal<TestBackend>,
+    pub(crate) control: Recorded,
+}
+
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) size: (u16, u16),
+    pub(crate) role: Role,
+    pub(crate) read_only: bool,
+    pub(crate) lang: Lang,
+    pub(crate) theme: &'static str,
+    pub(crate) config: Option<std::path::PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            size: (120, 40),
+            role: Role::Administrator,
+            read_only: false,
+            lang: Lang::En,
+            theme: "dark",
+            config: None,
+        }
+    }
+}
+
+impl World {
+    pub(crate) async fn new(setup: Setup) -> Self {
+        CLOCK.set(NOW_MS);
+        let far = Far::default();
+        far.set_health(Health { rtt_us: Some(12_300), ..Health::default() });
+        let options = Options {
+            read_only: setup.read_only,
+            lang: setup.lang,
+            theme: setup.theme.to_owned(),
+            depth: Depth::True,
+            glyphs: Glyphs::Braille,
+            config: setup.config,
+            now_ms,
+            utc_offset_s: 0,
+            journal: Journal::default(),
+        };
+        let app = App::new(options, Link::Fake(far.clone())).expect("app");
+        let terminal = Terminal::new(TestBackend::new(setup.size.0, setup.size.1)).expect("screen");
+        let mut world = Self { far, app, terminal, control: Recorded::default() };
+        world.up(setup.role);
+        world.idle().await;
+        world
+    }
+
+    pub(crate) fn up(&self, role: Role) {
+        let peer = Peer { name: "li@laptop".into(), role, version: "0.1.0".into() };
+        self.far.set_state(LinkState::Up(peer));
+    }
+
+    pub(crate) async fn lose(&mut self) {
+        self.far.set_state(LinkState::Connecting {
+            attempt: 2,
+            last_error: Some("connection reset by peer".into()),
+            retry_in: None,
+        });
+        self.idle().await;
+    }
+
+    /// Time goes on, in one tick.
+    pub(crate) async fn later(&mut self, seconds: u64) {
+        CLOCK.set(CLOCK.get() + seconds * 1000);
+        self.events([Event::Tick]).await;
+    }
+
+    pub(crate) async fn idle(&mut self) {
+        self.events([]).await;
+    }
+
+    pub(crate) async fn press(&mut self, keys: &str) {
+        let keys = parse_keys(keys).expect("keys");
+        self.events(keys.into_iter().map(Event::Key)).await;
+    }
+
+    pub(crate) async fn events(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.app.run_until_idle(&mut self.terminal, &mut self.control, events).await.expect("runs");
+    }
+
+    pub(crate) fn screen(&self) -> String {
+        self.terminal.backend().to_string()
+    }
+
+    pub(crate) fn check_shows(&self, text: &str) {
+        assert!(self.screen().contains(text), "no {text:?} in\n{}", self.screen());
+    }
+
+    pub(crate) fn check_hides(&self, text: &str) {
+        assert!(!self.screen().contains(text), "{text:?} is in\n{}", self.screen());
+    }
+
+    /// Calls that reached the far end, feeds left out.
+    pub(crate) fn calls(&self) -> Vec<cmdr_tui::link::fake::Asked> {
+        let mut asked = self.far.take_asked();
+        asked.retain(|a| a.method.split('.').next_back() != Some("watch"));
+        asked
+    }
+
+    pub(crate) async fn fleet(&mut self, hosts: Vec<Host>) {
+        let online = hosts.iter().filter(|h| h.state == HostState::Online);
+        let figures: Vec<Figures> =
+            online.enumerate().filter_map(|(n, h)| Some(figures(h.id?, n as u16))).collect();
+        let history = figures
+            .iter()
+            .map(|f| History { id: f.id, cpu: (0..60).map(|s| (s * 17 + f.cpu) % 1000).collect() })
+            .collect();
+        let change =
+            hosts::Change { reset: true, put: hosts, figures, history, ..Default::default() };
+        self.far.push::<hosts::Watch>(None, &change);
+        self.idle().await;
+    }
+}
+
+pub(crate) fn id(n: u16) -> HostId {
+    let mut bytes = [9; 16];
+    bytes[..2].copy_from_slice(&n.to_be_bytes());
+    HostId(bytes)
+}
+
+pub(crate) fn host(n: u16, name: &str, state: HostState) -> Host {
+    Host {
+        id: Some(id(n)),
+        name: name.into(),
+        state,
+        labels: [("role".to_owned(), name.trim_end_matches(char::is_numeric).to_owned())].into(),
+        agent: "0.1.0".into(),
+        facts: Some(Facts {
+            os: "debian".into(),
+            os_version: "Debian GNU/Linux 12".into(),
+            kernel: "6.1.0-18".into(),
+            arch: "x86_64".into(),
+            ..Facts::default()
+        }),
+        link: Some(Health { skew_ms: Some(3), ..Health::default() }),
+        address: "10.0.0.7:5000".into(),
+        last_seen_ms: Some(NOW_MS - 89_000),
+        last_drop: "link reset".into(),
+        ..Host::default()
+    }
+}
+
+pub(crate) fn figures(id: HostId, n: u16) -> Figures {
+    Figures {
+        id,
+        cpu: (u32::from(n) * 97 % 1000) as u16,
+        memory_used: u64::from(n % 8 + 1) << 30,
+        memory_total: 8 << 30,
+        load: u32::from(n) * 42,
+        disk: (u32::from(n) * 131 % 1000) as u16,
+        received: u64::from(n) * 100_000,
+        sent: u64::from(n) * 7_000,
+        rtt_us: 400 + u32::from(n) * 900,
+    }
+}
+
+/// web1 to web4, db1, one away, one pending, one with a Chinese name.
+pub(crate) fn some_hosts() -> Vec<Host> {
+    let mut hosts: Vec<Host> =
+        (1..=4).map(|n| host(n, &format!("web{n}"), HostState::Online)).collect();
+    hosts.push(host(5, "db1", HostState::Online));
+    hosts.push(host(6, "db2", HostState::Away));
+    hosts.push(host(7, "new7", HostState::Pending));
+    hosts.push(host(8, "边缘-北京1", HostState::Online));
+    hosts
+}
+
+pub(crate) fn sample(at_ms: u64, n: u64) -> Metrics {
+    Metrics {
+        at_ms,
+        cpu: Cpu { user: (n * 7 % 600) as u16, system: 100, iowait: 20, steal: 3 },
+        cores: vec![110, 560, 930, 20],
+        load: [420, 310, 188],
+        memory: Memory {
+            total: 32 << 30,
+            available: (20 << 30) - (n << 24),
+            free: 2 << 30,
+            buffers: 300 << 20,
+            cached: 7 << 30,
+            swap_total: 4 << 30,
+            swap_used: 300 << 20,
+        },
+        disks: vec![DiskIo { name: "sda".into(), read: n * 9000, written: 14_000_000, busy: 120 }],
+        mounts: vec![
+            Mount { mount: "/".into(), total: 446 << 30, free: 348 << 30 },
+            Mount { mount: "/data".into(), total: 4 << 40, free: 400 << 30 },
+        ],
+        networks: vec![Network {
+            name: "eth0".into(),
+            received: n % 50 * 100_000,
+            sent: 3_000_000,
+            errors: 2,
+        }],
+        sockets: 1204,
+        processes: [312, 4],
+        temperatures: vec![Temperature { name: "Package id 0".into(), tenths: 612 }],
+        pressure: Some(Pressure { cpu: 312, memory: 0, io: 45 }),
+        uptime_s: 3_542_400,
+    }
+}
+
+pub(crate) fn process(pid: u32, ppid: u32, command: &str) -> Process {
+    let program = command.split(' ').next().unwrap_or_default();
+    Process {
+        pid,
+        ppid,
+        start: u64::from(pid) * 100,
+        started_s: NOW_MS / 1000 - u64::from(pid) * 60,
+        user: if pid < 100 { "root" } else { "www" }.into(),
+        name: program.rsplit('/').next().unwrap_or_default().into(),
+        command: command.into(),
+        state: "S".into(),
+        threads: 2,
+        cpu: pid * 37 % 1200,
+        memory: u64::from(pid) << 20,
+        read: None,
+        written: Some(u64::from(pid) * 10),
+        ..Process::default()
+    }
+}
+
+pub(crate) fn some_processes() -> processes::Change {
+    let put = vec![
+        process(1, 0, "/sbin/init"),
+        process(40, 1, "/usr/sbin/nginx -g daemon"),
+        process(101, 40, "nginx: worker process"),
+        process(102, 40, "nginx: worker process"),
+        process(50, 1, "/usr/bin/evil \u{1b}]0;owned\u{7}\u{202e}x"),
+        process(103, 50, "python3 节点.py --wide 宽字符"),
+    ];
+    processes::Change { reset: true, put, ..Default::default() }
+}
