@@ -7,6 +7,7 @@ use crate::server::Hub;
 use crate::store::Batch;
 use cmdr_link::keys;
 use cmdr_protocol::envelope::{Caller, Role};
+use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, OLDEST, PROTOCOL, PeerKind, Refusal, RefusalKind};
 use cmdr_protocol::{HostId, PublicKey};
@@ -69,7 +70,7 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
         ),
         (Standing::Pending | Standing::Unknown, Some(join)) => {
             // The name is held before the token is used up, and let go of if that fails.
-            let proposed = hub.fleet.propose(key, &hello.name, Default::default(), false);
+            let proposed = hub.fleet.propose(key, &hello.name, Labels::new(), false);
             let mut record = proposed.clone();
             hello.version.clone_into(&mut record.agent);
             let redeemed = hub

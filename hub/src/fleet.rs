@@ -483,6 +483,7 @@ impl Fleet {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 fn busy(error: StoreError) -> CallError {
     CallError::new(ErrorKind::Busy, error.to_string())
 }

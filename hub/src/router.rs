@@ -17,12 +17,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves one stream of a client's.
-pub async fn route(
-    hub: Arc<Hub>,
-    service: Arc<Service<Arc<Hub>>>,
-    caller: Arc<Caller>,
-    stream: Stream,
-) {
+pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller>, stream: Stream) {
     let mut reader = FrameReader::new(stream.clone());
     let mut header = match tokio::time::timeout(PATIENCE, service::read_header(&mut reader)).await {
         Ok(Ok(header)) => header,

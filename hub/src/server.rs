@@ -159,7 +159,7 @@ impl Hub {
         self: Arc<Self>,
         listener: TcpListener,
         gate: Gate,
-        service: Arc<Service<Arc<Self>>>,
+        service: Arc<Service<Self>>,
     ) {
         loop {
             gate.ready().await;
@@ -189,7 +189,7 @@ impl Hub {
         tcp: TcpStream,
         address: SocketAddr,
         pass: Pass,
-        service: Arc<Service<Arc<Self>>>,
+        service: Arc<Service<Self>>,
     ) {
         let limits = Limits { streams: self.config.limits.streams_per_client, window: 256 << 20 };
         let greeted = tokio::select! {
@@ -224,7 +224,7 @@ impl Hub {
         }
     }
 
-    fn welcome(&self) -> Welcome {
+    fn welcome() -> Welcome {
         Welcome {
             protocol: PROTOCOL,
             version: VERSION.to_owned(),
@@ -245,7 +245,7 @@ impl Hub {
         address: SocketAddr,
     ) {
         let version = incoming.hello.version.clone();
-        let welcome = Welcome { name: name.clone(), host: Some(id), ..self.welcome() };
+        let welcome = Welcome { name: name.clone(), host: Some(id), ..Self::welcome() };
         let Ok((link, streams)) = incoming.welcome(welcome).await else { return };
         if let Some(old) = self.fleet.link_up(id, &link, &address.ip().to_string(), &version) {
             if old.ended().is_none() {
@@ -268,13 +268,13 @@ impl Hub {
         incoming: Incoming,
         caller: Caller,
         address: SocketAddr,
-        service: &Arc<Service<Arc<Self>>>,
+        service: &Arc<Service<Self>>,
     ) {
         let welcome = Welcome {
             name: caller.name.clone(),
             key: Some(caller.key),
             role: caller.role,
-            ..self.welcome()
+            ..Self::welcome()
         };
         let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
         let number = self.counters.links.fetch_add(1, Ordering::Relaxed);

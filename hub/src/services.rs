@@ -13,11 +13,11 @@ use crate::server::Hub;
 use cmdr_link::service::Service;
 use std::sync::Arc;
 
-type HubService = Service<Arc<Hub>>;
+type HubService = Service<Hub>;
 
 /// All of them.
 pub fn all(hub: Arc<Hub>) -> HubService {
-    let service = Service::new(hub);
+    let service = Service::over(hub);
     let service = ping::register(service);
     let service = hosts::register(service);
     let service = tokens::register(service);

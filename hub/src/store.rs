@@ -60,6 +60,9 @@ pub enum StoreError {
     },
 }
 
+/// A record with its key, or why it cannot be read.
+pub type Scanned<T> = Result<(String, T), StoreError>;
+
 /// One change.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -194,10 +197,7 @@ impl Store {
 
     /// Reads every record whose key begins with `prefix`, by key. Damaged ones come as errors among
     /// the others: one bad record must not hide the good ones.
-    pub fn scan<T: DeserializeOwned>(
-        &self,
-        prefix: &str,
-    ) -> Result<Vec<Result<(String, T), StoreError>>, StoreError> {
+    pub fn scan<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<Scanned<T>>, StoreError> {
         Ok(self
             .scan_sealed(prefix)?
             .into_iter()
@@ -206,10 +206,7 @@ impl Store {
     }
 
     /// Every record's key and checked bytes, by key.
-    pub(crate) fn scan_raw(
-        &self,
-        prefix: &str,
-    ) -> Result<Vec<Result<(String, Vec<u8>), StoreError>>, StoreError> {
+    pub(crate) fn scan_raw(&self, prefix: &str) -> Result<Vec<Scanned<Vec<u8>>>, StoreError> {
         Ok(self
             .scan_sealed(prefix)?
             .into_iter()

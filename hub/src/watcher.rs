@@ -8,7 +8,7 @@ use std::time::Duration;
 /// After an agent's feed ended, it is asked again so much later.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How often facts are asked for while the link lasts; they change seldom, but they do.
-const FACTS_EVERY: Duration = Duration::from_secs(600);
+const FACTS_EVERY: Duration = Duration::from_mins(10);
 
 /// Watches an agent for good; dropped when its link is down.
 pub async fn watch(fleet: &Fleet, id: HostId, link: &Link) {

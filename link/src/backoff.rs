@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn waits_stay_under_a_doubling_bound_and_the_cap() {
-        let mut backoff = Backoff::new(Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_mins(1));
         let mut bounds = Vec::new();
         for _ in 0..9 {
             bounds.push(backoff.bound().as_millis());

@@ -99,8 +99,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
             self.got += n;
         }
-        let [a, b, c, d, tag] = self.head;
-        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        let [len @ .., tag] = self.head;
+        let len = u32::from_be_bytes(len) as usize;
         if !(1..=MAX_FRAME).contains(&len) {
             return Poll::Ready(Err(invalid(format!(
                 "a frame of {len} bytes; 1 to {MAX_FRAME} are allowed"
@@ -297,7 +297,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read_all(&bytes);
+            drop(read_all(&bytes));
         }
 
         #[test]

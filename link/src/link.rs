@@ -340,15 +340,7 @@ impl Heart {
         let reason = loop {
             let mut answer = Beat::default();
             tokio::select! {
-                reason = driver.finished() => {
-                    // The connection may have ended right behind a goodbye that is still unread.
-                    while let Ok(Some(Ok(beat))) = timeout(Duration::ZERO, control.next()).await {
-                        if let Some(goodbye) = beat.goodbye {
-                            return cmdr_protocol::display::clean_to_width(&goodbye, 200);
-                        }
-                    }
-                    return reason;
-                }
+                reason = driver.finished() => break reason,
                 reason = closing.recv() => {
                     let reason = reason.unwrap_or_else(|| "closed".to_owned());
                     let beat = Beat { goodbye: Some(reason.clone()), ..Beat::default() };
@@ -391,6 +383,12 @@ impl Heart {
                 }
             }
         };
+        // The link may have broken right behind a goodbye that is still unread; that is the reason then.
+        let mut told = None;
+        while let Ok(Some(Ok(beat))) = timeout(Duration::ZERO, control.next()).await {
+            told = told.or(beat.goodbye);
+        }
+        let reason = told.map_or(reason, |told| cmdr_protocol::display::clean_to_width(&told, 200));
         driver.close();
         // Give the goodbye a moment to leave before the socket goes.
         drop(timeout(Duration::from_secs(2), driver.finished()).await);

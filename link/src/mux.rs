@@ -94,7 +94,7 @@ where
         // Nobody may be listening any more; then nobody wants to know.
         drop(done.send(why));
     });
-    (Opener { requests }, streams, Driver { stop: Some(stop), finished })
+    (Opener { requests }, streams, Driver { stop: Some(stop), finished, why: None })
 }
 
 /// Holds a connection open; dropping it closes the connection.
@@ -102,12 +102,18 @@ where
 pub struct Driver {
     stop: Option<oneshot::Sender<()>>,
     finished: oneshot::Receiver<String>,
+    /// Why it ended, once it has.
+    why: Option<String>,
 }
 
 impl Driver {
     /// Waits until the connection has ended and says why.
     pub async fn finished(&mut self) -> String {
-        (&mut self.finished).await.unwrap_or_else(|_| "closed".to_owned())
+        if self.why.is_none() {
+            let why = (&mut self.finished).await;
+            self.why = Some(why.unwrap_or_else(|_| "closed".to_owned()));
+        }
+        self.why.clone().unwrap_or_default()
     }
 
     /// Closes the connection in good order: what is queued still goes out.
@@ -174,10 +180,10 @@ where
             return Poll::Ready("closed".to_owned());
         }
         loop {
-            if waiting.is_none() {
-                if let Poll::Ready(Some(reply)) = opening.poll_recv(cx) {
-                    waiting = Some(reply);
-                }
+            if waiting.is_none()
+                && let Poll::Ready(Some(reply)) = opening.poll_recv(cx)
+            {
+                waiting = Some(reply);
             }
             if let Some(reply) = waiting.take() {
                 match connection.poll_new_outbound(cx) {
@@ -204,9 +210,18 @@ where
         }
     })
     .await;
-    // Sends what is queued and says goodbye; a dead peer must not hold us for long.
-    let close = poll_fn(|cx| connection.poll_close(cx));
-    drop(tokio::time::timeout(std::time::Duration::from_secs(2), close).await);
+    // What is queued still leaves; a dead peer must not hold us for long. The multiplexer's own way of
+    // closing is not taken: it would leave our side's streams waiting for good, while dropping an
+    // open connection ends them all.
+    let leave = poll_fn(|cx| {
+        while let Poll::Ready(next) = connection.poll_next_inbound(cx) {
+            if !matches!(next, Some(Ok(_))) {
+                return Poll::Ready(());
+            }
+        }
+        corked.lock().poll_leave(cx).map(drop)
+    });
+    drop(tokio::time::timeout(std::time::Duration::from_secs(2), leave).await);
     why
 }
 

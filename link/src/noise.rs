@@ -32,7 +32,7 @@ const READ: usize = 128 * 1024;
 /// Ciphertext that may wait for the socket before writes are held back.
 const OUT_LIMIT: usize = 128 * 1024;
 const REKEY_BYTES: u64 = 1 << 32;
-const REKEY_TIME: Duration = Duration::from_secs(3600);
+const REKEY_TIME: Duration = Duration::from_hours(1);
 
 /// Which cipher a link uses; the dialer picks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,12 +237,9 @@ where
         .and_then(snow::Builder::build_responder)
         .map_err(|_| HandshakeError::Garbage)?;
     let mut buf = [0; 128];
-    match state.read_message(&message[..len], &mut buf) {
-        Ok(0) => {}
-        _ => {
-            alert(&mut io, Alert::Key).await;
-            return Err(HandshakeError::WrongKey);
-        }
+    if !matches!(state.read_message(&message[..len], &mut buf), Ok(0)) {
+        alert(&mut io, Alert::Key).await;
+        return Err(HandshakeError::WrongKey);
     }
     let len = state.write_message(&[], &mut buf[2..]).map_err(|_| HandshakeError::Garbage)?;
     buf[..2].copy_from_slice(&(len as u16).to_be_bytes());
@@ -467,6 +464,12 @@ impl<S: tokio::io::AsyncWrite + Unpin> NoiseStream<S> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
+    /// Sends all that was written and ends our direction.
+    pub fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let n = ready!(Pin::new(&mut self.io).poll_write(cx, self.out.bytes()))?;
@@ -531,8 +534,7 @@ impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for NoiseStream<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.poll_leave(cx)
     }
 }
 

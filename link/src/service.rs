@@ -98,7 +98,12 @@ impl<F: Feed> Feeding<F> {
 impl<T: Send + Sync + 'static> Service<T> {
     /// No methods yet.
     pub fn new(context: T) -> Self {
-        Self { context: Arc::new(context), handlers: HashMap::new() }
+        Self::over(Arc::new(context))
+    }
+
+    /// No methods yet, over a context that others hold too.
+    pub fn over(context: Arc<T>) -> Self {
+        Self { context, handlers: HashMap::new() }
     }
 
     /// What the handlers share.
@@ -297,10 +302,9 @@ async fn pump(
                 _ = look.tick() => if stream.is_closed() { return },
             }
         };
-        match permit {
-            Ok(permit) => permit.send(frame.payload),
-            // A method that takes no inputs has dropped its end; what it is sent means nothing.
-            Err(_) => {}
+        // A method that takes no inputs has dropped its end; what it is sent means nothing.
+        if let Ok(permit) = permit {
+            permit.send(frame.payload);
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SettingsError> {
     toml::from_str(text).map_err(|e: toml::de::Error| {
         let at = e.span().map_or(0, |s| s.start).min(text.len());
-        let line = text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = text[..at].matches('\n').count() + 1;
         SettingsError::Content { path: path.to_owned(), line, what: explain(e.message()) }
     })
 }

@@ -36,7 +36,8 @@ fn push_clean(out: &mut String, c: char) {
         '\u{0}'..='\u{1f}' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}')),
         '\u{7f}' => out.push('\u{2421}'),
         c if is_harmful(c) => {
-            let _ = write!(out, "‹{:x}›", c as u32);
+            // Writing to a string cannot fail.
+            write!(out, "‹{:x}›", c as u32).ok();
         }
         c => out.push(c),
     }
@@ -128,10 +129,6 @@ impl Filter {
                 self.held.clear();
                 self.state = State::Text;
             }
-            State::Escape | State::Csi => {
-                self.give_up(out);
-                self.text(byte, out);
-            }
             State::Utf8(left) if byte & 0xc0 == 0x80 => {
                 self.held.push(byte);
                 if left > 1 {
@@ -140,7 +137,7 @@ impl Filter {
                     self.give_up(out);
                 }
             }
-            State::Utf8(_) => {
+            State::Escape | State::Csi | State::Utf8(_) => {
                 self.give_up(out);
                 self.text(byte, out);
             }

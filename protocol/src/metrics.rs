@@ -34,6 +34,7 @@ impl Feed for Watch {
     type Item = Metrics;
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

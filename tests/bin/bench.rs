@@ -102,13 +102,21 @@ fn dialer(token: &str, kind: PeerKind, name: &str) -> anyhow::Result<Dialer> {
 
 async fn client(token: &str, host: &str) -> anyhow::Result<(Client, HostId)> {
     let (client, _) = dialer(token, PeerKind::Client, "bench")?.connect().await?;
-    let targets = client.call(None, &Resolve { selector: host.to_owned() }, Duration::from_secs(10)).await?.targets;
+    let targets = client
+        .call(None, &Resolve { selector: host.to_owned() }, Duration::from_secs(10))
+        .await?
+        .targets;
     let (id, _, _) = targets.first().with_context(|| format!("there is no host {host}"))?;
     let id = *id;
     Ok((client, id))
 }
 
-async fn swallow(_: Arc<()>, _: Asked, _: exec::Start, mut feeding: Feeding<exec::Start>) -> Result<(), CallError> {
+async fn swallow(
+    _: Arc<()>,
+    _: Asked,
+    _: exec::Start,
+    mut feeding: Feeding<exec::Start>,
+) -> Result<(), CallError> {
     let mut bytes = 0;
     loop {
         let input = feeding.input().await?;

@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
             capabilities: Vec::new(),
             join: Some(Join { token: Some(token.id), secret: token.secret.to_vec() }),
             limits: Limits { streams: 64, window: 16 << 20 },
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             from: source(&token.address, number),
         };
         let (service, online, failures) = (service.clone(), online.clone(), failures.clone());
@@ -76,7 +76,12 @@ async fn main() -> anyhow::Result<()> {
     let mut counted = online.subscribe();
     loop {
         counted.wait_for(|n| *n == cli.count).await.context("counting")?;
-        say(&format!("online {} at_ms {} refused {}", cli.count, clock::now_ms(), failures.load(Ordering::Relaxed)))?;
+        say(&format!(
+            "online {} at_ms {} refused {}",
+            cli.count,
+            clock::now_ms(),
+            failures.load(Ordering::Relaxed)
+        ))?;
         counted.wait_for(|n| *n < cli.count).await.context("counting")?;
         say(&format!("interrupted at_ms {}", clock::now_ms()))?;
     }
@@ -84,7 +89,8 @@ async fn main() -> anyhow::Result<()> {
 
 /// As many real servers would, each dials from an address of its own; loopback has plenty.
 fn source(hub: &str, number: usize) -> Option<IpAddr> {
-    hub.starts_with("127.").then(|| Ipv4Addr::new(127, 42, (number / 250) as u8, (number % 250 + 1) as u8).into())
+    hub.starts_with("127.")
+        .then(|| Ipv4Addr::new(127, 42, (number / 250) as u8, (number % 250 + 1) as u8).into())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

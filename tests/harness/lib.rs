@@ -1,6 +1,14 @@
 //! What the tests stand on: a hub in this process, agents and clients that reach it over real links.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on panics"
+)]
+
 pub mod process;
+
 mod proxy;
 pub mod untrusted;
 mod wait;

@@ -86,7 +86,7 @@ pub fn run(command: &mut Command) -> Output {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begin.elapsed() > Duration::from_secs(60) {
+        if begin.elapsed() > Duration::from_mins(1) {
             child.kill().ok();
             panic!("{command:?} did not end within a minute");
         }
@@ -155,7 +155,7 @@ impl HubProcess {
         }
         let text = std::fs::read_to_string(&ready).unwrap();
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
-        self.address = told["address"].as_str().unwrap().to_owned();
+        told["address"].as_str().unwrap().clone_into(&mut self.address);
         self.running = Some(running);
     }
 

@@ -14,8 +14,11 @@ use futures::executor::block_on;
 use futures::io::Cursor;
 use std::path::Path;
 
+/// Reads bytes; panics when it does not keep its promise.
+pub type Target = fn(&[u8]);
+
 /// Name and entry point of each.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("frame", frame),
     ("messages", messages),
     ("control", control),

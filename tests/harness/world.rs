@@ -1,6 +1,7 @@
 //! A hub in this process, with a data folder of its own, and peers that reach it over real links.
 
 use crate::until_some;
+use cmdr_agentd::agent::{self, Agent};
 use cmdr_hub::config::Config;
 use cmdr_hub::server::Hub;
 use cmdr_hub::store::Store;
@@ -138,6 +139,24 @@ impl World {
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);
         self.serve_agent(&dialer, service).await.unwrap()
+    }
+
+    /// A real agent of this machine with this name.
+    pub async fn agent(&self, name: &str) -> BareAgent {
+        self.agent_with(name, agent::Config::new(self.path(name))).await
+    }
+
+    /// A real agent with this configuration.
+    pub async fn agent_with(&self, name: &str, config: agent::Config) -> BareAgent {
+        let token = self.token(TokenKind::Host, Role::Unknown, 1).await;
+        let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
+        name.clone_into(&mut dialer.name);
+        let (link, welcome, streams) = dialer.dial().await.unwrap();
+        let id = welcome.host.expect("agents are told which host they are");
+        let service = Arc::new(Agent::service(config));
+        let serving = tokio::spawn(agent::serve(service, link.clone(), streams));
+        self.until_state(id, hosts::HostState::Online).await;
+        BareAgent { id, link, serving }
     }
 
     /// Dials as an agent and answers with `service`.

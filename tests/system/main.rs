@@ -1,5 +1,12 @@
 //! Hub, agents and clients in one process, over real links on free ports. One file a feature.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
 mod admission;
+mod exec;
+mod hosts;
 mod link;
+mod metrics;
+mod processes;
+mod releases;
 mod untrusted;

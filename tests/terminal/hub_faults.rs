@@ -153,5 +153,5 @@ kill -0 $pid && echo "never died"
             begin.elapsed()
         );
     }
-    assert!(begin.elapsed() < Duration::from_secs(60));
+    assert!(begin.elapsed() < Duration::from_mins(1));
 }

@@ -1,4 +1,6 @@
 //! The real programs as processes, some of them on a real terminal. One file a story.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
 mod hub_faults;
 mod hub_killed;

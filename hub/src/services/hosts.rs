@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Hosts in one item of the live table; a large fleet comes in several.
 const CHUNK: usize = 500;
 
-type Shared = Arc<Arc<Hub>>;
+type Shared = Arc<Hub>;
 
 pub(super) fn register(service: HubService) -> HubService {
     service.on(list).on(resolve).feed(watch).on(rename).on(label).on(forget).on(approve).on(reject)
@@ -145,10 +145,10 @@ impl View {
                         .push(History { id, cpu: entry.history.iter().copied().collect() });
                 }
             }
-            if known.is_none_or(|(_, sampled)| sampled != entry.sampled) {
-                if let Some(figures) = entry.figures() {
-                    out.room().figures.push(figures);
-                }
+            if known.is_none_or(|(_, sampled)| sampled != entry.sampled)
+                && let Some(figures) = entry.figures()
+            {
+                out.room().figures.push(figures);
             }
             self.sent.insert(id, (entry.changed, entry.sampled));
         });

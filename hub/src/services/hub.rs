@@ -13,7 +13,7 @@ pub(super) fn register(service: HubService) -> HubService {
     service.on(info).feed(backup_feed).on(check)
 }
 
-async fn info(hub: Arc<Arc<Hub>>, _: Asked, _: Info) -> Result<HubInfo, CallError> {
+async fn info(hub: Arc<Hub>, _: Asked, _: Info) -> Result<HubInfo, CallError> {
     Ok(HubInfo {
         version: VERSION.to_owned(),
         uptime_s: hub.uptime().as_secs(),
@@ -28,7 +28,7 @@ async fn info(hub: Arc<Arc<Hub>>, _: Asked, _: Info) -> Result<HubInfo, CallErro
 }
 
 async fn backup_feed(
-    hub: Arc<Arc<Hub>>,
+    hub: Arc<Hub>,
     _: Asked,
     _: Backup,
     feeding: Feeding<Backup>,
@@ -41,6 +41,6 @@ async fn backup_feed(
     Ok(())
 }
 
-async fn check(hub: Arc<Arc<Hub>>, _: Asked, _: Check) -> Result<Checked, CallError> {
+async fn check(hub: Arc<Hub>, _: Asked, _: Check) -> Result<Checked, CallError> {
     backup::check(&hub.store).map_err(|e| CallError::failed(e.to_string()))
 }

@@ -15,7 +15,7 @@ fn links(hub: &Hub, key: KeyId) -> u32 {
     hub.clients().iter().filter(|(k, _)| *k == key).count() as u32
 }
 
-async fn whoami(hub: Arc<Arc<Hub>>, asked: Asked, _: WhoAmI) -> Result<Operator, CallError> {
+async fn whoami(hub: Arc<Hub>, asked: Asked, _: WhoAmI) -> Result<Operator, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
     Ok(Operator {
         key: caller.key,
@@ -27,7 +27,7 @@ async fn whoami(hub: Arc<Arc<Hub>>, asked: Asked, _: WhoAmI) -> Result<Operator,
     })
 }
 
-async fn list(hub: Arc<Arc<Hub>>, _: Asked, _: List) -> Result<Listing, CallError> {
+async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
     let mut operators: Vec<_> = hub
         .keyring
         .operators()
@@ -45,7 +45,7 @@ async fn list(hub: Arc<Arc<Hub>>, _: Asked, _: List) -> Result<Listing, CallErro
     Ok(Listing { operators })
 }
 
-async fn revoke(hub: Arc<Arc<Hub>>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
+async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
     let found = hub.keyring.revoke_operator(revoke.key).await;
     if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
         return Err(CallError::not_found(format!(

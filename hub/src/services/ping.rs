@@ -12,16 +12,11 @@ pub(super) fn register(service: HubService) -> HubService {
     service.on(ping).feed(echo)
 }
 
-async fn ping(_: Arc<Arc<Hub>>, _: Asked, ping: Ping) -> Result<Pong, CallError> {
+async fn ping(_: Arc<Hub>, _: Asked, ping: Ping) -> Result<Pong, CallError> {
     Ok(Pong { payload: ping.payload, at_ms: clock::now_ms(), version: VERSION.to_owned() })
 }
 
-async fn echo(
-    _: Arc<Arc<Hub>>,
-    _: Asked,
-    _: Echo,
-    mut feeding: Feeding<Echo>,
-) -> Result<(), CallError> {
+async fn echo(_: Arc<Hub>, _: Asked, _: Echo, mut feeding: Feeding<Echo>) -> Result<(), CallError> {
     loop {
         let sound = feeding.input().await?;
         feeding.send(&sound).await?;

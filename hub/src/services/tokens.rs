@@ -19,7 +19,7 @@ pub(super) fn register(service: HubService) -> HubService {
     service.on(create).on(list).on(revoke)
 }
 
-async fn create(hub: Arc<Arc<Hub>>, asked: Asked, create: Create) -> Result<Created, CallError> {
+async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Created, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
     make(&hub, &create, &caller.name).await
 }
@@ -78,7 +78,7 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     Ok(Created { text: token.to_text(), expires_ms })
 }
 
-async fn list(hub: Arc<Arc<Hub>>, _: Asked, _: List) -> Result<Listing, CallError> {
+async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
     Ok(listing(&hub))
 }
 
@@ -133,7 +133,7 @@ pub fn table(listing: &Listing) -> String {
     out
 }
 
-async fn revoke(hub: Arc<Arc<Hub>>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
+async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
     let found = hub.keyring.revoke_token(revoke.id).await;
     if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
         return Err(CallError::not_found(format!("there is no token {}", revoke.id)));

@@ -30,10 +30,10 @@ fn a_batch_is_there_after_the_store_was_opened_anew() {
 /// The writer thread lets go of the files a moment after the last handle is dropped.
 fn reopened(dir: &Path) -> Store {
     for _ in 0..10_000 {
-        match Store::open(dir) {
-            Ok(store) => return store,
-            Err(_) => std::thread::yield_now(),
+        if let Ok(store) = Store::open(dir) {
+            return store;
         }
+        std::thread::yield_now();
     }
     Store::open(dir).unwrap()
 }
@@ -105,10 +105,7 @@ proptest! {
         let mut model = BTreeMap::new();
         for (key, value, reopen) in steps {
             let key = format!("k{key}");
-            let batch = match value {
-                Some(value) => { model.insert(key.clone(), value); Batch::new().put(key, &value) }
-                None => { model.remove(&key); Batch::new().delete(key) }
-            };
+            let batch = if let Some(value) = value { model.insert(key.clone(), value); Batch::new().put(key, &value) } else { model.remove(&key); Batch::new().delete(key) };
             block_on(store.apply(batch)).unwrap();
             if reopen {
                 drop(store);
