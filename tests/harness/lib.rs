@@ -10,6 +10,7 @@
 pub mod process;
 
 mod proxy;
+pub mod tmux;
 pub mod untrusted;
 mod wait;
 mod world;

@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod client;
 mod hub_faults;
 mod hub_killed;
+mod local;
