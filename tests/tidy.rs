@@ -219,7 +219,7 @@ fn the_table_of_methods_in_the_documentation_is_the_real_one() {
     use cmdr_protocol::methods::METHODS;
     let mut table = String::from("| method | kind | needs | answered by |\n|---|---|---|---|\n");
     for m in METHODS {
-        table.push_str(&format!("| `{}` | {} | {:?} | {:?} |", m.name, m.kind, m.access, m.place));
+        writeln!(table, "| `{}` | {} | {:?} | {:?} |", m.name, m.kind, m.access, m.place).unwrap();
     }
     let path = root().join("docs/protocol.md");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Doubles from a second up to a cap, each wait drawn evenly from zero to the bound. The first wait
-/// is at most half a second: most interruptions are a restart.
+/// Each wait is drawn evenly from zero to a bound. Most interruptions are a restart, so for the first
+/// few seconds the bound is half a second; then it doubles from one second up to a cap.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     attempt: u32,
@@ -11,7 +11,9 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_millis(500);
+    const QUICK: Duration = Duration::from_millis(500);
+    /// Waits with that bound: three seconds of them on average.
+    const QUICK_WAITS: u32 = 12;
 
     /// A backoff whose bound grows to `cap`.
     pub const fn new(cap: Duration) -> Self {
@@ -26,8 +28,10 @@ impl Backoff {
     /// The most that the next wait can be.
     pub fn bound(&self) -> Duration {
         match self.attempt {
-            0 => Self::FIRST.min(self.cap),
-            n => Duration::from_secs(1).saturating_mul(1 << (n - 1).min(16)).min(self.cap),
+            n if n < Self::QUICK_WAITS => Self::QUICK.min(self.cap),
+            n => Duration::from_secs(1)
+                .saturating_mul(1 << (n - Self::QUICK_WAITS).min(16))
+                .min(self.cap),
         }
     }
 
@@ -54,15 +58,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_stay_under_a_doubling_bound_and_the_cap() {
+    fn waits_are_short_at_first_and_then_stay_under_a_doubling_bound_and_the_cap() {
         let mut backoff = Backoff::new(Duration::from_mins(1));
         let mut bounds = Vec::new();
-        for _ in 0..9 {
+        for _ in 0..20 {
             bounds.push(backoff.bound().as_millis());
             let bound = backoff.bound();
             assert!(backoff.next_wait() <= bound);
         }
-        assert_eq!(bounds, [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
+        assert_eq!(bounds[..12], [500; 12]);
+        assert_eq!(bounds[12..], [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
         backoff.reset();
         assert_eq!(backoff.bound(), Duration::from_millis(500));
     }

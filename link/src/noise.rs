@@ -27,6 +27,8 @@ const MAGIC: [u8; 4] = *b"CMDR";
 const TAG: usize = 16;
 /// Plain bytes sealed at once; what one TCP segment train carries without waiting for more.
 const SEAL: usize = 48 * 1024;
+/// A write of so many bytes is sealed by itself instead of being collected.
+const LARGE: usize = 8 * 1024;
 /// Ciphertext read at once.
 const READ: usize = 128 * 1024;
 /// Ciphertext that may wait for the socket before writes are held back.
@@ -384,15 +386,21 @@ impl<S> NoiseStream<S> {
         if self.unsealed.is_empty() {
             return Ok(());
         }
+        self.rekey_if_due(self.unsealed.len())?;
+        seal(&mut self.state, &mut self.out, self.unsealed.bytes())?;
+        self.unsealed.advance(self.unsealed.len());
+        Ok(())
+    }
+
+    /// Changes our key when it has sealed enough, before so many bytes more.
+    fn rekey_if_due(&mut self, more: usize) -> io::Result<()> {
         if self.since_rekey >= REKEY_BYTES || self.rekeyed.elapsed() >= REKEY_TIME {
             seal(&mut self.state, &mut self.out, &[])?;
             self.state.rekey_outgoing();
             self.since_rekey = 0;
             self.rekeyed = Instant::now();
         }
-        self.since_rekey += self.unsealed.len() as u64;
-        seal(&mut self.state, &mut self.out, self.unsealed.bytes())?;
-        self.unsealed.advance(self.unsealed.len());
+        self.since_rekey += more as u64;
         Ok(())
     }
 
@@ -523,6 +531,15 @@ impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for NoiseStream<S> {
         }
         if self.out.len() >= OUT_LIMIT {
             ready!(self.poll_drain(cx))?;
+        }
+        if buf.len() >= LARGE {
+            // Worth a message of its own: sealed from where it is, without a copy in between.
+            self.seal_pending()?;
+            let n = buf.len().min(SEAL);
+            self.rekey_if_due(n)?;
+            let this = &mut *self;
+            seal(&mut this.state, &mut this.out, &buf[..n])?;
+            return Poll::Ready(Ok(n));
         }
         let n = buf.len().min(SEAL - self.unsealed.len());
         self.unsealed.push(&buf[..n]);

@@ -17,6 +17,7 @@ use cmdr_protocol::{CallError, HostId, exec};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 #[derive(Debug, Parser)]
@@ -59,8 +60,8 @@ enum Command {
         /// How often
         count: usize,
     },
-    /// Answers handshakes on this processor, made by a thread of this process; prints how many a second
-    /// of the answering side's own processor time
+    /// Answers handshakes, first from memory, then over TCP from another thread; prints how many a second
+    /// of the answering side's own processor time, one line each
     Handshakes {
         /// How many
         count: usize,
@@ -200,21 +201,40 @@ async fn handshakes(count: usize) -> anyhow::Result<()> {
     let public = key.public();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let dialing = std::thread::spawn(move || -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let ours = SecretKey::generate()?;
-            for _ in 0..count {
-                let tcp = TcpStream::connect(address).await?;
-                noise::initiate(tcp, &ours, &public, Suite::best()).await?;
-            }
-            Ok(())
+    let dialing = move || {
+        std::thread::spawn(move || -> anyhow::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let ours = SecretKey::generate()?;
+                for _ in 0..count {
+                    let tcp = TcpStream::connect(address).await?;
+                    noise::initiate(tcp, &ours, &public, Suite::best()).await?;
+                }
+                Ok(())
+            })
         })
-    });
+    };
     let used = || {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
     };
+    let mut firsts = Vec::with_capacity(count);
+    let dialer = SecretKey::generate()?;
+    for _ in 0..count {
+        let (near, mut far) = tokio::io::duplex(512);
+        let mut first = [0; 104];
+        tokio::select! {
+            _ = noise::initiate(near, &dialer, &public, Suite::best()) => anyhow::bail!("it did not wait for an answer"),
+            read = far.read_exact(&mut first) => read.context("the first message")?,
+        };
+        firsts.push(first);
+    }
+    let begin = used();
+    for first in &firsts {
+        noise::respond(tokio::io::join(&first[..], tokio::io::sink()), &key).await?;
+    }
+    say(&format!("{:.0}", count as f64 / (used() - begin)))?;
+    let dialing = dialing();
     let begin = used();
     for _ in 0..count {
         let (tcp, _) = listener.accept().await?;

@@ -66,7 +66,7 @@ async fn arguments_reach_the_program_as_they_are() {
     let mut argv = vec!["printf", "[%s]"];
     argv.extend(nasty);
     let ended = run(&client, agent.id, command(&argv)).await.unwrap();
-    let expected: String = nasty.iter().map(|a| format!("[{a}]")).collect();
+    let expected = format!("[{}]", nasty.join("]["));
     assert_eq!(ended.stdout, expected);
 }
 

@@ -2,7 +2,7 @@
 
 use harness::process::{program, run};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A home of its own; whatever runs in it is taken down when dropped.
 pub(crate) struct Home {
@@ -102,7 +102,9 @@ fn output_that_would_steer_a_terminal_passes_unchanged_into_a_pipe_and_harmless_
     assert_eq!(output.stdout, b"\x1b[2Jx\x1b]52;c;aGk=\x07");
     // A process whose title would clear the screen.
     let evil = "\u{1b}[2J\u{1b}]0;owned\u{7}";
-    let mut sleeper = Command::new("sh").args(["-c", "sleep 600; true", evil]).spawn().unwrap();
+    // It waits for input that never comes, and has no children that could outlive it.
+    let mut sleeper =
+        Command::new("sh").args(["-c", "read x", evil]).stdin(Stdio::piped()).spawn().unwrap();
     let listed = text(&home.cmdr(&["ps", "*", "-o", "wide"]).stdout);
     let raw = text(&home.cmdr(&["ps", "*", "-o", "json"]).stdout);
     sleeper.kill().ok();

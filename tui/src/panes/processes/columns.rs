@@ -44,7 +44,8 @@ type Compare = fn(&Process, &Process) -> Ordering;
 pub(super) const COMPARE: [Compare; 12] = [
     |a, b| a.pid.cmp(&b.pid),
     |a, b| natural::compare(&a.user, &b.user),
-    |a, b| a.cpu.cmp(&b.cpu),
+    // Most processes use none at all; then the large ones are what one looks for.
+    |a, b| a.cpu.cmp(&b.cpu).then(a.memory.cmp(&b.memory)),
     |a, b| a.memory.cmp(&b.memory),
     |a, b| a.memory.cmp(&b.memory),
     |a, b| a.read.cmp(&b.read),
