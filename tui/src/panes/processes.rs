@@ -42,8 +42,20 @@ pub struct Processes {
     tree: bool,
     /// The lines before a command that show its place in the tree.
     branches: HashMap<u32, String>,
-    ordered: Option<(u64, u64)>,
+    ordered: Option<Ordered>,
 }
+
+/// What the order of the rows was made from, and when.
+#[derive(Clone, Copy, PartialEq)]
+struct Ordered {
+    choices: u64,
+    members: u64,
+    at_ms: u64,
+}
+
+/// Figures change each second; rows change places less often, so that one can read and pick them,
+/// and a thin line is not filled with rows that merely moved.
+const SETTLE_MS: u64 = 4000;
 
 impl Processes {
     /// Of this host.
@@ -55,11 +67,18 @@ impl Processes {
 
     fn order(&mut self, context: &Context<'_>) {
         let Some(processes) = context.store.processes.get(&self.host) else { return };
-        let made_from = Some((self.table.version, processes.version));
-        if self.ordered == made_from {
+        let members = processes.rows.keys().fold(0, |sum: u64, pid| {
+            sum.wrapping_add(u64::from(*pid).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        });
+        let made = Ordered { choices: self.table.version, members, at_ms: context.store.now_ms };
+        let settled = self.ordered.is_some_and(|last| {
+            let age = made.at_ms.saturating_sub(last.at_ms);
+            age < SETTLE_MS && last == Ordered { at_ms: last.at_ms, ..made }
+        });
+        if settled {
             return;
         }
-        self.ordered = made_from;
+        self.ordered = Some(made);
         self.branches.clear();
         let compare = columns::COMPARE[self.table.sort];
         let descending = COLUMNS[self.table.sort].descending != self.table.reverse;
