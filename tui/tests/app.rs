@@ -160,6 +160,31 @@ async fn a_lost_hub_shows_at_once_and_everything_resumes() {
     assert_eq!(feeds, [(None, "hosts.watch"), (Some(id(1)), "processes.watch")]);
 }
 
+/// Which of two texts stands higher on the screen.
+fn is_above(world: &World, upper: &str, lower: &str) -> bool {
+    let screen = world.screen();
+    screen.find(upper).expect("it is shown") < screen.find(lower).expect("it is shown")
+}
+
+#[tokio::test]
+async fn figures_change_at_once_and_rows_change_places_a_little_later() {
+    let mut world = at_processes(Setup::default()).await;
+    let (quiet, busy) = ("/sbin/init", "/usr/sbin/nginx");
+    assert!(is_above(&world, busy, quiet));
+    let change = processes::Change { cpu: vec![(1, 4321)], ..processes::Change::default() };
+    world.far.push::<processes::Watch>(Some(id(1)), &change);
+    world.idle().await;
+    world.check_shows("432");
+    assert!(is_above(&world, busy, quiet), "a row moved under the reader's eyes");
+    world.later(5).await;
+    world.far.push::<processes::Watch>(
+        Some(id(1)),
+        &processes::Change { cpu: vec![(1, 4322)], ..processes::Change::default() },
+    );
+    world.idle().await;
+    assert!(is_above(&world, quiet, busy));
+}
+
 #[tokio::test]
 async fn only_the_feeds_of_the_visible_pane_are_open() {
     let mut world = at_processes(Setup::default()).await;
