@@ -31,7 +31,7 @@ fn it_shows_this_machine_its_charts_and_its_processes_and_leaves_quietly() {
     terminal.keys(&["Enter"]);
     terminal.until(&["CPU", "Memory", "%"]);
     terminal.keys(&["2"]);
-    terminal.until(&["PID", "COMMAND", "cmdr-agentd"]);
+    terminal.until(&["PID", "COMMAND", " processes · ", " running"]);
     terminal.keys(&["?"]);
     terminal.until(&["filter"]);
     terminal.keys(&["Escape"]);
