@@ -78,7 +78,8 @@ impl Exit {
             ErrorKind::Denied => Self::Denied,
             ErrorKind::Unreachable | ErrorKind::Lost | ErrorKind::TimedOut => Self::Unreachable,
             ErrorKind::Cancelled => Self::Cancelled,
-            ErrorKind::Malformed => Self::Fault,
+            // What the other side could not understand is, nearly always, what was typed.
+            ErrorKind::Malformed => Self::Usage,
             _ => Self::Failed,
         }
     }

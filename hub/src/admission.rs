@@ -123,8 +123,10 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello) -> Result<Peer, Refusa
     }
     let join = hello.join.as_ref().filter(|join| join.token.is_some());
     let operator = match (hub.keyring.operator(id), join) {
-        (Some(operator), None) => operator,
-        (_, Some(join)) => {
+        // A device that is known stays what it is, and its token stays unused: nobody shall lose or
+        // gain rights by logging in again.
+        (Some(operator), _) => operator,
+        (None, Some(join)) => {
             let operator = hub.keyring.login(key, &hello.name, join).await?;
             tracing::info!(operator = operator.name, key = %id, role = %operator.role, "an operator logged in with a token");
             operator

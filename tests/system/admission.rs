@@ -155,6 +155,25 @@ async fn a_forgotten_host_and_a_revoked_device_are_cut_off_at_once() {
 }
 
 #[tokio::test]
+async fn a_known_device_keeps_its_role_and_the_last_administrator_stays() {
+    let world = World::start().await;
+    let admin = world.token(TokenKind::Operator, Role::Administrator, 1).await;
+    let dialer = world.dialer(PeerKind::Client, key(), Some(&admin));
+    let (client, _) = dialer.connect().await.unwrap();
+    let lesser = world.token(TokenKind::Operator, Role::Observer, 1).await;
+    let again = world.dialer(PeerKind::Client, dialer.key.clone(), Some(&lesser));
+    assert_eq!(again.connect().await.unwrap().1.role, Role::Administrator);
+    // The token was not used up; another device may have it.
+    let other = world.dialer(PeerKind::Client, key(), Some(&lesser));
+    assert_eq!(other.connect().await.unwrap().1.role, Role::Observer);
+
+    let me = client.call(None, &operators::WhoAmI {}, PATIENCE).await.unwrap();
+    let error = client.call(None, &operators::Revoke { key: me.key }, PATIENCE).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(client.call(None, &operators::WhoAmI {}, PATIENCE).await.is_ok());
+}
+
+#[tokio::test]
 async fn two_hosts_of_one_name_get_two_names_and_renaming_keeps_them_apart() {
     let world = World::start().await;
     let admin = world.client(Role::Administrator).await;

@@ -3,6 +3,7 @@
 use super::{HubService, nobody};
 use crate::server::Hub;
 use cmdr_link::service::Asked;
+use cmdr_protocol::envelope::Role;
 use cmdr_protocol::operators::{List, Listing, Operator, Revoke, WhoAmI};
 use cmdr_protocol::{CallError, ErrorKind, KeyId, Nothing};
 use std::sync::Arc;
@@ -46,6 +47,18 @@ async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
 }
 
 async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
+    let administrators: Vec<_> = hub
+        .keyring
+        .operators()
+        .into_iter()
+        .filter(|(_, o)| o.role == Role::Administrator)
+        .collect();
+    if matches!(administrators.as_slice(), [(only, _)] if *only == revoke.key) {
+        return Err(CallError::new(
+            ErrorKind::Conflict,
+            "this is the only administrator; let another one log in first (cmdr tokens create --operator administrator)",
+        ));
+    }
     let found = hub.keyring.revoke_operator(revoke.key).await;
     if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
         return Err(CallError::not_found(format!(
