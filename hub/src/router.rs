@@ -84,7 +84,7 @@ async fn forward(
     stream: &Stream,
 ) -> Result<(), CallError> {
     let link = hub.fleet.link(host)?;
-    let onward = link.open().await.map_err(|e| match e {
+    let onward = link.open().map_err(|e| match e {
         OpenError::Gone => CallError::new(ErrorKind::Unreachable, "the host's link is going down"),
         OpenError::TooMany => CallError::new(
             ErrorKind::Busy,

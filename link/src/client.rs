@@ -76,7 +76,7 @@ impl Client {
         header: &Header,
         body: &T,
     ) -> Result<(FrameReader<Stream>, FrameWriter<Stream>), CallError> {
-        let stream = self.link.open().await.map_err(|e| match e {
+        let stream = self.link.open().map_err(|e| match e {
             OpenError::Gone => down(&self.link),
             OpenError::TooMany => CallError::new(ErrorKind::Busy, e.to_string()),
         })?;
@@ -116,9 +116,7 @@ pub(crate) fn put<T: Serialize>(
     tag: Tag,
     value: &T,
 ) -> Result<(), CallError> {
-    let bytes =
-        codec::encode(value).map_err(|e| CallError::failed(format!("writing a message: {e}")))?;
-    writer.queue(tag, &bytes).map_err(|e| CallError::failed(e.to_string()))
+    writer.queue_value(tag, value).map_err(|e| CallError::failed(format!("writing a message: {e}")))
 }
 
 /// The next body; `None` at the proper end.

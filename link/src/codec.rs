@@ -5,7 +5,7 @@
 //! claimed length reaches past the end, that depth and counts stay under the caps, and that no map
 //! has a key twice. After it, decoding cannot allocate much more than the frame itself is.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -46,6 +46,14 @@ pub enum DecodeError {
 /// Writes a value.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, rmp_serde::encode::Error> {
     rmp_serde::to_vec_named(value).map(Bytes::from)
+}
+
+/// Writes a value behind what `out` holds; says what is wrong when it cannot be written.
+pub(crate) fn encode_to<T: Serialize + ?Sized>(
+    out: &mut BytesMut,
+    value: &T,
+) -> Result<(), String> {
+    rmp_serde::encode::write_named(&mut out.writer(), value).map_err(|e| e.to_string())
 }
 
 /// Checks and reads a value.

@@ -3,8 +3,11 @@
 //! Reading never allocates what a peer merely claims: memory grows with the bytes that have really
 //! come. Neither side owns a buffer while it is idle, and dropping a half-done read loses nothing.
 
+use crate::codec;
+use crate::mux::Source;
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures::io::{AsyncRead, AsyncWrite};
+use futures::io::AsyncWrite;
+use serde::Serialize;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -51,6 +54,16 @@ fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
+/// Whether a frame of so many bytes may be sent.
+fn within(len: usize) -> io::Result<()> {
+    if len > MAX_FRAME {
+        return Err(invalid(format!(
+            "a message of {len} bytes; at most {MAX_FRAME} are sent at once"
+        )));
+    }
+    Ok(())
+}
+
 /// Reads frames.
 #[derive(Debug)]
 pub struct FrameReader<R> {
@@ -58,18 +71,17 @@ pub struct FrameReader<R> {
     head: [u8; 5],
     /// Bytes of `head` that have come.
     got: usize,
+    /// What has come of a body that did not come in one piece.
     body: BytesMut,
-    /// Bytes of `body` that are filled.
-    filled: usize,
 }
 
-impl<R: AsyncRead + Unpin> FrameReader<R> {
+impl<R: Source> FrameReader<R> {
     /// Bytes of a frame's body made room for at once.
     const STEP: usize = 64 * 1024;
 
     /// A reader at a frame's beginning.
     pub fn new(io: R) -> Self {
-        Self { io, head: [0; 5], got: 0, body: BytesMut::new(), filled: 0 }
+        Self { io, head: [0; 5], got: 0, body: BytesMut::new() }
     }
 
     /// The stream beneath. Nothing is lost between frames: reading takes no byte too many.
@@ -90,14 +102,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// As [`FrameReader::next`].
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Frame>>> {
         while self.got < self.head.len() {
-            let n = ready!(Pin::new(&mut self.io).poll_read(cx, &mut self.head[self.got..]))?;
-            if n == 0 {
+            let piece = ready!(self.io.poll_take(cx, self.head.len() - self.got))?;
+            if piece.is_empty() {
                 return Poll::Ready(match self.got {
                     0 => Ok(None),
                     _ => Err(io::ErrorKind::UnexpectedEof.into()),
                 });
             }
-            self.got += n;
+            self.head[self.got..self.got + piece.len()].copy_from_slice(&piece);
+            self.got += piece.len();
         }
         let [len @ .., tag] = self.head;
         let len = u32::from_be_bytes(len) as usize;
@@ -110,18 +123,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Poll::Ready(Err(invalid(format!("a frame with tag {tag}"))));
         };
         let len = len - 1;
-        while self.filled < len {
-            if self.filled == self.body.len() {
-                self.body.resize(len.min(self.filled + Self::STEP), 0);
-            }
-            let n = ready!(Pin::new(&mut self.io).poll_read(cx, &mut self.body[self.filled..]))?;
-            if n == 0 {
+        let mut payload = Bytes::new();
+        while self.body.len() < len {
+            let missing = len - self.body.len();
+            let piece = ready!(self.io.poll_take(cx, missing))?;
+            if piece.is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            self.filled += n;
+            if piece.len() == len {
+                payload = piece;
+                break;
+            }
+            if self.body.capacity() - self.body.len() < piece.len() {
+                self.body.reserve(missing.min(Self::STEP.max(piece.len())));
+            }
+            self.body.extend_from_slice(&piece);
         }
-        (self.got, self.filled) = (0, 0);
-        Poll::Ready(Ok(Some(Frame { tag, payload: std::mem::take(&mut self.body).freeze() })))
+        self.got = 0;
+        if !self.body.is_empty() {
+            payload = std::mem::take(&mut self.body).freeze();
+        }
+        Poll::Ready(Ok(Some(Frame { tag, payload })))
     }
 }
 
@@ -151,16 +173,28 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Queues a frame; [`FrameWriter::flush`] sends it. At most one or two are queued at a time.
     pub fn queue(&mut self, tag: Tag, payload: &[u8]) -> io::Result<()> {
         let len = payload.len() + 1;
-        if len > MAX_FRAME {
-            return Err(invalid(format!(
-                "a message of {len} bytes; at most {MAX_FRAME} are sent at once"
-            )));
-        }
+        within(len)?;
         self.out.reserve(5 + payload.len());
         self.out.extend_from_slice(&(len as u32).to_be_bytes());
         self.out.extend_from_slice(&[tag as u8]);
         self.out.extend_from_slice(payload);
         Ok(())
+    }
+
+    /// As [`FrameWriter::queue`], with a value that is encoded in place.
+    pub fn queue_value<T: Serialize + ?Sized>(&mut self, tag: Tag, value: &T) -> io::Result<()> {
+        let begin = self.out.len();
+        self.out.extend_from_slice(&[0, 0, 0, 0, tag as u8]);
+        let written = codec::encode_to(&mut self.out, value).map_err(invalid);
+        let len = self.out.len() - begin - 4;
+        let written = written.and_then(|()| within(len));
+        match written {
+            Ok(()) => {
+                self.out[begin..begin + 4].copy_from_slice(&(len as u32).to_be_bytes());
+            }
+            Err(_) => self.out.truncate(begin),
+        }
+        written
     }
 
     /// Sends what is queued, waiting for the reader's credit where needed.
@@ -194,6 +228,15 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
+/// Bytes that are all there.
+impl Source for &[u8] {
+    fn poll_take(&mut self, _: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+        let (piece, rest) = self.split_at(most.min(self.len()));
+        *self = rest;
+        Poll::Ready(Ok(Bytes::copy_from_slice(piece)))
+    }
+}
+
 /// Frames as a `Stream` and `Sink` of payloads, which is what `tokio_serde::Framed` wraps. Only body
 /// frames may come.
 #[derive(Debug)]
@@ -202,14 +245,14 @@ pub struct Payloads<R, W> {
     writer: FrameWriter<W>,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Payloads<R, W> {
+impl<R: Source, W: AsyncWrite + Unpin> Payloads<R, W> {
     /// Over the two halves of a stream.
     pub fn new(read: R, write: W) -> Self {
         Self { reader: FrameReader::new(read), writer: FrameWriter::new(write) }
     }
 }
 
-impl<R: AsyncRead + Unpin, W: Unpin> futures::Stream for Payloads<R, W> {
+impl<R: Source + Unpin, W: Unpin> futures::Stream for Payloads<R, W> {
     type Item = io::Result<BytesMut>;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(match ready!(self.reader.poll_frame(cx)) {
@@ -246,7 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read_all(bytes: &[u8]) -> io::Result<Vec<Frame>> {
-        let mut reader = FrameReader::new(Cursor::new(bytes));
+        let mut reader = FrameReader::new(bytes);
         let mut frames = Vec::new();
         while let Some(frame) = block_on(reader.next())? {
             frames.push(frame);
@@ -264,9 +307,9 @@ mod tests {
 
     #[test]
     fn a_claimed_length_that_never_comes_costs_one_step_of_memory() {
-        let mut reader = FrameReader::new(Cursor::new([0x00, 0x0f, 0xff, 0xff, 2, 1, 2, 3]));
+        let mut reader = FrameReader::new(&[0x00, 0x0f, 0xff, 0xff, 2, 1, 2, 3][..]);
         assert_eq!(block_on(reader.next()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert!(reader.body.capacity() <= FrameReader::<Cursor<Vec<u8>>>::STEP);
+        assert!(reader.body.capacity() <= FrameReader::<&[u8]>::STEP);
     }
 
     #[test]

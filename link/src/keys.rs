@@ -48,7 +48,7 @@ impl SecretKey {
     }
 
     fn from_secret(secret: Zeroizing<[u8; 32]>) -> Self {
-        let public = crate::noise::public_of(&secret);
+        let public = PublicKey(crate::noise::public_of(&secret));
         Self { secret, public }
     }
 

@@ -130,8 +130,8 @@ impl Link {
     }
 
     /// A new stream to the other end.
-    pub async fn open(&self) -> Result<Stream, OpenError> {
-        self.inner.opener.open().await
+    pub fn open(&self) -> Result<Stream, OpenError> {
+        self.inner.opener.open()
     }
 
     /// How the link is doing.
@@ -184,19 +184,18 @@ pub async fn dial(
         .map_err(|_| refused(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s")))?
         .map_err(refused)?;
     tune(&tcp);
-    let noise =
-        noise::initiate(tcp, key, &target.hub, Suite::best()).await.map_err(
-            |source| match source {
-                HandshakeError::WrongKey => {
-                    DialError::Impostor { address: address(), expected: target.hub }
-                }
-                source => DialError::Handshake { address: address(), source },
-            },
-        )?;
+    let (tcp, channel) = noise::initiate(tcp, key, &target.hub, Suite::best()).await.map_err(
+        |source| match source {
+            HandshakeError::WrongKey => {
+                DialError::Impostor { address: address(), expected: target.hub }
+            }
+            source => DialError::Handshake { address: address(), source },
+        },
+    )?;
     let protocol = |what: String| DialError::Protocol { address: address(), what };
-    let (peer, counters) = (noise.peer(), noise.counters());
-    let (opener, streams, driver) = mux::start(noise, mux::Mode::Client, limits);
-    let stream = opener.open().await.map_err(|e| protocol(e.to_string()))?;
+    let (peer, counters) = (channel.peer(), channel.counters());
+    let (opener, streams, driver) = mux::start(tcp, channel, mux::Mode::Client, limits);
+    let stream = opener.open().map_err(|e| protocol(e.to_string()))?;
     let mut control = Payloads::new(stream.clone(), stream);
     say(&mut control, hello).await.map_err(|e| protocol(format!("saying hello: {e}")))?;
     let verdict: Verdict =
@@ -233,9 +232,9 @@ pub async fn accept(
     limits: Limits,
 ) -> Result<Incoming, HandshakeError> {
     tune(&tcp);
-    let noise = noise::respond(tcp, key).await?;
-    let (peer, counters) = (noise.peer(), noise.counters());
-    let (opener, mut streams, driver) = mux::start(noise, mux::Mode::Server, limits);
+    let (tcp, channel) = noise::respond(tcp, key).await?;
+    let (peer, counters) = (channel.peer(), channel.counters());
+    let (opener, mut streams, driver) = mux::start(tcp, channel, mux::Mode::Server, limits);
     let first =
         timeout(SETUP_TIMEOUT, streams.recv()).await.map_err(|_| HandshakeError::Timeout)?;
     let stream = first.ok_or(HandshakeError::Garbage)?;

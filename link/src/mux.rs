@@ -1,31 +1,51 @@
 //! Many streams over one secret connection, each with its own flow control.
 //!
-//! One task drives each connection. Streams are handed out as pairs of halves that can be used from
-//! two places at once; the stream is reset when both are dropped without a proper close.
+//! The frames are those of the yamux specification; `docs/decisions/0009-own-multiplexer.md` says why
+//! the program that speaks them is ours. One task drives each connection: it alone touches the
+//! socket. Streams write into the channel and read what the driver has opened, under one lock, so
+//! that a byte on its way through is copied by the ciphers and the kernel only. What several streams
+//! write while the driver waits for its turn leaves as one write.
 
-use crate::noise::NoiseStream;
-use futures::io::{AsyncRead, AsyncWrite};
+mod core;
+mod header;
+mod received;
+mod stream;
+
+pub use stream::{Source, Stream};
+
+use crate::noise::Channel;
+use core::Core;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
-/// Which side of the connection we are; the dialer is the client.
-pub use yamux::Mode;
+/// Reads in a row before others on this thread get their turn.
+const READS: usize = 8;
+/// What is queued may take so long to leave when the connection is closed.
+const LEAVE: Duration = Duration::from_secs(2);
+/// The other end hangs up within so long after our goodbye, or is not waited for.
+const FAREWELL: Duration = Duration::from_millis(250);
 
-/// A payload of this many bytes and its frame head travel as one piece.
-const PIECE: usize = 33 * 1024;
-/// Streams accepted by the peer that nobody has taken yet.
-const INBOUND: usize = 64;
+/// Which side of the connection we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The dialer.
+    Client,
+    /// The one that was dialed.
+    Server,
+}
 
 /// Limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Streams open at once, both ways together.
+    /// Streams open at once, both ways together. Each may have 256 KiB received and not yet read.
     pub streams: usize,
-    /// Bytes of all streams together that may be received and not yet read.
+    /// The windows of busy streams grow while all windows together stay below so many bytes.
     pub window: usize,
 }
 
@@ -33,14 +53,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { streams: 256, window: 64 << 20 }
     }
-}
-
-type OpenReply = oneshot::Sender<Result<Stream, yamux::ConnectionError>>;
-
-/// Opens streams on a running connection.
-#[derive(Clone, Debug)]
-pub struct Opener {
-    requests: mpsc::Sender<OpenReply>,
 }
 
 /// No stream could be opened.
@@ -54,47 +66,53 @@ pub enum OpenError {
     TooMany,
 }
 
-impl Opener {
-    /// A new stream to the peer.
-    pub async fn open(&self) -> Result<Stream, OpenError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(reply).await.map_err(|_| OpenError::Gone)?;
-        match answer.await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(yamux::ConnectionError::TooManyStreams)) => Err(OpenError::TooMany),
-            Ok(Err(_)) | Err(_) => Err(OpenError::Gone),
-        }
+/// The state that the driver and all streams share.
+#[derive(Clone, Debug)]
+struct Shared(Arc<Mutex<Core>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts driving a connection. Streams of the peer come out of the receiver; `finished` tells why
-/// it ended. Dropping every opener, stream and the receiver does not end it: dropping `Driver` does.
+/// Opens streams on a running connection.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    shared: Shared,
+}
+
+impl Opener {
+    /// A new stream to the peer, who learns of it with the first byte.
+    pub fn open(&self) -> Result<Stream, OpenError> {
+        let id = self.shared.lock().open()?;
+        Ok(Stream::new(self.shared.clone(), id))
+    }
+}
+
+/// Starts driving a connection. Streams of the peer come out of the receiver. Dropping every opener,
+/// stream and the receiver does not end it: dropping `Driver` does.
 pub fn start<S>(
-    io: NoiseStream<S>,
+    io: S,
+    channel: Channel,
     mode: Mode,
     limits: Limits,
 ) -> (Opener, mpsc::Receiver<Stream>, Driver)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut config = yamux::Config::default();
-    // The order matters: each setter checks its value against the other's.
-    config.set_max_connection_receive_window(None);
-    config.set_max_num_streams(limits.streams);
-    config.set_max_connection_receive_window(Some(limits.window.max(limits.streams << 18)));
-    config.set_split_send_size(PIECE);
-    let (requests, opening) = mpsc::channel(16);
-    let (inbound, streams) = mpsc::channel(INBOUND);
+    let shared = Shared(Arc::new(Mutex::new(Core::new(channel, mode, limits))));
+    // All that the peer may have open at once: a burst of requests is no reason to reset any.
+    let (inbound, streams) = mpsc::channel(limits.streams.max(1));
     let (stop, stopped) = oneshot::channel();
     let (done, finished) = oneshot::channel();
-    let corked = Corked(Arc::new(Mutex::new(io)));
-    let connection = yamux::Connection::new(corked.clone(), config, mode);
+    let wire = Wire { io, shared: shared.clone(), inbound };
     tokio::spawn(async move {
-        let why = drive(connection, corked, opening, inbound, stopped).await;
+        let why = wire.drive(stopped).await;
         // Nobody may be listening any more; then nobody wants to know.
         drop(done.send(why));
     });
-    (Opener { requests }, streams, Driver { stop: Some(stop), finished, why: None })
+    (Opener { shared }, streams, Driver { stop: Some(stop), finished, why: None })
 }
 
 /// Holds a connection open; dropping it closes the connection.
@@ -122,172 +140,128 @@ impl Driver {
     }
 }
 
-/// Collects what the multiplexer writes, which flushes after every frame, until the driver has
-/// nothing more to do: a burst of frames then leaves as one write instead of many.
-struct Corked<S>(Arc<Mutex<NoiseStream<S>>>);
-
-impl<S> Clone for Corked<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<S> Corked<S> {
-    fn lock(&self) -> MutexGuard<'_, NoiseStream<S>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for Corked<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.lock()).poll_read(cx, buf)
-    }
-}
-
-impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for Corked<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.lock()).poll_write(cx, buf)
-    }
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.lock()).poll_close(cx)
-    }
-}
-
-async fn drive<S>(
-    mut connection: yamux::Connection<Corked<S>>,
-    corked: Corked<S>,
-    mut opening: mpsc::Receiver<OpenReply>,
+/// The task that carries bytes between the socket and the streams.
+struct Wire<S> {
+    io: S,
+    shared: Shared,
     inbound: mpsc::Sender<Stream>,
-    mut stopped: oneshot::Receiver<()>,
-) -> String
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let mut waiting: Option<OpenReply> = None;
-    let why = poll_fn(|cx| {
-        if Pin::new(&mut stopped).poll(cx).is_ready() {
-            return Poll::Ready("closed".to_owned());
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    async fn drive(mut self, mut stopped: oneshot::Receiver<()>) -> String {
+        let why = poll_fn(|cx| {
+            if Pin::new(&mut stopped).poll(cx).is_ready() {
+                return Poll::Ready("closed".to_owned());
+            }
+            self.poll(cx)
+        })
+        .await;
+        self.shared.lock().leave(&why);
+        let leave = tokio::time::timeout(LEAVE, poll_fn(|cx| self.poll_leave(cx)));
+        if matches!(leave.await, Ok(Ok(()))) {
+            // Closing a socket with unread bytes in it would take back what we have sent last.
+            drop(tokio::time::timeout(FAREWELL, poll_fn(|cx| self.poll_drop_rest(cx))).await);
         }
+        why
+    }
+
+    /// Carries what there is to carry; ready with the reason when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        let mut reads = 0;
         loop {
-            if waiting.is_none()
-                && let Poll::Ready(Some(reply)) = opening.poll_recv(cx)
+            let mut core = self.shared.lock();
+            let received = core.poll_receive(&mut self.io, cx);
+            let mut accepted = Vec::new();
+            while let Some(id) = core.next_accepted() {
+                accepted.push(id);
+            }
+            if let Some(why) = core.ended() {
+                return Poll::Ready(why.to_owned());
+            }
+            drop(core);
+            for id in accepted {
+                // When nobody takes streams any more, they are reset. Not under the lock, which a
+                // stream's end takes too.
+                drop(self.inbound.try_send(Stream::new(self.shared.clone(), id)));
+            }
+            match received {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready("cut by the other end".to_owned()),
+                Poll::Ready(Err(e)) => return Poll::Ready(describe(&e)),
+                Poll::Pending => break,
+            }
+            reads += 1;
+            if reads == READS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        match self.shared.lock().poll_send(&mut self.io, cx) {
+            Poll::Ready(Err(e)) => Poll::Ready(describe(&e)),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Sends what is queued and ends our direction.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.shared.lock().poll_send(&mut self.io, cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    /// Reads to the end of the connection; what still comes means nothing any more.
+    fn poll_drop_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut rest = [0; 4096];
+        loop {
+            let mut rest = tokio::io::ReadBuf::new(&mut rest);
+            match std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut rest)) {
+                Ok(()) if !rest.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+/// Feeds bytes that a peer might have sent to a connection without a socket, reads every stream that
+/// they open, and gives the channel back. For the fuzzers, which have no other way below the seal.
+#[doc(hidden)]
+pub fn try_bytes(
+    channel: Channel,
+    limits: Limits,
+    data: &[u8],
+) -> (Channel, Result<usize, String>) {
+    let mut core = Core::new(channel, Mode::Server, limits);
+    let mut read = 0;
+    let cx = Context::from_waker(std::task::Waker::noop());
+    let mut held = Vec::new();
+    let mut result = Ok(());
+    for message in data.chunks(1 + data.len() / 3) {
+        result = core.receive(bytes::Bytes::copy_from_slice(message)).map_err(|e| e.to_string());
+        while let Some(id) = core.next_accepted() {
+            held.push(id);
+        }
+        for &id in &held {
+            while let Poll::Ready(Ok(piece)) = core.poll_take(id, 1000, &cx)
+                && !piece.is_empty()
             {
-                waiting = Some(reply);
-            }
-            if let Some(reply) = waiting.take() {
-                match connection.poll_new_outbound(cx) {
-                    Poll::Ready(opened) => {
-                        // A caller that gave up meanwhile drops the stream, which is right.
-                        drop(reply.send(opened.map(Stream::new)));
-                        continue;
-                    }
-                    Poll::Pending => waiting = Some(reply),
-                }
-            }
-            match connection.poll_next_inbound(cx) {
-                // A peer that opens streams faster than they are taken gets them reset.
-                Poll::Ready(Some(Ok(stream))) => drop(inbound.try_send(Stream::new(stream))),
-                Poll::Ready(Some(Err(e))) => return Poll::Ready(describe(&e)),
-                Poll::Ready(None) => return Poll::Ready("closed by the other end".to_owned()),
-                Poll::Pending => {
-                    if let Poll::Ready(Err(e)) = corked.lock().poll_send(cx) {
-                        return Poll::Ready(e.to_string());
-                    }
-                    return Poll::Pending;
-                }
+                read += piece.len();
             }
         }
-    })
-    .await;
-    // What is queued still leaves; a dead peer must not hold us for long. The multiplexer's own way of
-    // closing is not taken: it would leave our side's streams waiting for good, while dropping an
-    // open connection ends them all.
-    let leave = poll_fn(|cx| {
-        while let Poll::Ready(next) = connection.poll_next_inbound(cx) {
-            if !matches!(next, Some(Ok(_))) {
-                return Poll::Ready(());
-            }
+        if result.is_err() || core.ended().is_some() {
+            break;
         }
-        corked.lock().poll_leave(cx).map(drop)
-    });
-    drop(tokio::time::timeout(std::time::Duration::from_secs(2), leave).await);
-    why
+    }
+    for id in held {
+        core.forget(id);
+    }
+    (core.into_channel(), result.map(|()| read))
 }
 
-fn describe(error: &yamux::ConnectionError) -> String {
-    match error {
-        yamux::ConnectionError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            "cut by the other end".to_owned()
-        }
-        yamux::ConnectionError::Io(e) => e.to_string(),
-        yamux::ConnectionError::Closed => "closed by the other end".to_owned(),
-        other => format!("protocol error: {other}"),
+fn describe(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "cut by the other end".to_owned();
     }
+    error.to_string()
 }
 
-/// One stream. Cloning gives another handle to the same one; it is reset when the last is dropped.
-#[derive(Clone, Debug)]
-pub struct Stream {
-    shared: Arc<Mutex<yamux::Stream>>,
-}
-
-impl Stream {
-    fn new(stream: yamux::Stream) -> Self {
-        Self { shared: Arc::new(Mutex::new(stream)) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, yamux::Stream> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether both directions are closed: after an end of the peer's that we did not answer with
-    /// ours, this means that it gave the stream up.
-    pub fn is_closed(&self) -> bool {
-        self.lock().is_closed()
-    }
-
-    /// The next piece of the peer's bytes, uncopied; `None` at its end.
-    pub(crate) fn poll_piece(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<yamux::Packet>>> {
-        futures::Stream::poll_next(Pin::new(&mut *self.lock()), cx)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.lock()).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.lock()).poll_write(cx, buf)
-    }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.lock()).poll_flush(cx)
-    }
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.lock()).poll_close(cx)
-    }
-}
+#[cfg(test)]
+mod tests;

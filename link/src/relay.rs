@@ -1,6 +1,7 @@
 //! Joins two streams. The hub's data path: pieces go from one to the other as they are, unread.
 
-use crate::mux::Stream;
+use crate::mux::{Source as _, Stream};
+use bytes::{Buf as _, Bytes};
 use futures::io::AsyncWrite;
 use std::future::poll_fn;
 use std::io;
@@ -36,8 +37,8 @@ pub async fn relay(a: Stream, b: Stream) -> Relayed {
 struct Half {
     from: Stream,
     to: Stream,
-    /// A piece on its way, and how much of it has gone.
-    piece: Option<(yamux::Packet, usize)>,
+    /// What is left of the piece on its way.
+    piece: Bytes,
     ended: bool,
     /// Whether we have closed `to` for writing.
     closed: bool,
@@ -46,52 +47,32 @@ struct Half {
 
 impl Half {
     const fn new(from: Stream, to: Stream) -> Self {
-        Self { from, to, piece: None, ended: false, closed: false, bytes: 0 }
+        Self { from, to, piece: Bytes::new(), ended: false, closed: false, bytes: 0 }
     }
 
     /// `we_closed`: whether the other half has closed `from` for writing, so that an end there is
     /// an end and not a reset.
     fn poll(&mut self, cx: &mut Context<'_>, we_closed: bool) -> Poll<io::Result<()>> {
-        let mut wrote = false;
         loop {
             if self.closed {
                 return Poll::Ready(Ok(()));
             }
-            if let Some((piece, at)) = &mut self.piece {
-                let rest = &piece.as_ref()[*at..];
-                let n = ready!(Pin::new(&mut self.to).poll_write(cx, rest))?;
-                *at += n;
+            while !self.piece.is_empty() {
+                let n = ready!(Pin::new(&mut self.to).poll_write(cx, &self.piece))?;
+                self.piece.advance(n);
                 self.bytes += n as u64;
-                wrote = true;
-                if *at < piece.as_ref().len() {
-                    continue;
-                }
-                self.piece = None;
             }
             if self.ended {
                 ready!(Pin::new(&mut self.to).poll_close(cx))?;
                 self.closed = true;
                 continue;
             }
-            match self.from.poll_piece(cx) {
-                Poll::Ready(Some(piece)) => {
-                    let piece = piece?;
-                    if !piece.as_ref().is_empty() {
-                        self.piece = Some((piece, 0));
-                    }
+            self.piece = ready!(self.from.poll_take(cx, usize::MAX))?;
+            if self.piece.is_empty() {
+                if self.from.is_closed() && !we_closed {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
-                Poll::Ready(None) => {
-                    if self.from.is_closed() && !we_closed {
-                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-                    }
-                    self.ended = true;
-                }
-                Poll::Pending => {
-                    if wrote {
-                        ready!(Pin::new(&mut self.to).poll_flush(cx))?;
-                    }
-                    return Poll::Pending;
-                }
+                self.ended = true;
             }
         }
     }

@@ -11,7 +11,6 @@ use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
 use futures::executor::block_on;
-use futures::io::Cursor;
 use std::path::Path;
 
 /// Reads bytes; panics when it does not keep its promise.
@@ -22,6 +21,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frame", frame),
     ("messages", messages),
     ("control", control),
+    ("mux", mux),
     ("handshake", handshake),
     ("selector", selector),
     ("join_token", join_token),
@@ -31,7 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Cuts bytes into frames.
 pub fn frame(data: &[u8]) {
-    let mut reader = FrameReader::new(Cursor::new(data));
+    let mut reader = FrameReader::new(data);
     let mut total = 0;
     while let Ok(Some(frame)) = block_on(reader.next()) {
         total += frame.payload.len();
@@ -67,6 +67,34 @@ pub fn control(data: &[u8]) {
     drop(codec::decode::<Hello>(data));
     drop(codec::decode::<Verdict>(data));
     drop(codec::decode::<Beat>(data));
+}
+
+/// Takes apart what a peer with a proved key sends: no more is read than came, and no stream is held
+/// beyond the limit.
+pub fn mux(data: &[u8]) {
+    use cmdr_link::{mux, noise};
+    thread_local! {
+        static CHANNEL: std::cell::RefCell<Option<noise::Channel>> = const { std::cell::RefCell::new(None) };
+    }
+    let channel = CHANNEL.take().unwrap_or_else(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (near, far) = tokio::io::duplex(1024);
+            let [ours, theirs] = [(); 2].map(|()| cmdr_link::SecretKey::generate().unwrap());
+            let public = theirs.public();
+            let dial = noise::initiate(near, &ours, &public, noise::Suite::best());
+            let (dialed, answered) = tokio::join!(dial, noise::respond(far, &theirs));
+            dialed.unwrap();
+            answered.unwrap().1
+        })
+    });
+    let limits = mux::Limits { streams: 8, window: 4 << 20 };
+    let (mut channel, read) = mux::try_bytes(channel, limits, data);
+    if let Ok(read) = read {
+        assert!(read <= data.len());
+    }
+    channel.discard();
+    CHANNEL.set(Some(channel));
 }
 
 /// Answers a handshake.

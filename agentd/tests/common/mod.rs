@@ -127,7 +127,7 @@ type Halves = (
 
 pub(crate) async fn request<T: serde::Serialize>(link: &Link, header: &Header, body: &T) -> Halves {
     use cmdr_link::frame::{FrameReader, FrameWriter, Tag};
-    let stream = link.open().await.unwrap();
+    let stream = link.open().unwrap();
     let mut writer = FrameWriter::new(stream.clone());
     writer.queue(Tag::Header, &cmdr_link::codec::encode(header).unwrap()).unwrap();
     writer.queue(Tag::Body, &cmdr_link::codec::encode(body).unwrap()).unwrap();
