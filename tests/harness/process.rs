@@ -115,7 +115,11 @@ pub struct HubProcess {
 impl HubProcess {
     /// Starts a hub on a free port.
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    /// Starts a hub on a free port, its data in the folder `hub` of this one.
+    pub fn start_in(dir: tempfile::TempDir) -> Self {
         let mut hub = Self { dir, address: "127.0.0.1:0".to_owned(), running: None };
         hub.start_again();
         hub

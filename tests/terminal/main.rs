@@ -5,4 +5,6 @@
 mod client;
 mod hub_faults;
 mod hub_killed;
+mod hub_power;
+mod load;
 mod local;
