@@ -8,6 +8,7 @@ use cmdr_agentd::policy::Policy;
 use cmdr_protocol::exec::{Exit, Input, Item, Outcome, Script, Start};
 use cmdr_protocol::{CallError, ErrorKind};
 use common::{Items, World, until};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -201,24 +202,36 @@ async fn a_flood_nobody_reads_is_held_back_and_a_signal_gets_through() {
 #[tokio::test]
 async fn what_cannot_run_says_why() {
     let world = World::new().await;
+    let executable = |name: &str, content: &[u8]| {
+        let path = world.state.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let garbage = executable("garbage", b"\x7fELF\0\0\0no program\0");
+    let orphan = executable("orphan", b"#!/nonexist\ntrue\n");
+    let script = |text: &str| Start {
+        script: Some(Script { name: "s".into(), content: text.into() }),
+        ..Start::default()
+    };
     let cases: Vec<(Start, ErrorKind, &str)> = vec![
         (argv(&["no-such-program"]), ErrorKind::NotFound, "no-such-program: command not found"),
         (argv(&["/no/such"]), ErrorKind::NotFound, "command not found"),
-        (argv(&["/etc/passwd"]), ErrorKind::Denied, "permission denied"),
-        (argv(&["/etc"]), ErrorKind::Denied, "is a folder"),
+        (argv(&["/etc/passwd"]), ErrorKind::Failed, "permission denied"),
+        (argv(&["/etc"]), ErrorKind::Failed, "is a folder"),
+        (argv(&[garbage.to_str().unwrap()]), ErrorKind::Failed, "cannot be executed"),
+        (argv(&[orphan.to_str().unwrap()]), ErrorKind::NotFound, "interpreter"),
+        (script("#!/nonexist\ntrue\n"), ErrorKind::NotFound, "/nonexist is missing"),
+        (script("#!/etc/passwd\ntrue\n"), ErrorKind::Failed, "interpreter"),
         (argv(&[]), ErrorKind::Malformed, "nothing to run"),
         (argv(&[""]), ErrorKind::Malformed, "empty"),
         (argv(&["echo", "a\0b"]), ErrorKind::Malformed, "NUL"),
         (
             Start { user: Some("no-such-user".into()), ..argv(&["true"]) },
-            ErrorKind::NotFound,
+            ErrorKind::Failed,
             "no user",
         ),
-        (
-            Start { cwd: Some("/no/such".into()), ..argv(&["true"]) },
-            ErrorKind::NotFound,
-            "no folder",
-        ),
+        (Start { cwd: Some("/no/such".into()), ..argv(&["true"]) }, ErrorKind::Failed, "no folder"),
         (Start { cwd: Some("x".into()), ..argv(&["true"]) }, ErrorKind::Malformed, "begin with"),
         (
             Start { env: [("A=B".to_owned(), String::new())].into(), ..argv(&["true"]) },

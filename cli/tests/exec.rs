@@ -38,6 +38,7 @@ fn a_command_ended_by_a_signal_or_its_timeout_gives_the_code_of_a_shell() {
     let ran = run(&hub, &["exec", "web1", "-t", "5s", "--", "overrun"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(124), "cmdr: web1: timed_out\n"));
     assert_eq!(run(&hub, &["exec", "web1", "--", "missing"]).code, Some(127));
+    assert_eq!(run(&hub, &["exec", "web1", "--", "unfit"]).code, Some(126));
 }
 
 #[test]
@@ -57,10 +58,15 @@ fn wrong_usage_is_told_before_anything_is_asked() {
         &["exec", "web1"],
         &["exec", "web1", "--script", "/does/not/exist"],
         &["exec", "web1", "--parallel", "0", "--", "true"],
+        &["exec", "web1", "--", ""],
+        &["exec", "web1", "--script", "/dev/null"],
+        &["exec", "web1", "--cwd", "here", "--", "true"],
+        &["exec", "web1", "--user", "", "--", "true"],
         &["nonsense"],
     ] {
         assert_eq!(run(&hub, wrong).code, Some(2), "{wrong:?}");
     }
+    assert_eq!(hub.started(), 0);
 }
 
 #[test]

@@ -155,8 +155,10 @@ async fn each_order_that_cannot_be_carried_out_says_why() {
         (command(&["/no/such/program"]), ErrorKind::NotFound),
         (command(&[]), ErrorKind::Malformed),
         (command(&["a\0b"]), ErrorKind::Malformed),
-        (Start { cwd: Some("/no/such/folder".into()), ..command(&["true"]) }, ErrorKind::NotFound),
-        (Start { user: Some("no-such-user".into()), ..command(&["true"]) }, ErrorKind::NotFound),
+        (Start { cwd: Some("/no/such/folder".into()), ..command(&["true"]) }, ErrorKind::Failed),
+        (Start { user: Some("no-such-user".into()), ..command(&["true"]) }, ErrorKind::Failed),
+        (command(&["/etc/hostname"]), ErrorKind::Failed),
+        (command(&["/etc"]), ErrorKind::Failed),
     ];
     for (start, kind) in cases {
         let shown = format!("{start:?}");
@@ -164,9 +166,15 @@ async fn each_order_that_cannot_be_carried_out_says_why() {
         assert_eq!(error.kind, kind, "{shown}: {error}");
         assert!(!error.message.is_empty());
     }
-    let error =
-        run(&client, agent.id, command(&["/etc/hostname"])).await.err().expect("it is no program");
-    assert!(matches!(error.kind, ErrorKind::Denied | ErrorKind::Failed), "{error}");
+    // Not the script is missing.
+    let script = Script { name: "up".into(), content: b"#!/nonexist\n".to_vec() };
+    let start = Start { script: Some(script), ..Start::default() };
+    let error = run(&client, agent.id, start).await.err().expect("nothing interprets it");
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert!(
+        error.message.contains("interpreter") && error.message.contains("/nonexist"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

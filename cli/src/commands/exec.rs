@@ -104,8 +104,27 @@ fn read_script(path: &Path) -> Result<Script, Failure> {
             MAX_SCRIPT / 1024
         )));
     }
+    if content.is_empty() {
+        return Err(Failure::usage(format!("script {}: is empty", path.display())));
+    }
     let name = path.file_name().map_or_else(|| "script".into(), |n| n.to_string_lossy());
     Ok(Script { name: name.into_owned(), content })
+}
+
+/// What no host could carry out is told before any is asked.
+fn check(args: &ExecArgs) -> Result<(), Failure> {
+    let unnamed = args.script.is_none() && args.argv.first().is_some_and(String::is_empty);
+    if unnamed {
+        return Err(Failure::usage("the command's name is empty")
+            .hint("give a program: cmdr exec HOST -- PROGRAM ARGUMENTS"));
+    }
+    if let Some(cwd) = args.cwd.as_ref().filter(|cwd| !cwd.starts_with('/')) {
+        return Err(Failure::usage(format!("the working directory '{cwd}' must begin with '/'")));
+    }
+    if args.user.as_ref().is_some_and(String::is_empty) {
+        return Err(Failure::usage("the user's name is empty"));
+    }
+    Ok(())
 }
 
 /// Runs it.
@@ -113,6 +132,7 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
     if app.out.format == Format::Name && !args.plan {
         return Err(Failure::usage("exec has no output format 'name'"));
     }
+    check(&args)?;
     let mut start = Start {
         argv: args.argv,
         script: args.script.as_deref().map(read_script).transpose()?,

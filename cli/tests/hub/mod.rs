@@ -124,6 +124,7 @@ async fn exec(
         "forbidden" => {
             return Err(CallError::denied("the policy of this host forbids it"));
         }
+        "unfit" => return Err(CallError::failed("unfit: cannot be executed")),
         "missing" => return Err(CallError::not_found("there is no program 'missing'")),
         _ => feed.send(&Item { pid: Some(42), ..Item::default() }).await?,
     }

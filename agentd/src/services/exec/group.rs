@@ -80,11 +80,11 @@ pub(super) fn spawn(order: &Order) -> Result<Spawned, CallError> {
 fn refused(order: &Order, error: &io::Error) -> CallError {
     let program = cmdr_protocol::display::clean_to_width(&order.arg0, 200);
     match error.kind() {
-        // The file is there, it was looked up a moment ago.
+        // The file is there, it was looked up a moment ago. Only a denial by policy is `denied`.
         io::ErrorKind::NotFound => CallError::not_found(format!(
             "{program}: the interpreter that its first line names is missing"
         )),
-        io::ErrorKind::PermissionDenied => CallError::denied(format!(
+        io::ErrorKind::PermissionDenied => CallError::failed(format!(
             "{program}: cannot be executed as '{}' in {}: permission denied",
             order.user.name,
             order.cwd.display()

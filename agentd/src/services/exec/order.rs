@@ -57,14 +57,16 @@ impl Order {
         let (program, arg0, args, written) = match script {
             None => {
                 let name = argv.next().unwrap_or_default();
-                let program = find(&name, &env, &cwd)?;
+                let program = find(&name, &env, &cwd).map_err(|e| e.refuse(&name, ""))?;
                 (program, name, argv.collect(), None)
             }
             Some(script) => {
                 let owner = switch.then_some(&user);
                 let written = agent.scripts().write(&script, owner)?;
                 let (interpreter, argument) = written.interpreter();
-                let program = find(&interpreter, &env, &cwd)?;
+                let program = find(&interpreter, &env, &cwd).map_err(|e| {
+                    e.refuse(&interpreter, "the interpreter that the script names: ")
+                })?;
                 let mut args: Vec<String> = argument.into_iter().collect();
                 args.push(written.path().to_string_lossy().into_owned());
                 args.extend(argv);
@@ -119,7 +121,7 @@ fn whom(agent: &Agent, asked: Option<&str>) -> Result<(User, bool), CallError> {
     let user = match asked {
         None => users::by_uid(etc, own.as_raw()),
         Some(name) => users::by_name(etc, name).ok_or_else(|| {
-            CallError::not_found(format!("there is no user '{}' here", clean_to_width(name, 64)))
+            CallError::failed(format!("there is no user '{}' here", clean_to_width(name, 64)))
         })?,
     };
     agent.policy().allows_user(&user.name)?;
@@ -147,34 +149,63 @@ fn where_to(asked: Option<String>, user: &User) -> Result<PathBuf, CallError> {
         Ok(meta) if meta.is_dir() => Ok(path),
         Ok(_) => Err(CallError::failed(format!("'{shown}' is not a folder"))),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(CallError::not_found(format!("there is no folder '{shown}'")))
+            Err(CallError::failed(format!("there is no folder '{shown}'")))
         }
         Err(e) => Err(CallError::failed(format!("the folder '{shown}': {e}"))),
     }
 }
 
+/// Why a name means no file that can be run. Only a missing program is *not found*, which callers
+/// show as 127 like shells; everything else that is in the way is 126.
+#[derive(Debug)]
+enum Unfit {
+    Missing,
+    Folder,
+    Forbidden,
+}
+
+impl Unfit {
+    fn refuse(&self, name: &str, whose: &str) -> CallError {
+        let shown = clean_to_width(name, 200);
+        match self {
+            Self::Missing if whose.is_empty() => {
+                CallError::not_found(format!("{shown}: command not found"))
+            }
+            Self::Missing => {
+                CallError::not_found(format!("{whose}{shown} is missing on this host"))
+            }
+            Self::Folder => CallError::failed(format!("{whose}{shown}: is a folder")),
+            Self::Forbidden => {
+                CallError::failed(format!("{whose}{shown}: cannot be executed: permission denied"))
+            }
+        }
+    }
+}
+
 /// The file that a name means, as a shell would find it, so that a wrong one gets proper words.
-fn find(name: &str, env: &BTreeMap<String, String>, cwd: &Path) -> Result<PathBuf, CallError> {
-    let shown = clean_to_width(name, 200);
-    let runs = |path: &Path| {
-        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+fn find(name: &str, env: &BTreeMap<String, String>, cwd: &Path) -> Result<PathBuf, Unfit> {
+    let judge = |path: &Path| match path.metadata() {
+        Ok(meta) if meta.is_dir() => Err(Unfit::Folder),
+        Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => Ok(()),
+        Ok(_) => Err(Unfit::Forbidden),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(Unfit::Forbidden),
+        Err(_) => Err(Unfit::Missing),
     };
     if name.contains('/') {
         let path = cwd.join(name);
-        return match path.metadata() {
-            Ok(_) if runs(&path) => Ok(path),
-            Ok(meta) if meta.is_dir() => Err(CallError::denied(format!("{shown}: is a folder"))),
-            Ok(_) => {
-                Err(CallError::denied(format!("{shown}: cannot be executed: permission denied")))
-            }
-            Err(_) => Err(CallError::not_found(format!("{shown}: command not found"))),
-        };
+        return judge(&path).map(|()| path);
     }
     let folders = env.get("PATH").map_or(PATH, String::as_str);
-    let mut found = folders.split(':').map(|folder| cwd.join(folder).join(name));
-    found
-        .find(|path| runs(path))
-        .ok_or_else(|| CallError::not_found(format!("{shown}: command not found")))
+    let mut worst = Unfit::Missing;
+    for path in folders.split(':').map(|folder| cwd.join(folder).join(name)) {
+        match judge(&path) {
+            Ok(()) => return Ok(path),
+            // As in shells: a file that is there but cannot be run is told when nothing better comes.
+            Err(Unfit::Forbidden) => worst = Unfit::Forbidden,
+            Err(_) => {}
+        }
+    }
+    Err(worst)
 }
 
 /// Asks the policy. Where it restricts, the very file that was judged is run, whatever its name

@@ -61,7 +61,8 @@ pub(super) struct End {
     pub(super) took_ms: Option<u64>,
     /// What went wrong, when it is not the command's own doing.
     pub(super) error: Option<String>,
-    /// What a shell would say when the command could not be started at all: 126 or 127.
+    /// What a shell would say when the command could not be started at all: 126 or 127; 2 when the
+    /// host could make no sense of the order.
     #[serde(skip)]
     pub(super) not_started: Option<u8>,
 }
@@ -101,6 +102,7 @@ impl From<CallError> for End {
             _ => State::Failed,
         };
         let not_started = match (state, error.kind) {
+            (_, ErrorKind::Malformed) => Some(2),
             (State::Failed, ErrorKind::NotFound) => Some(127),
             (State::Failed, _) => Some(126),
             _ => None,
@@ -223,5 +225,6 @@ mod tests {
         assert_eq!(of(ErrorKind::NotFound), State::Failed);
         assert_eq!(End::from(CallError::not_found("")).not_started, Some(127));
         assert_eq!(End::from(CallError::failed("")).not_started, Some(126));
+        assert_eq!(End::from(CallError::malformed("")).not_started, Some(2));
     }
 }
