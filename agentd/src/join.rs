@@ -10,7 +10,7 @@ use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::version::{Join, PeerKind, RefusalKind};
+use cmdr_protocol::version::{JOINED, Join, PeerKind, RefusalKind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,12 +62,10 @@ impl std::fmt::Display for Joined {
     }
 }
 
-/// A failed dial as a line and an exit code: 5 when the hub or its key says no, 7 otherwise.
+/// A failed dial as a line and an exit code, the same as of `cmdr`: 5 when the hub says no or is not
+/// the one whose key is known, which takes a person to put right; 7 when trying again may help.
 pub fn failure(error: &DialError) -> Failure {
-    let code = match error {
-        DialError::Refused { .. } | DialError::Impostor { .. } => 5,
-        _ => 7,
-    };
+    let code = if error.is_lasting() { 5 } else { 7 };
     Failure { code, message: error.to_string() }
 }
 
@@ -94,7 +92,7 @@ pub async fn join(dir: &Path, name: String, ask: Ask) -> Result<Joined, Failure>
     match dialer(target.clone(), key, name, Some(request)).dial().await {
         Ok((link, welcome, _)) => {
             save()?;
-            link.close("joined; the agent dials again when it runs");
+            link.close(JOINED);
             link.down().await;
             Ok(Joined::Welcome { hub, name: welcome.name, id: welcome.host.unwrap_or(id) })
         }

@@ -131,6 +131,12 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello) -> Result<Peer, Refusa
             tracing::info!(operator = operator.name, key = %id, role = %operator.role, "an operator logged in with a token");
             operator
         }
+        (None, None) if hub.keyring.is_revoked(id) => {
+            return refuse(
+                RefusalKind::UnknownKey,
+                "this device's rights were taken away; with a new token it may come back: cmdr login TOKEN",
+            );
+        }
         (None, None) => {
             return refuse(
                 RefusalKind::UnknownKey,

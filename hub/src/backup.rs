@@ -84,7 +84,8 @@ pub async fn restore(store: &Store, key: &SecretKey, text: &str) -> anyhow::Resu
     Ok(count)
 }
 
-fn read(key: &SecretKey, text: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+/// Reads a backup whole and checks all of it.
+pub fn read(key: &SecretKey, text: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let body =
         text.strip_suffix('\n').context("the backup is cut short: its last line is not whole")?;
     let (rest, foot) = body.rsplit_once('\n').context("the backup is empty")?;
@@ -181,6 +182,7 @@ mod tests {
                 name: format!("op{n}"),
                 role: Role::Observer,
                 joined_ms: n,
+                revoked: false,
             };
             store.apply(Batch::new().put(format!("operator/{n:04}"), &record)).await.unwrap();
         }

@@ -10,6 +10,7 @@ use cmdr_link::{Link, clock, keys};
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::{Figures, Host, HostState, Labels};
 use cmdr_protocol::metrics::Metrics;
+use cmdr_protocol::version::JOINED;
 use cmdr_protocol::{CallError, ErrorKind, HostId, PublicKey, selector};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -257,7 +258,9 @@ impl Fleet {
                 entry.figures = None;
                 entry.history.clear();
                 entry.record.last_seen_ms = Some(clock::now_ms());
-                reason.clone_into(&mut entry.record.last_drop);
+                if reason != JOINED {
+                    reason.clone_into(&mut entry.record.last_drop);
+                }
                 ended = true;
             }
         });
@@ -340,6 +343,14 @@ impl Fleet {
         let entry = entry
             .ok_or_else(|| CallError::not_found(format!("there is no host {id} in this fleet")))?;
         entry.link.clone().ok_or_else(|| {
+            let name = &entry.record.name;
+            if entry.record.facts.is_none() && entry.record.last_drop.is_empty() {
+                let what = format!(
+                    "{name} is away: it has joined, but its agent has not run yet; start it there: \
+                     cmdr-agentd run"
+                );
+                return CallError::new(ErrorKind::Unreachable, what);
+            }
             let since =
                 entry.record.last_seen_ms.map(|ms| clock::now_ms().saturating_sub(ms) / 1000);
             let since =
@@ -348,10 +359,7 @@ impl Fleet {
                 "" => String::new(),
                 reason => format!(", {reason}"),
             };
-            CallError::new(
-                ErrorKind::Unreachable,
-                format!("{} is away: {since}{why}", entry.record.name),
-            )
+            CallError::new(ErrorKind::Unreachable, format!("{name} is away: {since}{why}"))
         })
     }
 

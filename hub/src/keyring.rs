@@ -33,6 +33,17 @@ struct State {
     tokens: BTreeMap<TokenId, TokenRecord>,
 }
 
+/// What came of taking something away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// There is no such thing.
+    Unknown,
+    /// It had been taken away before.
+    Already,
+    /// It is taken away now.
+    Now,
+}
+
 /// Whether a token still works, at this time.
 pub fn token_state(token: &TokenRecord, now_ms: u64) -> TokenState {
     if token.revoked {
@@ -76,18 +87,24 @@ impl Keyring {
 
     /// The operator whose device has this key.
     pub fn operator(&self, id: KeyId) -> Option<OperatorRecord> {
-        self.lock().operators.get(&id).cloned()
+        self.lock().operators.get(&id).filter(|o| !o.revoked).cloned()
     }
 
-    /// All operators' devices.
+    /// Whether this key had rights that were taken away.
+    pub fn is_revoked(&self, id: KeyId) -> bool {
+        self.lock().operators.get(&id).is_some_and(|o| o.revoked)
+    }
+
+    /// All operators' devices that have rights.
     pub fn operators(&self) -> Vec<(KeyId, OperatorRecord)> {
-        self.lock().operators.iter().map(|(id, o)| (*id, o.clone())).collect()
+        let state = self.lock();
+        state.operators.iter().filter(|(_, o)| !o.revoked).map(|(id, o)| (*id, o.clone())).collect()
     }
 
     /// Whether anyone may administer this hub, or can still become one who may.
     pub fn has_administrator(&self) -> bool {
         let (now, state) = (clock::now_ms(), self.lock());
-        state.operators.values().any(|o| o.role == Role::Administrator)
+        state.operators.values().any(|o| o.role == Role::Administrator && !o.revoked)
             || state.tokens.values().any(|t| {
                 t.kind == TokenKind::Operator
                     && t.role == Role::Administrator
@@ -122,15 +139,20 @@ impl Keyring {
         }
     }
 
-    /// Withdraws a token; false when there is none.
-    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, StoreError> {
-        let Some(mut token) = self.lock().tokens.get(&id).cloned() else { return Ok(false) };
+    /// Withdraws a token.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<Revocation, StoreError> {
+        let Some(mut token) = self.lock().tokens.get(&id).cloned() else {
+            return Ok(Revocation::Unknown);
+        };
+        if token.revoked {
+            return Ok(Revocation::Already);
+        }
         token.revoked = true;
         self.store.apply(Batch::new().put(token_key(id), &token)).await?;
         if let Some(held) = self.lock().tokens.get_mut(&id) {
             held.revoked = true;
         }
-        Ok(true)
+        Ok(Revocation::Now)
     }
 
     /// Uses a token up by one and lets `batch` say what else is written with it. The use is taken
@@ -210,6 +232,7 @@ impl Keyring {
             name: if name.is_empty() { "operator".to_owned() } else { name.clone() },
             role: token.role,
             joined_ms: clock::now_ms(),
+            revoked: false,
         };
         let token = self
             .redeem(join, TokenKind::Operator, |token| {
@@ -221,14 +244,18 @@ impl Keyring {
         Ok(operator)
     }
 
-    /// Takes a device's rights away; false when there is none.
-    pub async fn revoke_operator(&self, id: KeyId) -> Result<bool, StoreError> {
-        if self.operator(id).is_none() {
-            return Ok(false);
+    /// Takes a device's rights away.
+    pub async fn revoke_operator(&self, id: KeyId) -> Result<Revocation, StoreError> {
+        let Some(mut operator) = self.lock().operators.get(&id).cloned() else {
+            return Ok(Revocation::Unknown);
+        };
+        if operator.revoked {
+            return Ok(Revocation::Already);
         }
-        self.store.apply(Batch::new().delete(operator_key(id))).await?;
-        self.lock().operators.remove(&id);
-        Ok(true)
+        operator.revoked = true;
+        self.store.apply(Batch::new().put(operator_key(id), &operator)).await?;
+        self.lock().operators.insert(id, operator);
+        Ok(Revocation::Now)
     }
 }
 
@@ -303,6 +330,32 @@ mod tests {
         let (id, join, record) = token(1, 1);
         keyring.add_token(id, record).await.unwrap();
         assert_eq!(outcome(&keyring, &join, TokenKind::Host).await, Err(RefusalKind::ExpiredToken));
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_away_twice_is_told_so_and_may_come_back_with_a_new_token() {
+        let (_dir, keyring) = keyring();
+        let (id, _, record) = token(2, u64::MAX);
+        assert_eq!(keyring.revoke_token(id).await.unwrap(), Revocation::Unknown);
+        keyring.add_token(id, record).await.unwrap();
+        assert_eq!(keyring.revoke_token(id).await.unwrap(), Revocation::Now);
+        assert_eq!(keyring.revoke_token(id).await.unwrap(), Revocation::Already);
+        let key = PublicKey([7; 32]);
+        let device = cmdr_link::keys::key_id(&key);
+        assert_eq!(keyring.revoke_operator(device).await.unwrap(), Revocation::Unknown);
+        for _ in 0..2 {
+            let (id, join, record) = token(1, u64::MAX);
+            let record =
+                TokenRecord { kind: TokenKind::Operator, role: Role::Administrator, ..record };
+            keyring.add_token(id, record).await.unwrap();
+            keyring.login(key, "ann@desk", &join).await.unwrap();
+            assert!(keyring.operator(device).is_some() && keyring.has_administrator());
+            assert_eq!(keyring.revoke_operator(device).await.unwrap(), Revocation::Now);
+            assert_eq!(keyring.revoke_operator(device).await.unwrap(), Revocation::Already);
+            assert!(keyring.is_revoked(device) && !keyring.has_administrator());
+            assert_eq!(keyring.operator(device), None);
+            assert!(keyring.operators().is_empty());
+        }
     }
 
     #[tokio::test]

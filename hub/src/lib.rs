@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod backup;
+pub mod commands;
 pub mod config;
 pub mod data;
 pub mod fleet;

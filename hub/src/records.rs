@@ -84,6 +84,9 @@ pub struct OperatorRecord {
     /// Milliseconds since 1970.
     #[serde(default)]
     pub joined_ms: u64,
+    /// Its rights were taken away. Kept, so that taking them away again can say so.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 /// Key prefixes.

@@ -6,7 +6,7 @@ mod operators;
 mod ping;
 mod tokens;
 
-pub use tokens::table as token_table;
+pub use tokens::LONGEST_TTL_S;
 pub(crate) use tokens::{listing, make};
 
 use crate::server::Hub;

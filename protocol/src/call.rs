@@ -53,6 +53,23 @@ pub trait Feed: Serialize + DeserializeOwned + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nothing {}
 
+/// The reply of calls that take something away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Revoked {
+    /// It had been taken away before, and nothing changed.
+    pub already: bool,
+}
+
+impl Revoked {
+    /// What people read, about `what`.
+    pub fn told(self, what: &str) -> String {
+        let words =
+            if self.already { "was revoked already; nothing changed" } else { "is revoked" };
+        format!("{what} {words}")
+    }
+}
+
 open_enum! {
     /// Why a call did not succeed. Programs decide by this; people read the message beside it.
     pub enum ErrorKind {

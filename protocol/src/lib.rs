@@ -5,9 +5,11 @@
 //! older or newer still understands. The list of all methods is in [`methods`].
 #![warn(missing_docs)]
 
+pub mod address;
 pub mod call;
 pub mod display;
 pub mod envelope;
+pub mod human;
 pub mod ids;
 pub mod methods;
 mod open_enum;
@@ -25,5 +27,5 @@ pub mod ping;
 pub mod processes;
 pub mod tokens;
 
-pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing};
+pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing, Revoked};
 pub use ids::{HostId, KeyId, PublicKey};

@@ -1,6 +1,6 @@
 //! Operators' devices: which keys may act, and as what. Answered by the hub.
 
-use crate::call::{Access, Call, Nothing};
+use crate::call::{Access, Call, Revoked};
 use crate::envelope::Role;
 use crate::ids::KeyId;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ pub struct Revoke {
 impl Call for Revoke {
     const METHOD: &'static str = "operators.revoke";
     const ACCESS: Access = Access::Admin;
-    type Reply = Nothing;
+    type Reply = Revoked;
     fn resource(&self) -> String {
         format!("key:{}", self.key)
     }

@@ -1,6 +1,8 @@
 //! Join tokens: how new keys come into the fleet. Answered by the hub.
 
-use crate::call::{Access, Call, Nothing};
+pub mod shown;
+
+use crate::call::{Access, Call, Revoked};
 use crate::envelope::Role;
 use crate::hosts::Labels;
 use crate::ids::TokenId;
@@ -127,7 +129,7 @@ pub struct Revoke {
 impl Call for Revoke {
     const METHOD: &'static str = "tokens.revoke";
     const ACCESS: Access = Access::Admin;
-    type Reply = Nothing;
+    type Reply = Revoked;
     fn resource(&self) -> String {
         format!("token:{}", self.id)
     }

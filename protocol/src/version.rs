@@ -166,6 +166,9 @@ pub struct Beat {
     pub goodbye: Option<String>,
 }
 
+/// The goodbye of an agent that has only joined: its link has not failed.
+pub const JOINED: &str = "joined; the agent dials again when it runs";
+
 /// How a link is doing, as either end sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

@@ -6,8 +6,9 @@ use cmdr_link::service::Service;
 use cmdr_link::session::Dialer;
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
+use cmdr_protocol::ping::Ping;
 use cmdr_protocol::tokens::{Create, TokenKind};
-use cmdr_protocol::version::{Join, PeerKind, RefusalKind};
+use cmdr_protocol::version::{JOINED, Join, PeerKind, RefusalKind};
 use cmdr_protocol::{CallError, ErrorKind, hosts, operators, tokens};
 use harness::{World, until};
 use std::time::{Duration, Instant};
@@ -150,8 +151,29 @@ async fn a_forgotten_host_and_a_revoked_device_are_cut_off_at_once() {
     let observer = world.client(Role::Observer).await;
     let me = observer.call(None, &operators::WhoAmI {}, PATIENCE).await.unwrap();
     assert_eq!((me.role, me.links), (Role::Observer, 1));
-    admin.call(None, &operators::Revoke { key: me.key }, PATIENCE).await.unwrap();
+    let revoke = operators::Revoke { key: me.key };
+    assert!(!admin.call(None, &revoke, PATIENCE).await.unwrap().already);
     assert_eq!(observer.link().down().await, "the rights of this device were taken away");
+    assert!(admin.call(None, &revoke, PATIENCE).await.unwrap().already);
+    let listed = admin.call(None, &operators::List {}, PATIENCE).await.unwrap().operators;
+    assert!(listed.iter().all(|one| one.key != me.key), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_has_only_joined_has_not_failed() {
+    let world = World::start().await;
+    let admin = world.client(Role::Administrator).await;
+    let token = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let (link, welcome, _) =
+        world.dialer(PeerKind::Agent, key(), Some(&token)).dial().await.unwrap();
+    link.close(JOINED);
+    let id = welcome.host.unwrap();
+    world.until_state(id, HostState::Away).await;
+    let listed = admin.call(None, &hosts::List::default(), PATIENCE).await.unwrap().hosts;
+    assert_eq!(listed[0].last_drop, "");
+    let error = admin.call(Some(id), &Ping::default(), PATIENCE).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable);
+    assert!(error.message.contains("its agent has not run yet"), "{error}");
 }
 
 #[tokio::test]

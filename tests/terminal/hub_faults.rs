@@ -102,6 +102,101 @@ fn a_backup_of_a_running_hub_restores_into_a_new_folder() {
     assert_eq!(std::fs::read(file).unwrap(), std::fs::read(again).unwrap());
 }
 
+/// Everything below a folder, by name.
+fn listing(dir: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        names.push(entry.path().to_string_lossy().into_owned());
+        names.extend(listing(&entry.path()));
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn a_restore_that_fails_leaves_nothing_behind() {
+    let running = HubProcess::start();
+    let path = |name: &str| running.dir.path().join(name);
+    let backup = path("backup");
+    running.command(&["backup", backup.to_str().unwrap()]);
+    let key = running.data().join("hub.key");
+    let text = std::fs::read_to_string(&backup).unwrap();
+    std::fs::write(path("cut"), &text[..text.len() - 9]).unwrap();
+    std::fs::write(path("no-key"), "hello").unwrap();
+    std::fs::set_permissions(path("no-key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    cmdr_link::SecretKey::generate().unwrap().save(&path("other.key")).unwrap();
+    let fresh = path("fresh/deep/hub");
+    let restore = |data: &std::path::Path, file: &str, key: Option<&std::path::Path>| {
+        let mut command = Command::new(program("cmdr-hub"));
+        command.arg("--data").arg(data).arg("restore").arg(path(file));
+        failure(
+            command.args(key.iter().flat_map(|k| [std::ffi::OsStr::new("--key"), k.as_os_str()])),
+        )
+    };
+    let cases = [
+        ("nothing", Some(key.clone()), "reading"),
+        ("cut", Some(key.clone()), "cut short"),
+        ("backup", Some(path("no-key")), "does not hold a key"),
+        ("backup", Some(path("nothing")), "nothing"),
+        ("backup", Some(path("other.key")), "another"),
+        ("backup", None, "give the hub's key file"),
+    ];
+    for (file, key, why) in cases {
+        let line = restore(&fresh, file, key.as_deref());
+        assert!(line.contains(why), "{line}");
+        assert!(!path("fresh").exists(), "{why}: {:?}", listing(&path("fresh")));
+    }
+    // A place that was there stays as it was: here another thing is in the way of the store.
+    let blocked = path("blocked");
+    std::fs::create_dir(&blocked).unwrap();
+    std::fs::write(blocked.join("store"), "no folder").unwrap();
+    restore(&blocked, "backup", Some(&key));
+    assert_eq!(listing(&blocked), [blocked.join("store").to_string_lossy()]);
+    // And one that a hub uses is not touched.
+    let line = restore(&running.data(), "backup", Some(&key));
+    assert!(line.contains("leave --key out"), "{line}");
+    let line = restore(&running.data(), "backup", None);
+    assert!(line.contains("in use"), "{line}");
+}
+
+#[test]
+fn tokens_are_listed_and_made_as_json_and_revoked_once() {
+    let running = HubProcess::start();
+    let made: serde_json::Value =
+        serde_json::from_str(&running.command(&["token", "-o", "json", "--operator", "observer"]))
+            .unwrap();
+    let id = made["id"].as_str().unwrap();
+    assert!(made["token"].as_str().unwrap().starts_with("cmdr1-"), "{made}");
+    assert_eq!((&made["kind"], &made["role"]), (&"operator".into(), &"observer".into()));
+    let list: serde_json::Value =
+        serde_json::from_str(&running.command(&["token", "list", "-o", "json"])).unwrap();
+    assert_eq!((&list[0]["id"], &list[0]["state"]), (&id.into(), &"valid".into()));
+    let table = running.command(&["token", "list"]);
+    let head: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, cmdr_protocol::tokens::shown::HEADS);
+    let revoke = || {
+        let mut command = Command::new(program("cmdr-hub"));
+        let output = run(command.arg("--data").arg(running.data()).args(["token", "revoke", id]));
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(revoke().contains("is revoked"));
+    assert!(revoke().contains("was revoked already"));
+}
+
+#[test]
+fn what_cannot_be_written_is_told_in_one_line() {
+    let running = HubProcess::start();
+    let list = |out: &str| {
+        run(Command::new("sh")
+            .args(["-c", &format!("{{ \"$0\" --data \"$1\" token list; echo $? >&2; }} {out}")])
+            .arg(program("cmdr-hub"))
+            .arg(running.data()))
+    };
+    let full = String::from_utf8(list("> /dev/full").stderr).unwrap();
+    assert_eq!(full, "cmdr-hub: cannot write the output: No space left on device\n1\n");
+}
+
 /// A file system of 48 MiB in a mount namespace of its own: fill it, see the hub only read, empty it, see
 /// it write again. The script prints what it sees; the test compares.
 #[test]

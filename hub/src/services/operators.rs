@@ -1,11 +1,12 @@
 //! Operators' devices: who am I, who is there, take rights away.
 
 use super::{HubService, nobody};
+use crate::keyring::Revocation;
 use crate::server::Hub;
 use cmdr_link::service::Asked;
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::operators::{List, Listing, Operator, Revoke, WhoAmI};
-use cmdr_protocol::{CallError, ErrorKind, KeyId, Nothing};
+use cmdr_protocol::{CallError, ErrorKind, KeyId, Revoked};
 use std::sync::Arc;
 
 pub(super) fn register(service: HubService) -> HubService {
@@ -46,7 +47,7 @@ async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
     Ok(Listing { operators })
 }
 
-async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
+async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, CallError> {
     let administrators: Vec<_> = hub
         .keyring
         .operators()
@@ -59,14 +60,18 @@ async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Nothing, 
             "this is the only administrator; let another one log in first (cmdr tokens create --operator administrator)",
         ));
     }
-    let found = hub.keyring.revoke_operator(revoke.key).await;
-    if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
-        return Err(CallError::not_found(format!(
-            "there is no device with the key {}",
-            revoke.key
-        )));
+    let done = hub.keyring.revoke_operator(revoke.key).await;
+    match done.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
+        Revocation::Unknown => {
+            return Err(CallError::not_found(format!(
+                "there is no device with the key {}",
+                revoke.key
+            )));
+        }
+        Revocation::Already => return Ok(Revoked { already: true }),
+        Revocation::Now => {}
     }
     hub.cut(revoke.key, "the rights of this device were taken away");
     tracing::info!(key = %revoke.key, by = asked.caller.map(|c| c.name), "a device's rights were taken away");
-    Ok(Nothing {})
+    Ok(Revoked::default())
 }

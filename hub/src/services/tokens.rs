@@ -2,7 +2,7 @@
 
 use super::{HubService, nobody};
 use crate::fleet::check_labels;
-use crate::keyring::{self, MAX_TOKENS};
+use crate::keyring::{self, MAX_TOKENS, Revocation};
 use crate::records::TokenRecord;
 use crate::server::Hub;
 use cmdr_link::clock;
@@ -10,10 +10,11 @@ use cmdr_link::service::Asked;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::tokens::{Create, Created, List, Listing, Revoke, Token, TokenKind};
-use cmdr_protocol::{CallError, ErrorKind, Nothing};
+use cmdr_protocol::{CallError, ErrorKind, Revoked, address};
 use std::sync::Arc;
 
-const LONGEST_TTL_S: u64 = 30 * 24 * 3600;
+/// The longest life of a token.
+pub const LONGEST_TTL_S: u64 = 30 * 24 * 3600;
 
 pub(super) fn register(service: HubService) -> HubService {
     service.on(create).on(list).on(revoke)
@@ -45,8 +46,8 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
         ));
     }
     check_labels(&create.labels)?;
-    if create.address.len() > 255 {
-        return Err(CallError::malformed("an address has at most 255 bytes"));
+    if !create.address.is_empty() {
+        address::check(&create.address).map_err(CallError::malformed)?;
     }
     if hub.keyring.tokens().len() >= MAX_TOKENS {
         return Err(CallError::new(
@@ -106,38 +107,15 @@ pub(crate) fn listing(hub: &Hub) -> Listing {
     Listing { tokens }
 }
 
-/// Tokens as `cmdr-hub token list` prints them.
-pub fn table(listing: &Listing) -> String {
-    use std::fmt::Write as _;
-    let mut out = format!(
-        "{:13}  {:8}  {:13}  {:8}  {:>9}  {:>12}  BY\n",
-        "ID", "KIND", "ROLE", "STATE", "USES LEFT", "EXPIRES"
-    );
-    let now = clock::now_ms();
-    for t in &listing.tokens {
-        let role = if t.kind == TokenKind::Operator { t.role.as_str() } else { "-" };
-        let left = match t.expires_ms.saturating_sub(now) / 60_000 {
-            0 => "-".to_owned(),
-            minutes => format!("in {minutes} min"),
-        };
-        let uses = format!("{}/{}", t.uses_left, t.uses);
-        let by = cmdr_protocol::display::clean_to_width(&t.created_by, 40);
-        // Writing to a string cannot fail.
-        writeln!(
-            out,
-            "{:13}  {:8}  {:13}  {:8}  {uses:>9}  {left:>12}  {by}",
-            t.id, t.kind, role, t.state
-        )
-        .ok();
-    }
-    out
-}
-
-async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Nothing, CallError> {
-    let found = hub.keyring.revoke_token(revoke.id).await;
-    if !found.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
-        return Err(CallError::not_found(format!("there is no token {}", revoke.id)));
+async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, CallError> {
+    let done = hub.keyring.revoke_token(revoke.id).await;
+    match done.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
+        Revocation::Unknown => {
+            return Err(CallError::not_found(format!("there is no token {}", revoke.id)));
+        }
+        Revocation::Already => return Ok(Revoked { already: true }),
+        Revocation::Now => {}
     }
     tracing::info!(token = %revoke.id, by = asked.caller.map(|c| c.name), "a token was withdrawn");
-    Ok(Nothing {})
+    Ok(Revoked::default())
 }

@@ -1,0 +1,63 @@
+//! `check`, `backup` and `restore`: what looks after a hub's data folder.
+
+use super::{Done, ask, print, say};
+use crate::local::{self, Local};
+use crate::{backup, data};
+use anyhow::Context as _;
+use cmdr_link::files;
+use cmdr_protocol::hub::{self as hub_api, Checked};
+use std::path::Path;
+
+pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
+    require(dir)?;
+    let local = local::reach(dir, "").await?;
+    let checked: Checked = match (ask(&local, &hub_api::Check {}).await, &local) {
+        (Some(answer), _) => answer?,
+        (None, Local::Stopped(hub, _)) => backup::check(&hub.store)?,
+        (None, Local::Running(_)) => anyhow::bail!("the hub did not answer"),
+    };
+    for damage in &checked.damage {
+        print(&format!("{damage}\n"))?;
+    }
+    print(&format!("{} records read, {} damaged\n", checked.records, checked.damage.len()))?;
+    Ok(if checked.damage.is_empty() { Done::Well } else { Done::Damaged })
+}
+
+/// Looking after a folder must not make one.
+fn require(dir: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        data::key_path(dir).exists(),
+        "{} is no data folder of a hub: it has no hub.key",
+        dir.display()
+    );
+    Ok(())
+}
+
+pub(super) async fn backup_to(dir: &Path, file: &Path) -> anyhow::Result<Done> {
+    require(dir)?;
+    anyhow::ensure!(
+        !file.exists(),
+        "{} exists already; a backup never overwrites one",
+        file.display()
+    );
+    let local = local::reach(dir, "").await?;
+    let text = match &local {
+        Local::Stopped(hub, _) => backup::export(&hub.store, &hub.key)?,
+        Local::Running(client) => {
+            let mut feed = client.feed(None, &hub_api::Backup {}).await?;
+            let mut bytes = Vec::new();
+            while let Some(piece) = feed.next().await {
+                bytes.extend(piece?.data);
+            }
+            String::from_utf8(bytes).context("the hub sent a backup that is no text")?
+        }
+    };
+    files::write_private(file, text.as_bytes())
+        .with_context(|| format!("writing {}", file.display()))?;
+    say(&format!(
+        "{} written. The hub's key is not in it; keep {} apart, without it no agent will trust a restored hub.",
+        file.display(),
+        data::key_path(dir).display()
+    ));
+    Ok(Done::Well)
+}

@@ -1,0 +1,83 @@
+//! `cmdr-hub restore`: everything is checked before anything is written, and a failure leaves the
+//! place as it was found.
+
+use super::{Done, say};
+use crate::data::{self, DataDir};
+use crate::{backup, store::Store};
+use anyhow::{Context as _, ensure};
+use cmdr_link::SecretKey;
+use cmdr_protocol::human::count;
+use std::path::{Path, PathBuf};
+
+pub(super) async fn run(dir: &Path, file: &Path, key: Option<&Path>) -> anyhow::Result<Done> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let place = data::key_path(dir);
+    ensure!(
+        key.is_none() || !place.exists(),
+        "{} is there already; leave --key out",
+        place.display()
+    );
+    ensure!(
+        key.is_some() || place.exists(),
+        "{} has no key yet; give the hub's key file with --key",
+        dir.display()
+    );
+    let secret = SecretKey::load(key.unwrap_or(&place))?;
+    backup::read(&secret, &text)?;
+
+    let mut undo = Undo::default();
+    undo.folders(dir);
+    undo.files.push(dir.join("lock"));
+    undo.files.extend(key.is_some().then(|| place.clone()));
+    undo.store = Some(dir.join("store")).filter(|store| !store.exists());
+    undo.files.retain(|file| !file.exists());
+    let data = DataDir::open(dir)?;
+    let store = Store::open(&data.store())?;
+    // Looks whether the store is empty before it writes.
+    let records = backup::restore(&store, &secret, &text).await?;
+    // Last: a folder with a key is one that a hub starts in.
+    if key.is_some() {
+        secret.save(&place)?;
+    }
+    undo.done();
+    say(&format!("{} restored into {}", count(records as u64, "record"), dir.display()));
+    Ok(Done::Well)
+}
+
+/// What was not there before; it goes again unless all went well.
+#[derive(Debug, Default)]
+struct Undo {
+    files: Vec<PathBuf>,
+    store: Option<PathBuf>,
+    /// Innermost first.
+    folders: Vec<PathBuf>,
+}
+
+impl Undo {
+    fn folders(&mut self, dir: &Path) {
+        let missing = dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists());
+        self.folders = missing.map(Path::to_owned).collect();
+    }
+
+    fn done(mut self) {
+        self.files.clear();
+        self.store = None;
+        self.folders.clear();
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        // What was never made needs no removing; a folder that somebody else uses meanwhile stays.
+        for file in &self.files {
+            std::fs::remove_file(file).ok();
+        }
+        if let Some(store) = &self.store {
+            std::fs::remove_dir_all(store).ok();
+        }
+        for folder in &self.folders {
+            std::fs::remove_dir(folder).ok();
+        }
+    }
+}
