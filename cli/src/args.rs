@@ -15,8 +15,9 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(name = "cmdr", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Folder of the context and of a local hub's state [default: cmdr in the user's state folder].
-    #[arg(long, global = true, env = "CMDR_HOME", hide_env_values = true, value_name = "DIR")]
+    /// Folder of the context and of a local hub's state [default: $CMDR_HOME, or cmdr in the user's
+    /// state folder when that is unset or empty].
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
 
     /// How data is written to standard output.
@@ -47,11 +48,12 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all ok; 1 some target failed; 2 usage; 3 no target matched; 4 some unreachable, lost
-or timed out; 5 denied; 6 halted or cancelled; 7 hub not reachable; 70 a fault of ours. When targets
-end differently the worst decides: 70, 6, 7, 5, 4, 1, 0. With exactly one target, exec gives the
-remote exit code: 128+n after signal n, 124 when --timeout ended it, 126 or 127 when it could not be
-run or does not exist.";
+Exit codes: 0 all ok; 1 some target failed, or something on this machine (a full disk); 2 usage, or a
+home that is damaged; 3 no target matched; 4 some unreachable, lost or timed out; 5 denied, also when
+the hub is not the one whose key is known; 6 halted or cancelled; 7 hub not reachable; 70 a fault of
+ours; 141 the reader of the output left, as in '| head -1'. When targets end differently the worst
+decides: 70, 6, 7, 5, 4, 1, 0. With exactly one target, exec gives the remote exit code: 128+n after
+signal n, 124 when --timeout ended it, 126 or 127 when it could not be run or does not exist.";
 
 /// Reads `500ms`, `30s`, `5m`, `2h`, `1h30m`, `7d`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -141,6 +143,15 @@ pub struct Watch {
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "1s", value_parser = duration)]
     pub watch: Option<Duration>,
+}
+
+/// The answer to a question, for where nobody can be asked. Every verb that changes who belongs to
+/// the fleet, or what runs in it, takes it: a script need not know which of them ask.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Yes {
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[cfg(test)]

@@ -4,13 +4,16 @@
 use crate::App;
 use crate::exit::{Exit, Failure};
 use cmdr_link::Client;
+use cmdr_link::backoff::Backoff;
 use cmdr_link::context::Context;
+use cmdr_link::link::DialError;
 use cmdr_link::session::Dialer;
 use cmdr_protocol::hosts::{HostState, Resolve};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::Welcome;
 use cmdr_protocol::{Call, HostId};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -49,7 +52,7 @@ impl Hub {
     pub async fn connect(app: &App) -> Result<Self, Failure> {
         let context = Context::load(&app.client_dir())?;
         let address = context.target.address.clone();
-        let (client, welcome) = Dialer::client(context, VERSION).connect().await?;
+        let (client, welcome) = dial(&Dialer::client(context, VERSION), app.patience()).await?;
         app.out.detail(&format!(
             "hub {address}, version {}, as {} ({})",
             welcome.version, welcome.name, welcome.role
@@ -131,6 +134,24 @@ impl Hub {
     }
 }
 
+/// Dials; again and again, after pauses that differ from program to program, while the hub says that
+/// it is busy and for as long as the operator has patience. Any other failure is told at once.
+pub async fn dial(dialer: &Dialer, patience: Duration) -> Result<(Client, Welcome), DialError> {
+    let end = Instant::now() + patience;
+    let mut backoff = Backoff::new(Duration::from_secs(1));
+    loop {
+        let error = match dialer.connect().await {
+            Err(e) if e.is_busy() => e,
+            done => return done,
+        };
+        let next = Instant::now() + backoff.next_wait();
+        if next >= end {
+            return Err(error);
+        }
+        tokio::time::sleep_until(next).await;
+    }
+}
+
 /// Hosts of exactly this name; if there is none, those whose id begins with it.
 fn by_name_or_id(text: &str, all: &[Target]) -> Vec<Target> {
     let named: Vec<_> = all.iter().filter(|t| t.name == text).cloned().collect();
@@ -174,6 +195,57 @@ fn near_names<'a>(selector: &str, names: impl Iterator<Item = &'a str>) -> Vec<&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_link::link;
+    use cmdr_link::mux::Limits;
+    use cmdr_link::{SecretKey, noise};
+    use cmdr_protocol::envelope::Role;
+    use cmdr_protocol::version::PROTOCOL;
+
+    /// A hub that is busy so many times, and then takes in; its address and key.
+    async fn busy_hub(times: u32) -> Dialer {
+        let key = SecretKey::generate().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let target = link::Target { address, hub: key.public() };
+        tokio::spawn(async move {
+            for _ in 0..times {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                noise::alert(&mut tcp, noise::Alert::Busy).await;
+                // Read what has come, or the system tells a reset instead of our words.
+                tokio::io::AsyncReadExt::read_to_end(&mut tcp, &mut Vec::new()).await.ok();
+            }
+            let (tcp, _) = listener.accept().await.unwrap();
+            let incoming = link::accept(tcp, &key, Limits::default()).await.unwrap();
+            let welcome = Welcome {
+                protocol: PROTOCOL,
+                version: String::new(),
+                capabilities: Vec::new(),
+                name: "ann".into(),
+                host: None,
+                key: None,
+                role: Role::Operator,
+                at_ms: 0,
+            };
+            let (link, _streams) = incoming.welcome(welcome).await.unwrap();
+            link.down().await;
+        });
+        Dialer::client(Context { target, key: SecretKey::generate().unwrap() }, VERSION)
+    }
+
+    #[tokio::test]
+    async fn a_busy_hub_is_asked_again_until_it_has_time() {
+        let dialer = busy_hub(3).await;
+        let (_, welcome) = dial(&dialer, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(welcome.name, "ann");
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_stays_busy_is_given_up_when_patience_ends() {
+        let dialer = busy_hub(1000).await;
+        let error = dial(&dialer, Duration::from_millis(100)).await.unwrap_err();
+        assert!(error.is_busy(), "{error}");
+        assert_eq!(Failure::from(error).exit, Exit::NoHub);
+    }
 
     fn target(name: &str, byte: u8) -> Target {
         Target { id: HostId([byte; 16]), name: name.into(), state: HostState::Online }

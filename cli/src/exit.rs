@@ -6,7 +6,6 @@
 
 use cmdr_link::context::ContextError;
 use cmdr_link::link::DialError;
-use cmdr_protocol::version::RefusalKind;
 use cmdr_protocol::{CallError, ErrorKind};
 use std::io;
 
@@ -29,6 +28,8 @@ pub enum Exit {
     Cancelled,
     /// There is no hub to ask.
     NoHub,
+    /// Whoever read our output has left.
+    Unread,
     /// A fault of ours.
     Fault,
     /// The exit code of the one remote command.
@@ -47,6 +48,8 @@ impl Exit {
             Self::Denied => 5,
             Self::Cancelled => 6,
             Self::NoHub => 7,
+            // 128 + SIGPIPE, as shells say it of programs that end so.
+            Self::Unread => 141,
             Self::Fault => 70,
             Self::Remote(code) => code,
         }
@@ -61,7 +64,7 @@ impl Exit {
             Self::NoHub => 4,
             Self::NoMatch => 5,
             Self::Usage => 6,
-            Self::Cancelled => 7,
+            Self::Cancelled | Self::Unread => 7,
             Self::Fault => 8,
         }
     }
@@ -142,44 +145,27 @@ impl From<CallError> for Failure {
 
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
-        use RefusalKind as Kind;
-        let kind = match &error {
-            DialError::Refused { refusal, .. } => Some(refusal.kind),
-            _ => None,
-        };
-        match kind {
-            Some(Kind::UnknownKey | Kind::Rejected) => Self::new(Exit::Denied, error.to_string())
-                .hint("ask the hub's administrator for a token, then: cmdr login TOKEN"),
-            Some(
-                Kind::BadToken
-                | Kind::ExpiredToken
-                | Kind::UsedToken
-                | Kind::RevokedToken
-                | Kind::WrongToken,
-            ) => Self::new(Exit::Denied, error.to_string()),
-            _ => Self::new(Exit::NoHub, error.to_string()),
-        }
+        // The hub's own words say what to do next.
+        Self::new(if error.is_lasting() { Exit::Denied } else { Exit::NoHub }, error.to_string())
     }
 }
 
 impl From<ContextError> for Failure {
     fn from(error: ContextError) -> Self {
-        let missing = matches!(error, ContextError::None(_));
-        let failure = Self::new(Exit::NoHub, error.to_string());
-        if missing {
-            return failure
-                .hint("log in with: cmdr login TOKEN; or start a hub for yourself: cmdr up");
+        match error {
+            ContextError::None(_) => Self::new(Exit::NoHub, error.to_string())
+                .hint("log in with: cmdr login TOKEN; or start a hub for yourself: cmdr up"),
+            // The home is as wrong as a mistyped option, and asking again does not help.
+            _ => Self::usage(error.to_string()).hint(
+                "put it right, choose another home with --home DIR or CMDR_HOME, or make it anew: \
+                 cmdr login --replace TOKEN",
+            ),
         }
-        failure
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            // The reader of our output has what it wanted, as in `cmdr hosts | head -1`.
-            return Self::new(Exit::Ok, "");
-        }
         Self::new(Exit::Fault, error.to_string())
     }
 }
@@ -193,7 +179,7 @@ impl From<anyhow::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cmdr_protocol::version::Refusal;
+    use cmdr_protocol::version::{Refusal, RefusalKind};
 
     #[test]
     fn the_worst_end_of_many_targets_decides() {
@@ -225,6 +211,7 @@ mod tests {
             (Exit::Denied, 5),
             (Exit::Cancelled, 6),
             (Exit::NoHub, 7),
+            (Exit::Unread, 141),
             (Exit::Fault, 70),
             (Exit::Remote(42), 42),
         ];
@@ -242,7 +229,9 @@ mod tests {
         assert_eq!(refused(RefusalKind::UnknownKey), Exit::Denied);
         assert_eq!(refused(RefusalKind::RevokedToken), Exit::Denied);
         assert_eq!(refused(RefusalKind::Busy), Exit::NoHub);
-        assert_eq!(refused(RefusalKind::Version), Exit::NoHub);
+        assert_eq!(refused(RefusalKind::Version), Exit::Denied);
+        let (address, expected) = ("hub:1".into(), cmdr_protocol::PublicKey([1; 32]));
+        assert_eq!(Failure::from(DialError::Impostor { address, expected }).exit, Exit::Denied);
     }
 
     #[test]
@@ -250,11 +239,5 @@ mod tests {
         let lost = || CallError::lost("cut");
         assert_eq!(Failure::from_hub(lost()).exit, Exit::NoHub);
         assert_eq!(Failure::from(lost()).exit, Exit::Unreachable);
-    }
-
-    #[test]
-    fn a_reader_that_went_away_ends_quietly() {
-        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!((failure.exit, failure.message.as_str()), (Exit::Ok, ""));
     }
 }

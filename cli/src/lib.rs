@@ -49,13 +49,20 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            // Nobody is left to tell when this cannot be printed.
-            e.print().ok();
-            return ExitCode::from(if e.use_stderr() { Exit::Usage.code() } else { 0 });
+            let printed = e.print();
+            if e.use_stderr() {
+                return ExitCode::from(Exit::Usage.code());
+            }
+            // Help and version are data.
+            let failure = printed.err().map(|e| output::unwritable(&e));
+            let out = Output::new(output::Format::Table, false, false, 0);
+            let Some(failure) = failure else { return ExitCode::SUCCESS };
+            out.failure(&failure);
+            return ExitCode::from(failure.exit.code());
         }
     };
     let app = App {
-        home: cli.home.filter(|d| !d.as_os_str().is_empty()).unwrap_or_else(cmdr_link::files::home),
+        home: cli.home.unwrap_or_else(cmdr_link::files::home),
         out: Output::new(cli.output, cli.no_color, cli.quiet, cli.verbose),
         timeout: cli.timeout,
     };

@@ -161,15 +161,14 @@ impl Output {
     }
 
     /// Writes data as it is.
-    pub fn data(&self, text: &str) -> io::Result<()> {
+    pub fn data(&self, text: &str) -> Result<(), Failure> {
         self.bytes(text.as_bytes())
     }
 
     /// Writes bytes as they are.
-    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+    pub fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| unwritable(&e))
     }
 
     fn words(line: &str) {
@@ -257,7 +256,7 @@ impl Output {
         columns: &[Column<T>],
         name: impl Fn(&T) -> String,
     ) -> Result<(), Failure> {
-        Ok(self.data(&self.render(rows, columns, name)?)?)
+        self.data(&self.render(rows, columns, name)?)
     }
 
     /// Writes one thing: its fields one a line, or one document.
@@ -282,7 +281,7 @@ impl Output {
             Format::Yaml => yaml(value)?,
             Format::Name => clean(name).into_owned() + "\n",
         };
-        Ok(self.data(&text)?)
+        self.data(&text)
     }
 
     /// Asks before something that cannot be undone. Without a terminal to ask on the answer must
@@ -309,6 +308,15 @@ impl Output {
         }
         Err(Failure::new(Exit::Cancelled, "nothing was done"))
     }
+}
+
+/// Why standard output takes nothing more. A reader that has what it wanted, as in `| head -1`, is
+/// left without a word, as by every program that SIGPIPE ends.
+pub fn unwritable(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::new(Exit::Unread, "");
+    }
+    Failure::failed(format!("cannot write the output: {}", cmdr_link::files::reason(error)))
 }
 
 /// Columns two blanks apart, heads in capitals, no borders. Only the last column is cut to `width`.
@@ -451,6 +459,15 @@ mod tests {
     fn check(format: Format, expected: &str) {
         let text = output(format).render(&rows(), &COLUMNS, |r| r.name.clone()).unwrap();
         assert_eq!(text, expected, "{format:?}");
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure_to_tell_and_a_full_disk_is() {
+        let failure = unwritable(&io::ErrorKind::BrokenPipe.into());
+        assert_eq!((failure.exit.code(), failure.message.as_str()), (141, ""));
+        let failure = unwritable(&io::Error::from_raw_os_error(28));
+        let words = "cannot write the output: No space left on device";
+        assert_eq!((failure.exit.code(), failure.message.as_str()), (1, words));
     }
 
     #[test]

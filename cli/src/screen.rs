@@ -26,7 +26,7 @@ impl Screen {
     /// Shows the next block.
     pub fn show(&mut self, block: &str) -> Result<(), Failure> {
         let text = self.next(block, self.out.height());
-        Ok(self.out.data(&text)?)
+        self.out.data(&text)
     }
 
     fn next(&mut self, block: &str, height: Option<usize>) -> String {

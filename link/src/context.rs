@@ -1,8 +1,9 @@
 //! What a program keeps to find its hub again: the address, the hub's key and its own.
 
 use crate::link::Target;
-use crate::{SecretKey, files, keys};
+use crate::{SecretKey, files, keys, settings};
 use cmdr_protocol::PublicKey;
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// A hub and our key for it, kept in a folder: `hub.toml` and `key`.
@@ -28,9 +29,19 @@ pub enum ContextError {
         /// Why.
         what: String,
     },
+    /// What is in the file is wrong.
+    #[error(transparent)]
+    Content(#[from] settings::SettingsError),
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] keys::KeyError),
+}
+
+/// What `hub.toml` holds. A later release may have written more.
+#[derive(Debug, Deserialize)]
+struct HubFile {
+    address: String,
+    key: PublicKey,
 }
 
 /// The folder of the operator's programs.
@@ -57,21 +68,11 @@ impl Context {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(ContextError::None(path));
             }
-            Err(e) => return Err(wrong(e.to_string())),
+            Err(e) => return Err(wrong(files::reason(&e))),
         };
         let text = String::from_utf8(content).map_err(|_| wrong("not UTF-8".to_owned()))?;
-        let table: toml::Table =
-            text.parse().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
-        let field = |name: &str| {
-            table
-                .get(name)
-                .and_then(toml::Value::as_str)
-                .ok_or_else(|| wrong(format!("'{name}' is missing")))
-        };
-        let target = Target {
-            address: field("address")?.to_owned(),
-            hub: field("key")?.parse().map_err(|e| wrong(format!("'key': {e}")))?,
-        };
+        let HubFile { address, key: hub } = settings::parse(&path, &text)?;
+        let target = Target { address, hub };
         let key = SecretKey::load(&key_file(dir))?;
         Ok(Self { target, key })
     }
@@ -85,5 +86,33 @@ impl Context {
         let text = format!("# The hub of this folder's key. Written when joining.\n{table}");
         files::write_private(&path, text.as_bytes())
             .map_err(|e| ContextError::File { path, what: e.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_named_with_its_line_and_a_later_releases_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        SecretKey::generate().unwrap().save(&key_file(dir.path())).unwrap();
+        Context::save_target(dir.path(), "hub:7700", &PublicKey([1; 32])).unwrap();
+        let path = hub_file(dir.path());
+        let right = std::fs::read_to_string(&path).unwrap();
+        let load = |text: &str| {
+            files::write_private(&path, text.as_bytes()).unwrap();
+            Context::load(dir.path()).map(|context| context.target.address)
+        };
+        assert_eq!(load(&format!("{right}later = true\n")).unwrap(), "hub:7700");
+        let name = path.display();
+        for (wrong, what) in [
+            ("address = \"hub:7700\"\nkey = \n", format!("{name}:2: ")),
+            ("address = \"hub:7700\"\n", format!("{name}:1: missing field `key`")),
+            ("address = \"hub:7700\"\nkey = \"abc\"\n", format!("{name}:2: ")),
+        ] {
+            let error = load(wrong).unwrap_err().to_string();
+            assert!(error.starts_with(&what), "{error}");
+        }
     }
 }

@@ -91,6 +91,11 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// Whether the hub is there and has too many handshakes under way: a moment later it may not.
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Handshake { source: HandshakeError::Busy, .. })
+    }
+
     /// Whether dialing again, without a person doing something, can help.
     pub const fn is_lasting(&self) -> bool {
         match self {

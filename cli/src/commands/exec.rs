@@ -15,7 +15,8 @@ use crate::args;
 use crate::commands::interrupted;
 use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
-use crate::output::{Column, Format};
+use crate::human;
+use crate::output::{self, Column, Format};
 use clap::{Args, ValueEnum};
 use cmdr_protocol::exec::{MAX_SCRIPT, Script, Start};
 use cmdr_protocol::hosts::HostState;
@@ -23,6 +24,7 @@ use futures::StreamExt as _;
 use report::Report;
 use serde::Serialize;
 use show::Show;
+use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +47,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Each host ends in one state: ok, failed, timed_out, cancelled, lost, unreachable or refused.
 /// Ctrl-C cancels on all hosts; a second one does not wait for that.
 #[derive(Debug, Args)]
+#[command(override_usage = "cmdr exec [OPTIONS] <SELECTOR> [--] <ARGV>...\n       \
+                            cmdr exec [OPTIONS] --script <FILE> <SELECTOR> [--] [ARGV]...")]
 pub struct ExecArgs {
     /// Which hosts.
     #[arg(value_parser = args::selector)]
@@ -79,8 +83,10 @@ pub struct ExecArgs {
     #[arg(long)]
     plan: bool,
 
-    /// The command and its arguments.
-    #[arg(last = true, value_name = "ARGV", required_unless_present = "script")]
+    /// The command and its arguments, after --. Without one of them beginning with a dash the -- may
+    /// be left out.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGV")]
+    #[arg(required_unless_present_any = ["script", "plan"])]
     argv: Vec<String>,
 }
 
@@ -111,6 +117,39 @@ fn read_script(path: &Path) -> Result<Script, Failure> {
     Ok(Script { name: name.into_owned(), content })
 }
 
+/// Whether `--` stands before the command in the words of our own command line.
+fn is_marked(words: &[OsString], argv: &[String]) -> bool {
+    let before = words.len().checked_sub(argv.len() + 1).and_then(|at| words.get(at));
+    before.is_some_and(|word| word == "--")
+}
+
+/// Without `--` nobody can tell whose an option is that stands behind the command.
+fn check_marked(words: &[OsString], args: &ExecArgs) -> Result<(), Failure> {
+    let option = args.argv.iter().find(|word| word.starts_with('-'));
+    let Some(option) = option.filter(|_| !is_marked(words, &args.argv)) else { return Ok(()) };
+    let at = words.len().saturating_sub(args.argv.len());
+    let (ours, theirs) = words.split_at(at);
+    let line = |words: &[OsString]| {
+        let quoted = words.iter().map(|word| quote(&word.to_string_lossy()));
+        quoted.collect::<Vec<_>>().join(" ")
+    };
+    Err(Failure::usage(format!("is '{option}' meant for cmdr or for the command? say it with --"))
+        .hint(format!(
+            "if it is the command's: cmdr {} -- {}; cmdr's own options go before the command",
+            line(ours.get(1..).unwrap_or_default()),
+            line(theirs)
+        )))
+}
+
+/// A word as a shell would have to be told it.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// What no host could carry out is told before any is asked.
 fn check(args: &ExecArgs) -> Result<(), Failure> {
     let unnamed = args.script.is_none() && args.argv.first().is_some_and(String::is_empty);
@@ -132,6 +171,7 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
     if app.out.format == Format::Name && !args.plan {
         return Err(Failure::usage("exec has no output format 'name'"));
     }
+    check_marked(&std::env::args_os().collect::<Vec<_>>(), &args)?;
     check(&args)?;
     let mut start = Start {
         argv: args.argv,
@@ -195,7 +235,8 @@ fn plan(app: &App, targets: &[Target]) -> Result<(), Failure> {
     app.out.list(&rows, &columns, |r| r.name.clone())?;
     let away = targets.iter().filter(|t| t.state != HostState::Online).count();
     let away = if away > 0 { format!(", {away} of them unreachable") } else { String::new() };
-    app.out.note(&format!("would run on {} hosts{away}; nothing was run", targets.len()));
+    let hosts = human::count(targets.len() as u64, "host");
+    app.out.note(&format!("would run on {hosts}{away}; nothing was run"));
     Ok(())
 }
 
@@ -211,7 +252,7 @@ async fn order(
     inputs.reverse();
     let mut show = Show::new(&app.out, &targets);
     let mut report = Report::new(targets.clone());
-    let (pipe, mut written) = pipe::start()?;
+    let (pipe, written) = pipe::start()?;
     let (send, mut events) = mpsc::channel(EVENTS);
 
     let jobs: Vec<_> = targets
@@ -236,15 +277,15 @@ async fn order(
     });
 
     let mut interrupt = std::pin::pin!(interrupted());
-    let stopped = {
+    let complete = {
         let work = relay(&mut events, &mut show, &mut report, &pipe);
         tokio::select! {
             biased;
-            () = &mut interrupt => Some(Stop::Interrupt),
-            stop = work => stop,
+            () = &mut interrupt => false,
+            complete = work => complete,
         }
     };
-    if stopped.is_some() {
+    if !complete {
         // Dropping the feeds ends the process groups at the far end.
         running.abort();
         report.cancel_rest();
@@ -261,50 +302,35 @@ async fn order(
         }
     }
     drop(pipe);
-    tokio::select! {
-        result = &mut written => match result {
-            // Told by `stopped`, unless all had ended before.
-            Ok(Err(e)) if e.kind() != std::io::ErrorKind::BrokenPipe => return Err(e.into()),
-            _ => {}
-        },
+    let written = tokio::select! {
+        written = written => written,
         () = interrupted() => return Ok(Exit::Cancelled),
+    };
+    if let Ok(Err(e)) = written {
+        return Err(output::unwritable(&e));
     }
-    if stopped != Some(Stop::Unread) {
-        report.tell(&app.out);
-    }
-    Ok(match stopped {
-        Some(_) => Exit::Cancelled,
-        None => report.exit(),
-    })
+    report.tell(&app.out);
+    Ok(if complete { report.exit() } else { Exit::Cancelled })
 }
 
-/// Why it ended before all targets did.
-#[derive(Debug, PartialEq, Eq)]
-enum Stop {
-    /// Ctrl-C, or a request to end.
-    Interrupt,
-    /// Nobody reads our output any more.
-    Unread,
-}
-
-/// Passes events on until the last host has ended.
+/// Passes events on until the last host has ended; false when nobody reads our output any more.
 async fn relay(
     events: &mut mpsc::Receiver<(usize, Event)>,
     show: &mut Show,
     report: &mut Report,
     pipe: &pipe::Pipe,
-) -> Option<Stop> {
+) -> bool {
     while let Some((at, event)) = events.recv().await {
         for piece in show.on(at, &event) {
             if !pipe.send(piece).await {
-                return Some(Stop::Unread);
+                return false;
             }
         }
         if let Event::End(end) = event {
             report.ended(at, end);
         }
     }
-    None
+    true
 }
 
 /// What a target that was never asked ends in.
@@ -316,5 +342,49 @@ fn not_asked(state: HostState, name: &str) -> Option<End> {
             format!("waits for approval; approve it with: cmdr hosts approve {name}"),
         )),
         _ => Some(End::error(State::Unreachable, "has no link to the hub now")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        exec: ExecArgs,
+    }
+
+    /// The command that a line means, or the hint.
+    fn read(words: &[&str]) -> Result<Vec<String>, String> {
+        let all: Vec<OsString> = ["cmdr"].iter().chain(words).map(OsString::from).collect();
+        let line = Line::try_parse_from(&all).map_err(|e| e.to_string())?;
+        check_marked(&all, &line.exec).map_err(|failure| failure.hint.unwrap_or_default())?;
+        Ok(line.exec.argv)
+    }
+
+    #[test]
+    fn a_command_without_dashes_needs_no_mark() {
+        for words in [&["web1", "ls", "/tmp"][..], &["web1", "--", "ls", "/tmp"]] {
+            assert_eq!(read(words).unwrap(), ["ls", "/tmp"]);
+        }
+        assert_eq!(read(&["web1", "-C", "/", "--", "ls", "-l"]).unwrap(), ["ls", "-l"]);
+        assert_eq!(read(&["web1", "--", "sh", "--", "x"]).unwrap(), ["sh", "--", "x"]);
+        assert!(read(&["web1", "--plan"]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_option_that_could_be_anybodys_is_asked_about_with_the_right_line() {
+        let hint = read(&["web*", "sort", "-u", "a b"]).unwrap_err();
+        assert!(hint.contains("cmdr 'web*' -- sort -u 'a b';"), "{hint}");
+        assert!(read(&["web1"]).unwrap_err().contains("ARGV"));
+    }
+
+    #[test]
+    fn quoted_words_are_one_word_again() {
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+        assert_eq!(quote("a=b"), "a=b");
     }
 }

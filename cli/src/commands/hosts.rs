@@ -1,7 +1,7 @@
 //! `hosts`: which hosts there are, and who belongs to the fleet.
 
 use crate::App;
-use crate::args::{self, Watch};
+use crate::args::{self, Watch, Yes};
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Row, Watching};
@@ -56,9 +56,8 @@ enum Verb {
     Forget {
         /// Which.
         host: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Take in a host whose key waits.
     Approve {
@@ -67,11 +66,15 @@ enum Verb {
         /// Label to begin with.
         #[arg(long, value_name = "KEY=VALUE", value_parser = args::label)]
         label: Vec<(String, String)>,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Say no to a key that waits.
     Reject {
         /// Which.
         host: String,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
@@ -117,18 +120,25 @@ pub(super) async fn run(app: &App, args: HostsArgs) -> Result<Exit, Failure> {
         }
         Verb::Forget { host, yes } => {
             let host = hub.one_host_or_pending(&host).await?;
-            let question = format!("Forget {}? It has to join again with a token.", host.shown());
-            app.out.confirm(yes, &question, &host.name).await?;
+            let question = format!(
+                "Forget {} with its name and labels? It has to join again with a token.",
+                host.shown()
+            );
+            app.out.confirm(yes.yes, &question, &host.name).await?;
             hub.ask(&Forget { host: host.id }).await?;
-            app.out.note(&format!("{} is forgotten", host.name));
+            app.out.note(&format!(
+                "{} is forgotten, with its name and labels; when it joins again it begins under the \
+                 name that its agent asks for",
+                host.name
+            ));
         }
-        Verb::Approve { host, label } => {
+        Verb::Approve { host, label, .. } => {
             let host = hub.one_host_or_pending(&host).await?;
             let labels = label.into_iter().collect();
             hub.ask(&Approve { host: host.id, labels }).await?;
             app.out.note(&format!("{} belongs to the fleet", host.name));
         }
-        Verb::Reject { host } => {
+        Verb::Reject { host, .. } => {
             let host = hub.one_host_or_pending(&host).await?;
             hub.ask(&Reject { host: host.id }).await?;
             app.out.note(&format!("{} is rejected", host.name));
@@ -162,7 +172,8 @@ fn shown_labels(labels: &std::collections::BTreeMap<String, String>) -> String {
 fn state(row: &Row) -> Cell {
     let paint = match row.state {
         HostState::Online => Paint::Good,
-        HostState::Away => Paint::Bad,
+        // One that has joined and whose agent never ran has not failed.
+        HostState::Away if row.facts.is_some() => Paint::Bad,
         _ => Paint::Warn,
     };
     Cell::painted(row.state.as_str(), paint)

@@ -8,6 +8,7 @@ mod process;
 mod setup;
 
 use crate::App;
+use crate::args::Yes;
 use crate::exit::{Exit, Failure};
 use clap::Args;
 use cmdr_link::files;
@@ -41,9 +42,8 @@ pub struct DownArgs {
     #[arg(long)]
     purge: bool,
 
-    /// Do not ask before --purge.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    yes: Yes,
 }
 
 /// A program gets so long to end by itself.
@@ -117,7 +117,16 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
 
 fn context(what: &str, path: &Path) -> impl Fn(io::Error) -> Failure {
     let what = format!("{what} {}", path.display());
-    move |e| Failure::new(Exit::Fault, format!("{what}: {e}"))
+    move |e| {
+        let text = format!("{what}: {}", files::reason(&e));
+        match e.kind() {
+            // `--home /dev/null`: the command line is wrong, not the machine.
+            io::ErrorKind::NotADirectory => {
+                Failure::usage(text).hint("choose another home with --home DIR or CMDR_HOME")
+            }
+            _ => Failure::failed(text),
+        }
+    }
 }
 
 /// Only one `up` or `down` of a home at a time.
@@ -351,7 +360,7 @@ pub(super) async fn down(app: &App, args: &DownArgs) -> Result<Exit, Failure> {
             "Delete keys, records and logs in {}? It cannot be undone.",
             places.home.display()
         );
-        app.out.confirm(args.yes, &question, "delete").await?;
+        app.out.confirm(args.yes.yes, &question, "delete").await?;
     }
     if !places.home.exists() {
         app.out.note("nothing runs here");

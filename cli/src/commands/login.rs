@@ -2,7 +2,7 @@
 //! [`join`] as well.
 
 use crate::App;
-use crate::connect::{Hub, VERSION};
+use crate::connect::{Hub, VERSION, dial};
 use crate::exit::{Exit, Failure};
 use crate::human;
 use clap::Args;
@@ -11,10 +11,12 @@ use cmdr_link::link::Target;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
 use cmdr_link::{SecretKey, files, keys};
+use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::version::{Join, Welcome};
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// Join a hub as an operator, with a token from its administrator.
 ///
@@ -23,6 +25,10 @@ use std::path::Path;
 pub struct LoginArgs {
     /// The token; - reads it from standard input, where other users cannot see it.
     token: String,
+
+    /// What the hub's list of devices calls this one [default: user@hostname].
+    #[arg(long, value_parser = device_name)]
+    name: Option<String>,
 
     /// Leave the hub that this home knows now, and make a new key.
     #[arg(long)]
@@ -53,13 +59,46 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
     };
     let token = JoinToken::parse(&text).map_err(|e| Failure::usage(e.to_string()))?;
     let address = token.address.clone();
-    let welcome = join(&app.client_dir(), &token, args.replace).await?;
+    let joining = Joining {
+        token: &token,
+        name: args.name.clone().unwrap_or_else(own_name),
+        replace: args.replace,
+        patience: app.patience(),
+    };
+    let welcome = join(&app.client_dir(), &joining).await?;
     app.out.note(&format!("logged in to {address} as {} ({})", welcome.name, welcome.role));
+    if args.name.as_ref().is_some_and(|name| *name != welcome.name) {
+        app.out
+            .note("the hub knew this device already: its name and role stay, the token is unused");
+    }
     Ok(Exit::Ok)
 }
 
+/// Checks what shall stand in a list that others read.
+fn device_name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text {
+        "" => Err("it is empty".to_owned()),
+        t if clean_to_width(t, 64) != t => {
+            Err("it is longer than 64 columns or has control characters".to_owned())
+        }
+        t => Ok(t.to_owned()),
+    }
+}
+
+/// How to join a hub.
+pub(super) struct Joining<'a> {
+    pub(super) token: &'a JoinToken,
+    /// What the hub's list calls us.
+    pub(super) name: String,
+    /// Leave another hub for this one.
+    pub(super) replace: bool,
+    pub(super) patience: Duration,
+}
+
 /// Dials the token's hub with the key in `dir` and keeps what is needed to find it again.
-pub(super) async fn join(dir: &Path, token: &JoinToken, replace: bool) -> Result<Welcome, Failure> {
+pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<Welcome, Failure> {
+    let Joining { token, replace, .. } = *joining;
     let other = match Context::load(dir) {
         Ok(known) if known.target.hub != token.hub => Some(known.target.address),
         Ok(_) | Err(ContextError::None(_)) => None,
@@ -80,9 +119,9 @@ pub(super) async fn join(dir: &Path, token: &JoinToken, replace: bool) -> Result
     };
     let target = Target { address: token.address.clone(), hub: token.hub };
     let mut dialer = Dialer::client(Context { target, key: key.clone() }, VERSION);
-    dialer.name = own_name();
+    dialer.name.clone_from(&joining.name);
     dialer.join = Some(Join { token: Some(token.id), secret: token.secret.to_vec() });
-    let (_, welcome) = dialer.connect().await?;
+    let (_, welcome) = dial(&dialer, joining.patience).await?;
     if other.is_some() {
         key.save(&key_file(dir)).map_err(|e| fault(&e))?;
     }
@@ -91,7 +130,7 @@ pub(super) async fn join(dir: &Path, token: &JoinToken, replace: bool) -> Result
 }
 
 /// `user@host`, as the hub lists us.
-fn own_name() -> String {
+pub(super) fn own_name() -> String {
     let user = ["USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
@@ -148,17 +187,32 @@ mod tests {
     use super::*;
     use cmdr_protocol::PublicKey;
 
+    #[test]
+    fn a_device_is_named_with_what_a_list_can_show() {
+        assert_eq!(device_name(" ann's laptop "), Ok("ann's laptop".to_owned()));
+        for wrong in ["", "  ", "a\u{1b}[2J", &"x".repeat(65)] {
+            assert!(device_name(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(own_name().contains('@'));
+    }
+
     #[tokio::test]
     async fn a_home_of_another_hub_is_not_overwritten_without_being_told_to() {
         let dir = tempfile::tempdir().unwrap();
         let key = SecretKey::load_or_create(&key_file(dir.path())).unwrap();
         Context::save_target(dir.path(), "old.example:7700", &PublicKey([1; 32])).unwrap();
         let token = JoinToken::generate("127.0.0.1:1".into(), PublicKey([2; 32])).unwrap();
-        let failure = join(dir.path(), &token, false).await.unwrap_err();
+        let with = |replace| Joining {
+            token: &token,
+            name: own_name(),
+            replace,
+            patience: Duration::from_secs(5),
+        };
+        let failure = join(dir.path(), &with(false)).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.contains("old.example:7700"), "{}", failure.message);
         // Even when told to, the old key stays until the new hub has said yes.
-        let failure = join(dir.path(), &token, true).await.unwrap_err();
+        let failure = join(dir.path(), &with(true)).await.unwrap_err();
         assert_eq!(failure.exit, Exit::NoHub);
         let kept = Context::load(dir.path()).unwrap();
         assert_eq!(kept.key.public(), key.public());

@@ -1,13 +1,13 @@
 //! `operators`: which devices may act, and as what.
 
 use crate::App;
+use crate::args::Yes;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::Column;
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
-use cmdr_protocol::KeyId;
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::operators::{List, Operator, Revoke};
 use serde::Serialize;
@@ -27,9 +27,8 @@ enum Verb {
     Revoke {
         /// Key, the beginning of one, or a name that only one has.
         device: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
@@ -77,18 +76,21 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
             app.out.list(&rows, &columns, |r| r.key.clone())?;
         }
         Some(Verb::Revoke { device, yes }) => {
-            let key = find(&all, device)?;
-            let name = all.iter().find(|one| one.key == key).map(|one| one.name.as_str());
-            let question = format!("Revoke {} ({key})?", name.unwrap_or_default());
-            app.out.confirm(*yes, &question, "yes").await?;
-            hub.ask(&Revoke { key }).await?;
-            app.out.note(&format!("{key} is revoked"));
+            let (key, name) = match find(&all, device) {
+                Ok(one) => (one.key, one.name.as_str()),
+                // A device without rights is in no list, but the hub knows what it did to its key.
+                Err(failure) => (device.parse().map_err(|_| failure)?, "a device"),
+            };
+            let question = format!("Revoke {name} ({key})?");
+            app.out.confirm(yes.yes, &question, "yes").await?;
+            let revoked = hub.ask(&Revoke { key }).await?;
+            app.out.note(&revoked.told(&format!("{name} ({key})")));
         }
     }
     Ok(Exit::Ok)
 }
 
-fn find(all: &[Operator], text: &str) -> Result<KeyId, Failure> {
+fn find<'a>(all: &'a [Operator], text: &str) -> Result<&'a Operator, Failure> {
     let lower = text.to_ascii_lowercase();
     let named: Vec<_> = all
         .iter()
@@ -97,8 +99,9 @@ fn find(all: &[Operator], text: &str) -> Result<KeyId, Failure> {
         })
         .collect();
     match named.as_slice() {
-        [one] => Ok(one.key),
-        [] => Err(Failure::new(Exit::NoMatch, format!("no operator matches '{text}'"))),
+        [one] => Ok(one),
+        [] => Err(Failure::new(Exit::NoMatch, format!("no device with rights matches '{text}'"))
+            .hint("all of them: cmdr operators; one that was revoked is no longer listed")),
         many => {
             let keys: Vec<_> = many.iter().map(|one| one.key.to_string()).collect();
             Err(Failure::usage(format!("'{text}' means {} devices; give the key", many.len()))
@@ -110,6 +113,7 @@ fn find(all: &[Operator], text: &str) -> Result<KeyId, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_protocol::KeyId;
 
     fn operator(byte: u8, name: &str) -> Operator {
         Operator {
@@ -126,8 +130,8 @@ mod tests {
     fn a_device_is_found_by_key_or_by_a_name_that_only_one_has() {
         let all = [operator(1, "ann@a"), operator(2, "bob@b"), operator(3, "bob@b")];
         let key = all[1].key.to_string();
-        assert_eq!(find(&all, "ann@a").unwrap(), all[0].key);
-        assert_eq!(find(&all, &key[..6].to_uppercase()).unwrap(), all[1].key);
+        assert_eq!(find(&all, "ann@a").unwrap(), &all[0]);
+        assert_eq!(find(&all, &key[..6].to_uppercase()).unwrap(), &all[1]);
         assert_eq!(find(&all, "bob@b").unwrap_err().exit, Exit::Usage);
         assert_eq!(find(&all, "eve@e").unwrap_err().exit, Exit::NoMatch);
     }

@@ -3,7 +3,7 @@
 mod table;
 
 use crate::App;
-use crate::args::{self, Watch, signal_name};
+use crate::args::{self, Watch, Yes, signal_name};
 use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
@@ -61,9 +61,8 @@ pub struct KillArgs {
     #[arg(short, long, default_value = "TERM", value_parser = args::signal)]
     signal: i32,
 
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    yes: Yes,
 }
 
 /// Set the niceness of a process.
@@ -79,6 +78,9 @@ pub struct ReniceArgs {
     /// From -20 (first served) to 19.
     #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     nice: i32,
+
+    #[command(flatten)]
+    yes: Yes,
 }
 
 /// Hosts asked at once.
@@ -144,13 +146,24 @@ pub(super) async fn ps(app: &App, args: &PsArgs) -> Result<Exit, Failure> {
         match answer {
             Ok(listing) => rows.extend(view.rows(&target.name, listing.processes)),
             Err(failure) => {
-                app.out.warn(&format!("{}: {}", target.name, failure.message));
+                app.out.warn(&about(&target.name, &failure.message));
                 exit = exit.worst(failure.exit);
             }
         }
     }
-    app.out.list(&rows, &view.columns(), Row::name)?;
+    // Heads without rows would look like a host without processes.
+    if exit == Exit::Ok || !rows.is_empty() || !app.out.format.is_table() {
+        app.out.list(&rows, &view.columns(), Row::name)?;
+    }
     Ok(exit)
+}
+
+/// A message with the host's name before it, unless it begins with that itself.
+fn about(name: &str, message: &str) -> String {
+    if message.starts_with(&format!("{name} ")) {
+        return message.to_owned();
+    }
+    format!("{name}: {message}")
 }
 
 type Told = (usize, Option<Result<Change, CallError>>);
@@ -198,7 +211,7 @@ async fn watch(
                     changed.push(at);
                 }
                 Some(Err(e)) => {
-                    app.out.warn(&format!("{name}: {}", e.message));
+                    app.out.warn(&about(name, &e.message));
                     exit = exit.worst(Exit::of(e.kind));
                 }
                 None => {
@@ -213,6 +226,9 @@ async fn watch(
             Format::Ndjson => changed,
             _ => (0..targets.len()).collect(),
         };
+        if tables.iter().all(|table| table.processes.is_empty()) && app.out.format.is_table() {
+            continue;
+        }
         let rows: Vec<_> = shown
             .into_iter()
             .flat_map(|at| {
@@ -251,7 +267,7 @@ pub(super) async fn kill(app: &App, args: &KillArgs) -> Result<Exit, Failure> {
     let name = signal_name(args.signal);
     let list: Vec<_> = processes.iter().map(shown).collect();
     let question = format!("Send {name} on {} to {}?", host.name, list.join("; "));
-    app.out.confirm(args.yes, &question, "yes").await?;
+    app.out.confirm(args.yes.yes, &question, "yes").await?;
     let mut exit = Exit::Ok;
     for process in &processes {
         match signal(&hub, host.id, process, args.signal).await {
@@ -313,5 +329,11 @@ mod tests {
             Process { memory: 7, ..process(3, 30) },
         ];
         assert_eq!(table.processes.into_values().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_host_is_named_once() {
+        assert_eq!(about("web1", "web1 is away"), "web1 is away");
+        assert_eq!(about("web1", "web10 is away"), "web1: web10 is away");
     }
 }

@@ -1,18 +1,19 @@
 //! `tokens`: how new hosts and operators come into the fleet.
 
 use crate::App;
-use crate::args;
+use crate::args::{self, Yes};
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Paint};
 use clap::{Args, Subcommand, ValueEnum};
 use cmdr_link::clock;
+use cmdr_link::token::JoinToken;
+use cmdr_protocol::address;
 use cmdr_protocol::envelope::Role;
-use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::ids::TokenId;
-use cmdr_protocol::tokens::{Create, List, Revoke, Token, TokenKind, TokenState};
-use serde::Serialize;
+use cmdr_protocol::tokens::shown::{HEADS, Made, Shown};
+use cmdr_protocol::tokens::{Create, List, Revoke, TokenKind, TokenState};
 use std::time::Duration;
 
 /// Make, list and revoke join tokens.
@@ -34,13 +35,15 @@ enum Verb {
         /// The token's id.
         #[arg(value_name = "ID")]
         id: TokenId,
+        #[command(flatten)]
+        yes: Yes,
     },
 }
 
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// For a host: cmdr-agentd join TOKEN.
-    #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
+    #[arg(long, conflicts_with = "operator")]
     host: bool,
 
     /// For an operator: cmdr login TOKEN. ROLE is administrator, operator or observer.
@@ -60,7 +63,7 @@ struct CreateArgs {
     label: Vec<(String, String)>,
 
     /// Where they shall dial [default: the hub's own idea of it].
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address::parse)]
     address: Option<String>,
 }
 
@@ -71,77 +74,41 @@ enum RoleName {
     Observer,
 }
 
-#[derive(Serialize)]
-struct Row {
-    id: String,
-    kind: TokenKind,
-    role: Option<Role>,
-    state: TokenState,
-    uses_left: u32,
-    uses: u32,
-    labels: Labels,
-    created: String,
-    created_by: String,
-    expires: String,
-    #[serde(skip)]
-    left: String,
-}
-
-impl Row {
-    fn new(token: Token, now: u64) -> Self {
-        let left = token.expires_ms.saturating_sub(now) / 1000;
-        Self {
-            id: token.id.to_string(),
-            kind: token.kind,
-            role: (token.kind == TokenKind::Operator).then_some(token.role),
-            state: token.state,
-            uses_left: token.uses_left,
-            uses: token.uses,
-            labels: token.labels,
-            created: human::moment(token.created_ms),
-            created_by: token.created_by,
-            expires: human::moment(token.expires_ms),
-            left: if token.state == TokenState::Valid { human::span(left) } else { "-".into() },
-        }
-    }
-}
-
-fn columns() -> [Column<Row>; 8] {
+fn columns() -> [Column<Shown>; HEADS.len()] {
     [
-        Column::text("ID", |r: &Row| r.id.as_str().into()),
-        Column::text("FOR", |r: &Row| {
-            r.role.map_or(r.kind.as_str(), cmdr_protocol::envelope::Role::as_str).into()
-        }),
-        Column::text("STATE", |r: &Row| {
+        Column::text(HEADS[0], |r: &Shown| r.cells()[0].as_str().into()),
+        Column::text(HEADS[1], |r| r.cells()[1].as_str().into()),
+        Column::text(HEADS[2], |r| {
             let paint = if r.state == TokenState::Valid { Paint::Good } else { Paint::Dim };
             Cell::painted(r.state.as_str(), paint)
         }),
-        Column::figure("USES", |r: &Row| {
-            format!("{}/{}", r.uses - r.uses_left.min(r.uses), r.uses).into()
-        }),
-        Column::figure("LEFT", |r: &Row| r.left.as_str().into()),
-        Column::text("BY", |r: &Row| r.created_by.as_str().into()),
-        Column::text("CREATED", |r: &Row| r.created.as_str().into()).wide(),
-        Column::text("LABELS", |r: &Row| {
-            let pairs: Vec<_> = r.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            pairs.join(",").into()
-        }),
+        Column::text(HEADS[3], |r| r.cells()[3].as_str().into()),
+        Column::text(HEADS[4], |r| r.cells()[4].as_str().into()),
+        Column::text(HEADS[5], |r| r.cells()[5].as_str().into()),
+        Column::text(HEADS[6], |r| r.cells()[6].as_str().into()),
+        Column::text(HEADS[7], |r| r.cells()[7].as_str().into()),
     ]
 }
 
 pub(super) async fn run(app: &App, args: &TokensArgs) -> Result<Exit, Failure> {
+    if let Some(Verb::Create(CreateArgs { host: false, operator: None, .. })) = &args.verb {
+        return Err(Failure::usage("a token is for a host or for an operator: say which").hint(
+            "for a server: cmdr tokens create --host; for a person's device: cmdr tokens create \
+             --operator ROLE (administrator, operator or observer)",
+        ));
+    }
     let hub = Hub::connect(app).await?;
     match args.verb.as_ref().unwrap_or(&Verb::List) {
         Verb::List => {
             let now = clock::now_ms();
             let tokens = hub.ask(&List {}).await?.tokens;
-            let rows: Vec<_> = tokens.into_iter().map(|token| Row::new(token, now)).collect();
-            app.out.list(&rows, &columns(), |r| r.id.clone())?;
+            let rows: Vec<_> = tokens.into_iter().map(|token| Shown::new(token, now)).collect();
+            app.out.list(&rows, &columns(), |r| r.id.to_string())?;
         }
         Verb::Create(args) => create(app, &hub, args).await?,
-        Verb::Revoke { id } => {
-            hub.ask(&Revoke { id: *id }).await?;
-            app.out.note(&format!("token {id} is revoked"));
+        Verb::Revoke { id, .. } => {
+            let revoked = hub.ask(&Revoke { id: *id }).await?;
+            app.out.note(&revoked.told(&format!("token {id}")));
         }
     }
     Ok(Exit::Ok)
@@ -154,25 +121,30 @@ async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> 
         Some(RoleName::Observer) => Role::Observer,
         None => Role::Unknown,
     };
-    let created = hub
-        .ask(&Create {
-            kind: if args.host { TokenKind::Host } else { TokenKind::Operator },
-            role,
-            ttl_s: args.ttl.as_secs().max(1),
-            uses: args.uses,
-            labels: args.label.iter().cloned().collect(),
-            address: args.address.clone().unwrap_or_default(),
-        })
-        .await?;
-    let expires = human::moment(created.expires_ms);
+    let create = Create {
+        kind: if args.host { TokenKind::Host } else { TokenKind::Operator },
+        role,
+        ttl_s: args.ttl.as_secs().max(1),
+        uses: args.uses,
+        labels: args.label.iter().cloned().collect(),
+        address: args.address.clone().unwrap_or_default(),
+    };
+    let created = hub.ask(&create).await?;
+    let id = JoinToken::parse(&created.text)
+        .map_err(|e| Failure::failed(format!("the hub sent a token that is none: {e}")))?
+        .id;
+    let made = Made::new(id, &create, &created);
     if app.out.format.is_table() {
         // The token alone, so that a script can take it as it is.
-        app.out.data(&format!("{}\n", cmdr_protocol::display::clean(&created.text)))?;
+        app.out.data(&format!("{}\n", made.token))?;
     } else {
-        let value = serde_json::json!({ "text": created.text, "expires": expires });
-        app.out.one(&value, &[], &created.text)?;
+        app.out.one(&made, &[], &made.token)?;
     }
-    let how = if args.host { "cmdr-agentd join TOKEN" } else { "cmdr login TOKEN" };
-    app.out.note(&format!("to be used with: {how}; until {expires}, {} times", args.uses));
+    app.out.note(&format!(
+        "to be used with: {} TOKEN; until {}, {}",
+        made.used_with(),
+        made.expires,
+        human::count(u64::from(args.uses), "time")
+    ));
     Ok(())
 }

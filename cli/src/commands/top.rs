@@ -10,6 +10,7 @@ use crate::output::{Cell, Column, Format, Paint};
 use crate::screen::Screen;
 use clap::{Args, ValueEnum};
 use cmdr_link::clock;
+use cmdr_protocol::hosts::HostState;
 use std::time::Duration;
 
 /// Show the live figures of hosts, busiest first.
@@ -95,6 +96,18 @@ fn columns() -> [Column<Row>; 10] {
     ]
 }
 
+/// Why a host has no live figures, if that is its state.
+fn absent(row: &Row) -> Option<String> {
+    if row.state == HostState::Online {
+        return None;
+    }
+    let why = match row.last_drop.as_str() {
+        "" => String::new(),
+        drop => format!(", {drop}"),
+    };
+    Some(format!("{} is {}: last seen {} ago{why}", row.name, row.state, row.seen))
+}
+
 fn sort(rows: &mut [Row], by: Sort) {
     let key = |row: &Row| {
         row.figures.as_ref().map_or(-1.0, |f| match by {
@@ -120,6 +133,20 @@ pub(super) async fn run(app: &App, args: &TopArgs) -> Result<Exit, Failure> {
     }
     watching.settle(FIRST_SAMPLE).await?;
     let mut rows = watching.fleet.rows(clock::now_ms());
+    if args.selector.is_some() && args.watch.watch.is_none() {
+        let absent: Vec<_> = rows.iter().filter_map(absent).collect();
+        for words in &absent {
+            app.out.warn(words);
+        }
+        if !absent.is_empty() {
+            // Heads and dashes alone would look like an idle fleet.
+            if absent.len() < rows.len() || !app.out.format.is_table() {
+                sort(&mut rows, args.sort);
+                app.out.list(&rows, &columns(), |r| r.name.clone())?;
+            }
+            return Ok(Exit::Unreachable);
+        }
+    }
     loop {
         sort(&mut rows, args.sort);
         let text = app.out.render(&rows, &columns(), |r| r.name.clone())?;

@@ -206,6 +206,11 @@ impl FakeHub {
         command
     }
 
+    /// The folder that is `CMDR_HOME`.
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
     /// Commands that were ever started.
     pub(crate) fn started(&self) -> usize {
         self.fleet.started.load(Ordering::SeqCst)

@@ -4,6 +4,7 @@ use super::target::{End, State};
 use crate::args::signal_name;
 use crate::connect::Target;
 use crate::exit::Exit;
+use crate::human;
 use crate::output::Output;
 
 /// The targets and their ends.
@@ -67,7 +68,8 @@ impl Report {
             .filter(|(_, n)| *n > 0)
             .map(|(state, n)| format!("{n} {}", state.as_str()))
             .collect();
-        let mut lines = vec![format!("{} hosts: {}", ends.len(), counts.join(", "))];
+        let hosts = human::count(ends.len() as u64, "host");
+        let mut lines = vec![format!("{hosts}: {}", counts.join(", "))];
         lines.extend(
             ends.iter()
                 .filter(|(_, end)| end.state != State::Ok)

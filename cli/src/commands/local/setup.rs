@@ -103,8 +103,7 @@ pub(super) async fn client(app: &App, places: &Places, ready: &Ready) -> Result<
         Joined::Here => {}
         Joined::Nowhere => {
             let token = token(places, ready, &["--operator", "administrator"]).await?;
-            login::join(&dir, &token, false).await?;
-            return Ok(());
+            return log_in(app, &dir, &token).await;
         }
     }
     let here = App { home: places.home.clone(), ..app.clone() };
@@ -113,10 +112,16 @@ pub(super) async fn client(app: &App, places: &Places, ready: &Ready) -> Result<
         // The hub does not know the key any more: its state was restored or we were revoked.
         Err(failure) if failure.exit == Exit::Denied => {
             let token = token(places, ready, &["--operator", "administrator"]).await?;
-            login::join(&dir, &token, false).await.map(drop)
+            log_in(app, &dir, &token).await
         }
         Err(failure) => Err(failure),
     }
+}
+
+async fn log_in(app: &App, dir: &Path, token: &JoinToken) -> Result<(), Failure> {
+    let joining =
+        login::Joining { token, name: login::own_name(), replace: false, patience: app.patience() };
+    login::join(dir, &joining).await.map(drop)
 }
 
 /// Joins the agent, unless it is. Says whether something changed for it.
