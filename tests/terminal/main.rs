@@ -8,3 +8,4 @@ mod hub_killed;
 mod hub_power;
 mod load;
 mod local;
+mod verbs;

@@ -52,7 +52,14 @@ async fn info(app: &App, hub: &Hub) -> Result<Exit, Failure> {
         ("LISTEN", info.listen.clone()),
         ("AGENTS", info.agents.to_string()),
         ("CLIENTS", info.clients.to_string()),
-        ("RELAYED", format!("{} streams, {}", info.relayed, human::bytes(info.relayed_bytes))),
+        (
+            "RELAYED",
+            format!(
+                "{}, {}",
+                human::count(info.relayed, "stream"),
+                human::bytes(info.relayed_bytes)
+            ),
+        ),
         ("REFUSED", info.refused.to_string()),
         ("WRITABLE", if info.writable { "yes".into() } else { "no: the disk is full".into() }),
     ];

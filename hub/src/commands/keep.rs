@@ -6,6 +6,7 @@ use crate::{backup, data};
 use anyhow::Context as _;
 use cmdr_link::files;
 use cmdr_protocol::hub::{self as hub_api, Checked};
+use cmdr_protocol::human::count;
 use std::path::Path;
 
 pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
@@ -19,7 +20,8 @@ pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
     for damage in &checked.damage {
         print(&format!("{damage}\n"))?;
     }
-    print(&format!("{} records read, {} damaged\n", checked.records, checked.damage.len()))?;
+    let records = count(checked.records as u64, "record");
+    print(&format!("{records} read, {} damaged\n", checked.damage.len()))?;
     Ok(if checked.damage.is_empty() { Done::Well } else { Done::Damaged })
 }
 
