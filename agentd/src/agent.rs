@@ -42,6 +42,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What the host's owner allows.
     pub policy: Policy,
+    /// The program that supervises others when it is told [`crate::supervise::WORD`]: this one.
+    pub supervisor: PathBuf,
 }
 
 impl Config {
@@ -54,6 +56,8 @@ impl Config {
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),
+            // The very file that runs, also when an upgrade has put another in its place.
+            supervisor: "/proc/self/exe".into(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod run;
 pub mod sampler;
 pub mod services;
 pub mod state;
+pub mod supervise;
 mod text;
 mod users;
 

@@ -6,7 +6,7 @@ use cmdr_agentd::join::{self, Ask};
 use cmdr_agentd::policy::Policy;
 use cmdr_agentd::services::facts;
 use cmdr_agentd::state::{self, Failure};
-use cmdr_agentd::{Config, run};
+use cmdr_agentd::{Config, run, supervise};
 use cmdr_link::link::Target;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::PublicKey;
@@ -88,6 +88,17 @@ impl Rules {
 }
 
 fn main() -> ExitCode {
+    // Once for each program that is run: nothing else is made ready before.
+    if std::env::args_os().nth(1).is_some_and(|word| word == supervise::WORD) {
+        return match supervise::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                let words = "cmdr-agentd: supervise is for the agent itself";
+                writeln!(std::io::stderr(), "{words}: {e}").ok();
+                ExitCode::from(2)
+            }
+        };
+    }
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));

@@ -4,9 +4,14 @@
 
 use crate::text::{number, small};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// The most of the group file that is read: directories of large sites are written into it.
+const GROUP_FILE: u64 = 16 << 20;
 
 /// One user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +58,24 @@ pub(crate) fn by_uid(etc: &Path, uid: u32) -> User {
         home: "/".to_owned(),
         shell: "/bin/sh".to_owned(),
     })
+}
+
+/// The groups of a user, the first one first, out of the host's group file alone.
+pub(crate) fn groups(etc: &Path, user: &User) -> Vec<u32> {
+    let mut found = vec![user.gid];
+    let file = File::open(etc.join("group")).ok();
+    let lines = file.into_iter().flat_map(|f| BufReader::new(f.take(GROUP_FILE)).lines());
+    for line in lines.map_while(Result::ok) {
+        let mut fields = line.split(':').skip(2);
+        let (id, members) = (fields.next(), fields.next().unwrap_or(""));
+        let id = id.and_then(|id| number(id.as_bytes())).and_then(|n| u32::try_from(n).ok());
+        if let Some(id) = id.filter(|_| members.split(',').any(|name| name == user.name))
+            && !found.contains(&id)
+        {
+            found.push(id);
+        }
+    }
+    found
 }
 
 /// Names by number, read anew when the file has changed.
@@ -111,6 +134,24 @@ mod tests {
         let mut names = Names::new(dir.path());
         assert!(names.refresh() && !names.refresh());
         assert_eq!((&*names.name(33), &*names.name(4711)), ("ww", "4711"));
+    }
+
+    #[test]
+    fn a_user_has_the_groups_whose_lines_name_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = "root:x:0:\nadm:x:4:ann,bob\nww:x:33:\nbad\nx:x:y:ann\ndocker:x:999:bob,ann\n\
+                     dup:x:4:ann\nannex:x:7:annette\n";
+        std::fs::write(dir.path().join("group"), lines).unwrap();
+        let user = |name: &str| User {
+            name: name.into(),
+            uid: 1000,
+            gid: 1000,
+            home: "/".into(),
+            shell: "/bin/sh".into(),
+        };
+        assert_eq!(groups(dir.path(), &user("ann")), [1000, 4, 999]);
+        assert_eq!(groups(dir.path(), &user("ww")), [1000]);
+        assert_eq!(groups(&dir.path().join("none"), &user("ann")), [1000]);
     }
 
     proptest! {

@@ -162,6 +162,69 @@ async fn a_background_child_does_not_hold_the_end_back_and_does_not_survive() {
     until("the child is gone", || !runs(child)).await;
 }
 
+/// Starts two that leave the program's group, session and parent, and prints their numbers.
+const ESCAPE: &str = "setsid sh -c 'echo $$; exec sleep 600' & \
+                      (setsid sh -c 'echo $$; exec sleep 600 > /dev/null 2>&1' &); ";
+
+/// The numbers that a program prints, as they come.
+async fn pids(items: &mut Items<Start>, count: usize) -> Vec<u32> {
+    let mut text = String::new();
+    while text.matches('\n').count() < count {
+        text += std::str::from_utf8(&items.next().await.unwrap().unwrap().stdout).unwrap();
+    }
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_opens_a_session_of_its_own_ends_with_the_timeout_too() {
+    let world = World::new().await;
+    let start = Start { timeout_ms: Some(500), ..sh(&format!("{ESCAPE} sleep 600")) };
+    let mut items = world.feed(&start).await.unwrap();
+    let escaped = pids(&mut items, 2).await;
+    assert!(escaped.iter().all(|pid| runs(*pid)));
+    assert_eq!(finish(&mut items).await.unwrap().exit.outcome, Outcome::TimedOut);
+    until("they are gone", || !escaped.iter().any(|pid| runs(*pid))).await;
+}
+
+#[tokio::test]
+async fn what_opens_a_session_of_its_own_ends_when_the_caller_leaves_and_nobody_elses_does() {
+    let world = World::new().await;
+    let start = sh(&format!("{ESCAPE} sleep 600"));
+    let mut other = world.feed(&start).await.unwrap();
+    let others = pids(&mut other, 2).await;
+    let mut items = world.feed(&start).await.unwrap();
+    let escaped = pids(&mut items, 2).await;
+    drop(items);
+    until("they are gone", || !escaped.iter().any(|pid| runs(*pid))).await;
+    assert!(others.iter().all(|pid| runs(*pid)), "those of another order are ended too");
+    drop(other);
+    until("the others are gone", || !others.iter().any(|pid| runs(*pid))).await;
+}
+
+#[tokio::test]
+async fn what_opens_a_session_of_its_own_does_not_outlive_the_program() {
+    let world = World::new().await;
+    // It ends by itself when it has heard that both run.
+    let start = Start { stdin: true, ..sh(&format!("{ESCAPE} read x")) };
+    let mut items = world.feed(&start).await.unwrap();
+    let escaped = pids(&mut items, 2).await;
+    items.send(&Input { data: b"\n".to_vec(), ..Input::default() }).await;
+    assert_eq!(finish(&mut items).await.unwrap().exit.outcome, Outcome::Exited);
+    until("they are gone", || !escaped.iter().any(|pid| runs(*pid))).await;
+}
+
+#[tokio::test]
+async fn a_program_that_ends_its_supervisor_is_ended_and_told() {
+    let world = World::new().await;
+    let start = Start { stdin: true, ..sh("read x; kill -9 $PPID; exec sleep 600") };
+    let mut items = world.feed(&start).await.unwrap();
+    let pid = first_pid(&mut items).await;
+    items.send(&Input { data: b"\n".to_vec(), ..Input::default() }).await;
+    let error = finish(&mut items).await.err().unwrap();
+    assert!(error.message.contains("supervisor was ended"), "{error}");
+    until("it is gone", || !runs(pid)).await;
+}
+
 #[tokio::test]
 async fn output_written_before_the_end_is_not_cut_for_a_slow_reader() {
     let world = World::new().await;
@@ -306,6 +369,25 @@ async fn another_user_runs_with_their_own_rights_or_is_denied() {
         let script = Script { name: "x".into(), content: b"id -u".to_vec() };
         let start = Start { user: Some("nobody".into()), script: Some(script), ..Start::default() };
         assert_eq!(run(&world, start).await.unwrap().text(), "65534\n");
+    } else {
+        assert_eq!(result.err().unwrap().kind, ErrorKind::Denied);
+    }
+}
+
+#[tokio::test]
+async fn another_user_has_the_groups_that_the_host_gives_them() {
+    let world = World::with(|config, dir| {
+        config.etc_root = dir.join("etc");
+        std::fs::create_dir(&config.etc_root).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(config.etc_root.join(name), text);
+        write("passwd", "root:x:0:0::/:/bin/sh\nann:x:4321:4322::/:/bin/sh\n").unwrap();
+        write("group", "adm:x:4:ann\nann:x:4322:\ndisk:x:6:bob\ntools:x:4400:bob,ann\n").unwrap();
+    })
+    .await;
+    let start = Start { user: Some("ann".into()), ..sh("id -u; id -g; id -G") };
+    let result = run(&world, start).await;
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(result.unwrap().text(), "4321\n4322\n4322 4 4400\n");
     } else {
         assert_eq!(result.err().unwrap().kind, ErrorKind::Denied);
     }

@@ -11,7 +11,7 @@ pub const MAX_SCRIPT: usize = 512 * 1024;
 pub const CHUNK: usize = 16 * 1024;
 
 /// Runs a program. Exactly one of `argv` and `script` is set. Ending the feed early ends the program
-/// and everything in its process group.
+/// and everything that it has started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Start {
@@ -31,7 +31,7 @@ pub struct Start {
     /// Working directory; absent for the user's home, or `/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// After so many milliseconds the process group is ended; absent for no limit.
+    /// After so many milliseconds the program and all it has started is ended; absent for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }

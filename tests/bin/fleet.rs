@@ -36,7 +36,10 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter("error").with_writer(std::io::stderr).init();
     let token = JoinToken::parse(&cli.token)?;
     let state = std::env::temp_dir().join(format!("cmdr-fleet-{}", std::process::id()));
-    let service = Arc::new(Agent::new(Config::new(state)).into_service());
+    let mut config = Config::new(state);
+    // The real agent's program, which lies beside this one.
+    config.supervisor = std::env::current_exe()?.with_file_name("cmdr-agentd");
+    let service = Arc::new(Agent::new(config).into_service());
     let online = Arc::new(watch::channel(0usize).0);
     let failures = Arc::new(AtomicUsize::new(0));
     for number in 0..cli.count {

@@ -147,7 +147,8 @@ impl World {
     }
 
     /// A real agent with this configuration.
-    pub async fn agent_with(&self, name: &str, config: agent::Config) -> BareAgent {
+    pub async fn agent_with(&self, name: &str, mut config: agent::Config) -> BareAgent {
+        config.supervisor = crate::process::program("cmdr-agentd");
         let token = self.token(TokenKind::Host, Role::Unknown, 1).await;
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod agent_killed;
 mod client;
 mod hub_faults;
 mod hub_killed;

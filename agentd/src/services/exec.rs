@@ -1,7 +1,7 @@
 //! Runs one program for an operator, its output as it comes.
 //!
-//! The program is the head of a process group of its own. However this ends, by itself, by its
-//! timeout, by the caller's leave or the agent's end, nothing of the group is left.
+//! However this ends, by itself, by its timeout, by the caller's leave or the agent's end: nothing that
+//! the program has started is left, whatever sessions and groups it made.
 
 mod group;
 mod order;
@@ -97,7 +97,7 @@ async fn run(
         CallError::new(ErrorKind::Busy, what)
     })?;
     let order = Order::check(agent, start)?;
-    let mut spawned = group::spawn(&order)?;
+    let spawned = group::spawn(agent, &order).await?;
     let begun = Instant::now();
     tracing::info!(
         caller = log.caller,
@@ -110,7 +110,7 @@ async fn run(
     let sender = feeding.sender();
     sender.send(&Item { pid: Some(spawned.group.pid()), ..Item::default() }).await?;
 
-    let group = &mut spawned.group;
+    let mut group = spawned.group;
     let ending = Ending::default();
     let mut output = std::pin::pin!(spawned.output.pump(&sender, &ending));
     let (signals, mut signalled) = tokio::sync::mpsc::channel(PIECES);
@@ -126,7 +126,8 @@ async fn run(
                 sent?;
                 output_over = true;
             }
-            () = group.exited(), if exited.is_none() => {
+            told = group.exited(), if exited.is_none() => {
+                told?;
                 exited = Some(Instant::now());
                 stragglers = Some(Instant::now() + STRAGGLERS);
             }
@@ -135,19 +136,22 @@ async fn run(
             () = at(timeout.map(|(when, _)| when)), if exited.is_none() => {
                 let Some((when, signal)) = timeout else { continue };
                 timed_out = true;
-                group.signal(signal);
+                if signal == Signal::KILL {
+                    group.end();
+                } else {
+                    group.signal(signal);
+                }
                 timeout = (signal == Signal::TERM).then_some((when + MERCY, Signal::KILL));
             }
             () = at(stragglers) => {
-                // Nobody of the group writes any more after this; what is in the pipes still goes
-                // out, and a program that left the group is not waited for.
+                // Nobody writes any more after this; what is in the pipes still goes out.
                 stragglers = None;
-                group.signal(Signal::KILL);
+                group.end();
                 ending.begin();
             }
         }
     }
-    let status = group.finish()?;
+    let status = group.finish().await?;
     let took_ms = exited.map_or(0, |at| at.saturating_duration_since(begun).as_millis() as u64);
     let exit = describe(status, timed_out, took_ms);
     sender.send(&Item { exit: Some(exit), ..Item::default() }).await?;

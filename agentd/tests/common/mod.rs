@@ -32,6 +32,7 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(&mut Config, &Path)) -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut config = Config::new(state.path().to_owned());
+        config.supervisor = env!("CARGO_BIN_EXE_cmdr-agentd").into();
         change(&mut config, state.path());
         let agent = Agent::new(config);
         let service: Arc<Service<Agent>> = Arc::new(agent.clone().into_service());

@@ -44,6 +44,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// each line begins with the host's name. Arguments are passed on as they are; for pipes and
 /// variables run a shell: cmdr exec 'web*' -- sh -c 'uptime | cut -d, -f1'.
 ///
+/// When the command ends, by itself or by --timeout or Ctrl-C, everything that it has started is ended
+/// with it, background children and daemons too: output is waited for a second, then they are killed.
+/// What shall stay belongs to the service manager: cmdr exec HOST -- systemd-run COMMAND.
+///
 /// Each host ends in one state: ok, failed, timed_out, cancelled, lost, unreachable or refused.
 /// Ctrl-C cancels on all hosts; a second one does not wait for that.
 #[derive(Debug, Args)]

@@ -1,37 +1,41 @@
-//! A process group: begun, watched and ended as one.
-//!
-//! The head is not reaped before the group is dealt with: its number stands for the group, and
-//! nothing else can get that number meanwhile.
+//! A program and everything that it starts: begun, watched and ended as one, through a supervisor
+//! (see [`crate::supervise`]).
 
 use super::order::Order;
 use super::output::Output;
+use crate::Agent;
+use crate::supervise::{self, END, Job, Told, WORD};
 use cmdr_protocol::CallError;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
-};
+use cmdr_protocol::display::clean_to_width;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
 
-/// How often a kernel that cannot tell is asked whether a program has ended.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+/// What is left of a program is gone so long after it was told to end, unless the kernel keeps it.
+const GONE: Duration = Duration::from_secs(2);
 
-/// A running group. Dropping it ends it.
+/// A running program with all that it has started. Dropping it ends all of it.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Taken out when it is reaped.
-    head: Option<Child>,
-    pid: Pid,
-    /// Becomes readable when the head ends; absent where the kernel has no such thing.
-    end: Option<AsyncFd<OwnedFd>>,
+    pid: u32,
+    /// The way to the supervisor. Its end is the order to end everything.
+    socket: UnixStream,
+    /// Reaped by the runtime.
+    _supervisor: Child,
+    status: Option<ExitStatus>,
+    /// Nothing is left that would have to be ended.
+    alone: bool,
 }
 
-/// A group and the pipes to it.
+/// A program and the pipes to it.
 pub(super) struct Spawned {
     pub(super) group: Group,
     pub(super) stdin: Option<pipe::Sender>,
@@ -39,46 +43,62 @@ pub(super) struct Spawned {
 }
 
 /// Begins a program.
-pub(super) fn spawn(order: &Order) -> Result<Spawned, CallError> {
-    let mut command = Command::new(&order.program);
-    command
-        .arg0(&order.arg0)
-        .args(&order.args)
+pub(super) async fn spawn(agent: &Agent, order: &Order) -> Result<Spawned, CallError> {
+    let fault = |e: io::Error| CallError::failed(format!("starting the program: {e}"));
+    let job = serde_json::to_vec(&Job {
+        program: order.program.clone().into_os_string(),
+        arg0: order.arg0.clone(),
+        args: order.args.clone(),
+        env: order.env.clone(),
+        cwd: order.cwd.clone().into_os_string(),
+        rights: order.rights(),
+    });
+    let job = job.map_err(|e| fault(e.into()))?;
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(fault)?;
+    let supervisor = Command::new(&agent.config().supervisor)
+        .arg(WORD)
         .env_clear()
-        .envs(&order.env)
-        .current_dir(&order.cwd)
+        .current_dir("/")
+        // A Ctrl-C for the agent is none for what it runs.
         .process_group(0)
-        .stdin(if order.stdin { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if order.switch {
-        // The standard library drops the agent's other groups with this.
-        command.uid(order.user.uid).gid(order.user.gid);
-    }
-    let mut head = command.spawn().map_err(|e| refused(order, &e))?;
-    let (stdin, stdout, stderr) = (head.stdin.take(), head.stdout.take(), head.stderr.take());
-    let pid = Pid::from_child(&head);
-    // From here on every way out goes through the guard.
-    let mut group = Group { head: Some(head), pid, end: None };
-    let fault = |e: io::Error| CallError::failed(format!("watching the program: {e}"));
-    if let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) {
-        #[expect(
-            deprecated,
-            reason = "its replacement is unsafe; an owned descriptor keeps its rule"
-        )]
-        let end = AsyncFd::with_interest(fd, Interest::READABLE);
-        group.end = Some(end.map_err(fault)?);
-    }
-    let stdin =
-        stdin.map(|pipe| pipe::Sender::from_owned_fd(pipe.into())).transpose().map_err(fault)?;
-    let reader =
-        |fd: Option<OwnedFd>| fd.map(pipe::Receiver::from_owned_fd).transpose().map_err(fault);
-    let output = Output::new(reader(stdout.map(Into::into))?, reader(stderr.map(Into::into))?);
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(fault)?;
+    let (read_out, stdout) = io::pipe().map_err(fault)?;
+    let (read_err, stderr) = io::pipe().map_err(fault)?;
+    let (stdin, write_in) = if order.stdin {
+        let (read, write) = io::pipe().map_err(fault)?;
+        (OwnedFd::from(read), Some(OwnedFd::from(write)))
+    } else {
+        (OwnedFd::from(File::open("/dev/null").map_err(fault)?), None)
+    };
+    let length = u32::try_from(job.len()).map_err(|e| fault(io::Error::other(e)))?;
+    supervise::send_head(&ours, length, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+        .map_err(fault)?;
+    // The program's ends are its own from here on.
+    drop((stdin, stdout, stderr));
+    ours.set_nonblocking(true).map_err(fault)?;
+    let mut socket = UnixStream::from_std(ours).map_err(fault)?;
+    socket.write_all(&job).await.map_err(fault)?;
+    let mut told = [0; Told::LEN];
+    socket.read_exact(&mut told).await.map_err(fault)?;
+    let pid = match Told::from_bytes(told) {
+        Some(Told::Started(pid)) => pid.unsigned_abs(),
+        Some(Told::Refused(errno)) => {
+            return Err(refused(order, &io::Error::from_raw_os_error(errno)));
+        }
+        _ => return Err(fault(io::ErrorKind::InvalidData.into())),
+    };
+    let group = Group { pid, socket, _supervisor: supervisor, status: None, alone: false };
+    let stdin = write_in.map(pipe::Sender::from_owned_fd).transpose().map_err(fault)?;
+    let reader = |fd: io::PipeReader| pipe::Receiver::from_owned_fd(fd.into()).map_err(fault);
+    let output = Output::new(Some(reader(read_out)?), Some(reader(read_err)?));
     Ok(Spawned { group, stdin, output })
 }
 
 fn refused(order: &Order, error: &io::Error) -> CallError {
-    let program = cmdr_protocol::display::clean_to_width(&order.arg0, 200);
+    let program = clean_to_width(&order.arg0, 200);
     match error.kind() {
         // The file is there, it was looked up a moment ago. Only a denial by policy is `denied`.
         io::ErrorKind::NotFound => CallError::not_found(format!(
@@ -97,66 +117,67 @@ fn refused(order: &Order, error: &io::Error) -> CallError {
 }
 
 impl Group {
-    /// The number of the head and of the group.
-    pub(super) fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
+    /// The number of the program and of its process group.
+    pub(super) const fn pid(&self) -> u32 {
+        self.pid
     }
 
-    /// Waits until the head has ended. It is not reaped yet.
-    pub(super) async fn exited(&self) {
-        if let Some(end) = &self.end
-            && end.readable().await.is_ok()
-        {
-            return;
+    /// Waits until the program has ended; what it started may live on for a while.
+    pub(super) async fn exited(&mut self) -> Result<(), CallError> {
+        let mut told = [0; Told::LEN];
+        loop {
+            // Written as one, and so read as one: nothing is lost when this is given up half way.
+            let read = match self.socket.readable().await {
+                Ok(()) => self.socket.try_read(&mut told),
+                Err(e) => Err(e),
+            };
+            match read {
+                Ok(Told::LEN) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+                _ => {
+                    // Most likely the program did it. What it has started is nobody's now, but it
+                    // itself and its group can be reached.
+                    let pid = Pid::from_raw(self.pid.cast_signed());
+                    pid.map(|pid| kill_process_group(pid, Signal::KILL));
+                    return Err(CallError::failed(
+                        "the program's supervisor was ended, and nobody knows how the program ends",
+                    ));
+                }
+            }
+            if let Some(Told::Ended { status, alone }) = Told::from_bytes(told) {
+                self.status = Some(ExitStatus::from_raw(status));
+                self.alone = alone;
+                return Ok(());
+            }
         }
-        while !self.has_ended() {
-            tokio::time::sleep(ASK_EVERY).await;
-        }
     }
 
-    fn has_ended(&self) -> bool {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(waitid(WaitId::Pid(self.pid), look), Ok(None))
+    fn order(&self, byte: u8) {
+        // A supervisor that is gone has nothing left to do; one that hangs holds no order up.
+        self.socket.try_write(&[byte]).ok();
     }
 
-    /// Signals everyone in the group.
+    /// Signals everyone in the program's process group.
     pub(super) fn signal(&self, signal: Signal) {
-        if self.head.is_some() {
-            // Everyone may have ended already.
-            kill_process_group(self.pid, signal).ok();
+        if let Ok(number @ 1..) = u8::try_from(signal.as_raw()) {
+            self.order(number);
         }
     }
 
-    /// Ends what is left of the group and reaps the head, which has ended.
-    pub(super) fn finish(&mut self) -> Result<ExitStatus, CallError> {
-        self.signal(Signal::KILL);
-        let head = self.head.take();
-        let status = head.map(|mut head| head.wait());
-        status
-            .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
-            .map_err(|e| CallError::failed(format!("asking how the program ended: {e}")))
+    /// Ends the program and everything that it has started.
+    pub(super) fn end(&self) {
+        self.order(END);
     }
-}
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-        let Some(mut head) = self.head.take() else { return };
-        if self.has_ended() {
-            reap(&mut head);
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // A moment from now, unless the kernel keeps it; nobody waits for that.
-            let group = Self { head: None, pid: self.pid, end: self.end.take() };
-            runtime.spawn(async move {
-                group.exited().await;
-                reap(&mut head);
-            });
+    /// Ends what is left, and says how the program ended.
+    pub(super) async fn finish(mut self) -> Result<ExitStatus, CallError> {
+        if !self.alone {
+            self.end();
+            let gone = async { while let Ok(1..) = self.socket.read(&mut [0; 16]).await {} };
+            if tokio::time::timeout(GONE, gone).await.is_err() {
+                tracing::warn!(pid = self.pid, "something of this program does not end");
+            }
         }
-    }
-}
-
-fn reap(head: &mut Child) {
-    if let Err(e) = head.wait() {
-        tracing::warn!("reaping a program: {e}");
+        self.status.ok_or_else(|| CallError::failed("nobody knows how the program ended"))
     }
 }

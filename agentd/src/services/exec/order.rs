@@ -2,6 +2,7 @@
 
 use super::script::Written;
 use crate::Agent;
+use crate::supervise::Rights;
 use crate::users::{self, User};
 use cmdr_protocol::exec::{MAX_SCRIPT, Start};
 use cmdr_protocol::{CallError, display::clean_to_width};
@@ -30,6 +31,8 @@ pub(super) struct Order {
     pub(super) user: User,
     /// Whether that is somebody else than the agent.
     pub(super) switch: bool,
+    /// All groups of that somebody.
+    groups: Vec<u32>,
     pub(super) cwd: PathBuf,
     pub(super) stdin: bool,
     pub(super) timeout: Option<Duration>,
@@ -38,6 +41,12 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// The rights that the program gets, if they are not the agent's.
+    pub(super) fn rights(&self) -> Option<Rights> {
+        let User { uid, gid, .. } = self.user;
+        self.switch.then(|| Rights { uid, gid, groups: self.groups.clone() })
+    }
+
     /// Checks a request against sense, the host and its owner's policy.
     pub(super) fn check(agent: &Agent, start: Start) -> Result<Self, CallError> {
         check_shape(&start)?;
@@ -76,7 +85,21 @@ impl Order {
         let program = judged(agent, program)?;
         let asked = timeout_ms.map(Duration::from_millis);
         let timeout = asked.into_iter().chain(agent.policy().exec.max_runtime).min();
-        Ok(Self { program, arg0, args, env, user, switch, cwd, stdin, timeout, _script: written })
+        let groups =
+            if switch { users::groups(&agent.config().etc_root, &user) } else { Vec::new() };
+        Ok(Self {
+            program,
+            arg0,
+            args,
+            env,
+            user,
+            switch,
+            groups,
+            cwd,
+            stdin,
+            timeout,
+            _script: written,
+        })
     }
 }
 
