@@ -3,7 +3,8 @@
 use crate::connect::Hub;
 use crate::exit::Failure;
 use crate::human;
-use cmdr_link::FeedStream;
+use crate::output::Format;
+use cmdr_link::{FeedStream, clock};
 use cmdr_protocol::HostId;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::{Change, Figures, Host, HostState, Labels, Watch};
@@ -119,6 +120,17 @@ impl Watching {
             Some(Err(e)) => Err(Failure::from_hub(e)),
             None => Err(Failure::new(crate::exit::Exit::NoHub, "the hub ended the watch")),
         }
+    }
+
+    /// Waits for the next change and gives what to show after it: the rows it is about where each line
+    /// stands for itself, else all.
+    pub async fn next_rows(&mut self, format: Format) -> Result<Vec<Row>, Failure> {
+        let changed = self.next().await?;
+        let now = clock::now_ms();
+        Ok(match format {
+            Format::Ndjson => changed.iter().filter_map(|id| self.fleet.row(id, now)).collect(),
+            _ => self.fleet.rows(now),
+        })
     }
 
     /// Waits until every host that is online has figures, but not longer than this.

@@ -2,12 +2,14 @@
 
 use cmdr_link::client::FeedStream;
 use cmdr_link::service::{Asked, Feeding, Service};
+use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::ping::{Echo, Ping, Pong, Sound};
+use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{CallError, ErrorKind, exec, metrics};
-use harness::{Fault, Proxy, World, until};
+use harness::{BareAgent, Fault, Proxy, World, until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -88,6 +90,40 @@ fn start() -> exec::Start {
     exec::Start { argv: vec!["flood".into()], ..exec::Start::default() }
 }
 
+/// A hub, one agent with what it has under way, and a client that asks.
+struct Scene {
+    world: World,
+    gauge: Gauge,
+    agent: BareAgent,
+    client: Client,
+}
+
+impl Scene {
+    async fn start(role: Role) -> Self {
+        let world = World::start().await;
+        let gauge = Gauge::default();
+        let agent = world.bare_agent("web1", service(&gauge)).await;
+        let client = world.client(role).await;
+        Self { world, gauge, agent, client }
+    }
+}
+
+/// An agent with this key that has a token; through a proxy, if there is one.
+async fn joined(world: &World, key: SecretKey, proxy: Option<&Proxy>) -> BareAgent {
+    let token = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let mut dialer = world.dialer(PeerKind::Agent, key, Some(&token));
+    if let Some(proxy) = proxy {
+        dialer.target.address = proxy.address().to_string();
+    }
+    world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap()
+}
+
+/// The same agent, which is known now.
+async fn again(world: &World, key: SecretKey) -> BareAgent {
+    let dialer = world.dialer(PeerKind::Agent, key, None);
+    world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap()
+}
+
 async fn say(feed: &mut FeedStream<Echo>, text: &[u8]) -> Option<Result<Sound, CallError>> {
     feed.send(&Sound { data: text.to_vec() }).await.unwrap();
     feed.next().await
@@ -95,9 +131,7 @@ async fn say(feed: &mut FeedStream<Echo>, text: &[u8]) -> Option<Result<Sound, C
 
 #[tokio::test]
 async fn a_call_reaches_the_host_and_its_reply_comes_back() {
-    let world = World::start().await;
-    let agent = world.bare_agent("web1", service(&Gauge::default())).await;
-    let client = world.client(Role::Observer).await;
+    let Scene { world: _world, agent, client, .. } = Scene::start(Role::Observer).await;
     for size in [0, 1, 100, 70_000, 900_000] {
         let payload = vec![9; size];
         let pong = client
@@ -112,9 +146,7 @@ async fn a_call_reaches_the_host_and_its_reply_comes_back() {
 
 #[tokio::test]
 async fn a_feed_carries_inputs_and_items_until_its_proper_end() {
-    let world = World::start().await;
-    let agent = world.bare_agent("web1", service(&Gauge::default())).await;
-    let client = world.client(Role::Observer).await;
+    let Scene { world: _world, agent, client, .. } = Scene::start(Role::Observer).await;
     let mut feed = client.feed(Some(agent.id), &Echo {}).await.unwrap();
     for text in [&b"one"[..], b"two", b"three"] {
         assert_eq!(say(&mut feed, text).await.unwrap().unwrap().data, text);
@@ -125,10 +157,7 @@ async fn a_feed_carries_inputs_and_items_until_its_proper_end() {
 
 #[tokio::test]
 async fn giving_up_a_call_or_a_feed_ends_the_work_on_the_host() {
-    let world = World::start().await;
-    let gauge = Gauge::default();
-    let agent = world.bare_agent("web1", service(&gauge)).await;
-    let client = world.client(Role::Administrator).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Administrator).await;
     let running = async |n| gauge.running.load(Ordering::SeqCst) == n;
 
     let call = client.call(Some(agent.id), &metrics::Get {}, PATIENCE);
@@ -147,10 +176,7 @@ async fn giving_up_a_call_or_a_feed_ends_the_work_on_the_host() {
 
 #[tokio::test]
 async fn a_call_that_takes_longer_than_its_deadline_is_timed_out_by_the_host() {
-    let world = World::start().await;
-    let gauge = Gauge::default();
-    let agent = world.bare_agent("web1", service(&gauge)).await;
-    let client = world.client(Role::Observer).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Observer).await;
     let error =
         client.call(Some(agent.id), &metrics::Get {}, Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
@@ -160,10 +186,7 @@ async fn a_call_that_takes_longer_than_its_deadline_is_timed_out_by_the_host() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_the_sender_back_and_nobody_else() {
-    let world = World::start().await;
-    let gauge = Gauge::default();
-    let agent = world.bare_agent("web1", service(&gauge)).await;
-    let client = world.client(Role::Administrator).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Administrator).await;
     let mut feed = client.feed(Some(agent.id), &start()).await.unwrap();
     let mut before = 0;
     until("the flood stands still", async || {
@@ -186,9 +209,7 @@ async fn a_reader_that_does_not_read_holds_the_sender_back_and_nobody_else() {
 
 #[tokio::test]
 async fn a_host_that_goes_away_half_way_is_named_lost_and_afterwards_unreachable() {
-    let world = World::start().await;
-    let agent = world.bare_agent("web1", service(&Gauge::default())).await;
-    let client = world.client(Role::Administrator).await;
+    let Scene { world, agent, client, .. } = Scene::start(Role::Administrator).await;
     let mut feed = client.feed(Some(agent.id), &Echo {}).await.unwrap();
     say(&mut feed, b"here").await.unwrap().unwrap();
     let id = agent.id;
@@ -219,10 +240,7 @@ async fn unknown_hosts_and_methods_get_their_own_errors() {
 
 #[tokio::test]
 async fn an_observer_may_look_and_not_act() {
-    let world = World::start().await;
-    let gauge = Gauge::default();
-    let agent = world.bare_agent("web1", service(&gauge)).await;
-    let client = world.client(Role::Observer).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Observer).await;
     client.call(Some(agent.id), &Ping::default(), PATIENCE).await.unwrap();
     let mut feed = client.feed(Some(agent.id), &start()).await.unwrap();
     let error = feed.next().await.unwrap().unwrap_err();
@@ -236,12 +254,9 @@ async fn a_second_link_of_one_key_replaces_the_first() {
     let world = World::start().await;
     let first = world.bare_agent("web1", service(&Gauge::default())).await;
     // The same key, dialed again: an agent whose old link is half open.
-    let key = cmdr_link::SecretKey::generate().unwrap();
-    let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let dialer = world.dialer(PeerKind::Agent, key.clone(), Some(&token));
-    let old = world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap();
-    let dialer = world.dialer(PeerKind::Agent, key, None);
-    let new = world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap();
+    let key = SecretKey::generate().unwrap();
+    let old = joined(&world, key.clone(), None).await;
+    let new = again(&world, key).await;
     assert_eq!(old.link.down().await, "replaced by a new link of the same key");
     assert_eq!(new.link.ended(), None);
     assert_eq!(first.link.ended(), None);
@@ -253,11 +268,7 @@ async fn a_second_link_of_one_key_replaces_the_first() {
 async fn a_cut_link_is_noticed_at_once_and_its_reason_is_kept() {
     let world = World::start().await;
     let proxy = Proxy::start(world.address).await;
-    let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let mut dialer =
-        world.dialer(PeerKind::Agent, cmdr_link::SecretKey::generate().unwrap(), Some(&token));
-    dialer.target.address = proxy.address().to_string();
-    let agent = world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap();
+    let agent = joined(&world, SecretKey::generate().unwrap(), Some(&proxy)).await;
     proxy.set(Fault::Cut);
     world.until_state(agent.id, HostState::Away).await;
     let host = world.hub.fleet.hosts().into_iter().find(|h| h.id == Some(agent.id)).unwrap();
@@ -268,11 +279,7 @@ async fn a_cut_link_is_noticed_at_once_and_its_reason_is_kept() {
 async fn a_link_that_swallows_everything_is_found_dead_within_fifteen_seconds_or_little_more() {
     let world = World::start().await;
     let proxy = Proxy::start(world.address).await;
-    let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let mut dialer =
-        world.dialer(PeerKind::Agent, cmdr_link::SecretKey::generate().unwrap(), Some(&token));
-    dialer.target.address = proxy.address().to_string();
-    let agent = world.serve_agent(&dialer, service(&Gauge::default())).await.unwrap();
+    let agent = joined(&world, SecretKey::generate().unwrap(), Some(&proxy)).await;
     let begin = Instant::now();
     proxy.set(Fault::Blackhole);
     let reason = tokio::time::timeout(Duration::from_secs(25), agent.link.down()).await.unwrap();
@@ -300,15 +307,8 @@ async fn both_ends_learn_round_trip_and_clock_skew() {
 #[tokio::test]
 async fn a_hub_that_stops_says_so_and_finds_its_fleet_again_when_it_is_back() {
     let world = World::start().await;
-    let key = cmdr_link::SecretKey::generate().unwrap();
-    let token = world.token(cmdr_protocol::tokens::TokenKind::Host, Role::Unknown, 1).await;
-    let agent = world
-        .serve_agent(
-            &world.dialer(PeerKind::Agent, key.clone(), Some(&token)),
-            service(&Gauge::default()),
-        )
-        .await
-        .unwrap();
+    let key = SecretKey::generate().unwrap();
+    let agent = joined(&world, key.clone(), None).await;
     let link = agent.link.clone();
     let world = world.restart().await;
     assert_eq!(link.down().await, "the hub is stopping");
@@ -317,9 +317,5 @@ async fn a_hub_that_stops_says_so_and_finds_its_fleet_again_when_it_is_back() {
         (host.id, host.state, host.last_drop.as_str()),
         (Some(agent.id), HostState::Away, "the hub is stopping")
     );
-    let again = world
-        .serve_agent(&world.dialer(PeerKind::Agent, key, None), service(&Gauge::default()))
-        .await
-        .unwrap();
-    assert_eq!(again.id, agent.id);
+    assert_eq!(again(&world, key).await.id, agent.id);
 }

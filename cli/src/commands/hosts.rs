@@ -6,7 +6,7 @@ use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Row, Watching};
 use crate::human;
-use crate::output::{Cell, Column, Format, Paint};
+use crate::output::{Cell, Column, Paint};
 use crate::screen::Screen;
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
@@ -222,13 +222,7 @@ async fn list(app: &App, hub: &Hub, args: &ListArgs) -> Result<Exit, Failure> {
     let mut rows = watching.fleet.rows(clock::now_ms());
     loop {
         screen.show(&app.out.render(&rows, &columns(), |r| r.name.clone())?)?;
-        let changed = watching.next().await?;
-        let now = clock::now_ms();
-        rows = if app.out.format == Format::Ndjson {
-            changed.iter().filter_map(|id| watching.fleet.row(id, now)).collect()
-        } else {
-            watching.fleet.rows(now)
-        };
+        rows = watching.next_rows(app.out.format).await?;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{Row, Shown, Watching};
 use crate::human;
-use crate::output::{Cell, Column, Format, Paint};
+use crate::output::{Cell, Column, Paint};
 use crate::screen::Screen;
 use clap::{Args, ValueEnum};
 use cmdr_link::clock;
@@ -155,12 +155,6 @@ pub(super) async fn run(app: &App, args: &TopArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Ok);
         }
         screen.show(&text)?;
-        let changed = watching.next().await?;
-        let now = clock::now_ms();
-        rows = if app.out.format == Format::Ndjson {
-            changed.iter().filter_map(|id| watching.fleet.row(id, now)).collect()
-        } else {
-            watching.fleet.rows(now)
-        };
+        rows = watching.next_rows(app.out.format).await?;
     }
 }
