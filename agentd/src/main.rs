@@ -9,7 +9,7 @@ use cmdr_agentd::state::{self, Failure};
 use cmdr_agentd::{Config, run, supervise};
 use cmdr_link::link::Target;
 use cmdr_link::token::JoinToken;
-use cmdr_protocol::PublicKey;
+use cmdr_protocol::{PublicKey, address};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,7 +32,8 @@ enum Command {
         #[arg(long, value_name = "FILE", conflicts_with = "token")]
         token_file: Option<PathBuf>,
         /// Join without a token: the hub's address; an administrator must approve
-        #[arg(long, value_name = "HOST:PORT", requires = "hub_key", conflicts_with_all = ["token", "token_file"])]
+        #[arg(long, value_name = "HOST:PORT", value_parser = address::parse)]
+        #[arg(requires = "hub_key", conflicts_with_all = ["token", "token_file"])]
         hub: Option<String>,
         /// The hub's public key
         #[arg(long, value_name = "KEY", requires = "hub")]
@@ -112,6 +113,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.downcast_ref::<Failure>().map_or(70, |failure| failure.code);
+            if code == UNREAD {
+                return ExitCode::from(code);
+            }
             // Nothing is left to be told when even this cannot be written.
             writeln!(std::io::stderr(), "cmdr-agentd: {error:#}").ok();
             ExitCode::from(code)
@@ -190,6 +194,14 @@ fn read_token(token: Option<String>, file: Option<PathBuf>) -> Result<JoinToken,
     JoinToken::parse(&text).map_err(|e| Failure::usage(e.to_string()))
 }
 
+/// The code that a shell gives to a program ended by SIGPIPE: whoever read our output has left.
+const UNREAD: u8 = 141;
+
 fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| {
+        let unread = e.kind() == std::io::ErrorKind::BrokenPipe;
+        let message = format!("cannot write the output: {}", cmdr_link::files::reason(&e));
+        Failure { code: if unread { UNREAD } else { 1 }, message }.into()
+    })
 }

@@ -26,7 +26,9 @@ pub fn load_context(dir: &Path) -> Result<Context, Failure> {
             "this machine has not joined a hub yet ({} has none); run: cmdr-agentd join TOKEN",
             dir.display()
         )),
-        e => Failure::local(e.to_string()),
+        e => Failure::usage(format!(
+            "{e}; put it right, or remove it and run: cmdr-agentd join TOKEN"
+        )),
     })
 }
 

@@ -213,6 +213,17 @@ async fn what_opens_a_session_of_its_own_does_not_outlive_the_program() {
     until("they are gone", || !escaped.iter().any(|pid| runs(*pid))).await;
 }
 
+#[test]
+fn a_supervisor_started_by_hand_says_whose_it_is() {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_cmdr-agentd"))
+        .arg("supervise")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("for the agent itself"), "{out:?}");
+}
+
 #[tokio::test]
 async fn a_program_that_ends_its_supervisor_is_ended_and_told() {
     let world = World::new().await;

@@ -107,9 +107,16 @@ fn code(error: &anyhow::Error) -> u8 {
         return UNREAD;
     }
     let malformed = |e: &CallError| e.kind == ErrorKind::Malformed;
-    let typed = error.is::<SettingsError>() || error.downcast_ref().is_some_and(malformed);
+    let typed = error.is::<SettingsError>()
+        || error.is::<Misconfigured>()
+        || error.downcast_ref().is_some_and(malformed);
     if typed { 2 } else { 1 }
 }
+
+/// The configuration can be read, and makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misconfigured(String);
 
 /// Standard output does not take what we have to say.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +143,10 @@ async fn run(cli: Cli) -> anyhow::Result<Done> {
         Some(path) => Config::read(path)?,
         None => Config::default(),
     };
+    if let (Some(path), false) = (&cli.config, config.address.is_empty()) {
+        let wrong = |e| Misconfigured(format!("{}: address: {e}", path.display()));
+        cmdr_protocol::address::check(&config.address).map_err(wrong)?;
+    }
     let dir = cli.data.or_else(|| config.data.clone()).unwrap_or_else(data::default_dir);
     match cli.command {
         None => serve::serve(&dir, config, cli.serve).await,

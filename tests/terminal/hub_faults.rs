@@ -52,6 +52,11 @@ fn a_mistyped_configuration_names_file_line_and_the_nearest_key() {
     std::fs::write(&config, "listen = [\"127.0.0.1:0\"]\nadress = \"x:1\"\n").unwrap();
     let line = failure(hub(dir.path()).arg("--config").arg(&config));
     assert!(line.contains("hub.toml:2: unknown key 'adress'; did you mean 'address'?"), "{line}");
+    std::fs::write(&config, "address = \"::1:7700\"\n").unwrap();
+    let mut command = hub(dir.path());
+    let line = failure(command.arg("--config").arg(&config));
+    assert!(line.contains("hub.toml: address: ") && line.contains("in brackets"), "{line}");
+    assert_eq!(run(&mut command).status.code(), Some(2));
 }
 
 #[test]
@@ -195,6 +200,11 @@ fn what_cannot_be_written_is_told_in_one_line() {
     };
     let full = String::from_utf8(list("> /dev/full").stderr).unwrap();
     assert_eq!(full, "cmdr-hub: cannot write the output: No space left on device\n1\n");
+    let facts = run(Command::new("sh")
+        .args(["-c", "\"$0\" facts > /dev/full; echo $? >&2"])
+        .arg(program("cmdr-agentd")));
+    let full = String::from_utf8(facts.stderr).unwrap();
+    assert_eq!(full, "cmdr-agentd: cannot write the output: No space left on device\n1\n");
 }
 
 /// A file system of 48 MiB in a mount namespace of its own: fill it, see the hub only read, empty it, see

@@ -109,7 +109,7 @@ pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<Welcome, F
         return Err(Failure::usage(format!("this home is logged in to another hub, {other}"))
             .hint("to leave it: cmdr login --replace TOKEN; to keep both: --home DIR"));
     }
-    let fault = |e: &dyn std::fmt::Display| Failure::new(Exit::Fault, e.to_string());
+    let fault = |e: &dyn std::fmt::Display| Failure::failed(e.to_string());
     files::private_dir(dir).map_err(|e| fault(&format!("making {}: {e}", dir.display())))?;
     // A key of the hub that is left must not follow us to the next one.
     let key = if other.is_some() {
@@ -149,7 +149,7 @@ pub(super) fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => {
                 let what = format!("removing {}: {e}", file.display());
-                return Err(Failure::new(Exit::Fault, what));
+                return Err(Failure::failed(what));
             }
         }
     }
