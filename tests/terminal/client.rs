@@ -1,7 +1,7 @@
 //! The full-screen client on a real terminal: starts, shows this machine, survives its hub, leaves
 //! the terminal as it was.
 
-use crate::local::Home;
+use crate::local::{Home, text};
 use harness::process::program;
 use harness::tmux::Terminal;
 
@@ -53,7 +53,8 @@ fn a_lost_hub_shows_at_once_and_everything_resumes_by_itself() {
     terminal.until(&[&name, "online"]);
     assert!(home.cmdr(&["down"]).status.success());
     terminal.until(&["hub lost"]);
-    assert!(home.cmdr(&["up", "--detach"]).status.success());
+    let again = home.cmdr(&["up", "--detach"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
     terminal.until(&[&name, "online"]);
     terminal.keys(&["Enter"]);
     terminal.until(&["CPU", "Memory"]);
