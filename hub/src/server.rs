@@ -191,7 +191,7 @@ impl Hub {
         pass: Pass,
         service: Arc<Service<Self>>,
     ) {
-        let limits = Limits { streams: self.config.limits.streams_per_client, window: 256 << 20 };
+        let limits = Limits { streams: self.config.limits.streams_per_client, window: 64 << 20 };
         let greeted = tokio::select! {
             greeted = link::accept(tcp, &self.key, limits) => greeted,
             () = pass.evicted() => {

@@ -19,6 +19,7 @@ pub mod link;
 pub mod memory;
 pub mod mux;
 pub mod noise;
+pub mod port;
 pub mod relay;
 pub mod service;
 pub mod session;

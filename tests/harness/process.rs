@@ -120,7 +120,11 @@ impl HubProcess {
 
     /// Starts a hub on a free port, its data in the folder `hub` of this one.
     pub fn start_in(dir: tempfile::TempDir) -> Self {
-        let mut hub = Self { dir, address: "127.0.0.1:0".to_owned(), running: None };
+        let mut hub = Self {
+            dir,
+            address: format!("127.0.0.1:{}", cmdr_link::port::choose()),
+            running: None,
+        };
         hub.start_again();
         hub
     }

@@ -265,7 +265,10 @@ async fn start_hub(
     let ready_file = places.ready();
     remove(&ready_file)?;
     let settings: Settings = read_json(&places.settings()).unwrap_or_default();
-    let port = port.unwrap_or(settings.port);
+    let port = match port.unwrap_or(settings.port) {
+        0 => cmdr_link::port::choose(),
+        port => port,
+    };
     let listen = format!("127.0.0.1:{port}");
     app.out.detail(&format!("starting the hub on {listen}"));
     let arguments = [
