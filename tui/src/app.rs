@@ -13,7 +13,7 @@ use crate::keymap::Command;
 use crate::link::{Link, LinkState, is_passing};
 use crate::overlays::Overlay;
 use crate::panes::{Context, Pane, Place};
-use crate::store::{FeedKey, FeedState, Store, Update};
+use crate::store::{FeedKey, FeedState, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
 use crate::widgets::chart::Glyphs;
@@ -104,7 +104,9 @@ pub struct App {
     dirty: Dirty,
     fresh_until: Instant,
     /// Bytes over the link as of the last tick.
-    counted: Option<(u64, u64)>,
+    counted: Option<[u64; 2]>,
+    /// When a key was pressed or news came.
+    active_at_ms: u64,
     quit: bool,
     /// How often it was drawn.
     frames: u64,
@@ -149,6 +151,7 @@ impl App {
             dirty: Dirty::Quick,
             fresh_until: Instant::now() + FRESH,
             counted: None,
+            active_at_ms: 0,
             quit: false,
             frames: 0,
         })
@@ -267,6 +270,9 @@ impl App {
     }
 
     fn handle(&mut self, event: Event) {
+        if !matches!(event, Event::Tick) {
+            self.active_at_ms = (self.options.now_ms)();
+        }
         match event {
             Event::Key(key) => {
                 self.soil(Dirty::Quick);
@@ -340,15 +346,15 @@ impl App {
         let now_ms = (self.options.now_ms)();
         let health = self.link.health();
         let before = self.counted;
-        self.counted = health.as_ref().map(|h| (h.received, h.sent));
-        let traffic = match (before, self.counted) {
-            (Some(then), Some(now)) => (now.0.saturating_sub(then.0), now.1.saturating_sub(then.1)),
-            _ => (0, 0),
-        };
+        self.counted = health.as_ref().map(|h| [h.received, h.sent]);
+        let went = before.zip(self.counted);
         self.store.apply(Update::new(move |store| {
             store.now_ms = now_ms;
-            store.health = health;
-            store.traffic = traffic;
+            let rtt = health.and_then(|h| h.rtt_us).map(u64::from);
+            store.rtt_us.take(now_ms, rtt, RTT_NOISE_US);
+            for (at, rate) in store.traffic.iter_mut().enumerate() {
+                rate.take(now_ms, went.map_or(0, |(then, now)| now[at].saturating_sub(then[at])));
+            }
         }));
         if self.note.as_ref().is_some_and(|n| now_ms.saturating_sub(n.at_ms) > NOTE_MS) {
             self.note = None;

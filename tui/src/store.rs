@@ -4,11 +4,12 @@
 pub mod hosts;
 pub mod metrics;
 pub mod processes;
+pub mod settled;
 
 use crate::link::LinkState;
 use cmdr_protocol::envelope::Role;
-use cmdr_protocol::version::Health;
 use cmdr_protocol::{Access, CallError, Feed, HostId};
+use settled::{Rate, Settled};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub enum FeedState {
     Failed(CallError),
 }
 
+/// A round trip is shown anew only when it differs by this much.
+pub const RTT_NOISE_US: u64 = 2000;
+
 /// Which feed: the host (or the hub) and the method.
 pub type FeedKey = (Option<HostId>, &'static str);
 
@@ -59,10 +63,10 @@ pub struct Store {
     pub link: LinkState,
     /// When the link was last seen up.
     pub up_until_ms: Option<u64>,
-    /// What the link says of itself, and bytes a second since the last tick.
-    pub health: Option<Health>,
-    /// Received and sent bytes a second.
-    pub traffic: (u64, u64),
+    /// The link's round trip in microseconds.
+    pub rtt_us: Settled,
+    /// Bytes received and sent a second.
+    pub traffic: [Rate; 2],
     /// Dangerous acts are off, whatever the role.
     pub read_only: bool,
     /// Feeds by host and method.
@@ -83,8 +87,8 @@ impl Store {
             utc_offset_s,
             link: LinkState::default(),
             up_until_ms: None,
-            health: None,
-            traffic: (0, 0),
+            rtt_us: Settled::default(),
+            traffic: [Rate::default(); 2],
             read_only,
             feeds: HashMap::new(),
             hosts: hosts::Hosts::default(),

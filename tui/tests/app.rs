@@ -149,8 +149,8 @@ async fn a_lost_hub_shows_at_once_and_everything_resumes() {
     world.check_shows("hub lost");
     world.check_shows("connection reset by peer");
     world.later(12).await;
-    world.check_shows("hub lost 12s ago");
-    world.check_shows("figures are 13s old");
+    world.check_shows("hub lost 10s ago");
+    world.check_shows("figures are 10s old");
     assert_eq!(world.far.open_feeds(), []);
     world.up(Role::Administrator);
     world.idle().await;

@@ -4,6 +4,7 @@ use super::App;
 use crate::keymap::{Binding, EVERYWHERE};
 use crate::link::LinkState;
 use crate::panes::{Context, Place, TABS, notice};
+use crate::store::settled;
 use crate::theme::Role;
 use crate::widgets::{format, table};
 use ratatui::Frame;
@@ -13,6 +14,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// The smallest screen there is something to see on.
 const LEAST: (u16, u16) = (60, 18);
+
+/// How long the clock is shown after the last key or news.
+const CLOCK_STAYS_MS: u64 = 60_000;
 
 /// Places in the top line that can be clicked.
 #[derive(Default)]
@@ -127,12 +131,12 @@ impl App {
         }
         match &store.link {
             LinkState::Up(_) => {
-                let rtt = store.health.as_ref().and_then(|h| h.rtt_us);
+                let rtt = store.rtt_us.get().and_then(|us| u32::try_from(us).ok());
                 let text = rtt.map_or_else(|| "…".to_owned(), format::round_trip);
                 spans.push(Span::styled("● ", theme.style(Role::Ok)));
                 spans.push(Span::styled(format!("{text:>6}  "), soft));
                 if width >= 100 {
-                    let (received, sent) = store.traffic;
+                    let [received, sent] = store.traffic.map(settled::Rate::get);
                     let text =
                         format!("↓{:>5} ↑{:>5}/s  ", format::bytes(received), format::bytes(sent));
                     spans.push(Span::styled(text, soft));
@@ -147,7 +151,14 @@ impl App {
                 spans.push(Span::styled(text, theme.style(Role::Warn)));
             }
         }
-        spans.push(Span::styled(store.clock(store.now_ms, false), theme.style(Role::Text)));
+        // Where nothing happens a clock would be all that is ever drawn: it is put out until
+        // something does.
+        let clock = if store.now_ms.saturating_sub(self.active_at_ms) < CLOCK_STAYS_MS {
+            store.clock(store.now_ms, false)
+        } else {
+            " ".repeat(5)
+        };
+        spans.push(Span::styled(clock, theme.style(Role::Text)));
         spans.push(Span::raw(" "));
         Line::from(spans)
     }
@@ -164,7 +175,7 @@ impl App {
             }
             LinkState::Connecting { attempt, last_error, .. } => {
                 let mut text =
-                    texts.fill("link.lost", &[&format::span(age()), &attempt.to_string()]);
+                    texts.fill("link.lost", &[&format::age(age()), &attempt.to_string()]);
                 if let Some(error) = last_error {
                     text.push_str(" · ");
                     text.push_str(&cmdr_protocol::display::clean(error));

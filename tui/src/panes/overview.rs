@@ -83,7 +83,7 @@ impl Overview {
         if !row.host.agent.is_empty() {
             say(texts.fill("overview.agent", &[&row.host.agent]));
         }
-        if let Some(rtt) = row.live().map(|f| f.rtt_us).filter(|us| *us > 0) {
+        if let Some(rtt) = row.live().and_then(|_| row.round_trip()) {
             say(texts.fill("overview.rtt", &[&format::round_trip(rtt)]));
         }
         if let Some(skew) = row.host.link.as_ref().and_then(|link| link.skew_ms) {
@@ -195,7 +195,7 @@ impl Pane for Overview {
         if !context.store.is_up() || age > STALE_MS {
             // Nothing of this is now: take the colours out, so that nobody takes it for now.
             buffer.set_style(area, context.theme.style(Role::Stale));
-            let text = context.texts.fill("overview.stale", &[&format::span(age / 1000)]);
+            let text = context.texts.fill("overview.stale", &[&format::age(age / 1000)]);
             let line = Line::styled(format!(" {text} "), context.theme.style(Role::Banner));
             let width = (line.width() as u16).min(area.width);
             let x = area.x + (area.width - width) / 2;

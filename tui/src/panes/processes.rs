@@ -314,7 +314,7 @@ impl Pane for Processes {
         if !store.is_up() || age > 10_000 {
             let buffer = frame.buffer_mut();
             buffer.set_style(body, theme.style(Role::Stale));
-            let text = texts.fill("overview.stale", &[&format::span(age / 1000)]);
+            let text = texts.fill("overview.stale", &[&format::age(age / 1000)]);
             let line = Line::styled(format!(" {text} "), theme.style(Role::Banner));
             let width = (line.width() as u16).min(head.width);
             table::put(buffer, head.right() - width, head.y, width, &line, false);

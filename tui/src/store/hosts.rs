@@ -1,6 +1,7 @@
 //! The fleet as the hub tells it. The hosts pane shows it; every other pane looks names up here.
 
-use super::{Store, Stored};
+use super::settled::Settled;
+use super::{RTT_NOISE_US, Store, Stored};
 use crate::link::Peer;
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
@@ -40,6 +41,8 @@ pub struct Row {
     pub figures: Option<Figures>,
     /// When they came.
     pub figures_at_ms: u64,
+    /// The round trip of its link, microseconds.
+    rtt_us: Settled,
     /// Processor use, permille, oldest first, at most [`REMEMBERED`].
     pub cpu: Vec<u16>,
     /// How many samples ever came: where the newest one stands in the sparkline's grid.
@@ -89,6 +92,11 @@ impl Row {
         self.figures.as_ref().filter(|_| self.host.state == HostState::Online)
     }
 
+    /// The round trip of its link in microseconds, if the hub measured one.
+    pub fn round_trip(&self) -> Option<u32> {
+        self.rtt_us.get().and_then(|us| u32::try_from(us).ok())
+    }
+
     fn push_cpu(&mut self, permille: u16) {
         push_bounded(&mut self.cpu, permille);
         self.pushed += 1;
@@ -129,6 +137,7 @@ impl Hosts {
             if let Some(old) = self.rows.remove(&id) {
                 row.figures = old.figures;
                 row.figures_at_ms = old.figures_at_ms;
+                row.rtt_us = old.rtt_us;
                 row.cpu = old.cpu;
                 row.pushed = old.pushed;
             }
@@ -145,6 +154,8 @@ impl Hosts {
         let some = !change.figures.is_empty();
         for figures in change.figures {
             if let Some(row) = self.rows.get_mut(&figures.id) {
+                let rtt_us = Some(u64::from(figures.rtt_us)).filter(|us| *us > 0);
+                row.rtt_us.take(now_ms, rtt_us, RTT_NOISE_US);
                 row.figures = Some(figures);
                 row.figures_at_ms = now_ms;
                 row.push_cpu(figures.cpu);

@@ -55,6 +55,13 @@ impl<W: Write> Encoder<W> {
         let pen = Pen { bytes: Vec::with_capacity(8 * 1024), attributes: PLAIN, cursor: None };
         Self { out, pen, caret: None, shown: true, size: terminal::size }
     }
+
+    /// On something that is no terminal and has this size, for tests and measurements.
+    #[must_use]
+    pub fn sized(mut self, size: fn() -> io::Result<(u16, u16)>) -> Self {
+        self.size = size;
+        self
+    }
 }
 
 impl Pen {
@@ -302,8 +309,7 @@ mod tests {
 
     fn terminal() -> (Terminal<Encoder<Sink>>, Sink) {
         let sink = Sink::default();
-        let mut encoder = Encoder::new(sink.clone());
-        encoder.size = || Ok((20, 3));
+        let encoder = Encoder::new(sink.clone()).sized(|| Ok((20, 3)));
         let mut terminal = Terminal::new(encoder).expect("terminal");
         terminal.draw(|_| {}).expect("draw");
         sink.take();

@@ -58,6 +58,20 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
+/// How long ago something was: as [`span`], but in steps that grow, so that an age which nobody
+/// waits for is not drawn each second.
+pub fn age(seconds: u64) -> String {
+    const STEPS: [u64; 19] = [
+        5, 10, 15, 20, 30, 40, 50, 60, 120, 180, 300, 420, 600, 900, 1200, 1800, 2700, 3600, 86_400,
+    ];
+    match STEPS.iter().rev().find(|step| **step <= seconds) {
+        None => span(seconds),
+        Some(3600) => format!("{}h", seconds / 3600),
+        Some(86_400) => span(seconds),
+        Some(step) => span(*step),
+    }
+}
+
 /// A round trip: `0.4 ms`, `12 ms`, `1.2 s`.
 pub fn round_trip(us: u32) -> String {
     match us {
@@ -147,6 +161,15 @@ mod tests {
         assert_eq!(count(7), "7");
         assert_eq!(count(31_002), "31,002");
         assert_eq!(count(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn ages_stand_still_the_longer_the_older_they_are() {
+        let cases = [(3, "3s"), (14, "10s"), (59, "50s"), (119, "1m"), (299, "3m"), (3599, "45m")];
+        for (seconds, text) in cases {
+            assert_eq!(age(seconds), text);
+        }
+        assert_eq!([7200 + 59 * 60, 3_600_000].map(age), ["2h", "41d"]);
     }
 
     #[test]

@@ -33,6 +33,11 @@ fn now_ms() -> u64 {
     CLOCK.get()
 }
 
+/// Sets the clock on, without a tick.
+pub(crate) fn pass(seconds: u64) {
+    CLOCK.set(CLOCK.get() + seconds * 1000);
+}
+
 /// What the app asked of the terminal.
 #[derive(Default)]
 pub(crate) struct Recorded {
@@ -126,7 +131,7 @@ impl World {
 
     /// Time goes on, in one tick.
     pub(crate) async fn later(&mut self, seconds: u64) {
-        CLOCK.set(CLOCK.get() + seconds * 1000);
+        pass(seconds);
         self.events([Event::Tick]).await;
     }
 

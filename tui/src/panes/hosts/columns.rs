@@ -44,7 +44,7 @@ impl Sort {
             Self::Load => |row| Some(u64::from(row.live()?.load)),
             Self::Disk => |row| Some(u64::from(row.live()?.disk)),
             Self::Net => |row| row.live().map(|f| f.received.saturating_add(f.sent)),
-            Self::RoundTrip => |row| Some(u64::from(row.live()?.rtt_us)),
+            Self::RoundTrip => |row| row.live().and(row.round_trip()).map(u64::from),
             Self::State => |row| {
                 Some(match row.host.state {
                     HostState::Pending => 0,
@@ -127,7 +127,7 @@ pub(super) fn cell<'a>(
             let (sign, word, role) = state(row.host.state);
             if stale && row.host.state == HostState::Online {
                 let text = match row.live() {
-                    Some(_) => texts.fill("hosts.age", &[&format::span(age / 1000)]),
+                    Some(_) => texts.fill("hosts.age", &[&format::age(age / 1000)]),
                     None => texts.get(word).to_owned(),
                 };
                 return Cell::Line(Line::styled(
@@ -187,7 +187,7 @@ pub(in crate::panes) fn why_away(context: &Context<'_>, row: &Row) -> String {
         Some(at) => {
             let (at_s, now_s) = (at / 1000, store.now_ms / 1000);
             let moment = format::moment(at_s, now_s, store.utc_offset_s);
-            texts.fill("hosts.last_seen", &[&moment, &format::span(now_s.saturating_sub(at_s))])
+            texts.fill("hosts.last_seen", &[&moment, &format::age(now_s.saturating_sub(at_s))])
         }
     };
     if !row.host.last_drop.is_empty() {
@@ -234,7 +234,9 @@ fn figure_cell<'a>(
         ),
         "hosts.col.labels" => Line::styled(row.labels.as_str(), theme.style(Role::Label)),
         "hosts.col.agent" => Line::styled(row.host.agent.as_str(), soft),
-        _ if figures.rtt_us == 0 => Line::styled("-", soft),
-        _ => Line::styled(format::round_trip(figures.rtt_us), soft),
+        _ => row.round_trip().map_or_else(
+            || Line::styled("-", soft),
+            |us| Line::styled(format::round_trip(us), soft),
+        ),
     }
 }
