@@ -62,6 +62,36 @@ enum Dirty {
     No,
     Calm,
     Quick,
+    /// What was waited for is here: the first rows of a feed.
+    Now,
+}
+
+/// When the screen was drawn last.
+#[derive(Default)]
+struct Drawn {
+    ever: Option<Instant>,
+    /// For a key, or soon after something new. A drawing of mere figures does not delay one for a key.
+    quick: Option<Instant>,
+}
+
+impl Drawn {
+    fn due(&self, dirty: Dirty) -> Option<Instant> {
+        let after = |last: Option<Instant>, pause| last.map_or_else(Instant::now, |at| at + pause);
+        match dirty {
+            Dirty::No => None,
+            Dirty::Calm => Some(after(self.ever, CALM)),
+            Dirty::Quick => Some(after(self.quick, QUICK)),
+            Dirty::Now => Some(Instant::now()),
+        }
+    }
+
+    fn now(&mut self, dirty: Dirty) {
+        let now = Some(Instant::now());
+        self.ever = now;
+        if dirty != Dirty::Calm {
+            self.quick = now;
+        }
+    }
 }
 
 struct Note {
@@ -105,6 +135,8 @@ pub struct App {
     fresh_until: Instant,
     /// Bytes over the link as of the last tick.
     counted: Option<[u64; 2]>,
+    /// When the hub let us in, until the first rows are on the screen.
+    admitted: Option<Instant>,
     /// When a key was pressed or news came.
     active_at_ms: u64,
     quit: bool,
@@ -151,6 +183,7 @@ impl App {
             dirty: Dirty::Quick,
             fresh_until: Instant::now() + FRESH,
             counted: None,
+            admitted: None,
             active_at_ms: 0,
             quit: false,
             frames: 0,
@@ -169,19 +202,14 @@ impl App {
     {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drawn: Option<Instant> = None;
+        let mut drawn = Drawn::default();
         while !self.quit {
             self.follow_feeds();
             self.grant(terminal, control)?;
-            let due = match (self.dirty, drawn) {
-                (Dirty::No, _) => None,
-                (_, None) => Some(Instant::now()),
-                (Dirty::Calm, Some(last)) => Some(last + CALM),
-                (Dirty::Quick, Some(last)) => Some(last + QUICK),
-            };
+            let due = drawn.due(self.dirty);
             if due.is_some_and(|due| due <= Instant::now()) {
+                drawn.now(self.dirty);
                 self.draw(terminal)?;
-                drawn = Some(Instant::now());
                 continue;
             }
             tokio::select! {
@@ -299,9 +327,16 @@ impl App {
             }
             Event::Update(update) => {
                 self.store.now_ms = (self.options.now_ms)();
+                let waited = self.store.opening();
                 self.store.apply(update);
                 let fresh = Instant::now() < self.fresh_until;
-                self.soil(if fresh { Dirty::Quick } else { Dirty::Calm });
+                self.soil(if self.store.opening() < waited {
+                    Dirty::Now
+                } else if fresh {
+                    Dirty::Quick
+                } else {
+                    Dirty::Calm
+                });
             }
             Event::Done(update, action) => {
                 if let Some(update) = update {
@@ -319,6 +354,7 @@ impl App {
         match &state {
             LinkState::Up(peer) => {
                 tracing::info!(name = %peer.name, role = %peer.role, "link up");
+                self.admitted = Some(Instant::now());
                 self.retry.clear();
             }
             LinkState::Connecting { last_error: Some(error), attempt, .. } => {
@@ -539,6 +575,12 @@ impl App {
         self.dirty = Dirty::No;
         self.frames += 1;
         terminal.draw(|frame| self.paint(frame))?;
+        if self.store.hosts.known
+            && let Some(admitted) = self.admitted.take()
+        {
+            let hosts = self.store.hosts.rows.len();
+            tracing::info!(hosts, after_us = admitted.elapsed().as_micros(), "first rows drawn");
+        }
         Ok(())
     }
 

@@ -123,6 +123,11 @@ impl Store {
         (!self.is_up()).then(|| Duration::from_millis(self.now_ms.saturating_sub(until)))
     }
 
+    /// How many feeds brought nothing yet.
+    pub fn opening(&self) -> usize {
+        self.feeds.values().filter(|state| **state == FeedState::Opening).count()
+    }
+
     /// How this feed is.
     pub fn feed<F: Feed>(&self, host: Option<HostId>) -> Option<&FeedState> {
         self.feeds.get(&(host, F::METHOD))

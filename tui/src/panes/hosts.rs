@@ -2,11 +2,11 @@
 
 mod acts;
 mod columns;
+mod order;
 
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
-use crate::store::hosts::Row;
 use crate::theme::Role;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
@@ -15,6 +15,7 @@ use cmdr_protocol::{Access, HostId};
 use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
 use crossterm::event::{KeyEvent, MouseEvent};
+use order::Order;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -48,46 +49,26 @@ pub fn feed() -> Subscription {
 #[derive(Default)]
 pub struct HostsPane {
     table: table::State<HostId>,
-    /// What the order was made from: the table's, the rows' shape and the rows' figures.
-    ordered: Option<(u64, u64, u64)>,
+    order: Order,
+    /// What the shown rows were made from: the table's choices and the order.
+    shown: Option<(u64, u64)>,
 }
 
 impl HostsPane {
-    /// Orders the rows anew when something they are ordered by changed.
+    /// Orders and filters the rows anew when something they depend on changed.
     fn order(&mut self, context: &Context<'_>) {
         let hosts = &context.store.hosts;
-        let sort = COLUMNS[self.table.sort].1;
-        let figures = if sort.is_live() { hosts.version } else { 0 };
-        let made_from = Some((self.table.version, hosts.shape, figures));
-        if self.ordered == made_from {
+        let (column, sort) = COLUMNS[self.table.sort];
+        let descending = column.descending != self.table.reverse;
+        let version = self.order.renew(hosts, sort, descending);
+        let made_from = Some((self.table.version, version));
+        if self.shown == made_from {
             return;
         }
-        self.ordered = made_from;
+        self.shown = made_from;
         let filter = &self.table.filter;
-        let kept = hosts.rows.iter().filter(|(_, row)| filter.keeps(&row.haystack));
-        let descending = COLUMNS[self.table.sort].0.descending != self.table.reverse;
-        let by_name = |a: &Row, b: &Row| natural::compare(&a.host.name, &b.host.name);
-        let order: Vec<HostId> = if let Some(number) = sort.number() {
-            // Hosts without a figure stand at the end, whichever way the others go.
-            let mut rows: Vec<_> = kept.map(|(id, row)| (number(row), row, *id)).collect();
-            rows.sort_by(|a, b| {
-                let order = match (a.0, b.0) {
-                    (Some(x), Some(y)) if descending => y.cmp(&x),
-                    (Some(x), Some(y)) => x.cmp(&y),
-                    (x, y) => y.is_some().cmp(&x.is_some()),
-                };
-                order.then_with(|| by_name(a.1, b.1)).then_with(|| a.2.cmp(&b.2))
-            });
-            rows.into_iter().map(|(_, _, id)| id).collect()
-        } else {
-            let mut rows: Vec<_> = kept.map(|(id, row)| (sort.text(row), row, *id)).collect();
-            rows.sort_by(|a, b| {
-                let order = natural::compare(a.0, b.0);
-                let order = if descending { order.reverse() } else { order };
-                order.then_with(|| by_name(a.1, b.1)).then_with(|| a.2.cmp(&b.2))
-            });
-            rows.into_iter().map(|(_, _, id)| id).collect()
-        };
+        let keeps = |id: &&HostId| hosts.get(**id).is_some_and(|row| filter.keeps(&row.haystack));
+        let order = self.order.rows().iter().filter(keeps).copied().collect();
         self.table.set_order(order, |id| hosts.rows.contains_key(&id));
     }
 

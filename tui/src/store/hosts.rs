@@ -11,6 +11,9 @@ use std::collections::HashMap;
 /// How many seconds of processor use a row remembers.
 pub const REMEMBERED: usize = 60;
 
+/// Changes that come within this time are pieces of one sample of the fleet.
+const PIECES_MS: u64 = 500;
+
 /// All hosts.
 #[derive(Default)]
 pub struct Hosts {
@@ -28,6 +31,8 @@ pub struct Hosts {
     pub cpu: Vec<u16>,
     /// How many of those there ever were.
     pub cpu_pushed: u64,
+    /// When the newest one was begun: a large fleet's figures come in several pieces a second.
+    cpu_at_ms: u64,
     /// False until the first item came.
     pub known: bool,
 }
@@ -164,8 +169,14 @@ impl Hosts {
         self.version += 1;
         self.totals = self.sum();
         if let (true, Some(cpu)) = (some, self.totals.cpu) {
-            push_bounded(&mut self.cpu, cpu);
-            self.cpu_pushed += 1;
+            match self.cpu.last_mut() {
+                Some(newest) if now_ms.saturating_sub(self.cpu_at_ms) < PIECES_MS => *newest = cpu,
+                _ => {
+                    push_bounded(&mut self.cpu, cpu);
+                    self.cpu_pushed += 1;
+                    self.cpu_at_ms = now_ms;
+                }
+            }
         }
     }
 
@@ -247,6 +258,17 @@ mod tests {
             ..Totals::default()
         };
         assert_eq!(hosts.totals, expected);
+    }
+
+    #[test]
+    fn pieces_of_one_second_are_one_sample_of_the_fleet() {
+        let mut hosts = Hosts::default();
+        let put = vec![host(1, "a", HostState::Online), host(2, "b", HostState::Online)];
+        hosts.change(0, Change { reset: true, put, ..Change::default() });
+        for (at_ms, n, cpu) in [(1000, 1, 100), (1004, 2, 300), (2000, 1, 500), (2009, 2, 500)] {
+            hosts.change(at_ms, Change { figures: vec![figures(n, cpu)], ..Change::default() });
+        }
+        assert_eq!((hosts.cpu.as_slice(), hosts.cpu_pushed), ([200, 500].as_slice(), 2));
     }
 
     #[test]
