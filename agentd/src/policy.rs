@@ -4,14 +4,16 @@
 //! program is begun.
 
 use crate::services;
+use cmdr_link::settings::{self, SettingsError};
 use cmdr_protocol::CallError;
-use std::collections::BTreeSet;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 /// Read when no file is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/cmdr/agent.toml";
@@ -57,9 +59,9 @@ impl Default for Exec {
 }
 
 /// Why a policy file is not used. The agent does not start without what its owner wrote.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// It cannot be read.
+    /// It must not be trusted, or is not there.
     #[error("policy file {path}: {what}")]
     File {
         /// Which.
@@ -67,16 +69,71 @@ pub enum PolicyError {
         /// Why.
         what: String,
     },
-    /// A line of it is wrong.
-    #[error("{path}:{line}: {what}")]
-    Line {
-        /// Which file.
-        path: PathBuf,
-        /// Which line.
-        line: usize,
-        /// What is wrong with it.
-        what: String,
-    },
+    /// What it says is wrong.
+    #[error(transparent)]
+    Content(#[from] SettingsError),
+}
+
+/// The file as it is written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    services: BTreeMap<Service, bool>,
+    exec: WrittenExec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenExec {
+    users: Option<Vec<String>>,
+    programs: Option<Paths>,
+    denied_programs: Paths,
+    max_runtime_s: Option<NonZeroU64>,
+    max_concurrent: Option<NonZeroUsize>,
+}
+
+/// The name of a service of this agent.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Service(&'static str);
+
+impl<'de> Deserialize<'de> for Service {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = services::NAMES.iter().find(|known| **known == name);
+        known
+            .map(|known| Self(known))
+            .ok_or_else(|| D::Error::unknown_field(&name, services::NAMES))
+    }
+}
+
+/// Paths from the root on.
+#[derive(Default)]
+struct Paths(Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let paths = Vec::<String>::deserialize(deserializer)?;
+        match paths.iter().find(|path| !path.starts_with('/')) {
+            Some(path) => Err(D::Error::invalid_value(
+                Unexpected::Str(path),
+                &"a list of paths that begin with '/'",
+            )),
+            None => Ok(Self(paths.into_iter().map(PathBuf::from).collect())),
+        }
+    }
+}
+
+impl From<WrittenExec> for Exec {
+    fn from(written: WrittenExec) -> Self {
+        let most = tokio::sync::Semaphore::MAX_PERMITS;
+        Self {
+            users: written.users,
+            programs: written.programs.map(|paths| paths.0),
+            denied_programs: written.denied_programs.0,
+            max_runtime: written.max_runtime_s.map(|s| Duration::from_secs(s.get())),
+            max_concurrent: written.max_concurrent.map_or(PROGRAMS, |n| n.get().min(most)),
+        }
+    }
 }
 
 impl Policy {
@@ -102,30 +159,10 @@ impl Policy {
 
     /// Reads the text of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, PolicyError> {
-        let reader = Reader { path, text };
-        let root = DeTable::parse(text)
-            .map_err(|e| reader.wrong(e.span().map_or(0, |s| s.start), e.message().to_owned()))?;
-        let mut policy = Self { file: Some(path.to_owned()), ..Self::default() };
-        for (key, value) in root.get_ref() {
-            match key.get_ref().as_ref() {
-                "services" => policy.services(&reader, value)?,
-                "exec" => policy.exec.read(&reader, value)?,
-                _ => return Err(reader.unknown(key, &["services", "exec"])),
-            }
-        }
-        Ok(policy)
-    }
-
-    fn services(&mut self, reader: &Reader<'_>, value: &Value<'_>) -> Result<(), PolicyError> {
-        for (key, value) in reader.table(value)? {
-            let name = services::NAMES.iter().find(|name| **name == key.get_ref().as_ref());
-            let name = name.ok_or_else(|| reader.unknown(key, services::NAMES))?;
-            let on = value.get_ref().as_bool();
-            if !on.ok_or_else(|| reader.expected(value, "true or false"))? {
-                self.off.insert(name);
-            }
-        }
-        Ok(())
+        let written: Written = settings::parse(path, text)?;
+        let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
+        let (off, exec) = (off.collect(), written.exec.into());
+        Ok(Self { file: Some(path.to_owned()), off, exec })
     }
 
     /// Whether a method's feature is switched on.
@@ -197,90 +234,6 @@ impl fmt::Display for Policy {
         } else {
             write!(f, "off: {}", self.off.iter().copied().collect::<Vec<_>>().join(", "))
         }
-    }
-}
-
-type Value<'t> = Spanned<DeValue<'t>>;
-
-impl Exec {
-    const KEYS: &'static [&'static str] =
-        &["users", "programs", "denied_programs", "max_runtime_s", "max_concurrent"];
-
-    fn read(&mut self, reader: &Reader<'_>, value: &Value<'_>) -> Result<(), PolicyError> {
-        for (key, value) in reader.table(value)? {
-            match key.get_ref().as_ref() {
-                "users" => self.users = Some(reader.texts(value)?),
-                "programs" => self.programs = Some(reader.paths(value)?),
-                "denied_programs" => self.denied_programs = reader.paths(value)?,
-                "max_runtime_s" => {
-                    self.max_runtime = Some(Duration::from_secs(reader.count(value)?));
-                }
-                "max_concurrent" => {
-                    self.max_concurrent = usize::try_from(reader.count(value)?)
-                        .unwrap_or(usize::MAX)
-                        .min(tokio::sync::Semaphore::MAX_PERMITS);
-                }
-                _ => return Err(reader.unknown(key, Self::KEYS)),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Turns values into ours, and what is wrong into a file and a line.
-struct Reader<'a> {
-    path: &'a Path,
-    text: &'a str,
-}
-
-impl Reader<'_> {
-    fn wrong(&self, at: usize, what: String) -> PolicyError {
-        let before = &self.text[..self.text.floor_char_boundary(at)];
-        let line = before.matches('\n').count() + 1;
-        PolicyError::Line { path: self.path.to_owned(), line, what }
-    }
-
-    fn expected(&self, value: &Value<'_>, what: &str) -> PolicyError {
-        self.wrong(value.span().start, format!("here should be {what}"))
-    }
-
-    fn unknown(&self, key: &Spanned<std::borrow::Cow<'_, str>>, known: &[&str]) -> PolicyError {
-        let name = key.get_ref();
-        let near = known
-            .iter()
-            .map(|k| (strsim::damerau_levenshtein(k, name), k))
-            .min()
-            .map_or(String::new(), |(_, near)| format!("; did you mean '{near}'?"));
-        let name = cmdr_protocol::display::clean_to_width(name, 80);
-        self.wrong(key.span().start, format!("unknown key '{name}'{near}"))
-    }
-
-    fn table<'v, 't>(&self, value: &'v Value<'t>) -> Result<&'v DeTable<'t>, PolicyError> {
-        value.get_ref().as_table().ok_or_else(|| self.expected(value, "a table"))
-    }
-
-    fn texts(&self, value: &Value<'_>) -> Result<Vec<String>, PolicyError> {
-        let wrong = |value: &Value<'_>| self.expected(value, "a list of texts");
-        let list = value.get_ref().as_array().ok_or_else(|| wrong(value))?;
-        list.iter()
-            .map(|v| v.get_ref().as_str().map(str::to_owned).ok_or_else(|| wrong(v)))
-            .collect()
-    }
-
-    fn paths(&self, value: &Value<'_>) -> Result<Vec<PathBuf>, PolicyError> {
-        let paths = self.texts(value)?;
-        match paths.iter().find(|path| !path.starts_with('/')) {
-            Some(_) => Err(self.expected(value, "a list of paths that begin with '/'")),
-            None => Ok(paths.into_iter().map(PathBuf::from).collect()),
-        }
-    }
-
-    fn count(&self, value: &Value<'_>) -> Result<u64, PolicyError> {
-        let number = value.get_ref().as_integer().filter(|n| n.radix() == 10);
-        number
-            .and_then(|n| n.as_str().replace('_', "").parse().ok())
-            .filter(|n| *n >= 1)
-            .ok_or_else(|| self.expected(value, "a whole number of at least 1"))
     }
 }
 

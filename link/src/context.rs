@@ -108,7 +108,7 @@ mod tests {
         let name = path.display();
         for (wrong, what) in [
             ("address = \"hub:7700\"\nkey = \n", format!("{name}:2: ")),
-            ("address = \"hub:7700\"\n", format!("{name}:1: missing field `key`")),
+            ("address = \"hub:7700\"\n", format!("{name}:1: the key 'key' is missing")),
             ("address = \"hub:7700\"\nkey = \"abc\"\n", format!("{name}:2: ")),
         ] {
             let error = load(wrong).unwrap_err().to_string();

@@ -26,6 +26,14 @@ pub enum SettingsError {
     },
 }
 
+impl SettingsError {
+    /// Something wrong with what stands at `offset` of a file's text.
+    pub fn at(path: &Path, text: &str, offset: usize, what: String) -> Self {
+        let line = text[..text.floor_char_boundary(offset)].matches('\n').count() + 1;
+        Self::Content { path: path.to_owned(), line, what }
+    }
+}
+
 /// Reads `path`. `T` must be declared with `serde(deny_unknown_fields)` at every level.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
     let text = std::fs::read_to_string(path)
@@ -36,28 +44,51 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, SettingsError> {
 /// As [`read`], of a text at hand; `path` is only for the error.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SettingsError> {
     toml::from_str(text).map_err(|e: toml::de::Error| {
-        let at = e.span().map_or(0, |s| s.start).min(text.len());
-        let line = text[..at].matches('\n').count() + 1;
-        SettingsError::Content { path: path.to_owned(), line, what: explain(e.message()) }
+        let at = e.span().map_or(0, |s| s.start);
+        SettingsError::at(path, text, at, explain(e.message()))
     })
 }
 
-/// Turns serde's words for an unknown key into a question that helps.
+/// `; did you mean 'x'?`, or nothing when no known name is near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(name, k), k))
+        .min()
+        .filter(|(distance, k)| *distance <= k.len().max(name.len()) / 2)
+        .map_or_else(String::new, |(_, k)| format!("; did you mean '{k}'?"))
+}
+
+/// Turns serde's words into ours: what should stand there, or what was probably meant.
 fn explain(message: &str) -> String {
+    let message = message.lines().next().unwrap_or("not understood");
     let mut quoted = message.split('`').skip(1).step_by(2);
-    match (message.starts_with("unknown field"), quoted.next()) {
-        (true, Some(unknown)) => {
+    let expected = message.rsplit_once(", expected ").map(|(_, what)| what);
+    match (message.split_once(' '), quoted.next(), expected) {
+        (Some(("unknown", rest)), Some(unknown), _) => {
+            let kind = if rest.starts_with("field") { "key" } else { "value" };
             let unknown = cmdr_protocol::display::clean_to_width(unknown, 60);
-            let nearest = quoted.max_by(|a, b| {
-                let near = |known: &str| strsim::jaro_winkler(&unknown, known);
-                near(a).total_cmp(&near(b))
-            });
-            match nearest {
-                Some(known) => format!("unknown key '{unknown}'; did you mean '{known}'?"),
-                None => format!("unknown key '{unknown}'"),
-            }
+            format!("unknown {kind} '{unknown}'{}", nearest(&unknown, quoted))
         }
-        _ => message.lines().next().unwrap_or("not understood").to_owned(),
+        (Some(("missing", _)), Some(missing), _) => format!("the key '{missing}' is missing"),
+        (Some(("invalid", rest)), _, Some(what)) if !rest.starts_with("TOML") => {
+            format!("here should be {}", plain(what))
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// What serde calls a kind of value, for people.
+fn plain(kind: &str) -> &str {
+    match kind {
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list in brackets",
+        "a map" => "a table",
+        "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "a nonzero u32" | "a nonzero u64" | "a nonzero usize" => "a whole number of at least 1",
+        kind if kind.starts_with("struct ") => "a table",
+        kind => kind,
     }
 }
 
@@ -96,8 +127,15 @@ mod tests {
 
     #[test]
     fn a_wrong_type_and_broken_syntax_are_named_with_their_line() {
-        assert!(error("\n\nlisten = 7\n").starts_with("hub.toml:3: invalid type"));
+        assert_eq!(error("\n\nlisten = 7\n"), "hub.toml:3: here should be a text in quotes");
+        assert_eq!(error("limits = 7\n"), "hub.toml:1: here should be a table");
+        assert_eq!(error("[limits]\nstreams = -1\n"), "hub.toml:2: here should be a whole number");
         assert!(error("listen = \n").starts_with("hub.toml:1: "));
+    }
+
+    #[test]
+    fn a_key_that_resembles_none_is_only_named() {
+        assert_eq!(error("colour = 1\n"), "hub.toml:1: unknown key 'colour'");
     }
 
     #[test]

@@ -2,16 +2,39 @@
 
 use crate::i18n::Lang;
 use crate::widgets::chart::Glyphs;
+use cmdr_link::settings;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 3] = ["theme", "lang", "chart"];
-
 /// What the file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub theme: Option<String>,
+    #[serde(deserialize_with = "lang")]
     pub lang: Option<Lang>,
+    #[serde(deserialize_with = "chart")]
     pub chart: Option<Glyphs>,
+}
+
+fn lang<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {
+    one_of(deserializer, Lang::parse, "en or zh")
+}
+
+fn chart<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Glyphs>, D::Error> {
+    one_of(deserializer, Glyphs::parse, "braille, block or ascii")
+}
+
+/// A text that stands for something; `known` says which there are.
+fn one_of<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    parse: impl Fn(&str) -> Option<T>,
+    known: &'static str,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || D::Error::invalid_value(Unexpected::Str(&text), &known);
+    parse(&text).map(Some).ok_or_else(wrong)
 }
 
 /// Where the file is.
@@ -25,43 +48,14 @@ pub fn path(var: impl Fn(&str) -> Option<String>) -> PathBuf {
 
 /// Reads the file; a missing one is an empty one. Errors name file, line and nearest key.
 pub fn load(path: &Path) -> Result<Config, String> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text).map_err(|(line, why)| format!("{}:{line}: {why}", path.display())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
-        Err(e) => Err(format!("reading {}: {e}", path.display())),
-    }
-}
-
-fn parse(text: &str) -> Result<Config, (usize, String)> {
-    let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-        (e.span().map_or(1, |span| line_of(span.start)), e.message().to_owned())
-    })?;
-    let mut config = Config::default();
-    for (key, value) in &table {
-        let line = text.lines().position(|l| l.trim_start().starts_with(key.as_str()));
-        let line = line.map_or(1, |n| n + 1);
-        let Some(value) = value.as_str().filter(|_| KEYS.contains(&key.as_str())) else {
-            return Err((
-                line,
-                if KEYS.contains(&key.as_str()) {
-                    format!("'{key}' wants a text in quotes")
-                } else {
-                    format!("unknown key '{key}'{}", nearest(key, KEYS))
-                },
-            ));
-        };
-        let bad = |what: &str| (line, format!("{key} = '{value}' is not {what}"));
-        match key.as_str() {
-            "theme" => config.theme = Some(value.to_owned()),
-            "lang" => config.lang = Some(Lang::parse(value).ok_or_else(|| bad("en or zh"))?),
-            _ => {
-                config.chart =
-                    Some(Glyphs::parse(value).ok_or_else(|| bad("braille, block or ascii"))?);
-            }
+    match settings::read(path) {
+        Err(settings::SettingsError::Read { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(Config::default())
         }
+        read => read.map_err(|error| error.to_string()),
     }
-    Ok(config)
 }
 
 /// Remembers a theme; what else the file holds stays, comments included.
@@ -89,16 +83,6 @@ pub fn save_theme(path: &Path, theme: &str) -> std::io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-/// `, did you mean 'x'?`, or nothing when no known name is near.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .min()
-        .filter(|(distance, k)| *distance <= k.len().max(name.len()) / 2)
-        .map_or_else(String::new, |(_, k)| format!("; did you mean '{k}'?"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +97,21 @@ mod tests {
             error.ends_with("tui.toml:2: unknown key 'tehme'; did you mean 'theme'?"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_wrong_value_names_line_and_what_should_stand_there() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tui.toml");
+        for (text, end) in [
+            ("theme = 7\n", "tui.toml:1: here should be a text in quotes"),
+            ("\nlang = \"fr\"\n", "tui.toml:2: here should be en or zh"),
+            ("chart = \"dots\"\n", "tui.toml:1: here should be braille, block or ascii"),
+        ] {
+            std::fs::write(&path, text).expect("write");
+            let error = load(&path).expect_err("a wrong value");
+            assert!(error.ends_with(end), "{error}");
+        }
     }
 
     #[test]

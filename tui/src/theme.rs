@@ -127,7 +127,7 @@ impl Theme {
         if !THEMES.iter().any(|(known, _)| *known == name) {
             return Err(format!(
                 "there is no theme '{name}'{}",
-                crate::config::nearest(name, THEMES.iter().map(|(known, _)| *known),)
+                cmdr_link::settings::nearest(name, THEMES.iter().map(|(known, _)| *known))
             ));
         }
         let file = resolve(source, 0)?;

@@ -54,7 +54,12 @@ impl Line {
 fn health(second: u32) -> Health {
     let beats = u64::from(second / 5);
     let rtt_us = Some(12_300 + second * 7919 % 2900);
-    Health { rtt_us, received: 90_000 + beats * 140, sent: 20_000 + beats * 120, ..Health::default() }
+    Health {
+        rtt_us,
+        received: 90_000 + beats * 140,
+        sent: 20_000 + beats * 120,
+        ..Health::default()
+    }
 }
 
 #[tokio::test]

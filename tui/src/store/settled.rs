@@ -66,7 +66,9 @@ mod tests {
     fn a_figure_that_jitters_is_shown_once_and_one_that_changes_is_followed() {
         let mut rtt = Settled::default();
         let mut shown = Vec::new();
-        for (second, us) in [12_000, 13_900, 10_400, 14_999, 40_000, 38_000, 1_200].iter().enumerate() {
+        for (second, us) in
+            [12_000, 13_900, 10_400, 14_999, 40_000, 38_000, 1_200].iter().enumerate()
+        {
             rtt.take(second as u64 * 1000, Some(*us), 2000);
             shown.extend(rtt.get());
         }

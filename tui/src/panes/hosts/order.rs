@@ -35,7 +35,8 @@ impl Order {
         self.made_from = made_from;
         self.version += 1;
         if self.names.0 != Some(hosts.shape) {
-            let mut names: Vec<_> = hosts.rows.iter().map(|(id, row)| (&row.host.name, *id)).collect();
+            let mut names: Vec<_> =
+                hosts.rows.iter().map(|(id, row)| (&row.host.name, *id)).collect();
             names.sort_unstable_by(|a, b| natural::compare(a.0, b.0).then(a.1.cmp(&b.1)));
             self.names = (Some(hosts.shape), names.into_iter().map(|(_, id)| id).collect());
         }
