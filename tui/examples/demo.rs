@@ -10,9 +10,10 @@ use cmdr_protocol::metrics::{
 };
 use cmdr_protocol::processes::{self, Process};
 use cmdr_protocol::version::Health;
-use cmdr_tui::app::{App, Options};
+use cmdr_tui::app::{App, Kept, Options};
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::journal::Journal;
+use cmdr_tui::keymap::Keymap;
 use cmdr_tui::link::fake::Far;
 use cmdr_tui::link::{Link, LinkState, Peer};
 use cmdr_tui::theme::Depth;
@@ -201,7 +202,9 @@ fn main() -> anyhow::Result<()> {
             theme,
             depth: Depth::True,
             glyphs: Glyphs::Braille,
-            config: None,
+            keys: Keymap::default(),
+            kept: Kept::default(),
+            config: std::env::var_os("CMDR_DEMO_SETTINGS").map(Into::into),
             now_ms: cmdr_link::clock::now_ms,
             utc_offset_s: 0,
             journal: Journal::default(),

@@ -6,6 +6,7 @@ use crate::link::Link;
 use crate::overlays::Overlay;
 use crate::panes::Place;
 use crate::store::Update;
+use crate::view::View;
 use cmdr_protocol::{Call, CallError, HostId};
 use std::future::Future;
 use std::pin::Pin;
@@ -49,10 +50,25 @@ pub enum Action {
     Say(String),
     /// Say in the status line, and keep in the log, that something went wrong.
     Complain(String),
+    /// Let the pane's table look like this.
+    Look(View),
+    /// Keep something in the settings file.
+    Remember(Remember),
     /// Use this theme; with `true` also remember it.
     Theme(String, bool),
     /// End the program.
     Quit,
+}
+
+/// What the settings file can keep of a table.
+#[derive(Clone, Debug)]
+pub enum Remember {
+    /// The columns of this view, for its table from now on.
+    Columns(View),
+    /// The view, by its name.
+    View(View),
+    /// This view no longer.
+    Forget(View),
 }
 
 impl Action {

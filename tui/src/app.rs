@@ -3,21 +3,23 @@
 
 mod chrome;
 mod input;
+mod kept;
 
 use crate::action::Action;
 use crate::config;
 use crate::event::Event;
 use crate::i18n::{Lang, Texts};
 use crate::journal::Journal;
-use crate::keymap::Command;
+use crate::keymap::{Command, Keymap};
 use crate::link::{Link, LinkState, is_passing};
 use crate::overlays::Overlay;
-use crate::panes::{Context, Pane, Place};
+use crate::panes::{Context, Face, Pane, Place};
 use crate::store::{FeedKey, FeedState, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
 use crate::widgets::chart::Glyphs;
 use futures::{Stream, StreamExt as _};
+pub use kept::Kept;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use std::collections::HashMap;
@@ -49,7 +51,10 @@ pub struct Options {
     pub theme: String,
     pub depth: Depth,
     pub glyphs: Glyphs,
-    /// Where a chosen theme is remembered.
+    pub keys: Keymap,
+    /// Columns and views that were kept.
+    pub kept: Kept,
+    /// Where what is chosen is remembered.
     pub config: Option<PathBuf>,
     /// The wall clock.
     pub now_ms: fn() -> u64,
@@ -114,8 +119,9 @@ pub struct App {
     store: Store,
     link: Link,
     options: Options,
-    theme: Theme,
-    texts: Texts,
+    face: Face,
+    /// Kept columns and views, as the settings file has them.
+    kept: Kept,
     place: Place,
     pane: Box<dyn Pane>,
     history: Vec<(Place, Box<dyn Pane>)>,
@@ -149,7 +155,6 @@ impl App {
     /// watch the link at once.
     pub fn new(options: Options, link: Link) -> Result<Self, String> {
         let theme = Theme::load(&options.theme, options.depth)?;
-        let texts = Texts::new(options.lang);
         let (sender, events) = mpsc::channel(QUEUE);
         let mut watch = link.watch();
         let to = sender.clone();
@@ -163,11 +168,16 @@ impl App {
         Ok(Self {
             store: Store::new((options.now_ms)(), options.utc_offset_s, options.read_only),
             link,
-            theme,
-            texts,
-            options,
+            face: Face {
+                theme,
+                texts: Texts::new(options.lang),
+                glyphs: options.glyphs,
+                keys: options.keys.clone(),
+            },
             place: Place::Hosts,
-            pane: Place::Hosts.pane(),
+            pane: options.kept.pane(Place::Hosts),
+            kept: options.kept.clone(),
+            options,
             history: Vec::new(),
             tabs: Vec::new(),
             overlays: Vec::new(),
@@ -455,7 +465,7 @@ impl App {
                 if let Some((place, pane)) = self.history.pop() {
                     self.show(place, pane);
                 } else {
-                    self.say(self.texts.get("note.home"), false);
+                    self.say(self.face.texts.get("note.home"), false);
                 }
             }
             Action::Open(overlay) => self.overlays.push(overlay),
@@ -471,11 +481,13 @@ impl App {
             Action::Pick(number) => self.pane.pick(number),
             Action::Copy(text) => {
                 let shown = cmdr_protocol::display::clean_to_width(&text, 50);
-                self.say(&self.texts.fill("note.copied", &[&shown]), false);
+                self.say(&self.face.texts.fill("note.copied", &[&shown]), false);
                 self.wishes.push(Wish::Copy(text));
             }
             Action::Say(text) => self.say(&text, false),
             Action::Complain(text) => self.say(&text, true),
+            Action::Look(view) => self.pane.set_view(&view),
+            Action::Remember(what) => self.remember(what),
             Action::Theme(name, keep) => self.use_theme(&name, keep),
             Action::Quit => self.quit = true,
         }
@@ -489,7 +501,8 @@ impl App {
         match (self.place, place) {
             (Place::Host(a, _), Place::Host(b, _)) if a == b => {
                 let left = self.tabs.iter().position(|(tab, _)| *tab == place);
-                let pane = left.map_or_else(|| place.pane(), |at| self.tabs.swap_remove(at).1);
+                let pane =
+                    left.map_or_else(|| self.kept.pane(place), |at| self.tabs.swap_remove(at).1);
                 let old = (self.place, std::mem::replace(&mut self.pane, pane));
                 self.tabs.push(old);
                 self.place = place;
@@ -497,7 +510,7 @@ impl App {
             }
             _ => {
                 let old = self.place;
-                let pane = std::mem::replace(&mut self.pane, place.pane());
+                let pane = std::mem::replace(&mut self.pane, self.kept.pane(place));
                 // A walk of hundreds of hosts need not be walked back whole.
                 if self.history.len() >= 50 {
                     self.history.remove(1);
@@ -528,16 +541,13 @@ impl App {
 
     fn use_theme(&mut self, name: &str, keep: bool) {
         match Theme::load(name, self.options.depth) {
-            Ok(theme) => self.theme = theme,
+            Ok(theme) => self.face.theme = theme,
             Err(error) => return self.say(&error, true),
         }
         if let (true, Some(path)) = (keep, &self.options.config) {
-            match config::save_theme(path, name) {
-                Ok(()) => self.say(&self.texts.fill("note.theme_kept", &[name]), false),
-                Err(error) => {
-                    let text = format!("writing {}: {error}", path.display());
-                    self.say(&text, true);
-                }
+            match config::save(path, config::Change::Theme(name)) {
+                Ok(()) => self.say(&self.face.texts.fill("note.theme_kept", &[name]), false),
+                Err(error) => self.say(&error, true),
             }
         }
     }
@@ -585,22 +595,12 @@ impl App {
     }
 
     fn context(&self) -> Context<'_> {
-        Context {
-            store: &self.store,
-            theme: &self.theme,
-            texts: &self.texts,
-            glyphs: self.options.glyphs,
-        }
+        self.face.context(&self.store)
     }
 
     /// Does a command: the pane first, then the app.
     fn command(&mut self, command: Command) -> Action {
-        let context = Context {
-            store: &self.store,
-            theme: &self.theme,
-            texts: &self.texts,
-            glyphs: self.options.glyphs,
-        };
+        let context = self.face.context(&self.store);
         match self.pane.on(&context, command) {
             Action::Pass => self.own(command),
             action => action,

@@ -1,21 +1,44 @@
 //! What the operator chose and the client remembers: `$XDG_CONFIG_HOME/cmdr/tui.toml`.
 
+mod edit;
+
 use crate::i18n::Lang;
+use crate::keymap::{self, Keymap};
+use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
-use cmdr_link::settings;
+use crate::widgets::table::Layout;
+use cmdr_link::settings::{self, SettingsError};
+pub use edit::{Change, save};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 
 /// What the file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub theme: Option<String>,
-    #[serde(deserialize_with = "lang")]
     pub lang: Option<Lang>,
-    #[serde(deserialize_with = "chart")]
     pub chart: Option<Glyphs>,
+    pub keys: Keymap,
+    /// For a table the columns that are shown.
+    pub columns: BTreeMap<String, Vec<String>>,
+    pub views: Vec<View>,
+}
+
+/// The file as it is written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    theme: Option<String>,
+    #[serde(deserialize_with = "lang")]
+    lang: Option<Lang>,
+    #[serde(deserialize_with = "chart")]
+    chart: Option<Glyphs>,
+    keys: keymap::Written,
+    columns: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
+    views: Vec<Spanned<View>>,
 }
 
 fn lang<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Lang>, D::Error> {
@@ -48,39 +71,45 @@ pub fn path(var: impl Fn(&str) -> Option<String>) -> PathBuf {
 
 /// Reads the file; a missing one is an empty one. Errors name file, line and nearest key.
 pub fn load(path: &Path) -> Result<Config, String> {
-    match settings::read(path) {
-        Err(settings::SettingsError::Read { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            Ok(Config::default())
-        }
-        read => read.map_err(|error| error.to_string()),
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text).map_err(|error| error.to_string()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+        Err(e) => Err(format!("reading {}: {e}", path.display())),
     }
 }
 
-/// Remembers a theme; what else the file holds stays, comments included.
-pub fn save_theme(path: &Path, theme: &str) -> std::io::Result<()> {
-    let old = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(e),
-    };
-    let entry = format!("theme = \"{theme}\"");
-    let is_theme = |line: &str| {
-        line.trim_start().strip_prefix("theme").is_some_and(|r| r.trim_start().starts_with('='))
-    };
-    let mut lines: Vec<&str> = old.lines().collect();
-    match lines.iter_mut().find(|line| is_theme(line)) {
-        Some(line) => *line = &entry,
-        None => lines.insert(0, &entry),
+fn parse(path: &Path, text: &str) -> Result<Config, SettingsError> {
+    let written: Written = settings::parse(path, text)?;
+    let wrong = |(offset, what)| SettingsError::at(path, text, offset, what);
+    for (table, columns) in &written.columns {
+        columns_of(table.get_ref())
+            .map_err(|what| (table.span().start, what))
+            .and_then(|known| {
+                let read = Layout::read(columns.get_ref(), &known);
+                read.map_err(|what| (columns.span().start, what))
+            })
+            .map_err(wrong)?;
     }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+    for (n, view) in written.views.iter().enumerate() {
+        let start = view.span().start;
+        view.get_ref().check().map_err(|what| wrong((start, what)))?;
+        let View { table, name, .. } = view.get_ref();
+        if written.views[..n].iter().any(|other| other.get_ref().is(table, name)) {
+            return Err(wrong((start, format!("there are two views '{name}' of {table}"))));
+        }
     }
-    // Written beside and renamed, so that a full disk cannot leave half a file.
-    let beside = path.with_extension("toml.new");
-    std::fs::write(&beside, lines.join("\n") + "\n")?;
-    std::fs::rename(&beside, path)
+    Ok(Config {
+        keys: Keymap::new(&written.keys, &written.views).map_err(wrong)?,
+        theme: written.theme,
+        lang: written.lang,
+        chart: written.chart,
+        columns: written
+            .columns
+            .into_iter()
+            .map(|(table, columns)| (table.into_inner(), columns.into_inner()))
+            .collect(),
+        views: written.views.into_iter().map(Spanned::into_inner).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -107,23 +136,28 @@ mod tests {
             ("theme = 7\n", "tui.toml:1: here should be a text in quotes"),
             ("\nlang = \"fr\"\n", "tui.toml:2: here should be en or zh"),
             ("chart = \"dots\"\n", "tui.toml:1: here should be braille, block or ascii"),
+            (
+                "[columns]\nhosts = [\"nme\"]\n",
+                "tui.toml:2: there is no column 'nme'; did you mean 'name'?",
+            ),
+            (
+                "[columns]\nhost = []\n",
+                "tui.toml:2: there is no table 'host'; did you mean 'hosts'?",
+            ),
+            (
+                "\n[[views]]\nname = \"a\"\ntable = \"hosts\"\nsort = \"cpi\"\n",
+                "tui.toml:2: there is no column 'cpi' to sort by; did you mean 'cpu'?",
+            ),
+            (
+                "[keys]\n# mine\nfilter = \"q\"\n",
+                "tui.toml:3: q would mean both filter and quit in hosts; \
+                 give one of them another key",
+            ),
         ] {
             std::fs::write(&path, text).expect("write");
             let error = load(&path).expect_err("a wrong value");
             assert!(error.ends_with(end), "{error}");
         }
-    }
-
-    #[test]
-    fn a_saved_theme_leaves_the_rest_of_the_file_alone() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("cmdr/tui.toml");
-        save_theme(&path, "nord").expect("new file");
-        assert_eq!(load(&path).expect("reads").theme.as_deref(), Some("nord"));
-        std::fs::write(&path, "# mine\nlang = \"zh\"\ntheme = \"nord\"\n").expect("write");
-        save_theme(&path, "light").expect("old file");
-        let text = std::fs::read_to_string(&path).expect("read");
-        assert_eq!(text, "# mine\nlang = \"zh\"\ntheme = \"light\"\n");
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Keys to commands. Each layer (overlay, pane, everywhere) has a table of [`Binding`]s; help and
 //! the key line are made from the same tables, so they cannot disagree with what a key does.
 
+mod own;
+
 use cmdr_protocol::Access;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+pub use own::{Keymap, Written, is};
 
 /// What a key asks for. Panes add their own through [`Command::Own`], so this does not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +26,10 @@ pub enum Command {
     Range,
     MarkAll,
     Filter,
+    NextMatch,
+    PreviousMatch,
+    Columns,
+    Views,
     SortNext,
     SortPrevious,
     SortReverse,
@@ -47,7 +54,7 @@ pub enum Command {
 /// One line of a key table.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    /// Keys, as [`parse`] reads them.
+    /// Keys, as [`parse`] reads them, unless the settings name others.
     pub keys: &'static [&'static str],
     /// What they do.
     pub command: Command,
@@ -80,13 +87,12 @@ impl Binding {
         self.danger = true;
         self
     }
-    /// Whether one of its keys is this one.
-    pub fn has(&self, event: &KeyEvent) -> bool {
-        self.keys.iter().any(|text| parse(text).is_some_and(|key| same(key, event)))
-    }
-    /// Its keys for people.
-    pub fn shown(&self) -> String {
-        self.keys.iter().map(|k| label(k)).collect::<Vec<_>>().join(" ")
+    /// What settings call it: `sort_next`, or with its pane `hosts.rename`.
+    pub fn name(&self) -> String {
+        match self.text.split_once("key.") {
+            Some((pane, name)) => format!("{pane}{name}"),
+            None => self.text.to_owned(),
+        }
     }
 }
 
@@ -104,9 +110,13 @@ pub static LIST: &[Binding] = &[
     key(&["v"], Command::Range, "key.range"),
     key(&["*"], Command::MarkAll, "key.mark_all"),
     key(&["/"], Command::Filter, "key.filter").hint(),
+    key(&["n"], Command::NextMatch, "key.next_match"),
+    key(&["N"], Command::PreviousMatch, "key.previous_match"),
     key(&[">"], Command::SortNext, "key.sort_next"),
     key(&["<"], Command::SortPrevious, "key.sort_previous"),
     key(&["r"], Command::SortReverse, "key.sort_reverse"),
+    key(&["C"], Command::Columns, "key.columns"),
+    key(&["V"], Command::Views, "key.views"),
     key(&["y"], Command::CopyValue, "key.copy_value"),
     key(&["Y"], Command::CopyCommand, "key.copy_command"),
 ];
@@ -169,6 +179,12 @@ pub fn parse(text: &str) -> Option<(KeyCode, KeyModifiers)> {
     }
 }
 
+/// Says that a text names no key, and how one is written.
+pub fn no_key(text: &str) -> String {
+    let text = cmdr_protocol::display::clean_to_width(text, 30);
+    format!("'{text}' is no key; write x, X, C-x, <f5>, <enter>, <tab>, <space> or the like")
+}
+
 /// Splits `2jj<enter>C-p` into key events, for tests that type.
 pub fn parse_keys(text: &str) -> Option<Vec<KeyEvent>> {
     let mut keys = Vec::new();
@@ -223,11 +239,6 @@ pub fn label(text: &str) -> String {
             }
         }
     }
-}
-
-/// What a key asks for in these tables, first hit wins.
-pub fn find(tables: &[&[Binding]], event: &KeyEvent) -> Option<Binding> {
-    tables.iter().flat_map(|table| table.iter()).find(|binding| binding.has(event)).copied()
 }
 
 #[cfg(test)]

@@ -19,5 +19,6 @@ pub mod panes;
 pub mod store;
 pub mod terminal;
 pub mod theme;
+pub mod view;
 pub mod widgets;
 pub mod zone;

@@ -6,8 +6,9 @@ use cmdr_link::context::{Context, ContextError, client_dir};
 use cmdr_link::session::{Dialer, Session};
 use cmdr_tui::app::{App, Options};
 use cmdr_tui::config;
-use cmdr_tui::i18n::Lang;
+use cmdr_tui::i18n::{Lang, Texts};
 use cmdr_tui::journal::Journal;
+use cmdr_tui::keymap::Keymap;
 use cmdr_tui::link::Link;
 use cmdr_tui::local;
 use cmdr_tui::theme::Depth;
@@ -34,6 +35,9 @@ struct Args {
     /// Language: en or zh [default: what LANG says]
     #[arg(long, value_name = "LANG")]
     lang: Option<String>,
+    /// Print every action with its keys, as the settings file's [keys] would name them
+    #[arg(long)]
+    keys: bool,
     /// What charts are drawn with: braille, block or ascii
     #[arg(long, value_name = "KIND")]
     chart: Option<String>,
@@ -64,10 +68,19 @@ fn complain(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+fn print_keys(keys: &Keymap) {
+    print!("{}", keys.written(&Texts::new(Lang::En)));
+}
+
 fn start(args: &Args) -> Result<(), Failure> {
     let var = |name: &str| std::env::var(name).ok();
     let path = config::path(var);
     let config = config::load(&path).map_err(Failure::usage)?;
+    if args.keys {
+        print_keys(&config.keys);
+        return Ok(());
+    }
     let lang = match &args.lang {
         Some(text) => Some(
             Lang::parse(text)
@@ -104,9 +117,11 @@ fn start(args: &Args) -> Result<(), Failure> {
     let options = Options {
         read_only: args.read_only,
         lang: lang.or(from_locale).unwrap_or_default(),
-        theme: args.theme.clone().or(config.theme).unwrap_or_else(|| "dark".to_owned()),
+        theme: args.theme.clone().or(config.theme.clone()).unwrap_or_else(|| "dark".to_owned()),
         depth: Depth::detect(var),
         glyphs: glyphs.unwrap_or_default(),
+        keys: config.keys.clone(),
+        kept: config.into(),
         config: Some(path),
         now_ms: cmdr_link::clock::now_ms,
         utc_offset_s: zone::offset_s(cmdr_link::clock::now_ms() / 1000, var),

@@ -1,5 +1,6 @@
 //! What lies on top of a pane: the stack's member type and its kinds. The top one sees keys first.
 
+pub mod columns;
 pub mod confirm;
 pub mod help;
 pub mod menu;
@@ -7,6 +8,7 @@ pub mod pager;
 pub mod palette;
 pub mod prompt;
 pub mod themes;
+pub mod views;
 
 use crate::action::Action;
 use crate::panes::Context;

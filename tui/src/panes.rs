@@ -9,11 +9,13 @@ pub mod processes;
 use crate::action::Action;
 use crate::event::Event;
 use crate::i18n::Texts;
-use crate::keymap::{Binding, Command};
+use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE};
 use crate::link::Link;
 use crate::store::{FeedKey, FeedState, Store, Stored, Update};
 use crate::theme::Theme;
+use crate::view::View;
 use crate::widgets::chart::Glyphs;
+use crate::widgets::table::{Column, Seek};
 use cmdr_protocol::{CallError, HostId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
@@ -35,6 +37,25 @@ pub const TABS: &[Tab] = &[
     Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
     Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
 ];
+
+/// Gives the columns of a table.
+pub type AllColumns = fn() -> Vec<Column>;
+
+/// The tables there are: what settings call each, and its columns.
+pub const TABLES: &[(&str, AllColumns)] =
+    &[("hosts", hosts::columns), ("processes", processes::columns)];
+
+/// Every place where keys mean something, with its key tables.
+pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
+    let of = |place: Place| place.pane().bindings().to_vec();
+    let mut places = vec![("hosts", [of(Place::Hosts), vec![EVERYWHERE]].concat())];
+    for (n, tab) in TABS.iter().enumerate() {
+        let name = tab.title.split('.').next().unwrap_or(tab.title);
+        let tables = of(Place::Host(HostId([0; 16]), n));
+        places.push((name, [tables, vec![PAGE, EVERYWHERE]].concat()));
+    }
+    places
+}
 
 /// Somewhere to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +83,23 @@ pub struct Context<'a> {
     pub theme: &'a Theme,
     pub texts: &'a Texts,
     pub glyphs: Glyphs,
+    pub keys: &'a Keymap,
+}
+
+/// How everything looks and which keys there are: what a [`Context`] has beside the store.
+pub struct Face {
+    pub theme: Theme,
+    pub texts: Texts,
+    pub glyphs: Glyphs,
+    pub keys: Keymap,
+}
+
+impl Face {
+    /// With the store, all that panes and overlays read.
+    pub fn context<'a>(&'a self, store: &'a Store) -> Context<'a> {
+        let Self { theme, texts, glyphs, keys } = self;
+        Context { store, theme, texts, glyphs: *glyphs, keys }
+    }
 }
 
 /// Something the palette can find.
@@ -77,7 +115,7 @@ pub struct Entry {
 }
 
 /// What choosing an [`Entry`] does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Choice {
     /// As if its key had been pressed.
     Command(Command),
@@ -85,6 +123,8 @@ pub enum Choice {
     Go(Place),
     /// Puts the pane's cursor on the row of this number.
     Pick(u64),
+    /// Shows the pane's table so.
+    Look(View),
 }
 
 /// A pane.
@@ -115,6 +155,12 @@ pub trait Pane {
     }
     /// Puts the cursor on the row of this number.
     fn pick(&mut self, _number: u64) {}
+    /// How its table looks; `None` for a pane without one.
+    fn view(&self) -> Option<View> {
+        None
+    }
+    /// Lets its table look so.
+    fn set_view(&mut self, _view: &View) {}
 }
 
 type Run = Box<dyn FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task>;
@@ -172,6 +218,17 @@ async fn follow<F: Stored>(link: Link, host: Option<HostId>, feed: F, events: mp
     drop(events.send(Event::Update(update)).await);
 }
 
+/// What is said about a search for the next match.
+fn sought(context: &Context<'_>, found: Seek, text: &str) -> Action {
+    let key = match found {
+        Seek::Found => return Action::None,
+        Seek::Only => "table.only_match",
+        Seek::None => "table.no_match",
+        Seek::Nothing => "table.no_search",
+    };
+    Action::Say(context.texts.fill(key, &[text]))
+}
+
 /// Lines in the middle of an area, for when there is nothing else to show.
 pub fn notice(frame: &mut Frame<'_>, area: Rect, lines: &[ratatui::text::Line<'_>]) {
     let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
@@ -179,30 +236,5 @@ pub fn notice(frame: &mut Frame<'_>, area: Rect, lines: &[ratatui::text::Line<'_
         let width = (line.width() as u16).min(area.width);
         let x = area.x + (area.width - width) / 2;
         crate::widgets::table::put(frame.buffer_mut(), x, y, width, line, false);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keymap::{EVERYWHERE, PAGE, parse};
-
-    #[test]
-    fn no_key_has_two_meanings_in_one_place() {
-        let host = HostId([0; 16]);
-        let places = (0..TABS.len()).map(|tab| Place::Host(host, tab)).chain([Place::Hosts]);
-        for place in places {
-            let pane = place.pane();
-            let page: &[Binding] = if place == Place::Hosts { &[] } else { PAGE };
-            let tables = pane.bindings().iter().copied().chain([page, EVERYWHERE]);
-            let mut keys: Vec<&str> =
-                tables.flatten().flat_map(|b| b.keys.iter().copied()).collect();
-            for key in &keys {
-                assert!(parse(key).is_some() || *key == "1-9", "{key} is no key");
-            }
-            keys.sort_unstable();
-            let twice = keys.windows(2).find(|pair| pair[0] == pair[1]);
-            assert_eq!(twice, None, "{place:?}");
-        }
     }
 }

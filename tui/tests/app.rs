@@ -61,7 +61,7 @@ async fn many_processes_are_signalled_only_when_their_count_is_typed() {
 #[tokio::test]
 async fn renice_takes_only_niceness() {
     let mut world = at_processes(Setup::default()).await;
-    world.press("nC-u20<enter>").await;
+    world.press("RC-u20<enter>").await;
     world.check_shows("a whole number from -20 to 19");
     world.press("C-u-5<enter>").await;
     let calls = world.calls();

@@ -3,7 +3,7 @@
 use super::App;
 use crate::keymap::{Binding, EVERYWHERE};
 use crate::link::LinkState;
-use crate::panes::{Context, Place, TABS, notice};
+use crate::panes::{Place, TABS, notice};
 use crate::store::settled;
 use crate::theme::Role;
 use crate::widgets::{format, table};
@@ -31,13 +31,15 @@ impl Spots {
 impl App {
     pub(super) fn paint(&mut self, frame: &mut Frame<'_>) {
         let screen = frame.area();
-        frame.buffer_mut().set_style(screen, self.theme.style(Role::Ground));
+        frame.buffer_mut().set_style(screen, self.face.theme.style(Role::Ground));
         if screen.width < LEAST.0 || screen.height < LEAST.1 {
             let sizes = [LEAST.0, LEAST.1, screen.width, screen.height].map(|n| n.to_string());
             let [w, h, now_w, now_h] = sizes.each_ref().map(String::as_str);
-            let text = self.texts.fill("chrome.too_small", &[w, h, now_w, now_h]);
-            let lines: Vec<Line<'_>> =
-                text.split(" · ").map(|l| Line::styled(l, self.theme.style(Role::Warn))).collect();
+            let text = self.face.texts.fill("chrome.too_small", &[w, h, now_w, now_h]);
+            let lines: Vec<Line<'_>> = text
+                .split(" · ")
+                .map(|l| Line::styled(l, self.face.theme.style(Role::Warn)))
+                .collect();
             notice(frame, screen, &lines);
             return;
         }
@@ -47,28 +49,18 @@ impl App {
             self.waiting(frame, area);
         } else {
             if let Some(text) = self.trouble() {
-                let line = Line::styled(format!(" {text}"), self.theme.style(Role::Banner));
+                let line = Line::styled(format!(" {text}"), self.face.theme.style(Role::Banner));
                 let buffer = frame.buffer_mut();
                 let banner = Rect { height: 1, ..area };
-                buffer.set_style(banner, self.theme.style(Role::Banner));
+                buffer.set_style(banner, self.face.theme.style(Role::Banner));
                 table::put(buffer, area.x, area.y, area.width, &line, false);
                 area = Rect { y: area.y + 1, height: area.height - 1, ..area };
             }
-            let context = Context {
-                store: &self.store,
-                theme: &self.theme,
-                texts: &self.texts,
-                glyphs: self.options.glyphs,
-            };
+            let context = self.face.context(&self.store);
             self.pane.draw(&context, frame, area);
         }
         self.bottom(frame, Rect { y: screen.bottom() - 1, height: 1, ..screen });
-        let context = Context {
-            store: &self.store,
-            theme: &self.theme,
-            texts: &self.texts,
-            glyphs: self.options.glyphs,
-        };
+        let context = self.face.context(&self.store);
         for overlay in &mut self.overlays {
             overlay.draw(&context, frame, screen);
         }
@@ -76,7 +68,7 @@ impl App {
 
     /// Where one is at the left; who, how the link is and what time it is at the right.
     fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        let theme = &self.theme;
+        let theme = &self.face.theme;
         let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
         let right = self.health(area.width);
         let right_width = (right.width() as u16).min(area.width);
@@ -99,17 +91,17 @@ impl App {
             put("  ", soft, None);
         }
         if self.store.read_only {
-            put(self.texts.get("chrome.read_only"), theme.style(Role::Warn), None);
+            put(self.face.texts.get("chrome.read_only"), theme.style(Role::Warn), None);
             put("  ", soft, None);
         }
-        let home = self.texts.get("hosts.title");
+        let home = self.face.texts.get("hosts.title");
         if let Place::Host(host, now) = self.place {
             put(home, soft, Some(Place::Hosts));
             put(" ▸ ", faint, None);
             put(&self.store.hosts.name(host), theme.style(Role::Title), None);
             put("  ", soft, None);
             for (n, tab) in TABS.iter().enumerate() {
-                let text = format!(" {} {} ", n + 1, self.texts.get(tab.title));
+                let text = format!(" {} {} ", n + 1, self.face.texts.get(tab.title));
                 let role = if n == now { Role::TabActive } else { Role::Tab };
                 put(&text, theme.style(role), Some(Place::Host(host, n)));
                 put(" ", soft, None);
@@ -122,7 +114,7 @@ impl App {
     }
 
     fn health(&self, width: u16) -> Line<'static> {
-        let (store, theme) = (&self.store, &self.theme);
+        let (store, theme) = (&self.store, &self.face.theme);
         let soft = theme.style(Role::Soft);
         let mut spans = Vec::new();
         if let Some(me) = store.hosts.me.as_ref().filter(|_| width >= 110) {
@@ -143,11 +135,11 @@ impl App {
                 }
             }
             LinkState::Refused(_) => {
-                let text = format!("✗ {}  ", self.texts.get("link.refused"));
+                let text = format!("✗ {}  ", self.face.texts.get("link.refused"));
                 spans.push(Span::styled(text, theme.style(Role::Bad)));
             }
             LinkState::Starting | LinkState::Connecting { .. } | LinkState::Closed => {
-                let text = format!("○ {}  ", self.texts.get("link.none"));
+                let text = format!("○ {}  ", self.face.texts.get("link.none"));
                 spans.push(Span::styled(text, theme.style(Role::Warn)));
             }
         }
@@ -165,7 +157,7 @@ impl App {
 
     /// What is wrong with the link, when the client has been up already.
     fn trouble(&self) -> Option<String> {
-        let texts = &self.texts;
+        let texts = &self.face.texts;
         let age = || self.store.away_for().map_or(0, |d| d.as_secs());
         match &self.store.link {
             LinkState::Up(_) => None,
@@ -190,7 +182,7 @@ impl App {
 
     /// The first screen, before the hub ever answered.
     fn waiting(&self, frame: &mut Frame<'_>, area: Rect) {
-        let (texts, theme) = (&self.texts, &self.theme);
+        let (texts, theme) = (&self.face.texts, &self.face.theme);
         let head = theme.style(Role::Title);
         let mut lines = vec![Line::styled("C O M M A N D E R", head), Line::default()];
         match &self.store.link {
@@ -212,7 +204,7 @@ impl App {
 
     /// A note, or the keys that matter here.
     fn bottom(&self, frame: &mut Frame<'_>, area: Rect) {
-        let theme = &self.theme;
+        let theme = &self.face.theme;
         if let Some(note) = &self.note {
             let (sign, role) = if note.bad { ("✗ ", Role::Bad) } else { ("", Role::Info) };
             let line = Line::styled(format!("{sign}{}", note.text), theme.style(role));
@@ -223,8 +215,8 @@ impl App {
         let offered = |b: &&Binding| b.hint && self.store.allows(b.access, b.danger);
         let mut x = area.x + 1;
         for binding in tables.flatten().filter(offered) {
-            let keys = crate::keymap::label(binding.keys[0]);
-            let words = self.texts.get(binding.text);
+            let keys = self.face.keys.first(binding);
+            let words = self.face.texts.get(binding.text);
             let needs = (keys.width() + words.width() + 1) as u16;
             if x + needs > area.right() {
                 break;

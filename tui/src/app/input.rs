@@ -2,11 +2,11 @@
 
 use super::{App, Wish};
 use crate::action::Action;
-use crate::keymap::{self, Command, EVERYWHERE, PAGE};
+use crate::keymap::{Command, EVERYWHERE, PAGE};
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Context, Entry, Place, TABS, hosts};
+use crate::panes::{Choice, Entry, Place, TABS, hosts};
 use crate::theme::Role;
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -47,12 +47,7 @@ impl App {
         }
         // A note was read when the next key comes.
         self.note = None;
-        let context = Context {
-            store: &self.store,
-            theme: &self.theme,
-            texts: &self.texts,
-            glyphs: self.options.glyphs,
-        };
+        let context = self.face.context(&self.store);
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.key(&context, key);
         }
@@ -68,8 +63,13 @@ impl App {
             return if switch { Action::Go(Place::Host(host, tab)) } else { Action::None };
         }
         let mut tables = self.pane.bindings().to_vec();
-        tables.extend([PAGE, EVERYWHERE]);
-        let Some(binding) = keymap::find(&tables, key) else { return Action::None };
+        if matches!(self.place, Place::Host(..)) {
+            tables.push(PAGE);
+        }
+        tables.push(EVERYWHERE);
+        let Some(binding) = self.face.keys.find(&tables, key) else {
+            return self.recalled(key).unwrap_or_default();
+        };
         if let Some(why) = self.refusal(binding.access, binding.danger) {
             return Action::Say(why);
         }
@@ -81,9 +81,9 @@ impl App {
         if self.store.allows(access, danger) {
             None
         } else if danger && self.store.read_only {
-            Some(self.texts.get("note.read_only").to_owned())
+            Some(self.face.texts.get("note.read_only").to_owned())
         } else {
-            Some(self.texts.fill("note.role", &[self.store.role().as_str()]))
+            Some(self.face.texts.fill("note.role", &[self.store.role().as_str()]))
         }
     }
 
@@ -93,12 +93,7 @@ impl App {
         }
         self.soil(super::Dirty::Quick);
         let double = self.clicks.is_double(mouse);
-        let context = Context {
-            store: &self.store,
-            theme: &self.theme,
-            texts: &self.texts,
-            glyphs: self.options.glyphs,
-        };
+        let context = self.face.context(&self.store);
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.mouse(&context, &mouse);
         }
@@ -126,16 +121,19 @@ impl App {
                 if matches!(self.place, Place::Host(..)) {
                     tables.push(PAGE);
                 }
-                Action::Open(Box::new(help::help(&self.context(), &tables)))
+                Action::Open(Box::new(help::help(&self.context(), &tables, &self.views())))
             }
             Command::Palette => Action::Open(Box::new(Palette::new(self.entries()))),
             Command::Themes => Action::Open(Box::new(themes::choice(&self.context()))),
+            Command::Columns => self.choose_columns(),
+            Command::Views => self.choose_view(),
             Command::Log => self.log(),
             Command::Mouse => {
                 self.mouse = !self.mouse;
                 self.wishes.push(Wish::Mouse(self.mouse));
-                let key = if self.mouse { "note.mouse_on" } else { "note.mouse_off" };
-                Action::Say(self.texts.get(key).to_owned())
+                let text = if self.mouse { "note.mouse_on" } else { "note.mouse_off" };
+                let key = self.face.keys.of(&[EVERYWHERE], Command::Mouse);
+                Action::Say(self.face.texts.fill(text, &[&key]))
             }
             Command::Redraw => {
                 self.wishes.push(Wish::Redraw);
@@ -157,11 +155,11 @@ impl App {
     fn log(&self) -> Action {
         let lines = self.options.journal.lines();
         let lines = if lines.is_empty() {
-            vec![vec![(Role::Soft, self.texts.get("log.empty").to_owned())]]
+            vec![vec![(Role::Soft, self.face.texts.get("log.empty").to_owned())]]
         } else {
             lines.into_iter().map(|line| vec![(Role::Text, line)]).collect()
         };
-        let title = self.texts.get("log.title").to_owned();
+        let title = self.face.texts.get("log.title").to_owned();
         Action::Open(Box::new(Pager::new(title, lines).from_end()))
     }
 
@@ -172,7 +170,7 @@ impl App {
         if let Place::Host(host, _) = self.place {
             entries.extend(TABS.iter().enumerate().map(|(n, tab)| Entry {
                 kind: "palette.page",
-                text: self.texts.get(tab.title).to_owned(),
+                text: self.face.texts.get(tab.title).to_owned(),
                 note: (n + 1).to_string(),
                 choice: Choice::Go(Place::Host(host, n)),
             }));
@@ -196,11 +194,12 @@ impl App {
             }
             entries.push(Entry {
                 kind: "palette.command",
-                text: self.texts.get(binding.text).to_owned(),
-                note: binding.shown(),
+                text: self.face.texts.get(binding.text).to_owned(),
+                note: self.face.keys.shown(binding),
                 choice: Choice::Command(binding.command),
             });
         }
+        entries.extend(self.view_entries());
         entries.extend(hosts::entries(&context));
         entries.extend(self.pane.entries(&context));
         entries

@@ -22,23 +22,32 @@ pub struct Confirm {
     /// Typed so far, when the count must be.
     typed: Option<Input>,
     act: Option<Action>,
+    /// The `cmdr` command that does the same.
+    command: Option<String>,
 }
 
 impl Confirm {
     /// For one thing: `y` does it.
     pub fn one(title: String, act: Action) -> Self {
-        Self { title, names: Vec::new(), typed: None, act: Some(act) }
+        Self { title, names: Vec::new(), typed: None, act: Some(act), command: None }
     }
 
     /// For many: they are listed, and their count has to be typed.
     pub fn many(title: String, names: Vec<String>, act: Action) -> Self {
-        Self { title, names, typed: Some(Input::default()), act: Some(act) }
+        Self { title, names, typed: Some(Input::default()), act: Some(act), command: None }
     }
 
     /// With more to read before deciding.
     #[must_use]
     pub fn about(mut self, lines: Vec<String>) -> Self {
         self.names = lines;
+        self
+    }
+
+    /// With the `cmdr` command that does the same, for `Y`.
+    #[must_use]
+    pub fn copying(mut self, command: String) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -52,9 +61,12 @@ impl Overlay for Confirm {
         if leaves(key) {
             return Action::Close;
         }
+        if let (KeyCode::Char('Y'), Some(command)) = (key.code, &self.command) {
+            return Action::Copy(command.clone());
+        }
         match &mut self.typed {
             None => match key.code {
-                KeyCode::Char('y' | 'Y') => self.agreed(),
+                KeyCode::Char('y') => self.agreed(),
                 KeyCode::Char('n' | 'N' | 'q') => Action::Close,
                 _ => Action::None,
             },

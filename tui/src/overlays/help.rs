@@ -1,19 +1,22 @@
 //! Help, made from the key tables of the place where it is asked for.
 
 use super::pager::{Pager, Piece};
-use crate::keymap::{Binding, EVERYWHERE, LIST, PAGE};
+use crate::keymap::{Binding, Command, EVERYWHERE, label};
 use crate::panes::Context;
 use crate::theme::Role;
+use crate::view::View;
 use unicode_width::UnicodeWidthStr as _;
 
 /// What every key does here, as far as it is offered to this operator.
-pub fn help(context: &Context<'_>, tables: &[&[Binding]]) -> Pager {
+pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pager {
     let texts = context.texts;
     let mut lines: Vec<Vec<Piece>> = Vec::new();
+    // Told apart by what they hold: a static's address is not one and the same everywhere.
     let head = |n: usize, table: &[Binding]| {
-        if std::ptr::eq(table, LIST) {
+        let has = |command| table.iter().any(|binding| binding.command == command);
+        if has(Command::Down) {
             "help.list"
-        } else if std::ptr::eq(table, PAGE) {
+        } else if has(Command::Tabs) {
             "help.page"
         } else if n == 0 {
             "help.here"
@@ -33,7 +36,7 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]]) -> Pager {
         }
         lines.push(vec![(Role::Accent, texts.get(head).to_owned())]);
         for binding in offered {
-            let keys = binding.shown();
+            let keys = context.keys.shown(binding);
             let pad = " ".repeat(16usize.saturating_sub(keys.width()).max(1));
             let mut line = vec![
                 (Role::Key, format!("  {keys}{pad}")),
@@ -44,6 +47,17 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]]) -> Pager {
             }
             lines.push(line);
         }
+    }
+    let keyed = views.iter().filter_map(|view| view.key.as_ref().map(|key| (label(key), *view)));
+    let keyed: Vec<_> = keyed.collect();
+    if !keyed.is_empty() {
+        lines.push(Vec::new());
+        lines.push(vec![(Role::Accent, texts.get("views.title").to_owned())]);
+    }
+    for (keys, view) in keyed {
+        let pad = " ".repeat(16usize.saturating_sub(keys.width()).max(1));
+        let name = cmdr_protocol::display::clean(&view.name).into_owned();
+        lines.push(vec![(Role::Key, format!("  {keys}{pad}")), (Role::Text, name)]);
     }
     if context.store.read_only {
         lines.push(Vec::new());

@@ -24,6 +24,8 @@ pub struct Menu {
     /// Done when nothing is chosen.
     leave: Option<Box<dyn Fn() -> Action + Send>>,
     danger: bool,
+    /// For each item the `cmdr` command that does the same.
+    commands: Vec<String>,
     area: Rect,
     offset: usize,
 }
@@ -39,7 +41,18 @@ impl Menu {
         let choose = Box::new(choose);
         let (preview, leave) = (None, None);
         let area = Rect::default();
-        Self { title, items, at, choose, preview, leave, danger: false, area, offset: 0 }
+        Self {
+            title,
+            items,
+            at,
+            choose,
+            preview,
+            leave,
+            danger: false,
+            commands: Vec::new(),
+            area,
+            offset: 0,
+        }
     }
 
     /// With a preview, and what takes it back.
@@ -58,6 +71,13 @@ impl Menu {
     #[must_use]
     pub fn dangerous(mut self) -> Self {
         self.danger = true;
+        self
+    }
+
+    /// With the `cmdr` command of each item, for `Y`.
+    #[must_use]
+    pub fn copying(mut self, commands: Vec<String>) -> Self {
+        self.commands = commands;
         self
     }
 
@@ -88,6 +108,9 @@ impl Overlay for Menu {
             KeyCode::Char('k') => self.moved(self.at.saturating_sub(1)),
             KeyCode::Char('g') | KeyCode::Home => self.moved(0),
             KeyCode::Char('G') | KeyCode::End => self.moved(usize::MAX),
+            KeyCode::Char('Y') => {
+                self.commands.get(self.at).map_or(Action::None, |line| Action::Copy(line.clone()))
+            }
             KeyCode::Enter => self.chosen(),
             _ => Action::None,
         }

@@ -4,7 +4,9 @@ use super::{Overlay, leaves};
 use crate::action::Action;
 use crate::panes::Context;
 use crate::theme::Role;
-use crate::widgets::{frame as boxes, table};
+use crate::widgets::filter::Filter;
+use crate::widgets::input::Input;
+use crate::widgets::{format, frame as boxes, table};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -24,18 +26,50 @@ pub struct Pager {
     seen: (usize, usize),
     /// What `y` copies.
     copy: Option<String>,
+    /// What `Y` copies: the `cmdr` command for what is shown.
+    command: Option<String>,
+    search: Search,
+}
+
+/// What is looked for in the text.
+#[derive(Default)]
+struct Search {
+    /// While it is typed.
+    typed: Option<Input>,
+    sought: Filter,
+    /// Rows that match, as of the last drawing.
+    rows: Vec<usize>,
+    /// The one that was gone to last.
+    at: usize,
+    /// Goes to the first match from the top of what is shown.
+    fresh: bool,
 }
 
 impl Pager {
     /// Lines of pieces.
     pub fn new(title: String, lines: Vec<Vec<Piece>>) -> Self {
-        Self { title, lines, top: 0, seen: (1, 0), copy: None }
+        Self {
+            title,
+            lines,
+            top: 0,
+            seen: (1, 0),
+            copy: None,
+            command: None,
+            search: Search::default(),
+        }
     }
 
     /// With something that `y` copies.
     #[must_use]
     pub fn copying(mut self, text: String) -> Self {
         self.copy = Some(text);
+        self
+    }
+
+    /// With the `cmdr` command that `Y` copies.
+    #[must_use]
+    pub fn copying_command(mut self, text: String) -> Self {
+        self.command = Some(text);
         self
     }
 
@@ -49,6 +83,90 @@ impl Pager {
     fn scroll(&mut self, by: isize) {
         let (room, rows) = self.seen;
         self.top = self.top.saturating_add_signed(by).min(rows.saturating_sub(room));
+    }
+}
+
+impl Pager {
+    /// Goes to the next row that matches, or to the one before, past the ends too.
+    fn seek(&mut self, forward: bool) {
+        let Search { rows, at, .. } = &mut self.search;
+        let next = if forward {
+            rows.iter().find(|row| **row > *at).or(rows.first())
+        } else {
+            rows.iter().rev().find(|row| **row < *at).or(rows.last())
+        };
+        if let Some(row) = next {
+            *at = *row;
+            self.show_match();
+        }
+    }
+
+    fn show_match(&mut self) {
+        let (room, row) = (self.seen.0, self.search.at);
+        if row < self.top || row >= self.top + room {
+            self.top = row.saturating_sub(room / 3);
+        }
+    }
+
+    /// A key while what is looked for is typed.
+    fn typing(&mut self, key: &KeyEvent) {
+        let Some(input) = &mut self.search.typed else { return };
+        if leaves(key) {
+            self.search = Search::default();
+        } else if key.code == KeyCode::Enter {
+            self.search.typed = None;
+        } else if input.key(key) {
+            self.search.sought.set(input.text());
+            self.search.fresh = true;
+        }
+    }
+
+    /// Finds the rows that match, before they are drawn.
+    fn find(&mut self, rows: &[Vec<Piece>]) {
+        if !self.search.sought.is_on() {
+            return;
+        }
+        let text = |row: &[Piece]| row.iter().map(|(_, text)| text.as_str()).collect::<String>();
+        let keeps = |row: &[Piece]| self.search.sought.keeps(&text(row));
+        let found = rows.iter().enumerate().filter(|(_, row)| keeps(row));
+        self.search.rows = found.map(|(at, _)| at).collect();
+        if std::mem::take(&mut self.search.fresh) {
+            let from = self.search.rows.iter().find(|row| **row >= self.top);
+            if let Some(row) = from.or(self.search.rows.first()) {
+                self.search.at = *row;
+                self.show_match();
+            }
+        }
+    }
+
+    /// The line about the search, in the lower border.
+    fn below(&self, context: &Context<'_>, frame: &mut Frame<'_>, inner: Rect) {
+        let Context { theme, texts, .. } = *context;
+        let (x, y) = (inner.x + 1, inner.bottom());
+        let room = inner.width.saturating_sub(10);
+        let found = |sought: &Filter| match sought.error() {
+            Some(error) => (error.to_owned(), Role::Bad),
+            None if !sought.is_on() => (String::new(), Role::Soft),
+            None => {
+                let count = format::count(self.search.rows.len());
+                (texts.fill("pager.found", &[&count]), Role::Soft)
+            }
+        };
+        let (found, role) = found(&self.search.sought);
+        let found = Span::styled(format!("  {found} "), theme.style(role));
+        let line = if let Some(input) = &self.search.typed {
+            let (text, caret) = input.view(usize::from(room / 2));
+            frame.set_cursor_position((x + 2 + caret, y));
+            let input = Span::styled(text, theme.style(Role::Input));
+            Line::from(vec![Span::styled(" /", theme.style(Role::Key)), input, found])
+        } else if self.search.sought.is_on() {
+            let sought = format!(" /{}", self.search.sought.text());
+            Line::from(vec![Span::styled(sought, theme.style(Role::Match)), found])
+        } else {
+            let hint = format!(" {} ", texts.get("pager.hint"));
+            Line::styled(hint, theme.style(Role::Faint))
+        };
+        table::put(frame.buffer_mut(), x, y, room, &line, false);
     }
 }
 
@@ -79,6 +197,10 @@ fn wrap(line: &[Piece], width: usize) -> Vec<Vec<Piece>> {
 
 impl Overlay for Pager {
     fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
+        if self.search.typed.is_some() {
+            self.typing(key);
+            return Action::None;
+        }
         if leaves(key) {
             return Action::Close;
         }
@@ -91,6 +213,17 @@ impl Overlay for Pager {
                     return Action::Copy(text);
                 }
             }
+            KeyCode::Char('Y') => {
+                if let Some(text) = self.command.clone() {
+                    return Action::Copy(text);
+                }
+            }
+            KeyCode::Char('/') => {
+                let text = self.search.sought.text().to_owned();
+                self.search.typed = Some(Input::new(text));
+            }
+            KeyCode::Char('n') if !control => self.seek(true),
+            KeyCode::Char('N') => self.seek(false),
             KeyCode::Char('d') if control => self.scroll(page / 2),
             KeyCode::Char('u') if control => self.scroll(-page / 2),
             KeyCode::Char('j') | KeyCode::Down => self.scroll(1),
@@ -102,6 +235,14 @@ impl Overlay for Pager {
             _ => {}
         }
         Action::None
+    }
+
+    fn paste(&mut self, text: &str) {
+        if let Some(input) = &mut self.search.typed {
+            input.insert(text);
+            self.search.sought.set(input.text());
+            self.search.fresh = true;
+        }
     }
 
     fn mouse(&mut self, _context: &Context<'_>, mouse: &MouseEvent) -> Action {
@@ -127,14 +268,23 @@ impl Overlay for Pager {
         let size = (width as u16 + 4, height);
         let inner = boxes::popup(frame.buffer_mut(), screen, size, title, false, theme, glyphs);
         self.seen = (usize::from(inner.height), rows.len());
+        self.find(&rows);
         self.scroll(0);
-        let buffer = frame.buffer_mut();
-        for (y, row) in (inner.top()..inner.bottom()).zip(rows.iter().skip(self.top)) {
+        let shown = rows.iter().enumerate().skip(self.top);
+        for (y, (at, row)) in (inner.top()..inner.bottom()).zip(shown) {
             let spans =
                 row.iter().map(|(role, text)| Span::styled(text.as_str(), theme.style(*role)));
             let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
+            let buffer = frame.buffer_mut();
             table::put(buffer, x, y, width, &spans.collect(), false);
+            if self.search.sought.is_on() && self.search.rows.binary_search(&at).is_ok() {
+                buffer.set_style(Rect { x, y, width, height: 1 }, theme.style(Role::Match));
+                let sign = if at == self.search.at { "▌" } else { " " };
+                buffer.set_string(inner.x, y, sign, theme.style(Role::Accent));
+            }
         }
+        self.below(context, frame, inner);
+        let buffer = frame.buffer_mut();
         let (room, total) = self.seen;
         if total > room {
             // How far one is, in the border.

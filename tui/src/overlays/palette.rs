@@ -52,11 +52,12 @@ impl Palette {
 
     fn choose(&self) -> Action {
         let entry = self.found.get(self.at).and_then(|index| self.entries.get(*index));
-        let action = match entry.map(|entry| entry.choice) {
+        let action = match entry.map(|entry| entry.choice.clone()) {
             None => return Action::None,
             Some(Choice::Command(command)) => Action::Run(command),
             Some(Choice::Go(place)) => Action::Go(place),
             Some(Choice::Pick(number)) => Action::Pick(number),
+            Some(Choice::Look(view)) => Action::Look(view),
         };
         Action::CloseAnd(Box::new(action))
     }

@@ -8,6 +8,8 @@ use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::theme::Role;
+use crate::view::View;
+use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
 use cmdr_protocol::hosts::{HostState, Watch};
@@ -33,7 +35,7 @@ const BINDINGS: &[Binding] = &[
     key(&["<enter>", "l", "<right>"], Command::Open, "hosts.key.open").hint(),
     key(&["p"], PROCESSES, "hosts.key.processes").hint(),
     key(&["t"], LABEL, "hosts.key.label").danger(Access::Admin).hint(),
-    key(&["n"], RENAME, "hosts.key.rename").danger(Access::Admin),
+    key(&["R"], RENAME, "hosts.key.rename").danger(Access::Admin),
     key(&["a"], APPROVE, "hosts.key.approve").danger(Access::Admin),
     key(&["x"], REJECT, "hosts.key.reject").danger(Access::Admin),
     key(&["D"], FORGET, "hosts.key.forget").danger(Access::Admin),
@@ -76,7 +78,8 @@ impl HostsPane {
         let Some(id) = self.table.selected() else { return Action::None };
         match context.store.hosts.get(id).map(|row| row.host.state) {
             Some(HostState::Pending) => {
-                Action::Say(context.texts.get("hosts.pending_first").to_owned())
+                let [approve, reject] = [APPROVE, REJECT].map(|c| context.keys.of(TABLES, c));
+                Action::Say(context.texts.fill("hosts.pending_first", &[&approve, &reject]))
             }
             Some(_) => Action::Go(Place::Host(id, tab)),
             None => Action::None,
@@ -85,7 +88,7 @@ impl HostsPane {
 
     /// The counters, as many groups of them as fit.
     fn counters(context: &Context<'_>, width: u16) -> Line<'static> {
-        let Context { store, theme, texts, glyphs } = *context;
+        let Context { store, theme, texts, glyphs, .. } = *context;
         let totals = &store.hosts.totals;
         let dim = theme.style(Role::Soft);
         let strong = theme.style(Role::Strong);
@@ -165,8 +168,7 @@ impl Pane for HostsPane {
 
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
         self.order(context);
-        let columns = columns::plain();
-        if self.table.on(command, &columns) {
+        if self.table.on(command, &columns()) {
             return Action::None;
         }
         let selected = self.table.selected().and_then(|id| context.store.hosts.get(id));
@@ -179,6 +181,15 @@ impl Pane for HostsPane {
             Command::CopyCommand => selected.map_or(Action::None, |row| {
                 Action::Copy(format!("cmdr hosts show {}", acts::quoted(&row.host.name)))
             }),
+            Command::NextMatch | Command::PreviousMatch => {
+                let text = |id, text: &mut String| {
+                    if let Some(row) = context.store.hosts.get(id) {
+                        text.push_str(&row.haystack);
+                    }
+                };
+                let found = self.table.seek(command == Command::NextMatch, text);
+                super::sought(context, found, self.table.sought())
+            }
             Command::Own(_) => {
                 let targets = self.table.targets();
                 match command {
@@ -192,6 +203,14 @@ impl Pane for HostsPane {
             }
             _ => Action::Pass,
         }
+    }
+
+    fn view(&self) -> Option<View> {
+        Some(self.table.view("hosts", &columns()))
+    }
+
+    fn set_view(&mut self, view: &View) {
+        self.table.set_view(view, &columns());
     }
 
     fn is_typing(&self) -> bool {
@@ -218,7 +237,7 @@ impl Pane for HostsPane {
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         self.order(context);
-        let Context { store, theme, texts, glyphs } = *context;
+        let Context { store, theme, texts, glyphs, .. } = *context;
         let counters = Self::counters(context, area.width.saturating_sub(4));
         let below = if area.height >= 18 {
             let strip = Rect { height: 3, ..area };
@@ -232,7 +251,7 @@ impl Pane for HostsPane {
             table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &counters, false);
             Rect { y: area.y + 1, height: area.height - 1, ..area }
         };
-        let columns = columns::plain();
+        let columns = columns();
         self.table.draw(frame, below, &columns, theme, texts, |id, column, width| {
             match store.hosts.get(id) {
                 Some(row) => columns::cell(context, row, column.title, width),
@@ -250,6 +269,11 @@ impl Pane for HostsPane {
             super::notice(frame, below, &[Line::styled(text, theme.style(Role::Soft))]);
         }
     }
+}
+
+/// The columns of the table.
+pub fn columns() -> Vec<Column> {
+    COLUMNS.iter().map(|(column, _)| *column).collect()
 }
 
 /// Every host, for the palette.

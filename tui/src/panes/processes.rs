@@ -10,6 +10,7 @@ use crate::keymap::{Binding, Command, LIST, key};
 use crate::overlays::pager::Pager;
 use crate::store::processes::Processes as Table;
 use crate::theme::Role;
+use crate::view::View;
 use crate::widgets::{format, table};
 use cmdr_protocol::processes::{Process, Watch};
 use cmdr_protocol::{Access, HostId};
@@ -20,11 +21,11 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 const TREE: Command = Command::Own(0);
 const SIGNAL: Command = Command::Own(1);
 const RENICE: Command = Command::Own(2);
+const COPY_LIST: Command = Command::Own(3);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -32,7 +33,8 @@ const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "processes.key.open").hint(),
     key(&["t"], TREE, "processes.key.tree").hint(),
     key(&["x", "<delete>"], SIGNAL, "processes.key.signal").danger(Access::Act).hint(),
-    key(&["n"], RENICE, "processes.key.renice").danger(Access::Act),
+    key(&["R"], RENICE, "processes.key.renice").danger(Access::Act),
+    key(&["C-y"], COPY_LIST, "processes.key.copy_list"),
 ];
 
 /// The pane.
@@ -43,6 +45,11 @@ pub struct Processes {
     /// The lines before a command that show its place in the tree.
     branches: HashMap<u32, String>,
     ordered: Option<Ordered>,
+}
+
+/// The columns of the table.
+pub fn columns() -> Vec<table::Column> {
+    COLUMNS.to_vec()
 }
 
 /// What the order of the rows was made from, and when.
@@ -97,8 +104,7 @@ impl Processes {
                 .values()
                 .filter(|p| {
                     text.clear();
-                    // Writing to a String cannot fail.
-                    write!(text, "{} {} {} {}", p.pid, p.user, p.name, p.command).ok();
+                    columns::haystack(p, &mut text);
                     filter.keeps(&text)
                 })
                 .collect();
@@ -211,11 +217,35 @@ impl Processes {
         lines.push(Vec::new());
         let command = shown_command(process).into_owned();
         lines.push(vec![(Role::Strong, command.clone())]);
-        let pager = Pager::new(process.name.clone(), lines).copying(command);
+        let kill = acts::kill_line(context, self.host, &[process], "TERM");
+        let pager = Pager::new(process.name.clone(), lines).copying(command).copying_command(kill);
         Action::Open(Box::new(pager))
     }
 
-    fn act(&self, context: &Context<'_>, make: acts::Make) -> Action {
+    /// The `cmdr` command that prints what is shown.
+    fn list_line(&self, context: &Context<'_>) -> String {
+        let host = super::hosts::quoted(&context.store.hosts.name(self.host));
+        let mut line = format!("cmdr ps {host}");
+        if self.tree {
+            line.push_str(" --tree");
+        } else if let Some(sort) = columns::PS_SORT[self.table.sort] {
+            line.push_str(" --sort ");
+            line.push_str(sort);
+        }
+        // `cmdr` knows no opposite of a filter.
+        let filter = self.table.filter.text();
+        if self.table.filter.is_on() && !filter.starts_with('!') {
+            line.push_str(" --filter ");
+            line.push_str(&super::hosts::quoted(filter));
+        }
+        line
+    }
+
+    fn act(
+        &self,
+        context: &Context<'_>,
+        make: impl Fn(&Context<'_>, HostId, &[&Process]) -> Action,
+    ) -> Action {
         let Some(table) = context.store.processes.get(&self.host) else { return Action::None };
         let targets = self.table.targets();
         let targets: Vec<&Process> = targets.iter().filter_map(|pid| table.rows.get(pid)).collect();
@@ -250,12 +280,32 @@ impl Pane for Processes {
             Command::CopyValue => self
                 .selected(context)
                 .map_or(Action::None, |p| Action::Copy(shown_command(p).into_owned())),
-            Command::CopyCommand => {
-                let name = context.store.hosts.name(self.host);
-                Action::Copy(format!("cmdr ps {}", super::hosts::quoted(&name)))
+            Command::CopyCommand => self.act(context, |context, host, processes| {
+                Action::Copy(acts::kill_line(context, host, processes, "TERM"))
+            }),
+            COPY_LIST => Action::Copy(self.list_line(context)),
+            Command::NextMatch | Command::PreviousMatch => {
+                let Some(table) = context.store.processes.get(&self.host) else {
+                    return Action::None;
+                };
+                let text = |pid, text: &mut String| {
+                    if let Some(process) = table.rows.get(&pid) {
+                        columns::haystack(process, text);
+                    }
+                };
+                let found = self.table.seek(command == Command::NextMatch, text);
+                super::sought(context, found, self.table.sought())
             }
             _ => Action::Pass,
         }
+    }
+
+    fn view(&self) -> Option<View> {
+        Some(self.table.view("processes", COLUMNS))
+    }
+
+    fn set_view(&mut self, view: &View) {
+        self.table.set_view(view, COLUMNS);
     }
 
     fn is_typing(&self) -> bool {

@@ -65,9 +65,8 @@ pub fn age(seconds: u64) -> String {
         5, 10, 15, 20, 30, 40, 50, 60, 120, 180, 300, 420, 600, 900, 1200, 1800, 2700, 3600, 86_400,
     ];
     match STEPS.iter().rev().find(|step| **step <= seconds) {
-        None => span(seconds),
+        None | Some(86_400) => span(seconds),
         Some(3600) => format!("{}h", seconds / 3600),
-        Some(86_400) => span(seconds),
         Some(step) => span(*step),
     }
 }

@@ -1,12 +1,16 @@
 //! A table of any length: columns as data, a selection that sticks to the row's id, marks, ranges,
 //! a filter line. Only rows on the screen are formatted. Panes give the order and the cells.
 
+mod layout;
+
 use super::filter::Filter;
 use super::input::Input;
 use crate::i18n::Texts;
 use crate::keymap::Command;
 use crate::theme::{Role, Theme};
+use crate::view::View;
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+pub use layout::{Layout, WIDEST};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -32,12 +36,32 @@ pub struct Column {
     pub descending: bool,
 }
 
+impl Column {
+    /// Its name in the settings: the last word of its title's key.
+    pub fn name(&self) -> &'static str {
+        self.title.rsplit('.').next().unwrap_or(self.title)
+    }
+}
+
 /// What stands in a cell.
 pub enum Cell<'a> {
     /// A text for the cell.
     Line(Line<'a>),
     /// A text for this cell and all after it.
     Rest(Line<'a>),
+}
+
+/// What a search came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// The cursor stands on another match.
+    Found,
+    /// The row under the cursor is the only match.
+    Only,
+    /// No row matches.
+    None,
+    /// Nothing was searched for yet.
+    Nothing,
 }
 
 /// What is seen and chosen in a table; belongs to the pane.
@@ -54,8 +78,12 @@ pub struct State<K> {
     marks: HashSet<K>,
     /// Where a range begins, and the marks before it.
     range: Option<(K, HashSet<K>)>,
+    /// Which columns are shown.
+    layout: Layout,
     /// Which rows stay.
     pub filter: Filter,
+    /// The last filter that was on; what `n` and `N` look for when it has been taken away.
+    sought: Filter,
     editing: Option<(Input, String)>,
     body: Rect,
     /// Where each visible column's title is: from, to, index.
@@ -76,7 +104,9 @@ impl<K> Default for State<K> {
             reverse: false,
             marks: HashSet::new(),
             range: None,
+            layout: Layout::default(),
             filter: Filter::default(),
+            sought: Filter::default(),
             editing: None,
             body: Rect::default(),
             titles: Vec::new(),
@@ -205,10 +235,8 @@ impl<K: Copy + Eq + Hash> State<K> {
                 let old = self.filter.text().to_owned();
                 self.editing = Some((Input::new(old.clone()), old));
             }
-            Command::SortNext => self.sort_by((self.sort + 1) % columns.len()),
-            Command::SortPrevious => {
-                self.sort_by((self.sort + columns.len() - 1) % columns.len());
-            }
+            Command::SortNext => self.sort_beside(columns, 1),
+            Command::SortPrevious => self.sort_beside(columns, -1),
             Command::SortReverse => {
                 self.reverse = !self.reverse;
                 self.version += 1;
@@ -232,10 +260,75 @@ impl<K: Copy + Eq + Hash> State<K> {
         self.version += 1;
     }
 
+    /// Sorts by the shown column beside the present one.
+    fn sort_beside(&mut self, columns: &[Column], by: isize) {
+        let shown = self.layout.chosen(columns);
+        let at = shown.iter().position(|(index, _)| *index == self.sort).unwrap_or(0);
+        let to = (at.cast_signed() + by).rem_euclid(shown.len().max(1).cast_signed());
+        if let Some((index, _)) = shown.get(to.cast_unsigned()).filter(|(i, _)| *i != self.sort) {
+            self.sort_by(*index);
+        }
+    }
+
     /// Filters for this.
     pub fn set_filter(&mut self, text: &str) {
         self.filter.set(text);
+        if self.filter.is_on() {
+            self.sought.clone_from(&self.filter);
+        }
         self.version += 1;
+    }
+
+    /// Moves to the next row that matches the filter, or to the one before, past the ends too. With
+    /// the filter taken away, the last one is looked for among all rows. `text` writes what a row is
+    /// searched by.
+    pub fn seek(&mut self, forward: bool, text: impl Fn(K, &mut String)) -> Seek {
+        if !self.sought.is_on() {
+            return Seek::Nothing;
+        }
+        let rows = self.order.len();
+        let mut row = String::new();
+        for by in 1..=rows {
+            let to = if forward { self.row + by } else { self.row + rows - by } % rows;
+            row.clear();
+            text(self.order[to], &mut row);
+            if self.sought.keeps(&row) {
+                self.move_to(to);
+                return if by == rows { Seek::Only } else { Seek::Found };
+            }
+        }
+        Seek::None
+    }
+
+    /// What the last search was for.
+    pub fn sought(&self) -> &str {
+        self.sought.text()
+    }
+
+    /// How the table looks, to be shown again later; without a name.
+    pub fn view(&self, table: &str, columns: &[Column]) -> View {
+        View {
+            table: table.to_owned(),
+            filter: self.filter.text().to_owned(),
+            sort: columns.get(self.sort).map_or("", Column::name).to_owned(),
+            reverse: self.reverse,
+            columns: self.layout.words(columns),
+            ..View::default()
+        }
+    }
+
+    /// Looks so. What a view names was checked when it was read.
+    pub fn set_view(&mut self, view: &View, columns: &[Column]) {
+        self.layout = Layout::read(&view.columns, columns).unwrap_or_default();
+        if let Some(sort) = columns.iter().position(|c| c.name() == view.sort) {
+            (self.sort, self.reverse) = (sort, view.reverse);
+        }
+        self.set_filter(&view.filter);
+    }
+
+    /// Shows these columns.
+    pub fn set_layout(&mut self, layout: Layout) {
+        self.layout = layout;
     }
 
     /// A key for the filter line.
@@ -322,7 +415,7 @@ impl<K: Copy + Eq + Hash> State<K> {
         // Keep the cursor on the screen, and no empty rows below the last one.
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(self.height));
         self.offset = self.offset.min(self.order.len().saturating_sub(self.height));
-        let places = places(columns, area.width.saturating_sub(1));
+        let places = layout::places(&self.layout.chosen(columns), area.width.saturating_sub(1));
         let buffer = frame.buffer_mut();
         self.header(buffer, area, columns, &places, theme, texts);
         for (line, id) in self.order.iter().skip(self.offset).take(self.height).enumerate() {
@@ -416,43 +509,6 @@ impl<K: Copy + Eq + Hash> State<K> {
     }
 }
 
-/// Which columns are shown, where (from the left edge) and how wide.
-fn places(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
-    // Two cells at the left are for the cursor and the mark.
-    let room = width.saturating_sub(2);
-    let mut by_rank: Vec<usize> = (0..columns.len()).collect();
-    by_rank.sort_by_key(|index| columns[*index].rank);
-    let mut used = 0;
-    let mut shown = vec![false; columns.len()];
-    for index in by_rank {
-        let needs = columns[index].width + 1;
-        if used + needs <= room + 1 {
-            used += needs;
-            shown[index] = true;
-        } else if columns[index].rank > 0 {
-            break;
-        }
-    }
-    let growing = columns.iter().zip(&shown).filter(|(c, s)| c.grows && **s).count() as u16;
-    let mut spare = (room + 1).saturating_sub(used);
-    let mut left = growing;
-    let mut x = 2;
-    let mut out = Vec::new();
-    for (index, column) in columns.iter().enumerate().filter(|(index, _)| shown[*index]) {
-        let mut w = column.width;
-        if column.grows {
-            let part = spare / left.max(1);
-            w += part;
-            spare -= part;
-            left = left.saturating_sub(1);
-        }
-        let w = w.min(width.saturating_sub(x));
-        out.push((index, x, w));
-        x += w + 1;
-    }
-    out
-}
-
 /// Writes a line into `width` cells, cut with `…` when it is longer.
 pub fn put(buffer: &mut Buffer, x: u16, y: u16, width: u16, line: &Line<'_>, right: bool) {
     let needs = line.width();
@@ -492,15 +548,6 @@ mod tests {
     ];
 
     #[test]
-    fn columns_of_least_importance_go_first() {
-        let shown = |width| places(COLUMNS, width).iter().map(|p| p.0).collect::<Vec<_>>();
-        assert_eq!(shown(16), [0, 1, 2]);
-        assert_eq!(shown(15), [0, 2]);
-        assert_eq!(shown(6), [0]);
-        assert_eq!(places(COLUMNS, 20), [(0, 2, 8), (1, 11, 4), (2, 16, 4)]);
-    }
-
-    #[test]
     fn the_selection_sticks_to_its_row() {
         let mut state = State::default();
         state.set_order(vec![1, 2, 3], |_| true);
@@ -509,6 +556,28 @@ mod tests {
         assert_eq!(state.selected(), Some(2));
         state.set_order(vec![9, 3, 1], |_| true);
         assert_eq!(state.selected(), Some(1));
+    }
+
+    #[test]
+    fn a_search_goes_from_match_to_match_round_the_table_with_the_filter_on_and_off() {
+        let mut state = State::default();
+        state.set_order(vec![10, 21, 30, 41, 50], |_| true);
+        let seek = |state: &mut State<i32>, forward| {
+            let found = state.seek(forward, |id, text| text.push_str(&id.to_string()));
+            (found, state.selected())
+        };
+        assert_eq!(seek(&mut state, true), (Seek::Nothing, Some(10)));
+        state.set_filter("1$");
+        state.set_filter("");
+        assert_eq!(seek(&mut state, true), (Seek::Found, Some(21)));
+        assert_eq!(seek(&mut state, true), (Seek::Found, Some(41)));
+        assert_eq!(seek(&mut state, true), (Seek::Found, Some(21)));
+        assert_eq!(seek(&mut state, false), (Seek::Found, Some(41)));
+        state.set_filter("30");
+        state.set_order(vec![30], |_| true);
+        assert_eq!(seek(&mut state, true), (Seek::Only, Some(30)));
+        state.set_filter("7");
+        assert_eq!(seek(&mut state, true), (Seek::None, Some(30)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use cmdr_protocol::metrics::{Cpu, DiskIo, Memory, Metrics, Mount, Network, Press
 use cmdr_protocol::processes::{self, Process};
 use cmdr_protocol::version::Health;
 use cmdr_tui::app::{App, Options};
+use cmdr_tui::config::{self, Config};
 use cmdr_tui::event::Event;
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::journal::Journal;
@@ -96,12 +97,16 @@ impl World {
         CLOCK.set(NOW_MS);
         let far = Far::default();
         far.set_health(Health { rtt_us: Some(12_300), ..Health::default() });
+        let settings = setup.config.as_deref().map(|path| config::load(path).expect("settings"));
+        let settings: Config = settings.unwrap_or_default();
         let options = Options {
             read_only: setup.read_only,
             lang: setup.lang,
             theme: setup.theme.to_owned(),
             depth: Depth::True,
             glyphs: Glyphs::Braille,
+            keys: settings.keys.clone(),
+            kept: settings.into(),
             config: setup.config,
             now_ms,
             utc_offset_s: 0,

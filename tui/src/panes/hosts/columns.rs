@@ -94,11 +94,6 @@ pub(super) const COLUMNS: &[(Column, Sort)] = &[
     (figure("hosts.col.rtt", 8, 9), Sort::RoundTrip),
 ];
 
-/// The columns alone.
-pub(super) fn plain() -> Vec<Column> {
-    COLUMNS.iter().map(|(column, _)| *column).collect()
-}
-
 /// A state's sign, word and role.
 pub(in crate::panes) fn state(state: HostState) -> (&'static str, &'static str, Role) {
     match state {

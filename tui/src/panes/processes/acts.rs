@@ -6,12 +6,11 @@ use crate::overlays::confirm::Confirm;
 use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
 use crate::panes::Context;
+use crate::panes::hosts::quoted;
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::processes::{Process, Renice, Signal};
-
-/// Makes an act for some processes.
-pub(super) type Make = fn(&Context<'_>, HostId, &[&Process]) -> Action;
+use std::fmt::Write as _;
 
 /// What can be sent, the usual one first, each with what it does.
 const SIGNALS: &[(&str, i32, &str)] = &[
@@ -54,6 +53,26 @@ fn about(context: &Context<'_>, targets: &[Target]) -> String {
     }
 }
 
+/// The `cmdr` command that sends a signal to these processes.
+pub(super) fn kill_line(
+    context: &Context<'_>,
+    host: HostId,
+    processes: &[&Process],
+    signal: &str,
+) -> String {
+    line(&context.store.hosts.name(host), processes.iter().map(|p| p.pid), signal)
+}
+
+fn line(host: &str, pids: impl Iterator<Item = u32>, signal: &str) -> String {
+    let mut line = format!("cmdr kill {}", quoted(host));
+    // Writing to a String cannot fail.
+    pids.for_each(|pid| write!(line, " {pid}").unwrap_or_default());
+    if signal != "TERM" {
+        write!(line, " --signal {signal}").unwrap_or_default();
+    }
+    line
+}
+
 pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]) -> Action {
     let texts = context.texts;
     let targets = targets(processes);
@@ -66,6 +85,9 @@ pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]
         .collect();
     let (ask, done) = (texts.get("signal.ask"), texts.get("signal.done"));
     let what = texts.get("signal.what");
+    let pids = || targets.iter().map(|t| t.pid);
+    let commands: Vec<_> = SIGNALS.iter().map(|(name, ..)| line(&on, pids(), name)).collect();
+    let copied = commands.clone();
     let menu = Menu::new(title, items, 0, move |at| {
         let Some(&(name, number, _)) = SIGNALS.get(at) else { return Action::None };
         let fill = |text: &str, of: &str| text.replacen("{}", name, 1).replacen("{}", of, 1);
@@ -78,13 +100,14 @@ pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]
         let act = Action::All(calls.collect());
         let title = fill(ask, &of).replacen("{}", &on, 1);
         let lines = targets.iter().map(|t| t.line.clone()).collect();
-        Action::Open(Box::new(if targets.len() == 1 {
+        let confirm = if targets.len() == 1 {
             Confirm::one(title, act).about(lines)
         } else {
             Confirm::many(title, lines, act)
-        }))
+        };
+        Action::Open(Box::new(confirm.copying(commands[at].clone())))
     });
-    Action::Open(Box::new(menu.dangerous()))
+    Action::Open(Box::new(menu.dangerous().copying(copied)))
 }
 
 pub(super) fn renice(context: &Context<'_>, host: HostId, processes: &[&Process]) -> Action {

@@ -10,6 +10,7 @@ use cmdr_protocol::processes::Process;
 use ratatui::text::{Line, Span};
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 const fn column(title: &'static str, width: u16, rank: u8) -> Column {
     Column { title, width, rank, grows: false, right: false, descending: false }
@@ -56,6 +57,29 @@ pub(super) const COMPARE: [Compare; 12] = [
     |a, b| a.start.cmp(&b.start),
     |a, b| natural::compare(&shown_command(a), &shown_command(b)),
 ];
+
+/// What `cmdr ps --sort` calls each column, where it can sort by it.
+pub(super) const PS_SORT: [Option<&str>; 12] = [
+    Some("pid"),
+    Some("user"),
+    Some("cpu"),
+    Some("mem"),
+    Some("mem"),
+    None,
+    None,
+    Some("threads"),
+    None,
+    None,
+    Some("start"),
+    Some("command"),
+];
+
+/// What filters and searches look through.
+pub(super) fn haystack(process: &Process, text: &mut String) {
+    let Process { pid, user, name, command, .. } = process;
+    // Writing to a String cannot fail.
+    write!(text, "{pid} {user} {name} {command}").ok();
+}
 
 /// The command line; the name in brackets for kernel threads, as `ps` does.
 pub(super) fn shown_command(process: &Process) -> Cow<'_, str> {

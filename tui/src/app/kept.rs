@@ -1,0 +1,123 @@
+//! Columns and views that the settings file keeps: given to new panes, recalled by key, changed.
+
+use super::App;
+use crate::action::{Action, Remember};
+use crate::config::{self, Change, Config};
+use crate::keymap;
+use crate::overlays::columns::Columns;
+use crate::overlays::views;
+use crate::panes::{Choice, Entry, Pane, Place};
+use crate::view::{View, columns_of};
+use crossterm::event::KeyEvent;
+use std::collections::BTreeMap;
+
+/// What is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// For a table the columns that are shown.
+    columns: BTreeMap<String, Vec<String>>,
+    views: Vec<View>,
+}
+
+impl From<Config> for Kept {
+    fn from(config: Config) -> Self {
+        Self { columns: config.columns, views: config.views }
+    }
+}
+
+impl Kept {
+    /// The pane of a place, with the columns that were chosen for it.
+    pub(super) fn pane(&self, place: Place) -> Box<dyn Pane> {
+        let mut pane = place.pane();
+        if let Some(view) = pane.view()
+            && let Some(columns) = self.columns.get(&view.table)
+        {
+            pane.set_view(&View { columns: columns.clone(), ..view });
+        }
+        pane
+    }
+
+    /// The view that a key recalls in this table.
+    fn by_key(&self, table: &str, key: &KeyEvent) -> Option<&View> {
+        let has = |view: &&View| view.key.as_ref().is_some_and(|text| keymap::is(text, key));
+        self.views.iter().filter(|view| view.table == table).find(has)
+    }
+
+    fn change(&mut self, what: Remember) {
+        match what {
+            Remember::Columns(view) => {
+                self.columns.remove(&view.table);
+                if !view.columns.is_empty() {
+                    self.columns.insert(view.table, view.columns);
+                }
+            }
+            Remember::View(view) => {
+                match self.views.iter_mut().find(|other| other.is(&view.table, &view.name)) {
+                    Some(old) => *old = view,
+                    None => self.views.push(view),
+                }
+            }
+            Remember::Forget(view) => self.views.retain(|other| !other.is(&view.table, &view.name)),
+        }
+    }
+}
+
+impl App {
+    /// Keeps something, also in the file when there is one.
+    pub(super) fn remember(&mut self, what: Remember) {
+        if let Remember::View(view) = &what
+            && let Err(error) = self.face.keys.taken(view, &self.kept.views)
+        {
+            return self.say(&error, true);
+        }
+        let (change, said) = match &what {
+            Remember::Columns(view) => {
+                (Change::Columns(&view.table, &view.columns), ("note.columns_kept", ""))
+            }
+            Remember::View(view) => (Change::View(view), ("note.view_kept", view.name.as_str())),
+            Remember::Forget(view) => {
+                (Change::Forget(view), ("note.view_forgotten", view.name.as_str()))
+            }
+        };
+        let saved = self.options.config.as_ref().map_or(Ok(()), |path| config::save(path, change));
+        let said = self.face.texts.fill(said.0, &[said.1]);
+        // What cannot be written still holds until the client ends.
+        self.kept.change(what);
+        match saved {
+            Ok(()) => self.say(&said, false),
+            Err(error) => self.say(&error, true),
+        }
+    }
+
+    /// The view that a key recalls here.
+    pub(super) fn recalled(&self, key: &KeyEvent) -> Option<Action> {
+        let table = self.pane.view()?.table;
+        self.kept.by_key(&table, key).map(|view| Action::Look(view.clone()))
+    }
+
+    pub(super) fn choose_columns(&self) -> Action {
+        let Some(view) = self.pane.view() else { return Action::None };
+        let columns = columns_of(&view.table).unwrap_or_default();
+        Action::Open(Box::new(Columns::new(view, columns)))
+    }
+
+    pub(super) fn choose_view(&self) -> Action {
+        let Some(view) = self.pane.view() else { return Action::None };
+        Action::Open(Box::new(views::choice(&self.context(), &view, &self.kept.views)))
+    }
+
+    /// The views of the table on show, for the palette and help.
+    pub(super) fn views(&self) -> Vec<&View> {
+        let table = self.pane.view().map(|view| view.table);
+        self.kept.views.iter().filter(|view| Some(&view.table) == table.as_ref()).collect()
+    }
+
+    pub(super) fn view_entries(&self) -> impl Iterator<Item = Entry> {
+        self.views().into_iter().map(|view| Entry {
+            kind: "palette.view",
+            text: view.name.clone(),
+            note: views::summary(view),
+            choice: Choice::Look(view.clone()),
+        })
+    }
+}

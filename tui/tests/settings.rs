@@ -1,0 +1,200 @@
+//! What an operator chooses and finds again: columns, views, keys; and the lines that are copied.
+
+mod support;
+
+use cmdr_protocol::processes;
+use cmdr_tui::event::Event;
+use std::path::{Path, PathBuf};
+use support::{Setup, World, id, some_hosts, some_processes};
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("tui.toml");
+    std::fs::write(&path, text).expect("write");
+    (folder, path)
+}
+
+async fn with(path: &Path) -> World {
+    let mut world = World::new(Setup { config: Some(path.to_owned()), ..Setup::default() }).await;
+    world.fleet(some_hosts()).await;
+    world
+}
+
+async fn at_processes(path: &Path) -> World {
+    let mut world = with(path).await;
+    world.press("/web1<enter><enter>2").await;
+    world.far.push::<processes::Watch>(Some(id(1)), &some_processes());
+    world.idle().await;
+    world
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("read")
+}
+
+/// The line of the screen that begins with this.
+fn line(world: &World, begin: &str) -> String {
+    let screen = world.screen();
+    let found = screen.lines().find(|l| l.trim_start_matches(['"', ' ']).starts_with(begin));
+    found.unwrap_or_else(|| panic!("no line begins with {begin}:\n{screen}")).to_owned()
+}
+
+#[tokio::test]
+async fn columns_are_chosen_moved_and_widened_before_ones_eyes_and_kept() {
+    let (_folder, path) = file("# mine\n");
+    let mut world = with(&path).await;
+    world.press("C").await;
+    world.check_shows("Space shows");
+    // Without the state; processor use first and wider.
+    world.press("j<space>jKKh+++").await;
+    assert!(line(&world, "CPU").contains("NAME"), "{}", world.screen());
+    assert_eq!(read(&path), "# mine\n", "nothing is kept before it is taken");
+    world.press("<enter>").await;
+    world.check_shows("these columns are kept");
+    world.check_hides("STATE");
+    assert!(
+        read(&path).contains("[columns]\nhosts = [\"cpu:7\", \"name\", \"minute\""),
+        "{}",
+        read(&path)
+    );
+    let world = with(&path).await;
+    world.check_hides("STATE");
+    assert!(line(&world, "CPU").contains("NAME"));
+}
+
+#[tokio::test]
+async fn columns_that_are_not_taken_are_as_before() {
+    let (_folder, path) = file("");
+    let mut world = at_processes(&path).await;
+    // The test's screen tells rows with wide characters by what lies behind those, too.
+    let seen = |world: &World| -> Vec<String> {
+        let screen = world.screen();
+        screen.lines().filter(|line| !line.contains("python3")).map(str::to_owned).collect()
+    };
+    let before = seen(&world);
+    world.press("C<space>jj<space>JJ").await;
+    assert_ne!(seen(&world), before);
+    world.press("<esc>").await;
+    assert_eq!(seen(&world), before);
+    assert_eq!(read(&path), "");
+}
+
+#[tokio::test]
+async fn one_column_always_stays() {
+    let (_folder, path) = file("[columns]\nhosts = [\"name\"]\n");
+    let mut world = with(&path).await;
+    world.press("C<space><esc>").await;
+    world.check_shows("NAME");
+}
+
+#[tokio::test]
+async fn a_view_is_kept_by_name_and_recalled_by_key_palette_and_list() {
+    let (_folder, path) = file("");
+    let mut world = with(&path).await;
+    world.press("/^web<enter>>>r").await;
+    world.press("V<enter>").await;
+    world.check_shows("Keep this view");
+    world.events([Event::Paste("busy webs key <f5>".into())]).await;
+    world.press("<enter>").await;
+    world.check_shows("view busy webs is kept");
+    let recalls = ["<f5>", ":busywebs<enter>", "V<enter>"];
+    for keys in recalls {
+        let mut world = with(&path).await;
+        world.check_shows("db1");
+        world.press(keys).await;
+        world.check_hides("db1");
+        world.check_shows("CPU▲");
+        world.press("?/busy<enter>").await;
+        world.check_shows("F5");
+        world.check_shows("busy webs");
+    }
+    let mut world = with(&path).await;
+    world.press("VG<enter>").await;
+    world.check_shows("view busy webs is forgotten");
+    assert!(!read(&path).contains("views"));
+}
+
+#[tokio::test]
+async fn a_view_with_a_key_that_is_taken_is_refused() {
+    let (_folder, path) = file("");
+    let mut world = with(&path).await;
+    world.press("V<enter>all key q<enter>").await;
+    world.check_shows("q would mean both quit and the view 'all' in hosts");
+    assert_eq!(read(&path), "");
+}
+
+#[tokio::test]
+async fn a_settings_file_that_was_broken_meanwhile_is_not_written_over() {
+    let (_folder, path) = file("");
+    let mut world = with(&path).await;
+    std::fs::write(&path, "them = 1").expect("write");
+    world.press("C<space><enter>").await;
+    world.check_shows("did you mean 'theme'?; mend the file first");
+    assert_eq!(read(&path), "them = 1");
+}
+
+#[tokio::test]
+async fn own_keys_work_and_are_shown_where_keys_are_told() {
+    let (_folder, path) = file("[keys]\nhelp = \"h\"\nfilter = [\"C-g\", \"F\"]\n");
+    let mut world = with(&path).await;
+    world.check_shows("Ctrl-G filter");
+    world.check_shows("h help");
+    world.press("?").await;
+    world.check_hides("In lists");
+    world.press("h").await;
+    world.check_shows("In lists");
+    world.check_shows("Ctrl-G F");
+    world.press("<esc>Fweb3<enter>").await;
+    world.check_hides("web1");
+}
+
+#[tokio::test]
+async fn the_next_match_is_found_with_the_filter_on_and_after_it() {
+    let (_folder, path) = file("");
+    let mut world = with(&path).await;
+    world.press("n").await;
+    world.check_shows("nothing to look for yet");
+    world.press("/web<enter><esc>gn").await;
+    assert!(line(&world, "▌").contains("web1"), "{}", world.screen());
+    world.press("nn").await;
+    assert!(line(&world, "▌").contains("web3"));
+    world.press("N").await;
+    assert!(line(&world, "▌").contains("web2"));
+    world.check_shows("db1");
+}
+
+#[tokio::test]
+async fn help_is_searched() {
+    let (_folder, path) = file("");
+    let mut world =
+        World::new(Setup { size: (60, 18), config: Some(path), ..Setup::default() }).await;
+    world.fleet(some_hosts()).await;
+    world.press("?").await;
+    world.check_hides("suspend");
+    world.press("/suspend<enter>").await;
+    world.check_shows("suspend");
+    world.check_shows("1 found");
+    world.press("/C-uorder<enter>").await;
+    world.check_shows("turn the order round");
+}
+
+#[tokio::test]
+async fn the_cmdr_line_of_what_is_on_show_is_copied() {
+    let (_folder, path) = file("");
+    let mut world = at_processes(&path).await;
+    world.press("/worker<enter>").await;
+    world.press("Y").await;
+    world.press("*Y").await;
+    world.press("xjY<enter>Y").await;
+    world.press("<esc>C-y<enter>Y").await;
+    let expected = [
+        "cmdr kill web1 102",
+        "cmdr kill web1 102 101",
+        "cmdr kill web1 102 101 --signal KILL",
+        "cmdr kill web1 102 101 --signal KILL",
+        "cmdr ps web1 --sort cpu --filter worker",
+        "cmdr kill web1 102",
+    ];
+    assert_eq!(world.control.copied, expected);
+    assert_eq!(world.calls(), [], "copying sends nothing");
+}
