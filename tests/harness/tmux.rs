@@ -61,6 +61,19 @@ impl Terminal {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// How the terminal is set: on the other screen, cursor shown, mouse taken.
+    pub fn modes(&self) -> String {
+        let format = "alternate #{alternate_on} cursor #{cursor_flag} mouse #{mouse_any_flag}";
+        let output = self.tmux().args(["display-message", "-p", format]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Types a line as a person does at a shell.
+    pub fn line(&self, text: &str) {
+        self.keys(&["-l", text]);
+        self.keys(&["Enter"]);
+    }
+
     /// Waits until the screen shows all of these.
     pub fn until(&self, texts: &[&str]) -> String {
         let begin = Instant::now();

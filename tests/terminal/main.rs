@@ -4,6 +4,7 @@
 
 mod agent_killed;
 mod client;
+mod given_back;
 mod hub_faults;
 mod hub_killed;
 mod hub_power;

@@ -111,6 +111,7 @@ enum Wish {
     Copy(String),
     Mouse(bool),
     Suspend,
+    Resume,
     Redraw,
 }
 
@@ -356,6 +357,7 @@ impl App {
                 self.perform(action);
             }
             Event::Tick => self.tick(),
+            Event::Continued => self.wishes.push(Wish::Resume),
             Event::Stop => self.quit = true,
         }
     }
@@ -566,15 +568,25 @@ impl App {
                 Wish::Mouse(on) => control.mouse(on)?,
                 Wish::Suspend => {
                     control.suspend()?;
-                    terminal.resize(terminal.size()?.into())?;
-                    self.soil(Dirty::Quick);
+                    self.repaint(terminal)?;
                 }
-                Wish::Redraw => {
-                    terminal.resize(terminal.size()?.into())?;
-                    self.soil(Dirty::Quick);
+                Wish::Resume => {
+                    control.resume()?;
+                    self.repaint(terminal)?;
                 }
+                Wish::Redraw => self.repaint(terminal)?,
             }
         }
+        Ok(())
+    }
+
+    /// Draws everything anew, at the size that the terminal has now.
+    fn repaint<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>
+    where
+        B::Error: Send + Sync + 'static,
+    {
+        terminal.resize(terminal.size()?.into())?;
+        self.soil(Dirty::Quick);
         Ok(())
     }
 

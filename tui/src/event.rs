@@ -24,6 +24,8 @@ pub enum Event {
     Done(Option<Update>, Action),
     /// A second went by.
     Tick,
+    /// The program goes on after it was stopped.
+    Continued,
     /// The program is asked to end (SIGTERM, SIGHUP).
     Stop,
 }

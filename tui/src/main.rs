@@ -56,9 +56,12 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    match start(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => complain(&failure),
+    let args = Args::parse();
+    // A panic has been told when it arrives here.
+    match std::panic::catch_unwind(|| start(&args)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => complain(&failure),
+        Err(_) => ExitCode::from(70),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The real terminal: the only place that touches raw mode. Enters and leaves the screen, also when
-//! the program panics or is suspended.
+//! the program panics, is suspended, or was stopped by someone else.
 
 pub mod encoder;
 
@@ -15,11 +15,16 @@ use crossterm::terminal::{
 use encoder::Encoder;
 use futures::{Stream, StreamExt as _};
 use ratatui::Terminal;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write as _, stdout};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The longest text handed to the terminal's clipboard; many terminals take no more.
 const LONGEST_COPY: usize = 74_000;
+
+/// SIGCONT, which has no name among tokio's kinds.
+const CONTINUE: i32 = rustix::process::Signal::CONT.as_raw();
 
 /// What the loop asks of a terminal besides drawing on it.
 pub trait Control {
@@ -29,6 +34,8 @@ pub trait Control {
     fn mouse(&mut self, on: bool) -> io::Result<()>;
     /// Gives the terminal back, stops the program, and takes the terminal again when it goes on.
     fn suspend(&mut self) -> io::Result<()>;
+    /// Takes the terminal again after the program was stopped without being asked.
+    fn resume(&mut self) -> io::Result<()>;
 }
 
 /// Shows the app on the real terminal until the operator leaves.
@@ -42,9 +49,12 @@ pub async fn run(app: &mut App) -> anyhow::Result<()> {
 /// Keys and the mouse, and the signals that ask the program to end. Ends when the terminal is gone.
 fn input() -> io::Result<impl Stream<Item = Event>> {
     let stop = futures::stream::select(
-        asked(signal(SignalKind::terminate())?),
-        asked(signal(SignalKind::hangup())?),
+        told(signal(SignalKind::terminate())?, || Event::Stop),
+        told(signal(SignalKind::hangup())?, || Event::Stop),
     );
+    // Whoever stopped us may have used the terminal meanwhile.
+    let went_on = told(signal(SignalKind::from_raw(CONTINUE))?, || Event::Continued);
+    let stop = futures::stream::select(stop, went_on);
     let keys = crossterm::event::EventStream::new()
         .take_while(|event| std::future::ready(event.is_ok()))
         .filter_map(|event| std::future::ready(event.ok().map(Event::from)))
@@ -52,33 +62,47 @@ fn input() -> io::Result<impl Stream<Item = Event>> {
     Ok(futures::stream::select(keys, stop))
 }
 
-fn asked(signal: Signal) -> impl Stream<Item = Event> {
-    futures::stream::unfold(signal, |mut signal| async move {
-        signal.recv().await.map(|()| (Event::Stop, signal))
+fn told(signal: Signal, event: fn() -> Event) -> impl Stream<Item = Event> {
+    futures::stream::unfold(signal, move |mut signal| async move {
+        signal.recv().await.map(|()| (event(), signal))
     })
 }
 
 /// Holds the terminal; gives it back when dropped.
 pub struct Guard {
     mouse: bool,
+    /// What a panic said: told when the terminal can be read again.
+    panic: Arc<Mutex<Option<String>>>,
 }
 
 impl Guard {
-    /// Takes the terminal, and sees to it that a panic gives it back before it is reported.
+    /// Takes the terminal. From now on a panic is logged, and told only behind the screen: one in a
+    /// task costs that task, and the screen stays; one of the app drops this guard.
     pub fn take() -> io::Result<Self> {
-        let report = std::panic::take_hook();
+        let panic = Arc::new(Mutex::new(None));
+        let told = panic.clone();
         std::panic::set_hook(Box::new(move |info| {
-            leave();
-            report(info);
+            // Where it came from is for the log, in which there is room.
+            tracing::error!("{info}");
+            let trace = Backtrace::capture();
+            if trace.status() == BacktraceStatus::Captured {
+                trace.to_string().lines().for_each(|line| tracing::error!("{line}"));
+            }
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(info.to_string());
         }));
         enter(true)?;
-        Ok(Self { mouse: true })
+        Ok(Self { mouse: true, panic })
     }
 }
 
 impl Drop for Guard {
+    #[expect(clippy::print_stderr, reason = "the screen is down")]
     fn drop(&mut self) {
         leave();
+        let said = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (true, Some(said)) = (std::thread::panicking(), said) {
+            eprintln!("a fault of ours: {said}");
+        }
     }
 }
 
@@ -128,6 +152,12 @@ impl Control for Guard {
         leave();
         // The whole group, as the terminal itself does it: a shell then sees its job stop.
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
+        enter(self.mouse)
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        // A shell between us and the terminal may have set it for itself: set it for us again.
+        disable_raw_mode()?;
         enter(self.mouse)
     }
 }

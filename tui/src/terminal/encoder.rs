@@ -243,7 +243,9 @@ impl<W: Write> Backend for Encoder<W> {
     fn clear(&mut self) -> io::Result<()> {
         self.pen.attributes = PLAIN;
         self.pen.cursor = None;
-        self.pen.bytes.extend_from_slice(b"\x1b[0m\x1b[2J");
+        // Whoever had the terminal meanwhile may have shown the cursor.
+        self.pen.bytes.extend_from_slice(b"\x1b[?25l\x1b[0m\x1b[2J");
+        self.shown = false;
         Ok(())
     }
 
@@ -338,6 +340,14 @@ mod tests {
         assert_eq!(sink.take(), "\x1b[?2026h\x1b[?25h\x1b[2;4H\x1b[?2026l");
         draw(&mut terminal);
         assert_eq!(sink.take(), "");
+    }
+
+    #[test]
+    fn a_cursor_that_someone_else_showed_is_hidden_again_when_everything_is_drawn_anew() {
+        let (mut terminal, sink) = terminal();
+        terminal.resize(ratatui::layout::Rect::new(0, 0, 20, 3)).expect("resize");
+        terminal.draw(|_| {}).expect("draw");
+        assert!(sink.take().contains("\x1b[?25l"));
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl Control for Recorded {
         self.suspended += 1;
         Ok(())
     }
+    fn resume(&mut self) -> std::io::Result<()> {
+        self.suspended += 1;
+        Ok(())
+    }
 }
 
 pub(crate) struct World {
