@@ -13,7 +13,7 @@ use crate::journal::Journal;
 use crate::keymap::{Command, Keymap};
 use crate::link::{Link, LinkState, is_passing};
 use crate::overlays::Overlay;
-use crate::panes::{Context, Face, Pane, Place};
+use crate::panes::{self, Context, Face, Pane, Place};
 use crate::store::{FeedKey, FeedState, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
@@ -326,8 +326,11 @@ impl App {
                 self.soil(Dirty::Quick);
                 match self.overlays.last_mut() {
                     Some(overlay) => overlay.paste(&text),
-                    None if self.pane.is_typing() => self.pane.paste(&text),
-                    None => {}
+                    None => {
+                        if let Some(list) = self.pane.list_mut() {
+                            list.paste(&text);
+                        }
+                    }
                 }
             }
             Event::Resize => self.soil(Dirty::Quick),
@@ -488,7 +491,7 @@ impl App {
             }
             Action::Say(text) => self.say(&text, false),
             Action::Complain(text) => self.say(&text, true),
-            Action::Look(view) => self.pane.set_view(&view),
+            Action::Look(view) => panes::set_view(&mut *self.pane, &view),
             Action::Remember(what) => self.remember(what),
             Action::Theme(name, keep) => self.use_theme(&name, keep),
             Action::Quit => self.quit = true,

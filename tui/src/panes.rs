@@ -13,11 +13,11 @@ use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE};
 use crate::link::Link;
 use crate::store::{FeedKey, FeedState, Store, Stored, Update};
 use crate::theme::Theme;
-use crate::view::View;
+use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
-use crate::widgets::table::{Column, Seek};
+use crate::widgets::table::{Column, List, Seek};
 use cmdr_protocol::{CallError, HostId};
-use crossterm::event::{KeyEvent, MouseEvent};
+use crossterm::event::MouseEvent;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use std::future::Future;
@@ -137,17 +137,26 @@ pub trait Pane {
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action;
     /// Draws. May change only what it remembers about its own looks.
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect);
+    /// The table that it is about, and what settings call that; `None` for a pane without one.
+    fn list(&self) -> Option<(&'static str, &dyn List)> {
+        None
+    }
+    /// The table that it is about.
+    fn list_mut(&mut self) -> Option<&mut dyn List> {
+        None
+    }
     /// Whether keys are text for it now, not commands.
     fn is_typing(&self) -> bool {
-        false
+        self.list().is_some_and(|(_, list)| list.is_editing())
     }
-    /// A key while [`Pane::is_typing`].
-    fn key(&mut self, _key: &KeyEvent) {}
-    /// Pasted text while [`Pane::is_typing`].
-    fn paste(&mut self, _text: &str) {}
     /// The mouse within it; `double` with the second click on the same cell.
-    fn mouse(&mut self, _context: &Context<'_>, _mouse: &MouseEvent, _double: bool) -> Action {
-        Action::Pass
+    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
+        let Some(list) = self.list_mut() else { return Action::Pass };
+        if !list.mouse(mouse) {
+            return Action::Pass;
+        }
+        let opens = double && list.is_row(mouse.column, mouse.row);
+        if opens { self.on(context, Command::Open) } else { Action::None }
     }
     /// What the palette can find here.
     fn entries(&self, _context: &Context<'_>) -> Vec<Entry> {
@@ -155,12 +164,22 @@ pub trait Pane {
     }
     /// Puts the cursor on the row of this number.
     fn pick(&mut self, _number: u64) {}
-    /// How its table looks; `None` for a pane without one.
-    fn view(&self) -> Option<View> {
-        None
+}
+
+/// How a pane's table looks, as a view without a name.
+pub fn view(pane: &dyn Pane) -> Option<View> {
+    let (name, list) = pane.list()?;
+    Some(list.view(name, &columns_of(name).ok()?))
+}
+
+/// Lets a pane's table look so.
+pub fn set_view(pane: &mut dyn Pane, view: &View) {
+    let name = pane.list().map(|(name, _)| name);
+    if name == Some(view.table.as_str())
+        && let (Some(list), Ok(columns)) = (pane.list_mut(), columns_of(&view.table))
+    {
+        list.set_view(view, &columns);
     }
-    /// Lets its table look so.
-    fn set_view(&mut self, _view: &View) {}
 }
 
 type Run = Box<dyn FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task>;

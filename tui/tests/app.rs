@@ -12,19 +12,9 @@ use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use serde_json::json;
 use support::{NOW_MS, Setup, World, host, id, sample, some_hosts, some_processes};
 
-async fn at_processes(setup: Setup) -> World {
-    let mut world = World::new(setup).await;
-    world.fleet(some_hosts()).await;
-    world.press("/web1<enter><enter>2").await;
-    world.far.push::<processes::Watch>(Some(id(1)), &some_processes());
-    world.idle().await;
-    world.calls();
-    world
-}
-
 #[tokio::test]
 async fn kill_asks_first_and_sends_pid_and_start() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press("/worker<enter>x").await;
     world.check_shows("ask it to end");
     world.press("<enter>").await;
@@ -40,7 +30,7 @@ async fn kill_asks_first_and_sends_pid_and_start() {
 
 #[tokio::test]
 async fn leaving_the_question_sends_nothing() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press("xj<enter><esc>").await;
     world.press("x<enter>n").await;
     assert_eq!(world.calls(), []);
@@ -48,7 +38,7 @@ async fn leaving_the_question_sends_nothing() {
 
 #[tokio::test]
 async fn many_processes_are_signalled_only_when_their_count_is_typed() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press("/worker<enter>*xj<enter>").await;
     world.check_shows("Send KILL to 2 processes on web1?");
     world.press("3<enter>").await;
@@ -60,7 +50,7 @@ async fn many_processes_are_signalled_only_when_their_count_is_typed() {
 
 #[tokio::test]
 async fn renice_takes_only_niceness() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press("RC-u20<enter>").await;
     world.check_shows("a whole number from -20 to 19");
     world.press("C-u-5<enter>").await;
@@ -71,7 +61,7 @@ async fn renice_takes_only_niceness() {
 
 #[tokio::test]
 async fn a_refused_act_is_said_and_logged() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.far.answer(|_| Err(CallError::denied("the host's policy forbids \u{1b}[31msignals")));
     world.press("x<enter>y").await;
     world.check_shows("✗ signal TERM to");
@@ -119,7 +109,7 @@ async fn a_pending_host_is_approved_after_a_question() {
 
 #[tokio::test]
 async fn read_only_hides_danger_and_says_why_its_keys_do_nothing() {
-    let mut world = at_processes(Setup { read_only: true, ..Setup::default() }).await;
+    let mut world = World::at_processes(Setup { read_only: true, ..Setup::default() }).await;
     world.check_hides("send a signal");
     world.check_shows("read-only");
     world.press("x").await;
@@ -131,11 +121,11 @@ async fn read_only_hides_danger_and_says_why_its_keys_do_nothing() {
 
 #[tokio::test]
 async fn an_observer_is_not_offered_acts_and_an_operator_no_administration() {
-    let mut world = at_processes(Setup { role: Role::Observer, ..Setup::default() }).await;
+    let mut world = World::at_processes(Setup { role: Role::Observer, ..Setup::default() }).await;
     world.check_hides("send a signal");
     world.press("x").await;
     world.check_shows("your role (observer) does not allow this");
-    let mut world = at_processes(Setup { role: Role::Operator, ..Setup::default() }).await;
+    let mut world = World::at_processes(Setup { role: Role::Operator, ..Setup::default() }).await;
     world.check_shows("send a signal");
     world.press("<esc><esc>D").await;
     world.check_shows("your role (operator) does not allow this");
@@ -143,7 +133,7 @@ async fn an_observer_is_not_offered_acts_and_an_operator_no_administration() {
 
 #[tokio::test]
 async fn a_lost_hub_shows_at_once_and_everything_resumes() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.later(1).await;
     world.lose().await;
     world.check_shows("hub lost");
@@ -168,7 +158,7 @@ fn is_above(world: &World, upper: &str, lower: &str) -> bool {
 
 #[tokio::test]
 async fn figures_change_at_once_and_rows_change_places_a_little_later() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     let (quiet, busy) = ("/sbin/init", "/usr/sbin/nginx");
     assert!(is_above(&world, busy, quiet));
     let change = processes::Change { cpu: vec![(1, 4321)], ..processes::Change::default() };
@@ -187,7 +177,7 @@ async fn figures_change_at_once_and_rows_change_places_a_little_later() {
 
 #[tokio::test]
 async fn only_the_feeds_of_the_visible_pane_are_open() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     let methods = |world: &World| {
         let mut methods: Vec<_> = world.far.open_feeds().iter().map(|f| f.1).collect();
         methods.sort_unstable();
@@ -247,7 +237,7 @@ async fn the_filter_takes_expressions_and_their_opposite() {
 
 #[tokio::test]
 async fn the_palette_finds_hosts_commands_and_processes() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press(":db1<enter>").await;
     world.check_shows("▸ db1");
     world.press("<esc>").await;
@@ -260,7 +250,7 @@ async fn the_palette_finds_hosts_commands_and_processes() {
 
 #[tokio::test]
 async fn places_are_left_in_the_order_they_were_entered() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press(":db1<enter><esc>").await;
     world.check_shows("▸ web1");
     world.press("<esc>").await;
@@ -269,7 +259,7 @@ async fn places_are_left_in_the_order_they_were_entered() {
 
 #[tokio::test]
 async fn a_tab_is_as_it_was_left() {
-    let mut world = at_processes(Setup::default()).await;
+    let mut world = World::at_processes(Setup::default()).await;
     world.press("/worker<enter>12").await;
     world.check_shows("2 shown");
 }

@@ -5,13 +5,13 @@ mod support;
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::metrics::Watch as MetricsWatch;
-use cmdr_protocol::{CallError, processes};
+use cmdr_protocol::CallError;
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::LinkState;
 use ratatui::style::Color;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use support::{NOW_MS, Setup, World, host, id, sample, some_hosts, some_processes};
+use support::{NOW_MS, Setup, World, host, id, sample, some_hosts};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 
@@ -39,15 +39,6 @@ async fn at_overview(setup: Setup) -> World {
     world.fleet(some_hosts()).await;
     world.press("/web1<enter><enter>").await;
     figures(&mut world).await;
-    world
-}
-
-async fn at_processes(setup: Setup) -> World {
-    let mut world = World::new(setup).await;
-    world.fleet(some_hosts()).await;
-    world.press("/web1<enter><enter>2").await;
-    world.far.push::<processes::Watch>(Some(id(1)), &some_processes());
-    world.idle().await;
     world
 }
 
@@ -95,7 +86,7 @@ async fn the_overview_in_every_state() {
 #[tokio::test]
 async fn processes_in_every_state() {
     for size in SIZES {
-        let mut world = at_processes(Setup { size, ..Setup::default() }).await;
+        let mut world = World::at_processes(Setup { size, ..Setup::default() }).await;
         snap("processes", &world);
         world.press("t").await;
         snap("processes_tree", &world);
@@ -152,7 +143,7 @@ async fn chinese_screens() {
         world.press("<esc>D").await;
         snap("zh_confirm", &world);
         snap("zh_overview", &at_overview(setup.clone()).await);
-        snap("zh_processes", &at_processes(setup).await);
+        snap("zh_processes", &World::at_processes(setup).await);
     }
 }
 
@@ -187,7 +178,7 @@ async fn colours_in_two_themes() {
         let mut world = World::new(setup.clone()).await;
         world.fleet(some_hosts()).await;
         insta::assert_snapshot!(format!("styles_hosts_{theme}"), styled(&world));
-        let world = at_processes(setup).await;
+        let world = World::at_processes(setup).await;
         insta::assert_snapshot!(format!("styles_processes_{theme}"), styled(&world));
     }
 }

@@ -2,10 +2,9 @@
 
 mod support;
 
-use cmdr_protocol::processes;
 use cmdr_tui::event::Event;
 use std::path::{Path, PathBuf};
-use support::{Setup, World, id, some_hosts, some_processes};
+use support::{Setup, World, some_hosts};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("folder");
@@ -21,11 +20,7 @@ async fn with(path: &Path) -> World {
 }
 
 async fn at_processes(path: &Path) -> World {
-    let mut world = with(path).await;
-    world.press("/web1<enter><enter>2").await;
-    world.far.push::<processes::Watch>(Some(id(1)), &some_processes());
-    world.idle().await;
-    world
+    World::at_processes(Setup { config: Some(path.to_owned()), ..Setup::default() }).await
 }
 
 fn read(path: &Path) -> String {

@@ -51,8 +51,10 @@ impl App {
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.key(&context, key);
         }
-        if self.pane.is_typing() {
-            self.pane.key(key);
+        if self.pane.is_typing()
+            && let Some(list) = self.pane.list_mut()
+        {
+            list.key(key);
             return Action::None;
         }
         if let (Place::Host(host, now), KeyCode::Char(digit @ '1'..='9'), false) =

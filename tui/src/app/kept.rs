@@ -6,7 +6,7 @@ use crate::config::{self, Change, Config};
 use crate::keymap;
 use crate::overlays::columns::Columns;
 use crate::overlays::views;
-use crate::panes::{Choice, Entry, Pane, Place};
+use crate::panes::{self, Choice, Entry, Pane, Place};
 use crate::view::{View, columns_of};
 use crossterm::event::KeyEvent;
 use std::collections::BTreeMap;
@@ -29,10 +29,10 @@ impl Kept {
     /// The pane of a place, with the columns that were chosen for it.
     pub(super) fn pane(&self, place: Place) -> Box<dyn Pane> {
         let mut pane = place.pane();
-        if let Some(view) = pane.view()
+        if let Some(view) = panes::view(&*pane)
             && let Some(columns) = self.columns.get(&view.table)
         {
-            pane.set_view(&View { columns: columns.clone(), ..view });
+            panes::set_view(&mut *pane, &View { columns: columns.clone(), ..view });
         }
         pane
     }
@@ -91,25 +91,25 @@ impl App {
 
     /// The view that a key recalls here.
     pub(super) fn recalled(&self, key: &KeyEvent) -> Option<Action> {
-        let table = self.pane.view()?.table;
-        self.kept.by_key(&table, key).map(|view| Action::Look(view.clone()))
+        let table = self.pane.list()?.0;
+        self.kept.by_key(table, key).map(|view| Action::Look(view.clone()))
     }
 
     pub(super) fn choose_columns(&self) -> Action {
-        let Some(view) = self.pane.view() else { return Action::None };
+        let Some(view) = panes::view(&*self.pane) else { return Action::None };
         let columns = columns_of(&view.table).unwrap_or_default();
         Action::Open(Box::new(Columns::new(view, columns)))
     }
 
     pub(super) fn choose_view(&self) -> Action {
-        let Some(view) = self.pane.view() else { return Action::None };
+        let Some(view) = panes::view(&*self.pane) else { return Action::None };
         Action::Open(Box::new(views::choice(&self.context(), &view, &self.kept.views)))
     }
 
     /// The views of the table on show, for the palette and help.
     pub(super) fn views(&self) -> Vec<&View> {
-        let table = self.pane.view().map(|view| view.table);
-        self.kept.views.iter().filter(|view| Some(&view.table) == table.as_ref()).collect()
+        let table = self.pane.list().map(|(name, _)| name);
+        self.kept.views.iter().filter(|view| Some(view.table.as_str()) == table).collect()
     }
 
     pub(super) fn view_entries(&self) -> impl Iterator<Item = Entry> {

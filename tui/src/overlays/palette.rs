@@ -117,10 +117,8 @@ impl Overlay for Palette {
             return;
         }
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
-        let (text, caret) = self.input.view(usize::from(width.saturating_sub(2)));
+        self.input.draw(frame, Rect { x, width, ..inner }, theme);
         let buffer = frame.buffer_mut();
-        buffer.set_string(x, inner.y, "› ", theme.style(Role::Key));
-        buffer.set_string(x + 2, inner.y, text, theme.style(Role::Input));
         let of = format!(
             " {} ",
             texts.fill(
@@ -158,6 +156,5 @@ impl Overlay for Palette {
                 buffer.set_string(inner.x, y, "▌", theme.style(Role::Accent));
             }
         }
-        frame.set_cursor_position((x + 2 + caret, inner.y));
     }
 }

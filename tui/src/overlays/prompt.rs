@@ -62,15 +62,12 @@ impl Overlay for Prompt {
             return;
         }
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
-        let (text, caret) = self.input.view(usize::from(width.saturating_sub(2)));
+        self.input.draw(frame, Rect { x, width, ..inner }, theme);
         let buffer = frame.buffer_mut();
-        buffer.set_string(x, inner.y, "› ", theme.style(Role::Key));
-        buffer.set_string(x + 2, inner.y, text, theme.style(Role::Input));
         let below = match &self.error {
             Some(error) => Line::styled(error.as_str(), theme.style(Role::Bad)),
             None => Line::styled(texts.get(self.hint), theme.style(Role::Soft)),
         };
         table::put(buffer, x, inner.y + 2, width, &below, false);
-        frame.set_cursor_position((x + 2 + caret, inner.y));
     }
 }

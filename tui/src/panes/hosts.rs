@@ -8,7 +8,6 @@ use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::theme::Role;
-use crate::view::View;
 use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
@@ -16,7 +15,6 @@ use cmdr_protocol::hosts::{HostState, Watch};
 use cmdr_protocol::{Access, HostId};
 use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
-use crossterm::event::{KeyEvent, MouseEvent};
 use order::Order;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -205,34 +203,12 @@ impl Pane for HostsPane {
         }
     }
 
-    fn view(&self) -> Option<View> {
-        Some(self.table.view("hosts", &columns()))
+    fn list(&self) -> Option<(&'static str, &dyn table::List)> {
+        Some(("hosts", &self.table))
     }
 
-    fn set_view(&mut self, view: &View) {
-        self.table.set_view(view, &columns());
-    }
-
-    fn is_typing(&self) -> bool {
-        self.table.is_editing()
-    }
-
-    fn key(&mut self, key: &KeyEvent) {
-        self.table.key(key);
-    }
-
-    fn paste(&mut self, text: &str) {
-        self.table.paste(text);
-    }
-
-    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
-        if !self.table.mouse(mouse) {
-            return Action::Pass;
-        }
-        if double && self.table.is_row(mouse.column, mouse.row) {
-            return self.open(context, 0);
-        }
-        Action::None
+    fn list_mut(&mut self) -> Option<&mut dyn table::List> {
+        Some(&mut self.table)
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {

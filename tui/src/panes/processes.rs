@@ -10,12 +10,10 @@ use crate::keymap::{Binding, Command, LIST, key};
 use crate::overlays::pager::Pager;
 use crate::store::processes::Processes as Table;
 use crate::theme::Role;
-use crate::view::View;
 use crate::widgets::{format, table};
 use cmdr_protocol::processes::{Process, Watch};
 use cmdr_protocol::{Access, HostId};
 use columns::{COLUMNS, shown_command};
-use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
@@ -300,34 +298,12 @@ impl Pane for Processes {
         }
     }
 
-    fn view(&self) -> Option<View> {
-        Some(self.table.view("processes", COLUMNS))
+    fn list(&self) -> Option<(&'static str, &dyn table::List)> {
+        Some(("processes", &self.table))
     }
 
-    fn set_view(&mut self, view: &View) {
-        self.table.set_view(view, COLUMNS);
-    }
-
-    fn is_typing(&self) -> bool {
-        self.table.is_editing()
-    }
-
-    fn key(&mut self, key: &KeyEvent) {
-        self.table.key(key);
-    }
-
-    fn paste(&mut self, text: &str) {
-        self.table.paste(text);
-    }
-
-    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
-        if !self.table.mouse(mouse) {
-            return Action::Pass;
-        }
-        if double && self.table.is_row(mouse.column, mouse.row) {
-            return self.detail(context);
-        }
-        Action::None
+    fn list_mut(&mut self) -> Option<&mut dyn table::List> {
+        Some(&mut self.table)
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {

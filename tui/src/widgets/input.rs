@@ -1,6 +1,9 @@
 //! A line of text being typed. The real cursor stands at the caret, where input methods need it.
 
+use crate::theme::{Role, Theme};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Frame;
+use ratatui::layout::Rect;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -88,6 +91,15 @@ impl Input {
         let mut cursor = GraphemeCursor::new(self.caret, self.text.len(), true);
         let next = cursor.next_boundary(&self.text, 0).ok().flatten();
         self.caret = next.unwrap_or(self.text.len());
+    }
+
+    /// Draws it behind a mark at the beginning of an area, and puts the cursor there.
+    pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        let (text, caret) = self.view(usize::from(area.width.saturating_sub(2)));
+        let buffer = frame.buffer_mut();
+        buffer.set_string(area.x, area.y, "› ", theme.style(Role::Key));
+        buffer.set_string(area.x + 2, area.y, text, theme.style(Role::Input));
+        frame.set_cursor_position((area.x + 2 + caret, area.y));
     }
 
     /// The part to show in `width` cells, and the caret's cell in it.

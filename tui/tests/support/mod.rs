@@ -124,6 +124,17 @@ impl World {
         world
     }
 
+    /// At the processes of web1.
+    pub(crate) async fn at_processes(setup: Setup) -> Self {
+        let mut world = Self::new(setup).await;
+        world.fleet(some_hosts()).await;
+        world.press("/web1<enter><enter>2").await;
+        world.far.push::<processes::Watch>(Some(id(1)), &some_processes());
+        world.idle().await;
+        world.calls();
+        world
+    }
+
     pub(crate) fn up(&self, role: Role) {
         let peer = Peer { name: "li@laptop".into(), role, version: "0.1.0".into() };
         self.far.set_state(LinkState::Up(peer));
