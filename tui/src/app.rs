@@ -285,6 +285,10 @@ impl App {
             let Ok(event) = self.events.try_recv() else { break };
             self.handle(event);
             any = true;
+            if self.dirty == Dirty::Now {
+                // What was waited for is shown before the rest of it is taken in.
+                break;
+            }
         }
         any
     }

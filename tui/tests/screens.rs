@@ -2,10 +2,10 @@
 
 mod support;
 
+use cmdr_protocol::CallError;
 use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::metrics::Watch as MetricsWatch;
-use cmdr_protocol::CallError;
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::LinkState;
 use ratatui::style::Color;

@@ -1,7 +1,7 @@
 //! What stands around every pane: the line at the top, the banner of a lost hub, the key line.
 
 use super::App;
-use crate::keymap::{Binding, EVERYWHERE};
+use crate::keymap::{Binding, Command, EVERYWHERE};
 use crate::link::LinkState;
 use crate::panes::{Place, TABS, notice};
 use crate::store::settled;
@@ -213,14 +213,19 @@ impl App {
         }
         let tables = self.pane.bindings().iter().copied().chain([EVERYWHERE]);
         let offered = |b: &&Binding| b.hint && self.store.allows(b.access, b.danger);
+        let hint = |b: &'static Binding| (b, self.face.keys.first(b), self.face.texts.get(b.text));
+        let mut hints: Vec<_> = tables.flatten().filter(offered).map(hint).collect();
+        let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
+        let room = usize::from(area.width) + 1;
+        while hints.iter().map(|(_, keys, words)| needs(keys, words)).sum::<usize>() > room {
+            // The way to all keys stays; leaving is known from everywhere else.
+            let last = hints.iter().rposition(|(b, ..)| b.command != Command::Help);
+            let quit = hints.iter().position(|(b, ..)| b.command == Command::Quit);
+            let Some(at) = quit.or(last) else { break };
+            hints.remove(at);
+        }
         let mut x = area.x + 1;
-        for binding in tables.flatten().filter(offered) {
-            let keys = self.face.keys.first(binding);
-            let words = self.face.texts.get(binding.text);
-            let needs = (keys.width() + words.width() + 1) as u16;
-            if x + needs > area.right() {
-                break;
-            }
+        for (binding, keys, words) in hints {
             let role = if binding.danger { Role::Danger } else { Role::Key };
             let buffer = frame.buffer_mut();
             let (after, _) = buffer.set_stringn(x, area.y, &keys, 20, theme.style(role));

@@ -90,6 +90,7 @@ impl Overlay for Confirm {
             lines.push(texts.fill("confirm.more", &[&(self.names.len() - LISTED).to_string()]));
         }
         let ask = match &self.typed {
+            None if self.command.is_some() => texts.get("confirm.one_copy").to_owned(),
             None => texts.get("confirm.one").to_owned(),
             Some(_) => texts.fill("confirm.many", &[&self.names.len().to_string()]),
         };

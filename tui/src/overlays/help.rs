@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pager {
     let texts = context.texts;
     let mut lines: Vec<Vec<Piece>> = Vec::new();
+    let mut asks = false;
     // Told apart by what they hold: a static's address is not one and the same everywhere.
     let head = |n: usize, table: &[Binding]| {
         let has = |command| table.iter().any(|binding| binding.command == command);
@@ -38,12 +39,14 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pa
         for binding in offered {
             let keys = context.keys.shown(binding);
             let pad = " ".repeat(16usize.saturating_sub(keys.width()).max(1));
+            let role = if binding.danger { Role::Danger } else { Role::Key };
             let mut line = vec![
-                (Role::Key, format!("  {keys}{pad}")),
+                (role, format!("  {keys}{pad}")),
                 (Role::Text, texts.get(binding.text).to_owned()),
             ];
             if binding.danger {
-                line.push((Role::Warn, format!("  {}", texts.get("help.asks"))));
+                line.push((Role::Warn, " !".to_owned()));
+                asks = true;
             }
             lines.push(line);
         }
@@ -59,9 +62,13 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pa
         let name = cmdr_protocol::display::clean(&view.name).into_owned();
         lines.push(vec![(Role::Key, format!("  {keys}{pad}")), (Role::Text, name)]);
     }
+    if asks {
+        lines.push(Vec::new());
+        lines.push(vec![(Role::Warn, format!("! {}", texts.get("help.asks")))]);
+    }
     if context.store.read_only {
         lines.push(Vec::new());
         lines.push(vec![(Role::Warn, texts.get("help.read_only").to_owned())]);
     }
-    Pager::new(texts.get("help.title").to_owned(), lines)
+    Pager::new(texts.get("help.title").to_owned(), lines).in_columns()
 }

@@ -29,6 +29,8 @@ pub struct Pager {
     /// What `Y` copies: the `cmdr` command for what is shown.
     command: Option<String>,
     search: Search,
+    /// May stand in two columns when it would not fit otherwise.
+    in_columns: bool,
 }
 
 /// What is looked for in the text.
@@ -56,6 +58,7 @@ impl Pager {
             copy: None,
             command: None,
             search: Search::default(),
+            in_columns: false,
         }
     }
 
@@ -70,6 +73,13 @@ impl Pager {
     #[must_use]
     pub fn copying_command(mut self, text: String) -> Self {
         self.command = Some(text);
+        self
+    }
+
+    /// Of short lines: two columns beside each other when one is too long for the screen.
+    #[must_use]
+    pub fn in_columns(mut self) -> Self {
+        self.in_columns = true;
         self
     }
 
@@ -163,7 +173,8 @@ impl Pager {
             let sought = format!(" /{}", self.search.sought.text());
             Line::from(vec![Span::styled(sought, theme.style(Role::Match)), found])
         } else {
-            let hint = format!(" {} ", texts.get("pager.hint"));
+            let copies = if self.command.is_some() { "pager.copies" } else { "pager.hint" };
+            let hint = format!(" {} ", texts.get(copies));
             Line::styled(hint, theme.style(Role::Faint))
         };
         table::put(frame.buffer_mut(), x, y, room, &line, false);
@@ -264,23 +275,31 @@ impl Overlay for Pager {
         let width = widest.clamp(40, most);
         let rows: Vec<Vec<Piece>> = self.lines.iter().flat_map(|line| wrap(line, width)).collect();
         let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Title));
-        let height = (rows.len() as u16 + 2).min(screen.height.saturating_sub(2));
-        let size = (width as u16 + 4, height);
+        let highest = screen.height.saturating_sub(2);
+        let long = rows.len() > usize::from(highest.saturating_sub(2));
+        let beside = self.in_columns && long && width * 2 + 8 <= usize::from(screen.width);
+        let columns = if beside { 2 } else { 1 };
+        let height = (rows.len().div_ceil(columns) as u16 + 2).min(highest);
+        let size = ((width + 3) as u16 * columns as u16 + 1, height);
         let inner = boxes::popup(frame.buffer_mut(), screen, size, title, false, theme, glyphs);
-        self.seen = (usize::from(inner.height), rows.len());
+        let high = usize::from(inner.height).max(1);
+        self.seen = (high * columns, rows.len());
         self.find(&rows);
         self.scroll(0);
-        let shown = rows.iter().enumerate().skip(self.top);
-        for (y, (at, row)) in (inner.top()..inner.bottom()).zip(shown) {
+        let (left, shown) = (inner.x, rows.iter().enumerate().skip(self.top));
+        let last = inner.width.saturating_sub(2);
+        for (n, (at, row)) in shown.take(high * columns).enumerate() {
+            let (column, y) = ((n / high) as u16, inner.y + (n % high) as u16);
+            let x = left + 1 + column * (width + 3) as u16;
+            let width = if beside { width as u16 } else { last };
             let spans =
                 row.iter().map(|(role, text)| Span::styled(text.as_str(), theme.style(*role)));
-            let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
             let buffer = frame.buffer_mut();
             table::put(buffer, x, y, width, &spans.collect(), false);
             if self.search.sought.is_on() && self.search.rows.binary_search(&at).is_ok() {
                 buffer.set_style(Rect { x, y, width, height: 1 }, theme.style(Role::Match));
                 let sign = if at == self.search.at { "▌" } else { " " };
-                buffer.set_string(inner.x, y, sign, theme.style(Role::Accent));
+                buffer.set_string(x - 1, y, sign, theme.style(Role::Accent));
             }
         }
         self.below(context, frame, inner);

@@ -227,7 +227,9 @@ impl Pane for HostsPane {
             table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &counters, false);
             Rect { y: area.y + 1, height: area.height - 1, ..area }
         };
-        let columns = columns();
+        let mut columns = columns();
+        // Names get the room they need; what is left over is for labels.
+        columns[0].most = self.order.longest_name();
         self.table.draw(frame, below, &columns, theme, texts, |id, column, width| {
             match store.hosts.get(id) {
                 Some(row) => columns::cell(context, row, column.title, width),

@@ -33,6 +33,10 @@ pub struct Hosts {
     pub cpu_pushed: u64,
     /// When the newest one was begun: a large fleet's figures come in several pieces a second.
     cpu_at_ms: u64,
+    /// What the hub remembered of the hosts at first: for each second the sum, and of how many.
+    past: Vec<(u32, u32)>,
+    /// When the fleet was told from the beginning.
+    began_ms: u64,
     /// False until the first item came.
     pub known: bool,
 }
@@ -129,6 +133,8 @@ impl Hosts {
     fn change(&mut self, now_ms: u64, change: Change) {
         if change.reset {
             self.rows.clear();
+            self.past.clear();
+            self.began_ms = now_ms;
             self.shape += 1;
         }
         self.known = true;
@@ -149,12 +155,22 @@ impl Hosts {
             self.rows.insert(id, row);
             self.shape += 1;
         }
+        // A large fleet is told in several pieces.
+        let first = now_ms.saturating_sub(self.began_ms) < 4 * PIECES_MS;
         for history in change.history {
             if let Some(row) = self.rows.get_mut(&history.id) {
                 let skip = history.cpu.len().saturating_sub(REMEMBERED);
                 row.cpu = history.cpu[skip..].to_vec();
                 row.pushed = row.cpu.len() as u64;
+                if first {
+                    self.remember(&history.cpu);
+                }
             }
+        }
+        if first && !self.past.is_empty() {
+            let means = self.past.iter().map(|(sum, count)| sum.checked_div(*count));
+            self.cpu = means.flatten().map(|mean| mean as u16).collect();
+            (self.cpu_pushed, self.cpu_at_ms) = (self.cpu.len() as u64, 0);
         }
         let some = !change.figures.is_empty();
         for figures in change.figures {
@@ -177,6 +193,14 @@ impl Hosts {
                     self.cpu_at_ms = now_ms;
                 }
             }
+        }
+    }
+
+    /// Adds what the hub remembers of a host to what the fleet's processor use was.
+    fn remember(&mut self, cpu: &[u16]) {
+        self.past.resize(REMEMBERED, (0, 0));
+        for (sum, cpu) in self.past.iter_mut().rev().zip(cpu.iter().rev()) {
+            *sum = (sum.0 + u32::from(*cpu), sum.1 + 1);
         }
     }
 
@@ -215,6 +239,7 @@ impl Stored for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_protocol::hosts::History;
 
     fn host(n: u8, name: &str, state: HostState) -> Host {
         Host { id: Some(HostId([n; 16])), name: name.into(), state, ..Host::default() }
@@ -258,6 +283,16 @@ mod tests {
             ..Totals::default()
         };
         assert_eq!(hosts.totals, expected);
+    }
+
+    #[test]
+    fn the_fleets_past_is_the_mean_of_what_is_known_of_its_hosts() {
+        let mut hosts = Hosts::default();
+        let put = vec![host(1, "a", HostState::Online), host(2, "b", HostState::Online)];
+        let history = |n, cpu: &[u16]| History { id: HostId([n; 16]), cpu: cpu.to_vec() };
+        let history = vec![history(1, &[100, 200, 300]), history(2, &[400, 500])];
+        hosts.change(0, Change { reset: true, put, history, ..Change::default() });
+        assert_eq!((hosts.cpu.as_slice(), hosts.cpu_pushed), ([100, 300, 400].as_slice(), 3));
     }
 
     #[test]

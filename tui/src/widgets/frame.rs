@@ -80,9 +80,41 @@ pub fn popup(
         {
             cell.set_symbol(" ");
         }
+        // And of one cut by the right edge the other half is left, which has no looks of its own.
+        let last = buffer.cell((area.right().saturating_sub(1), y));
+        let cut = last.filter(|c| unicode_width::UnicodeWidthStr::width(c.symbol()) > 1);
+        if let Some(style) = cut.map(ratatui::buffer::Cell::style)
+            && let Some(cell) = buffer.cell_mut((area.right(), y))
+        {
+            cell.set_symbol(" ").set_style(style);
+        }
     }
     Clear.render(area, buffer);
     buffer.set_style(area, theme.style(Role::Popup));
     let border = theme.style(if danger { Role::Danger } else { Role::PopupBorder });
     boxed(buffer, area, title, Line::default(), border, glyphs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theme::Depth;
+    use ratatui::style::{Color, Style};
+
+    #[test]
+    fn a_wide_character_cut_by_a_box_leaves_blanks_of_the_same_ground() {
+        let theme = Theme::load("dark", Depth::True).expect("theme");
+        let screen = Rect::new(0, 0, 12, 5);
+        let mut buffer = Buffer::empty(screen);
+        let ground = Style::new().bg(Color::Indexed(7));
+        // The box covers the cells 4 to 7: of the second and the fourth character one half each.
+        for y in 0..5 {
+            buffer.set_string(1, y, "节点节点节", ground);
+        }
+        popup(&mut buffer, screen, (4, 3), Line::default(), false, &theme, Glyphs::Braille);
+        for x in [3, 8] {
+            let cell = &buffer[(x, 1)];
+            assert_eq!((cell.symbol(), cell.bg), (" ", Color::Indexed(7)), "cell {x}");
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub struct Column {
     pub width: u16,
     /// Whether it takes what is left over (shared with others that do).
     pub grows: bool,
+    /// Beside others that grow, it grows no further than this.
+    pub most: u16,
     /// Whether it stands at the right side.
     pub right: bool,
     /// Columns of a high rank go first when the screen is narrow; 0 stays.
@@ -550,9 +552,33 @@ mod tests {
     use super::*;
 
     const COLUMNS: &[Column] = &[
-        Column { title: "a", width: 4, grows: true, right: false, rank: 0, descending: false },
-        Column { title: "b", width: 4, grows: false, right: true, rank: 2, descending: true },
-        Column { title: "c", width: 4, grows: false, right: true, rank: 1, descending: true },
+        Column {
+            title: "a",
+            width: 4,
+            grows: true,
+            most: 200,
+            right: false,
+            rank: 0,
+            descending: false,
+        },
+        Column {
+            title: "b",
+            width: 4,
+            grows: false,
+            most: 200,
+            right: true,
+            rank: 2,
+            descending: true,
+        },
+        Column {
+            title: "c",
+            width: 4,
+            grows: false,
+            most: 200,
+            right: true,
+            rank: 1,
+            descending: true,
+        },
     ];
 
     #[test]

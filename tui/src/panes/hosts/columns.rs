@@ -3,7 +3,7 @@
 use crate::panes::Context;
 use crate::store::hosts::Row;
 use crate::theme::Role;
-use crate::widgets::table::{Cell, Column};
+use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{bar, format};
 use cmdr_protocol::hosts::{Figures, HostState};
 use ratatui::text::{Line, Span};
@@ -68,7 +68,8 @@ impl Sort {
 }
 
 const fn column(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, width, rank, grows: false, right: false, descending: false }
+    let (grows, right, descending) = (false, false, false);
+    Column { title, width, rank, grows, most: WIDEST, right, descending }
 }
 
 const fn figure(title: &'static str, width: u16, rank: u8) -> Column {

@@ -5,6 +5,7 @@ use super::columns::Sort;
 use crate::store::hosts::Hosts;
 use crate::widgets::natural;
 use cmdr_protocol::HostId;
+use unicode_width::UnicodeWidthStr as _;
 
 /// What an order was made from: the column, the way, the rows' shape and their figures.
 type From = (Sort, bool, u64, u64);
@@ -14,6 +15,7 @@ type From = (Sort, bool, u64, u64);
 pub(super) struct Order {
     /// By name, and the shape of the fleet it was made from.
     names: (Option<u64>, Vec<HostId>),
+    longest: usize,
     made_from: Option<From>,
     rows: Vec<HostId>,
     version: u64,
@@ -23,6 +25,11 @@ impl Order {
     /// All rows.
     pub(super) fn rows(&self) -> &[HostId] {
         &self.rows
+    }
+
+    /// Cells that the longest name needs, and one more for the sign of the sorted column.
+    pub(super) fn longest_name(&self) -> u16 {
+        self.longest.clamp(12, 60) as u16 + 1
     }
 
     /// Brings the order up to date; the number returned changes when the order may have.
@@ -37,6 +44,7 @@ impl Order {
         if self.names.0 != Some(hosts.shape) {
             let mut names: Vec<_> =
                 hosts.rows.iter().map(|(id, row)| (&row.host.name, *id)).collect();
+            self.longest = names.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
             names.sort_unstable_by(|a, b| natural::compare(a.0, b.0).then(a.1.cmp(&b.1)));
             self.names = (Some(hosts.shape), names.into_iter().map(|(_, id)| id).collect());
         }

@@ -8,6 +8,7 @@ use crate::widgets::{format, frame as boxes, table};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
 
 /// A box with a title of a name and its value now, and the time span at the right.
 fn panel(
@@ -84,13 +85,18 @@ fn with_words(inner: Rect) -> (Rect, Option<Rect>) {
 
 fn words(context: &Context<'_>, buffer: &mut Buffer, area: Rect, items: &[(&'static str, String)]) {
     let Context { theme, texts, .. } = *context;
-    let mut spans = Vec::new();
-    for (name, value) in items {
-        spans.push(Span::styled(format!("{} ", texts.get(name)), theme.style(Role::Soft)));
-        spans.push(Span::styled(format!("{value}  "), theme.style(Role::Text)));
-    }
     let width = area.width.saturating_sub(1);
-    table::put(buffer, area.x + 1, area.y, width, &Line::from(spans), false);
+    let mut line = Line::default();
+    for (name, value) in items {
+        let word = Span::styled(format!("{} ", texts.get(name)), theme.style(Role::Soft));
+        // A pair that does not fit is left out whole: half a word tells nothing.
+        if line.width() + word.width() + value.width() > usize::from(width) {
+            break;
+        }
+        line.push_span(word);
+        line.push_span(Span::styled(format!("{value}  "), theme.style(Role::Text)));
+    }
+    table::put(buffer, area.x + 1, area.y, width, &line, false);
 }
 
 pub(super) fn cpu(

@@ -3,7 +3,7 @@
 use crate::panes::Context;
 use crate::store::processes::Processes;
 use crate::theme::Role;
-use crate::widgets::table::{Cell, Column};
+use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, natural};
 use cmdr_protocol::HostId;
 use cmdr_protocol::processes::Process;
@@ -13,7 +13,8 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 const fn column(title: &'static str, width: u16, rank: u8) -> Column {
-    Column { title, width, rank, grows: false, right: false, descending: false }
+    let (grows, right, descending) = (false, false, false);
+    Column { title, width, rank, grows, most: WIDEST, right, descending }
 }
 
 const fn figure(title: &'static str, width: u16, rank: u8) -> Column {
@@ -22,7 +23,7 @@ const fn figure(title: &'static str, width: u16, rank: u8) -> Column {
 
 /// From left to right.
 pub(super) const COLUMNS: &[Column] = &[
-    Column { right: true, ..column("processes.col.pid", 8, 0) },
+    Column { right: true, ..column("processes.col.pid", 7, 0) },
     column("processes.col.user", 10, 4),
     figure("processes.col.cpu", 6, 1),
     figure("processes.col.share", 6, 3),
@@ -33,7 +34,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column { right: true, ..column("processes.col.nice", 4, 10) },
     column("processes.col.state", 3, 5),
     Column { descending: true, ..column("processes.col.start", 11, 6) },
-    Column { grows: true, ..column("processes.col.command", 20, 0) },
+    Column { grows: true, ..column("processes.col.command", 28, 0) },
 ];
 
 /// The column that is sorted by at first.

@@ -84,15 +84,16 @@ pub(super) fn places(columns: &[(usize, Column)], width: u16) -> Vec<(usize, u16
             break;
         }
     }
-    let growing = columns.iter().zip(&shown).filter(|((_, c), s)| c.grows && **s).count() as u16;
+    let mut left = columns.iter().zip(&shown).filter(|((_, c), s)| c.grows && **s).count() as u16;
     let mut spare = (room + 1).saturating_sub(used);
-    let mut left = growing;
     let mut x = 2;
     let mut out = Vec::new();
     for ((index, column), _) in columns.iter().zip(&shown).filter(|(_, shown)| **shown) {
         let mut w = column.width;
         if column.grows {
-            let part = spare / left.max(1);
+            // Whoever is the last to grow takes it all.
+            let most = if left > 1 { column.most.saturating_sub(w) } else { spare };
+            let part = (spare / left.max(1)).min(most);
             w += part;
             spare -= part;
             left = left.saturating_sub(1);
@@ -113,12 +114,29 @@ mod tests {
             title: "t.col.a",
             width: 4,
             grows: true,
+            most: 200,
             right: false,
             rank: 0,
             descending: false,
         },
-        Column { title: "t.col.b", width: 4, grows: false, right: true, rank: 2, descending: true },
-        Column { title: "t.col.c", width: 4, grows: false, right: true, rank: 1, descending: true },
+        Column {
+            title: "t.col.b",
+            width: 4,
+            grows: false,
+            most: 200,
+            right: true,
+            rank: 2,
+            descending: true,
+        },
+        Column {
+            title: "t.col.c",
+            width: 4,
+            grows: false,
+            most: 200,
+            right: true,
+            rank: 1,
+            descending: true,
+        },
     ];
 
     fn read(words: &[&str]) -> Result<Layout, String> {
@@ -143,6 +161,18 @@ mod tests {
         assert_eq!(places(&layout.chosen(COLUMNS), 20), [(2, 2, 6), (0, 9, 11)]);
         let fixed = read(&["a:5"]).expect("reads");
         assert_eq!(places(&fixed.chosen(COLUMNS), 20), [(0, 2, 5)]);
+    }
+
+    #[test]
+    fn a_column_grows_as_far_as_it_wants_and_the_last_one_takes_the_rest() {
+        let column = |most| Column { most, ..COLUMNS[0] };
+        let wide = |columns: &[Column]| {
+            let all = Layout::default().chosen(columns);
+            places(&all, 30).iter().map(|(_, _, width)| *width).collect::<Vec<_>>()
+        };
+        assert_eq!(wide(&[column(6), column(6)]), [6, 21]);
+        assert_eq!(wide(&[column(6)]), [28]);
+        assert_eq!(wide(&[column(200), column(200)]), [13, 14]);
     }
 
     #[test]
