@@ -176,6 +176,15 @@ async fn figures_change_at_once_and_rows_change_places_a_little_later() {
 }
 
 #[tokio::test]
+async fn a_page_that_was_never_seen_says_that_the_hub_is_away_and_not_that_it_waits() {
+    let mut world = World::at_processes(Setup::default()).await;
+    world.lose().await;
+    world.press("1").await;
+    world.check_shows("The hub is away");
+    world.check_hides("Waiting for");
+}
+
+#[tokio::test]
 async fn only_the_feeds_of_the_visible_pane_are_open() {
     let mut world = World::at_processes(Setup::default()).await;
     let methods = |world: &World| {

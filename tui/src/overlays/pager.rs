@@ -11,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKi
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthChar as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// A piece of a line: what it is for, and its text.
 pub type Piece = (Role, String);
@@ -149,6 +149,10 @@ impl Pager {
         }
     }
 
+    fn hint(&self) -> &'static str {
+        if self.command.is_some() { "pager.copies" } else { "pager.hint" }
+    }
+
     /// The line about the search, in the lower border.
     fn below(&self, context: &Context<'_>, frame: &mut Frame<'_>, inner: Rect) {
         let Context { theme, texts, .. } = *context;
@@ -173,8 +177,7 @@ impl Pager {
             let sought = format!(" /{}", self.search.sought.text());
             Line::from(vec![Span::styled(sought, theme.style(Role::Match)), found])
         } else {
-            let copies = if self.command.is_some() { "pager.copies" } else { "pager.hint" };
-            let hint = format!(" {} ", texts.get(copies));
+            let hint = format!(" {} ", texts.get(self.hint()));
             Line::styled(hint, theme.style(Role::Faint))
         };
         table::put(frame.buffer_mut(), x, y, room, &line, false);
@@ -266,13 +269,13 @@ impl Overlay for Pager {
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
-        let Context { theme, glyphs, .. } = *context;
-        let widest = self.lines.iter().map(|line| {
-            line.iter().map(|(_, t)| unicode_width::UnicodeWidthStr::width(t.as_str())).sum()
-        });
+        let Context { theme, texts, glyphs, .. } = *context;
+        let widest = self.lines.iter().map(|line| line.iter().map(|(_, t)| t.width()).sum());
         let widest: usize = widest.max().unwrap_or(0);
         let most = usize::from(screen.width.saturating_sub(8)).clamp(20, 110);
-        let width = widest.clamp(40, most);
+        // The hint in the border needs its room too.
+        let least = (texts.get(self.hint()).width() + 10).max(40);
+        let width = widest.max(least).min(most);
         let rows: Vec<Vec<Piece>> = self.lines.iter().flat_map(|line| wrap(line, width)).collect();
         let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Title));
         let highest = screen.height.saturating_sub(2);

@@ -16,12 +16,13 @@ use crate::keymap::{Binding, Command, key};
 use crate::panes::hosts::{state, why_away};
 use crate::store::{FeedState, Store};
 use crate::theme::Role;
-use crate::widgets::{format, table};
+use crate::widgets::{format, frame as faded, table};
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::metrics::Watch;
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
@@ -127,6 +128,9 @@ pub(super) fn nothing_yet<F: cmdr_protocol::Feed>(
         Some(FeedState::Failed(error)) if store.is_up() => {
             vec![Line::styled(crate::action::reason(error), theme.style(Role::Bad))]
         }
+        _ if !store.is_up() => {
+            vec![Line::styled(context.texts.get("overview.no_hub"), theme.style(Role::Soft))]
+        }
         _ => vec![Line::styled(loading, theme.style(Role::Soft))],
     }
 }
@@ -193,13 +197,17 @@ impl Pane for Overview {
         boxes::draw(context, metrics, buffer, bottom, wide);
         let age = context.store.now_ms.saturating_sub(metrics.came_ms);
         if !context.store.is_up() || age > STALE_MS {
-            // Nothing of this is now: take the colours out, so that nobody takes it for now.
-            buffer.set_style(area, context.theme.style(Role::Stale));
-            let text = context.texts.fill("overview.stale", &[&format::age(age / 1000)]);
-            let line = Line::styled(format!(" {text} "), context.theme.style(Role::Banner));
-            let width = (line.width() as u16).min(area.width);
-            let x = area.x + (area.width - width) / 2;
-            table::put(buffer, x, area.y, width, &line, false);
+            // So that nobody takes it for now.
+            faded::fade(buffer, area, context.theme);
+            stale(context, buffer, Rect { y: area.y - 1, height: 1, ..area }, age);
         }
     }
+}
+
+/// Says at the right end of a line how old the figures are.
+pub(super) fn stale(context: &Context<'_>, buffer: &mut Buffer, area: Rect, age_ms: u64) {
+    let text = context.texts.fill("overview.stale", &[&format::age(age_ms / 1000)]);
+    let line = Line::styled(format!(" {text} "), context.theme.style(Role::Banner));
+    let width = (line.width() as u16).min(area.width);
+    table::put(buffer, area.right() - width, area.y, width, &line, false);
 }

@@ -3,14 +3,14 @@
 mod acts;
 mod columns;
 
-use super::overview::nothing_yet;
+use super::overview::{nothing_yet, stale};
 use super::{Choice, Context, Entry, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::overlays::pager::Pager;
 use crate::store::processes::Processes as Table;
 use crate::theme::Role;
-use crate::widgets::{format, table};
+use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::processes::{Process, Watch};
 use cmdr_protocol::{Access, HostId};
 use columns::{COLUMNS, shown_command};
@@ -339,11 +339,8 @@ impl Pane for Processes {
         let age = store.now_ms.saturating_sub(processes.came_ms);
         if !store.is_up() || age > 10_000 {
             let buffer = frame.buffer_mut();
-            buffer.set_style(body, theme.style(Role::Stale));
-            let text = texts.fill("overview.stale", &[&format::age(age / 1000)]);
-            let line = Line::styled(format!(" {text} "), theme.style(Role::Banner));
-            let width = (line.width() as u16).min(head.width);
-            table::put(buffer, head.right() - width, head.y, width, &line, false);
+            boxes::fade(buffer, body, theme);
+            stale(context, buffer, head, age);
         }
     }
 

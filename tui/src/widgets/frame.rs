@@ -95,11 +95,35 @@ pub fn popup(
     boxed(buffer, area, title, Line::default(), border, glyphs)
 }
 
+/// Takes the colours out of what is not of now. What is empty stays so, else a bar would look full.
+pub fn fade(buffer: &mut Buffer, area: Rect, theme: &Theme) {
+    let (stale, empty) = (theme.style(Role::Stale), theme.style(Role::Empty));
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            if let Some(cell) = buffer.cell_mut((x, y)).filter(|cell| Some(cell.fg) != empty.fg) {
+                cell.set_style(stale);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::theme::Depth;
     use ratatui::style::{Color, Style};
+
+    #[test]
+    fn a_faded_bar_still_tells_how_full_it_is() {
+        let theme = Theme::load("dark", Depth::True).expect("theme");
+        let screen = Rect::new(0, 0, 10, 1);
+        let mut buffer = Buffer::empty(screen);
+        let bar = crate::widgets::bar::bar(300, 10, &theme, Glyphs::Braille);
+        buffer.set_line(0, 0, &Line::from(bar.to_vec()), 10);
+        fade(&mut buffer, screen, &theme);
+        let full = buffer.content.iter().filter(|cell| cell.fg == buffer[(0, 0)].fg).count();
+        assert_eq!(full, 3);
+    }
 
     #[test]
     fn a_wide_character_cut_by_a_box_leaves_blanks_of_the_same_ground() {
