@@ -219,7 +219,6 @@ async fn live(far: Far, count: usize) {
     let mut dice = Dice(88_172_645_463_325_252);
     let peer =
         Peer { name: "li@laptop".into(), role: Role::Administrator, version: "0.1.0".into() };
-    far.set_health(Health { rtt_us: Some(12_300), ..Health::default() });
     far.set_state(LinkState::Up(peer.clone()));
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let mut known: Vec<(Option<HostId>, &'static str)> = Vec::new();
@@ -227,6 +226,11 @@ async fn live(far: Far, count: usize) {
         ticks.tick().await;
         let now_ms = cmdr_link::clock::now_ms();
         let t = beat / 10;
+        if beat % 10 == 0 {
+            let rtt_us = Some(12_300 + dice.roll(900) as u32);
+            let (received, sent) = (t * 9_400, t * 310);
+            far.set_health(Health { rtt_us, received, sent, ..Health::default() });
+        }
         let feeds = far.open_feeds();
         for (to, method) in &feeds {
             let new = !known.contains(&(*to, *method));

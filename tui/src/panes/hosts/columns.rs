@@ -89,7 +89,7 @@ pub(super) const COLUMNS: &[(Column, Sort)] = &[
     (Column { descending: true, ..column("hosts.col.memory", 15, 3) }, Sort::Memory),
     (figure("hosts.col.load", 6, 5), Sort::Load),
     (figure("hosts.col.disk", 5, 4), Sort::Disk),
-    (figure("hosts.col.net", 11, 6), Sort::Net),
+    (Column { descending: true, ..column("hosts.col.net", 11, 6) }, Sort::Net),
     (growing("hosts.col.labels", 14, 7), Sort::Labels),
     (column("hosts.col.agent", 8, 10), Sort::Agent),
     (figure("hosts.col.rtt", 8, 9), Sort::RoundTrip),
@@ -225,7 +225,7 @@ fn figure_cell<'a>(
             Line::styled(format::percent(permille), style)
         }
         "hosts.col.net" => Line::styled(
-            format!("{}/{}", format::rate(figures.received), format::rate(figures.sent)),
+            format!("{:>5}/{}", format::rate(figures.received), format::rate(figures.sent)),
             soft,
         ),
         "hosts.col.labels" => Line::styled(row.labels.as_str(), theme.style(Role::Label)),
