@@ -150,6 +150,26 @@ async fn a_lost_hub_shows_at_once_and_everything_resumes() {
     assert_eq!(feeds, [(None, "hosts.watch"), (Some(id(1)), "processes.watch")]);
 }
 
+#[tokio::test]
+async fn rows_come_and_go_a_little_later_too() {
+    let mut world = World::at_processes(Setup::default()).await;
+    let change = processes::Change {
+        gone: vec![102],
+        put: vec![support::process(7, 1, "/usr/bin/fresh")],
+        ..processes::Change::default()
+    };
+    world.far.push::<processes::Watch>(Some(id(1)), &change);
+    world.idle().await;
+    world.check_shows("ended");
+    world.check_hides("/usr/bin/fresh");
+    world.press("GxY").await;
+    world.later(5).await;
+    world.far.push::<processes::Watch>(Some(id(1)), &processes::Change::default());
+    world.idle().await;
+    world.check_hides("ended");
+    world.check_shows("/usr/bin/fresh");
+}
+
 /// Which of two texts stands higher on the screen.
 fn is_above(world: &World, upper: &str, lower: &str) -> bool {
     let screen = world.screen();

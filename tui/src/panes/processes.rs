@@ -54,12 +54,12 @@ pub fn columns() -> Vec<table::Column> {
 #[derive(Clone, Copy, PartialEq)]
 struct Ordered {
     choices: u64,
-    members: u64,
+    rows: usize,
     at_ms: u64,
 }
 
-/// Figures change each second; rows change places less often, so that one can read and pick them,
-/// and a thin line is not filled with rows that merely moved.
+/// Figures change each second; rows come, go and change places less often, so that one can read and
+/// pick them, and a thin line is not filled with rows that merely moved.
 const SETTLE_MS: u64 = 4000;
 
 impl Processes {
@@ -72,13 +72,16 @@ impl Processes {
 
     fn order(&mut self, context: &Context<'_>) {
         let Some(processes) = context.store.processes.get(&self.host) else { return };
-        let members = processes.rows.keys().fold(0, |sum: u64, pid| {
-            sum.wrapping_add(u64::from(*pid).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        });
-        let made = Ordered { choices: self.table.version, members, at_ms: context.store.now_ms };
+        let made = Ordered {
+            choices: self.table.version,
+            rows: processes.rows.len(),
+            at_ms: context.store.now_ms,
+        };
         let settled = self.ordered.is_some_and(|last| {
+            // A table that still comes in pieces is not kept waiting.
+            let much_new = made.rows > last.rows + last.rows / 4 + 4;
             let age = made.at_ms.saturating_sub(last.at_ms);
-            age < SETTLE_MS && last == Ordered { at_ms: last.at_ms, ..made }
+            age < SETTLE_MS && last.choices == made.choices && !much_new
         });
         if settled {
             return;
@@ -323,13 +326,15 @@ impl Pane for Processes {
         table::put(frame.buffer_mut(), head.x + 1, head.y, head.width - 2, &line, false);
         let total = columns::memory_total(context, self.host);
         let branches = &self.branches;
+        let ended = format!("    {}", texts.get("processes.ended"));
         self.table.draw(frame, body, COLUMNS, theme, texts, |pid, column, width| {
             match processes.rows.get(&pid) {
                 Some(process) => {
                     let branch = branches.get(&pid).map_or("", String::as_str);
                     columns::cell(context, process, column.title, width, total, branch)
                 }
-                None => table::Cell::Rest(Line::default()),
+                // Its row goes with the next order.
+                None => table::Cell::Rest(Line::styled(ended.clone(), theme.style(Role::Faint))),
             }
         });
         if self.table.order().is_empty() {
