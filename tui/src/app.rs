@@ -2,6 +2,7 @@
 //! wanted feeds running and draws when something changed. Knows no feature.
 
 mod chrome;
+mod drawn;
 mod input;
 mod kept;
 
@@ -18,6 +19,7 @@ use crate::store::{FeedKey, FeedState, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
 use crate::widgets::chart::Glyphs;
+use drawn::{Dirty, Drawn};
 use futures::{Stream, StreamExt as _};
 pub use kept::Kept;
 use ratatui::Terminal;
@@ -30,11 +32,6 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// Between two drawings after a key: 30 a second at most.
-const QUICK: Duration = Duration::from_millis(33);
-/// Between two drawings when only figures changed: they come once a second, from several feeds, and
-/// one drawing shows them all.
-const CALM: Duration = Duration::from_millis(900);
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long to wait before a feed that failed is asked for again.
@@ -60,43 +57,6 @@ pub struct Options {
     pub now_ms: fn() -> u64,
     pub utc_offset_s: i32,
     pub journal: Journal,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Dirty {
-    No,
-    Calm,
-    Quick,
-    /// What was waited for is here: the first rows of a feed.
-    Now,
-}
-
-/// When the screen was drawn last.
-#[derive(Default)]
-struct Drawn {
-    ever: Option<Instant>,
-    /// For a key, or soon after something new. A drawing of mere figures does not delay one for a key.
-    quick: Option<Instant>,
-}
-
-impl Drawn {
-    fn due(&self, dirty: Dirty) -> Option<Instant> {
-        let after = |last: Option<Instant>, pause| last.map_or_else(Instant::now, |at| at + pause);
-        match dirty {
-            Dirty::No => None,
-            Dirty::Calm => Some(after(self.ever, CALM)),
-            Dirty::Quick => Some(after(self.quick, QUICK)),
-            Dirty::Now => Some(Instant::now()),
-        }
-    }
-
-    fn now(&mut self, dirty: Dirty) {
-        let now = Some(Instant::now());
-        self.ever = now;
-        if dirty != Dirty::Calm {
-            self.quick = now;
-        }
-    }
 }
 
 struct Note {
