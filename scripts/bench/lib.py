@@ -1,7 +1,7 @@
 """What the measurements share: starting and ending processes by pid, processor time and memory of
 process trees, medians, tables. Every script prints Markdown, ratios included; docs/performance.md
 keeps what they printed."""
-import atexit, json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import atexit, fcntl, json, os, pty, re, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, termios, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -177,3 +177,30 @@ def sshd():
     base = ["ssh", "-F", "none", "-p", str(port), "-i", key, "-l", user, "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={TMP}/kh",
             "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
     return p, base
+
+
+drawn = {}
+END = b"\x1b[?2026l"  # ends each frame of the client's
+
+
+def base(env):
+    return {**env, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": f"{TMP}/cfg"}
+
+
+class Tty:
+    """A program on a terminal that answers what terminals are asked at a start."""
+    def __init__(self, name, argv, env):
+        self.name = name; drawn[name] = 0; self.frames = []
+        self.m, s = pty.openpty(); fcntl.ioctl(s, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        self.t = time.perf_counter()
+        self.p = start(argv, stdin=s, stdout=s, stderr=s, env=base(env), preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)); os.close(s)
+        self.text = b""; threading.Thread(target=self.read, daemon=True).start()
+    def read(self):
+        while True:
+            try: b = os.read(self.m, 65536)
+            except OSError: return
+            drawn[self.name] += len(b); self.frames += [time.perf_counter()] * b.count(END); self.text = (self.text + b)[-200000:]
+            if b"\x1b[6n" in b: os.write(self.m, b"\x1b[1;1R")
+            if b"\x1b[c" in b: os.write(self.m, b"\x1b[?62c")
+    def keys(self, text): os.write(self.m, text.encode())
+    def until(self, what): wait_for(what, lambda: re.search(what.encode(), self.text))
