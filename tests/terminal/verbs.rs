@@ -157,6 +157,19 @@ fn up_is_safe_to_repeat_and_down_with_purge_leaves_nothing_of_ours() {
 }
 
 #[test]
+fn a_context_of_another_hub_outlives_the_purge_of_the_private_one() {
+    let (mine, other) = (Home::up(), Home::up());
+    let client = mine.dir.path().join("client");
+    for file in ["hub.toml", "key"] {
+        std::fs::copy(other.dir.path().join("client").join(file), client.join(file)).unwrap();
+    }
+    let words = done(&mine.cmdr(&["down", "--purge", "--yes"]));
+    assert!(words.contains("the context of another hub stays"), "{words}");
+    done(&mine.cmdr(&["hosts"]));
+    assert!(!mine.dir.path().join("hub").exists());
+}
+
+#[test]
 fn what_is_watched_is_drawn_over_in_its_place_on_a_terminal() {
     let home = Home::up();
     let name = home.json(&["hosts", "-o", "json"])[0]["name"].as_str().unwrap().to_owned();

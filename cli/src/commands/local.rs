@@ -11,7 +11,8 @@ use crate::App;
 use crate::args::Yes;
 use crate::exit::{Exit, Failure};
 use clap::Args;
-use cmdr_link::files;
+use cmdr_link::context::Context;
+use cmdr_link::{SecretKey, files};
 use process::{Daemon, Running};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -67,6 +68,12 @@ impl Places {
     }
     fn client(&self) -> PathBuf {
         self.home.join("client")
+    }
+    /// Whether the client's context is of the hub that lives here, or of none.
+    fn client_is_ours(&self) -> bool {
+        let Ok(context) = Context::load(&self.client()) else { return true };
+        let hub = SecretKey::load(&self.hub().join("hub.key"));
+        hub.is_ok_and(|hub| hub.public() == context.target.hub)
     }
     fn logs(&self) -> PathBuf {
         self.home.join("logs")
@@ -373,8 +380,16 @@ pub(super) async fn down(app: &App, args: &DownArgs) -> Result<Exit, Failure> {
     let any = stop(&places).await?;
     app.out.note(if any { "both are down" } else { "nothing runs here" });
     if args.purge {
-        // Only what is ours: a home may hold other things.
-        for dir in [places.agent(), places.hub(), places.client(), places.logs(), places.run()] {
+        // Only what is ours: a home may hold other things, a context of another hub among them.
+        let mut ours = vec![places.agent(), places.logs(), places.run()];
+        if places.client_is_ours() {
+            ours.push(places.client());
+        } else {
+            app.out.note("the context of another hub stays; cmdr logout removes it");
+        }
+        // The hub goes last: its key tells whose the context is, should this be cut short.
+        ours.push(places.hub());
+        for dir in ours {
             match std::fs::remove_dir_all(&dir) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     return Err(context("deleting", &dir)(e));
