@@ -26,7 +26,7 @@ pub struct LoginArgs {
     /// The token; - reads it from standard input, where other users cannot see it.
     token: String,
 
-    /// What the hub's list of devices calls this one [default: user@hostname].
+    /// What the hub's list of devices calls this one (default: user@hostname).
     #[arg(long, value_parser = device_name)]
     name: Option<String>,
 
