@@ -8,7 +8,7 @@ use cmdr_link::link::{self, Target};
 use cmdr_link::mux::Limits;
 use cmdr_link::token::JoinToken;
 use cmdr_link::{SecretKey, context, keys};
-use cmdr_protocol::envelope::Role;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{Hello, PROTOCOL, Refusal, RefusalKind, Welcome};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -46,7 +46,8 @@ impl Hub {
             name: "web-1".into(),
             host: Some(keys::host_id(&incoming.peer)),
             key: None,
-            role: Role::Unknown,
+            role: Role::NONE,
+            verbs: Vec::new(),
             at_ms: 0,
         };
         let (link, _streams) = incoming.welcome(welcome).await.unwrap();

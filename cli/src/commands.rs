@@ -9,6 +9,7 @@ mod login;
 mod operators;
 mod ping;
 mod processes;
+mod roles;
 mod tokens;
 mod top;
 
@@ -33,6 +34,9 @@ pub enum Command {
     Ping(ping::PingArgs),
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
+    Roles(roles::RolesArgs),
+    CanI(roles::CanIArgs),
+    WhoCan(roles::WhoCanArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -64,6 +68,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ping(args) => ping::run(app, &args).await,
         Command::Tokens(args) => tokens::run(app, &args).await,
         Command::Operators(args) => operators::run(app, &args).await,
+        Command::Roles(args) => roles::run(app, &args).await,
+        Command::CanI(args) => roles::can_i(app, &args).await,
+        Command::WhoCan(args) => roles::who_can(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

@@ -198,7 +198,7 @@ mod tests {
     use cmdr_link::link;
     use cmdr_link::mux::Limits;
     use cmdr_link::{SecretKey, noise};
-    use cmdr_protocol::envelope::Role;
+    use cmdr_protocol::role::Role;
     use cmdr_protocol::version::PROTOCOL;
 
     /// A hub that is busy so many times, and then takes in; its address and key.
@@ -223,7 +223,8 @@ mod tests {
                 name: "ann".into(),
                 host: None,
                 key: None,
-                role: Role::Operator,
+                role: Role::OPERATOR,
+                verbs: Vec::new(),
                 at_ms: 0,
             };
             let (link, _streams) = incoming.welcome(welcome).await.unwrap();

@@ -6,8 +6,9 @@ use crate::records::host_key;
 use crate::server::Hub;
 use crate::store::Batch;
 use cmdr_link::keys;
-use cmdr_protocol::envelope::{Caller, Role};
+use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::hosts::Labels;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, OLDEST, PROTOCOL, PeerKind, Refusal, RefusalKind};
 use cmdr_protocol::{HostId, PublicKey};
@@ -119,7 +120,7 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello) -> Result<Peer, Refusa
     if key == hub.key.public() {
         // Whoever can read the hub's key file owns the hub already.
         let name = "local administrator".to_owned();
-        return Ok(Peer::Operator(Caller { key: id, name, role: Role::Administrator }));
+        return Ok(Peer::Operator(Caller { key: id, name, role: Role::ADMINISTRATOR }));
     }
     let join = hello.join.as_ref().filter(|join| join.token.is_some());
     let operator = match (hub.keyring.operator(id), join) {

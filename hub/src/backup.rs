@@ -166,7 +166,7 @@ fn shape(key: &str, value: &[u8]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cmdr_protocol::envelope::Role;
+    use cmdr_protocol::role::Role;
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ mod tests {
             let record = OperatorRecord {
                 key: cmdr_protocol::PublicKey([n as u8; 32]),
                 name: format!("op{n}"),
-                role: Role::Observer,
+                role: Role::OBSERVER,
                 joined_ms: n,
                 revoked: false,
             };

@@ -197,7 +197,7 @@ mod tests {
             &["--uses", "0"],
             &["--label", "a b=c"],
             &["--label", "novalue"],
-            &["--operator", "king"],
+            &["--operator", "King"],
             &["--operator", "observer", "--label", "a=b"],
             &["--address", "hub"],
             &["revoke", "no-id"],

@@ -372,6 +372,16 @@ impl Fleet {
         }
     }
 
+    /// The number of a host's last change, if there is such a host.
+    pub(crate) fn changed(&self, id: HostId) -> Option<u64> {
+        self.lock().hosts.get(&id).map(|entry| entry.changed)
+    }
+
+    /// One host.
+    pub(crate) fn host(&self, id: HostId) -> Option<Host> {
+        self.lock().hosts.get(&id).map(|entry| entry.host(id))
+    }
+
     /// The number of the newest change.
     pub(crate) fn change(&self) -> u64 {
         self.lock().change

@@ -7,8 +7,8 @@ use crate::records::{OperatorRecord, TokenRecord, operator_key, prefix, token_ke
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::clock;
 use cmdr_link::token::{JoinToken, same_hash};
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::ids::TokenId;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::{TokenKind, TokenState};
 use cmdr_protocol::version::{Join, Refusal, RefusalKind};
 use cmdr_protocol::{KeyId, PublicKey};
@@ -90,6 +90,28 @@ impl Keyring {
         self.lock().operators.get(&id).filter(|o| !o.revoked).cloned()
     }
 
+    /// The role of a device; none when it was taken away, absent when the device was never known.
+    pub fn role(&self, id: KeyId) -> Option<Role> {
+        self.lock().operators.get(&id).map(|o| if o.revoked { Role::NONE } else { o.role })
+    }
+
+    /// Whether this device is the only one that may administer the hub.
+    pub fn is_last_administrator(&self, id: KeyId) -> bool {
+        let state = self.lock();
+        let mut able =
+            state.operators.iter().filter(|(_, o)| o.role == Role::ADMINISTRATOR && !o.revoked);
+        able.next().is_some_and(|(only, _)| *only == id) && able.next().is_none()
+    }
+
+    /// Gives a device another role. False when there is no such device.
+    pub async fn assign(&self, id: KeyId, role: Role) -> Result<bool, StoreError> {
+        let Some(mut operator) = self.operator(id) else { return Ok(false) };
+        operator.role = role;
+        self.store.apply(Batch::new().put(operator_key(id), &operator)).await?;
+        self.lock().operators.insert(id, operator);
+        Ok(true)
+    }
+
     /// Whether this key had rights that were taken away.
     pub fn is_revoked(&self, id: KeyId) -> bool {
         self.lock().operators.get(&id).is_some_and(|o| o.revoked)
@@ -104,10 +126,10 @@ impl Keyring {
     /// Whether anyone may administer this hub, or can still become one who may.
     pub fn has_administrator(&self) -> bool {
         let (now, state) = (clock::now_ms(), self.lock());
-        state.operators.values().any(|o| o.role == Role::Administrator && !o.revoked)
+        state.operators.values().any(|o| o.role == Role::ADMINISTRATOR && !o.revoked)
             || state.tokens.values().any(|t| {
                 t.kind == TokenKind::Operator
-                    && t.role == Role::Administrator
+                    && t.role == Role::ADMINISTRATOR
                     && token_state(t, now) == TokenState::Valid
             })
     }
@@ -274,7 +296,7 @@ mod tests {
         let record = TokenRecord {
             hash: JoinToken::hash_secret(made.secret.as_ref()).to_vec(),
             kind: TokenKind::Host,
-            role: Role::Unknown,
+            role: Role::NONE,
             uses,
             uses_left: uses,
             labels: BTreeMap::new(),
@@ -346,7 +368,7 @@ mod tests {
         for _ in 0..2 {
             let (id, join, record) = token(1, u64::MAX);
             let record =
-                TokenRecord { kind: TokenKind::Operator, role: Role::Administrator, ..record };
+                TokenRecord { kind: TokenKind::Operator, role: Role::ADMINISTRATOR, ..record };
             keyring.add_token(id, record).await.unwrap();
             keyring.login(key, "ann@desk", &join).await.unwrap();
             assert!(keyring.operator(device).is_some() && keyring.has_administrator());

@@ -1,7 +1,7 @@
 //! Commander's hub.
 //!
 //! [`server`] accepts links and lets peers in ([`admission`], [`gate`]); [`router`] authorises each
-//! request on its header and either answers it here ([`services`]) or joins it, unread, to the host
+//! request on its header by the caller's [`rights`] and either answers it here ([`services`]) or joins it, unread, to the host
 //! it names. What is durable lives behind [`store`]; [`fleet`] and [`keyring`] hold it in memory and
 //! change it only through the store.
 
@@ -15,6 +15,7 @@ pub mod gate;
 pub mod keyring;
 pub mod local;
 pub mod records;
+pub mod rights;
 pub mod router;
 pub mod server;
 pub mod services;

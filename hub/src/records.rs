@@ -1,9 +1,10 @@
 //! What stands in the store: one kind of record a key prefix. Fields are only ever added.
 
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::ids::TokenId;
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::{HostId, KeyId, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -89,8 +90,37 @@ pub struct OperatorRecord {
     pub revoked: bool,
 }
 
+/// A role that an administrator made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRecord {
+    /// Its name.
+    pub name: Role,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// What it allows.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+}
+
+impl RoleRecord {
+    /// What is kept of a role.
+    pub fn of(definition: &Definition) -> Self {
+        let Definition { name, description, grants, .. } = definition.clone();
+        Self { name, description, grants }
+    }
+
+    /// The role as it is shown.
+    pub fn definition(self) -> Definition {
+        let Self { name, description, grants } = self;
+        Definition { name, description, grants, built_in: false, devices: 0 }
+    }
+}
+
 /// Key prefixes.
 pub mod prefix {
+    /// Of [`super::RoleRecord`]s.
+    pub const ROLE: &str = "role/";
     /// Of [`super::HostRecord`]s.
     pub const HOST: &str = "host/";
     /// Of [`super::TokenRecord`]s.
@@ -112,4 +142,9 @@ pub fn token_key(id: TokenId) -> String {
 /// The store's key of an operator's device.
 pub fn operator_key(id: KeyId) -> String {
     format!("{}{id}", prefix::OPERATOR)
+}
+
+/// The store's key of a role.
+pub fn role_key(name: Role) -> String {
+    format!("{}{name}", prefix::ROLE)
 }

@@ -7,7 +7,7 @@ use cmdr_link::mux::{OpenError, Stream};
 use cmdr_link::service::{self, Service};
 use cmdr_link::{codec, relay};
 use cmdr_protocol::envelope::{Caller, Header};
-use cmdr_protocol::methods::{self, Place};
+use cmdr_protocol::methods::{self, About, Place};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,9 +24,12 @@ pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller
         Ok(Err(e)) => return service::refuse(&stream, &CallError::malformed(e.to_string())).await,
         Err(_) => return,
     };
-    // Who asks is known from the link; what the stream claims about it counts for nothing.
-    header.caller = Some(Caller::clone(&caller));
-    if let Err(e) = authorise(&caller, &header) {
+    // Who asks is known from the link; what the stream claims about it counts for nothing. What they may
+    // do is looked up each time: it may have changed since the link began.
+    let role = hub.keyring.role(caller.key).unwrap_or(caller.role);
+    let caller = Caller { role, ..Caller::clone(&caller) };
+    header.caller = Some(caller.clone());
+    if let Err(e) = authorise(&hub, &caller, &header) {
         tracing::warn!(
             operator = caller.name,
             key = %caller.key,
@@ -46,8 +49,9 @@ pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller
     }
 }
 
-/// Whether the caller's role covers the method, and the method is for that place.
-fn authorise(caller: &Caller, header: &Header) -> Result<(), CallError> {
+/// Whether the caller's role covers the method, on this resource and host, and the method is for that
+/// place.
+fn authorise(hub: &Hub, caller: &Caller, header: &Header) -> Result<(), CallError> {
     let shown = cmdr_protocol::display::clean_to_width(&header.method, 80);
     let unknown = |place: &str| {
         CallError::new(
@@ -55,7 +59,8 @@ fn authorise(caller: &Caller, header: &Header) -> Result<(), CallError> {
             format!("{place} has no method '{shown}'; is this program newer than the hub?"),
         )
     };
-    let method = methods::find(&header.method).ok_or_else(|| unknown("the hub"))?;
+    let index = methods::index(&header.method).ok_or_else(|| unknown("the hub"))?;
+    let method = &methods::METHODS[index];
     match (header.to, method.place) {
         (None, Place::Host) => return Err(unknown("the hub itself")),
         (Some(_), Place::Hub) => return Err(unknown("a host")),
@@ -67,13 +72,20 @@ fn authorise(caller: &Caller, header: &Header) -> Result<(), CallError> {
             method.kind, header.kind
         )));
     }
-    if caller.role.allows(method.access) {
-        return Ok(());
-    }
-    Err(CallError::denied(format!(
-        "{shown} is not allowed for the role '{}' of {}",
-        caller.role, caller.name
-    )))
+    let about = match (header.to, method.about) {
+        (Some(host), _) => Some(host),
+        (None, About::Host) => host_of(&header.resource),
+        _ => None,
+    };
+    hub.decide(caller.role, index, &header.resource, about).map(drop).map_err(|missing| {
+        let why = missing.told(caller.role, &header.method, &header.resource);
+        CallError::denied(format!("{shown} is not allowed for {}: {why}", caller.name))
+    })
+}
+
+/// The host that a resource names.
+pub(crate) fn host_of(resource: &str) -> Option<HostId> {
+    resource.strip_prefix("host:")?.parse().ok()
 }
 
 /// Opens a stream to the host, hands the header on, and joins the two until either ends.
@@ -105,63 +117,4 @@ async fn forward(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use cmdr_protocol::envelope::{Kind, Role};
-    use cmdr_protocol::methods::METHODS;
-    use cmdr_protocol::{Access, KeyId};
-
-    fn allowed(role: Role, method: &methods::Method, to: Option<HostId>) -> Result<(), ErrorKind> {
-        let caller = Caller { key: KeyId([0; 16]), name: "li".into(), role };
-        let header = Header {
-            to,
-            method: method.name.into(),
-            kind: method.kind,
-            resource: String::new(),
-            deadline_ms: None,
-            trace: 0,
-            caller: None,
-        };
-        authorise(&caller, &header).map_err(|e| e.kind)
-    }
-
-    #[test]
-    fn every_method_is_open_to_exactly_the_roles_its_access_names() {
-        for method in METHODS {
-            let to = (method.place == Place::Host).then_some(HostId([1; 16]));
-            let open: Vec<_> = Role::ALL
-                .iter()
-                .copied()
-                .filter(|&role| allowed(role, method, to).is_ok())
-                .collect();
-            let expected = match method.access {
-                Access::Read => vec![Role::Administrator, Role::Operator, Role::Observer],
-                Access::Act => vec![Role::Administrator, Role::Operator],
-                Access::Admin => vec![Role::Administrator],
-            };
-            assert_eq!(open, expected, "{}", method.name);
-            assert_eq!(
-                allowed(Role::Unknown, method, to),
-                Err(ErrorKind::Denied),
-                "{}",
-                method.name
-            );
-        }
-    }
-
-    #[test]
-    fn a_method_asked_in_the_wrong_place_or_manner_is_refused_even_for_administrators() {
-        for method in METHODS {
-            let wrong = match method.place {
-                Place::Hub => Some(HostId([1; 16])),
-                Place::Host => None,
-                Place::Both => continue,
-            };
-            assert_eq!(allowed(Role::Administrator, method, wrong), Err(ErrorKind::UnknownMethod));
-        }
-        let bogus = methods::Method { name: "no.such", ..METHODS[0] };
-        assert_eq!(allowed(Role::Administrator, &bogus, None), Err(ErrorKind::UnknownMethod));
-        let call_as_feed = methods::Method { kind: Kind::Feed, ..METHODS[0] };
-        assert_eq!(allowed(Role::Administrator, &call_as_feed, None), Err(ErrorKind::Malformed));
-    }
-}
+mod tests;

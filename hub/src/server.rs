@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass};
 use crate::keyring::Keyring;
+use crate::rights::{Asked, Missing, Request, Rights};
 use crate::store::{Batch, Store};
 use crate::{router, services, watcher};
 use anyhow::Context as _;
@@ -13,9 +14,11 @@ use cmdr_link::mux::{Limits, Stream};
 use cmdr_link::noise::{self, Alert};
 use cmdr_link::service::Service;
 use cmdr_link::{Link, SecretKey, clock};
-use cmdr_protocol::KeyId;
 use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::hosts::Host;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, Welcome};
+use cmdr_protocol::{Call as _, HostId, KeyId, hosts, methods};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +44,8 @@ pub struct Hub {
     pub fleet: Fleet,
     /// Operators and tokens.
     pub keyring: Keyring,
+    /// Roles.
+    pub rights: Rights,
     /// Where peers shall dial; written into tokens.
     pub address: String,
     /// Where it listens.
@@ -75,11 +80,13 @@ impl Hub {
     ) -> anyhow::Result<Arc<Self>> {
         let fleet = Fleet::load(store.clone()).context("reading the hosts")?;
         let keyring = Keyring::load(store.clone()).context("reading operators and tokens")?;
+        let rights = Rights::load(store.clone()).context("reading the roles")?;
         Ok(Arc::new(Self {
             key,
             store,
             fleet,
             keyring,
+            rights,
             address,
             listen,
             counters: Counters::default(),
@@ -92,6 +99,47 @@ impl Hub {
     /// Since when it runs.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Whether a role covers a method on something: the number of the grant that does, or what is missing.
+    pub(crate) fn decide(
+        &self,
+        role: Role,
+        method: usize,
+        resource: &str,
+        host: Option<HostId>,
+    ) -> Result<usize, Missing> {
+        let know = |id: HostId| move || self.fleet.host(id);
+        let known = host.map(know);
+        let host = host.zip(known.as_ref()).map(|(id, known)| Asked {
+            id,
+            // A host that is not there has no labels to go by.
+            changed: self.fleet.changed(id).unwrap_or(u64::MAX),
+            host: known,
+        });
+        self.rights.decide(&Request { role, method, resource, host })
+    }
+
+    /// Whether a role may know of a host.
+    pub(crate) fn sees(&self, role: Role, host: HostId) -> bool {
+        methods::index(hosts::List::METHOD)
+            .is_some_and(|list| self.decide(role, list, "", Some(host)).is_ok())
+    }
+
+    /// As [`Hub::sees`], of a host that is at hand.
+    pub(crate) fn sees_host(&self, role: Role, id: HostId, changed: u64, host: &Host) -> bool {
+        let Some(method) = methods::index(hosts::List::METHOD) else { return false };
+        let asked = Asked { id, changed, host: &|| Some(host.clone()) };
+        self.rights.decide(&Request { role, method, resource: "", host: Some(asked) }).is_ok()
+    }
+
+    /// Cuts the links of every device of a role, so that what they have running is decided anew.
+    pub(crate) fn cut_role(&self, role: Role, reason: &str) {
+        for (key, operator) in self.keyring.operators() {
+            if operator.role == role {
+                self.cut(key, reason);
+            }
+        }
     }
 
     /// Links from clients, each with its key.
@@ -232,7 +280,8 @@ impl Hub {
             name: String::new(),
             host: None,
             key: None,
-            role: cmdr_protocol::envelope::Role::Unknown,
+            role: Role::NONE,
+            verbs: Vec::new(),
             at_ms: clock::now_ms(),
         }
     }
@@ -240,7 +289,7 @@ impl Hub {
     async fn host(
         self: Arc<Self>,
         incoming: Incoming,
-        id: cmdr_protocol::HostId,
+        id: HostId,
         name: String,
         address: SocketAddr,
     ) {
@@ -274,6 +323,7 @@ impl Hub {
             name: caller.name.clone(),
             key: Some(caller.key),
             role: caller.role,
+            verbs: self.rights.verbs(caller.role),
             ..Self::welcome()
         };
         let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };

@@ -4,6 +4,7 @@ mod hosts;
 mod hub;
 mod operators;
 mod ping;
+mod roles;
 mod tokens;
 
 pub use tokens::LONGEST_TTL_S;
@@ -22,6 +23,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = hosts::register(service);
     let service = tokens::register(service);
     let service = operators::register(service);
+    let service = roles::register(service);
     hub::register(service)
 }
 

@@ -1,8 +1,8 @@
 //! The part of every request the hub may read. What follows it on the stream is opaque to the hub.
 
-use crate::call::Access;
 use crate::ids::{HostId, KeyId};
 use crate::open_enum::open_enum;
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
 open_enum! {
@@ -47,46 +47,7 @@ pub struct Caller {
     /// The operator's name; for logs, never for decisions.
     #[serde(default)]
     pub name: String,
-    /// What the hub lets them do.
+    /// By which the hub decides what they may do; for logs, never for decisions.
     #[serde(default)]
     pub role: Role,
-}
-
-open_enum! {
-    /// What an operator may do.
-    pub enum Role {
-        /// Everything.
-        Administrator = "administrator",
-        /// Looks and acts on hosts; cannot change who belongs to the fleet.
-        Operator = "operator",
-        /// Looks only.
-        Observer = "observer",
-    }
-}
-
-impl Role {
-    /// Whether this role covers what a method needs. An unknown role covers nothing.
-    pub const fn allows(self, access: Access) -> bool {
-        match self {
-            Self::Administrator => true,
-            Self::Operator => !matches!(access, Access::Admin),
-            Self::Observer => matches!(access, Access::Read),
-            Self::Unknown => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_role_covers_exactly_what_its_name_says() {
-        use Access::{Act, Admin, Read};
-        let covered = |role: Role| [Read, Act, Admin].map(|access| role.allows(access));
-        assert_eq!(covered(Role::Administrator), [true, true, true]);
-        assert_eq!(covered(Role::Operator), [true, true, false]);
-        assert_eq!(covered(Role::Observer), [true, false, false]);
-        assert_eq!(covered(Role::Unknown), [false, false, false]);
-    }
 }

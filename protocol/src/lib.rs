@@ -13,6 +13,7 @@ pub mod human;
 pub mod ids;
 pub mod methods;
 mod open_enum;
+pub mod role;
 pub mod selector;
 pub mod version;
 
@@ -25,7 +26,9 @@ pub mod metrics;
 pub mod operators;
 pub mod ping;
 pub mod processes;
+pub mod roles;
 pub mod tokens;
 
 pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing, Revoked};
 pub use ids::{HostId, KeyId, PublicKey};
+pub use role::Role;

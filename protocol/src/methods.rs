@@ -2,7 +2,7 @@
 
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
-use crate::{exec, facts, hosts, hub, metrics, operators, ping, processes, tokens};
+use crate::{exec, facts, hosts, hub, metrics, operators, ping, processes, roles, tokens};
 
 /// One method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,21 @@ pub struct Method {
     pub access: Access,
     /// Who answers it.
     pub place: Place,
+    /// Which hosts it is about, when rights are limited to some.
+    pub about: About,
+}
+
+/// Which hosts a method is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The one that is asked, or that the resource names (`host:ID`).
+    Host,
+    /// All, and its answer leaves out those that the caller may not see.
+    Visible,
+    /// The fleet as a whole: only a right on all hosts covers it.
+    Fleet,
+    /// None: any right to use it covers it.
+    Nothing,
 }
 
 /// Who answers a method.
@@ -29,11 +44,29 @@ pub enum Place {
 }
 
 const fn call<C: Call>(place: Place) -> Method {
-    Method { name: C::METHOD, kind: Kind::Call, access: C::ACCESS, place }
+    let about = about(place);
+    Method { name: C::METHOD, kind: Kind::Call, access: C::ACCESS, place, about }
 }
 
 const fn feed<F: Feed>(place: Place) -> Method {
-    Method { name: F::METHOD, kind: Kind::Feed, access: F::ACCESS, place }
+    let about = about(place);
+    Method { name: F::METHOD, kind: Kind::Feed, access: F::ACCESS, place, about }
+}
+
+/// What a method is about that does not say otherwise: the narrower right, so that one that is
+/// forgotten here is refused and not let through.
+const fn about(place: Place) -> About {
+    match place {
+        Place::Host => About::Host,
+        Place::Hub => About::Fleet,
+        Place::Both => About::Nothing,
+    }
+}
+
+impl Method {
+    const fn about(self, about: About) -> Self {
+        Self { about, ..self }
+    }
 }
 
 /// All methods, one line each. What is not here is refused by the hub.
@@ -48,21 +81,27 @@ pub const METHODS: &[Method] = &[
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
     feed::<exec::Start>(Place::Host),
-    call::<hosts::List>(Place::Hub),
-    call::<hosts::Resolve>(Place::Hub),
-    feed::<hosts::Watch>(Place::Hub),
-    call::<hosts::Rename>(Place::Hub),
-    call::<hosts::Label>(Place::Hub),
-    call::<hosts::Forget>(Place::Hub),
-    call::<hosts::Approve>(Place::Hub),
-    call::<hosts::Reject>(Place::Hub),
+    call::<hosts::List>(Place::Hub).about(About::Visible),
+    call::<hosts::Resolve>(Place::Hub).about(About::Visible),
+    feed::<hosts::Watch>(Place::Hub).about(About::Visible),
+    call::<hosts::Rename>(Place::Hub).about(About::Host),
+    call::<hosts::Label>(Place::Hub).about(About::Host),
+    call::<hosts::Forget>(Place::Hub).about(About::Host),
+    call::<hosts::Approve>(Place::Hub).about(About::Host),
+    call::<hosts::Reject>(Place::Hub).about(About::Host),
     call::<tokens::Create>(Place::Hub),
     call::<tokens::List>(Place::Hub),
     call::<tokens::Revoke>(Place::Hub),
-    call::<operators::WhoAmI>(Place::Hub),
+    call::<operators::WhoAmI>(Place::Hub).about(About::Nothing),
     call::<operators::List>(Place::Hub),
     call::<operators::Revoke>(Place::Hub),
-    call::<hub::Info>(Place::Hub),
+    call::<roles::List>(Place::Hub).about(About::Nothing),
+    call::<roles::Put>(Place::Hub),
+    call::<roles::Delete>(Place::Hub),
+    call::<roles::Assign>(Place::Hub),
+    call::<roles::CanI>(Place::Hub).about(About::Nothing),
+    call::<roles::WhoCan>(Place::Hub),
+    call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),
 ];
@@ -70,6 +109,11 @@ pub const METHODS: &[Method] = &[
 /// The method of this name.
 pub fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
+}
+
+/// Where a method stands in [`METHODS`].
+pub fn index(name: &str) -> Option<usize> {
+    METHODS.iter().position(|method| method.name == name)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Operators' devices: which keys may act, and as what. Answered by the hub.
 
 use crate::call::{Access, Call, Revoked};
-use crate::envelope::Role;
 use crate::ids::KeyId;
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
 /// Who the hub takes the caller for.

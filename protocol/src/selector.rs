@@ -206,26 +206,28 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 
 /// `*` and `?` wild, everything else itself. Linear in time and memory for any pattern.
 pub fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star, mut mark) = (0, 0, None, 0);
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some(p);
-            mark = t;
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some(s) = star {
-            p = s + 1;
-            mark += 1;
-            t = mark;
-        } else {
-            return false;
+    // Positions in bytes, always at a character's begin. Nothing is allocated: rights are decided by it.
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while let Some(have) = text[t..].chars().next() {
+        match pattern[p..].chars().next() {
+            Some('*') => {
+                star = Some((p + 1, t));
+                p += 1;
+            }
+            Some(want) if want == '?' || want == have => {
+                p += want.len_utf8();
+                t += have.len_utf8();
+            }
+            _ => {
+                let Some((after, mark)) = star else { return false };
+                // One character more is what the star stands for.
+                let mark = mark + text[mark..].chars().next().map_or(1, char::len_utf8);
+                star = Some((after, mark));
+                (p, t) = (after, mark);
+            }
         }
     }
-    pattern[p..].iter().all(|&c| c == '*')
+    pattern[p..].bytes().all(|b| b == b'*')
 }
 
 impl fmt::Display for Selector {

@@ -3,10 +3,10 @@
 pub mod shown;
 
 use crate::call::{Access, Call, Revoked};
-use crate::envelope::Role;
 use crate::hosts::Labels;
 use crate::ids::TokenId;
 use crate::open_enum::open_enum;
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
 open_enum! {

@@ -1,8 +1,8 @@
 //! What two peers tell each other when a link begins and while it lasts: the control stream.
 
-use crate::envelope::Role;
 use crate::ids::{HostId, KeyId, TokenId};
 use crate::open_enum::open_enum;
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
 /// Raised when a peer of the previous number could not follow any more.
@@ -99,6 +99,9 @@ pub struct Welcome {
     /// What this client may do; `unknown` for agents.
     #[serde(default)]
     pub role: Role,
+    /// The methods that this client can use on something; others need not be offered. Empty for agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verbs: Vec<String>,
     /// The hub's wall clock, milliseconds since 1970.
     #[serde(default)]
     pub at_ms: u64,

@@ -11,7 +11,7 @@ use cmdr_link::service::Service;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
 use cmdr_link::{Client, Link, SecretKey};
-use cmdr_protocol::envelope::Role;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::{Create, TokenKind};
 use cmdr_protocol::version::{Join, PeerKind, Welcome};
 use cmdr_protocol::{HostId, hosts};
@@ -135,7 +135,7 @@ impl World {
         name: &str,
         service: Service<T>,
     ) -> BareAgent {
-        let token = self.token(TokenKind::Host, Role::Unknown, 1).await;
+        let token = self.token(TokenKind::Host, Role::NONE, 1).await;
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);
         self.serve_agent(&dialer, service).await.unwrap()
@@ -149,7 +149,7 @@ impl World {
     /// A real agent with this configuration.
     pub async fn agent_with(&self, name: &str, mut config: agent::Config) -> BareAgent {
         config.supervisor = crate::process::program("cmdr-agentd");
-        let token = self.token(TokenKind::Host, Role::Unknown, 1).await;
+        let token = self.token(TokenKind::Host, Role::NONE, 1).await;
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);
         let (link, welcome, streams) = dialer.dial().await.unwrap();

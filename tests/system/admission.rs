@@ -4,9 +4,9 @@ use cmdr_link::SecretKey;
 use cmdr_link::link::DialError;
 use cmdr_link::service::Service;
 use cmdr_link::session::Dialer;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::ping::Ping;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::{Create, TokenKind};
 use cmdr_protocol::version::{JOINED, Join, PeerKind, RefusalKind};
 use cmdr_protocol::{CallError, ErrorKind, hosts, operators, tokens};
@@ -41,7 +41,7 @@ async fn an_unknown_key_without_a_token_is_refused_whoever_it_claims_to_be() {
 #[tokio::test]
 async fn each_token_that_must_not_work_is_refused_with_its_own_reason() {
     let world = World::start().await;
-    let used = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let used = world.token(TokenKind::Host, Role::NONE, 1).await;
     let _agent = world
         .serve_agent(&world.dialer(PeerKind::Agent, key(), Some(&used)), Service::new(()))
         .await
@@ -51,7 +51,7 @@ async fn each_token_that_must_not_work_is_refused_with_its_own_reason() {
         RefusalKind::UsedToken
     );
 
-    let operators = world.token(TokenKind::Operator, Role::Observer, 1).await;
+    let operators = world.token(TokenKind::Operator, Role::OBSERVER, 1).await;
     assert_eq!(
         refusal(&world.dialer(PeerKind::Agent, key(), Some(&operators))).await,
         RefusalKind::WrongToken
@@ -65,9 +65,9 @@ async fn each_token_that_must_not_work_is_refused_with_its_own_reason() {
         RefusalKind::ExpiredToken
     );
 
-    let text = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let text = world.token(TokenKind::Host, Role::NONE, 1).await;
     let id = cmdr_link::token::JoinToken::parse(&text).unwrap().id;
-    let admin = world.client(Role::Administrator).await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
     admin.call(None, &tokens::Revoke { id }, PATIENCE).await.unwrap();
     assert_eq!(
         refusal(&world.dialer(PeerKind::Agent, key(), Some(&text))).await,
@@ -82,7 +82,7 @@ async fn each_token_that_must_not_work_is_refused_with_its_own_reason() {
 #[tokio::test]
 async fn a_host_without_a_token_waits_for_approval_and_then_comes_in() {
     let world = World::start().await;
-    let admin = world.client(Role::Administrator).await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
     let mut dialer = world.dialer(PeerKind::Agent, key(), None);
     dialer.join = Some(Join { token: None, secret: Vec::new() });
     assert_eq!(refusal(&dialer).await, RefusalKind::Pending);
@@ -106,7 +106,7 @@ async fn a_host_without_a_token_waits_for_approval_and_then_comes_in() {
 #[tokio::test]
 async fn a_rejected_host_stays_out_until_it_is_forgotten() {
     let world = World::start().await;
-    let admin = world.client(Role::Administrator).await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
     let mut dialer = world.dialer(PeerKind::Agent, key(), None);
     dialer.join = Some(Join { token: None, secret: Vec::new() });
     assert_eq!(refusal(&dialer).await, RefusalKind::Pending);
@@ -114,7 +114,7 @@ async fn a_rejected_host_stays_out_until_it_is_forgotten() {
     admin.call(None, &hosts::Reject { host: id }, PATIENCE).await.unwrap();
     assert_eq!(refusal(&dialer).await, RefusalKind::Rejected);
     // A token does not help it either.
-    let token = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
     assert_eq!(
         refusal(&world.dialer(PeerKind::Agent, dialer.key.clone(), Some(&token))).await,
         RefusalKind::Rejected
@@ -126,7 +126,7 @@ async fn a_rejected_host_stays_out_until_it_is_forgotten() {
 #[tokio::test]
 async fn a_hub_that_does_not_hold_the_pinned_key_is_called_a_possible_impostor() {
     let world = World::start().await;
-    let token = world.token(TokenKind::Operator, Role::Observer, 1).await;
+    let token = world.token(TokenKind::Operator, Role::OBSERVER, 1).await;
     let mut dialer = world.dialer(PeerKind::Client, key(), Some(&token));
     dialer.target.hub = key().public();
     let error = dialer.dial().await.unwrap_err();
@@ -143,14 +143,14 @@ async fn a_hub_that_does_not_hold_the_pinned_key_is_called_a_possible_impostor()
 #[tokio::test]
 async fn a_forgotten_host_and_a_revoked_device_are_cut_off_at_once() {
     let world = World::start().await;
-    let admin = world.client(Role::Administrator).await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
     let agent = world.bare_agent("web1", Service::new(())).await;
     admin.call(None, &hosts::Forget { host: agent.id }, PATIENCE).await.unwrap();
     assert_eq!(agent.link.down().await, "this host was removed from the fleet");
 
-    let observer = world.client(Role::Observer).await;
+    let observer = world.client(Role::OBSERVER).await;
     let me = observer.call(None, &operators::WhoAmI {}, PATIENCE).await.unwrap();
-    assert_eq!((me.role, me.links), (Role::Observer, 1));
+    assert_eq!((me.role, me.links), (Role::OBSERVER, 1));
     let revoke = operators::Revoke { key: me.key };
     assert!(!admin.call(None, &revoke, PATIENCE).await.unwrap().already);
     assert_eq!(observer.link().down().await, "the rights of this device were taken away");
@@ -162,8 +162,8 @@ async fn a_forgotten_host_and_a_revoked_device_are_cut_off_at_once() {
 #[tokio::test]
 async fn a_host_that_has_only_joined_has_not_failed() {
     let world = World::start().await;
-    let admin = world.client(Role::Administrator).await;
-    let token = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
     let (link, welcome, _) =
         world.dialer(PeerKind::Agent, key(), Some(&token)).dial().await.unwrap();
     link.close(JOINED);
@@ -179,15 +179,15 @@ async fn a_host_that_has_only_joined_has_not_failed() {
 #[tokio::test]
 async fn a_known_device_keeps_its_role_and_the_last_administrator_stays() {
     let world = World::start().await;
-    let admin = world.token(TokenKind::Operator, Role::Administrator, 1).await;
+    let admin = world.token(TokenKind::Operator, Role::ADMINISTRATOR, 1).await;
     let dialer = world.dialer(PeerKind::Client, key(), Some(&admin));
     let (client, _) = dialer.connect().await.unwrap();
-    let lesser = world.token(TokenKind::Operator, Role::Observer, 1).await;
+    let lesser = world.token(TokenKind::Operator, Role::OBSERVER, 1).await;
     let again = world.dialer(PeerKind::Client, dialer.key.clone(), Some(&lesser));
-    assert_eq!(again.connect().await.unwrap().1.role, Role::Administrator);
+    assert_eq!(again.connect().await.unwrap().1.role, Role::ADMINISTRATOR);
     // The token was not used up; another device may have it.
     let other = world.dialer(PeerKind::Client, key(), Some(&lesser));
-    assert_eq!(other.connect().await.unwrap().1.role, Role::Observer);
+    assert_eq!(other.connect().await.unwrap().1.role, Role::OBSERVER);
 
     let me = client.call(None, &operators::WhoAmI {}, PATIENCE).await.unwrap();
     let error = client.call(None, &operators::Revoke { key: me.key }, PATIENCE).await.unwrap_err();
@@ -198,7 +198,7 @@ async fn a_known_device_keeps_its_role_and_the_last_administrator_stays() {
 #[tokio::test]
 async fn two_hosts_of_one_name_get_two_names_and_renaming_keeps_them_apart() {
     let world = World::start().await;
-    let admin = world.client(Role::Administrator).await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
     let a = world.bare_agent("web", Service::new(())).await;
     let b = world.bare_agent("web", Service::new(())).await;
     let evil = world.bare_agent("x\u{1b}[2J", Service::new(())).await;
@@ -225,7 +225,7 @@ async fn two_hosts_of_one_name_get_two_names_and_renaming_keeps_them_apart() {
 #[tokio::test]
 async fn a_selector_that_does_not_parse_says_where() {
     let world = World::start().await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     let error: CallError =
         client.call(None, &hosts::Resolve { selector: "a,,b".into() }, PATIENCE).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
@@ -235,7 +235,7 @@ async fn a_selector_that_does_not_parse_says_where() {
 #[tokio::test]
 async fn strangers_that_dribble_do_not_keep_others_out() {
     let world = World::start().await;
-    let token = world.token(TokenKind::Operator, Role::Observer, 10).await;
+    let token = world.token(TokenKind::Operator, Role::OBSERVER, 10).await;
     let mut dribblers = Vec::new();
     for _ in 0..200 {
         let mut tcp = TcpStream::connect(world.address).await.unwrap();

@@ -2,8 +2,8 @@
 
 use cmdr_agentd::agent;
 use cmdr_link::Client;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::exec::{Exit, Input, Outcome, Script, Start};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use harness::{World, until};
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ fn lives(pid: &str) -> bool {
 async fn both_outputs_and_the_exit_code_come_back() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let ended = run(&client, agent.id, shell("echo out; echo err >&2; exit 3")).await.unwrap();
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("out\n", "err\n"));
     assert_eq!((ended.exit.outcome, ended.exit.code), (Outcome::Exited, 3));
@@ -61,7 +61,7 @@ async fn both_outputs_and_the_exit_code_come_back() {
 async fn arguments_reach_the_program_as_they_are() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let nasty = ["a b", "$(id)", "`id`", ";id", "'\"", "-n", "*", "节点", ""];
     let mut argv = vec!["printf", "[%s]"];
     argv.extend(nasty);
@@ -74,7 +74,7 @@ async fn arguments_reach_the_program_as_they_are() {
 async fn input_is_streamed_and_its_end_is_told() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let start = Start { stdin: true, ..command(&["cat"]) };
     let (mut items, mut inputs) = client.feed(Some(agent.id), &start).await.unwrap().split();
     let sent: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
@@ -98,7 +98,7 @@ async fn input_is_streamed_and_its_end_is_told() {
 async fn a_script_runs_by_its_first_line_with_its_arguments_environment_and_folder() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let start = Start {
         argv: vec!["one".into(), "two words".into()],
         script: Some(Script {
@@ -122,7 +122,7 @@ async fn a_script_runs_by_its_first_line_with_its_arguments_environment_and_fold
 async fn a_program_that_outlives_its_time_is_ended_with_everything_it_started() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let start = Start { timeout_ms: Some(300), ..shell("sleep 1000 & echo $!; wait") };
     let begin = Instant::now();
     let ended = run(&client, agent.id, start).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_program_that_outlives_its_time_is_ended_with_everything_it_started() 
 async fn giving_up_ends_the_program_and_everything_it_started() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let mut feed = client.feed(Some(agent.id), &shell("sleep 1000 & echo $!; wait")).await.unwrap();
     let mut pid = String::new();
     while !pid.ends_with('\n') {
@@ -150,7 +150,7 @@ async fn giving_up_ends_the_program_and_everything_it_started() {
 async fn each_order_that_cannot_be_carried_out_says_why() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let cases = [
         (command(&["/no/such/program"]), ErrorKind::NotFound),
         (command(&[]), ErrorKind::Malformed),
@@ -181,7 +181,7 @@ async fn each_order_that_cannot_be_carried_out_says_why() {
 async fn a_flood_of_output_is_held_back_at_its_source() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let start = shell("echo $$; exec head -c 300000000 /dev/zero");
     let mut feed = client.feed(Some(agent.id), &start).await.unwrap();
     let first = feed.next().await.unwrap().unwrap();
@@ -208,7 +208,7 @@ async fn a_service_switched_off_by_the_hosts_own_policy_stays_off() {
     let mut config = agent::Config::new(world.path("state"));
     config.policy = cmdr_agentd::policy::Policy::load(&policy).unwrap();
     let agent = world.agent_with("here", config).await;
-    let client = world.client(Role::Administrator).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let error = run(&client, agent.id, command(&["true"])).await.err().expect("exec is off");
     assert_eq!(error.kind, ErrorKind::Denied);
     assert!(error.message.contains("agent.toml"), "{error}");

@@ -3,8 +3,8 @@
 use cmdr_link::service::Service;
 use cmdr_link::{Client, FeedStream};
 use cmdr_protocol::HostId;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::{Change, Figures, Forget, Host, HostState, Label, Labels, List, Watch};
+use cmdr_protocol::role::Role;
 use harness::{BareAgent, World, until_some};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -76,7 +76,7 @@ async fn fleet(world: &World, names: &[&str]) -> Vec<BareAgent> {
 #[tokio::test]
 async fn a_watcher_sees_hosts_come_change_and_go() {
     let world = World::start().await;
-    let client = world.client(Role::Administrator).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let mut watcher = Watcher::start(&client, "").await;
     assert!(watcher.table.hosts.is_empty());
     let agents = fleet(&world, &["web1", "db1"]).await;
@@ -103,7 +103,7 @@ async fn a_watcher_sees_hosts_come_change_and_go() {
 #[tokio::test]
 async fn a_watcher_of_a_selector_sees_hosts_enter_and_leave_it() {
     let world = World::start().await;
-    let client = world.client(Role::Administrator).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let agents = fleet(&world, &["web1", "db1"]).await;
     let mut watcher = Watcher::start(&client, "role=web").await;
     assert!(watcher.table.hosts.is_empty());
@@ -121,7 +121,7 @@ async fn a_watcher_of_a_selector_sees_hosts_enter_and_leave_it() {
 #[tokio::test]
 async fn a_real_agent_brings_its_facts_and_live_figures() {
     let world = World::start().await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     let agent = world.agent("here").await;
     let mut watcher = Watcher::start(&client, "here").await;
     let facts =
@@ -139,7 +139,7 @@ async fn a_real_agent_brings_its_facts_and_live_figures() {
 #[tokio::test]
 async fn nothing_is_sent_while_nothing_changes() {
     let world = World::start().await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     let _agents = fleet(&world, &["web1"]).await;
     let mut watcher = Watcher::start(&client, "").await;
     // The agent has neither facts nor figures; after the first item there is nothing to tell.
@@ -150,7 +150,7 @@ async fn nothing_is_sent_while_nothing_changes() {
 #[tokio::test]
 async fn labels_and_names_survive_a_restart_of_the_hub() {
     let world = World::start().await;
-    let client = world.client(Role::Administrator).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let agents = fleet(&world, &["web1"]).await;
     let set = Labels::from([("env".to_owned(), "prod".to_owned())]);
     client
@@ -165,7 +165,7 @@ async fn labels_and_names_survive_a_restart_of_the_hub() {
 #[tokio::test]
 async fn labels_that_the_selector_grammar_could_not_name_are_refused() {
     let world = World::start().await;
-    let client = world.client(Role::Administrator).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let agents = fleet(&world, &["web1"]).await;
     for (key, value) in [("", "x"), ("a b", "x"), ("a", "x,y"), ("a", "x\u{1b}[2J")] {
         let set = Labels::from([(key.to_owned(), value.to_owned())]);

@@ -3,9 +3,9 @@
 use cmdr_link::client::FeedStream;
 use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_link::{Client, SecretKey};
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::ping::{Echo, Ping, Pong, Sound};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{CallError, ErrorKind, exec, metrics};
@@ -110,7 +110,7 @@ impl Scene {
 
 /// An agent with this key that has a token; through a proxy, if there is one.
 async fn joined(world: &World, key: SecretKey, proxy: Option<&Proxy>) -> BareAgent {
-    let token = world.token(TokenKind::Host, Role::Unknown, 1).await;
+    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
     let mut dialer = world.dialer(PeerKind::Agent, key, Some(&token));
     if let Some(proxy) = proxy {
         dialer.target.address = proxy.address().to_string();
@@ -131,7 +131,7 @@ async fn say(feed: &mut FeedStream<Echo>, text: &[u8]) -> Option<Result<Sound, C
 
 #[tokio::test]
 async fn a_call_reaches_the_host_and_its_reply_comes_back() {
-    let Scene { world: _world, agent, client, .. } = Scene::start(Role::Observer).await;
+    let Scene { world: _world, agent, client, .. } = Scene::start(Role::OBSERVER).await;
     for size in [0, 1, 100, 70_000, 900_000] {
         let payload = vec![9; size];
         let pong = client
@@ -146,7 +146,7 @@ async fn a_call_reaches_the_host_and_its_reply_comes_back() {
 
 #[tokio::test]
 async fn a_feed_carries_inputs_and_items_until_its_proper_end() {
-    let Scene { world: _world, agent, client, .. } = Scene::start(Role::Observer).await;
+    let Scene { world: _world, agent, client, .. } = Scene::start(Role::OBSERVER).await;
     let mut feed = client.feed(Some(agent.id), &Echo {}).await.unwrap();
     for text in [&b"one"[..], b"two", b"three"] {
         assert_eq!(say(&mut feed, text).await.unwrap().unwrap().data, text);
@@ -157,7 +157,7 @@ async fn a_feed_carries_inputs_and_items_until_its_proper_end() {
 
 #[tokio::test]
 async fn giving_up_a_call_or_a_feed_ends_the_work_on_the_host() {
-    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Administrator).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::ADMINISTRATOR).await;
     let running = async |n| gauge.running.load(Ordering::SeqCst) == n;
 
     let call = client.call(Some(agent.id), &metrics::Get {}, PATIENCE);
@@ -176,7 +176,7 @@ async fn giving_up_a_call_or_a_feed_ends_the_work_on_the_host() {
 
 #[tokio::test]
 async fn a_call_that_takes_longer_than_its_deadline_is_timed_out_by_the_host() {
-    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Observer).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::OBSERVER).await;
     let error =
         client.call(Some(agent.id), &metrics::Get {}, Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
@@ -186,7 +186,7 @@ async fn a_call_that_takes_longer_than_its_deadline_is_timed_out_by_the_host() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_holds_the_sender_back_and_nobody_else() {
-    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Administrator).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::ADMINISTRATOR).await;
     let mut feed = client.feed(Some(agent.id), &start()).await.unwrap();
     let mut before = 0;
     until("the flood stands still", async || {
@@ -209,7 +209,7 @@ async fn a_reader_that_does_not_read_holds_the_sender_back_and_nobody_else() {
 
 #[tokio::test]
 async fn a_host_that_goes_away_half_way_is_named_lost_and_afterwards_unreachable() {
-    let Scene { world, agent, client, .. } = Scene::start(Role::Administrator).await;
+    let Scene { world, agent, client, .. } = Scene::start(Role::ADMINISTRATOR).await;
     let mut feed = client.feed(Some(agent.id), &Echo {}).await.unwrap();
     say(&mut feed, b"here").await.unwrap().unwrap();
     let id = agent.id;
@@ -226,7 +226,7 @@ async fn a_host_that_goes_away_half_way_is_named_lost_and_afterwards_unreachable
 async fn unknown_hosts_and_methods_get_their_own_errors() {
     let world = World::start().await;
     let agent = world.bare_agent("web1", Service::new(())).await;
-    let client = world.client(Role::Administrator).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let nobody = cmdr_protocol::HostId([7; 16]);
     let error = client.call(Some(nobody), &Ping::default(), PATIENCE).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
@@ -240,7 +240,7 @@ async fn unknown_hosts_and_methods_get_their_own_errors() {
 
 #[tokio::test]
 async fn an_observer_may_look_and_not_act() {
-    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::Observer).await;
+    let Scene { world: _world, gauge, agent, client } = Scene::start(Role::OBSERVER).await;
     client.call(Some(agent.id), &Ping::default(), PATIENCE).await.unwrap();
     let mut feed = client.feed(Some(agent.id), &start()).await.unwrap();
     let error = feed.next().await.unwrap().unwrap_err();
@@ -260,7 +260,7 @@ async fn a_second_link_of_one_key_replaces_the_first() {
     assert_eq!(old.link.down().await, "replaced by a new link of the same key");
     assert_eq!(new.link.ended(), None);
     assert_eq!(first.link.ended(), None);
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     client.call(Some(new.id), &Ping::default(), PATIENCE).await.unwrap();
 }
 

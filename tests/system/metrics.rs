@@ -1,7 +1,7 @@
 //! Live figures of a real host through the hub.
 
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::metrics::{Get, Metrics, Watch};
+use cmdr_protocol::role::Role;
 use harness::{World, until};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn check(metrics: &Metrics) {
 async fn one_sample_and_a_feed_of_samples_are_sane() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     check(&client.call(Some(agent.id), &Get {}, PATIENCE).await.unwrap());
     let mut feed =
         client.feed(Some(agent.id), &Watch { interval_ms: 1000, history: 0 }).await.unwrap();
@@ -36,7 +36,7 @@ async fn one_sample_and_a_feed_of_samples_are_sane() {
 async fn a_sample_of_an_ordinary_host_stays_small_on_the_wire() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     let metrics = client.call(Some(agent.id), &Get {}, PATIENCE).await.unwrap();
     let devices = metrics.disks.len()
         + metrics.mounts.len()
@@ -51,7 +51,7 @@ async fn a_sample_of_an_ordinary_host_stays_small_on_the_wire() {
 async fn what_the_agent_remembers_comes_first_and_oldest_first() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     // The hub watches already, so there is something to remember after a while.
     let hub = world.hub.clone();
     until("the hub has figures", async || {

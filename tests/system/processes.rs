@@ -1,8 +1,8 @@
 //! Processes of a real host through the hub: list, live table, signals that hit exactly one.
 
 use cmdr_link::Client;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::processes::{Change, List, Process, Renice, Signal, Watch};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::{ErrorKind, HostId};
 use harness::{World, until_some};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ async fn find(client: &Client, host: HostId, pid: u32) -> Process {
 async fn a_signal_ends_the_process_it_names_and_no_other() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let mut sleeper = Sleeper::start();
     let pid = sleeper.0.id();
     let process = find(&client, agent.id, pid).await;
@@ -60,7 +60,7 @@ async fn a_signal_ends_the_process_it_names_and_no_other() {
 async fn niceness_can_be_changed_and_shows() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Operator).await;
+    let client = world.client(Role::OPERATOR).await;
     let sleeper = Sleeper::start();
     let process = find(&client, agent.id, sleeper.0.id()).await;
     let renice = Renice { pid: process.pid, start: process.start, nice: process.nice + 5 };
@@ -72,7 +72,7 @@ async fn niceness_can_be_changed_and_shows() {
 async fn an_observer_may_list_and_not_signal() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     let sleeper = Sleeper::start();
     let process = find(&client, agent.id, sleeper.0.id()).await;
     let signal = Signal { pid: process.pid, start: process.start, signal: 9 };
@@ -102,7 +102,7 @@ fn apply(table: &mut BTreeMap<u32, Process>, change: Change) {
 async fn the_live_table_shows_processes_come_work_and_go() {
     let world = World::start().await;
     let agent = world.agent("here").await;
-    let client = world.client(Role::Observer).await;
+    let client = world.client(Role::OBSERVER).await;
     let mut feed = client.feed(Some(agent.id), &Watch { interval_ms: 1000 }).await.unwrap();
     let mut table = BTreeMap::new();
     let first = feed.next().await.unwrap().unwrap();

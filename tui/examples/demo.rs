@@ -2,13 +2,14 @@
 //! For trying looks and manners without a hub.
 
 use cmdr_protocol::HostId;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::{self, Figures, History, Host, HostState};
+use cmdr_protocol::methods::METHODS;
 use cmdr_protocol::metrics::{
     Cpu, DiskIo, Memory, Metrics, Mount, Network, Pressure, Temperature, Watch as MetricsWatch,
 };
 use cmdr_protocol::processes::{self, Process};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::version::Health;
 use cmdr_tui::app::{App, Kept, Options};
 use cmdr_tui::i18n::Lang;
@@ -217,8 +218,12 @@ fn main() -> anyhow::Result<()> {
 /// Feeds whoever looks, once a second; loses the hub for a while after a minute and a half.
 async fn live(far: Far, count: usize) {
     let mut dice = Dice(88_172_645_463_325_252);
-    let peer =
-        Peer { name: "li@laptop".into(), role: Role::Administrator, version: "0.1.0".into() };
+    let peer = Peer {
+        name: "li@laptop".into(),
+        role: Role::ADMINISTRATOR,
+        verbs: METHODS.iter().map(|m| m.name.to_owned()).collect(),
+        version: "0.1.0".into(),
+    };
     far.set_state(LinkState::Up(peer.clone()));
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let mut known: Vec<(Option<HostId>, &'static str)> = Vec::new();

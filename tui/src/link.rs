@@ -4,9 +4,10 @@
 #[cfg(feature = "fake")]
 pub mod fake;
 
-use cmdr_protocol::envelope::Role;
+use cmdr_protocol::methods::METHODS;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{Health, Welcome};
-use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
+use cmdr_protocol::{Access, Call, CallError, ErrorKind, Feed, HostId};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -33,13 +34,28 @@ pub struct Peer {
     pub name: String,
     /// What we may do.
     pub role: Role,
+    /// The methods that we can use on something.
+    pub verbs: Vec<String>,
     /// The hub's program version.
     pub version: String,
 }
 
+impl Peer {
+    /// Whether we may do anything that needs this access. What it may be done on the hub decides.
+    pub fn allows(&self, access: Access) -> bool {
+        let mut of_access = METHODS.iter().filter(|method| method.access == access);
+        access == Access::Read || of_access.any(|m| self.verbs.iter().any(|verb| verb == m.name))
+    }
+}
+
 impl From<Welcome> for Peer {
     fn from(welcome: Welcome) -> Self {
-        Self { name: welcome.name, role: welcome.role, version: welcome.version }
+        Self {
+            name: welcome.name,
+            role: welcome.role,
+            verbs: welcome.verbs,
+            version: welcome.version,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ pub mod processes;
 pub mod settled;
 
 use crate::link::LinkState;
-use cmdr_protocol::envelope::Role;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::{Access, CallError, Feed, HostId};
 use settled::{Rate, Settled};
 use std::collections::HashMap;
@@ -109,12 +109,13 @@ impl Store {
 
     /// What we may do, as far as the hub told.
     pub fn role(&self) -> Role {
-        self.hosts.me.as_ref().map_or(Role::Observer, |peer| peer.role)
+        self.hosts.me.as_ref().map_or(Role::OBSERVER, |peer| peer.role)
     }
 
     /// Whether something that needs this access, dangerous or not, is offered.
     pub fn allows(&self, access: Access, danger: bool) -> bool {
-        self.role().allows(access) && !(danger && self.read_only)
+        let may = self.hosts.me.as_ref().map_or(access == Access::Read, |me| me.allows(access));
+        may && !(danger && self.read_only)
     }
 
     /// How long the link has been away, when it is.

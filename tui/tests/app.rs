@@ -2,9 +2,9 @@
 
 mod support;
 
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::{self, HostState};
 use cmdr_protocol::metrics::Watch as MetricsWatch;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, HostId, processes};
 use cmdr_tui::event::Event;
 use cmdr_tui::link::LinkState;
@@ -121,11 +121,11 @@ async fn read_only_hides_danger_and_says_why_its_keys_do_nothing() {
 
 #[tokio::test]
 async fn an_observer_is_not_offered_acts_and_an_operator_no_administration() {
-    let mut world = World::at_processes(Setup { role: Role::Observer, ..Setup::default() }).await;
+    let mut world = World::at_processes(Setup { role: Role::OBSERVER, ..Setup::default() }).await;
     world.check_hides("send a signal");
     world.press("x").await;
     world.check_shows("your role (observer) does not allow this");
-    let mut world = World::at_processes(Setup { role: Role::Operator, ..Setup::default() }).await;
+    let mut world = World::at_processes(Setup { role: Role::OPERATOR, ..Setup::default() }).await;
     world.check_shows("send a signal");
     world.press("<esc><esc>D").await;
     world.check_shows("your role (operator) does not allow this");
@@ -142,7 +142,7 @@ async fn a_lost_hub_shows_at_once_and_everything_resumes() {
     world.check_shows("hub lost 10s ago");
     world.check_shows("figures are 10s old");
     assert_eq!(world.far.open_feeds(), []);
-    world.up(Role::Administrator);
+    world.up(Role::ADMINISTRATOR);
     world.idle().await;
     world.check_hides("hub lost");
     let mut feeds = world.far.open_feeds();
@@ -241,7 +241,7 @@ async fn resumed_charts_ask_only_for_what_is_missing() {
     world.lose().await;
     world.later(20).await;
     world.far.take_asked();
-    world.up(Role::Administrator);
+    world.up(Role::ADMINISTRATOR);
     world.idle().await;
     let asked = world.far.take_asked();
     let metrics = asked.iter().find(|a| a.method == "metrics.watch").expect("asked again");

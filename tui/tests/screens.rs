@@ -3,9 +3,9 @@
 mod support;
 
 use cmdr_protocol::CallError;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::metrics::Watch as MetricsWatch;
+use cmdr_protocol::role::Role;
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::LinkState;
 use ratatui::style::Color;
@@ -124,7 +124,7 @@ async fn overlays() {
 #[tokio::test]
 async fn the_first_screen_before_and_when_the_hub_refuses() {
     let mut world =
-        World::new(Setup { size: (80, 24), role: Role::Observer, ..Setup::default() }).await;
+        World::new(Setup { size: (80, 24), role: Role::OBSERVER, ..Setup::default() }).await;
     snap("observer", &world);
     world.far.set_state(LinkState::Refused("this key was revoked; ask an administrator".into()));
     world.idle().await;

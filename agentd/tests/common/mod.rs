@@ -8,7 +8,8 @@ use cmdr_link::link::{self, Link, Target};
 use cmdr_link::mux::Limits;
 use cmdr_link::service::Service;
 use cmdr_link::{Client, SecretKey, keys};
-use cmdr_protocol::envelope::{Caller, Header, Kind, Role};
+use cmdr_protocol::envelope::{Caller, Header, Kind};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, Welcome};
 use cmdr_protocol::{CallError, Feed, KeyId};
 use std::path::Path;
@@ -53,7 +54,8 @@ impl World {
                 name: "test".into(),
                 host: Some(id),
                 key: None,
-                role: Role::Unknown,
+                role: Role::NONE,
+                verbs: Vec::new(),
                 at_ms: 0,
             };
             incoming.welcome(welcome).await.unwrap()
@@ -82,7 +84,7 @@ pub(crate) struct Items<F: Feed> {
 }
 
 pub(crate) fn operator() -> Caller {
-    Caller { key: KeyId([1; 16]), name: "ann".into(), role: Role::Operator }
+    Caller { key: KeyId([1; 16]), name: "ann".into(), role: Role::OPERATOR }
 }
 
 impl<F: Feed> Items<F> {

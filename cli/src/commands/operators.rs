@@ -8,8 +8,8 @@ use crate::human;
 use crate::output::Column;
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::operators::{List, Operator, Revoke};
+use cmdr_protocol::role::Role;
 use serde::Serialize;
 
 /// List operators' devices and revoke them.
@@ -67,7 +67,7 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
             let rows: Vec<_> = all.iter().map(|one| Row::new(one, now)).collect();
             let columns = [
                 Column::text("NAME", |r: &Row| r.name.as_str().into()),
-                Column::text("ROLE", |r: &Row| r.role.as_str().into()),
+                Column::text("ROLE", |r: &Row| r.role.to_string().into()),
                 Column::figure("LINKS", |r: &Row| r.links.to_string().into()),
                 Column::text("SEEN", |r: &Row| r.seen.as_str().into()),
                 Column::text("JOINED", |r: &Row| r.joined.as_str().into()).wide(),
@@ -90,7 +90,7 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
     Ok(Exit::Ok)
 }
 
-fn find<'a>(all: &'a [Operator], text: &str) -> Result<&'a Operator, Failure> {
+pub(super) fn find<'a>(all: &'a [Operator], text: &str) -> Result<&'a Operator, Failure> {
     let lower = text.to_ascii_lowercase();
     let named: Vec<_> = all
         .iter()
@@ -119,7 +119,7 @@ mod tests {
         Operator {
             key: KeyId([byte; 16]),
             name: name.into(),
-            role: Role::Operator,
+            role: Role::OPERATOR,
             joined_ms: 0,
             last_seen_ms: None,
             links: 0,

@@ -6,12 +6,12 @@ use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Paint};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use cmdr_link::clock;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::address;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::ids::TokenId;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::shown::{HEADS, Made, Shown};
 use cmdr_protocol::tokens::{Create, List, Revoke, TokenKind, TokenState};
 use std::time::Duration;
@@ -46,9 +46,10 @@ struct CreateArgs {
     #[arg(long, conflicts_with = "operator")]
     host: bool,
 
-    /// For an operator: cmdr login TOKEN. ROLE is administrator, operator or observer.
-    #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
-    operator: Option<RoleName>,
+    /// For an operator: cmdr login TOKEN. ROLE is administrator, operator, developer, observer or one of
+    /// your own (cmdr roles).
+    #[arg(long, value_name = "ROLE")]
+    operator: Option<Role>,
 
     /// How long it may be used.
     #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = args::duration)]
@@ -65,13 +66,6 @@ struct CreateArgs {
     /// Where they shall dial [default: the hub's own idea of it].
     #[arg(long, value_name = "HOST:PORT", value_parser = address::parse)]
     address: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum RoleName {
-    Administrator,
-    Operator,
-    Observer,
 }
 
 fn columns() -> [Column<Shown>; HEADS.len()] {
@@ -115,15 +109,9 @@ pub(super) async fn run(app: &App, args: &TokensArgs) -> Result<Exit, Failure> {
 }
 
 async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> {
-    let role = match args.operator {
-        Some(RoleName::Administrator) => Role::Administrator,
-        Some(RoleName::Operator) => Role::Operator,
-        Some(RoleName::Observer) => Role::Observer,
-        None => Role::Unknown,
-    };
     let create = Create {
         kind: if args.host { TokenKind::Host } else { TokenKind::Operator },
-        role,
+        role: args.operator.unwrap_or(Role::NONE),
         ttl_s: args.ttl.as_secs().max(1),
         uses: args.uses,
         labels: args.label.iter().cloned().collect(),

@@ -6,9 +6,9 @@ use cmdr_link::link;
 use cmdr_link::mux::Limits;
 use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_link::{Link, SecretKey};
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::exec::{Exit, Input, Item, Outcome, Start};
 use cmdr_protocol::hosts::{Change, Figures, Host, HostState, Resolve, Targets, Watch};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{PROTOCOL, Welcome};
 use cmdr_protocol::{CallError, ErrorKind, HostId, PublicKey};
@@ -253,7 +253,8 @@ async fn serve(tcp: tokio::net::TcpStream, key: SecretKey, fleet: Arc<Fleet>) {
         name: "ann@desk".into(),
         host: None,
         key: None,
-        role: Role::Administrator,
+        role: Role::ADMINISTRATOR,
+        verbs: Vec::new(),
         at_ms: 0,
     };
     let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };

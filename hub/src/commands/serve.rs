@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use cmdr_link::files;
 use cmdr_protocol::address;
-use cmdr_protocol::envelope::Role;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::{Create, TokenKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ fn loopback(local: SocketAddr) -> SocketAddr {
 async fn first_token(hub: &Hub, address: &str) -> anyhow::Result<()> {
     let create = Create {
         kind: TokenKind::Operator,
-        role: Role::Administrator,
+        role: Role::ADMINISTRATOR,
         ttl_s: 24 * 3600,
         uses: 1,
         ..Create::default()

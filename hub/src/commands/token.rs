@@ -9,9 +9,9 @@ use crate::services;
 use clap::{Args, Subcommand, ValueEnum};
 use cmdr_link::clock;
 use cmdr_link::token::JoinToken;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::human::count;
 use cmdr_protocol::ids::TokenId;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::shown::{HEADS, Made, Shown};
 use cmdr_protocol::tokens::{Create, List, Listing, Revoke, TokenKind};
 use cmdr_protocol::{CallError, Revoked, address, selector};
@@ -97,10 +97,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    match Role::parse(text) {
-        Role::Unknown => Err("there are administrator, operator and observer".to_owned()),
-        role => Ok(role),
-    }
+    Role::parse(text).map_err(|e| e.to_string())
 }
 
 pub(super) async fn run(dir: &Path, config: &Config, args: Token) -> anyhow::Result<Done> {
@@ -144,7 +141,7 @@ pub(super) async fn run(dir: &Path, config: &Config, args: Token) -> anyhow::Res
 async fn create(local: &Local, args: &NewToken, output: Format) -> anyhow::Result<()> {
     let create = Create {
         kind: if args.operator.is_some() { TokenKind::Operator } else { TokenKind::Host },
-        role: args.operator.unwrap_or(Role::Unknown),
+        role: args.operator.unwrap_or(Role::NONE),
         ttl_s: args.ttl.as_secs(),
         uses: args.uses,
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),

@@ -1,12 +1,13 @@
 //! The fleet: lists, the live table, and who belongs to it.
 
-use super::HubService;
+use super::{HubService, nobody};
 use crate::server::Hub;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::hosts::{
     Approve, Change, Forget, History, Host, HostState, Label, Labels, List, Listing, Reject,
     Rename, Resolve, Targets, Watch,
 };
+use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, Nothing};
 use std::collections::HashMap;
@@ -30,16 +31,25 @@ fn busy(error: impl std::fmt::Display) -> CallError {
     CallError::new(ErrorKind::Busy, error.to_string())
 }
 
-async fn list(hub: Shared, _: Asked, list: List) -> Result<Listing, CallError> {
-    let selector = parse(&list.selector)?;
+/// Who looks; what they may not see is left out.
+fn viewer(asked: &Asked) -> Result<Role, CallError> {
+    asked.caller.as_ref().map(|caller| caller.role).ok_or_else(nobody)
+}
+
+async fn list(hub: Shared, asked: Asked, list: List) -> Result<Listing, CallError> {
+    let (selector, role) = (parse(&list.selector)?, viewer(&asked)?);
     let mut hosts = hub.fleet.hosts();
-    hosts.retain(|host| selector.matches(host));
+    hosts.retain(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(role, id)));
     Ok(Listing { hosts })
 }
 
-async fn resolve(hub: Shared, _: Asked, resolve: Resolve) -> Result<Targets, CallError> {
-    let selector = parse(&resolve.selector)?;
-    let targets = hub.fleet.hosts().into_iter().filter(|host| selector.matches(host));
+async fn resolve(hub: Shared, asked: Asked, resolve: Resolve) -> Result<Targets, CallError> {
+    let (selector, role) = (parse(&resolve.selector)?, viewer(&asked)?);
+    let targets = hub
+        .fleet
+        .hosts()
+        .into_iter()
+        .filter(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(role, id)));
     Ok(Targets {
         targets: targets.filter_map(|host| Some((host.id?, host.name, host.state))).collect(),
     })
@@ -79,11 +89,12 @@ async fn reject(hub: Shared, asked: Asked, reject: Reject) -> Result<Nothing, Ca
 /// Sends the fleet, then what changes in it. Nothing is sent while nothing changes.
 async fn watch(
     hub: Shared,
-    _: Asked,
+    asked: Asked,
     watch: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
     let mut view = View {
+        role: viewer(&asked)?,
         selector: parse(&watch.selector)?,
         all: watch.selector.trim().is_empty(),
         sent: HashMap::new(),
@@ -105,6 +116,7 @@ async fn watch(
 
 /// What one watcher was sent last.
 struct View {
+    role: Role,
     selector: Selector,
     /// No selector: everything, hosts that wait included.
     all: bool,
@@ -132,7 +144,9 @@ impl View {
             let fresh = known.is_none_or(|(changed, _)| changed != entry.changed);
             if fresh {
                 let host: Host = entry.host(id);
-                if !(self.selector.matches(&host) || self.all && host.state == HostState::Pending) {
+                let picked =
+                    self.selector.matches(&host) || self.all && host.state == HostState::Pending;
+                if !(picked && hub.sees_host(self.role, id, entry.changed, &host)) {
                     if self.sent.remove(&id).is_some() {
                         out.last().gone.push(id);
                     }

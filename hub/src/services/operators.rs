@@ -4,7 +4,6 @@ use super::{HubService, nobody};
 use crate::keyring::Revocation;
 use crate::server::Hub;
 use cmdr_link::service::Asked;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::operators::{List, Listing, Operator, Revoke, WhoAmI};
 use cmdr_protocol::{CallError, ErrorKind, KeyId, Revoked};
 use std::sync::Arc;
@@ -48,13 +47,7 @@ async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
 }
 
 async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, CallError> {
-    let administrators: Vec<_> = hub
-        .keyring
-        .operators()
-        .into_iter()
-        .filter(|(_, o)| o.role == Role::Administrator)
-        .collect();
-    if matches!(administrators.as_slice(), [(only, _)] if *only == revoke.key) {
+    if hub.keyring.is_last_administrator(revoke.key) {
         return Err(CallError::new(
             ErrorKind::Conflict,
             "this is the only administrator; let another one log in first (cmdr tokens create --operator administrator)",

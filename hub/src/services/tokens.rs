@@ -8,7 +8,7 @@ use crate::server::Hub;
 use cmdr_link::clock;
 use cmdr_link::service::Asked;
 use cmdr_link::token::JoinToken;
-use cmdr_protocol::envelope::Role;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::{Create, Created, List, Listing, Revoke, Token, TokenKind};
 use cmdr_protocol::{CallError, ErrorKind, Revoked, address};
 use std::sync::Arc;
@@ -22,6 +22,15 @@ pub(super) fn register(service: HubService) -> HubService {
 
 async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Created, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
+    if create.kind == TokenKind::Operator
+        && ![Role::ADMINISTRATOR, create.role].contains(&caller.role)
+    {
+        // Else the right to make tokens would be a way to every right.
+        return Err(CallError::denied(format!(
+            "only an administrator makes tokens for other roles than their own ({})",
+            caller.role
+        )));
+    }
     make(&hub, &create, &caller.name).await
 }
 
@@ -34,7 +43,10 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
         return Err(CallError::malformed("a token can be used at least once"));
     }
     let role_fits = match create.kind {
-        TokenKind::Operator => create.role != Role::Unknown,
+        TokenKind::Operator if create.role != Role::NONE && !hub.rights.exists(create.role) => {
+            return Err(super::roles::no_role(create.role));
+        }
+        TokenKind::Operator => create.role != Role::NONE,
         TokenKind::Host => true,
         TokenKind::Unknown => {
             return Err(CallError::malformed("a token is for a host or for an operator"));
@@ -42,7 +54,7 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     };
     if !role_fits {
         return Err(CallError::malformed(
-            "a token for operators names a role: administrator, operator or observer",
+            "a token for operators names a role: administrator, operator, developer, observer or one of your own",
         ));
     }
     check_labels(&create.labels)?;

@@ -3,10 +3,10 @@
 
 use super::{Create, Created, Token, TokenKind, TokenState};
 use crate::display::clean;
-use crate::envelope::Role;
 use crate::hosts::Labels;
 use crate::human;
 use crate::ids::TokenId;
+use crate::role::Role;
 use serde::Serialize;
 
 /// One of a list.
@@ -68,7 +68,7 @@ impl Shown {
         let labels: Vec<_> = self.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         [
             self.id.to_string(),
-            self.role.map_or(self.kind.as_str(), Role::as_str).to_owned(),
+            self.role.map_or_else(|| self.kind.to_string(), |role| role.to_string()),
             self.state.as_str().to_owned(),
             format!("{}/{}", self.uses - self.uses_left.min(self.uses), self.uses),
             self.left.clone(),
@@ -127,7 +127,7 @@ mod tests {
         let token = Token {
             id: TokenId([1; 8]),
             kind: TokenKind::Operator,
-            role: Role::Observer,
+            role: Role::OBSERVER,
             state: TokenState::Valid,
             uses_left: 2,
             uses: 3,

@@ -1,12 +1,14 @@
 //! What the tests of the whole app share: a far end, an app on a test screen, made-up hosts.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use cmdr_protocol::Access;
 use cmdr_protocol::HostId;
-use cmdr_protocol::envelope::Role;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::{self, Figures, History, Host, HostState};
+use cmdr_protocol::methods::METHODS;
 use cmdr_protocol::metrics::{Cpu, DiskIo, Memory, Metrics, Mount, Network, Pressure, Temperature};
 use cmdr_protocol::processes::{self, Process};
+use cmdr_protocol::role::Role;
 use cmdr_protocol::version::Health;
 use cmdr_tui::app::{App, Options};
 use cmdr_tui::config::{self, Config};
@@ -87,7 +89,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             size: (120, 40),
-            role: Role::Administrator,
+            role: Role::ADMINISTRATOR,
             read_only: false,
             lang: Lang::En,
             theme: "dark",
@@ -136,7 +138,8 @@ impl World {
     }
 
     pub(crate) fn up(&self, role: Role) {
-        let peer = Peer { name: "li@laptop".into(), role, version: "0.1.0".into() };
+        let peer =
+            Peer { name: "li@laptop".into(), role, verbs: verbs(role), version: "0.1.0".into() };
         self.far.set_state(LinkState::Up(peer));
     }
 
@@ -319,4 +322,14 @@ pub(crate) fn some_processes() -> processes::Change {
         process(103, 50, "python3 节点.py --wide 宽字符"),
     ];
     processes::Change { reset: true, put, ..Default::default() }
+}
+
+/// What the hub says that a built-in role can use.
+fn verbs(role: Role) -> Vec<String> {
+    let most = match role {
+        Role::ADMINISTRATOR => Access::Admin,
+        Role::OPERATOR => Access::Act,
+        _ => Access::Read,
+    };
+    METHODS.iter().filter(|m| m.access <= most).map(|m| m.name.to_owned()).collect()
 }

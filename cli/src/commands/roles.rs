@@ -1,0 +1,258 @@
+//! `roles`, `can-i`, `who-can`: what each role allows, and who may do what.
+
+mod file;
+
+use crate::App;
+use crate::args::Yes;
+use crate::commands::operators;
+use crate::connect::Hub;
+use crate::exit::{Exit, Failure};
+use crate::output::{Cell, Column, Format, Paint};
+use clap::{Args, Subcommand};
+use cmdr_protocol::display::clean;
+use cmdr_protocol::methods::{METHODS, Place};
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::{Answer, Assign, CanI, Definition, Delete, List, Put, Question, WhoCan};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What operators may do: list roles, make your own, give them to devices.
+///
+/// A role is a list of grants, and a grant is a few lines of TOML:
+///
+///   description = "restarts web servers that are not in production"
+///
+///   [[grant]]
+///   verbs = ["@read"]                          # cmdr roles verbs lists them
+///
+///   [[grant]]
+///   verbs = ["exec.start"]
+///   resources = ["command:/usr/bin/systemctl"] # left out: everything
+///   hosts = "role=web,env!=prod"               # a selector; left out: all
+///   hours = { days = ["mon", "tue"], from = "08:00", to = "18:00" }  # UTC; left out: always
+///
+/// Whatever no grant allows is denied.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct RolesArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List roles, the built-in ones first.
+    List,
+    /// Print a role as the file that 'roles set' reads.
+    Show {
+        /// Which.
+        role: Role,
+    },
+    /// Make a role, or replace its grants; holds at once.
+    Set {
+        /// A name of its own: a-z, 0-9 and '-'.
+        role: Role,
+        /// The grants, as TOML; - reads standard input.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Remove a role; devices that have it may do nothing from then on.
+    Delete {
+        /// Which.
+        role: Role,
+        #[command(flatten)]
+        yes: Yes,
+    },
+    /// Give a device another role.
+    Assign {
+        /// Key, the beginning of one, or a name that only one has.
+        device: String,
+        /// Which.
+        role: Role,
+    },
+    /// List the verbs that grants can name.
+    Verbs,
+}
+
+/// Say whether something is allowed, and why; exits 0 when it is and 5 when not.
+#[derive(Debug, Args)]
+pub struct CanIArgs {
+    #[command(flatten)]
+    question: QuestionArgs,
+
+    /// As if you had this role.
+    #[arg(long = "as", value_name = "ROLE")]
+    role: Option<Role>,
+}
+
+/// Say who may do something.
+#[derive(Debug, Args)]
+pub struct WhoCanArgs {
+    #[command(flatten)]
+    question: QuestionArgs,
+}
+
+#[derive(Debug, Args)]
+struct QuestionArgs {
+    /// What, for instance exec.start.
+    verb: String,
+
+    /// The host that it would be done on.
+    host: Option<String>,
+
+    /// What it would be done with, for instance command:/usr/bin/systemctl.
+    #[arg(long, value_name = "RESOURCE", default_value = "")]
+    on: String,
+}
+
+#[derive(Serialize)]
+struct VerbRow {
+    verb: &'static str,
+    class: &'static str,
+    answered_by: &'static str,
+}
+
+pub(super) async fn run(app: &App, args: &RolesArgs) -> Result<Exit, Failure> {
+    if matches!(args.verb, Some(Verb::Verbs)) {
+        return verbs(app);
+    }
+    let hub = Hub::connect(app).await?;
+    match &args.verb {
+        None | Some(Verb::List) => list(app, &hub.ask(&List {}).await?.roles)?,
+        Some(Verb::Show { role }) => {
+            let roles = hub.ask(&List {}).await?.roles;
+            let found = roles.iter().find(|one| one.name == *role).ok_or_else(|| {
+                Failure::new(Exit::NoMatch, format!("there is no role {role}"))
+                    .hint("all of them: cmdr roles")
+            })?;
+            if matches!(app.out.format, Format::Table | Format::Wide | Format::Name) {
+                app.out.data(&file::write(found)?)?;
+            } else {
+                app.out.one(found, &[], role.as_str())?;
+            }
+        }
+        Some(Verb::Set { role, file }) => {
+            let read = file::read(file)?;
+            let count = read.grants.len();
+            let put = Put { name: *role, description: read.description, grants: read.grants };
+            hub.ask(&put).await?;
+            app.out.note(&format!("the role {role} has {count} grants now"));
+        }
+        Some(Verb::Delete { role, yes }) => {
+            let question =
+                format!("Delete the role {role}? Devices that have it may do nothing then.");
+            app.out.confirm(yes.yes, &question, "yes").await?;
+            hub.ask(&Delete { name: *role }).await?;
+            app.out.note(&format!("the role {role} is deleted"));
+        }
+        Some(Verb::Assign { device, role }) => {
+            let all = hub.ask(&cmdr_protocol::operators::List {}).await?.operators;
+            let one = operators::find(&all, device)?;
+            hub.ask(&Assign { key: one.key, role: *role }).await?;
+            app.out.note(&format!("{} ({}) has the role {role} now", clean(&one.name), one.key));
+        }
+        Some(Verb::Verbs) => {}
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(app: &App, roles: &[Definition]) -> Result<(), Failure> {
+    let columns = [
+        Column::text("ROLE", |r: &Definition| r.name.to_string().as_str().into()),
+        Column::figure("GRANTS", |r| r.grants.len().to_string().into()),
+        Column::figure("DEVICES", |r| r.devices.to_string().into()),
+        Column::text("KIND", |r| if r.built_in { "built-in".into() } else { "own".into() }),
+        Column::text("DESCRIPTION", |r| clean(&r.description).into_owned().into()),
+    ];
+    app.out.list(roles, &columns, |r| r.name.to_string())
+}
+
+fn verbs(app: &App) -> Result<Exit, Failure> {
+    let rows: Vec<_> = METHODS
+        .iter()
+        .map(|method| VerbRow {
+            verb: method.name,
+            class: match method.access {
+                cmdr_protocol::Access::Read => "@read",
+                cmdr_protocol::Access::Act => "@act",
+                cmdr_protocol::Access::Admin => "@admin",
+            },
+            answered_by: match method.place {
+                Place::Hub => "hub",
+                Place::Host => "host",
+                Place::Both => "both",
+            },
+        })
+        .collect();
+    let columns = [
+        Column::text("VERB", |r: &VerbRow| r.verb.into()),
+        Column::text("CLASS", |r| r.class.into()),
+        Column::text("ANSWERED BY", |r| r.answered_by.into()),
+    ];
+    app.out.list(&rows, &columns, |r| r.verb.to_owned())?;
+    Ok(Exit::Ok)
+}
+
+async fn question(hub: &Hub, args: &QuestionArgs) -> Result<Question, Failure> {
+    let host = match &args.host {
+        Some(host) => Some(hub.one_host(host).await?.id),
+        None => None,
+    };
+    Ok(Question { verb: args.verb.clone(), resource: args.on.clone(), host })
+}
+
+pub(super) async fn can_i(app: &App, args: &CanIArgs) -> Result<Exit, Failure> {
+    let hub = Hub::connect(app).await?;
+    let question = question(&hub, &args.question).await?;
+    let answer = hub.ask(&CanI { question, role: args.role }).await?;
+    let word = |r: &Answer| {
+        if r.allowed { Cell::painted("yes", Paint::Good) } else { Cell::painted("no", Paint::Bad) }
+    };
+    let columns = [
+        Column::text("ALLOWED", word),
+        Column::text("ROLE", |r| r.role.to_string().as_str().into()),
+        Column::text("WHY", |r| clean(&r.reason).into_owned().into()),
+    ];
+    app.out.list(std::slice::from_ref(&answer), &columns, |r| r.allowed.to_string())?;
+    Ok(if answer.allowed { Exit::Ok } else { Exit::Denied })
+}
+
+#[derive(Serialize)]
+struct AbleRow {
+    device: String,
+    key: String,
+    role: Role,
+    grant: Option<u32>,
+}
+
+pub(super) async fn who_can(app: &App, args: &WhoCanArgs) -> Result<Exit, Failure> {
+    let hub = Hub::connect(app).await?;
+    let question = question(&hub, &args.question).await?;
+    let able = hub.ask(&WhoCan { question }).await?;
+    let grant = |role| able.roles.iter().find(|one| one.role == role).and_then(|one| one.grant);
+    let rows: Vec<_> = able
+        .devices
+        .iter()
+        .map(|(key, name, role)| AbleRow {
+            device: name.clone(),
+            key: key.to_string(),
+            role: *role,
+            grant: grant(*role),
+        })
+        .collect();
+    let columns = [
+        Column::text("DEVICE", |r: &AbleRow| clean(&r.device).into_owned().into()),
+        Column::text("ROLE", |r| r.role.to_string().as_str().into()),
+        Column::figure("GRANT", |r| {
+            r.grant.map_or_else(|| "-".to_owned(), |n| n.to_string()).into()
+        }),
+        Column::text("KEY", |r| r.key.as_str().into()),
+    ];
+    app.out.list(&rows, &columns, |r| r.key.clone())?;
+    let names: Vec<_> = able.roles.iter().map(|one| one.role.to_string()).collect();
+    app.out.note(&match names.len() {
+        0 => "no role allows it".to_owned(),
+        _ => format!("allowed by {}", names.join(", ")),
+    });
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,186 @@
+use super::*;
+use crate::config::Config;
+use crate::store::Store;
+use cmdr_link::SecretKey;
+use cmdr_protocol::envelope::Kind;
+use cmdr_protocol::methods::METHODS;
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::{Definition, Grant};
+use cmdr_protocol::{KeyId, PublicKey};
+
+/// A hub with the hosts `web1` (labelled `env=prod`) and `db1`.
+fn hub() -> (tempfile::TempDir, Arc<Hub>, [HostId; 2]) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let key = SecretKey::generate().unwrap();
+    let hub = Hub::new(key, store, Config::default(), String::new(), String::new()).unwrap();
+    let ids = [(1, "web1", true), (2, "db1", false)].map(|(n, name, prod)| {
+        let key = PublicKey([n; 32]);
+        let labels = prod.then(|| ("env".to_owned(), "prod".to_owned())).into_iter().collect();
+        hub.fleet.admit(hub.fleet.propose(key, name, labels, false));
+        cmdr_link::keys::host_id(&key)
+    });
+    (dir, hub, ids)
+}
+
+fn ask(
+    hub: &Hub,
+    role: Role,
+    method: &methods::Method,
+    to: Option<HostId>,
+    resource: &str,
+) -> Result<(), CallError> {
+    let caller = Caller { key: KeyId([0; 16]), name: "li".into(), role };
+    let header = Header {
+        to,
+        method: method.name.into(),
+        kind: method.kind,
+        resource: resource.into(),
+        deadline_ms: None,
+        trace: 0,
+        caller: None,
+    };
+    authorise(hub, &caller, &header)
+}
+
+/// Every method, and which of administrator, operator, developer and observer may use it: developers
+/// are asked about a host that is not labelled `env=prod`.
+const MATRIX: &[(&str, &str)] = &[
+    ("ping.ping", "aodv"),
+    ("ping.echo", "aodv"),
+    ("facts.get", "aodv"),
+    ("metrics.get", "aodv"),
+    ("metrics.watch", "aodv"),
+    ("processes.list", "aodv"),
+    ("processes.watch", "aodv"),
+    ("processes.signal", "aod"),
+    ("processes.renice", "aod"),
+    ("exec.start", "aod"),
+    ("hosts.list", "aodv"),
+    ("hosts.resolve", "aodv"),
+    ("hosts.watch", "aodv"),
+    ("hosts.rename", "a"),
+    ("hosts.label", "a"),
+    ("hosts.forget", "a"),
+    ("hosts.approve", "a"),
+    ("hosts.reject", "a"),
+    ("tokens.create", "a"),
+    ("tokens.list", "a"),
+    ("tokens.revoke", "a"),
+    ("operators.whoami", "aodv"),
+    ("operators.list", "a"),
+    ("operators.revoke", "a"),
+    ("roles.list", "aodv"),
+    ("roles.put", "a"),
+    ("roles.delete", "a"),
+    ("roles.assign", "a"),
+    ("roles.can-i", "aodv"),
+    ("roles.who-can", "a"),
+    ("hub.info", "aodv"),
+    ("hub.backup", "a"),
+    ("hub.check", "a"),
+];
+
+#[test]
+fn every_method_is_open_to_exactly_the_roles_the_matrix_names() {
+    let (_dir, hub, [_, db1]) = hub();
+    for method in METHODS {
+        let listed = MATRIX.iter().find(|(name, _)| *name == method.name);
+        let (_, expected) =
+            listed.unwrap_or_else(|| panic!("{} is not in the matrix", method.name));
+        let to = (method.place == Place::Host).then_some(db1);
+        let resource =
+            if method.about == About::Host { format!("host:{db1}") } else { String::new() };
+        let roles = Role::BUILT_IN.iter().zip(["a", "o", "d", "v"]);
+        let open: String = roles
+            .filter(|(role, _)| ask(&hub, **role, method, to, &resource).is_ok())
+            .map(|(_, letter)| letter)
+            .collect();
+        assert_eq!(&open, expected, "{}", method.name);
+        for nobody in [Role::NONE, Role::parse("ghosts").unwrap()] {
+            let error = ask(&hub, nobody, method, to, &resource).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Denied, "{}", method.name);
+        }
+    }
+    assert_eq!(MATRIX.len(), METHODS.len(), "the matrix names methods that do not exist");
+}
+
+#[test]
+fn a_developer_acts_where_it_is_not_production_and_looks_everywhere() {
+    let (_dir, hub, [web1, db1]) = hub();
+    let exec = methods::find("exec.start").unwrap();
+    let facts = methods::find("facts.get").unwrap();
+    let developer = Role::DEVELOPER;
+    assert!(ask(&hub, developer, exec, Some(db1), "command:ls").is_ok());
+    let refused = ask(&hub, developer, exec, Some(web1), "command:ls").unwrap_err();
+    assert!(refused.message.contains("but not here"), "{refused}");
+    assert!(ask(&hub, developer, facts, Some(web1), "").is_ok());
+}
+
+#[tokio::test]
+async fn a_narrow_role_does_what_it_names_and_nothing_beside_it() {
+    let (_dir, hub, [web1, db1]) = hub();
+    let role = Role::parse("restarters").unwrap();
+    let grants = vec![
+        Grant {
+            verbs: vec!["hosts.*".into(), "facts.get".into()],
+            hosts: "env=prod".into(),
+            ..Grant::default()
+        },
+        Grant {
+            verbs: vec!["exec.start".into()],
+            resources: vec!["command:/usr/bin/systemctl".into()],
+            hosts: "web*".into(),
+            ..Grant::default()
+        },
+    ];
+    hub.rights.put(Definition { name: role, grants, ..Definition::default() }).await.unwrap();
+    let may = |verb: &str, to: Option<HostId>, resource: &str| {
+        ask(&hub, role, methods::find(verb).unwrap(), to, resource).map_err(|e| e.message)
+    };
+    assert_eq!(may("exec.start", Some(web1), "command:/usr/bin/systemctl"), Ok(()));
+    for (to, resource, why) in [
+        (web1, "command:/bin/sh", "but not on"),
+        (web1, "script:x.sh", "but not on"),
+        (web1, "", "but not on"),
+        (db1, "command:/usr/bin/systemctl", "not here"),
+        (HostId([9; 16]), "command:/usr/bin/systemctl", "not here"),
+    ] {
+        let refused = may("exec.start", Some(to), resource).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert!(may("processes.signal", Some(web1), "process:1").unwrap_err().contains("has the verb"));
+    assert_eq!(may("hosts.list", None, ""), Ok(()));
+    assert_eq!(may("hosts.rename", None, &format!("host:{web1}")), Ok(()));
+    for elsewhere in [format!("host:{db1}"), "host:nonsense".to_owned(), String::new()] {
+        assert!(may("hosts.rename", None, &elsewhere).is_err(), "{elsewhere}");
+    }
+    let visible: Vec<_> = [web1, db1].map(|id| hub.sees(role, id)).into();
+    assert_eq!(visible, [true, false]);
+    // A change of the host counts at once, and so does the end of the role.
+    hub.fleet.label(db1, &[("env".to_owned(), "prod".to_owned())].into(), &[]).await.unwrap();
+    assert!(hub.sees(role, db1));
+    assert!(hub.rights.delete(role).await.unwrap());
+    assert!(may("hosts.list", None, "").unwrap_err().contains("does not exist"));
+}
+
+#[test]
+fn a_method_asked_in_the_wrong_place_or_manner_is_refused_even_for_administrators() {
+    let (_dir, hub, [web1, _]) = hub();
+    let administrator = Role::ADMINISTRATOR;
+    for method in METHODS {
+        let wrong = match method.place {
+            Place::Hub => Some(web1),
+            Place::Host => None,
+            Place::Both => continue,
+        };
+        let error = ask(&hub, administrator, method, wrong, "").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::UnknownMethod);
+    }
+    let bogus = methods::Method { name: "no.such", ..METHODS[0] };
+    let error = ask(&hub, administrator, &bogus, None, "").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::UnknownMethod);
+    let call_as_feed = methods::Method { kind: Kind::Feed, ..METHODS[0] };
+    let error = ask(&hub, administrator, &call_as_feed, None, "").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Malformed);
+}

@@ -1,0 +1,204 @@
+//! Roles: lists of grants, and who may do what by them. Answered by the hub.
+//!
+//! Everything is denied that no grant allows. A grant allows some verbs, on some resources, on some
+//! hosts, at some hours; what it leaves out it does not limit, except the verbs.
+
+use crate::call::{Access, Call, Nothing};
+use crate::ids::{HostId, KeyId};
+use crate::role::Role;
+use serde::{Deserialize, Serialize};
+
+/// Grants of one role.
+pub const MAX_GRANTS: usize = 1000;
+/// Verbs, or resources, of one grant.
+pub const MAX_PATTERNS: usize = 64;
+/// The longest verb, resource or pattern of one, in bytes.
+pub const MAX_PATTERN: usize = 256;
+
+/// Allows something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grant {
+    /// Methods (`exec.start`, `processes.*`), or classes of them: `@read` changes nothing, `@act`
+    /// changes something on a host, `@admin` changes who and what belongs to the fleet.
+    pub verbs: Vec<String>,
+    /// What they may be used on, with `*` and `?` (`command:/usr/bin/systemctl`, `script:*`); empty for
+    /// everything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// The hosts, as a selector; empty for all, and for what is not about hosts.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hosts: String,
+    /// When; absent for always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
+}
+
+/// A part of the week, in UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hours {
+    /// `mon` to `sun`; empty for every day.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<String>,
+    /// `HH:MM`.
+    pub from: String,
+    /// `HH:MM`; at or before `from` it is on the next day.
+    pub to: String,
+}
+
+/// One role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Definition {
+    /// Its name.
+    pub name: Role,
+    /// For people.
+    pub description: String,
+    /// What it allows.
+    pub grants: Vec<Grant>,
+    /// Every hub has it, and it cannot be changed.
+    pub built_in: bool,
+    /// Devices that have it.
+    pub devices: u32,
+}
+
+/// All roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {}
+
+impl Call for List {
+    const METHOD: &'static str = "roles.list";
+    const ACCESS: Access = Access::Read;
+    type Reply = Listing;
+}
+
+/// The answer to a [`List`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listing {
+    /// Built-in ones first, then by name.
+    pub roles: Vec<Definition>,
+}
+
+/// Makes a role or replaces its grants; holds from the next request of everyone who has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Put {
+    /// Its name; not one of the built-in ones.
+    pub name: Role,
+    /// For people.
+    pub description: String,
+    /// What it allows.
+    pub grants: Vec<Grant>,
+}
+
+impl Call for Put {
+    const METHOD: &'static str = "roles.put";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Nothing;
+    fn resource(&self) -> String {
+        format!("role:{}", self.name)
+    }
+}
+
+/// Removes a role. Devices that have it may do nothing from then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Delete {
+    /// Which.
+    pub name: Role,
+}
+
+impl Call for Delete {
+    const METHOD: &'static str = "roles.delete";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Nothing;
+    fn resource(&self) -> String {
+        format!("role:{}", self.name)
+    }
+}
+
+/// Gives a device another role, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assign {
+    /// The device.
+    pub key: KeyId,
+    /// The role, which must exist.
+    pub role: Role,
+}
+
+impl Call for Assign {
+    const METHOD: &'static str = "roles.assign";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Nothing;
+    fn resource(&self) -> String {
+        format!("key:{}", self.key)
+    }
+}
+
+/// A request that might be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Question {
+    /// The method.
+    pub verb: String,
+    /// On what; empty for the host itself.
+    pub resource: String,
+    /// On which host; absent for what is not about one.
+    pub host: Option<HostId>,
+}
+
+/// Whether the caller may do something, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CanI {
+    /// What.
+    pub question: Question,
+    /// As if the caller had this role; only for those who may list operators.
+    pub role: Option<Role>,
+}
+
+impl Call for CanI {
+    const METHOD: &'static str = "roles.can-i";
+    const ACCESS: Access = Access::Read;
+    type Reply = Answer;
+}
+
+/// A decision and its reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// The role it was decided by.
+    pub role: Role,
+    /// For people.
+    pub reason: String,
+    /// The grant that allows it, counted from 1.
+    pub grant: Option<u32>,
+}
+
+/// Everyone who may do something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WhoCan {
+    /// What.
+    pub question: Question,
+}
+
+impl Call for WhoCan {
+    const METHOD: &'static str = "roles.who-can";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Able;
+}
+
+/// The answer to a [`WhoCan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Able {
+    /// The roles that allow it, with the grant that does.
+    pub roles: Vec<Answer>,
+    /// The devices that have one of them: key, name, role.
+    pub devices: Vec<(KeyId, String, Role)>,
+}
