@@ -9,4 +9,5 @@ mod link;
 mod metrics;
 mod processes;
 mod releases;
+mod roles;
 mod untrusted;
