@@ -8,7 +8,7 @@ mod builtin;
 mod compiled;
 mod hours;
 
-pub(crate) use compiled::{Asked, Missing};
+pub use compiled::{Asked, Missing};
 
 use crate::records::{RoleRecord, prefix, role_key};
 use crate::store::{Batch, Store, StoreError};
@@ -38,13 +38,15 @@ struct Held {
 }
 
 /// A request to decide about.
-pub(crate) struct Request<'a> {
-    pub(crate) role: Role,
-    /// Its place in [`METHODS`].
-    pub(crate) method: usize,
-    pub(crate) resource: &'a str,
+pub struct Request<'a> {
+    /// As what it is asked.
+    pub role: Role,
+    /// The method's place in [`METHODS`].
+    pub method: usize,
+    /// On what.
+    pub resource: &'a str,
     /// The host that it is about, if it is about one.
-    pub(crate) host: Option<Asked<'a>>,
+    pub host: Option<Asked<'a>>,
 }
 
 fn hold(definition: Definition) -> Result<Held, String> {
@@ -107,7 +109,7 @@ impl Rights {
     }
 
     /// Decides: the number of the grant that allows it, or what is missing.
-    pub(crate) fn decide(&self, request: &Request<'_>) -> Result<usize, Missing> {
+    pub fn decide(&self, request: &Request<'_>) -> Result<usize, Missing> {
         let held = self.held(request.role).ok_or(Missing::Role)?;
         let about = match METHODS.get(request.method) {
             // What can be asked of the hub or of a host is about the host when one is asked.
@@ -181,7 +183,7 @@ fn busy(error: impl std::fmt::Display) -> CallError {
 
 impl Missing {
     /// For people: why a request was refused, and whom to ask.
-    pub(crate) fn told(self, role: Role, verb: &str, resource: &str) -> String {
+    pub fn told(self, role: Role, verb: &str, resource: &str) -> String {
         let verb = cmdr_protocol::display::clean_to_width(verb, 80);
         let resource = cmdr_protocol::display::clean_to_width(resource, 80);
         match self {

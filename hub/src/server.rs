@@ -102,7 +102,7 @@ impl Hub {
     }
 
     /// Whether a role covers a method on something: the number of the grant that does, or what is missing.
-    pub(crate) fn decide(
+    pub fn decide(
         &self,
         role: Role,
         method: usize,

@@ -12,6 +12,8 @@ use cmdr_link::token::JoinToken;
 use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::hosts::Resolve;
 use cmdr_protocol::ping::{Echo, Sound};
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::version::{Join, PeerKind};
 use cmdr_protocol::{CallError, HostId, exec};
 use std::io::Write as _;
@@ -60,6 +62,14 @@ enum Command {
         /// How often
         count: usize,
     },
+    /// Decides whether a request is allowed, by a role of so many grants, about one of so many hosts
+    /// after the other; prints nanoseconds a decision: of the first look at each host, then of later ones
+    Decisions {
+        /// Grants of the role
+        grants: usize,
+        /// Hosts
+        hosts: usize,
+    },
     /// Answers handshakes, first from memory, then over TCP from another thread; prints how many a second
     /// of the answering side's own processor time, one line each
     Handshakes {
@@ -76,6 +86,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Bulk { token, host, megabytes } => bulk(&token, &host, megabytes).await,
         Command::Echo { token, host, count } => echo(&token, &host, count).await,
         Command::Exec { token, host, count } => run(&token, &host, count).await,
+        Command::Decisions { grants, hosts } => decisions(grants, hosts).await,
         Command::Handshakes { count } => handshakes(count).await,
     }
 }
@@ -243,4 +254,52 @@ async fn handshakes(count: usize) -> anyhow::Result<()> {
     let took = used() - begin;
     dialing.join().map_err(|_| anyhow::anyhow!("the dialing thread failed"))??;
     say(&format!("{:.0}", count as f64 / took))
+}
+
+async fn decisions(grants: usize, hosts: usize) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let store = cmdr_hub::store::Store::open(dir.path())?;
+    let config = cmdr_hub::config::Config::default();
+    let hub = cmdr_hub::server::Hub::new(
+        SecretKey::generate()?,
+        store,
+        config,
+        String::new(),
+        String::new(),
+    )?;
+    let mut ids = Vec::with_capacity(hosts);
+    for n in 0..hosts as u64 {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&n.to_be_bytes());
+        let key = cmdr_protocol::PublicKey(key);
+        let labels = [("shard".to_owned(), (n % 100).to_string())].into();
+        hub.fleet.admit(hub.fleet.propose(key, &format!("host-{n}"), labels, false));
+        ids.push(cmdr_link::keys::host_id(&key));
+    }
+    // The grant that holds is the last but one for its host; most others do not apply to it.
+    let grant = |n: usize| Grant {
+        verbs: vec!["exec.start".to_owned()],
+        resources: vec![format!("command:/opt/tool-{}", n / 100)],
+        hosts: format!("shard={}", n % 100),
+        hours: None,
+    };
+    let role = Role::parse("bench")?;
+    let grants: Vec<_> = (0..grants).map(grant).collect();
+    let last = grants.len().saturating_sub(1) / 100;
+    hub.rights.put(Definition { name: role, grants, ..Definition::default() }).await?;
+    let method = cmdr_protocol::methods::index("exec.start").context("there is no exec.start")?;
+    let resource = format!("command:/opt/tool-{last}");
+    for round in 0..4 {
+        let begin = Instant::now();
+        let mut allowed = 0;
+        for id in &ids {
+            allowed += usize::from(hub.decide(role, method, &resource, Some(*id)).is_ok());
+        }
+        let each = begin.elapsed().as_nanos() / ids.len() as u128;
+        anyhow::ensure!(allowed == ids.len(), "{allowed} of {} were allowed", ids.len());
+        if round == 0 || round == 3 {
+            say(&each.to_string())?;
+        }
+    }
+    Ok(())
 }

@@ -16,24 +16,26 @@ use cmdr_protocol::roles::{Answer, Assign, CanI, Definition, Delete, List, Put, 
 use serde::Serialize;
 use std::path::PathBuf;
 
+const FILE: &str = "\
+A role is a list of grants, and a file of them looks like this:
+
+  description = \"restarts web servers that are not in production\"
+
+  [[grant]]
+  verbs = [\"@read\"]                          # cmdr roles verbs lists them
+
+  [[grant]]
+  verbs = [\"exec.start\"]
+  resources = [\"command:/usr/bin/systemctl\"] # left out: everything
+  hosts = \"role=web,env!=prod\"               # a selector; left out: all
+  hours = { days = [\"mon\", \"tue\"], from = \"08:00\", to = \"18:00\" } # UTC; left out: always
+
+Whatever no grant allows is denied. The right to start a shell is the right to everything that the
+agent may do.";
+
 /// What operators may do: list roles, make your own, give them to devices.
-///
-/// A role is a list of grants, and a grant is a few lines of TOML:
-///
-///   description = "restarts web servers that are not in production"
-///
-///   [[grant]]
-///   verbs = ["@read"]                          # cmdr roles verbs lists them
-///
-///   [[grant]]
-///   verbs = ["exec.start"]
-///   resources = ["command:/usr/bin/systemctl"] # left out: everything
-///   hosts = "role=web,env!=prod"               # a selector; left out: all
-///   hours = { days = ["mon", "tue"], from = "08:00", to = "18:00" }  # UTC; left out: always
-///
-/// Whatever no grant allows is denied.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = FILE)]
 pub struct RolesArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -255,4 +257,21 @@ pub(super) async fn who_can(app: &App, args: &WhoCanArgs) -> Result<Exit, Failur
         _ => format!("allowed by {}", names.join(", ")),
     });
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_in_the_help_is_one() {
+        let text: String = FILE
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let read = file::parse(std::path::Path::new("help"), &text).unwrap();
+        assert_eq!(read.grants.len(), 2);
+        assert!(read.grants[1].hours.is_some());
+    }
 }

@@ -16,7 +16,7 @@ const REMEMBERED: usize = 100_000;
 
 /// Why something is not allowed, from the least to the nearest miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Missing {
+pub enum Missing {
     /// There is no such role any more.
     Role,
     /// No grant has the verb.
@@ -30,13 +30,13 @@ pub(crate) enum Missing {
 }
 
 /// A host to decide about.
-pub(crate) struct Asked<'a> {
+pub struct Asked<'a> {
     /// Which.
-    pub(crate) id: HostId,
+    pub id: HostId,
     /// The number of its last change.
-    pub(crate) changed: u64,
+    pub changed: u64,
     /// What it is; asked for only when that is not known yet.
-    pub(crate) host: &'a dyn Fn() -> Option<Host>,
+    pub host: &'a dyn Fn() -> Option<Host>,
 }
 
 type Bits = Box<[u64]>;

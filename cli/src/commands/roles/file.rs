@@ -31,7 +31,11 @@ pub(super) fn read(path: &Path) -> Result<RoleFile, Failure> {
         .and_then(|source| source.take(MAX).read_to_string(&mut text))
         .map_err(|e| Failure::usage(format!("reading {}: {e}", path.display())))?;
     let name = if stdin { Path::new("standard input") } else { path };
-    settings::parse(name, &text).map_err(|e| Failure::usage(e.to_string()))
+    parse(name, &text)
+}
+
+pub(super) fn parse(name: &Path, text: &str) -> Result<RoleFile, Failure> {
+    settings::parse(name, text).map_err(|e| Failure::usage(e.to_string()))
 }
 
 pub(super) fn write(role: &Definition) -> Result<String, Failure> {
