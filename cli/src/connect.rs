@@ -167,7 +167,7 @@ fn no_match(selector: &str, all: &[Target]) -> Failure {
     let failure = Failure::new(Exit::NoMatch, format!("no host matches '{selector}'"));
     if all.is_empty() {
         return failure
-            .hint("the fleet has no hosts yet; a token for one: cmdr tokens create --host");
+            .hint("there is no host yet that you may see; a token for a new one: cmdr tokens create --host");
     }
     let near = near_names(selector, all.iter().map(|t| t.name.as_str()));
     if near.is_empty() {

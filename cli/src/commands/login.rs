@@ -135,9 +135,23 @@ pub(super) fn own_name() -> String {
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|user| !user.is_empty())
-        .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+        .or_else(|| account(&std::fs::read_to_string("/etc/passwd").ok()?, own_uid()))
+        .unwrap_or_else(|| format!("uid{}", own_uid()));
     let system = rustix::system::uname();
     format!("{user}@{}", system.nodename().to_string_lossy())
+}
+
+fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+/// The name that `/etc/passwd` has for a user: services and `sudo` often run without `USER`.
+fn account(passwd: &str, uid: u32) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 pub(super) fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
@@ -217,5 +231,13 @@ mod tests {
         let kept = Context::load(dir.path()).unwrap();
         assert_eq!(kept.key.public(), key.public());
         assert_eq!(kept.target.hub, PublicKey([1; 32]));
+    }
+
+    #[test]
+    fn a_user_without_a_name_in_the_environment_has_one_in_passwd() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbad line\n:x:7:7::/:\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(account(passwd, 0).as_deref(), Some("root"));
+        assert_eq!(account(passwd, 1000).as_deref(), Some("ann"));
+        assert_eq!((account(passwd, 7), account(passwd, 9)), (None, None));
     }
 }
