@@ -1,6 +1,8 @@
 //! The hub's optional configuration file.
 
 use crate::gate::Bounds;
+use crate::lockout::Rules;
+use crate::network::Network;
 use cmdr_link::settings::{self, SettingsError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,18 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// Limits.
     pub limits: Limits,
+    /// Who may log in from where, and how often they may be wrong.
+    pub login: Login,
+}
+
+/// What holds for those who want to get in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Login {
+    /// Networks from which operators' programs may come; empty for all. Hosts may come from anywhere.
+    pub allow: Vec<Network>,
+    /// What wrong tries cost.
+    pub wrong: Rules,
 }
 
 /// Limits that keep strangers from hurting anyone.
@@ -38,6 +52,7 @@ impl Default for Config {
             address: String::new(),
             data: None,
             limits: Limits::default(),
+            login: Login::default(),
         }
     }
 }

@@ -76,7 +76,7 @@ impl Drop for Pass {
 }
 
 /// Addresses that count as one.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

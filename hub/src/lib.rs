@@ -14,6 +14,8 @@ pub mod fleet;
 pub mod gate;
 pub mod keyring;
 pub mod local;
+pub mod lockout;
+pub mod network;
 pub mod records;
 pub mod rights;
 pub mod router;

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass};
 use crate::keyring::Keyring;
+use crate::lockout::Lockout;
 use crate::rights::{Asked, Missing, Request, Rights};
 use crate::store::{Batch, Store};
 use crate::{router, services, watcher};
@@ -17,10 +18,10 @@ use cmdr_link::{Link, SecretKey, clock};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::version::{PROTOCOL, Welcome};
+use cmdr_protocol::version::{PROTOCOL, PeerKind, Refusal, RefusalKind, Welcome};
 use cmdr_protocol::{Call as _, HostId, KeyId, hosts, methods};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Hub {
     pub keyring: Keyring,
     /// Roles.
     pub rights: Rights,
+    /// Wrong tries to get in.
+    pub lockout: Lockout,
     /// Where peers shall dial; written into tokens.
     pub address: String,
     /// Where it listens.
@@ -87,6 +90,7 @@ impl Hub {
             fleet,
             keyring,
             rights,
+            lockout: Lockout::new(config.login.wrong),
             address,
             listen,
             counters: Counters::default(),
@@ -256,9 +260,15 @@ impl Hub {
                 return;
             }
         };
-        let decided =
-            admission::decide(&self, incoming.peer, &incoming.hello, &address.ip().to_string())
-                .await;
+        let decided = match self.barred(&incoming, address.ip()) {
+            Some(refusal) => Err(refusal),
+            None => {
+                let (hello, from) = (&incoming.hello, address.ip().to_string());
+                let decided = admission::decide(&self, incoming.peer, hello, &from).await;
+                self.remember_try(&incoming, address.ip(), &decided);
+                decided
+            }
+        };
         drop(pass);
         match decided {
             Ok(Peer::Host { id, name }) => self.host(incoming, id, name, address).await,
@@ -269,6 +279,45 @@ impl Hub {
                 tracing::warn!(%address, name, kind = %refusal.kind, "refused a peer: {}", refusal.message);
                 incoming.refuse(refusal).await;
             }
+        }
+    }
+
+    /// Why nobody is heard who comes from there now. Whoever can read the hub's key always is: else
+    /// nobody could mend a list that leaves everybody out.
+    fn barred(&self, incoming: &Incoming, address: IpAddr) -> Option<Refusal> {
+        let refuse = |message| Some(Refusal { kind: RefusalKind::Locked, message });
+        if incoming.peer == self.key.public() {
+            return None;
+        }
+        let allow = &self.config.login.allow;
+        let client = incoming.hello.kind == PeerKind::Client;
+        if client && !allow.is_empty() && !allow.iter().any(|network| network.contains(address)) {
+            return refuse(format!(
+                "operators may not come from {address}; the hub's configuration ([login] allow) lists from where"
+            ));
+        }
+        if !offers_token(incoming) {
+            return None;
+        }
+        let wait = self.lockout.waits(address)?;
+        refuse(format!(
+            "too many wrong tokens came from {address}; it may try again in {wait} s, or an administrator lets it: cmdr operators unlock {address}"
+        ))
+    }
+
+    /// Counts a wrong token, and forgets the wrong ones before a right one.
+    fn remember_try(&self, incoming: &Incoming, address: IpAddr, decided: &Result<Peer, Refusal>) {
+        if !offers_token(incoming) {
+            return;
+        }
+        match decided {
+            Ok(_) => self.lockout.right(address),
+            Err(refusal) if refusal.kind == RefusalKind::BadToken => {
+                if let Some(wait) = self.lockout.wrong(address) {
+                    tracing::warn!(%address, wait_s = wait, "locked out after too many wrong tokens");
+                }
+            }
+            Err(_) => {}
         }
     }
 
@@ -346,6 +395,10 @@ impl Hub {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         tracing::debug!(operator = caller.name, %address, reason, "a client is gone");
     }
+}
+
+fn offers_token(incoming: &Incoming) -> bool {
+    incoming.hello.join.as_ref().is_some_and(|join| join.token.is_some())
 }
 
 /// Agents are asked and never ask: what they open is reset.

@@ -95,6 +95,8 @@ pub const METHODS: &[Method] = &[
     call::<operators::WhoAmI>(Place::Hub).about(About::Nothing),
     call::<operators::List>(Place::Hub),
     call::<operators::Revoke>(Place::Hub),
+    call::<operators::Locks>(Place::Hub),
+    call::<operators::Unlock>(Place::Hub),
     call::<roles::List>(Place::Hub).about(About::Nothing),
     call::<roles::Put>(Place::Hub),
     call::<roles::Delete>(Place::Hub),

@@ -70,3 +70,60 @@ impl Call for Revoke {
         format!("key:{}", self.key)
     }
 }
+
+/// Addresses from which wrong tokens came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locks {}
+
+impl Call for Locks {
+    const METHOD: &'static str = "operators.locks";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Locked;
+}
+
+/// The answer to [`Locks`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Locked {
+    /// Those that wait longest first.
+    pub addresses: Vec<Lock>,
+}
+
+/// One address with wrong tries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lock {
+    /// The address; of an IPv6 one its first 64 bits.
+    pub address: String,
+    /// Wrong tries.
+    pub tries: u32,
+    /// The last of them, milliseconds since 1970.
+    pub last_ms: u64,
+    /// Seconds that it has to wait; 0 when it does not.
+    pub wait_s: u64,
+}
+
+/// Lets an address try again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unlock {
+    /// Which; absent for all.
+    pub address: Option<String>,
+}
+
+impl Call for Unlock {
+    const METHOD: &'static str = "operators.unlock";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Unlocked;
+    fn resource(&self) -> String {
+        self.address.as_ref().map_or_else(String::new, |address| format!("address:{address}"))
+    }
+}
+
+/// The answer to an [`Unlock`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unlocked {
+    /// Addresses that had wrong tries.
+    pub count: u32,
+}

@@ -128,6 +128,8 @@ open_enum! {
         WrongToken = "wrong-token",
         /// The protocol is too old or too new.
         Version = "version",
+        /// This address may not log in, or not now: there were too many wrong tries from it.
+        Locked = "locked",
         /// The hub cannot take anyone in now (stopping, disk full, list full); dial again later.
         Busy = "busy",
     }
@@ -136,7 +138,7 @@ open_enum! {
 impl RefusalKind {
     /// Whether dialing again, without a person doing something, can help.
     pub const fn is_lasting(self) -> bool {
-        !matches!(self, Self::Pending | Self::Busy | Self::Unknown)
+        !matches!(self, Self::Pending | Self::Busy | Self::Locked | Self::Unknown)
     }
 }
 

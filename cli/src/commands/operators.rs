@@ -8,7 +8,7 @@ use crate::human;
 use crate::output::Column;
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
-use cmdr_protocol::operators::{List, Operator, Revoke};
+use cmdr_protocol::operators::{List, Locks, Operator, Revoke, Unlock};
 use cmdr_protocol::role::Role;
 use serde::Serialize;
 
@@ -23,6 +23,17 @@ pub struct OperatorsArgs {
 enum Verb {
     /// List devices by name.
     List,
+    /// List the addresses from which wrong tokens came, and how long they have to wait.
+    Locks,
+    /// Let an address try again.
+    Unlock {
+        /// Which, as 'operators locks' has it.
+        #[arg(required_unless_present = "all")]
+        address: Option<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "address")]
+        all: bool,
+    },
     /// Take a device's rights away and cut its links.
     Revoke {
         /// Key, the beginning of one, or a name that only one has.
@@ -30,6 +41,16 @@ enum Verb {
         #[command(flatten)]
         yes: Yes,
     },
+}
+
+#[derive(Serialize)]
+struct LockRow {
+    address: String,
+    tries: u32,
+    last: String,
+    wait_s: u64,
+    #[serde(skip)]
+    ago: String,
 }
 
 #[derive(Serialize)]
@@ -60,9 +81,14 @@ impl Row {
 
 pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
+    match &args.verb {
+        Some(Verb::Locks) => return locks(app, &hub).await,
+        Some(Verb::Unlock { address, .. }) => return unlock(app, &hub, address.as_ref()).await,
+        _ => {}
+    }
     let all = hub.ask(&List {}).await?.operators;
     match &args.verb {
-        None | Some(Verb::List) => {
+        None | Some(Verb::List | Verb::Locks | Verb::Unlock { .. }) => {
             let now = clock::now_ms();
             let rows: Vec<_> = all.iter().map(|one| Row::new(one, now)).collect();
             let columns = [
@@ -87,6 +113,50 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
             app.out.note(&revoked.told(&format!("{name} ({key})")));
         }
     }
+    Ok(Exit::Ok)
+}
+
+async fn locks(app: &App, hub: &Hub) -> Result<Exit, Failure> {
+    let now = clock::now_ms();
+    let rows: Vec<_> = hub
+        .ask(&Locks {})
+        .await?
+        .addresses
+        .into_iter()
+        .map(|one| LockRow {
+            last: human::moment(one.last_ms),
+            ago: human::ago(Some(one.last_ms), now),
+            address: one.address,
+            tries: one.tries,
+            wait_s: one.wait_s,
+        })
+        .collect();
+    let columns = [
+        Column::text("ADDRESS", |r: &LockRow| r.address.as_str().into()),
+        Column::figure("WRONG TRIES", |r| r.tries.to_string().into()),
+        Column::text("LAST", |r| r.ago.as_str().into()),
+        Column::text("WAITS", |r| match r.wait_s {
+            0 => "-".into(),
+            seconds => human::span(seconds).into(),
+        }),
+    ];
+    app.out.list(&rows, &columns, |r| r.address.clone())?;
+    Ok(Exit::Ok)
+}
+
+async fn unlock(app: &App, hub: &Hub, address: Option<&String>) -> Result<Exit, Failure> {
+    let count = hub.ask(&Unlock { address: address.cloned() }).await?.count;
+    if let (0, Some(address)) = (count, address) {
+        return Err(Failure::new(
+            Exit::NoMatch,
+            format!("there were no wrong tries from {address}"),
+        )
+        .hint("those with some: cmdr operators locks"));
+    }
+    app.out.note(&match count {
+        1 => "1 address may try again".to_owned(),
+        count => format!("{count} addresses may try again"),
+    });
     Ok(Exit::Ok)
 }
 

@@ -70,6 +70,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("operators.whoami", "aodv"),
     ("operators.list", "a"),
     ("operators.revoke", "a"),
+    ("operators.locks", "a"),
+    ("operators.unlock", "a"),
     ("roles.list", "aodv"),
     ("roles.put", "a"),
     ("roles.delete", "a"),

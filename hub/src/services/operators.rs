@@ -4,12 +4,14 @@ use super::{HubService, nobody};
 use crate::keyring::Revocation;
 use crate::server::Hub;
 use cmdr_link::service::Asked;
-use cmdr_protocol::operators::{List, Listing, Operator, Revoke, WhoAmI};
+use cmdr_protocol::operators::{
+    List, Listing, Lock, Locked, Locks, Operator, Revoke, Unlock, Unlocked, WhoAmI,
+};
 use cmdr_protocol::{CallError, ErrorKind, KeyId, Revoked};
 use std::sync::Arc;
 
 pub(super) fn register(service: HubService) -> HubService {
-    service.on(whoami).on(list).on(revoke)
+    service.on(whoami).on(list).on(revoke).on(locks).on(unlock)
 }
 
 fn links(hub: &Hub, key: KeyId) -> u32 {
@@ -67,4 +69,30 @@ async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, 
     hub.cut(revoke.key, "the rights of this device were taken away");
     tracing::info!(key = %revoke.key, by = asked.caller.map(|c| c.name), "a device's rights were taken away");
     Ok(Revoked::default())
+}
+
+async fn locks(hub: Arc<Hub>, _: Asked, _: Locks) -> Result<Locked, CallError> {
+    let lock = |(address, wrong): (std::net::IpAddr, crate::lockout::Wrong)| Lock {
+        address: address.to_string(),
+        tries: wrong.tries,
+        last_ms: wrong.last_ms,
+        wait_s: hub.lockout.waits(address).unwrap_or(0),
+    };
+    // More than fit into an answer help nobody to see what goes on.
+    Ok(Locked { addresses: hub.lockout.all().into_iter().take(1000).map(lock).collect() })
+}
+
+async fn unlock(hub: Arc<Hub>, asked: Asked, unlock: Unlock) -> Result<Unlocked, CallError> {
+    let address = match &unlock.address {
+        Some(text) => Some(text.parse().map_err(|_| {
+            let shown = cmdr_protocol::display::clean_to_width(text, 60);
+            CallError::malformed(format!(
+                "'{shown}' is no address; cmdr operators locks lists them"
+            ))
+        })?),
+        None => None,
+    };
+    let count = hub.lockout.lift(address) as u32;
+    tracing::info!(address = ?address, count, by = asked.caller.map(|c| c.name), "wrong tries were forgiven");
+    Ok(Unlocked { count })
 }
