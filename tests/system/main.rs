@@ -6,6 +6,7 @@ mod admission;
 mod exec;
 mod hosts;
 mod link;
+mod lockout;
 mod metrics;
 mod processes;
 mod releases;
