@@ -260,14 +260,13 @@ impl Hub {
                 return;
             }
         };
-        let decided = match self.barred(&incoming, address.ip()) {
-            Some(refusal) => Err(refusal),
-            None => {
-                let (hello, from) = (&incoming.hello, address.ip().to_string());
-                let decided = admission::decide(&self, incoming.peer, hello, &from).await;
-                self.remember_try(&incoming, address.ip(), &decided);
-                decided
-            }
+        let decided = if let Some(refusal) = self.barred(&incoming, address.ip()) {
+            Err(refusal)
+        } else {
+            let (hello, from) = (&incoming.hello, address.ip().to_string());
+            let decided = admission::decide(&self, incoming.peer, hello, &from).await;
+            self.remember_try(&incoming, address.ip(), &decided);
+            decided
         };
         drop(pass);
         match decided {
