@@ -70,6 +70,16 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     })
 }
 
+/// As [`decode`], into whatever `seed` makes of it: for readers that know no type.
+pub fn decode_with<'de, S: serde::de::DeserializeSeed<'de>>(
+    bytes: &'de [u8],
+    seed: S,
+) -> Result<S::Value, DecodeError> {
+    check(bytes)?;
+    seed.deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
+        .map_err(|e| DecodeError::Shape(e.to_string()))
+}
+
 /// Checks that the bytes are exactly one value within the caps.
 pub fn check(bytes: &[u8]) -> Result<(), DecodeError> {
     // An honest message has two bytes or more a node on average once it is large.

@@ -197,6 +197,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         written
     }
 
+    /// Forgets what is queued and of which nothing was sent.
+    pub fn discard(&mut self) {
+        self.out = BytesMut::new();
+    }
+
     /// Sends what is queued, waiting for the reader's credit where needed.
     pub async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await

@@ -1,5 +1,9 @@
 //! Joins two streams. The hub's data path: pieces go from one to the other as they are, unread.
 
+mod witnessed;
+
+pub use witnessed::{Ended, relay_witnessed};
+
 use crate::mux::{Source as _, Stream};
 use bytes::{Buf as _, Bytes};
 use futures::io::AsyncWrite;
@@ -22,7 +26,13 @@ pub struct Relayed {
 pub async fn relay(a: Stream, b: Stream) -> Relayed {
     let mut forth = Half::new(a.clone(), b.clone());
     let mut back = Half::new(b, a);
-    // A broken stream ends both directions: dropping the halves resets what is left.
+    join(&mut forth, &mut back).await;
+    Relayed { forth: forth.bytes, back: back.bytes }
+}
+
+/// Carries both ways until both have ended. A broken stream ends both directions: dropping the halves
+/// resets what is left.
+async fn join(forth: &mut Half, back: &mut Half) {
     drop(
         poll_fn(|cx| {
             let forth_done = forth.poll(cx, back.closed)?.is_ready();
@@ -31,7 +41,6 @@ pub async fn relay(a: Stream, b: Stream) -> Relayed {
         })
         .await,
     );
-    Relayed { forth: forth.bytes, back: back.bytes }
 }
 
 struct Half {

@@ -8,6 +8,7 @@ use crate::client::put;
 use crate::codec;
 use crate::frame::{FrameReader, FrameWriter, Tag};
 use crate::mux::Stream;
+use crate::relay::Ended;
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed};
 use std::collections::HashMap;
@@ -171,16 +172,37 @@ impl<T: Send + Sync + 'static> Service<T> {
 
     /// Answers a request whose header is read.
     pub async fn answer(&self, header: &Header, mut reader: FrameReader<Stream>, stream: Stream) {
-        let body = match timeout(REQUEST_TIMEOUT, reader.next()).await {
-            Ok(Ok(Some(frame))) if frame.tag == Tag::Body => frame.payload,
-            _ => return refuse(&stream, &CallError::malformed("the request has no body")).await,
-        };
+        match read_request(&mut reader).await {
+            Ok(body) => {
+                let witness = |ended: Ended| std::future::ready(ended.result);
+                self.answer_witnessed(header, body, reader, stream, witness).await;
+            }
+            Err(e) => refuse(&stream, &e).await,
+        }
+    }
+
+    /// Answers a request whose body is read as well. The last word to the caller, and of a call the
+    /// whole answer, waits until `witness` has returned; when that is an error the caller gets it.
+    pub async fn answer_witnessed<F, Fut>(
+        &self,
+        header: &Header,
+        body: bytes::Bytes,
+        mut reader: FrameReader<Stream>,
+        stream: Stream,
+        witness: F,
+    ) where
+        F: FnOnce(Ended) -> Fut + Send,
+        Fut: Future<Output = Result<(), CallError>> + Send,
+    {
         let writer = Arc::new(Mutex::new(FrameWriter::new(stream.clone())));
         let (send_input, inputs) = mpsc::channel(INPUTS);
         let wire = Wire { writer: writer.clone(), inputs };
         let running = match self.begin(header, &body, wire) {
             Ok(running) => running,
-            Err(e) => return refuse(&stream, &e).await,
+            Err(e) => {
+                let said = witness(Ended::with(Err(e.clone()))).await.err();
+                return refuse(&stream, &said.unwrap_or(e)).await;
+            }
         };
         drop(body);
         let limited = async {
@@ -200,10 +222,18 @@ impl<T: Send + Sync + 'static> Service<T> {
             result = limited => result,
             () = pump(&mut reader, &stream, &send_input) => {
                 tracing::debug!(method = header.method, trace = header.trace, "given up by the caller");
+                let gone = CallError::new(ErrorKind::Cancelled, "given up by the caller");
+                // There is nobody left to be told that this was not put down.
+                drop(witness(Ended::with(Err(gone))).await);
                 return;
             }
         };
+        let said = witness(Ended::with(result.clone())).await;
         let mut writer = writer.lock().await;
+        if said.is_err() && header.kind == Kind::Call {
+            writer.discard();
+        }
+        let result = result.and(said);
         let last = match result {
             Ok(()) => writer.queue(Tag::End, &[]),
             Err(e) => match codec::encode(&e) {
@@ -260,6 +290,14 @@ pub async fn read_header(reader: &mut FrameReader<Stream>) -> io::Result<Header>
         }
         Some(_) => Err(bad("the stream does not begin with a header of at most 4 KiB".to_owned())),
         None => Err(bad("the stream ended before its header".to_owned())),
+    }
+}
+
+/// Reads the body that follows the header.
+pub async fn read_request(reader: &mut FrameReader<Stream>) -> Result<bytes::Bytes, CallError> {
+    match timeout(REQUEST_TIMEOUT, reader.next()).await {
+        Ok(Ok(Some(frame))) if frame.tag == Tag::Body => Ok(frame.payload),
+        _ => Err(CallError::malformed("the request has no body")),
     }
 }
 
