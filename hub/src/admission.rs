@@ -1,6 +1,7 @@
 //! Decides what a peer that has proved its key is: a host of the fleet, an operator, one who waits,
 //! or nobody.
 
+use crate::audit::trail::Joining;
 use crate::fleet::Standing;
 use crate::records::host_key;
 use crate::server::Hub;
@@ -49,7 +50,7 @@ pub async fn decide(
     }
     match hello.kind {
         PeerKind::Agent => agent(hub, key, hello, address).await,
-        PeerKind::Client => client(hub, key, hello).await,
+        PeerKind::Client => client(hub, key, hello, address).await,
         PeerKind::Unknown => refuse(
             RefusalKind::Version,
             "this hub does not know that kind of peer; upgrade the hub",
@@ -70,6 +71,8 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
             ),
         ),
         (Standing::Pending | Standing::Unknown, Some(join)) => {
+            let joining =
+                Joining::begin(hub, TokenKind::Host, join, &key, &hello.name, address).await?;
             // The name is held before the token is used up, and let go of if that fails.
             let proposed = hub.fleet.propose(key, &hello.name, Labels::new(), false);
             let mut record = proposed.clone();
@@ -83,10 +86,12 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
                 .await;
             if let Err(refusal) = redeemed {
                 hub.fleet.withdraw(&proposed);
+                joining.end(Err(&refusal)).await;
                 return Err(refusal);
             }
             let name = record.name.clone();
             hub.fleet.admit(record);
+            joining.end(Ok(format!("taken in as {name}"))).await;
             tracing::info!(host = name, %id, address, "a host joined with a token");
             Ok(Peer::Host { id, name })
         }
@@ -115,7 +120,7 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
     }
 }
 
-async fn client(hub: &Hub, key: PublicKey, hello: &Hello) -> Result<Peer, Refusal> {
+async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Result<Peer, Refusal> {
     let id = keys::key_id(&key);
     if key == hub.key.public() {
         // Whoever can read the hub's key file owns the hub already.
@@ -128,7 +133,12 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello) -> Result<Peer, Refusa
         // gain rights by logging in again.
         (Some(operator), _) => operator,
         (None, Some(join)) => {
-            let operator = hub.keyring.login(key, &hello.name, join).await?;
+            let kind = TokenKind::Operator;
+            let joining = Joining::begin(hub, kind, join, &key, &hello.name, address).await?;
+            let taken = hub.keyring.login(key, &hello.name, join).await;
+            let told = taken.as_ref().map(|o| format!("taken in as {} ({})", o.name, o.role));
+            joining.end(told).await;
+            let operator = taken?;
             tracing::info!(operator = operator.name, key = %id, role = %operator.role, "an operator logged in with a token");
             operator
         }

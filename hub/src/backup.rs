@@ -4,7 +4,7 @@
 //! that stands before it, and a seal made with the hub's key. Two backups of the same records are the
 //! same bytes. The hub's key is not in it: whoever has a backup can read it, but not be the hub.
 
-use crate::records::{HostRecord, OperatorRecord, TokenRecord, prefix};
+use crate::records::{AuditHead, HostRecord, OperatorRecord, TokenRecord, prefix};
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
 use cmdr_link::{SecretKey, codec};
@@ -52,7 +52,9 @@ pub fn export(store: &Store, key: &SecretKey) -> anyhow::Result<String> {
     let mut out =
         serde_json::to_string(&Head { cmdr_backup: FORMAT, hub: key.public().to_string() })?;
     out.push('\n');
-    let records = store.scan_raw("")?;
+    let mut records = store.scan_raw("")?;
+    // How far the audit log has come is a matter of the log beside the store, not of a copy.
+    records.retain(|record| !matches!(record, Ok((key, _)) if key.starts_with(prefix::AUDIT)));
     let count = records.len();
     for record in records {
         let (key, value) = record?;
@@ -157,6 +159,8 @@ fn shape(key: &str, value: &[u8]) -> Result<(), String> {
         codec::decode::<TokenRecord>(value).map(drop)
     } else if key.starts_with(prefix::OPERATOR) {
         codec::decode::<OperatorRecord>(value).map(drop)
+    } else if key.starts_with(prefix::AUDIT) {
+        codec::decode::<AuditHead>(value).map(drop)
     } else {
         return Err("has a key of no known kind".to_owned());
     };

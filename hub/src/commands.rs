@@ -1,5 +1,6 @@
 //! The program `cmdr-hub`: starts the hub, and looks after its data folder.
 
+mod audit;
 mod keep;
 mod restore;
 mod serve;
@@ -35,7 +36,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all well; 1 it was tried and failed, or check found damage; 2 usage or configuration.";
+Exit codes: 0 all well; 1 it was tried and failed, or check or audit verify found damage; 2 usage or configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -43,6 +44,8 @@ enum Command {
     Serve(Serve),
     /// Make a join token, list tokens, withdraw one
     Token(token::Token),
+    /// Prove the audit log, export it
+    Audit(audit::Audit),
     /// Read every record and check it
     Check,
     /// Write everything durable into a file
@@ -64,7 +67,7 @@ enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
     Well,
-    /// `check` has found something.
+    /// `check` or `audit verify` has found something.
     Damaged,
 }
 
@@ -152,6 +155,7 @@ async fn run(cli: Cli) -> anyhow::Result<Done> {
         None => serve::serve(&dir, config, cli.serve).await,
         Some(Command::Serve(args)) => serve::serve(&dir, config, args).await,
         Some(Command::Token(args)) => token::run(&dir, &config, args).await,
+        Some(Command::Audit(args)) => audit::run(&dir, args).await,
         Some(Command::Check) => keep::check(&dir).await,
         Some(Command::Backup { file }) => keep::backup_to(&dir, &file).await,
         Some(Command::Restore { file, key }) => restore::run(&dir, &file, key.as_deref()).await,

@@ -363,6 +363,11 @@ impl Fleet {
         })
     }
 
+    /// The name of a host.
+    pub fn name(&self, id: HostId) -> Option<String> {
+        self.lock().hosts.get(&id).map(|entry| entry.record.name.clone())
+    }
+
     /// Looks at every host, by id.
     pub(crate) fn each(&self, mut look: impl FnMut(HostId, &Entry)) {
         for (id, entry) in &self.lock().hosts {

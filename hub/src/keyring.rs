@@ -57,6 +57,55 @@ pub fn token_state(token: &TokenRecord, now_ms: u64) -> TokenState {
     }
 }
 
+fn refuse(kind: RefusalKind, message: &str) -> Refusal {
+    Refusal { kind, message: message.to_owned() }
+}
+
+fn bad_token() -> Refusal {
+    refuse(
+        RefusalKind::BadToken,
+        "the token is wrong, or this hub never made it; ask for a new one",
+    )
+}
+
+/// Whether a token works now, for this kind of peer.
+fn check_token(state: &State, join: &Join, kind: TokenKind) -> Result<(), Refusal> {
+    let token = join.token.and_then(|id| state.tokens.get(&id)).ok_or_else(bad_token)?;
+    let stored: [u8; 32] = token.hash.as_slice().try_into().map_err(|_| bad_token())?;
+    if !same_hash(&JoinToken::hash_secret(&join.secret), &stored) {
+        return Err(bad_token());
+    }
+    match token_state(token, clock::now_ms()) {
+        TokenState::Valid => {}
+        TokenState::Used => {
+            return Err(refuse(
+                RefusalKind::UsedToken,
+                "the token has been used up; ask for a new one",
+            ));
+        }
+        TokenState::Expired => {
+            return Err(refuse(
+                RefusalKind::ExpiredToken,
+                "the token has expired; ask for a new one",
+            ));
+        }
+        TokenState::Revoked | TokenState::Unknown => {
+            return Err(refuse(
+                RefusalKind::RevokedToken,
+                "the token was withdrawn; ask for a new one",
+            ));
+        }
+    }
+    if token.kind == kind {
+        return Ok(());
+    }
+    let message = match token.kind {
+        TokenKind::Operator => "this token is for operators: use it with 'cmdr login'",
+        _ => "this token is for hosts: use it with 'cmdr-agentd join'",
+    };
+    Err(refuse(RefusalKind::WrongToken, message))
+}
+
 impl Keyring {
     /// Reads everything from the store; a damaged record is logged and left out.
     pub fn load(store: Store) -> Result<Self, StoreError> {
@@ -185,49 +234,11 @@ impl Keyring {
         kind: TokenKind,
         batch: impl FnOnce(&TokenRecord) -> Batch,
     ) -> Result<TokenRecord, Refusal> {
-        let refuse = |kind, message: &str| Refusal { kind, message: message.to_owned() };
-        let bad = || {
-            refuse(
-                RefusalKind::BadToken,
-                "the token is wrong, or this hub never made it; ask for a new one",
-            )
-        };
-        let id = join.token.ok_or_else(bad)?;
+        let id = join.token.ok_or_else(bad_token)?;
         let token = {
             let mut state = self.lock();
-            let token = state.tokens.get_mut(&id).ok_or_else(bad)?;
-            let stored: [u8; 32] = token.hash.as_slice().try_into().map_err(|_| bad())?;
-            if !same_hash(&JoinToken::hash_secret(&join.secret), &stored) {
-                return Err(bad());
-            }
-            match token_state(token, clock::now_ms()) {
-                TokenState::Valid => {}
-                TokenState::Used => {
-                    return Err(refuse(
-                        RefusalKind::UsedToken,
-                        "the token has been used up; ask for a new one",
-                    ));
-                }
-                TokenState::Expired => {
-                    return Err(refuse(
-                        RefusalKind::ExpiredToken,
-                        "the token has expired; ask for a new one",
-                    ));
-                }
-                TokenState::Revoked | TokenState::Unknown => {
-                    return Err(refuse(
-                        RefusalKind::RevokedToken,
-                        "the token was withdrawn; ask for a new one",
-                    ));
-                }
-            }
-            if token.kind != kind {
-                let message = match token.kind {
-                    TokenKind::Operator => "this token is for operators: use it with 'cmdr login'",
-                    _ => "this token is for hosts: use it with 'cmdr-agentd join'",
-                };
-                return Err(refuse(RefusalKind::WrongToken, message));
-            }
+            check_token(&state, join, kind)?;
+            let token = state.tokens.get_mut(&id).ok_or_else(bad_token)?;
             token.uses_left -= 1;
             token.clone()
         };
@@ -238,6 +249,11 @@ impl Keyring {
             return Err(refuse(RefusalKind::Busy, &e.to_string()));
         }
         Ok(token)
+    }
+
+    /// Whether a token would be taken now.
+    pub fn would_redeem(&self, join: &Join, kind: TokenKind) -> bool {
+        check_token(&self.lock(), join, kind).is_ok()
     }
 
     /// Takes in an operator's device with a token.

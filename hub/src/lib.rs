@@ -1,11 +1,13 @@
 //! Commander's hub.
 //!
 //! [`server`] accepts links and lets peers in ([`admission`], [`gate`]); [`router`] authorises each
-//! request on its header by the caller's [`rights`] and either answers it here ([`services`]) or joins it, unread, to the host
-//! it names. What is durable lives behind [`store`]; [`fleet`] and [`keyring`] hold it in memory and
+//! request on its header by the caller's [`rights`] and either answers it here ([`services`]) or joins it,
+//! unread, to the host it names. What changes something leaves a trail in [`audit`]. What is durable
+//! lives behind [`store`]; [`fleet`] and [`keyring`] hold it in memory and
 //! change it only through the store.
 
 pub mod admission;
+pub mod audit;
 pub mod backup;
 pub mod commands;
 pub mod config;

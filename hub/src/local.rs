@@ -1,6 +1,7 @@
 //! Reaches the hub of a data folder from the same machine: through a link when it runs, directly
 //! when it does not. Whoever may read the hub's key file may do this.
 
+use crate::audit;
 use crate::config::Config;
 use crate::data::{self, DataDir, InUse};
 use crate::server::{Hub, VERSION};
@@ -28,8 +29,9 @@ pub async fn reach(dir: &Path, address: &str) -> anyhow::Result<Local> {
     match DataDir::open(dir) {
         Ok(data) => {
             let store = Store::open(&data.store())?;
+            let (config, audit) = (Config::default(), audit::folder(data.path()));
             let hub =
-                Hub::new(data.key()?, store, Config::default(), String::new(), address.to_owned())?;
+                Hub::new(data.key()?, store, &audit, config, String::new(), address.to_owned())?;
             Ok(Local::Stopped(hub, data))
         }
         Err(e) if e.is::<InUse>() => connect(dir).await.map(Local::Running),
@@ -37,7 +39,8 @@ pub async fn reach(dir: &Path, address: &str) -> anyhow::Result<Local> {
     }
 }
 
-async fn connect(dir: &Path) -> anyhow::Result<Client> {
+/// Dials the hub that runs in a data folder.
+pub async fn connect(dir: &Path) -> anyhow::Result<Client> {
     let key = SecretKey::load(&data::key_path(dir))?;
     let path = data::address_path(dir);
     let address = files::read_private(&path, 1024).with_context(|| {

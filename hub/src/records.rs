@@ -117,6 +117,25 @@ impl RoleRecord {
     }
 }
 
+/// How far the audit log has come: what proves that nothing was cut off its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditHead {
+    /// The segment.
+    pub segment: u64,
+    /// The newest record.
+    pub seq: u64,
+    /// The hash that the chain has reached with it.
+    #[serde(with = "serde_bytes")]
+    pub hash: Vec<u8>,
+    /// Proof that the hub wrote this.
+    #[serde(with = "serde_bytes")]
+    pub seal: Vec<u8>,
+}
+
+/// The store's key of the [`AuditHead`].
+pub const AUDIT_HEAD: &str = "audit/head";
+
 /// Key prefixes.
 pub mod prefix {
     /// Of [`super::RoleRecord`]s.
@@ -127,6 +146,8 @@ pub mod prefix {
     pub const TOKEN: &str = "token/";
     /// Of [`super::OperatorRecord`]s.
     pub const OPERATOR: &str = "operator/";
+    /// Of the [`super::AuditHead`].
+    pub const AUDIT: &str = "audit/";
 }
 
 /// The store's key of a host.

@@ -1,6 +1,7 @@
 //! Takes a client's stream where it belongs: authorises it on its header alone, then answers it here
 //! or joins it, unread, to a stream of the host it names. Knows no feature.
 
+use crate::audit::trail;
 use crate::server::Hub;
 use cmdr_link::frame::{FrameReader, FrameWriter, Tag};
 use cmdr_link::mux::{OpenError, Stream};
@@ -10,14 +11,19 @@ use cmdr_protocol::envelope::{Caller, Header};
 use cmdr_protocol::methods::{self, About, Place};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A stream must say what it wants within so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves one stream of a client's.
-pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller>, stream: Stream) {
+pub async fn route(
+    hub: Arc<Hub>,
+    service: Arc<Service<Hub>>,
+    caller: Arc<Caller>,
+    address: Arc<str>,
+    stream: Stream,
+) {
     let mut reader = FrameReader::new(stream.clone());
     let mut header = match tokio::time::timeout(PATIENCE, service::read_header(&mut reader)).await {
         Ok(Ok(header)) => header,
@@ -37,15 +43,19 @@ pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller
             resource = %cmdr_protocol::display::clean_to_width(&header.resource, 80),
             "refused: {e}"
         );
+        trail::denied(&hub, &caller, &address, &header, &e).await;
         return service::refuse(&stream, &e).await;
+    }
+    if let Some(method) = methods::find(&header.method).filter(|method| method.is_recorded()) {
+        let asked = trail::Asked { method, caller: &caller, address: &address, header: &header };
+        return trail::serve(&hub, &service, asked, reader, stream).await;
     }
     match header.to {
         None => service.answer(&header, reader, stream).await,
-        Some(host) => {
-            if let Err(e) = forward(&hub, host, &header, &stream).await {
-                service::refuse(&stream, &e).await;
-            }
-        }
+        Some(host) => match onward(&hub, host, &header).await {
+            Ok(onward) => hub.counters.carried(relay::relay(stream, onward).await),
+            Err(e) => service::refuse(&stream, &e).await,
+        },
     }
 }
 
@@ -88,13 +98,8 @@ pub(crate) fn host_of(resource: &str) -> Option<HostId> {
     resource.strip_prefix("host:")?.parse().ok()
 }
 
-/// Opens a stream to the host, hands the header on, and joins the two until either ends.
-async fn forward(
-    hub: &Hub,
-    host: HostId,
-    header: &Header,
-    stream: &Stream,
-) -> Result<(), CallError> {
+/// Opens a stream to the host and hands the header on.
+pub(crate) async fn onward(hub: &Hub, host: HostId, header: &Header) -> Result<Stream, CallError> {
     let link = hub.fleet.link(host)?;
     let onward = link.open().map_err(|e| match e {
         OpenError::Gone => CallError::new(ErrorKind::Unreachable, "the host's link is going down"),
@@ -106,14 +111,13 @@ async fn forward(
     let bytes = codec::encode(header).map_err(|e| CallError::failed(e.to_string()))?;
     let mut writer = FrameWriter::new(onward.clone());
     // Only queued: it leaves together with the first piece of the body.
-    let sent = writer.send(Tag::Header, &bytes).await;
-    sent.map_err(|e| {
-        CallError::new(ErrorKind::Unreachable, format!("the host's link broke: {e}"))
-    })?;
-    let relayed = relay::relay(stream.clone(), onward).await;
-    hub.counters.relayed.fetch_add(1, Ordering::Relaxed);
-    hub.counters.relayed_bytes.fetch_add(relayed.forth + relayed.back, Ordering::Relaxed);
-    Ok(())
+    writer.send(Tag::Header, &bytes).await.map_err(|e| broke(&e))?;
+    Ok(onward)
+}
+
+/// The error of a host whose link breaks while it is being asked.
+pub(crate) fn broke(e: &std::io::Error) -> CallError {
+    CallError::new(ErrorKind::Unreachable, format!("the host's link broke: {e}"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Accepts links, lets peers in, serves clients, watches agents, and stops in good order.
 
 use crate::admission::{self, Peer};
+use crate::audit::{self, Audit, trail};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass};
@@ -13,8 +14,10 @@ use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
 use cmdr_link::mux::{Limits, Stream};
 use cmdr_link::noise::{self, Alert};
+use cmdr_link::relay::Relayed;
 use cmdr_link::service::Service;
 use cmdr_link::{Link, SecretKey, clock};
+use cmdr_protocol::audit::Event;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::role::Role;
@@ -22,6 +25,7 @@ use cmdr_protocol::version::{PROTOCOL, PeerKind, Refusal, RefusalKind, Welcome};
 use cmdr_protocol::{Call as _, HostId, KeyId, hosts, methods};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +45,8 @@ pub struct Hub {
     pub key: SecretKey,
     /// The durable state.
     pub store: Store,
+    /// Who did what.
+    pub audit: Audit,
     /// Hosts.
     pub fleet: Fleet,
     /// Operators and tokens.
@@ -72,11 +78,20 @@ pub struct Counters {
     links: AtomicU64,
 }
 
+impl Counters {
+    /// A stream was relayed.
+    pub fn carried(&self, relayed: Relayed) {
+        self.relayed.fetch_add(1, Ordering::Relaxed);
+        self.relayed_bytes.fetch_add(relayed.forth + relayed.back, Ordering::Relaxed);
+    }
+}
+
 impl Hub {
-    /// A hub over an open store.
+    /// A hub over an open store; its audit log is in the folder `audit`.
     pub fn new(
         key: SecretKey,
         store: Store,
+        audit: &Path,
         config: Config,
         listen: String,
         address: String,
@@ -84,9 +99,12 @@ impl Hub {
         let fleet = Fleet::load(store.clone()).context("reading the hosts")?;
         let keyring = Keyring::load(store.clone()).context("reading operators and tokens")?;
         let rights = Rights::load(store.clone()).context("reading the roles")?;
+        let audit = Audit::open(audit, &key, store.clone(), audit::Settings::default())
+            .with_context(|| format!("opening the audit log in {}", audit.display()))?;
         Ok(Arc::new(Self {
             key,
             store,
+            audit,
             fleet,
             keyring,
             rights,
@@ -164,6 +182,8 @@ impl Hub {
         listeners: Vec<TcpListener>,
         stop: impl Future<Output = ()>,
     ) {
+        let what = format!("cmdr-hub {VERSION}, listening on {}", self.listen);
+        self.audit.mark(Event::Started, what).await;
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -203,6 +223,7 @@ impl Hub {
             }
         };
         drop(tokio::time::timeout(DRAIN, ended).await);
+        drop(tokio::time::timeout(DRAIN, self.audit.mark(Event::Stopped, String::new())).await);
         // The ends of links are still being written down; an empty batch comes after all of them.
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
     }
@@ -276,6 +297,13 @@ impl Hub {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 let name = cmdr_protocol::display::clean_to_width(&incoming.hello.name, 64);
                 tracing::warn!(%address, name, kind = %refusal.kind, "refused a peer: {}", refusal.message);
+                trail::refused(
+                    &self,
+                    &incoming.peer,
+                    &incoming.hello,
+                    &address.ip().to_string(),
+                    &refusal,
+                );
                 incoming.refuse(refusal).await;
             }
         }
@@ -381,10 +409,11 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(number, (caller.key, link.clone()));
         tracing::debug!(operator = caller.name, %address, "a client is connected");
-        let caller = Arc::new(caller);
+        let (caller, from) = (Arc::new(caller), Arc::<str>::from(address.ip().to_string()));
         let serving = async {
             while let Some(stream) = streams.recv().await {
-                tokio::spawn(router::route(self.clone(), service.clone(), caller.clone(), stream));
+                let (hub, service) = (self.clone(), service.clone());
+                tokio::spawn(router::route(hub, service, caller.clone(), from.clone(), stream));
             }
         };
         let reason = tokio::select! {

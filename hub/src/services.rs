@@ -1,5 +1,6 @@
 //! The features that the hub answers itself, one line each.
 
+mod audit;
 mod hosts;
 mod hub;
 mod operators;
@@ -10,6 +11,7 @@ mod tokens;
 pub use tokens::LONGEST_TTL_S;
 pub(crate) use tokens::{listing, make};
 
+use crate::audit::trail;
 use crate::server::Hub;
 use cmdr_link::service::Service;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = tokens::register(service);
     let service = operators::register(service);
     let service = roles::register(service);
+    let service = audit::register(service);
     hub::register(service)
 }
 
@@ -33,7 +36,7 @@ pub async fn make_token(
     create: &cmdr_protocol::tokens::Create,
     by: &str,
 ) -> Result<cmdr_protocol::tokens::Created, cmdr_protocol::CallError> {
-    make(hub, create, by).await
+    trail::local(&hub.audit, by, create, make(hub, create, by)).await
 }
 
 /// All tokens, newest first.
@@ -56,9 +59,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = crate::store::Store::open(dir.path()).unwrap();
         let key = cmdr_link::SecretKey::generate().unwrap();
-        let hub =
-            Hub::new(key, store, crate::config::Config::default(), String::new(), String::new())
-                .unwrap();
+        let (config, audit) = (crate::config::Config::default(), dir.path().join("audit"));
+        let hub = Hub::new(key, store, &audit, config, String::new(), String::new()).unwrap();
         let mut handled: Vec<_> = all(hub).methods().collect();
         let mut expected: Vec<_> =
             METHODS.iter().filter(|m| m.place != Place::Host).map(|m| m.name).collect();

@@ -22,6 +22,10 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     const METHOD: &'static str;
     /// What the caller must be allowed.
     const ACCESS: Access;
+    /// Whether it changes anything. What does is not done while it cannot be recorded.
+    const CHANGES: bool = !matches!(Self::ACCESS, Access::Read);
+    /// Fields of the request that the audit log must not hold: `password`, `env.*` for every entry.
+    const SECRETS: &'static [&'static str] = &[];
     /// What comes back.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 
@@ -38,6 +42,12 @@ pub trait Feed: Serialize + DeserializeOwned + Send + Sync + 'static {
     const METHOD: &'static str;
     /// What the caller must be allowed.
     const ACCESS: Access;
+    /// As [`Call::CHANGES`].
+    const CHANGES: bool = !matches!(Self::ACCESS, Access::Read);
+    /// As [`Call::SECRETS`], for the request alone: inputs and items are never recorded.
+    const SECRETS: &'static [&'static str] = &[];
+    /// The field of the last item that says how it ended, for the audit log; empty for none.
+    const RESULT: &'static str = "";
     /// What the caller may send while the feed lasts; [`Nothing`] for most.
     type Input: Serialize + DeserializeOwned + Send + 'static;
     /// What comes back, as often as there is news.

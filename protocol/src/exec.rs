@@ -50,6 +50,8 @@ pub struct Script {
 impl Feed for Start {
     const METHOD: &'static str = "exec.start";
     const ACCESS: Access = Access::Act;
+    const SECRETS: &'static [&'static str] = &["env.*"];
+    const RESULT: &'static str = "x";
     type Input = Input;
     type Item = Item;
     fn resource(&self) -> String {

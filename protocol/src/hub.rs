@@ -53,6 +53,7 @@ pub struct Piece {
 impl Feed for Backup {
     const METHOD: &'static str = "hub.backup";
     const ACCESS: Access = Access::Admin;
+    const CHANGES: bool = false;
     type Input = Nothing;
     type Item = Piece;
 }
@@ -74,5 +75,6 @@ pub struct Checked {
 impl Call for Check {
     const METHOD: &'static str = "hub.check";
     const ACCESS: Access = Access::Admin;
+    const CHANGES: bool = false;
     type Reply = Checked;
 }

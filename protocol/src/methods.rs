@@ -2,7 +2,7 @@
 
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
-use crate::{exec, facts, hosts, hub, metrics, operators, ping, processes, roles, tokens};
+use crate::{audit, exec, facts, hosts, hub, metrics, operators, ping, processes, roles, tokens};
 
 /// One method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,12 @@ pub struct Method {
     pub place: Place,
     /// Which hosts it is about, when rights are limited to some.
     pub about: About,
+    /// Whether it changes anything.
+    pub changes: bool,
+    /// Fields of the request that the audit log must not hold.
+    pub secrets: &'static [&'static str],
+    /// The field of the last item that says how it ended; empty for none.
+    pub result: &'static str,
 }
 
 /// Which hosts a method is about.
@@ -44,13 +50,29 @@ pub enum Place {
 }
 
 const fn call<C: Call>(place: Place) -> Method {
-    let about = about(place);
-    Method { name: C::METHOD, kind: Kind::Call, access: C::ACCESS, place, about }
+    Method {
+        name: C::METHOD,
+        kind: Kind::Call,
+        access: C::ACCESS,
+        place,
+        about: about(place),
+        changes: C::CHANGES,
+        secrets: C::SECRETS,
+        result: "",
+    }
 }
 
 const fn feed<F: Feed>(place: Place) -> Method {
-    let about = about(place);
-    Method { name: F::METHOD, kind: Kind::Feed, access: F::ACCESS, place, about }
+    Method {
+        name: F::METHOD,
+        kind: Kind::Feed,
+        access: F::ACCESS,
+        place,
+        about: about(place),
+        changes: F::CHANGES,
+        secrets: F::SECRETS,
+        result: F::RESULT,
+    }
 }
 
 /// What a method is about that does not say otherwise: the narrower right, so that one that is
@@ -66,6 +88,11 @@ const fn about(place: Place) -> About {
 impl Method {
     const fn about(self, about: About) -> Self {
         Self { about, ..self }
+    }
+
+    /// Whether the audit log has it: all but plain looking.
+    pub const fn is_recorded(&self) -> bool {
+        !matches!(self.access, Access::Read)
     }
 }
 
@@ -106,6 +133,9 @@ pub const METHODS: &[Method] = &[
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),
+    call::<audit::List>(Place::Hub),
+    feed::<audit::Watch>(Place::Hub),
+    call::<audit::Verify>(Place::Hub),
 ];
 
 /// The method of this name.

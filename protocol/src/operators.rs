@@ -44,6 +44,7 @@ pub struct List {}
 impl Call for List {
     const METHOD: &'static str = "operators.list";
     const ACCESS: Access = Access::Admin;
+    const CHANGES: bool = false;
     type Reply = Listing;
 }
 

@@ -190,6 +190,7 @@ pub struct WhoCan {
 impl Call for WhoCan {
     const METHOD: &'static str = "roles.who-can";
     const ACCESS: Access = Access::Admin;
+    const CHANGES: bool = false;
     type Reply = Able;
 }
 

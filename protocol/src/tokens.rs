@@ -60,6 +60,7 @@ pub struct List {}
 impl Call for List {
     const METHOD: &'static str = "tokens.list";
     const ACCESS: Access = Access::Admin;
+    const CHANGES: bool = false;
     type Reply = Listing;
 }
 

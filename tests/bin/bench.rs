@@ -263,6 +263,7 @@ async fn decisions(grants: usize, hosts: usize) -> anyhow::Result<()> {
     let hub = cmdr_hub::server::Hub::new(
         SecretKey::generate()?,
         store,
+        &dir.path().join("audit"),
         config,
         String::new(),
         String::new(),

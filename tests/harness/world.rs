@@ -74,7 +74,8 @@ impl World {
         let address = listener.local_addr().unwrap();
         let path = dir.path().join("store");
         let store = until_some("the store can be opened", async || Store::open(&path).ok()).await;
-        let hub = Hub::new(key, store, config, address.to_string(), address.to_string()).unwrap();
+        let (audit, at) = (cmdr_hub::audit::folder(dir.path()), address.to_string());
+        let hub = Hub::new(key, store, &audit, config, at.clone(), at).unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(hub.clone().serve(vec![listener], async {
             drop(stopped.await);

@@ -26,7 +26,7 @@ pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
 }
 
 /// Looking after a folder must not make one.
-fn require(dir: &Path) -> anyhow::Result<()> {
+pub(super) fn require(dir: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         data::key_path(dir).exists(),
         "{} is no data folder of a hub: it has no hub.key",

@@ -1,6 +1,7 @@
 //! `cmdr-hub serve`: runs the hub.
 
 use super::{Done, print};
+use crate::audit;
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::server::{self, Hub};
@@ -60,7 +61,8 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         .or_else(|| (!config.address.is_empty()).then(|| config.address.clone()))
         .unwrap_or_else(|| advertised(local));
     let store = Store::open(&data.store())?;
-    let hub = Hub::new(key, store, config, local.to_string(), address.clone())?;
+    let audit = audit::folder(data.path());
+    let hub = Hub::new(key, store, &audit, config, local.to_string(), address.clone())?;
     data.announce(&loopback(local).to_string())?;
     tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.key.public(), "the hub is up");
     if !args.no_first_token && !hub.keyring.has_administrator() {

@@ -2,9 +2,11 @@
 
 use super::serve::advertised;
 use super::{Done, ask, print, say};
+use crate::audit::trail;
 use crate::config::Config;
 use crate::keyring::Revocation;
 use crate::local::{self, Local};
+use crate::server::Hub;
 use crate::services;
 use clap::{Args, Subcommand, ValueEnum};
 use cmdr_link::clock;
@@ -14,7 +16,7 @@ use cmdr_protocol::ids::TokenId;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::shown::{HEADS, Made, Shown};
 use cmdr_protocol::tokens::{Create, List, Listing, Revoke, TokenKind};
-use cmdr_protocol::{CallError, Revoked, address, selector};
+use cmdr_protocol::{CallError, ErrorKind, Revoked, address, selector};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -125,17 +127,25 @@ pub(super) async fn run(dir: &Path, config: &Config, args: Token) -> anyhow::Res
         Some(Verb::Revoke { id }) => {
             let revoked: Revoked = match (ask(&local, &Revoke { id }).await, &local) {
                 (Some(answer), _) => answer?,
-                (None, Local::Stopped(hub, _)) => match hub.keyring.revoke_token(id).await? {
-                    Revocation::Unknown => anyhow::bail!("there is no token {id}"),
-                    Revocation::Already => Revoked { already: true },
-                    Revocation::Now => Revoked { already: false },
-                },
+                (None, Local::Stopped(hub, _)) => {
+                    trail::local(&hub.audit, "cmdr-hub token", &Revoke { id }, revoke(hub, id))
+                        .await?
+                }
                 (None, Local::Running(_)) => anyhow::bail!("the hub did not answer"),
             };
             say(&revoked.told(&format!("token {id}")));
         }
     }
     Ok(Done::Well)
+}
+
+async fn revoke(hub: &Hub, id: TokenId) -> Result<Revoked, CallError> {
+    let done = hub.keyring.revoke_token(id).await;
+    match done.map_err(|e| CallError::new(ErrorKind::Busy, e.to_string()))? {
+        Revocation::Unknown => Err(CallError::not_found(format!("there is no token {id}"))),
+        Revocation::Already => Ok(Revoked { already: true }),
+        Revocation::Now => Ok(Revoked { already: false }),
+    }
 }
 
 async fn create(local: &Local, args: &NewToken, output: Format) -> anyhow::Result<()> {

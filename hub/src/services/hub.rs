@@ -23,7 +23,7 @@ async fn info(hub: Arc<Hub>, _: Asked, _: Info) -> Result<HubInfo, CallError> {
         relayed: hub.counters.relayed.load(Ordering::Relaxed),
         relayed_bytes: hub.counters.relayed_bytes.load(Ordering::Relaxed),
         refused: hub.counters.refused.load(Ordering::Relaxed),
-        writable: hub.store.is_writable(),
+        writable: hub.store.is_writable() && hub.audit.is_writable(),
     })
 }
 

@@ -1,0 +1,387 @@
+//! What leaves a trail: requests that are not plain reading, requests that are refused, peers that
+//! join, log in or are turned away. Called by the router, by admission and by `cmdr-hub` itself.
+//!
+//! The order is the promise: `asked` is on disk before anything is done, `answered` before the caller
+//! is told. Of a request that is relayed only its one body frame is looked at, and of the answer only
+//! the heads of frames and the last small item.
+
+use super::{Audit, body};
+use crate::router;
+use crate::server::Hub;
+use cmdr_link::codec;
+use cmdr_link::frame::{FrameReader, FrameWriter, Tag};
+use cmdr_link::mux::Stream;
+use cmdr_link::relay::{self, Ended};
+use cmdr_link::service::{self, Service};
+use cmdr_protocol::audit::{Event, Outcome, Record, Value, unrecorded};
+use cmdr_protocol::envelope::{Caller, Header};
+use cmdr_protocol::methods::Method;
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::{Hello, Join, Refusal, RefusalKind};
+use cmdr_protocol::{Call, CallError, ErrorKind, KeyId, PublicKey};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes kept of a name, a resource, a message.
+const TEXT: usize = 512;
+/// Refusals recorded in a burst.
+const BURST: f64 = 2000.0;
+/// Refusals recorded a second in the long run: strangers must not push the log out of its limits.
+const RATE: f64 = 1.0;
+/// A key that is refused again for the same reason within so long is not recorded again.
+const AGAIN: Duration = Duration::from_mins(10);
+/// Keys remembered for this.
+const REMEMBERED: usize = 4096;
+
+/// A request that has been recorded and has not ended.
+#[derive(Debug)]
+pub struct Trail {
+    audit: Audit,
+    asked: u64,
+    began: Instant,
+    record: Record,
+    changes: bool,
+    /// The field of the last item that says how it ended.
+    result: &'static str,
+}
+
+fn about(hub: &Hub, caller: &Caller, address: &str, header: &Header) -> Record {
+    Record {
+        operator: body::cut(&caller.name, TEXT),
+        key: Some(caller.key),
+        address: address.to_owned(),
+        method: body::cut(&header.method, 100),
+        resource: body::cut(&header.resource, TEXT),
+        host: header.to,
+        host_name: header.to.and_then(|id| hub.fleet.name(id)).unwrap_or_default(),
+        ..Record::default()
+    }
+}
+
+fn with_error(record: Record, error: &CallError) -> Record {
+    let message = body::cut(&error.message, TEXT);
+    Record { outcome: Some(Outcome::of(error.kind)), message, ..record }
+}
+
+/// Records that the hub refuses a request.
+pub async fn denied(hub: &Hub, caller: &Caller, address: &str, header: &Header, error: &CallError) {
+    let record = with_error(about(hub, caller, address, header), error);
+    if let Err(e) = hub.audit.append(Record { event: Event::Denied, ..record }).await {
+        tracing::error!("a refusal could not be recorded in the audit log: {e}");
+    }
+}
+
+/// A request, let through by its header.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What is asked for.
+    pub method: &'static Method,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// From where.
+    pub address: &'a str,
+    /// The header, the caller in it.
+    pub header: &'a Header,
+}
+
+/// Serves a request that leaves a trail: reads its body, records it, has it answered here or by its
+/// host, records how it ended, and only then passes on the last word.
+pub async fn serve(
+    hub: &Hub,
+    service: &Service<Hub>,
+    asked: Asked<'_>,
+    mut reader: FrameReader<Stream>,
+    stream: Stream,
+) {
+    let Asked { method, caller, address, header } = asked;
+    let request = match service::read_request(&mut reader).await {
+        Ok(request) => request,
+        Err(e) => {
+            denied(hub, caller, address, header, &e).await;
+            return service::refuse(&stream, &e).await;
+        }
+    };
+    let record = Record {
+        body: Some(body::value(&request, method.secrets)),
+        ..about(hub, caller, address, header)
+    };
+    let trail = match Trail::begin(&hub.audit, record, method).await {
+        Ok(trail) => trail,
+        Err(e) => return service::refuse(&stream, &e).await,
+    };
+    let witness = |ended: Ended| async move {
+        match trail {
+            Some(trail) => trail.end(ended).await,
+            None => ended.result,
+        }
+    };
+    let Some(host) = header.to else {
+        return service.answer_witnessed(header, request, reader, stream, witness).await;
+    };
+    let sent = async {
+        let onward = router::onward(hub, host, header).await?;
+        let mut writer = FrameWriter::new(onward.clone());
+        writer.send(Tag::Body, &request).await.map_err(|e| router::broke(&e))?;
+        Ok(onward)
+    };
+    drop(match sent.await {
+        Ok(onward) => {
+            let caller = reader.into_inner();
+            let relayed = relay::relay_witnessed(caller, onward, header.kind, witness).await;
+            hub.counters.carried(relayed);
+            Ok(())
+        }
+        Err(e) => {
+            let e: CallError = e;
+            let said = witness(Ended::with(Err(e.clone()))).await;
+            service::refuse(&stream, &e).await;
+            said
+        }
+    });
+}
+
+impl Trail {
+    /// Records that something is about to be done. What changes nothing is let through even when it
+    /// cannot be recorded: a hub with a full disk can still be looked at.
+    pub async fn begin(
+        audit: &Audit,
+        record: Record,
+        method: &Method,
+    ) -> Result<Option<Self>, CallError> {
+        let began = Instant::now();
+        let asked = Record { event: Event::Asked, ..record.clone() };
+        let written = if method.changes {
+            audit.open_request(asked).await
+        } else {
+            audit.append(asked).await
+        };
+        match written {
+            Ok(asked) => Ok(Some(Self {
+                audit: audit.clone(),
+                asked,
+                began,
+                record: Record { body: None, ..record },
+                changes: method.changes,
+                result: method.result,
+            })),
+            Err(e) if method.changes => Err(unrecorded(&e.to_string())),
+            Err(e) => {
+                tracing::warn!(method = method.name, "let through without an audit record: {e}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Records how it ended; an error when that cannot be recorded of something that was done.
+    pub async fn end(self, ended: Ended) -> Result<(), CallError> {
+        let mut record = Record {
+            event: Event::Answered,
+            asked: Some(self.asked),
+            took_ms: Some(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            outcome: Some(Outcome::Ok),
+            ..self.record
+        };
+        if !self.result.is_empty()
+            && let Some(last) = &ended.last
+        {
+            record.result = body::field(last, self.result);
+        }
+        if let Err(e) = &ended.result {
+            record = with_error(record, e);
+        } else {
+            let code = record.result.as_ref().and_then(|result| result.get("code"));
+            if code.is_some_and(|code| *code != Value::Int(0)) {
+                record.outcome = Some(Outcome::Failed);
+            }
+        }
+        let written = self.audit.append(record).await;
+        match (written, ended.result) {
+            (Err(e), Ok(())) if self.changes => Err(CallError::failed(format!(
+                "it was done, but how it ended could not be recorded in the audit log: {e}"
+            ))),
+            (Err(e), result) => {
+                tracing::error!("how a request ended could not be recorded: {e}");
+                result
+            }
+            (Ok(_), result) => result,
+        }
+    }
+}
+
+/// Does something that `cmdr-hub` itself asks for, with a trail.
+pub async fn local<C: Call>(
+    audit: &Audit,
+    by: &str,
+    call: &C,
+    done: impl Future<Output = Result<C::Reply, CallError>>,
+) -> Result<C::Reply, CallError> {
+    let method = cmdr_protocol::methods::find(C::METHOD).ok_or_else(|| {
+        CallError::failed(format!("{} is not in the table of methods", C::METHOD))
+    })?;
+    let request = codec::encode(call).map_err(|e| CallError::failed(e.to_string()))?;
+    let record = Record {
+        operator: by.to_owned(),
+        method: C::METHOD.to_owned(),
+        resource: call.resource(),
+        body: Some(body::value(&request, C::SECRETS)),
+        ..Record::default()
+    };
+    let trail = Trail::begin(audit, record, method).await?;
+    let result = done.await;
+    if let Some(trail) = trail {
+        let told = result.as_ref().map(drop).map_err(CallError::clone);
+        // Not recorded is an error only of what has succeeded.
+        if let Err(e) = trail.end(Ended::with(told)).await
+            && result.is_ok()
+        {
+            return Err(e);
+        }
+    }
+    result
+}
+
+/// A peer that uses a token: recorded before the token is.
+#[derive(Debug)]
+pub struct Joining(Option<Trail>);
+
+impl Joining {
+    /// Records that a peer with a token that works is about to be taken in. One whose token does not
+    /// work is refused in a moment, and recorded then.
+    pub async fn begin(
+        hub: &Hub,
+        kind: TokenKind,
+        join: &Join,
+        key: &PublicKey,
+        name: &str,
+        address: &str,
+    ) -> Result<Self, Refusal> {
+        if !hub.keyring.would_redeem(join, kind) {
+            return Ok(Self(None));
+        }
+        let host = kind == TokenKind::Host;
+        let record = Record {
+            operator: if host { String::new() } else { body::cut(name, TEXT) },
+            key: (!host).then(|| cmdr_link::keys::key_id(key)),
+            host: host.then(|| cmdr_link::keys::host_id(key)),
+            host_name: if host { body::cut(name, TEXT) } else { String::new() },
+            address: address.to_owned(),
+            method: if host { "join" } else { "login" }.to_owned(),
+            resource: join.token.map(|id| format!("token:{id}")).unwrap_or_default(),
+            ..Record::default()
+        };
+        let began = Instant::now();
+        let asked = Record { event: Event::Asked, ..record.clone() };
+        match hub.audit.open_request(asked).await {
+            Ok(asked) => Ok(Self(Some(Trail {
+                audit: hub.audit.clone(),
+                asked,
+                began,
+                record,
+                changes: true,
+                result: "",
+            }))),
+            Err(e) => {
+                let message = unrecorded(&e.to_string()).message;
+                Err(Refusal { kind: RefusalKind::Busy, message })
+            }
+        }
+    }
+
+    /// Records what came of it; `told` is what the hub says of one whom it took in.
+    pub async fn end(self, result: Result<String, &Refusal>) {
+        let Some(mut trail) = self.0 else { return };
+        let result = match result {
+            Ok(told) => {
+                trail.record.message = told;
+                Ok(())
+            }
+            Err(refusal) => Err(CallError::new(kind_of(refusal.kind), refusal.message.clone())),
+        };
+        if let Err(e) = trail.end(Ended::with(result)).await {
+            // It is taken in already, and that it asked is on disk.
+            tracing::error!("{e}");
+        }
+    }
+}
+
+const fn kind_of(refusal: RefusalKind) -> ErrorKind {
+    match refusal {
+        RefusalKind::Busy => ErrorKind::Busy,
+        RefusalKind::Version => ErrorKind::Malformed,
+        _ => ErrorKind::Denied,
+    }
+}
+
+/// Which refusals are recorded. Peers need no rights to be refused, so this is bounded: who comes again
+/// for the same reason is not recorded again for a while, and all together only so fast.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<Bucket>);
+
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+    /// Refusals since the last that was recorded.
+    silent: u64,
+    seen: HashMap<(KeyId, RefusalKind), Instant>,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self { left: BURST, at: Instant::now(), silent: 0, seen: HashMap::new() }
+    }
+}
+
+impl Refusals {
+    /// Whether to record this one; with how many went before it unrecorded.
+    fn admit(&self, key: KeyId, kind: RefusalKind, by_token: bool) -> Option<u64> {
+        let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let gained = now.duration_since(bucket.at).as_secs_f64() * RATE;
+        bucket.left = (bucket.left + gained).min(BURST);
+        bucket.at = now;
+        bucket.seen.retain(|_, at| now.duration_since(*at) < AGAIN);
+        // A token is a guess at a secret: each one counts.
+        let again = !by_token && bucket.seen.contains_key(&(key, kind));
+        if again || bucket.left < 1.0 {
+            bucket.silent += 1;
+            return None;
+        }
+        bucket.left -= 1.0;
+        if bucket.seen.len() < REMEMBERED {
+            bucket.seen.insert((key, kind), now);
+        }
+        Some(std::mem::take(&mut bucket.silent))
+    }
+}
+
+/// Records that a peer is turned away. Does not wait: strangers shall not have it to wait for.
+pub fn refused(hub: &Hub, key: &PublicKey, hello: &Hello, address: &str, refusal: &Refusal) {
+    let id = cmdr_link::keys::key_id(key);
+    let token = hello.join.as_ref().and_then(|join| join.token);
+    let Some(silent) = hub.audit.refusals.admit(id, refusal.kind, token.is_some()) else { return };
+    let message = match silent {
+        0 => body::cut(&refusal.message, TEXT),
+        _ => format!(
+            "{} ({silent} other refusals before it are not in this log)",
+            body::cut(&refusal.message, TEXT)
+        ),
+    };
+    let host = hello.kind == cmdr_protocol::version::PeerKind::Agent;
+    let name = body::cut(&hello.name, TEXT);
+    hub.audit.note(Record {
+        event: Event::Refused,
+        operator: if host { String::new() } else { name.clone() },
+        key: (!host).then_some(id),
+        host: host.then(|| cmdr_link::keys::host_id(key)),
+        host_name: if host { name } else { String::new() },
+        address: address.to_owned(),
+        method: if host { "join" } else { "login" }.to_owned(),
+        resource: token.map(|id| format!("token:{id}")).unwrap_or_default(),
+        outcome: Some(Outcome::of(kind_of(refusal.kind))),
+        message,
+        ..Record::default()
+    });
+}
