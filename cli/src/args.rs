@@ -22,7 +22,10 @@ pub struct Cli {
 
     /// How data is written to standard output.
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    #[arg(hide_possible_values = true, help = "Output: table, wide, json, ndjson, yaml or name")]
+    #[arg(
+        hide_possible_values = true,
+        help = "Output: table, wide, json, ndjson, yaml, csv or name"
+    )]
     pub output: Format,
 
     /// No colours, as with NO_COLOR.
@@ -85,6 +88,37 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("'{text}' is no time at all"));
     }
     Ok(total)
+}
+
+/// A moment as an operator says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long ago.
+    Ago(Duration),
+    /// Milliseconds since 1970.
+    At(u64),
+}
+
+impl When {
+    /// Milliseconds since 1970.
+    pub fn ms(self, now_ms: u64) -> u64 {
+        match self {
+            Self::Ago(ago) => {
+                now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
+            }
+            Self::At(ms) => ms,
+        }
+    }
+}
+
+/// Reads a duration that has passed, or a moment in UTC.
+pub fn when(text: &str) -> Result<When, String> {
+    if let Some(ms) = cmdr_protocol::human::moment_ms(text) {
+        return Ok(When::At(ms));
+    }
+    duration(text).map(When::Ago).map_err(|_| {
+        format!("'{text}' is no moment such as 2h, 7d, 2026-11-20 or 2026-11-20T19:30:00Z")
+    })
 }
 
 const SIGNALS: [&str; 31] = [
@@ -170,6 +204,16 @@ mod tests {
         assert_eq!(ms("7d"), Ok(604_800_000));
         for wrong in ["", "s", "5x", "1h30", "-5s", "0", "0s", "99999999999999999999d", "1.5s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn moments_are_durations_that_have_passed_or_dates() {
+        assert_eq!(when("2h").unwrap().ms(10_000_000), 2_800_000);
+        assert_eq!(when("1970-01-02"), Ok(When::At(86_400_000)));
+        assert_eq!(when("1970-01-01T00:01:30Z"), Ok(When::At(90_000)));
+        for wrong in ["", "yesterday", "2026-13-01", "2026-02-30", "2026-11-20T25:00"] {
+            assert!(when(wrong).is_err(), "{wrong}");
         }
     }
 

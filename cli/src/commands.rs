@@ -1,5 +1,6 @@
 //! The list of verbs. Each variant's file begins with its arguments, whose comments are the help.
 
+mod audit;
 mod exec;
 mod generate;
 mod hosts;
@@ -37,6 +38,7 @@ pub enum Command {
     Roles(roles::RolesArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
+    Audit(audit::AuditArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -71,6 +73,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Roles(args) => roles::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
+        Command::Audit(args) => audit::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

@@ -11,6 +11,7 @@ pub mod exit;
 pub mod fleet;
 pub mod human;
 pub mod output;
+pub mod partial;
 pub mod screen;
 
 use args::Cli;

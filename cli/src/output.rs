@@ -23,6 +23,8 @@ pub enum Format {
     Ndjson,
     /// One YAML document.
     Yaml,
+    /// A table for spreadsheets, all columns.
+    Csv,
     /// Names alone, one a line.
     Name,
 }
@@ -245,6 +247,7 @@ impl Output {
                 text
             }
             Format::Yaml => yaml(&rows)?,
+            Format::Csv => csv(rows, columns),
             Format::Name => rows.iter().map(|row| clean(&name(row)).into_owned() + "\n").collect(),
         })
     }
@@ -279,6 +282,10 @@ impl Output {
             Format::Json => json(value)? + "\n",
             Format::Ndjson => json_line(value)?,
             Format::Yaml => yaml(value)?,
+            Format::Csv => {
+                csv_line(fields.iter().map(|(key, _)| *key))
+                    + &csv_line(fields.iter().map(|(_, value)| value.as_str()))
+            }
             Format::Name => clean(name).into_owned() + "\n",
         };
         self.data(&text)
@@ -379,6 +386,28 @@ fn table<T>(
         line(&mut row.into_iter().map(|cell| (cell.text, cell.paint)));
     }
     out
+}
+
+/// A table for spreadsheets: all columns, a line a row whatever stands in it.
+pub fn csv<T>(rows: &[T], columns: &[Column<T>]) -> String {
+    let mut out = csv_line(columns.iter().map(|column| column.head));
+    for row in rows {
+        let cells: Vec<_> = columns.iter().map(|column| (column.cell)(row).text).collect();
+        out += &csv_line(cells.iter().map(String::as_str));
+    }
+    out
+}
+
+fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
+    let quoted = cells.map(|cell| {
+        let cell = clean(cell);
+        if cell.contains([',', '"']) {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell.into_owned()
+        }
+    });
+    quoted.collect::<Vec<_>>().join(",") + "\n"
 }
 
 fn fault(e: impl std::fmt::Display) -> Failure {

@@ -42,6 +42,42 @@ pub fn moment(ms: u64) -> String {
     format!("{y:04}-{m:02}-{d:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Reads a moment in UTC: `2026-11-20`, `2026-11-20T19:28`, `2026-11-20T19:28:47Z`.
+pub fn moment_ms(text: &str) -> Option<u64> {
+    let (date, time) = match text.split_once(['T', ' ']) {
+        Some((date, time)) => (date, time.strip_suffix('Z').unwrap_or(time)),
+        None => (text, "00:00"),
+    };
+    let numbers = |text: &str, sep: char| -> Option<Vec<u64>> {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        text.split(sep).map(|part| part.parse().ok().filter(|_| digits(part))).collect()
+    };
+    let (date, time) = (numbers(date, '-')?, numbers(time, ':')?);
+    let ([y, m, d], (hour, minute, second)) = (
+        <[u64; 3]>::try_from(date).ok()?,
+        match time.as_slice() {
+            [hour, minute] => (*hour, *minute, 0),
+            [hour, minute, second] => (*hour, *minute, *second),
+            _ => return None,
+        },
+    );
+    if !(1970..10_000).contains(&y) || !(1..=12).contains(&m) || !(1..=31).contains(&d) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Days from a date of the Gregorian calendar, after Howard Hinnant's `days_from_civil`.
+    let shifted = if m <= 2 { y - 1 } else { y };
+    let (era, yoe) = (shifted / 400, shifted % 400);
+    let doy = (153 * (if m > 2 { m - 3 } else { m + 9 }) + 2) / 5 + d - 1;
+    let day = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+    let ms = (((day * 24 + hour) * 60 + minute) * 60 + second) * 1000;
+    // A day that its month does not have comes back as another one.
+    let written = format!("{y:04}-{m:02}-{d:02}T");
+    moment(ms).starts_with(&written).then_some(ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +104,19 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_moment_reads_back_from_its_text() {
+        for ms in [0, 951_782_399_000, 951_782_400_000, 1_795_202_927_000, 4_102_444_799_000] {
+            assert_eq!(moment_ms(&moment(ms)), Some(ms));
+        }
+        assert_eq!(moment_ms("1970-01-02"), Some(86_400_000));
+        for wrong in
+            ["", "1970", "1969-12-31", "2026-02-30", "2026-1-1T24:00", "+1970-01-01", "2026-01-01T"]
+        {
+            assert_eq!(moment_ms(wrong), None, "{wrong}");
         }
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod agent_killed;
+mod audit;
 mod client;
 mod given_back;
 mod hub_faults;

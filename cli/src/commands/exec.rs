@@ -172,8 +172,8 @@ fn check(args: &ExecArgs) -> Result<(), Failure> {
 
 /// Runs it.
 pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
-    if app.out.format == Format::Name && !args.plan {
-        return Err(Failure::usage("exec has no output format 'name'"));
+    if matches!(app.out.format, Format::Name | Format::Csv) && !args.plan {
+        return Err(Failure::usage("exec has no output formats 'name' and 'csv'"));
     }
     check_marked(&std::env::args_os().collect::<Vec<_>>(), &args)?;
     check(&args)?;

@@ -4,11 +4,9 @@ use crate::App;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
+use crate::partial::Partial;
 use clap::{Args, Subcommand};
 use cmdr_protocol::hub::{Backup, Check, Info};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Show the hub, back it up, check it.
@@ -77,39 +75,10 @@ async fn check(app: &App, hub: &Hub) -> Result<Exit, Failure> {
 
 /// Streams the copy into a file beside `file` and puts it in place when it is whole and on disk.
 async fn backup(hub: &Hub, file: &Path) -> Result<u64, Failure> {
-    let wrong = |e: io::Error| Failure::failed(format!("writing {}: {e}", file.display()));
-    let mut name = file
-        .file_name()
-        .ok_or_else(|| Failure::usage(format!("'{}' names no file", file.display())))?
-        .to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let partial = Partial(file.with_file_name(name));
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial.0)
-        .map_err(wrong)?;
+    let mut out = Partial::create(file)?;
     let mut feed = hub.client.feed(None, &Backup {}).await.map_err(Failure::from_hub)?;
-    let mut bytes = 0;
     while let Some(piece) = feed.next().await {
-        let piece = piece.map_err(Failure::from_hub)?;
-        out.write_all(&piece.data).map_err(wrong)?;
-        bytes += piece.data.len() as u64;
+        out.write(&piece.map_err(Failure::from_hub)?.data)?;
     }
-    out.sync_all().map_err(wrong)?;
-    std::fs::rename(&partial.0, file).map_err(wrong)?;
-    let dir = file.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(wrong)?;
-    Ok(bytes)
-}
-
-/// A file that goes away unless it was renamed.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // After the rename there is none.
-        std::fs::remove_file(&self.0).ok();
-    }
+    out.finish()
 }
