@@ -3,6 +3,8 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use cmdr_hub::audit::{Audit, Settings};
+use cmdr_hub::store::Store;
 use cmdr_link::link::Target;
 use cmdr_link::mux::Limits;
 use cmdr_link::noise::{self, Suite};
@@ -10,6 +12,7 @@ use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
 use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::audit::{Record, Value};
 use cmdr_protocol::hosts::Resolve;
 use cmdr_protocol::ping::{Echo, Sound};
 use cmdr_protocol::role::Role;
@@ -70,6 +73,15 @@ enum Command {
         /// Hosts
         hosts: usize,
     },
+    /// Appends records to an audit log of its own, from so many callers at once; prints microseconds
+    Audit {
+        /// A folder that does not exist yet
+        dir: std::path::PathBuf,
+        /// How many at once
+        callers: usize,
+        /// How many each
+        count: usize,
+    },
     /// Answers handshakes, first from memory, then over TCP from another thread; prints how many a second
     /// of the answering side's own processor time, one line each
     Handshakes {
@@ -87,6 +99,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Echo { token, host, count } => echo(&token, &host, count).await,
         Command::Exec { token, host, count } => run(&token, &host, count).await,
         Command::Decisions { grants, hosts } => decisions(grants, hosts).await,
+        Command::Audit { dir, callers, count } => audit(&dir, callers, count).await,
         Command::Handshakes { count } => handshakes(count).await,
     }
 }
@@ -203,6 +216,42 @@ async fn run(token: &str, host: &str, count: usize) -> anyhow::Result<()> {
         }
         anyhow::ensure!(exit.is_some_and(|e| e.code == 0), "true failed: {exit:?}");
         say(&begin.elapsed().as_micros().to_string())?;
+    }
+    Ok(())
+}
+
+async fn audit(dir: &std::path::Path, callers: usize, count: usize) -> anyhow::Result<()> {
+    let store = Store::open(&dir.join("store"))?;
+    let audit =
+        Audit::open(&dir.join("audit"), &SecretKey::generate()?, store, Settings::default())?;
+    let argv = Value::List(vec![Value::Text("systemctl restart nginx".to_owned())]);
+    let record = Record {
+        operator: "ann@desk".to_owned(),
+        address: "192.0.2.7".to_owned(),
+        method: "exec.start".to_owned(),
+        resource: "command:systemctl".to_owned(),
+        host_name: "web1".to_owned(),
+        body: Some(Value::Map(vec![("argv".to_owned(), argv)])),
+        ..Record::default()
+    };
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (audit, record) = (audit.clone(), record.clone());
+            tokio::spawn(async move {
+                let mut took = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let begin = Instant::now();
+                    audit.open_request(record.clone()).await?;
+                    took.push(begin.elapsed().as_micros());
+                }
+                anyhow::Ok(took)
+            })
+        })
+        .collect();
+    for task in tasks {
+        for micros in task.await?? {
+            say(&micros.to_string())?;
+        }
     }
     Ok(())
 }
