@@ -5,11 +5,13 @@
 //! the store, so that a cut end is noticed too ([`verify`]). One thread writes ([`writer`]): it takes
 //! all that wait, commits them with one `fsync`, and only then are they acknowledged. What is asked
 //! is recorded before it is done and answered after it is recorded ([`trail`], called by the router,
-//! by admission and by `cmdr-hub` itself). [`read`] finds and follows records.
+//! by admission and by `cmdr-hub` itself). [`read`] finds and follows records, [`retention`] removes old
+//! ones.
 
 pub mod body;
 pub mod chain;
 pub mod read;
+pub mod retention;
 pub mod trail;
 pub mod verify;
 mod writer;
@@ -42,7 +44,7 @@ pub enum AuditError {
 /// How the log is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// A segment that has reached so many bytes is followed by a new one.
+    /// A segment that has reached so many bytes is followed by a new one; so is one of yesterday.
     pub segment: u64,
 }
 

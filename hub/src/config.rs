@@ -1,5 +1,6 @@
 //! The hub's optional configuration file.
 
+use crate::audit::retention::Keep;
 use crate::gate::Bounds;
 use crate::lockout::Rules;
 use crate::network::Network;
@@ -21,6 +22,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may log in from where, and how often they may be wrong.
     pub login: Login,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 /// What holds for those who want to get in.
@@ -31,6 +34,29 @@ pub struct Login {
     pub allow: Vec<Network>,
     /// What wrong tries cost.
     pub wrong: Rules,
+}
+
+/// The audit log: how long it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// Records older than so many days are removed; 0 keeps them for ever.
+    pub keep_days: u64,
+    /// The oldest records are removed when the log is larger than so many MiB; 0 for no limit.
+    pub keep_mb: u64,
+}
+
+impl Audit {
+    /// What retention has to keep.
+    pub const fn keep(&self) -> Keep {
+        Keep { days: self.keep_days, bytes: self.keep_mb.saturating_mul(1 << 20) }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { keep_days: 400, keep_mb: 1024 }
+    }
 }
 
 /// Limits that keep strangers from hurting anyone.
@@ -53,6 +79,7 @@ impl Default for Config {
             data: None,
             limits: Limits::default(),
             login: Login::default(),
+            audit: Audit::default(),
         }
     }
 }

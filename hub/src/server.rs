@@ -38,6 +38,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a stopping hub waits for its links to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How often old audit records are looked for.
+const RETAIN: Duration = Duration::from_mins(10);
+
 /// Everything that the hub's parts share.
 #[derive(Debug)]
 pub struct Hub {
@@ -203,7 +206,9 @@ impl Hub {
                 }
             }
         });
+        let retaining = tokio::spawn(self.clone().retain());
         stop.await;
+        retaining.abort();
         for task in &accepting {
             task.abort();
         }
@@ -226,6 +231,19 @@ impl Hub {
         drop(tokio::time::timeout(DRAIN, self.audit.mark(Event::Stopped, String::new())).await);
         // The ends of links are still being written down; an empty batch comes after all of them.
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
+    }
+
+    /// Removes audit records that are beyond their time, now and then.
+    async fn retain(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(RETAIN);
+        loop {
+            tick.tick().await;
+            match self.audit.retain(self.config.audit.keep()).await {
+                Ok(0) => {}
+                Ok(segments) => tracing::info!(segments, "old audit records were removed"),
+                Err(e) => tracing::error!("removing old audit records: {e}"),
+            }
+        }
     }
 
     async fn accept(

@@ -214,6 +214,56 @@ fn names_with_line_ends_and_control_characters_are_data() {
     assert_eq!(log.verify().records, 1);
 }
 
+#[test]
+fn what_retention_removes_is_vouched_for_and_what_others_remove_is_not() {
+    let mut log = Log::new();
+    log.append(200);
+    let keep = retention::Keep { days: 0, bytes: 10_000 };
+    let removed = block_on(log.audit().retain(keep)).unwrap();
+    assert!(removed >= 3, "{removed}");
+    assert_eq!(block_on(log.audit().retain(keep)).unwrap(), 0);
+    log.append(100);
+    let again = block_on(log.audit().retain(keep)).unwrap();
+    assert!(again > 0);
+    let all = log.all();
+    assert!(all.is_sorted_by_key(|r| r.seq) && all[0].seq > 100);
+    let checkpoint = all.iter().rfind(|r| r.event == Event::Checkpoint).unwrap();
+    let vouched = checkpoint.removed.as_ref().unwrap();
+    assert_eq!((vouched.seq + 1, vouched.segment), (all[0].seq, removed + again));
+    log.close();
+    let whole = log.verify();
+    assert_eq!((whole.broken, whole.first_seq, whole.last_seq), (None, all[0].seq, 302));
+    // One more goes, and nobody vouches for it.
+    let first = chain::segments(&log.folder()).unwrap()[0];
+    fs::remove_file(chain::path(&log.folder(), first)).unwrap();
+    let broken = log.verify().broken.unwrap();
+    assert!(broken.what.contains("no checkpoint vouches"), "{broken}");
+}
+
+#[test]
+fn a_follower_that_was_too_slow_for_retention_is_told_what_it_missed() {
+    let log = Log::new();
+    log.append(100);
+    let mut tail = log.audit().follow(Some(0));
+    block_on(log.audit().retain(retention::Keep { days: 0, bytes: 6000 })).unwrap();
+    let records = block_on(tail.read()).unwrap();
+    assert!(records[0].seq > 1);
+    assert_eq!(tail.take_missed(), records[0].seq - 1);
+}
+
+#[test]
+fn a_damaged_segment_is_evidence_and_is_not_removed() {
+    let log = Log::new();
+    log.append(100);
+    let path = chain::path(&log.folder(), 1);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[300] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = block_on(log.audit().retain(retention::Keep { days: 0, bytes: 100 })).unwrap_err();
+    assert!(error.to_string().contains("segment 1 is not removed"), "{error}");
+    assert!(path.exists());
+}
+
 /// What somebody might do to the files.
 #[derive(Clone, Debug)]
 enum Tampering {

@@ -23,6 +23,8 @@ const GROUP: usize = 512;
 const GROUP_BYTES: usize = 256 * 1024;
 /// Space that must be ours already before something new is let in.
 const MARGIN: u64 = 1 << 20;
+/// A segment is followed by another after so long, so that old records can go by the day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Space asked for at once beyond that.
 const STEP: u64 = 1 << 20;
 
@@ -36,6 +38,8 @@ pub(super) struct Writer {
     point: Point,
     /// Bytes of the file that the disk has promised us.
     reserved: u64,
+    /// When the segment was begun.
+    begun_ms: u64,
     last_ms: u64,
     writable: bool,
 }
@@ -82,7 +86,7 @@ impl Writer {
         let mut notes = Vec::new();
         let note = |event, message| Record { event, message, ..Record::default() };
         let found = newest.map(|number| Self::find_end(dir, &key, number)).transpose()?;
-        let (file, point, last_ms) = match found {
+        let (file, point, begun_ms, last_ms) = match found {
             Some(Ok(end)) if end.point.seq >= kept.seq => {
                 if end.left > 0 {
                     let path = chain::path(dir, end.point.segment);
@@ -92,13 +96,13 @@ impl Writer {
                     tracing::warn!("audit log: {what}");
                     notes.push(note(Event::Cut, what));
                 }
-                (end.file, end.point, end.last_ms)
+                (end.file, end.point, end.begun_ms, end.last_ms)
             }
             None if kept.seq == 0 => {
                 let at_ms = clock::now_ms();
                 let head = Head { number: 1, first_seq: 1, at_ms, before: [0; 32] };
                 let (file, point) = create(dir, &key, &head)?;
-                (file, point, at_ms)
+                (file, point, at_ms, at_ms)
             }
             // Not what a crash leaves: records that were on disk are gone or changed. The evidence
             // stays as it is, and the log goes on behind the last record that is known of.
@@ -121,12 +125,13 @@ impl Writer {
                 let at_ms = clock::now_ms();
                 let head = Head { number, first_seq: kept.seq + 1, at_ms, before: kept.hash };
                 let (file, point) = create(dir, &key, &head)?;
-                (file, point, at_ms)
+                (file, point, at_ms, at_ms)
             }
         };
         let reserved = point.len;
         let dir = dir.to_owned();
-        let writer = Self { dir, key, settings, file, point, reserved, last_ms, writable: true };
+        let writer =
+            Self { dir, key, settings, file, point, reserved, begun_ms, last_ms, writable: true };
         Ok((writer, notes))
     }
 
@@ -152,6 +157,7 @@ impl Writer {
                 hash,
             },
             left: 0,
+            begun_ms: head.at_ms,
             last_ms: head.at_ms,
         };
         for record in records {
@@ -228,13 +234,16 @@ impl Writer {
 
     /// Begins the next segment when this one is full. When that fails, this one goes on.
     fn rotate(&mut self) {
-        if self.point.len < self.settings.segment {
+        let now = clock::now_ms().max(self.last_ms);
+        let old = now.saturating_sub(self.begun_ms) >= DAY_MS;
+        let empty = self.point.len == chain::HEAD as u64;
+        if empty || (self.point.len < self.settings.segment && !old) {
             return;
         }
         let head = Head {
             number: self.point.segment + 1,
             first_seq: self.point.seq + 1,
-            at_ms: clock::now_ms().max(self.last_ms),
+            at_ms: now,
             before: self.point.hash,
         };
         match create(&self.dir, &self.key, &head) {
@@ -244,6 +253,7 @@ impl Writer {
                 self.file = file;
                 self.point = point;
                 self.reserved = point.len;
+                self.begun_ms = now;
             }
             Err(e) => tracing::warn!("the audit log's next segment: {e}"),
         }
@@ -323,5 +333,6 @@ struct End {
     point: Point,
     /// Bytes behind it that are no record.
     left: u64,
+    begun_ms: u64,
     last_ms: u64,
 }
