@@ -176,6 +176,11 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// A file on this machine could not be written.
+pub fn unwritten(file: &std::path::Path, e: &io::Error) -> Failure {
+    Failure::failed(format!("writing {}: {}", file.display(), cmdr_link::files::reason(e)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,6 @@ pub mod exit;
 pub mod fleet;
 pub mod human;
 pub mod output;
-pub mod partial;
 pub mod screen;
 
 use args::Cli;

@@ -1,21 +1,33 @@
 //! Everything durable as text, and back.
 //!
-//! One JSON object a line: a head, the records by key, and a foot with their count, a hash over all
-//! that stands before it, and a seal made with the hub's key. Two backups of the same records are the
-//! same bytes. The hub's key is not in it: whoever has a backup can read it, but not be the hub.
+//! One JSON object a line: a head, the records by key, the audit log's segments in pieces, and a foot with
+//! their count, a hash over all that stands before it, and a seal made with the hub's key. Two backups of
+//! the same state are the same bytes. The hub's key is not in it: whoever has a backup can read it, but
+//! not be the hub. Neither way holds the audit log in memory: it may be large.
 
+use crate::audit::chain::{self, Point};
 use crate::records::{AuditHead, HostRecord, OperatorRecord, TokenRecord, prefix};
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
-use cmdr_link::{SecretKey, codec};
+use cmdr_link::{SecretKey, codec, files};
 use cmdr_protocol::hub::Checked;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The release before had no audit log.
+const OLDEST: u32 = 1;
 /// Records restored in one batch.
 const GROUP: usize = 256;
+/// Bytes of a segment in one line.
+const PIECE: u64 = 192 * 1024;
+/// The longest line that is read.
+const LINE: u64 = 1 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
@@ -30,11 +42,28 @@ struct Line {
     hash: String,
 }
 
+/// A piece of the audit log.
+#[derive(Debug, Serialize, Deserialize)]
+struct Segment {
+    #[serde(rename = "segment")]
+    number: u64,
+    at: u64,
+    data: String,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Foot {
     records: usize,
     hash: String,
     seal: String,
+}
+
+/// What stands in a line between head and foot.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Record(Line),
+    Segment(Segment),
 }
 
 fn record_hash(key: &str, value: &[u8]) -> String {
@@ -47,34 +76,146 @@ fn seal(key: &SecretKey, hash: &blake3::Hash) -> String {
     HEXLOWER.encode(key.keyed_hash("cmdr backup seal v1", hash.as_bytes()).as_slice())
 }
 
-/// Everything as text. A damaged record fails it: a backup that lacks something must not look whole.
-pub fn export(store: &Store, key: &SecretKey) -> anyhow::Result<String> {
-    let mut out =
-        serde_json::to_string(&Head { cmdr_backup: FORMAT, hub: key.public().to_string() })?;
-    out.push('\n');
-    let mut records = store.scan_raw("")?;
-    // How far the audit log has come is a matter of the log beside the store, not of a copy.
-    records.retain(|record| !matches!(record, Ok((key, _)) if key.starts_with(prefix::AUDIT)));
-    let count = records.len();
-    for record in records {
-        let (key, value) = record?;
-        let line = Line { hash: record_hash(&key, &value), value: BASE64.encode(&value), key };
-        writeln!(out, "{}", serde_json::to_string(&line)?)?;
-    }
-    let hash = blake3::hash(out.as_bytes());
-    let foot = Foot { records: count, hash: hash.to_hex().to_string(), seal: seal(key, &hash) };
-    writeln!(out, "{}", serde_json::to_string(&foot)?)?;
-    Ok(out)
+/// A backup being written, piece by piece.
+#[derive(Debug)]
+pub struct Export {
+    key: SecretKey,
+    hasher: blake3::Hasher,
+    records: usize,
+    /// The part that comes first.
+    begin: Option<String>,
+    audit: PathBuf,
+    /// The audit log up to here.
+    end: Point,
+    segments: std::vec::IntoIter<u64>,
+    /// The segment that is being copied, and how far.
+    at: Option<(u64, u64)>,
+    over: bool,
 }
 
-/// Reads a backup whole, checks all of it, and only then writes. The store must be empty.
-pub async fn restore(store: &Store, key: &SecretKey, text: &str) -> anyhow::Result<usize> {
+impl Export {
+    /// Begins. A damaged record fails it: a backup that lacks something must not look whole.
+    /// `end` says how far the audit log goes; it is asked last, so that the log is not behind the store.
+    pub fn begin(
+        store: &Store,
+        key: &SecretKey,
+        audit: &Path,
+        end: impl FnOnce() -> Point,
+    ) -> anyhow::Result<Self> {
+        let mut out =
+            serde_json::to_string(&Head { cmdr_backup: FORMAT, hub: key.public().to_string() })?;
+        out.push('\n');
+        let mut records = store.scan_raw("")?;
+        // How far the audit log has come is told by the log, which may have gone on meanwhile.
+        records.retain(|record| !matches!(record, Ok((key, _)) if key.starts_with(prefix::AUDIT)));
+        let count = records.len();
+        for record in records {
+            let (key, value) = record?;
+            let line = Line { hash: record_hash(&key, &value), value: BASE64.encode(&value), key };
+            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        }
+        let end = end();
+        let mut segments = match chain::segments(audit) {
+            Ok(segments) => segments,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(e).context("reading the audit log"),
+        };
+        segments.retain(|number| *number <= end.segment);
+        Ok(Self {
+            key: key.clone(),
+            hasher: blake3::Hasher::new(),
+            records: count,
+            begin: Some(out),
+            audit: audit.to_owned(),
+            end,
+            segments: segments.into_iter(),
+            at: None,
+            over: false,
+        })
+    }
+
+    /// The next piece of the file; `None` behind the last.
+    pub fn piece(&mut self) -> anyhow::Result<Option<String>> {
+        let text = match self.begin.take() {
+            Some(text) => Some(text),
+            None => self.segment().context("reading the audit log")?,
+        };
+        if let Some(text) = text {
+            self.hasher.update(text.as_bytes());
+            return Ok(Some(text));
+        }
+        if std::mem::replace(&mut self.over, true) {
+            return Ok(None);
+        }
+        let hash = self.hasher.finalize();
+        let foot = Foot {
+            records: self.records,
+            hash: hash.to_hex().to_string(),
+            seal: seal(&self.key, &hash),
+        };
+        Ok(Some(serde_json::to_string(&foot)? + "\n"))
+    }
+
+    fn segment(&mut self) -> io::Result<Option<String>> {
+        loop {
+            let (number, at) = match self.at.take() {
+                Some(at) => at,
+                None => match self.segments.next() {
+                    Some(number) => (number, 0),
+                    None => return Ok(None),
+                },
+            };
+            let mut file = match File::open(chain::path(&self.audit, number)) {
+                Ok(file) => file,
+                // Retention took it before we had begun with it; the log vouches for that.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && at == 0 => continue,
+                Err(e) => return Err(e),
+            };
+            let len =
+                if number == self.end.segment { self.end.len } else { file.metadata()?.len() };
+            if at >= len {
+                continue;
+            }
+            file.seek(SeekFrom::Start(at))?;
+            let mut bytes = Vec::new();
+            file.take((len - at).min(PIECE)).read_to_end(&mut bytes)?;
+            self.at = Some((number, at + bytes.len() as u64));
+            let piece = Segment { number, at, data: BASE64.encode(&bytes) };
+            return Ok(Some(serde_json::to_string(&piece)? + "\n"));
+        }
+    }
+}
+
+/// Checks a whole backup, and only then writes. The store and the folder of the log must be empty.
+pub async fn restore(
+    store: &Store,
+    audit: &Path,
+    key: &SecretKey,
+    file: &Path,
+) -> anyhow::Result<usize> {
     ensure!(
         store.scan_raw("")?.is_empty(),
         "the store is not empty; restore into a fresh data folder"
     );
-    let records = read(key, text)?;
+    ensure!(
+        !audit.exists() || chain::segments(audit)?.is_empty(),
+        "there is an audit log already; restore into a fresh data folder"
+    );
+    let records = read(key, file)?;
     let count = records.len();
+    files::private_dir(audit).with_context(|| format!("making {}", audit.display()))?;
+    let writing = || format!("writing into {}", audit.display());
+    walk(key, file, |entry| match entry {
+        Entry::Record(_) => Ok(()),
+        Entry::Segment(piece) => {
+            let bytes = BASE64.decode(piece.data.as_bytes())?;
+            let mut options = File::options();
+            let options = options.create(true).append(true).mode(0o600);
+            let mut out = options.open(chain::path(audit, piece.number)).with_context(writing)?;
+            out.write_all(&bytes).and_then(|()| out.sync_all()).with_context(writing)
+        }
+    })?;
+    File::open(audit).and_then(|dir| dir.sync_all()).with_context(writing)?;
     let mut records = records.into_iter().peekable();
     while records.peek().is_some() {
         let batch = records
@@ -86,25 +227,68 @@ pub async fn restore(store: &Store, key: &SecretKey, text: &str) -> anyhow::Resu
     Ok(count)
 }
 
-/// Reads a backup whole and checks all of it.
-pub fn read(key: &SecretKey, text: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    let body =
-        text.strip_suffix('\n').context("the backup is cut short: its last line is not whole")?;
-    let (rest, foot) = body.rsplit_once('\n').context("the backup is empty")?;
-    let foot: Foot =
-        serde_json::from_str(foot).context("the backup is cut short: its last line is missing")?;
-    let content = &text[..=rest.len()];
-    let hash = blake3::hash(content.as_bytes());
+/// Reads a backup whole and checks all of it; the records in it.
+pub fn read(key: &SecretKey, file: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut records = Vec::new();
+    // Where the next piece of the log must go on.
+    let mut at = (0, 0);
+    walk(key, file, |entry| {
+        match entry {
+            Entry::Record(line) => {
+                let value = BASE64.decode(line.value.as_bytes())?;
+                ensure!(line.hash == record_hash(&line.key, &value), "it is damaged");
+                ensure!(value.len() <= crate::store::MAX_VALUE, "it is too large");
+                records.push((line.key, value));
+            }
+            Entry::Segment(piece) => {
+                let goes_on = (piece.number, piece.at) == at;
+                ensure!(
+                    goes_on || (piece.number > at.0 && piece.at == 0),
+                    "a piece of the audit log is missing"
+                );
+                let bytes = BASE64.decode(piece.data.as_bytes())?;
+                at = (piece.number, piece.at + bytes.len() as u64);
+            }
+        }
+        Ok(())
+    })
+    .and_then(|expected| {
+        ensure!(
+            records.len() == expected,
+            "the backup has {} records, but should have {expected}",
+            records.len()
+        );
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// The next line with its end; empty at the end of the file.
+fn line(reader: &mut impl BufRead) -> anyhow::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    reader.take(LINE).read_until(b'\n', &mut line).context("reading the backup")?;
     ensure!(
-        foot.hash == hash.to_hex().as_str(),
-        "the backup was changed or damaged: its hash does not match"
+        line.is_empty() || line.ends_with(b"\n"),
+        "the backup is cut short: its last line is not whole"
     );
-    let mut lines = content.lines();
-    let head: Head =
-        serde_json::from_str(lines.next().unwrap_or("")).context("this is no backup of a hub")?;
+    Ok(line)
+}
+
+/// Goes through a backup line by line; the foot's count of records when its hash and seal are right.
+fn walk(
+    key: &SecretKey,
+    file: &Path,
+    mut each: impl FnMut(Entry) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let opened = File::open(file).with_context(|| format!("reading {}", file.display()))?;
+    let mut reader = BufReader::new(opened);
+    let mut hasher = blake3::Hasher::new();
+    let first = line(&mut reader)?;
+    ensure!(!first.is_empty(), "the backup is empty");
+    let head: Head = serde_json::from_slice(&first).context("this is no backup of a hub")?;
     ensure!(
-        head.cmdr_backup == FORMAT,
-        "the backup has format {}, this release reads {FORMAT}",
+        (OLDEST..=FORMAT).contains(&head.cmdr_backup),
+        "the backup has format {}, this release reads {OLDEST} to {FORMAT}",
         head.cmdr_backup
     );
     if head.hub != key.public().to_string() {
@@ -114,26 +298,31 @@ pub fn read(key: &SecretKey, text: &str) -> anyhow::Result<Vec<(String, Vec<u8>)
             cmdr_protocol::display::clean_to_width(&head.hub, 60)
         );
     }
-    ensure!(
-        foot.seal == seal(key, &hash),
-        "the backup's seal does not match: it was not made by this hub"
-    );
-    let mut records = Vec::new();
-    for (number, line) in lines.enumerate() {
-        let at = || format!("line {} of the backup", number + 2);
-        let line: Line = serde_json::from_str(line).with_context(at)?;
-        let value = BASE64.decode(line.value.as_bytes()).with_context(at)?;
-        ensure!(line.hash == record_hash(&line.key, &value), "{} is damaged", at());
-        ensure!(value.len() <= crate::store::MAX_VALUE, "{} is too large", at());
-        records.push((line.key, value));
+    hasher.update(&first);
+    let mut number = 1;
+    let mut next = line(&mut reader)?;
+    loop {
+        number += 1;
+        let this = next;
+        next = line(&mut reader)?;
+        if next.is_empty() {
+            let foot: Foot = serde_json::from_slice(&this)
+                .context("the backup is cut short: its last line is missing")?;
+            let hash = hasher.finalize();
+            ensure!(
+                foot.hash == hash.to_hex().as_str(),
+                "the backup was changed or damaged: its hash does not match"
+            );
+            ensure!(
+                foot.seal == seal(key, &hash),
+                "the backup's seal does not match: it was not made by this hub"
+            );
+            return Ok(foot.records);
+        }
+        hasher.update(&this);
+        let at = || format!("line {number} of the backup");
+        each(serde_json::from_slice(&this).with_context(at)?).with_context(at)?;
     }
-    ensure!(
-        records.len() == foot.records,
-        "the backup has {} records, but should have {}",
-        records.len(),
-        foot.records
-    );
-    Ok(records)
 }
 
 /// Reads every record, checks its checksum, and that it is what its key says.
@@ -193,33 +382,71 @@ mod tests {
         (dir, store, SecretKey::generate().unwrap())
     }
 
+    /// A backup of a store and an audit log, as a file.
+    fn export(store: &Store, key: &SecretKey, audit: &Path) -> String {
+        let numbers = chain::segments(audit).unwrap_or_default();
+        let segment = numbers.last().copied().unwrap_or(0);
+        let len = std::fs::metadata(chain::path(audit, segment)).map_or(0, |m| m.len());
+        let end = Point { segment, len, ..Point::default() };
+        let mut export = Export::begin(store, key, audit, || end).unwrap();
+        let mut text = String::new();
+        while let Some(piece) = export.piece().unwrap() {
+            text += &piece;
+        }
+        text
+    }
+
+    async fn restored(
+        store: &Store,
+        key: &SecretKey,
+        dir: &Path,
+        text: &str,
+    ) -> anyhow::Result<usize> {
+        let file = dir.join("backup");
+        std::fs::write(&file, text).unwrap();
+        restore(store, &dir.join("audit"), key, &file).await
+    }
+
     #[tokio::test]
     async fn a_restored_store_exports_the_same_bytes() {
-        let (_dir, full, key) = filled().await;
-        let text = export(&full, &key).unwrap();
-        let (_dir2, empty) = store();
-        assert_eq!(restore(&empty, &key, &text).await.unwrap(), 600);
-        assert_eq!(export(&empty, &key).unwrap(), text);
+        let (dir, full, key) = filled().await;
+        let from = dir.path().join("audit");
+        files::private_dir(&from).unwrap();
+        for (number, len) in [(3, 10), (4, 500_000)] {
+            std::fs::write(chain::path(&from, number), vec![number as u8; len]).unwrap();
+        }
+        let text = export(&full, &key, &from);
+        let (dir2, empty) = store();
+        assert_eq!(restored(&empty, &key, dir2.path(), &text).await.unwrap(), 600);
+        assert_eq!(export(&empty, &key, &dir2.path().join("audit")), text);
+        let copied = std::fs::read(chain::path(&dir2.path().join("audit"), 4)).unwrap();
+        assert_eq!(copied, vec![4; 500_000]);
         assert_eq!(check(&empty).unwrap(), Checked { records: 600, damage: vec![] });
     }
 
     #[tokio::test]
     async fn a_backup_changed_anywhere_restores_nothing() {
-        let (_dir, full, key) = filled().await;
-        let text = export(&full, &key).unwrap();
-        let (_dir2, empty) = store();
+        let (dir, full, key) = filled().await;
+        let text = export(&full, &key, &dir.path().join("audit"));
+        let (dir2, empty) = store();
+        let to = dir2.path();
         for at in (0..text.len()).step_by(4999) {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert!(restore(&empty, &key, &changed).await.is_err(), "byte {at}");
+            assert!(restored(&empty, &key, to, &changed).await.is_err(), "byte {at}");
         }
         for cut in [0, 1, text.len() / 2, text.len() - 1] {
-            assert!(restore(&empty, &key, &text[..cut]).await.is_err(), "cut to {cut}");
+            assert!(restored(&empty, &key, to, &text[..cut]).await.is_err(), "cut to {cut}");
         }
         let other = SecretKey::generate().unwrap();
-        assert!(restore(&empty, &other, &text).await.unwrap_err().to_string().contains("key file"));
+        assert!(
+            format!("{:#}", restored(&empty, &other, to, &text).await.unwrap_err())
+                .contains("key file")
+        );
         assert_eq!(check(&empty).unwrap().records, 0);
-        assert!(restore(&full, &key, &text).await.unwrap_err().to_string().contains("not empty"));
+        assert!(
+            restored(&full, &key, to, &text).await.unwrap_err().to_string().contains("not empty")
+        );
     }
 }

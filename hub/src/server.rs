@@ -2,6 +2,7 @@
 
 use crate::admission::{self, Peer};
 use crate::audit::{self, Audit, trail};
+use crate::backup::{self, Export};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass};
@@ -20,6 +21,7 @@ use cmdr_link::{Link, SecretKey, clock};
 use cmdr_protocol::audit::Event;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::hosts::Host;
+use cmdr_protocol::hub::Checked;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, PeerKind, Refusal, RefusalKind, Welcome};
 use cmdr_protocol::{Call as _, HostId, KeyId, hosts, methods};
@@ -119,6 +121,20 @@ impl Hub {
             started: Instant::now(),
             config,
         }))
+    }
+
+    /// Begins a backup of everything durable.
+    pub fn export(&self) -> anyhow::Result<Export> {
+        Export::begin(&self.store, &self.key, self.audit.dir(), || self.audit.point())
+    }
+
+    /// Reads everything durable and checks it, the audit log included.
+    pub async fn check(&self) -> anyhow::Result<Checked> {
+        let mut checked = backup::check(&self.store)?;
+        let log = self.audit.verify().await.context("reading the audit log")?;
+        checked.records += log.records;
+        checked.damage.extend(log.broken.is_some().then(|| log.told()));
+        Ok(checked)
     }
 
     /// Since when it runs.

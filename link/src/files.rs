@@ -29,6 +29,54 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// A file for its owner alone that appears whole or not at all: it is written beside the one that is
+/// meant and goes away unless it is put in place.
+#[derive(Debug)]
+pub struct Partial {
+    place: PathBuf,
+    path: PathBuf,
+    out: io::BufWriter<File>,
+    bytes: u64,
+}
+
+impl Partial {
+    /// Begins to write `place`.
+    pub fn create(place: &Path) -> io::Result<Self> {
+        let name = place.file_name().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a file's name")
+        })?;
+        let mut name = name.to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let path = place.with_file_name(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let out = io::BufWriter::new(file);
+        Ok(Self { place: place.to_owned(), path, out, bytes: 0 })
+    }
+
+    /// Writes more.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Puts it in place once it is on disk; one that is there is replaced. Says how long it is.
+    pub fn finish(mut self) -> io::Result<u64> {
+        let dir = self.place.parent().filter(|d| !d.as_os_str().is_empty());
+        self.out.flush()?;
+        self.out.get_ref().sync_all()?;
+        fs::rename(&self.path, &self.place)?;
+        File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(self.bytes)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After the rename there is none.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
 /// Reads a file of at most `limit` bytes that nobody but its owner may read.
 pub fn read_private(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
@@ -86,6 +134,21 @@ mod tests {
         assert_eq!(read_private(&path, 10).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_partial_file_is_in_place_only_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copy");
+        let mut half = Partial::create(&path).unwrap();
+        half.write(b"half").unwrap();
+        drop(half);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let mut whole = Partial::create(&path).unwrap();
+        whole.write(b"whole").unwrap();
+        assert_eq!(whole.finish().unwrap(), 5);
+        assert_eq!(read_private(&path, 10).unwrap(), b"whole");
+        assert!(Partial::create(Path::new("/")).is_err());
     }
 
     #[test]

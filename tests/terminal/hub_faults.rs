@@ -100,6 +100,10 @@ fn a_backup_of_a_running_hub_restores_into_a_new_folder() {
         .args(["restore", file, "--key"])
         .arg(&key));
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let proved =
+        run(Command::new(program("cmdr-hub")).arg("--data").arg(&fresh).args(["audit", "verify"]));
+    let words = String::from_utf8_lossy(&proved.stdout).into_owned();
+    assert!(proved.status.success() && words.contains("is whole: "), "{words}");
     let again = running.dir.path().join("again");
     let backup =
         run(Command::new(program("cmdr-hub")).arg("--data").arg(&fresh).arg("backup").arg(&again));

@@ -1,4 +1,4 @@
-//! Killing the hub in the middle of its work loses nothing that it had acknowledged.
+//! Killing the hub in the middle of its work loses nothing that it had acknowledged, and no record of it.
 
 use crate::load::Load;
 use harness::process::HubProcess;
@@ -25,6 +25,7 @@ async fn no_acknowledged_write_is_lost_when_the_hub_is_killed_and_everyone_comes
         load.assert_kept(&format!("kill {round}"), &promised, stored);
     }
     assert!(slowest < Duration::from_secs(15), "a client needed {slowest:?} to come back");
+    load.assert_recorded(&hub);
     load.stop();
     assert!(hub.command(&["check"]).contains(" 0 damaged"));
 }

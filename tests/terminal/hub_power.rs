@@ -76,6 +76,7 @@ async fn no_acknowledged_write_is_lost_when_the_power_is_cut() {
         let copy = Disk::mount(&copy, &after.path().join("hub"));
         let mut again = HubProcess::start_in(after);
         load.assert_kept(&format!("cut {round}"), &promised, load.stored_at(&again).await);
+        assert!(again.command(&["audit", "verify"]).contains("is whole"));
         assert!(again.command(&["check"]).contains(" 0 damaged"));
         again.kill();
         drop(copy);

@@ -10,13 +10,14 @@ use cmdr_protocol::version::{Join, PeerKind};
 use cmdr_protocol::{HostId, PublicKey};
 use harness::process::HubProcess;
 use harness::until_some;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Acknowledged = Arc<Mutex<BTreeMap<HostId, u64>>>;
+/// The numbers, in order.
+type Acknowledged = Arc<Mutex<BTreeMap<HostId, Vec<u64>>>>;
 
 /// One writer a host, all as one administrator.
 pub(crate) struct Load {
@@ -56,7 +57,7 @@ async fn write(session: Session, host: HostId, acknowledged: Acknowledged) {
         let label = Label { host, set, remove: Vec::new() };
         match session.call(None, label, PATIENCE).await {
             Ok(_) => {
-                acknowledged.lock().unwrap().insert(host, number);
+                acknowledged.lock().unwrap().entry(host).or_default().push(number);
             }
             // Not acknowledged: it may be there or not. The link comes back by itself.
             Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
@@ -88,7 +89,38 @@ impl Load {
 
     /// What was acknowledged so far.
     pub(crate) fn promised(&self) -> BTreeMap<HostId, u64> {
-        self.acknowledged.lock().unwrap().clone()
+        let acknowledged = self.acknowledged.lock().unwrap();
+        acknowledged.iter().map(|(id, numbers)| (*id, numbers[numbers.len() - 1])).collect()
+    }
+
+    /// Every write that was acknowledged is in the hub's audit log, as asked and as answered.
+    pub(crate) fn assert_recorded(&self, hub: &HubProcess) {
+        let file = hub.dir.path().join("audit.jsonl");
+        std::fs::remove_file(&file).ok();
+        // Before the log is read: what is acknowledged later is not looked for.
+        let acknowledged = self.acknowledged.lock().unwrap().clone();
+        hub.command(&["audit", "export", file.to_str().unwrap()]);
+        let (mut asked, mut recorded) = (BTreeMap::new(), BTreeSet::new());
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            if record["method"] != "hosts.label" {
+                continue;
+            }
+            if record["event"] == "asked" {
+                let host: HostId = record["body"]["host"].as_str().unwrap().parse().unwrap();
+                let number: u64 =
+                    record["body"]["set"]["number"].as_str().unwrap().parse().unwrap();
+                asked.insert(record["seq"].as_u64().unwrap(), (host, number));
+            } else if record["outcome"] == "ok" {
+                recorded.extend(asked.get(&record["asked"].as_u64().unwrap()).copied());
+            }
+        }
+        for (host, numbers) in acknowledged {
+            let lost: Vec<_> =
+                numbers.iter().filter(|n| !recorded.contains(&(host, **n))).collect();
+            assert!(lost.is_empty(), "the audit log lacks writes to {host}: {lost:?}");
+        }
+        assert!(hub.command(&["audit", "verify"]).contains("is whole"));
     }
 
     /// Waits until so many more writes were acknowledged.

@@ -3,13 +3,13 @@
 use crate::App;
 use crate::args::{self, When};
 use crate::connect::Hub;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, unwritten};
 use crate::human;
 use crate::output::{self, Cell, Column, Format, Paint};
-use crate::partial::Partial;
 use clap::{Args, Subcommand, ValueEnum};
 use cmdr_link::FeedStream;
 use cmdr_link::clock;
+use cmdr_link::files::Partial;
 use cmdr_protocol::audit::{Event, Filter, List, Outcome, PAGE, Record, Verify, Watch};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -313,19 +313,20 @@ async fn verify(app: &App, hub: &Hub) -> Result<Exit, Failure> {
 
 async fn export(app: &App, hub: &Hub, args: &ExportArgs) -> Result<Exit, Failure> {
     let filter = args.filter.filter();
-    let mut file = Partial::create(&args.file)?;
+    let wrong = |e| unwritten(&args.file, &e);
+    let mut file = Partial::create(&args.file).map_err(wrong)?;
     let mut feed = watch(hub, &Watch { filter, after: Some(0), once: true }).await?;
     let mut records = 0;
     if args.format == ExportFormat::Csv {
-        file.write(output::csv(&[], &columns()).as_bytes())?;
+        file.write(output::csv(&[], &columns()).as_bytes()).map_err(wrong)?;
     }
     while let Some(items) = feed.next().await {
         let rows: Vec<_> =
             items.map_err(Failure::from_hub)?.records.into_iter().map(Row::from).collect();
         records += rows.len() as u64;
-        file.write(lines(args.format, &rows)?.as_bytes())?;
+        file.write(lines(args.format, &rows)?.as_bytes()).map_err(wrong)?;
     }
-    let bytes = file.finish()?;
+    let bytes = file.finish().map_err(wrong)?;
     told(app, &args.file, records, bytes);
     Ok(Exit::Ok)
 }

@@ -2,10 +2,10 @@
 
 use crate::App;
 use crate::connect::Hub;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, unwritten};
 use crate::human;
-use crate::partial::Partial;
 use clap::{Args, Subcommand};
+use cmdr_link::files::Partial;
 use cmdr_protocol::hub::{Backup, Check, Info};
 use std::path::{Path, PathBuf};
 
@@ -75,10 +75,11 @@ async fn check(app: &App, hub: &Hub) -> Result<Exit, Failure> {
 
 /// Streams the copy into a file beside `file` and puts it in place when it is whole and on disk.
 async fn backup(hub: &Hub, file: &Path) -> Result<u64, Failure> {
-    let mut out = Partial::create(file)?;
+    let wrong = |e| unwritten(file, &e);
+    let mut out = Partial::create(file).map_err(wrong)?;
     let mut feed = hub.client.feed(None, &Backup {}).await.map_err(Failure::from_hub)?;
     while let Some(piece) = feed.next().await {
-        out.write(&piece.map_err(Failure::from_hub)?.data)?;
+        out.write(&piece.map_err(Failure::from_hub)?.data).map_err(wrong)?;
     }
-    out.finish()
+    out.finish().map_err(wrong)
 }

@@ -26,7 +26,7 @@ const MARGIN: u64 = 1 << 20;
 /// A segment is followed by another after so long, so that old records can go by the day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Space asked for at once beyond that.
-const STEP: u64 = 1 << 20;
+const STEP: u64 = 256 * 1024;
 
 /// The end of the log, open for writing.
 #[derive(Debug)]

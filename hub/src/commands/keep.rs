@@ -1,10 +1,10 @@
 //! `check`, `backup` and `restore`: what looks after a hub's data folder.
 
 use super::{Done, ask, print, say};
+use crate::data;
 use crate::local::{self, Local};
-use crate::{backup, data};
 use anyhow::Context as _;
-use cmdr_link::files;
+use cmdr_link::files::Partial;
 use cmdr_protocol::hub::{self as hub_api, Checked};
 use cmdr_protocol::human::count;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
     let local = local::reach(dir, "").await?;
     let checked: Checked = match (ask(&local, &hub_api::Check {}).await, &local) {
         (Some(answer), _) => answer?,
-        (None, Local::Stopped(hub, _)) => backup::check(&hub.store)?,
+        (None, Local::Stopped(hub, _)) => hub.check().await?,
         (None, Local::Running(_)) => anyhow::bail!("the hub did not answer"),
     };
     for damage in &checked.damage {
@@ -43,19 +43,22 @@ pub(super) async fn backup_to(dir: &Path, file: &Path) -> anyhow::Result<Done> {
         file.display()
     );
     let local = local::reach(dir, "").await?;
-    let text = match &local {
-        Local::Stopped(hub, _) => backup::export(&hub.store, &hub.key)?,
+    let mut out = Partial::create(file).with_context(|| format!("writing {}", file.display()))?;
+    match &local {
+        Local::Stopped(hub, _) => {
+            let mut export = hub.export()?;
+            while let Some(text) = export.piece()? {
+                out.write(text.as_bytes())?;
+            }
+        }
         Local::Running(client) => {
             let mut feed = client.feed(None, &hub_api::Backup {}).await?;
-            let mut bytes = Vec::new();
             while let Some(piece) = feed.next().await {
-                bytes.extend(piece?.data);
+                out.write(&piece?.data)?;
             }
-            String::from_utf8(bytes).context("the hub sent a backup that is no text")?
         }
-    };
-    files::write_private(file, text.as_bytes())
-        .with_context(|| format!("writing {}", file.display()))?;
+    }
+    out.finish()?;
     say(&format!(
         "{} written. The hub's key is not in it; keep {} apart, without it no agent will trust a restored hub.",
         file.display(),

@@ -3,15 +3,14 @@
 
 use super::{Done, say};
 use crate::data::{self, DataDir};
-use crate::{backup, store::Store};
+use crate::{audit, backup, store::Store};
 use anyhow::{Context as _, ensure};
 use cmdr_link::SecretKey;
 use cmdr_protocol::human::count;
 use std::path::{Path, PathBuf};
 
 pub(super) async fn run(dir: &Path, file: &Path, key: Option<&Path>) -> anyhow::Result<Done> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
     let place = data::key_path(dir);
     ensure!(
         key.is_none() || !place.exists(),
@@ -24,18 +23,19 @@ pub(super) async fn run(dir: &Path, file: &Path, key: Option<&Path>) -> anyhow::
         dir.display()
     );
     let secret = SecretKey::load(key.unwrap_or(&place))?;
-    backup::read(&secret, &text)?;
+    backup::read(&secret, file)?;
 
     let mut undo = Undo::default();
     undo.folders(dir);
     undo.files.push(dir.join("lock"));
     undo.files.extend(key.is_some().then(|| place.clone()));
-    undo.store = Some(dir.join("store")).filter(|store| !store.exists());
+    undo.inner = vec![dir.join("store"), audit::folder(dir)];
+    undo.inner.retain(|folder| !folder.exists());
     undo.files.retain(|file| !file.exists());
     let data = DataDir::open(dir)?;
     let store = Store::open(&data.store())?;
     // Looks whether the store is empty before it writes.
-    let records = backup::restore(&store, &secret, &text).await?;
+    let records = backup::restore(&store, &audit::folder(dir), &secret, file).await?;
     // Last: a folder with a key is one that a hub starts in.
     if key.is_some() {
         secret.save(&place)?;
@@ -49,7 +49,8 @@ pub(super) async fn run(dir: &Path, file: &Path, key: Option<&Path>) -> anyhow::
 #[derive(Debug, Default)]
 struct Undo {
     files: Vec<PathBuf>,
-    store: Option<PathBuf>,
+    /// Of the data folder: the store, the audit log.
+    inner: Vec<PathBuf>,
     /// Innermost first.
     folders: Vec<PathBuf>,
 }
@@ -62,7 +63,7 @@ impl Undo {
 
     fn done(mut self) {
         self.files.clear();
-        self.store = None;
+        self.inner.clear();
         self.folders.clear();
     }
 }
@@ -73,8 +74,8 @@ impl Drop for Undo {
         for file in &self.files {
             std::fs::remove_file(file).ok();
         }
-        if let Some(store) = &self.store {
-            std::fs::remove_dir_all(store).ok();
+        for folder in &self.inner {
+            std::fs::remove_dir_all(folder).ok();
         }
         for folder in &self.folders {
             std::fs::remove_dir(folder).ok();

@@ -1,7 +1,6 @@
 //! The hub itself: how it is, its backup, its check.
 
 use super::HubService;
-use crate::backup;
 use crate::server::{Hub, VERSION};
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::CallError;
@@ -33,14 +32,16 @@ async fn backup_feed(
     _: Backup,
     feeding: Feeding<Backup>,
 ) -> Result<(), CallError> {
-    let text =
-        backup::export(&hub.store, &hub.key).map_err(|e| CallError::failed(format!("{e:#}")))?;
-    for piece in text.as_bytes().chunks(256 * 1024) {
-        feeding.send(&Piece { data: piece.to_vec() }).await?;
+    let failed = |e: anyhow::Error| CallError::failed(format!("{e:#}"));
+    let mut export = hub.export().map_err(failed)?;
+    while let Some(text) = export.piece().map_err(failed)? {
+        for piece in text.as_bytes().chunks(256 * 1024) {
+            feeding.send(&Piece { data: piece.to_vec() }).await?;
+        }
     }
     Ok(())
 }
 
 async fn check(hub: Arc<Hub>, _: Asked, _: Check) -> Result<Checked, CallError> {
-    backup::check(&hub.store).map_err(|e| CallError::failed(e.to_string()))
+    hub.check().await.map_err(|e| CallError::failed(format!("{e:#}")))
 }
