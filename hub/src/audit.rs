@@ -6,10 +6,11 @@
 //! all that wait, commits them with one `fsync`, and only then are they acknowledged. What is asked
 //! is recorded before it is done and answered after it is recorded ([`trail`], called by the router,
 //! by admission and by `cmdr-hub` itself). [`read`] finds and follows records, [`retention`] removes old
-//! ones.
+//! ones, [`forward`] sends them on.
 
 pub mod body;
 pub mod chain;
+pub mod forward;
 pub mod read;
 pub mod retention;
 pub mod trail;

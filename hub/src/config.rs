@@ -1,5 +1,6 @@
 //! The hub's optional configuration file.
 
+use crate::audit::forward::syslog::Destination;
 use crate::audit::retention::Keep;
 use crate::gate::Bounds;
 use crate::lockout::Rules;
@@ -44,6 +45,28 @@ pub struct Audit {
     pub keep_days: u64,
     /// The oldest records are removed when the log is larger than so many MiB; 0 for no limit.
     pub keep_mb: u64,
+    /// Sends every record to a syslog server.
+    pub syslog: Option<Syslog>,
+    /// Sends every record to a web server.
+    pub webhook: Option<Webhook>,
+}
+
+/// Records as syslog messages.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// `udp://host:port`, `tcp://host:port` or `unix:///dev/log`.
+    pub to: Destination,
+}
+
+/// Records as signed HTTP requests.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where to.
+    pub url: String,
+    /// A file with the secret that signs them, for its owner alone.
+    pub secret_file: PathBuf,
 }
 
 impl Audit {
@@ -55,7 +78,7 @@ impl Audit {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { keep_days: 400, keep_mb: 1024 }
+        Self { keep_days: 400, keep_mb: 1024, syslog: None, webhook: None }
     }
 }
 

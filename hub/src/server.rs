@@ -123,6 +123,11 @@ impl Hub {
         }))
     }
 
+    /// Begins to send the audit log where the configuration says.
+    pub fn forward_audit(&self) -> anyhow::Result<()> {
+        audit::forward::start(&self.audit, &self.config.audit)
+    }
+
     /// Begins a backup of everything durable.
     pub fn export(&self) -> anyhow::Result<Export> {
         Export::begin(&self.store, &self.key, self.audit.dir(), || self.audit.point())

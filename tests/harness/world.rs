@@ -76,6 +76,7 @@ impl World {
         let store = until_some("the store can be opened", async || Store::open(&path).ok()).await;
         let (audit, at) = (cmdr_hub::audit::folder(dir.path()), address.to_string());
         let hub = Hub::new(key, store, &audit, config, at.clone(), at).unwrap();
+        hub.forward_audit().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(hub.clone().serve(vec![listener], async {
             drop(stopped.await);
@@ -89,7 +90,12 @@ impl World {
     }
 
     /// Stops the hub in good order and starts it again on the same data and address.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with(Config::default()).await
+    }
+
+    /// As [`World::restart`], with another configuration.
+    pub async fn restart_with(mut self, config: Config) -> Self {
         drop(self.stop.take());
         if let Some(serving) = self.serving.take() {
             serving.await.unwrap();
@@ -97,7 +103,7 @@ impl World {
         let (key, address) = (self.hub.key.clone(), self.address);
         let Self { hub, dir, .. } = self;
         drop(hub);
-        Self::start_in(dir, key, Config::default(), address).await
+        Self::start_in(dir, key, config, address).await
     }
 
     /// A token's text.

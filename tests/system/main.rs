@@ -4,6 +4,7 @@
 
 mod admission;
 mod audit;
+mod audit_forward;
 mod exec;
 mod hosts;
 mod link;

@@ -160,6 +160,11 @@ impl Tail {
         std::mem::replace(&mut self.missed, 0)
     }
 
+    /// Whether nothing more will come.
+    pub fn is_closed(&self) -> bool {
+        self.seen.has_changed().is_err()
+    }
+
     /// Waits until there is something to read; false when the log is closed.
     pub async fn wait(&mut self) -> bool {
         let seq = self.at.seq;

@@ -1,6 +1,6 @@
 //! `cmdr-hub serve`: runs the hub.
 
-use super::{Done, print};
+use super::{Done, Misconfigured, print};
 use crate::audit;
 use crate::config::Config;
 use crate::data::DataDir;
@@ -63,6 +63,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
     let store = Store::open(&data.store())?;
     let audit = audit::folder(data.path());
     let hub = Hub::new(key, store, &audit, config, local.to_string(), address.clone())?;
+    hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
     data.announce(&loopback(local).to_string())?;
     tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.key.public(), "the hub is up");
     if !args.no_first_token && !hub.keyring.has_administrator() {
