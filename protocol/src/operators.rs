@@ -79,6 +79,7 @@ pub struct Locks {}
 impl Call for Locks {
     const METHOD: &'static str = "operators.locks";
     const ACCESS: Access = Access::Admin;
+    const CHANGES: bool = false;
     type Reply = Locked;
 }
 
