@@ -2,7 +2,7 @@
 //!
 //! Every record is chained to the one before by a hash keyed with the hub's key ([`chain`]), so that
 //! nobody without that key can change, drop or reorder one unnoticed; the newest hash also stands in
-//! the store, so that a cut end is noticed too ([`verify`]). One thread writes ([`writer`]): it takes
+//! the store, so that a cut end is noticed too ([`verify`]). One thread writes (`writer`): it takes
 //! all that wait, commits them with one `fsync`, and only then are they acknowledged. What is asked
 //! is recorded before it is done and answered after it is recorded ([`trail`], called by the router,
 //! by admission and by `cmdr-hub` itself). [`read`] finds and follows records, [`retention`] removes old
