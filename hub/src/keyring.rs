@@ -25,6 +25,7 @@ pub const MAX_TOKENS: usize = 10_000;
 pub struct Keyring {
     store: Store,
     state: Mutex<State>,
+    changing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +128,7 @@ impl Keyring {
                 Err(e) => tracing::error!("left out: {e}"),
             }
         }
-        Ok(Self { store, state: Mutex::new(state) })
+        Ok(Self { store, state: Mutex::new(state), changing: tokio::sync::Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -142,6 +143,12 @@ impl Keyring {
     /// The role of a device; none when it was taken away, absent when the device was never known.
     pub fn role(&self, id: KeyId) -> Option<Role> {
         self.lock().operators.get(&id).map(|o| if o.revoked { Role::NONE } else { o.role })
+    }
+
+    /// Held by whoever looks at a device's rights and then changes them, so that no change undoes
+    /// another and no two together take the last administrator away.
+    pub async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Whether this device is the only one that may administer the hub.

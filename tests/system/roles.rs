@@ -240,3 +240,20 @@ async fn the_last_administrator_stays_one() {
     ask(Role::OBSERVER).await.unwrap();
     until("the link is cut", async || administrator.link().ended().is_some()).await;
 }
+
+#[tokio::test]
+async fn two_administrators_who_take_each_others_rights_at_once_leave_one() {
+    let world = World::start().await;
+    let (one, two) =
+        (world.client(Role::ADMINISTRATOR).await, world.client(Role::ADMINISTRATOR).await);
+    let key = async |client: &Client| {
+        let me = client.call(None, &cmdr_protocol::operators::WhoAmI {}, PATIENCE).await;
+        me.unwrap().key
+    };
+    let (first, second) = (key(&one).await, key(&two).await);
+    let demote = |key| Assign { key, role: Role::OBSERVER };
+    let (a, b) = (demote(second), demote(first));
+    let results = tokio::join!(one.call(None, &a, PATIENCE), two.call(None, &b, PATIENCE));
+    assert!(results.0.is_err() || results.1.is_err(), "both were let do it");
+    assert!(world.hub.keyring.has_administrator());
+}

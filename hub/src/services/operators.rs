@@ -49,6 +49,7 @@ async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
 }
 
 async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, CallError> {
+    let _changing = hub.keyring.changing().await;
     if hub.keyring.is_last_administrator(revoke.key) {
         return Err(CallError::new(
             ErrorKind::Conflict,

@@ -54,6 +54,7 @@ async fn assign(hub: Arc<Hub>, asked: Asked, assign: Assign) -> Result<Nothing, 
     if !hub.rights.exists(assign.role) {
         return Err(no_role(assign.role));
     }
+    let _changing = hub.keyring.changing().await;
     if assign.role != Role::ADMINISTRATOR && hub.keyring.is_last_administrator(assign.key) {
         return Err(CallError::new(
             ErrorKind::Conflict,

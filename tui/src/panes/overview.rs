@@ -197,7 +197,7 @@ impl Pane for Overview {
         boxes::draw(context, metrics, buffer, bottom, wide);
         let age = context.store.now_ms.saturating_sub(metrics.came_ms);
         if !context.store.is_up() || age > STALE_MS {
-            // So that nobody takes it for now.
+            // Old figures must not pass for the present.
             faded::fade(buffer, area, context.theme);
             stale(context, buffer, Rect { y: area.y - 1, height: 1, ..area }, age);
         }
