@@ -78,7 +78,7 @@ impl Exit {
     /// How an answer of this kind ends a verb.
     pub const fn of(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::Denied => Self::Denied,
+            ErrorKind::Denied | ErrorKind::OnRequest => Self::Denied,
             ErrorKind::Unreachable | ErrorKind::Lost | ErrorKind::TimedOut => Self::Unreachable,
             ErrorKind::Cancelled => Self::Cancelled,
             // What the other side could not understand is, nearly always, what was typed.

@@ -49,6 +49,8 @@ open_enum! {
         Failed = "failed",
         /// The caller may not, or the host's own policy forbids it.
         Denied = "denied",
+        /// The caller may once they have asked for it.
+        OnRequest = "on-request",
         /// The caller gave it up.
         Cancelled = "cancelled",
         /// The link broke; what happened is not known.

@@ -89,6 +89,8 @@ open_enum! {
         Malformed = "malformed",
         /// The caller may not do this, or the host's own policy forbids it.
         Denied = "denied",
+        /// The caller may do this once they have asked for it ([`crate::approvals`]).
+        OnRequest = "on-request",
         /// What the request names does not exist.
         NotFound = "not-found",
         /// What the request names is there, but not as the caller believes (a reused pid, a taken name).

@@ -18,6 +18,7 @@ pub mod selector;
 pub mod version;
 
 // One line per feature.
+pub mod approvals;
 pub mod audit;
 pub mod exec;
 pub mod facts;

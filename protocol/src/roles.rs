@@ -5,6 +5,7 @@
 
 use crate::call::{Access, Call, Nothing};
 use crate::ids::{HostId, KeyId};
+use crate::open_enum::open_enum;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,44 @@ pub struct Grant {
     /// When; absent for always.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+    /// On how many hosts within a time; absent for any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// It allows nothing before it was asked for; absent for what holds as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_request: Option<OnRequest>,
+}
+
+/// How many hosts a grant may be used on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limit {
+    /// Different hosts, at least 1.
+    pub hosts: u32,
+    /// Within so many minutes, 1 to 1440.
+    pub minutes: u32,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { hosts: 1, minutes: 60 }
+    }
+}
+
+/// How a grant comes to hold that has to be asked for ([`crate::approvals`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OnRequest {
+    /// Other people who have to approve, 0 to 5; with 0 a reason is enough.
+    pub approvals: u32,
+    /// For how long at most, 1 to 1440.
+    pub longest_minutes: u32,
+}
+
+impl Default for OnRequest {
+    fn default() -> Self {
+        Self { approvals: 1, longest_minutes: 60 }
+    }
 }
 
 /// A part of the week, in UTC.
@@ -202,4 +241,89 @@ pub struct Able {
     pub roles: Vec<Answer>,
     /// The devices that have one of them: key, name, role.
     pub devices: Vec<(KeyId, String, Role)>,
+}
+
+/// What each role allows, as a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Matrix {
+    /// On this host; absent for the fleet as a whole.
+    pub host: Option<HostId>,
+}
+
+impl Call for Matrix {
+    const METHOD: &'static str = "roles.matrix";
+    const ACCESS: Access = Access::Read;
+    type Reply = Table;
+}
+
+open_enum! {
+    /// Whether a role allows a method.
+    pub enum Allowed {
+        /// On everything.
+        Yes = "yes",
+        /// On some resources, on some hosts, at some hours or up to a limit.
+        Some = "some",
+        /// After it was asked for.
+        OnRequest = "on-request",
+        /// Not at all.
+        No = "no",
+    }
+}
+
+/// The answer to a [`Matrix`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Table {
+    /// The columns: the caller's own role alone, unless they may list operators.
+    pub roles: Vec<Role>,
+    /// The rows, in the order of the table of methods.
+    pub rows: Vec<Row>,
+}
+
+/// One method.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Row {
+    /// Its name.
+    pub verb: String,
+    /// `read`, `act` or `admin`.
+    pub class: String,
+    /// For each role of [`Table::roles`].
+    pub cells: Vec<Cell>,
+}
+
+/// One role's answer about one method.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cell {
+    /// Whether.
+    pub allowed: Allowed,
+    /// The grants that have to do with it, counted from 1.
+    pub grants: Vec<u32>,
+    /// For people: why, in one sentence.
+    pub reason: String,
+}
+
+/// What the caller may do on some hosts, so that nothing else is offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mine {
+    /// Which, at most 1000.
+    pub hosts: Vec<HostId>,
+}
+
+impl Call for Mine {
+    const METHOD: &'static str = "roles.mine";
+    const ACCESS: Access = Access::Read;
+    type Reply = Verbs;
+}
+
+/// The answer to a [`Mine`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verbs {
+    /// For each host asked about, the methods that the caller may use there on at least one resource,
+    /// now or after asking for it.
+    pub hosts: Vec<(HostId, Vec<String>)>,
 }

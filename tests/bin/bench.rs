@@ -331,7 +331,7 @@ async fn decisions(grants: usize, hosts: usize) -> anyhow::Result<()> {
         verbs: vec!["exec.start".to_owned()],
         resources: vec![format!("command:/opt/tool-{}", n / 100)],
         hosts: format!("shard={}", n % 100),
-        hours: None,
+        ..Grant::default()
     };
     let role = Role::parse("bench")?;
     let grants: Vec<_> = (0..grants).map(grant).collect();

@@ -177,5 +177,8 @@ fn from_session(state: &cmdr_link::session::State) -> LinkState {
 
 /// Whether asking again later, without a person doing something, can help.
 pub fn is_passing(error: &CallError) -> bool {
-    !matches!(error.kind, ErrorKind::UnknownMethod | ErrorKind::Malformed | ErrorKind::Denied)
+    !matches!(
+        error.kind,
+        ErrorKind::UnknownMethod | ErrorKind::Malformed | ErrorKind::Denied | ErrorKind::OnRequest
+    )
 }

@@ -48,7 +48,7 @@ pub(super) fn write(role: &Definition) -> Result<String, Failure> {
 mod tests {
     use super::*;
     use cmdr_protocol::role::Role;
-    use cmdr_protocol::roles::Hours;
+    use cmdr_protocol::roles::{Hours, Limit, OnRequest};
 
     #[test]
     fn a_role_that_is_shown_can_be_set_again() {
@@ -60,6 +60,8 @@ mod tests {
                 resources: vec!["command:/usr/bin/systemctl".into()],
                 hosts: "role=web,env!=prod".into(),
                 hours: Some(hours),
+                limit: Some(Limit { hosts: 20, minutes: 60 }),
+                on_request: Some(OnRequest { approvals: 1, longest_minutes: 30 }),
             },
         ];
         let role = Definition {
