@@ -22,14 +22,18 @@ pub mod approvals;
 pub mod audit;
 pub mod exec;
 pub mod facts;
+pub mod groups;
 pub mod hosts;
 pub mod hub;
+pub mod keys;
+pub mod login;
 pub mod metrics;
 pub mod operators;
 pub mod ping;
 pub mod processes;
 pub mod roles;
 pub mod tokens;
+pub mod totp;
 
 pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing, Revoked};
 pub use ids::{HostId, KeyId, PublicKey};
