@@ -14,6 +14,7 @@ use crate::login::Login;
 use crate::rights::{Allowed, Asked, Compiled, Missing, Request, Rights};
 use crate::store::{Batch, Store};
 use crate::who::Who;
+use crate::vault::Vault;
 use crate::{router, services, watcher};
 use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
@@ -59,6 +60,8 @@ pub struct Hub {
     pub key: SecretKey,
     /// The durable state.
     pub store: Store,
+    /// What seals secrets.
+    pub vault: Vault,
     /// Who did what.
     pub audit: Audit,
     /// Hosts.
@@ -119,6 +122,7 @@ impl Hub {
     pub fn new(
         key: SecretKey,
         store: Store,
+        vault: Vault,
         audit: &Path,
         config: Config,
         listen: String,
@@ -134,6 +138,7 @@ impl Hub {
         Ok(Arc::new(Self {
             key,
             store,
+            vault,
             audit,
             fleet,
             keyring,
