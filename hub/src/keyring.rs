@@ -8,6 +8,7 @@ mod accounts;
 mod devices;
 mod tokens;
 
+pub use accounts::NotMade;
 pub use devices::Standing;
 pub use tokens::{MAX_TOKENS, token_state};
 
@@ -142,6 +143,18 @@ impl Keyring {
     pub fn is_last_administrator(&self, operator: &str) -> bool {
         let state = self.lock();
         state.administrators(None, None) > 0 && state.administrators(Some(operator), None) == 0
+    }
+
+    /// Whether this hub could be administered by nobody if the operator had no password.
+    pub fn is_last_password(&self, operator: &str) -> bool {
+        let state = self.lock();
+        let has_device = state
+            .devices
+            .values()
+            .any(|device| device.operator == operator && device.by == By::Token && !device.revoked);
+        !has_device
+            && state.administrators(None, None) > 0
+            && state.administrators(Some(operator), None) == 0
     }
 
     /// Whether this hub could be administered by nobody if the device were taken away.

@@ -9,8 +9,7 @@ mod compiled;
 mod hours;
 mod usage;
 
-pub use compiled::{Asked, Missing};
-pub(crate) use compiled::{Compiled, Wish};
+pub use compiled::{Asked, Compiled, Missing, Wish};
 
 use crate::records::{RoleRecord, prefix, role_key};
 use crate::store::{Batch, Store, StoreError};
@@ -61,7 +60,7 @@ pub struct Allowed {
 }
 
 /// By what something is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     /// Everybody may.
     Everybody,
@@ -238,11 +237,16 @@ impl Rights {
         who.program.as_ref().is_none_or(|scope| scope.touches(host))
     }
 
-    /// What it takes to do something that has to be asked for; absent when asking does not help.
-    pub fn on_request(&self, who: &Who, request: &Request<'_>) -> Option<OnRequest> {
-        let Allowed { by, .. } = self.by_standing(who, request, true).ok()?;
-        let (By::Role(role, grant) | By::Group(_, role, grant)) = by else { return None };
-        self.held(role)?.compiled.on_request(grant)
+    /// What each of a role's grants that have a method takes to be asked for.
+    pub fn on_request(&self, role: Role, method: usize) -> Vec<OnRequest> {
+        let Some(held) = self.held(role) else { return Vec::new() };
+        let grants = held.compiled.about(method, About::Nothing, None);
+        grants.into_iter().filter_map(|grant| held.compiled.on_request(grant)).collect()
+    }
+
+    /// Whether somebody may do something, now or after asking for it.
+    pub fn could(&self, who: &Who, request: &Request<'_>) -> bool {
+        self.by_standing(who, request, true).is_ok()
     }
 
     /// The methods that somebody can use on something, by name. What is not among them need not be

@@ -100,6 +100,9 @@ pub struct Token {
     /// What the operator may do.
     #[serde(default)]
     pub role: Role,
+    /// The operator whose device it lets in; empty for a new one.
+    #[serde(default)]
+    pub operator: String,
     /// Whether it still works.
     #[serde(default)]
     pub state: TokenState,

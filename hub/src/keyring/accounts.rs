@@ -8,7 +8,7 @@ use cmdr_protocol::operators::{MAX_NAME, check_name};
 use cmdr_protocol::role::Role;
 
 /// Operators at once.
-pub const MAX_ACCOUNTS: usize = 10_000;
+const MAX_ACCOUNTS: usize = 10_000;
 
 /// Why an operator could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +57,11 @@ impl Keyring {
         self.lock().accounts.values().cloned().collect()
     }
 
-    /// How many operators have this role.
-    pub fn with_role(&self, role: Role) -> usize {
-        self.lock().accounts.values().filter(|account| account.role == role).count()
+    /// The operators who have this role, by name.
+    pub fn with_role(&self, role: Role) -> Vec<String> {
+        let state = self.lock();
+        let have = state.accounts.values().filter(|account| account.role == role);
+        have.map(|account| account.name.clone()).collect()
     }
 
     /// Makes an operator.

@@ -91,6 +91,17 @@ impl Keyring {
                     .cloned()
                     .map(|account| (account, false));
             }
+            // A device whose rights were taken away comes back as the same operator, unless others act
+            // for them: those would get what the token gives.
+            let before = state.devices.get(&id).and_then(|device| {
+                let mut others = state.devices.iter().filter(|(other, _)| **other != id);
+                let alone = !others.any(|(_, d)| d.operator == device.operator && !d.revoked);
+                let account = state.accounts.get(&device.operator)?;
+                (alone && account.password.is_none() && !account.disabled).then(|| account.clone())
+            });
+            if let Some(account) = before {
+                return Some((AccountRecord { role: token.role, ..account }, true));
+            }
             let account = AccountRecord {
                 name: state.free_name(&name),
                 role: token.role,

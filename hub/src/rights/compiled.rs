@@ -42,7 +42,7 @@ pub enum Missing {
 
 /// What is looked for among the grants.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
+pub struct Wish<'a> {
     /// On what; absent for anything at all.
     pub resource: Option<&'a str>,
     /// When, milliseconds since 1970.
@@ -75,7 +75,7 @@ struct Checked {
 }
 
 #[derive(Debug)]
-pub(crate) struct Compiled {
+pub struct Compiled {
     grants: Vec<Checked>,
     /// For each method, the grants that have it.
     by_method: Vec<Bits>,
@@ -101,7 +101,7 @@ fn bits(grants: usize, holds: impl Fn(usize) -> bool) -> Bits {
 
 impl Compiled {
     /// Checks grants; the error names the one that is wrong, counted from 1.
-    pub(crate) fn new(grants: &[Grant]) -> Result<Self, String> {
+    pub fn new(grants: &[Grant]) -> Result<Self, String> {
         if grants.len() > MAX_GRANTS {
             return Err(format!("a role has at most {MAX_GRANTS} grants, not {}", grants.len()));
         }
@@ -120,32 +120,27 @@ impl Compiled {
     }
 
     /// Whether any grant has the method at all.
-    pub(crate) fn has(&self, method: usize) -> bool {
+    pub fn has(&self, method: usize) -> bool {
         self.by_method.get(method).is_some_and(|bits| bits.iter().any(|&word| word != 0))
     }
 
     /// How often the grant of this number may be used.
-    pub(crate) fn limit(&self, grant: usize) -> Option<Limit> {
+    pub fn limit(&self, grant: usize) -> Option<Limit> {
         self.grants.get(grant)?.limit
     }
 
     /// What it takes to ask for the grant of this number.
-    pub(crate) fn on_request(&self, grant: usize) -> Option<OnRequest> {
+    pub fn on_request(&self, grant: usize) -> Option<OnRequest> {
         self.grants.get(grant)?.on_request
     }
 
     /// Whether any grant is for this host at all.
-    pub(crate) fn touches(&self, asked: &Asked<'_>) -> bool {
+    pub fn touches(&self, asked: &Asked<'_>) -> bool {
         self.of_host(asked, |bits| bits.iter().any(|&word| word != 0))
     }
 
     /// The grants that have the method and are for this place, by number.
-    pub(crate) fn about(
-        &self,
-        method: usize,
-        about: About,
-        host: Option<&Asked<'_>>,
-    ) -> Vec<usize> {
+    pub fn about(&self, method: usize, about: About, host: Option<&Asked<'_>>) -> Vec<usize> {
         let Some(of_method) = self.by_method.get(method) else { return Vec::new() };
         let has =
             |bits: &[u64], at: usize| bits.get(at / 64).is_some_and(|w| w >> (at % 64) & 1 == 1);
@@ -177,7 +172,7 @@ impl Compiled {
 
     /// The number of the first grant that allows it, one without a limit before all that have one; or
     /// the nearest miss.
-    pub(crate) fn decide(
+    pub fn decide(
         &self,
         method: usize,
         about: About,
