@@ -47,6 +47,8 @@ impl Hub {
             host: Some(keys::host_id(&incoming.peer)),
             key: None,
             role: Role::NONE,
+            expires_ms: None,
+            renew_ms: None,
             verbs: Vec::new(),
             at_ms: 0,
         };

@@ -1,10 +1,13 @@
 //! The list of verbs. Each variant's file begins with its arguments, whose comments are the help.
 
+mod approvals;
 mod audit;
 mod exec;
 mod generate;
+mod groups;
 mod hosts;
 mod hub;
+mod keys;
 mod local;
 mod login;
 mod operators;
@@ -13,6 +16,7 @@ mod processes;
 mod roles;
 mod tokens;
 mod top;
+mod totp;
 
 use crate::App;
 use crate::exit::{Exit, Failure};
@@ -24,6 +28,8 @@ pub enum Command {
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Whoami(login::WhoamiArgs),
+    Passwd(totp::PasswdArgs),
+    Totp(totp::TotpArgs),
     Up(local::UpArgs),
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
@@ -36,6 +42,9 @@ pub enum Command {
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
     Roles(roles::RolesArgs),
+    Groups(groups::GroupsArgs),
+    Keys(keys::KeysArgs),
+    Approvals(approvals::ApprovalsArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
     Audit(audit::AuditArgs),
@@ -57,8 +66,10 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
 async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Login(args) => login::login(app, &args).await,
-        Command::Logout(args) => login::logout(app, &args),
+        Command::Logout(args) => login::logout(app, &args).await,
         Command::Whoami(_) => login::whoami(app).await,
+        Command::Passwd(_) => totp::passwd(app).await,
+        Command::Totp(args) => totp::run(app, &args).await,
         Command::Up(args) => local::up(app, &args).await,
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,
@@ -71,6 +82,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Tokens(args) => tokens::run(app, &args).await,
         Command::Operators(args) => operators::run(app, &args).await,
         Command::Roles(args) => roles::run(app, &args).await,
+        Command::Groups(args) => groups::run(app, &args).await,
+        Command::Keys(args) => keys::run(app, &args).await,
+        Command::Approvals(args) => approvals::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,

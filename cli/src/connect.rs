@@ -5,10 +5,10 @@ use crate::App;
 use crate::exit::{Exit, Failure};
 use cmdr_link::Client;
 use cmdr_link::backoff::Backoff;
-use cmdr_link::context::Context;
 use cmdr_link::link::DialError;
 use cmdr_link::session::Dialer;
 use cmdr_protocol::hosts::{HostState, Resolve};
+use cmdr_protocol::login::Renew;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::Welcome;
 use cmdr_protocol::{Call, HostId};
@@ -50,14 +50,21 @@ pub struct Hub {
 impl Hub {
     /// Dials the hub of this home.
     pub async fn connect(app: &App) -> Result<Self, Failure> {
-        let context = Context::load(&app.client_dir())?;
+        let context = app.context()?;
         let address = context.target.address.clone();
         let (client, welcome) = dial(&Dialer::client(context, VERSION), app.patience()).await?;
         app.out.detail(&format!(
             "hub {address}, version {}, as {} ({})",
             welcome.version, welcome.name, welcome.role
         ));
-        Ok(Self { client, welcome, patience: app.patience() })
+        let hub = Self { client, welcome, patience: app.patience() };
+        if hub.welcome.renew_ms.is_some_and(|from| hub.welcome.at_ms >= from) {
+            // What was asked for goes on without it: the login holds for a while yet.
+            if let Err(e) = hub.ask(&Renew {}).await {
+                app.out.detail(&format!("the login was not lengthened: {}", e.message));
+            }
+        }
+        Ok(hub)
     }
 
     /// How long one question may take.
@@ -195,6 +202,7 @@ fn near_names<'a>(selector: &str, names: impl Iterator<Item = &'a str>) -> Vec<&
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_link::context::Context;
     use cmdr_link::link;
     use cmdr_link::mux::Limits;
     use cmdr_link::{SecretKey, noise};
@@ -224,6 +232,8 @@ mod tests {
                 host: None,
                 key: None,
                 role: Role::OPERATOR,
+                expires_ms: None,
+                renew_ms: None,
                 verbs: Vec::new(),
                 at_ms: 0,
             };

@@ -12,9 +12,12 @@ pub mod fleet;
 pub mod human;
 pub mod output;
 pub mod screen;
+pub mod secret;
 
 use args::Cli;
 use clap::Parser as _;
+use cmdr_link::card;
+use cmdr_link::context::Context;
 use exit::{Exit, Failure};
 use output::Output;
 use std::path::PathBuf;
@@ -36,6 +39,15 @@ impl App {
     /// How long one question may take.
     pub fn patience(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(10))
+    }
+
+    /// The hub and our key for it: a program's key from the environment, else those of this home.
+    pub fn context(&self) -> Result<Context, Failure> {
+        match std::env::var_os("CMDR_KEY").filter(|text| !text.is_empty()) {
+            Some(text) => card::read_key(&text.to_string_lossy())
+                .map_err(|e| Failure::usage(format!("CMDR_KEY: {e}"))),
+            None => Ok(Context::load(&self.client_dir())?),
+        }
     }
 
     /// The folder of the key and the hub's address.

@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use clap::ValueEnum;
 use cmdr_protocol::display::{clean, clean_to_width, is_harmful};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use unicode_width::UnicodeWidthStr as _;
@@ -96,7 +97,7 @@ impl Cell {
 /// A column: its head, and how a row fills it.
 #[derive(Debug)]
 pub struct Column<T> {
-    head: &'static str,
+    head: Cow<'static, str>,
     wide: bool,
     right: bool,
     cell: fn(&T) -> Cell,
@@ -105,11 +106,16 @@ pub struct Column<T> {
 impl<T> Column<T> {
     /// A column of texts.
     pub const fn text(head: &'static str, cell: fn(&T) -> Cell) -> Self {
-        Self { head, wide: false, right: false, cell }
+        Self { head: Cow::Borrowed(head), wide: false, right: false, cell }
     }
+    /// A column of text whose head is known only now.
+    pub const fn named(head: String, cell: fn(&T) -> Cell) -> Self {
+        Self { head: Cow::Owned(head), wide: false, right: false, cell }
+    }
+
     /// A column of figures, flush right.
     pub const fn figure(head: &'static str, cell: fn(&T) -> Cell) -> Self {
-        Self { head, wide: false, right: true, cell }
+        Self { head: Cow::Borrowed(head), wide: false, right: true, cell }
     }
     /// Shown with `-o wide` only.
     #[must_use]
@@ -381,7 +387,7 @@ fn table<T>(
         }
         out.push('\n');
     };
-    line(&mut columns.iter().map(|c| (c.head.to_owned(), Paint::Dim)));
+    line(&mut columns.iter().map(|c| (c.head.to_string(), Paint::Dim)));
     for row in cells {
         line(&mut row.into_iter().map(|cell| (cell.text, cell.paint)));
     }
@@ -390,7 +396,7 @@ fn table<T>(
 
 /// A table for spreadsheets: all columns, a line a row whatever stands in it.
 pub fn csv<T>(rows: &[T], columns: &[Column<T>]) -> String {
-    let mut out = csv_line(columns.iter().map(|column| column.head));
+    let mut out = csv_line(columns.iter().map(|column| column.head.as_ref()));
     for row in rows {
         let cells: Vec<_> = columns.iter().map(|column| (column.cell)(row).text).collect();
         out += &csv_line(cells.iter().map(String::as_str));

@@ -256,6 +256,7 @@ impl Rights {
         let has = |(at, method): (usize, &Method)| {
             let may = match (method.access, &who.program) {
                 (Access::Open, _) => true,
+                _ if who.operator.is_empty() => false,
                 (Access::Own, program) => program.is_none(),
                 (_, Some(scope)) if !scope.has(at) => false,
                 _ => roles.iter().any(|held| held.compiled.has(at)),

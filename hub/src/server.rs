@@ -48,7 +48,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long somebody may take to log in: a person goes to a browser meanwhile.
 const GUEST: Duration = Duration::from_mins(15);
 /// How often the clock is looked at for the end of a login.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(5);
+/// What answers have to leave before a link is cut. What is asked meanwhile is decided by the new rights.
+const CUT: Duration = Duration::from_millis(100);
 
 /// How often old audit records are looked for.
 const RETAIN: Duration = Duration::from_mins(10);
@@ -318,11 +320,20 @@ impl Hub {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Cuts every link of an operator's device.
+    /// Cuts every link of an operator's device, as soon as answers that are on their way have left: one
+    /// of them may be to the device that asked for this.
     pub fn cut(&self, key: KeyId, reason: &str) {
-        for (_, link) in self.clients().into_iter().filter(|(k, _)| *k == key) {
-            link.close(reason);
+        let links: Vec<_> = self.clients().into_iter().filter(|(k, _)| *k == key).collect();
+        if links.is_empty() {
+            return;
         }
+        let reason = reason.to_owned();
+        tokio::spawn(async move {
+            tokio::time::sleep(CUT).await;
+            for (_, link) in links {
+                link.close(&reason);
+            }
+        });
     }
 
     /// Serves until `stop` completes, then tells every peer and waits for them to go.
@@ -601,7 +612,7 @@ impl Hub {
     /// Waits until the key acts for nobody any more. Looks at the clock again and again: it may be set.
     async fn login_ends(&self, key: KeyId) {
         loop {
-            let Some(end) = self.who_has(key).expires_ms else {
+            let Some(end) = self.keyring.device(key).and_then(|device| device.expires_ms) else {
                 // It may have an end later: a token's device may log in with a password.
                 tokio::time::sleep(LOOK).await;
                 continue;

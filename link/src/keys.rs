@@ -47,7 +47,7 @@ impl SecretKey {
         Ok(Self::from_secret(secret))
     }
 
-    fn from_secret(secret: Zeroizing<[u8; 32]>) -> Self {
+    pub(crate) fn from_secret(secret: Zeroizing<[u8; 32]>) -> Self {
         let public = PublicKey(crate::noise::public_of(&secret));
         Self { secret, public }
     }

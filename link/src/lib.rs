@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod backoff;
+pub mod card;
 pub mod client;
 pub mod clock;
 pub mod codec;

@@ -338,13 +338,14 @@ async fn decisions(grants: usize, hosts: usize) -> anyhow::Result<()> {
     let grants: Vec<_> = (0..grants).map(grant).collect();
     let last = grants.len().saturating_sub(1) / 100;
     hub.rights.put(Definition { name: role, grants, ..Definition::default() }).await?;
+    let who = cmdr_hub::who::Who::of(role);
     let method = cmdr_protocol::methods::index("exec.start").context("there is no exec.start")?;
     let resource = format!("command:/opt/tool-{last}");
     for round in 0..4 {
         let begin = Instant::now();
         let mut allowed = 0;
         for id in &ids {
-            allowed += usize::from(hub.decide(role, method, &resource, Some(*id)).is_ok());
+            allowed += usize::from(hub.decide(&who, method, Some(&resource), Some(*id)).is_ok());
         }
         let each = begin.elapsed().as_nanos() / ids.len() as u128;
         anyhow::ensure!(allowed == ids.len(), "{allowed} of {} were allowed", ids.len());

@@ -8,6 +8,7 @@
 )]
 
 pub mod process;
+pub mod totp;
 
 mod proxy;
 pub mod tmux;

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod admission;
+mod approvals;
 mod audit;
 mod audit_forward;
 mod exec;
 mod hosts;
 mod link;
 mod lockout;
+mod login;
 mod metrics;
 mod processes;
 mod releases;

@@ -55,6 +55,8 @@ impl World {
                 host: Some(id),
                 key: None,
                 role: Role::NONE,
+                expires_ms: None,
+                renew_ms: None,
                 verbs: Vec::new(),
                 at_ms: 0,
             };
@@ -84,7 +86,7 @@ pub(crate) struct Items<F: Feed> {
 }
 
 pub(crate) fn operator() -> Caller {
-    Caller { key: KeyId([1; 16]), name: "ann".into(), role: Role::OPERATOR }
+    Caller { key: KeyId([1; 16]), name: "ann".into(), role: Role::OPERATOR, address: String::new() }
 }
 
 impl<F: Feed> Items<F> {

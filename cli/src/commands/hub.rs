@@ -27,6 +27,8 @@ enum Verb {
     },
     /// Have the hub read and check every record.
     Check,
+    /// Print the hub's card: with it, people log in who have a password. No secret is in it.
+    Card,
 }
 
 pub(super) async fn run(app: &App, args: &HubArgs) -> Result<Exit, Failure> {
@@ -39,6 +41,12 @@ pub(super) async fn run(app: &App, args: &HubArgs) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Verb::Check => check(app, &hub).await,
+        Verb::Card => {
+            let target = app.context()?.target;
+            app.out.data(&format!("{}\n", cmdr_link::card::write_card(&target)))?;
+            app.out.note("to be used with: cmdr login CARD --user NAME");
+            Ok(Exit::Ok)
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! `login`, `logout` and `whoami`: this home's key and the hub it is for. `up` logs in through
 //! [`join`] as well.
 
+mod person;
+
 use crate::App;
 use crate::connect::{Hub, VERSION, dial};
 use crate::exit::{Exit, Failure};
@@ -10,21 +12,32 @@ use cmdr_link::context::{Context, ContextError, key_file};
 use cmdr_link::link::Target;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
-use cmdr_link::{SecretKey, files, keys};
-use cmdr_protocol::display::clean_to_width;
+use cmdr_link::{SecretKey, card, files, keys};
+use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::version::{Join, Welcome};
-use std::io::Read as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
-/// Join a hub as an operator, with a token from its administrator.
+/// Log in to a hub: with a token from its administrator, with your password, or with a browser.
 ///
-/// Makes a key for this home and pins the hub's key that the token carries.
+/// Makes a key for this home and pins the hub's key that the token or the card carries. A token lets
+/// this device in until it is revoked; a password or a browser lets it in for a time, which is
+/// lengthened while it is used.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// The token; - reads it from standard input, where other users cannot see it.
-    token: String,
+    /// A token, or the hub's card (cmdr hub card); - reads it from standard input, where other users
+    /// cannot see it. Left out for the hub that this home knows.
+    token: Option<String>,
+
+    /// Log in as this operator; the password is asked for, or read from standard input.
+    #[arg(long, short, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Log in with the hub's OpenID Connect provider: you confirm in a browser, on any machine.
+    #[arg(long, conflicts_with = "user")]
+    oidc: bool,
 
     /// What the hub's list of devices calls this one (default: user@hostname).
     #[arg(long, value_parser = device_name)]
@@ -46,18 +59,56 @@ pub struct LogoutArgs {}
 pub struct WhoamiArgs {}
 
 pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> {
-    let text = if args.token == "-" {
-        let mut text = String::new();
-        let stdin = std::io::stdin().lock();
-        stdin
-            .take(4096)
-            .read_to_string(&mut text)
-            .map_err(|e| Failure::usage(format!("reading the token: {e}")))?;
-        text
-    } else {
-        args.token.clone()
+    let text = match args.token.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            let stdin = std::io::stdin().lock();
+            stdin
+                .take(4096)
+                .read_line(&mut text)
+                .map_err(|e| Failure::usage(format!("reading the token: {e}")))?;
+            Some(text)
+        }
+        text => text.map(str::to_owned),
     };
-    let token = JoinToken::parse(&text).map_err(|e| Failure::usage(e.to_string()))?;
+    let target = match &text {
+        None => Context::load(&app.client_dir()).map(|context| context.target).map_err(|e| {
+            Failure::from(e).hint("log in with a token or the hub's card: cmdr login TOKEN, cmdr login CARD --user NAME")
+        })?,
+        Some(text) if card::is_card(text) => {
+            card::read_card(text).map_err(|e| Failure::usage(e.to_string()))?
+        }
+        Some(text) => return by_token(app, args, text).await,
+    };
+    let (dir, replace) = (app.client_dir(), args.replace);
+    let (key, other) = own_key(&dir, &target, replace)?;
+    let person = person::Person {
+        device: args.name.clone().unwrap_or_else(own_name),
+        user: args.user.clone(),
+        oidc: args.oidc,
+    };
+    let done = person::login(app, &target, &key, &person).await?;
+    if other {
+        key.save(&key_file(&dir)).map_err(|e| Failure::failed(e.to_string()))?;
+    }
+    Context::save_target(&dir, &target.address, &target.hub)
+        .map_err(|e| Failure::failed(e.to_string()))?;
+    app.out.note(&format!(
+        "logged in to {} as {} ({}), until {}; it is lengthened while you use it, until {}",
+        target.address,
+        done.name,
+        done.role,
+        human::moment(done.expires_ms),
+        human::moment(done.renewable_ms)
+    ));
+    Ok(Exit::Ok)
+}
+
+async fn by_token(app: &App, args: &LoginArgs, text: &str) -> Result<Exit, Failure> {
+    if args.user.is_some() || args.oidc {
+        return Err(Failure::usage("a token says who you are: leave out --user and --oidc"));
+    }
+    let token = JoinToken::parse(text).map_err(|e| Failure::usage(e.to_string()))?;
     let address = token.address.clone();
     let joining = Joining {
         token: &token,
@@ -65,11 +116,12 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
         replace: args.replace,
         patience: app.patience(),
     };
-    let welcome = join(&app.client_dir(), &joining).await?;
+    let (welcome, known) = join(&app.client_dir(), &joining).await?;
     app.out.note(&format!("logged in to {address} as {} ({})", welcome.name, welcome.role));
-    if args.name.as_ref().is_some_and(|name| *name != welcome.name) {
-        app.out
-            .note("the hub knew this device already: its name and role stay, the token is unused");
+    if known {
+        app.out.note(
+            "the hub knew this device already: its name and operator stay, the token is unused",
+        );
     }
     Ok(Exit::Ok)
 }
@@ -96,11 +148,10 @@ pub(super) struct Joining<'a> {
     pub(super) patience: Duration,
 }
 
-/// Dials the token's hub with the key in `dir` and keeps what is needed to find it again.
-pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<Welcome, Failure> {
-    let Joining { token, replace, .. } = *joining;
+/// The key in `dir` for this hub, and whether it is a new one because another hub is left.
+fn own_key(dir: &Path, target: &Target, replace: bool) -> Result<(SecretKey, bool), Failure> {
     let other = match Context::load(dir) {
-        Ok(known) if known.target.hub != token.hub => Some(known.target.address),
+        Ok(known) if known.target.hub != target.hub => Some(known.target.address),
         Ok(_) | Err(ContextError::None(_)) => None,
         Err(e) if !replace => return Err(e.into()),
         Err(e) => Some(e.to_string()),
@@ -117,16 +168,29 @@ pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<Welcome, F
     } else {
         SecretKey::load_or_create(&key_file(dir)).map_err(|e| fault(&e))?
     };
+    Ok((key, other.is_some()))
+}
+
+/// Dials the token's hub with the key in `dir` and keeps what is needed to find it again. Says too
+/// whether the hub knew the key already.
+pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<(Welcome, bool), Failure> {
+    let Joining { token, replace, .. } = *joining;
     let target = Target { address: token.address.clone(), hub: token.hub };
+    let (key, other) = own_key(dir, &target, replace)?;
+    let fault = |e: &dyn std::fmt::Display| Failure::failed(e.to_string());
     let mut dialer = Dialer::client(Context { target, key: key.clone() }, VERSION);
     dialer.name.clone_from(&joining.name);
     dialer.join = Some(Join { token: Some(token.id), secret: token.secret.to_vec() });
-    let (_, welcome) = dial(&dialer, joining.patience).await?;
-    if other.is_some() {
+    let (client, welcome) = dial(&dialer, joining.patience).await?;
+    let me = client.call(None, &WhoAmI {}, joining.patience).await;
+    // A device that has just come is as old as this link.
+    let known =
+        me.is_ok_and(|me| me.device != joining.name || me.joined_ms + 60_000 < welcome.at_ms);
+    if other {
         key.save(&key_file(dir)).map_err(|e| fault(&e))?;
     }
     Context::save_target(dir, &token.address, &token.hub).map_err(|e| fault(&e))?;
-    Ok(welcome)
+    Ok((welcome, known))
 }
 
 /// `user@host`, as the hub lists us.
@@ -154,8 +218,13 @@ fn account(passwd: &str, uid: u32) -> Option<String> {
     })
 }
 
-pub(super) fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
+pub(super) async fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
     let dir = app.client_dir();
+    let told = match Context::load(&dir) {
+        // A hub that cannot be reached must not keep anybody from forgetting it.
+        Ok(context) => tell_hub(app, context).await,
+        Err(_) => None,
+    };
     let mut known = false;
     for file in [dir.join("hub.toml"), key_file(&dir)] {
         match std::fs::remove_file(&file) {
@@ -167,29 +236,51 @@ pub(super) fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
             }
         }
     }
-    app.out.note(if known {
-        "logged out; the hub knows the key until it is revoked: cmdr operators revoke KEY"
-    } else {
-        "this home was not logged in"
+    app.out.note(match (known, told) {
+        (false, _) => "this home was not logged in",
+        (true, Some(())) => "logged out; the hub knows this device no longer",
+        (true, None) => {
+            "logged out; the hub knows the key until it is revoked: cmdr operators revoke KEY"
+        }
     });
     Ok(Exit::Ok)
 }
 
+async fn tell_hub(app: &App, context: Context) -> Option<()> {
+    let patience = app.patience().min(Duration::from_secs(5));
+    let (client, _) = dial(&Dialer::client(context, VERSION), patience).await.ok()?;
+    client.call(None, &cmdr_protocol::login::Logout {}, patience).await.ok()?;
+    Some(())
+}
+
 pub(super) async fn whoami(app: &App) -> Result<Exit, Failure> {
-    let context = Context::load(&app.client_dir())?;
+    let context = app.context()?;
     let hub = Hub::connect(app).await?;
     let me = hub.ask(&WhoAmI {}).await?;
-    let fields = [
+    let ends = me.expires_ms.map_or_else(|| "never".to_owned(), human::moment);
+    let groups: Vec<_> =
+        me.groups.iter().map(|(group, role)| format!("{role} in {}", clean(group))).collect();
+    let mut fields = vec![
         ("NAME", me.name.clone()),
         ("ROLE", me.role.to_string()),
+        ("GROUPS", if groups.is_empty() { "-".to_owned() } else { groups.join(", ") }),
+        ("DEVICE", me.device.clone()),
         ("KEY", me.key.to_string()),
+        ("BY", me.by.to_string()),
         ("JOINED", human::moment(me.joined_ms)),
-        ("HUB", context.target.address.clone()),
-        ("HUB KEY", context.target.hub.to_string()),
+        ("LOGIN ENDS", ends),
     ];
+    if let Some(last) = me.renewable_ms {
+        fields.push(("RENEWED UNTIL", human::moment(last)));
+    }
+    fields.push(("SECOND FACTOR", if me.second_factor { "yes".into() } else { "no".into() }));
+    fields.push(("HUB", context.target.address.clone()));
+    fields.push(("HUB KEY", context.target.hub.to_string()));
     let value = serde_json::json!({
         "name": me.name, "role": me.role, "key": keys::key_id(&context.key.public()),
+        "device": me.device, "by": me.by, "groups": me.groups,
         "joined": human::moment(me.joined_ms),
+        "expires": me.expires_ms.map(human::moment), "second_factor": me.second_factor,
         "hub": context.target.address, "hub_key": context.target.hub,
     });
     app.out.one(&value, &fields, &me.name)?;

@@ -4,7 +4,6 @@ mod file;
 
 use crate::App;
 use crate::args::Yes;
-use crate::commands::operators;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::output::{Cell, Column, Format, Paint};
@@ -12,7 +11,10 @@ use clap::{Args, Subcommand};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::methods::{METHODS, Place};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::roles::{Answer, Assign, CanI, Definition, Delete, List, Put, Question, WhoCan};
+use cmdr_protocol::roles::{
+    Allowed, Answer, Assign, CanI, Definition, Delete, List, Matrix, Put, Question, Row, Table,
+    WhoCan,
+};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -29,11 +31,13 @@ A role is a list of grants, and a file of them looks like this:
   resources = [\"command:/usr/bin/systemctl\"] # left out: everything
   hosts = \"role=web,env!=prod\"               # a selector; left out: all
   hours = { days = [\"mon\", \"tue\"], from = \"08:00\", to = \"18:00\" } # UTC; left out: always
+  limit = { hosts = 20, minutes = 60 }       # on so many hosts in that time; left out: any number
+  on_request = { approvals = 1, longest_minutes = 60 } # holds once it was asked for and others approved
 
 Whatever no grant allows is denied. The right to start a shell is the right to everything that the
 agent may do.";
 
-/// What operators may do: list roles, make your own, give them to devices.
+/// What operators may do: list roles, make your own, give them to operators.
 #[derive(Debug, Args)]
 #[command(after_long_help = FILE)]
 pub struct RolesArgs {
@@ -58,19 +62,25 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Remove a role; devices that have it may do nothing from then on.
+    /// Remove a role; operators who have it may do nothing by it from then on.
     Delete {
         /// Which.
         role: Role,
         #[command(flatten)]
         yes: Yes,
     },
-    /// Give a device another role.
+    /// Give an operator another role.
     Assign {
-        /// Key, the beginning of one, or a name that only one has.
-        device: String,
-        /// Which.
+        /// The operator.
+        operator: String,
+        /// Which; none for an operator who has rights by groups alone.
+        #[arg(value_parser = role_or_none)]
         role: Role,
+    },
+    /// Show which role allows what, as a table.
+    Matrix {
+        /// On this host [default: on the fleet as a whole].
+        host: Option<String>,
     },
     /// List the verbs that grants can name.
     Verbs,
@@ -85,6 +95,10 @@ pub struct CanIArgs {
     /// As if you had this role.
     #[arg(long = "as", value_name = "ROLE")]
     role: Option<Role>,
+
+    /// As if you were this operator.
+    #[arg(long, value_name = "NAME", conflicts_with = "role")]
+    operator: Option<String>,
 }
 
 /// Say who may do something.
@@ -105,6 +119,10 @@ struct QuestionArgs {
     /// What it would be done with, for instance command:/usr/bin/systemctl.
     #[arg(long, value_name = "RESOURCE", default_value = "")]
     on: String,
+}
+
+fn role_or_none(text: &str) -> Result<Role, String> {
+    if text == "none" { Ok(Role::NONE) } else { Role::parse(text).map_err(|e| e.to_string()) }
 }
 
 #[derive(Serialize)]
@@ -142,16 +160,24 @@ pub(super) async fn run(app: &App, args: &RolesArgs) -> Result<Exit, Failure> {
         }
         Some(Verb::Delete { role, yes }) => {
             let question =
-                format!("Delete the role {role}? Devices that have it may do nothing then.");
+                format!("Delete the role {role}? Operators who have it may do nothing by it then.");
             app.out.confirm(yes.yes, &question, "yes").await?;
             hub.ask(&Delete { name: *role }).await?;
             app.out.note(&format!("the role {role} is deleted"));
         }
-        Some(Verb::Assign { device, role }) => {
-            let all = hub.ask(&cmdr_protocol::operators::List {}).await?.operators;
-            let one = operators::find(&all, device)?;
-            hub.ask(&Assign { key: one.key, role: *role }).await?;
-            app.out.note(&format!("{} ({}) has the role {role} now", clean(&one.name), one.key));
+        Some(Verb::Assign { operator, role }) => {
+            hub.ask(&Assign { operator: operator.clone(), role: *role }).await?;
+            app.out.note(&match *role {
+                Role::NONE => format!("{operator} has no role of their own now"),
+                role => format!("{operator} has the role {role} now"),
+            });
+        }
+        Some(Verb::Matrix { host }) => {
+            let host = match host {
+                Some(host) => Some(hub.one_host(host).await?.id),
+                None => None,
+            };
+            matrix(app, &hub.ask(&Matrix { host }).await?)?;
         }
         Some(Verb::Verbs) => {}
     }
@@ -162,7 +188,7 @@ fn list(app: &App, roles: &[Definition]) -> Result<(), Failure> {
     let columns = [
         Column::text("ROLE", |r: &Definition| r.name.to_string().as_str().into()),
         Column::figure("GRANTS", |r| r.grants.len().to_string().into()),
-        Column::figure("DEVICES", |r| r.devices.to_string().into()),
+        Column::figure("OPERATORS", |r| r.operators.to_string().into()),
         Column::text("KIND", |r| if r.built_in { "built-in".into() } else { "own".into() }),
         Column::text("DESCRIPTION", |r| clean(&r.description).into_owned().into()),
     ];
@@ -175,6 +201,7 @@ fn verbs(app: &App) -> Result<Exit, Failure> {
         .map(|method| VerbRow {
             verb: method.name,
             class: match method.access {
+                cmdr_protocol::Access::Open | cmdr_protocol::Access::Own => "everybody",
                 cmdr_protocol::Access::Read => "@read",
                 cmdr_protocol::Access::Act => "@act",
                 cmdr_protocol::Access::Admin => "@admin",
@@ -195,6 +222,49 @@ fn verbs(app: &App) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The column of one role.
+fn allowed<const AT: usize>(row: &Row) -> Cell {
+    let allowed = row.cells.get(AT).map(|cell| cell.allowed).unwrap_or_default();
+    let paint = match allowed {
+        Allowed::Yes => Paint::Good,
+        Allowed::Some | Allowed::OnRequest => Paint::Warn,
+        _ => Paint::Dim,
+    };
+    Cell::painted(allowed.as_str(), paint)
+}
+
+/// As many roles as fit side by side on a wide terminal.
+const SHOWN: [fn(&Row) -> Cell; 10] = [
+    allowed::<0>,
+    allowed::<1>,
+    allowed::<2>,
+    allowed::<3>,
+    allowed::<4>,
+    allowed::<5>,
+    allowed::<6>,
+    allowed::<7>,
+    allowed::<8>,
+    allowed::<9>,
+];
+
+fn matrix(app: &App, table: &Table) -> Result<(), Failure> {
+    let mut columns = vec![
+        Column::text("VERB", |r: &Row| r.verb.as_str().into()),
+        Column::text("CLASS", |r| r.class.as_str().into()),
+    ];
+    for (role, cell) in table.roles.iter().zip(SHOWN) {
+        columns.push(Column::named(role.to_string().to_uppercase(), cell));
+    }
+    app.out.list(&table.rows, &columns, |r| r.verb.clone())?;
+    if table.roles.len() > SHOWN.len() {
+        app.out.note(&format!(
+            "{} more roles are in the output of -o json",
+            table.roles.len() - SHOWN.len()
+        ));
+    }
+    Ok(())
+}
+
 async fn question(hub: &Hub, args: &QuestionArgs) -> Result<Question, Failure> {
     let host = match &args.host {
         Some(host) => Some(hub.one_host(host).await?.id),
@@ -206,9 +276,12 @@ async fn question(hub: &Hub, args: &QuestionArgs) -> Result<Question, Failure> {
 pub(super) async fn can_i(app: &App, args: &CanIArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let question = question(&hub, &args.question).await?;
-    let answer = hub.ask(&CanI { question, role: args.role }).await?;
-    let word = |r: &Answer| {
-        if r.allowed { Cell::painted("yes", Paint::Good) } else { Cell::painted("no", Paint::Bad) }
+    let answer =
+        hub.ask(&CanI { question, role: args.role, operator: args.operator.clone() }).await?;
+    let word = |r: &Answer| match (r.allowed, r.on_request) {
+        (true, _) => Cell::painted("yes", Paint::Good),
+        (false, true) => Cell::painted("on request", Paint::Warn),
+        (false, false) => Cell::painted("no", Paint::Bad),
     };
     let columns = [
         Column::text("ALLOWED", word),
@@ -221,36 +294,35 @@ pub(super) async fn can_i(app: &App, args: &CanIArgs) -> Result<Exit, Failure> {
 
 #[derive(Serialize)]
 struct AbleRow {
-    device: String,
-    key: String,
+    operator: String,
     role: Role,
     grant: Option<u32>,
+    on_request: bool,
+    reason: String,
 }
 
 pub(super) async fn who_can(app: &App, args: &WhoCanArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let question = question(&hub, &args.question).await?;
     let able = hub.ask(&WhoCan { question }).await?;
-    let grant = |role| able.roles.iter().find(|one| one.role == role).and_then(|one| one.grant);
-    let rows: Vec<_> = able
-        .devices
-        .iter()
-        .map(|(key, name, role)| AbleRow {
-            device: name.clone(),
-            key: key.to_string(),
-            role: *role,
-            grant: grant(*role),
-        })
-        .collect();
+    let row = |(operator, answer): &(String, Answer)| AbleRow {
+        operator: operator.clone(),
+        role: answer.role,
+        grant: answer.grant,
+        on_request: answer.on_request,
+        reason: answer.reason.clone(),
+    };
+    let rows: Vec<_> = able.operators.iter().map(row).collect();
     let columns = [
-        Column::text("DEVICE", |r: &AbleRow| clean(&r.device).into_owned().into()),
+        Column::text("OPERATOR", |r: &AbleRow| clean(&r.operator).into_owned().into()),
         Column::text("ROLE", |r| r.role.to_string().as_str().into()),
         Column::figure("GRANT", |r| {
             r.grant.map_or_else(|| "-".to_owned(), |n| n.to_string()).into()
         }),
-        Column::text("KEY", |r| r.key.as_str().into()),
+        Column::text("NOW", |r| if r.on_request { "on request".into() } else { "yes".into() }),
+        Column::text("WHY", |r| clean(&r.reason).into_owned().into()),
     ];
-    app.out.list(&rows, &columns, |r| r.key.clone())?;
+    app.out.list(&rows, &columns, |r| r.operator.clone())?;
     let names: Vec<_> = able.roles.iter().map(|one| one.role.to_string()).collect();
     app.out.note(&match names.len() {
         0 => "no role allows it".to_owned(),

@@ -51,6 +51,10 @@ struct CreateArgs {
     #[arg(long, value_name = "ROLE")]
     operator: Option<Role>,
 
+    /// For one more device of an operator who is there: cmdr login TOKEN.
+    #[arg(long = "for", value_name = "NAME", conflicts_with_all = ["operator", "host"])]
+    for_operator: Option<String>,
+
     /// How long it may be used.
     #[arg(long, default_value = "30m", value_name = "DURATION", value_parser = args::duration)]
     ttl: Duration,
@@ -85,7 +89,10 @@ fn columns() -> [Column<Shown>; HEADS.len()] {
 }
 
 pub(super) async fn run(app: &App, args: &TokensArgs) -> Result<Exit, Failure> {
-    if let Some(Verb::Create(CreateArgs { host: false, operator: None, .. })) = &args.verb {
+    if let Some(Verb::Create(CreateArgs {
+        host: false, operator: None, for_operator: None, ..
+    })) = &args.verb
+    {
         return Err(Failure::usage("a token is for a host or for an operator: say which").hint(
             "for a server: cmdr tokens create --host; for a person's device: cmdr tokens create \
              --operator ROLE (administrator, operator or observer)",
@@ -112,6 +119,7 @@ async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> 
     let create = Create {
         kind: if args.host { TokenKind::Host } else { TokenKind::Operator },
         role: args.operator.unwrap_or(Role::NONE),
+        operator: args.for_operator.clone().unwrap_or_default(),
         ttl_s: args.ttl.as_secs().max(1),
         uses: args.uses,
         labels: args.label.iter().cloned().collect(),

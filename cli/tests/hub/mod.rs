@@ -254,6 +254,8 @@ async fn serve(tcp: tokio::net::TcpStream, key: SecretKey, fleet: Arc<Fleet>) {
         host: None,
         key: None,
         role: Role::ADMINISTRATOR,
+        expires_ms: None,
+        renew_ms: None,
         verbs: Vec::new(),
         at_ms: 0,
     };

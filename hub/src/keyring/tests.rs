@@ -117,7 +117,7 @@ async fn uses_are_counted_across_a_restart() {
 #[tokio::test]
 async fn a_token_without_a_name_makes_an_operator_of_its_own_and_one_with_a_name_adds_a_device() {
     let (_dir, keyring) = keyring();
-    let mut come = async |n: u8, operator: &str| {
+    let come = async |n: u8, operator: &str| {
         let (id, join, record) = token(1, u64::MAX);
         let (kind, role) = (TokenKind::Operator, Role::OBSERVER);
         let record = TokenRecord { kind, role, operator: operator.to_owned(), ..record };

@@ -81,6 +81,13 @@ async fn try_password(
             "the operator {name} was shut out; ask an administrator"
         )));
     }
+    // Asked for before a code is used up: it would not work a second time.
+    if let Some(why) = needs_password(hub, &account).filter(|_| login.new_password.is_none()) {
+        return Err(CallError::new(
+            ErrorKind::NeedsPassword,
+            format!("the password has to be changed, because {why}"),
+        ));
+    }
     let account = second_factor(hub, account, login.code.as_deref()).await?;
     let account = fresh_password(hub, account, login).await?;
     hub.lockout.right(&address);
@@ -136,25 +143,24 @@ async fn second_factor(
     Ok(account)
 }
 
-/// Asks for a new password where the old one has served its time.
+/// Why the password has to be changed, when it has to be.
+fn needs_password(hub: &Hub, account: &AccountRecord) -> Option<&'static str> {
+    let password = account.password.as_ref().filter(|_| account.source == Source::Local)?;
+    if password.must_change {
+        return Some("somebody else has set it");
+    }
+    let old = hub.config.login.password.is_old(password.set_ms, clock::now_ms());
+    old.then_some("it is too old")
+}
+
+/// Takes the new password where the old one has served its time.
 async fn fresh_password(
     hub: &Hub,
     mut account: AccountRecord,
     login: &Password,
 ) -> Result<AccountRecord, CallError> {
-    let rules = hub.config.login.password;
-    let Some(old) = account.password.as_ref().filter(|_| account.source == Source::Local) else {
+    let (Some(_), Some(new)) = (needs_password(hub, &account), &login.new_password) else {
         return Ok(account);
-    };
-    if !old.must_change && !rules.is_old(old.set_ms, clock::now_ms()) {
-        return Ok(account);
-    }
-    let Some(new) = &login.new_password else {
-        let why = if old.must_change { "somebody else has set it" } else { "it is too old" };
-        return Err(CallError::new(
-            ErrorKind::NeedsPassword,
-            format!("the password has to be changed, because {why}"),
-        ));
     };
     let record = renewed(hub, &account, new).await?;
     account.password = Some(record.clone());
@@ -270,12 +276,6 @@ async fn logout(hub: Arc<Hub>, asked: Asked, _: Logout) -> Result<Nothing, CallE
         ));
     }
     hub.keyring.revoke_device(caller.key).await.map_err(busy)?;
-    for (_, link) in hub.clients().into_iter().filter(|(key, _)| *key == caller.key) {
-        // Ends when the answer has left: the caller hangs up first.
-        tokio::spawn(async move {
-            drop(tokio::time::timeout(std::time::Duration::from_secs(2), link.down()).await);
-            link.close("logged out");
-        });
-    }
+    hub.cut(caller.key, "logged out");
     Ok(Nothing {})
 }

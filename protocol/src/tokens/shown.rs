@@ -127,6 +127,7 @@ mod tests {
         let token = Token {
             id: TokenId([1; 8]),
             kind: TokenKind::Operator,
+            operator: String::new(),
             role: Role::OBSERVER,
             state: TokenState::Valid,
             uses_left: 2,
