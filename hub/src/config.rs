@@ -4,6 +4,7 @@ use crate::audit::forward::syslog::Destination;
 use crate::audit::retention::Keep;
 use crate::gate::Bounds;
 use crate::lockout::Rules;
+use crate::login::{ldap, oidc};
 use crate::network::Network;
 use cmdr_link::settings::{self, SettingsError};
 use serde::Deserialize;
@@ -35,6 +36,10 @@ pub struct Login {
     pub allow: Vec<Network>,
     /// What wrong tries cost.
     pub wrong: Rules,
+    /// People in an LDAP directory.
+    pub ldap: Option<ldap::Settings>,
+    /// People whom an OpenID Connect provider knows.
+    pub oidc: Option<oidc::Settings>,
 }
 
 /// The audit log: how long it is kept.

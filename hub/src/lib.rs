@@ -17,6 +17,7 @@ pub mod gate;
 pub mod keyring;
 pub mod local;
 pub mod lockout;
+pub mod login;
 pub mod network;
 pub mod records;
 pub mod rights;

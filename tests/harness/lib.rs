@@ -9,6 +9,9 @@
 
 pub mod process;
 
+pub mod directory;
+pub mod provider;
+
 mod proxy;
 pub mod tmux;
 pub mod untrusted;

@@ -1,7 +1,6 @@
 //! Wrong tokens, and addresses that operators may not come from.
 
 use cmdr_hub::config::{Config, Login};
-use cmdr_hub::lockout::Rules;
 use cmdr_hub::network::Network;
 use cmdr_link::SecretKey;
 use cmdr_link::link::DialError;
@@ -88,7 +87,7 @@ async fn a_right_token_makes_up_for_the_wrong_ones_before_it() {
 #[tokio::test]
 async fn operators_come_only_from_where_they_are_allowed_and_hosts_from_anywhere() {
     let allow = vec![Network::parse("127.0.0.16/28").unwrap()];
-    let login = Login { allow, wrong: Rules::default() };
+    let login = Login { allow, ..Login::default() };
     let world = World::start_with(Config { login, ..Config::default() }).await;
     let token = world.token(TokenKind::Operator, Role::OBSERVER, 3).await;
     let me = key();

@@ -9,6 +9,8 @@ mod exec;
 mod hosts;
 mod link;
 mod lockout;
+mod login_ldap;
+mod login_oidc;
 mod metrics;
 mod processes;
 mod releases;
