@@ -5,6 +5,7 @@ mod exec;
 mod generate;
 mod hosts;
 mod hub;
+mod key;
 mod local;
 mod login;
 mod operators;
@@ -24,6 +25,7 @@ pub enum Command {
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Whoami(login::WhoamiArgs),
+    Key(key::KeyArgs),
     Up(local::UpArgs),
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
@@ -59,6 +61,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Login(args) => login::login(app, &args).await,
         Command::Logout(args) => login::logout(app, &args),
         Command::Whoami(_) => login::whoami(app).await,
+        Command::Key(args) => key::run(app, &args),
         Command::Up(args) => local::up(app, &args).await,
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,

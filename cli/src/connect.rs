@@ -50,7 +50,7 @@ pub struct Hub {
 impl Hub {
     /// Dials the hub of this home.
     pub async fn connect(app: &App) -> Result<Self, Failure> {
-        let context = Context::load(&app.client_dir())?;
+        let context = Context::open(&app.client_dir())?;
         let address = context.target.address.clone();
         let (client, welcome) = dial(&Dialer::client(context, VERSION), app.patience()).await?;
         app.out.detail(&format!(

@@ -2,15 +2,16 @@
 //! [`join`] as well.
 
 use crate::App;
+use crate::commands::key::{self, SealBy};
 use crate::connect::{Hub, VERSION, dial};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, unwritten};
 use crate::human;
 use clap::Args;
 use cmdr_link::context::{Context, ContextError, key_file};
 use cmdr_link::link::Target;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
-use cmdr_link::{SecretKey, files, keys};
+use cmdr_link::{SecretKey, files, unlock};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::version::{Join, Welcome};
@@ -33,6 +34,10 @@ pub struct LoginArgs {
     /// Leave the hub that this home knows now, and make a new key.
     #[arg(long)]
     replace: bool,
+
+    /// Seal the key of this home: passphrase, ssh-agent, or ssh-agent=FINGERPRINT.
+    #[arg(long, value_name = "BY", value_parser = key::seal_by)]
+    seal: Option<SealBy>,
 }
 
 /// Forget the hub and the key of this home.
@@ -63,6 +68,7 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
         token: &token,
         name: args.name.clone().unwrap_or_else(own_name),
         replace: args.replace,
+        seal: args.seal.as_ref(),
         patience: app.patience(),
     };
     let welcome = join(&app.client_dir(), &joining).await?;
@@ -93,37 +99,58 @@ pub(super) struct Joining<'a> {
     pub(super) name: String,
     /// Leave another hub for this one.
     pub(super) replace: bool,
+    /// How the key is sealed; None leaves it as it is.
+    pub(super) seal: Option<&'a SealBy>,
     pub(super) patience: Duration,
 }
 
 /// Dials the token's hub with the key in `dir` and keeps what is needed to find it again.
 pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<Welcome, Failure> {
     let Joining { token, replace, .. } = *joining;
-    let other = match Context::load(dir) {
-        Ok(known) if known.target.hub != token.hub => Some(known.target.address),
+    let mut left = match Context::load_target(dir) {
+        Ok(known) if known.hub != token.hub => Some(known.address),
         Ok(_) | Err(ContextError::None(_)) => None,
         Err(e) if !replace => return Err(e.into()),
         Err(e) => Some(e.to_string()),
     };
-    if let Some(other) = other.as_ref().filter(|_| !replace) {
+    if let Some(other) = left.as_ref().filter(|_| !replace) {
         return Err(Failure::usage(format!("this home is logged in to another hub, {other}"))
             .hint("to leave it: cmdr login --replace TOKEN; to keep both: --home DIR"));
     }
     let fault = |e: &dyn std::fmt::Display| Failure::failed(e.to_string());
     files::private_dir(dir).map_err(|e| fault(&format!("making {}: {e}", dir.display())))?;
+    let path = key_file(dir);
     // A key of the hub that is left must not follow us to the next one.
-    let key = if other.is_some() {
-        SecretKey::generate().map_err(|e| fault(&e))?
+    let kept = if left.is_none() && path.exists() {
+        match unlock::key(&path) {
+            Ok(key) => Some(key),
+            Err(e) if !replace => return Err(ContextError::from(e).into()),
+            Err(e) => {
+                left = Some(e.to_string());
+                None
+            }
+        }
     } else {
-        SecretKey::load_or_create(&key_file(dir)).map_err(|e| fault(&e))?
+        None
     };
+    let known = kept.is_some();
+    let key = kept.map_or_else(SecretKey::generate, Ok).map_err(|e| fault(&e))?;
+    let sealed = joining.seal.map(|by| by.seal(&key)).transpose()?;
+    let store = || match &sealed {
+        Some(sealed) => sealed.save(&path).map_err(|e| unwritten(&path, &e)),
+        None if known => Ok(()),
+        None => key.save(&path).map_err(|e| fault(&e)),
+    };
+    if left.is_none() {
+        store()?;
+    }
     let target = Target { address: token.address.clone(), hub: token.hub };
     let mut dialer = Dialer::client(Context { target, key: key.clone() }, VERSION);
     dialer.name.clone_from(&joining.name);
     dialer.join = Some(Join { token: Some(token.id), secret: token.secret.to_vec() });
     let (_, welcome) = dial(&dialer, joining.patience).await?;
-    if other.is_some() {
-        key.save(&key_file(dir)).map_err(|e| fault(&e))?;
+    if left.is_some() {
+        store()?;
     }
     Context::save_target(dir, &token.address, &token.hub).map_err(|e| fault(&e))?;
     Ok(welcome)
@@ -176,7 +203,7 @@ pub(super) fn logout(app: &App, _: &LogoutArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn whoami(app: &App) -> Result<Exit, Failure> {
-    let context = Context::load(&app.client_dir())?;
+    let target = Context::load_target(&app.client_dir())?;
     let hub = Hub::connect(app).await?;
     let me = hub.ask(&WhoAmI {}).await?;
     let fields = [
@@ -184,13 +211,13 @@ pub(super) async fn whoami(app: &App) -> Result<Exit, Failure> {
         ("ROLE", me.role.to_string()),
         ("KEY", me.key.to_string()),
         ("JOINED", human::moment(me.joined_ms)),
-        ("HUB", context.target.address.clone()),
-        ("HUB KEY", context.target.hub.to_string()),
+        ("HUB", target.address.clone()),
+        ("HUB KEY", target.hub.to_string()),
     ];
     let value = serde_json::json!({
-        "name": me.name, "role": me.role, "key": keys::key_id(&context.key.public()),
+        "name": me.name, "role": me.role, "key": me.key,
         "joined": human::moment(me.joined_ms),
-        "hub": context.target.address, "hub_key": context.target.hub,
+        "hub": target.address, "hub_key": target.hub,
     });
     app.out.one(&value, &fields, &me.name)?;
     Ok(Exit::Ok)
@@ -220,6 +247,7 @@ mod tests {
             token: &token,
             name: own_name(),
             replace,
+            seal: None,
             patience: Duration::from_secs(5),
         };
         let failure = join(dir.path(), &with(false)).await.unwrap_err();
