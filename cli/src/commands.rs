@@ -8,6 +8,7 @@ mod groups;
 mod hosts;
 mod hub;
 mod keys;
+mod key;
 mod local;
 mod login;
 mod operators;
@@ -30,6 +31,8 @@ pub enum Command {
     Whoami(login::WhoamiArgs),
     Passwd(totp::PasswdArgs),
     Totp(totp::TotpArgs),
+    #[command(name = "device-key")]
+    Key(key::KeyArgs),
     Up(local::UpArgs),
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
@@ -70,6 +73,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Whoami(_) => login::whoami(app).await,
         Command::Passwd(_) => totp::passwd(app).await,
         Command::Totp(args) => totp::run(app, &args).await,
+        Command::Key(args) => key::run(app, &args),
         Command::Up(args) => local::up(app, &args).await,
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,

@@ -5,6 +5,7 @@
 //! (1), ok (0). Usage (2) and no match (3) are found before anything is asked.
 
 use cmdr_link::context::ContextError;
+use cmdr_link::keys::KeyError;
 use cmdr_link::link::DialError;
 use cmdr_protocol::{CallError, ErrorKind};
 use std::io;
@@ -155,6 +156,7 @@ impl From<ContextError> for Failure {
         match error {
             ContextError::None(_) => Self::new(Exit::NoHub, error.to_string())
                 .hint("log in with: cmdr login TOKEN; or start a hub for yourself: cmdr up"),
+            ContextError::Key(KeyError::Seal { .. }) => Self::failed(error.to_string()),
             // The home is as wrong as a mistyped option, and asking again does not help.
             _ => Self::usage(error.to_string()).hint(
                 "put it right, choose another home with --home DIR or CMDR_HOME, or make it anew: \

@@ -18,6 +18,7 @@ use args::Cli;
 use clap::Parser as _;
 use cmdr_link::card;
 use cmdr_link::context::Context;
+use cmdr_link::link::Target;
 use exit::{Exit, Failure};
 use output::Output;
 use std::path::PathBuf;
@@ -46,8 +47,16 @@ impl App {
         match std::env::var_os("CMDR_KEY").filter(|text| !text.is_empty()) {
             Some(text) => card::read_key(&text.to_string_lossy())
                 .map_err(|e| Failure::usage(format!("CMDR_KEY: {e}"))),
-            None => Ok(Context::load(&self.client_dir())?),
+            None => Ok(Context::open(&self.client_dir())?),
         }
+    }
+
+    /// The hub alone.
+    pub fn target(&self) -> Result<Target, Failure> {
+        if std::env::var_os("CMDR_KEY").is_some_and(|text| !text.is_empty()) {
+            return Ok(self.context()?.target);
+        }
+        Ok(Context::load_target(&self.client_dir())?)
     }
 
     /// The folder of the key and the hub's address.

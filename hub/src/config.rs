@@ -4,7 +4,7 @@ use crate::audit::forward::syslog::Destination;
 use crate::audit::retention::Keep;
 use crate::gate::Bounds;
 use crate::lockout::Rules;
-use crate::login::password;
+use crate::login::{ldap, oidc, password};
 use crate::network::Network;
 use cmdr_link::settings::{self, SettingsError};
 use serde::Deserialize;
@@ -57,6 +57,10 @@ pub struct Login {
     pub renewable_h: u32,
     /// What passwords have to be like.
     pub password: password::Rules,
+    /// People in an LDAP directory.
+    pub ldap: Option<ldap::Settings>,
+    /// People whom an OpenID Connect provider knows.
+    pub oidc: Option<oidc::Settings>,
 }
 
 impl Default for Login {
@@ -67,6 +71,8 @@ impl Default for Login {
             lasts_h: 12,
             renewable_h: 7 * 24,
             password: password::Rules::default(),
+            ldap: None,
+            oidc: None,
         }
     }
 }

@@ -1,14 +1,27 @@
-//! Logins that hold for a time: by password, second factor, directory. Asked by the services `login`,
-//! `operators` and `totp`.
+//! Logins that hold for a time: by [`password`] and second factor ([`totp`]), or because a directory vouches
+//! for somebody: [`ldap`] by their password, [`oidc`] by what they confirm in a browser. A directory
+//! answers with a [`person`] and their groups; [`groups`] turns those into a role. Asked by the services
+//! `login`, `operators` and `totp`.
+//!
+//! Of directories nothing is kept: each question dials anew, so one that is down takes nobody else with
+//! it.
 
+pub mod groups;
+pub mod ldap;
+pub mod oidc;
 pub mod password;
+pub mod person;
 pub mod totp;
+
+mod tls;
 
 use crate::config;
 use crate::gate::{Bounds, Gate};
 use crate::lockout::Lockout;
 use cmdr_link::clock;
 use password::Hasher;
+use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Strangers who are logging in at once, in all and from one address.
 const GUESTS: Bounds = Bounds { per_address: 20, total: 500 };
@@ -64,4 +77,13 @@ impl Login {
     pub const fn renew_from(&self, expires_ms: u64) -> u64 {
         expires_ms.saturating_sub(self.lasts_ms / 2)
     }
+}
+
+/// The secret in a file for its owner alone, without the line's end.
+fn secret_in(path: &Path) -> Result<Zeroizing<String>, String> {
+    let what = |why: &str| format!("reading the secret in {}: {why}", path.display());
+    let bytes = cmdr_link::files::read_private(path, 4096).map_err(|e| what(&e.to_string()))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes).map_err(|_| what("it is not text"))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -1,7 +1,7 @@
 //! What a program keeps to find its hub again: the address, the hub's key and its own.
 
 use crate::link::Target;
-use crate::{SecretKey, files, keys, settings};
+use crate::{SecretKey, files, keys, settings, unlock};
 use cmdr_protocol::PublicKey;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -59,8 +59,22 @@ fn hub_file(dir: &Path) -> PathBuf {
 }
 
 impl Context {
-    /// Reads the context in `dir`.
+    /// Reads the context in `dir`, whose key is not sealed.
     pub fn load(dir: &Path) -> Result<Self, ContextError> {
+        let target = Self::load_target(dir)?;
+        let key = SecretKey::load(&key_file(dir))?;
+        Ok(Self { target, key })
+    }
+
+    /// Reads the context in `dir` and opens its key, asking somebody for a passphrase if need be.
+    pub fn open(dir: &Path) -> Result<Self, ContextError> {
+        let target = Self::load_target(dir)?;
+        let key = unlock::key(&key_file(dir))?;
+        Ok(Self { target, key })
+    }
+
+    /// Reads which hub the context in `dir` is for.
+    pub fn load_target(dir: &Path) -> Result<Target, ContextError> {
         let path = hub_file(dir);
         let wrong = |what: String| ContextError::File { path: path.clone(), what };
         let content = match files::read_private(&path, 64 * 1024) {
@@ -72,9 +86,7 @@ impl Context {
         };
         let text = String::from_utf8(content).map_err(|_| wrong("not UTF-8".to_owned()))?;
         let HubFile { address, key: hub } = settings::parse(&path, &text)?;
-        let target = Target { address, hub };
-        let key = SecretKey::load(&key_file(dir))?;
-        Ok(Self { target, key })
+        Ok(Target { address, hub })
     }
 
     /// Writes the hub's part to `dir`; the key is there already.

@@ -1,6 +1,7 @@
 //! Key pairs, their files, and the ids made from them.
 
 use crate::files;
+use crate::seal::{self, SealError, Sealed};
 use cmdr_protocol::{HostId, KeyId, PublicKey};
 use data_encoding::BASE32_NOPAD;
 use std::io;
@@ -34,6 +35,17 @@ pub enum KeyError {
     /// The content is no key.
     #[error("key file {0} does not hold a key: it should be one line of 52 letters and digits")]
     Content(PathBuf),
+    /// The key is sealed, and who asks cannot open it.
+    #[error("the key in {0} is sealed; only cmdr and cmdr-tui open such a key")]
+    Sealed(PathBuf),
+    /// The key is sealed and does not open.
+    #[error("opening the key {path}: {source}")]
+    Seal {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: SealError,
+    },
     /// The system gave no random numbers.
     #[error("making a key: the system has no random numbers: {0}")]
     Random(getrandom::Error),
@@ -67,11 +79,24 @@ impl SecretKey {
         *blake3::keyed_hash(&key, data).as_bytes()
     }
 
-    /// Reads the key in `path`. Refuses a file that others may read.
+    fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        files::read_private(path, seal::LARGEST)
+            .map(Zeroizing::new)
+            .map_err(|source| KeyError::File { path: path.to_owned(), source })
+    }
+
+    /// Reads the sealed key in `path`; None when the key there is not sealed.
+    pub fn load_sealed(path: &Path) -> Result<Option<Sealed>, KeyError> {
+        Sealed::read(&Self::content(path)?)
+            .map_err(|source| KeyError::Seal { path: path.to_owned(), source })
+    }
+
+    /// Reads the key in `path`, which is not sealed. Refuses a file that others may read.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let content = files::read_private(path, 256)
-            .map_err(|source| KeyError::File { path: path.to_owned(), source })?;
-        let content = Zeroizing::new(content);
+        let content = Self::content(path)?;
+        if content.starts_with(b"#") {
+            return Err(KeyError::Sealed(path.to_owned()));
+        }
         let text = Zeroizing::new(content.trim_ascii().to_ascii_uppercase());
         let bytes = Zeroizing::new(
             BASE32_NOPAD.decode(&text).map_err(|_| KeyError::Content(path.to_owned()))?,

@@ -4,7 +4,8 @@
 //! [`noise`] makes a TCP connection secret and proves both keys; [`mux`] carries many streams over
 //! it; [`frame`] cuts a stream into bounded frames and [`codec`] gives them meaning; [`link`] is one
 //! live connection with its heartbeat. [`client`] asks over a link, [`service`] answers,
-//! [`relay`] joins two streams unread, and [`session`] keeps a link up for good.
+//! [`relay`] joins two streams unread, and [`session`] keeps a link up for good. A device's key may be
+//! sealed ([`seal`], by a passphrase or by [`ssh_agent`]); [`unlock`] opens it.
 #![warn(missing_docs)]
 
 pub mod backoff;
@@ -21,11 +22,15 @@ pub mod memory;
 pub mod mux;
 pub mod noise;
 pub mod port;
+pub mod prompt;
 pub mod relay;
+pub mod seal;
 pub mod service;
 pub mod session;
 pub mod settings;
+pub mod ssh_agent;
 pub mod token;
+pub mod unlock;
 
 pub use client::{Client, FeedStream};
 pub use keys::SecretKey;

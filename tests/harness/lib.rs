@@ -10,6 +10,9 @@
 pub mod process;
 pub mod totp;
 
+pub mod directory;
+pub mod provider;
+
 mod proxy;
 pub mod tmux;
 pub mod untrusted;

@@ -11,6 +11,8 @@ mod hosts;
 mod link;
 mod lockout;
 mod login;
+mod login_ldap;
+mod login_oidc;
 mod metrics;
 mod processes;
 mod releases;

@@ -108,7 +108,8 @@ fn start(args: &Args) -> Result<(), Failure> {
         local::bring_up().map_err(|error| Failure { code: 70, text: format!("{error:#}") })?;
     }
     let folder = client_dir();
-    let context = Context::load(&folder).map_err(|error| match error {
+    // A passphrase is asked for before there is a screen.
+    let context = Context::open(&folder).map_err(|error| match error {
         ContextError::None(_) => Failure {
             code: 7,
             text: "no hub is known here; run cmdr login TOKEN, or cmdr-tui --local".to_owned(),

@@ -42,7 +42,7 @@ pub(super) async fn run(app: &App, args: &HubArgs) -> Result<Exit, Failure> {
         }
         Verb::Check => check(app, &hub).await,
         Verb::Card => {
-            let target = app.context()?.target;
+            let target = app.target()?;
             app.out.data(&format!("{}\n", cmdr_link::card::write_card(&target)))?;
             app.out.note("to be used with: cmdr login CARD --user NAME");
             Ok(Exit::Ok)

@@ -105,7 +105,7 @@ async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> 
         ttl_s: args.ttl.as_secs().max(1),
     };
     let made = hub.ask(&create).await?;
-    let target = app.context()?.target;
+    let target = app.target()?;
     let text = card::write_key(&Context { target, key });
     app.out.data(&format!("{}\n", *text))?;
     app.out.note(&format!(

@@ -71,9 +71,9 @@ impl Places {
     }
     /// Whether the client's context is of the hub that lives here, or of none.
     fn client_is_ours(&self) -> bool {
-        let Ok(context) = Context::load(&self.client()) else { return true };
+        let Ok(target) = Context::load_target(&self.client()) else { return true };
         let hub = SecretKey::load(&self.hub().join("hub.key"));
-        hub.is_ok_and(|hub| hub.public() == context.target.hub)
+        hub.is_ok_and(|hub| hub.public() == target.hub)
     }
     fn logs(&self) -> PathBuf {
         self.home.join("logs")

@@ -4,20 +4,22 @@
 mod person;
 
 use crate::App;
+use crate::commands::key::{self, SealBy};
 use crate::connect::{Hub, VERSION, dial};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, unwritten};
 use crate::human;
 use clap::Args;
 use cmdr_link::context::{Context, ContextError, key_file};
 use cmdr_link::link::Target;
+use cmdr_link::seal::Sealed;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
-use cmdr_link::{SecretKey, card, files, keys};
+use cmdr_link::{SecretKey, card, files, unlock};
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::version::{Join, Welcome};
 use std::io::{BufRead as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Log in to a hub: with a token from its administrator, with your password, or with a browser.
@@ -46,6 +48,10 @@ pub struct LoginArgs {
     /// Leave the hub that this home knows now, and make a new key.
     #[arg(long)]
     replace: bool,
+
+    /// Seal the key of this home: passphrase, ssh-agent, or ssh-agent=FINGERPRINT.
+    #[arg(long, value_name = "BY", value_parser = key::seal_by)]
+    seal: Option<SealBy>,
 }
 
 /// Forget the hub and the key of this home.
@@ -72,7 +78,7 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
         text => text.map(str::to_owned),
     };
     let target = match &text {
-        None => Context::load(&app.client_dir()).map(|context| context.target).map_err(|e| {
+        None => Context::load_target(&app.client_dir()).map_err(|e| {
             Failure::from(e).hint("log in with a token or the hub's card: cmdr login TOKEN, cmdr login CARD --user NAME")
         })?,
         Some(text) if card::is_card(text) => {
@@ -81,16 +87,14 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
         Some(text) => return by_token(app, args, text).await,
     };
     let (dir, replace) = (app.client_dir(), args.replace);
-    let (key, other) = own_key(&dir, &target, replace)?;
+    let own = own_key(&dir, &target, replace, args.seal.as_ref())?;
     let person = person::Person {
         device: args.name.clone().unwrap_or_else(own_name),
         user: args.user.clone(),
         oidc: args.oidc,
     };
-    let done = person::login(app, &target, &key, &person).await?;
-    if other {
-        key.save(&key_file(&dir)).map_err(|e| Failure::failed(e.to_string()))?;
-    }
+    let done = person::login(app, &target, &own.key, &person).await?;
+    own.taken()?;
     Context::save_target(&dir, &target.address, &target.hub)
         .map_err(|e| Failure::failed(e.to_string()))?;
     app.out.note(&format!(
@@ -114,6 +118,7 @@ async fn by_token(app: &App, args: &LoginArgs, text: &str) -> Result<Exit, Failu
         token: &token,
         name: args.name.clone().unwrap_or_else(own_name),
         replace: args.replace,
+        seal: args.seal.as_ref(),
         patience: app.patience(),
     };
     let (welcome, known) = join(&app.client_dir(), &joining).await?;
@@ -145,30 +150,79 @@ pub(super) struct Joining<'a> {
     pub(super) name: String,
     /// Leave another hub for this one.
     pub(super) replace: bool,
+    /// How the key is sealed; None leaves it as it is.
+    pub(super) seal: Option<&'a SealBy>,
     pub(super) patience: Duration,
 }
 
-/// The key in `dir` for this hub, and whether it is a new one because another hub is left.
-fn own_key(dir: &Path, target: &Target, replace: bool) -> Result<(SecretKey, bool), Failure> {
-    let other = match Context::load(dir) {
-        Ok(known) if known.target.hub != target.hub => Some(known.target.address),
+/// The key in `dir` for this hub, and how it is kept.
+struct OwnKey {
+    key: SecretKey,
+    path: PathBuf,
+    /// Its text, when it is to be sealed.
+    sealed: Option<Sealed>,
+    /// It is in its file already.
+    known: bool,
+    /// Another hub is left, or what cannot be read: the file stays until the new hub has said yes.
+    leaves: bool,
+}
+
+impl OwnKey {
+    fn store(&self) -> Result<(), Failure> {
+        match &self.sealed {
+            Some(sealed) => sealed.save(&self.path).map_err(|e| unwritten(&self.path, &e)),
+            None if self.known => Ok(()),
+            None => self.key.save(&self.path).map_err(|e| Failure::failed(e.to_string())),
+        }
+    }
+
+    /// The hub has said yes.
+    fn taken(&self) -> Result<(), Failure> {
+        if self.leaves { self.store() } else { Ok(()) }
+    }
+}
+
+/// Opens or makes it.
+fn own_key(
+    dir: &Path,
+    target: &Target,
+    replace: bool,
+    seal: Option<&SealBy>,
+) -> Result<OwnKey, Failure> {
+    let mut left = match Context::load_target(dir) {
+        Ok(known) if known.hub != target.hub => Some(known.address),
         Ok(_) | Err(ContextError::None(_)) => None,
         Err(e) if !replace => return Err(e.into()),
         Err(e) => Some(e.to_string()),
     };
-    if let Some(other) = other.as_ref().filter(|_| !replace) {
+    if let Some(other) = left.as_ref().filter(|_| !replace) {
         return Err(Failure::usage(format!("this home is logged in to another hub, {other}"))
             .hint("to leave it: cmdr login --replace TOKEN; to keep both: --home DIR"));
     }
     let fault = |e: &dyn std::fmt::Display| Failure::failed(e.to_string());
     files::private_dir(dir).map_err(|e| fault(&format!("making {}: {e}", dir.display())))?;
+    let path = key_file(dir);
     // A key of the hub that is left must not follow us to the next one.
-    let key = if other.is_some() {
-        SecretKey::generate().map_err(|e| fault(&e))?
+    let kept = if left.is_none() && path.exists() {
+        match unlock::key(&path) {
+            Ok(key) => Some(key),
+            Err(e) if !replace => return Err(ContextError::from(e).into()),
+            Err(e) => {
+                left = Some(e.to_string());
+                None
+            }
+        }
     } else {
-        SecretKey::load_or_create(&key_file(dir)).map_err(|e| fault(&e))?
+        None
     };
-    Ok((key, other.is_some()))
+    let known = kept.is_some();
+    let key = kept.map_or_else(SecretKey::generate, Ok).map_err(|e| fault(&e))?;
+    let sealed = seal.map(|by| by.seal(&key)).transpose()?;
+    let own = OwnKey { key, path, sealed, known, leaves: left.is_some() };
+    if !own.leaves {
+        own.store()?;
+    }
+    Ok(own)
 }
 
 /// Dials the token's hub with the key in `dir` and keeps what is needed to find it again. Says too
@@ -176,9 +230,9 @@ fn own_key(dir: &Path, target: &Target, replace: bool) -> Result<(SecretKey, boo
 pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<(Welcome, bool), Failure> {
     let Joining { token, replace, .. } = *joining;
     let target = Target { address: token.address.clone(), hub: token.hub };
-    let (key, other) = own_key(dir, &target, replace)?;
+    let own = own_key(dir, &target, replace, joining.seal)?;
     let fault = |e: &dyn std::fmt::Display| Failure::failed(e.to_string());
-    let mut dialer = Dialer::client(Context { target, key: key.clone() }, VERSION);
+    let mut dialer = Dialer::client(Context { target, key: own.key.clone() }, VERSION);
     dialer.name.clone_from(&joining.name);
     dialer.join = Some(Join { token: Some(token.id), secret: token.secret.to_vec() });
     let (client, welcome) = dial(&dialer, joining.patience).await?;
@@ -186,9 +240,7 @@ pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<(Welcome, 
     // A device that has just come is as old as this link.
     let known =
         me.is_ok_and(|me| me.device != joining.name || me.joined_ms + 60_000 < welcome.at_ms);
-    if other {
-        key.save(&key_file(dir)).map_err(|e| fault(&e))?;
-    }
+    own.taken()?;
     Context::save_target(dir, &token.address, &token.hub).map_err(|e| fault(&e))?;
     Ok((welcome, known))
 }
@@ -254,7 +306,7 @@ async fn tell_hub(app: &App, context: Context) -> Option<()> {
 }
 
 pub(super) async fn whoami(app: &App) -> Result<Exit, Failure> {
-    let context = app.context()?;
+    let target = app.target()?;
     let hub = Hub::connect(app).await?;
     let me = hub.ask(&WhoAmI {}).await?;
     let ends = me.expires_ms.map_or_else(|| "never".to_owned(), human::moment);
@@ -274,14 +326,14 @@ pub(super) async fn whoami(app: &App) -> Result<Exit, Failure> {
         fields.push(("RENEWED UNTIL", human::moment(last)));
     }
     fields.push(("SECOND FACTOR", if me.second_factor { "yes".into() } else { "no".into() }));
-    fields.push(("HUB", context.target.address.clone()));
-    fields.push(("HUB KEY", context.target.hub.to_string()));
+    fields.push(("HUB", target.address.clone()));
+    fields.push(("HUB KEY", target.hub.to_string()));
     let value = serde_json::json!({
-        "name": me.name, "role": me.role, "key": keys::key_id(&context.key.public()),
+        "name": me.name, "role": me.role, "key": me.key,
         "device": me.device, "by": me.by, "groups": me.groups,
         "joined": human::moment(me.joined_ms),
         "expires": me.expires_ms.map(human::moment), "second_factor": me.second_factor,
-        "hub": context.target.address, "hub_key": context.target.hub,
+        "hub": target.address, "hub_key": target.hub,
     });
     app.out.one(&value, &fields, &me.name)?;
     Ok(Exit::Ok)
@@ -311,6 +363,7 @@ mod tests {
             token: &token,
             name: own_name(),
             replace,
+            seal: None,
             patience: Duration::from_secs(5),
         };
         let failure = join(dir.path(), &with(false)).await.unwrap_err();

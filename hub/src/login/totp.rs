@@ -40,21 +40,23 @@ impl Secret {
         &self.0
     }
 
-    fn totp(&self, operator: &str) -> Result<TOTP, CallError> {
-        let (issuer, account) = (Some(ISSUER.to_owned()), operator.replace(':', "_"));
-        TOTP::new(Algorithm::SHA1, 6, 1, STEP_S, self.0.to_vec(), issuer, account)
+    fn totp(&self) -> Result<TOTP, CallError> {
+        TOTP::new(Algorithm::SHA1, 6, 1, STEP_S, self.0.to_vec())
             .map_err(|e| CallError::failed(format!("making a second factor: {e}")))
     }
 
     /// To type in, and to scan.
-    pub fn shown(&self, operator: &str) -> Result<(String, String), CallError> {
-        let totp = self.totp(operator)?;
-        Ok((totp.get_secret_base32(), totp.get_url()))
+    pub fn shown(&self, operator: &str) -> (String, String) {
+        let secret = BASE32_NOPAD.encode(&self.0);
+        // Of what an operator's name may have, only this means something in a URI.
+        let account = operator.replace('@', "%40");
+        let uri = format!("otpauth://totp/{ISSUER}:{account}?secret={secret}&issuer={ISSUER}");
+        (secret, uri)
     }
 
     /// The time step whose code this is: one step around now, and after the last that was taken.
     pub fn step_of(&self, code: &str, last_step: u64, now_ms: u64) -> Option<u64> {
-        let totp = self.totp("").or_else(|_| self.totp("x")).ok()?;
+        let totp = self.totp().ok()?;
         let now = now_ms / 1000 / STEP_S;
         (now.saturating_sub(1)..=now + 1).filter(|step| *step > last_step).find(|step| {
             let expected = totp.generate(step * STEP_S);
@@ -65,7 +67,7 @@ impl Secret {
     /// The code of this time, as the authenticator shows it.
     #[cfg(test)]
     fn code(&self, now_ms: u64) -> String {
-        self.totp("x").unwrap().generate(now_ms / 1000)
+        self.totp().unwrap().generate(now_ms / 1000)
     }
 }
 

@@ -52,7 +52,7 @@ async fn begin(hub: Arc<Hub>, asked: Asked, begin: Begin) -> Result<Shown, CallE
     let record = TotpRecord { sealed, ..TotpRecord::default() };
     let _changing = hub.keyring.changing().await;
     hub.keyring.change(&caller.name, |account| account.totp = Some(record)).await.map_err(busy)?;
-    let (secret, uri) = secret.shown(&caller.name)?;
+    let (secret, uri) = secret.shown(&caller.name);
     Ok(Shown { secret, uri })
 }
 

@@ -78,9 +78,9 @@ enum Joined {
 }
 
 fn joined(dir: &Path, ready: &Ready) -> Result<Joined, Failure> {
-    Ok(match Context::load(dir) {
-        Ok(known) if known.target.hub != ready.key => Joined::Elsewhere(known.target.address),
-        Ok(known) if known.target.address != ready.address => Joined::Moved,
+    Ok(match Context::load_target(dir) {
+        Ok(known) if known.hub != ready.key => Joined::Elsewhere(known.address),
+        Ok(known) if known.address != ready.address => Joined::Moved,
         Ok(_) => Joined::Here,
         Err(ContextError::None(_)) => Joined::Nowhere,
         Err(e) => return Err(e.into()),
@@ -119,8 +119,13 @@ pub(super) async fn client(app: &App, places: &Places, ready: &Ready) -> Result<
 }
 
 async fn log_in(app: &App, dir: &Path, token: &JoinToken) -> Result<(), Failure> {
-    let joining =
-        login::Joining { token, name: login::own_name(), replace: false, patience: app.patience() };
+    let joining = login::Joining {
+        token,
+        name: login::own_name(),
+        replace: false,
+        seal: None,
+        patience: app.patience(),
+    };
     login::join(dir, &joining).await.map(drop)
 }
 
