@@ -10,6 +10,7 @@ mod login;
 mod operators;
 mod ping;
 mod roles;
+mod secrets;
 mod tokens;
 mod totp;
 
@@ -37,6 +38,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = keys::register(service);
     let service = approvals::register(service);
     let service = audit::register(service);
+    let service = secrets::register(service);
     hub::register(service)
 }
 

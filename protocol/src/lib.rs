@@ -32,6 +32,7 @@ pub mod operators;
 pub mod ping;
 pub mod processes;
 pub mod roles;
+pub mod secrets;
 pub mod tokens;
 pub mod totp;
 

@@ -4,7 +4,7 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::{
     approvals, audit, exec, facts, groups, hosts, hub, keys, login, metrics, operators, ping,
-    processes, roles, tokens, totp,
+    processes, roles, secrets, tokens, totp,
 };
 
 /// One method.
@@ -161,6 +161,10 @@ pub const METHODS: &[Method] = &[
     call::<approvals::End>(Place::Hub).about(About::Nothing),
     call::<approvals::List>(Place::Hub).about(About::Nothing),
     feed::<approvals::Watch>(Place::Hub).about(About::Nothing),
+    call::<secrets::Put>(Place::Hub),
+    call::<secrets::List>(Place::Hub),
+    call::<secrets::Delete>(Place::Hub),
+    feed::<secrets::Rotate>(Place::Hub),
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),

@@ -13,4 +13,5 @@ mod metrics;
 mod processes;
 mod releases;
 mod roles;
+mod secrets;
 mod untrusted;
