@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use cmdr_link::settings::SettingsError;
 use cmdr_protocol::{Call, CallError, ErrorKind};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serve::Serve;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -77,6 +78,9 @@ enum Done {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     cmdr_link::memory::keep(1 << 20);
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // A dump of its memory would hold every key; where that cannot be said, the limit is what it was.
+    setrlimit(Resource::Core, none).ok();
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(

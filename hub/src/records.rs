@@ -15,8 +15,14 @@ use serde::{Deserialize, Serialize};
 /// A host of the fleet, or one whose key waits or was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
-    /// Its key.
+    /// The key that it has to prove.
     pub key: PublicKey,
+    /// The key that shall follow it; either lets the host in.
+    #[serde(default)]
+    pub next: Option<PublicKey>,
+    /// Its id, when that is not the hash of `key` any more.
+    #[serde(default)]
+    pub id: Option<HostId>,
     /// Unique in the fleet.
     pub name: String,
     /// For selectors.

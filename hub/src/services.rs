@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod groups;
+mod hostkeys;
 mod hosts;
 mod hub;
 mod keys;
@@ -38,6 +39,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = keys::register(service);
     let service = approvals::register(service);
     let service = audit::register(service);
+    let service = hostkeys::register(service);
     let service = secrets::register(service);
     hub::register(service)
 }

@@ -23,6 +23,7 @@ pub mod audit;
 pub mod exec;
 pub mod facts;
 pub mod groups;
+pub mod hostkeys;
 pub mod hosts;
 pub mod hub;
 pub mod keys;

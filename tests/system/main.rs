@@ -6,6 +6,7 @@ mod admission;
 mod audit;
 mod audit_forward;
 mod exec;
+mod hostkeys;
 mod hosts;
 mod link;
 mod lockout;

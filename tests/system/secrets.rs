@@ -107,7 +107,7 @@ async fn a_rotation_that_stops_anywhere_loses_nothing_and_the_next_one_finishes_
     for name in &names {
         world.hub.vault.put(name, name.as_bytes(), "a test").await.unwrap();
     }
-    for stop in 1..=16 {
+    for stop in (1..=16).rev() {
         {
             let (told, _untold) = mpsc::channel(8);
             let mut rotating = pin!(rotate::rotate(&world.hub, told));

@@ -6,6 +6,7 @@ mod agent_killed;
 mod audit;
 mod client;
 mod given_back;
+mod hostkeys;
 mod hub_faults;
 mod hub_killed;
 mod hub_power;

@@ -136,6 +136,9 @@ fn a_canary_and_the_master_key_are_in_no_file_no_environment_and_no_process_list
         let shown = text(&std::fs::read(format!("/proc/{pid}/{what}")).unwrap());
         assert!(!shown.contains(MASTER) && !shown.contains(CANARY), "{what}: {shown}");
     }
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "no dump of its memory: {core}");
     for descriptor in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
         let path = descriptor.unwrap().path();
         let is_memory = std::fs::read_link(&path)

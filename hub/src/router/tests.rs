@@ -76,6 +76,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("hosts.forget", "a"),
     ("hosts.approve", "a"),
     ("hosts.reject", "a"),
+    ("hostkeys.rotate", "a"),
+    ("hostkeys.next", "a"),
     ("tokens.create", "a"),
     ("tokens.list", "a"),
     ("tokens.revoke", "a"),
