@@ -17,6 +17,7 @@ mod totp;
 
 pub use tokens::LONGEST_TTL_S;
 pub(crate) use tokens::{listing, make};
+pub(crate) use totp::KEEPER as TOTP;
 
 use crate::audit::trail;
 use crate::server::Hub;

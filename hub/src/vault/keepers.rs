@@ -33,11 +33,14 @@ pub struct Keeper {
 }
 
 /// All of them.
-pub const KEEPERS: &[Keeper] = &[Keeper {
-    what: "named secrets",
-    reseal: |hub| Box::pin(reseal_records(hub, prefix::SECRET, secret)),
-    check: |hub| check_records(hub, prefix::SECRET, secret),
-}];
+pub const KEEPERS: &[Keeper] = &[
+    Keeper {
+        what: "named secrets",
+        reseal: |hub| Box::pin(reseal_records(hub, prefix::SECRET, secret)),
+        check: |hub| check_records(hub, prefix::SECRET, secret),
+    },
+    crate::services::TOTP,
+];
 
 /// The sealed values of a record, each with its context.
 type Sealed<'a> = Vec<(String, &'a mut Vec<u8>)>;
