@@ -89,9 +89,11 @@ pub async fn join(dir: &Path, name: String, ask: Ask) -> Result<Joined, Failure>
     };
     let hub = target.address.clone();
     let id = keys::host_id(&public);
-    match dialer(target.clone(), key, name, Some(request)).dial().await {
+    match dialer(target.clone(), key.clone(), name, Some(request)).dial().await {
         Ok((link, welcome, _)) => {
             save()?;
+            context::keep_host_id(dir, &key, welcome.host)
+                .map_err(|e| Failure::local(format!("keeping the host's id: {e}")))?;
             link.close(JOINED);
             link.down().await;
             Ok(Joined::Welcome { hub, name: welcome.name, id: welcome.host.unwrap_or(id) })

@@ -4,6 +4,7 @@
 //! word. The library is what the binary, the system tests and the fleet simulator share.
 
 pub mod agent;
+pub mod dialer;
 pub mod join;
 pub mod policy;
 pub mod run;

@@ -156,7 +156,7 @@ fn start(command: Command) -> anyhow::Result<()> {
             let policy = rules.load()?;
             let dir = place.dir();
             let context = run::load_context(&dir)?;
-            let id = cmdr_link::keys::host_id(&context.key.public());
+            let id = cmdr_link::context::host_id(&dir, &context.key);
             print(&format!(
                 "policy: {policy}\nstate: {} (host id {id}, hub {})\n",
                 dir.display(),

@@ -2,11 +2,11 @@
 //! stop.
 
 use crate::agent::{Agent, Config, serve};
+use crate::dialer::Keyed;
 use crate::services::facts;
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
-use cmdr_link::context::{Context, ContextError};
-use cmdr_link::keys;
+use cmdr_link::context::{self, Context, ContextError};
 use cmdr_link::link::Link;
 use cmdr_link::session::{self, State};
 use cmdr_protocol::display::clean;
@@ -41,7 +41,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let fail = |e: std::io::Error| Failure::local(format!("listening for signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-    let id = keys::host_id(&context.key.public());
+    let id = context::host_id(&dir, &context.key);
     let basics = facts::basics(&config);
     tracing::info!(
         host = %clean(&basics.hostname),
@@ -58,14 +58,16 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let agent = Agent::new(config);
     agent.scripts().clear();
     let service = Arc::new(agent.into_service());
+    let hub = clean(&context.target.address).into_owned();
     let dialer = join::dialer(context.target, context.key, basics.hostname, None);
+    let dialer = Keyed::new(dialer, dir);
     let first = State::Connecting { attempt: 0, last_error: None, retry_at: None };
     let (set_state, state) = watch::channel(first);
     tell(&[NotifyState::Ready]);
     let current: RefCell<Option<Link>> = RefCell::new(None);
     let kept = session::keep(&dialer, &set_state, |link, welcome, streams| {
         tracing::info!(
-            hub = %clean(&dialer.target.address),
+            hub,
             version = %clean(&welcome.version),
             name = %clean(&welcome.name),
             "the link to the hub is up"

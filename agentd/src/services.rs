@@ -2,6 +2,7 @@
 
 pub mod exec;
 pub mod facts;
+mod hostkeys;
 pub mod metrics;
 pub mod ping;
 pub mod processes;
@@ -10,11 +11,18 @@ use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "metrics", "ping", "processes"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
-    [ping::register, facts::register, metrics::register, processes::register, exec::register]
-        .into_iter()
-        .fold(service, |service, register| register(service))
+    [
+        ping::register,
+        facts::register,
+        metrics::register,
+        processes::register,
+        exec::register,
+        hostkeys::register,
+    ]
+    .into_iter()
+    .fold(service, |service, register| register(service))
 }

@@ -15,6 +15,7 @@ mod operators;
 mod ping;
 mod processes;
 mod roles;
+mod secrets;
 mod tokens;
 mod top;
 mod totp;
@@ -50,6 +51,7 @@ pub enum Command {
     Approvals(approvals::ApprovalsArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
+    Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
@@ -91,6 +93,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Approvals(args) => approvals::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
+        Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),

@@ -1,7 +1,7 @@
 //! Decides what a peer that has proved its key is: a host of the fleet, an operator, one who waits,
 //! or nobody.
 
-use crate::audit::trail::Joining;
+use crate::audit::trail::{self, Joining};
 use crate::fleet::Standing as HostStanding;
 use crate::keyring::Standing;
 use crate::network::Network;
@@ -64,11 +64,27 @@ pub async fn decide(
 }
 
 async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Result<Peer, Refusal> {
-    let id = keys::host_id(&key);
+    let id = hub.fleet.id_of(&key);
     let standing = hub.fleet.standing(&key);
     let by_token = hello.join.as_ref().filter(|join| join.token.is_some());
     match (standing, by_token) {
-        (HostStanding::Member(name), _) => Ok(Peer::Host { id, name }),
+        (HostStanding::Member(name), _) => match hub.fleet.drop_next(id).await {
+            Ok(()) => Ok(Peer::Host { id, name }),
+            Err(e) => refuse(RefusalKind::Busy, e.to_string()),
+        },
+        // Before it is welcomed: the agent throws the old key away then.
+        (HostStanding::Next(name), None) => match hub.fleet.take_key(id, key).await {
+            Ok(()) => {
+                tracing::info!(host = name, %id, address, "the host has proved its new key");
+                trail::new_key(&hub.audit, id, &name, &key, address).await;
+                Ok(Peer::Host { id, name })
+            }
+            Err(e) => refuse(RefusalKind::Busy, e.to_string()),
+        },
+        (HostStanding::Next(_) | HostStanding::Replaced, _) => refuse(
+            RefusalKind::UnknownKey,
+            "this key belongs to a host that has another one; if that is this machine, remove the key in its state folder and join with a token: cmdr-agentd join TOKEN",
+        ),
         (HostStanding::Rejected, _) => refuse(
             RefusalKind::Rejected,
             format!(

@@ -3,6 +3,7 @@
 mod audit;
 mod keep;
 mod restore;
+mod secrets;
 mod serve;
 mod token;
 
@@ -13,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use cmdr_link::settings::SettingsError;
 use cmdr_protocol::{Call, CallError, ErrorKind};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serve::Serve;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ enum Command {
     Token(token::Token),
     /// Prove the audit log, export it
     Audit(audit::Audit),
+    /// Change the master key of the sealed secrets
+    Secrets(secrets::Secrets),
     /// Read every record and check it
     Check,
     /// Write everything durable into a file
@@ -74,6 +78,9 @@ enum Done {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     cmdr_link::memory::keep(1 << 20);
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // A dump of its memory would hold every key; where that cannot be said, the limit is what it was.
+    setrlimit(Resource::Core, none).ok();
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -156,9 +163,12 @@ async fn run(cli: Cli) -> anyhow::Result<Done> {
         Some(Command::Serve(args)) => serve::serve(&dir, config, args).await,
         Some(Command::Token(args)) => token::run(&dir, &config, args).await,
         Some(Command::Audit(args)) => audit::run(&dir, args).await,
+        Some(Command::Secrets(args)) => secrets::run(&dir, &config, args).await,
         Some(Command::Check) => keep::check(&dir).await,
         Some(Command::Backup { file }) => keep::backup_to(&dir, &file).await,
-        Some(Command::Restore { file, key }) => restore::run(&dir, &file, key.as_deref()).await,
+        Some(Command::Restore { file, key }) => {
+            restore::run(&dir, &config, &file, key.as_deref()).await
+        }
     }
 }
 

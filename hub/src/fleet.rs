@@ -4,6 +4,9 @@
 //! live in memory alone. Every change gets a number, so that each watcher can be told exactly what
 //! changed since it was told last.
 
+#[path = "fleet/keys.rs"]
+mod rotation;
+
 use crate::records::{HostRecord, host_key, prefix};
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::{Link, clock, keys};
@@ -35,6 +38,8 @@ pub struct Fleet {
 struct State {
     hosts: BTreeMap<HostId, Entry>,
     names: BTreeMap<String, HostId>,
+    /// Hosts by the hashes of keys that are not their ids.
+    keys: BTreeMap<HostId, HostId>,
     /// Counts every change.
     change: u64,
 }
@@ -109,6 +114,10 @@ impl Entry {
 pub enum Standing {
     /// Belongs to the fleet, under this name.
     Member(String),
+    /// Is the key that a host of the fleet, of this name, has told of as its next one.
+    Next(String),
+    /// Was followed by another key.
+    Replaced,
     /// Waits for an administrator.
     Pending,
     /// An administrator said no.
@@ -124,8 +133,9 @@ impl Fleet {
         for record in store.scan::<HostRecord>(prefix::HOST)? {
             match record {
                 Ok((_, record)) => {
-                    let id = keys::host_id(&record.key);
+                    let id = rotation::id_of(&record);
                     state.names.insert(record.name.clone(), id);
+                    state.learn(id, &record);
                     state.hosts.insert(id, Entry::new(record));
                 }
                 Err(e) => tracing::error!("left out: {e}"),
@@ -140,10 +150,13 @@ impl Fleet {
 
     /// How the hub stands to this key.
     pub fn standing(&self, key: &PublicKey) -> Standing {
-        match self.lock().hosts.get(&keys::host_id(key)) {
+        let state = self.lock();
+        match state.hosts.get(&state.holder(key)) {
             Some(e) if e.record.rejected => Standing::Rejected,
             Some(e) if e.record.pending => Standing::Pending,
-            Some(e) => Standing::Member(e.record.name.clone()),
+            Some(e) if e.record.key == *key => Standing::Member(e.record.name.clone()),
+            Some(e) if e.record.next == Some(*key) => Standing::Next(e.record.name.clone()),
+            Some(_) => Standing::Replaced,
             None => Standing::Unknown,
         }
     }
@@ -169,6 +182,8 @@ impl Fleet {
         state.names.insert(name.clone(), id);
         HostRecord {
             key,
+            next: None,
+            id: None,
             name,
             labels,
             joined_ms: clock::now_ms(),
@@ -489,6 +504,7 @@ impl Fleet {
         let mut state = self.lock();
         state.change += 1;
         state.names.remove(&name);
+        state.unlearn(id);
         if let Some(link) = state.hosts.remove(&id).and_then(|e| e.link) {
             link.close("this host was removed from the fleet");
         }

@@ -15,8 +15,14 @@ use serde::{Deserialize, Serialize};
 /// A host of the fleet, or one whose key waits or was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
-    /// Its key.
+    /// The key that it has to prove.
     pub key: PublicKey,
+    /// The key that shall follow it; either lets the host in.
+    #[serde(default)]
+    pub next: Option<PublicKey>,
+    /// Its id, when that is not the hash of `key` any more.
+    #[serde(default)]
+    pub id: Option<HostId>,
     /// Unique in the fleet.
     pub name: String,
     /// For selectors.
@@ -237,6 +243,32 @@ pub struct DataKeyRecord {
     pub made_ms: u64,
 }
 
+/// A secret that has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRecord {
+    /// Its name.
+    pub name: String,
+    /// Its value, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// When it was put, milliseconds since 1970.
+    #[serde(default)]
+    pub set_ms: u64,
+    /// Who put it.
+    #[serde(default)]
+    pub set_by: String,
+}
+
+/// The last use of a secret that has a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretUse {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The part of the hub that used it.
+    pub part: String,
+}
+
 /// The store's key of the [`AuditHead`].
 pub const AUDIT_HEAD: &str = "audit/head";
 
@@ -260,6 +292,10 @@ pub mod prefix {
     pub const AUDIT: &str = "audit/";
     /// Of [`super::DataKeyRecord`]s.
     pub const DATA_KEY: &str = "vault/key/";
+    /// Of [`super::SecretRecord`]s.
+    pub const SECRET: &str = "secret/";
+    /// Of [`super::SecretUse`]s.
+    pub const SECRET_USE: &str = "secret-use/";
 }
 
 /// The store's key of a host.
@@ -308,6 +344,8 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::APPROVAL, reads::<Approval>),
         (prefix::AUDIT, reads::<AuditHead>),
         (prefix::DATA_KEY, reads::<DataKeyRecord>),
+        (prefix::SECRET, reads::<SecretRecord>),
+        (prefix::SECRET_USE, reads::<SecretUse>),
     ];
     match KINDS.iter().find(|(prefix, _)| key.starts_with(prefix)) {
         Some((_, reads)) => reads(value),
@@ -323,4 +361,14 @@ pub fn role_key(name: Role) -> String {
 /// The store's key of a data key; in the order of their numbers.
 pub fn data_key(number: u32) -> String {
     format!("{}{number:010}", prefix::DATA_KEY)
+}
+
+/// The store's key of a secret that has a name.
+pub fn secret_key(name: &str) -> String {
+    format!("{}{name}", prefix::SECRET)
+}
+
+/// The store's key of its last use.
+pub fn secret_use_key(name: &str) -> String {
+    format!("{}{name}", prefix::SECRET_USE)
 }

@@ -13,7 +13,7 @@ use crate::lockout::Lockout;
 use crate::login::Login;
 use crate::rights::{Allowed, Asked, Compiled, Missing, Request, Rights};
 use crate::store::{Batch, Store};
-use crate::vault::Vault;
+use crate::vault::{Vault, keepers};
 use crate::who::Who;
 use crate::{router, services, watcher};
 use anyhow::Context as _;
@@ -174,6 +174,7 @@ impl Hub {
         let mut checked = backup::check(&self.store)?;
         let log = self.audit.verify().await.context("reading the audit log")?;
         checked.records += log.records;
+        checked.damage.extend(keepers::check(self));
         checked.damage.extend(log.broken.is_some().then(|| log.told()));
         Ok(checked)
     }

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod groups;
+mod hostkeys;
 mod hosts;
 mod hub;
 mod keys;
@@ -10,11 +11,13 @@ mod login;
 mod operators;
 mod ping;
 mod roles;
+mod secrets;
 mod tokens;
 mod totp;
 
 pub use tokens::LONGEST_TTL_S;
 pub(crate) use tokens::{listing, make};
+pub(crate) use totp::KEEPER as TOTP;
 
 use crate::audit::trail;
 use crate::server::Hub;
@@ -37,6 +40,8 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = keys::register(service);
     let service = approvals::register(service);
     let service = audit::register(service);
+    let service = hostkeys::register(service);
+    let service = secrets::register(service);
     hub::register(service)
 }
 

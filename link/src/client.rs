@@ -4,7 +4,7 @@ use crate::codec;
 use crate::frame::{FrameReader, FrameWriter, Tag};
 use crate::link::Link;
 use crate::mux::{OpenError, Stream};
-use cmdr_protocol::envelope::{Header, Kind};
+use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,7 +40,29 @@ impl Client {
         call: &C,
         patience: Duration,
     ) -> Result<C::Reply, CallError> {
-        let header = header(to, C::METHOD, Kind::Call, call.resource(), Some(patience));
+        self.call_as(None, to, call, patience).await
+    }
+
+    /// As [`Client::call`], on behalf of somebody. For the hub, which agents believe that.
+    pub async fn call_for<C: Call>(
+        &self,
+        caller: &Caller,
+        to: Option<HostId>,
+        call: &C,
+        patience: Duration,
+    ) -> Result<C::Reply, CallError> {
+        self.call_as(Some(caller.clone()), to, call, patience).await
+    }
+
+    async fn call_as<C: Call>(
+        &self,
+        caller: Option<Caller>,
+        to: Option<HostId>,
+        call: &C,
+        patience: Duration,
+    ) -> Result<C::Reply, CallError> {
+        let mut header = header(to, C::METHOD, Kind::Call, call.resource(), Some(patience));
+        header.caller = caller;
         let asked = async {
             let (mut reader, mut writer) = self.ask(&header, call).await?;
             let reply = read(&mut reader, &self.link).await?;

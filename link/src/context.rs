@@ -2,7 +2,7 @@
 
 use crate::link::Target;
 use crate::{SecretKey, files, keys, settings, unlock};
-use cmdr_protocol::PublicKey;
+use cmdr_protocol::{HostId, PublicKey};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,36 @@ pub fn client_dir() -> PathBuf {
 /// The file in `dir` that holds our key.
 pub fn key_file(dir: &Path) -> PathBuf {
     dir.join("key")
+}
+
+/// The file in `dir` that holds the key which shall follow our key.
+pub fn next_key_file(dir: &Path) -> PathBuf {
+    dir.join("key.next")
+}
+
+fn host_id_file(dir: &Path) -> PathBuf {
+    dir.join("host.id")
+}
+
+/// The id of the host whose agent has this folder and this key. It stays when the key is replaced.
+pub fn host_id(dir: &Path, key: &SecretKey) -> HostId {
+    let kept = files::read_private(&host_id_file(dir), 64).ok();
+    kept.and_then(|text| String::from_utf8(text).ok())
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or_else(|| keys::host_id(&key.public()))
+}
+
+/// Keeps the id that the hub has told, where the key does not tell it.
+pub fn keep_host_id(dir: &Path, key: &SecretKey, id: Option<HostId>) -> std::io::Result<()> {
+    let path = host_id_file(dir);
+    match id.filter(|id| *id != keys::host_id(&key.public())) {
+        Some(id) if host_id(dir, key) == id => Ok(()),
+        Some(id) => files::write_private(&path, format!("{id}\n").as_bytes()),
+        None => match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        },
+    }
 }
 
 fn hub_file(dir: &Path) -> PathBuf {

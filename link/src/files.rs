@@ -29,6 +29,11 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Has what was renamed or made in a folder on disk when this returns.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
 /// A file for its owner alone that appears whole or not at all: it is written beside the one that is
 /// meant and goes away unless it is put in place.
 #[derive(Debug)]

@@ -118,17 +118,38 @@ struct Inner {
     closing: watch::Sender<bool>,
 }
 
+/// Whoever can dial again and again.
+pub trait Redial {
+    /// Dials once.
+    fn redial(
+        &self,
+    ) -> impl Future<Output = Result<(Link, Welcome, mpsc::Receiver<Stream>), DialError>> + Send;
+    /// The longest wait between tries.
+    fn patience(&self) -> Duration;
+}
+
+impl Redial for Dialer {
+    async fn redial(&self) -> Result<(Link, Welcome, mpsc::Receiver<Stream>), DialError> {
+        self.dial().await
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
 /// What is wrong with a hub that refuses is looked at again after so long.
 const REFUSED_WAIT: Duration = Duration::from_secs(15);
 
 /// Keeps one link up for good, telling `state` how it goes and `up` each time there is one; `up`
 /// returns when the link is over.
-pub async fn keep<Up, Fut>(dialer: &Dialer, state: &watch::Sender<State>, mut up: Up)
+pub async fn keep<By, Up, Fut>(dialer: &By, state: &watch::Sender<State>, mut up: Up)
 where
+    By: Redial,
     Up: FnMut(Link, Welcome, mpsc::Receiver<Stream>) -> Fut,
     Fut: Future<Output = ()>,
 {
-    let mut backoff = Backoff::new(dialer.patience);
+    let mut backoff = Backoff::new(dialer.patience());
     let mut last_error = None;
     loop {
         state.send_replace(State::Connecting {
@@ -136,7 +157,7 @@ where
             last_error: last_error.clone(),
             retry_at: None,
         });
-        let error = match dialer.dial().await {
+        let error = match dialer.redial().await {
             Ok((link, welcome, streams)) => {
                 let begun = Instant::now();
                 state.send_replace(State::Up { welcome: welcome.clone(), since: begun });

@@ -23,6 +23,7 @@ pub mod audit;
 pub mod exec;
 pub mod facts;
 pub mod groups;
+pub mod hostkeys;
 pub mod hosts;
 pub mod hub;
 pub mod keys;
@@ -32,6 +33,7 @@ pub mod operators;
 pub mod ping;
 pub mod processes;
 pub mod roles;
+pub mod secrets;
 pub mod tokens;
 pub mod totp;
 

@@ -3,8 +3,8 @@
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::{
-    approvals, audit, exec, facts, groups, hosts, hub, keys, login, metrics, operators, ping,
-    processes, roles, tokens, totp,
+    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, keys, login, metrics, operators,
+    ping, processes, roles, secrets, tokens, totp,
 };
 
 /// One method.
@@ -120,6 +120,8 @@ pub const METHODS: &[Method] = &[
     call::<hosts::Forget>(Place::Hub).about(About::Host),
     call::<hosts::Approve>(Place::Hub).about(About::Host),
     call::<hosts::Reject>(Place::Hub).about(About::Host),
+    call::<hostkeys::Rotate>(Place::Hub).about(About::Host),
+    call::<hostkeys::Next>(Place::Host),
     call::<tokens::Create>(Place::Hub),
     call::<tokens::List>(Place::Hub),
     call::<tokens::Revoke>(Place::Hub),
@@ -160,6 +162,10 @@ pub const METHODS: &[Method] = &[
     call::<approvals::End>(Place::Hub).about(About::Nothing),
     call::<approvals::List>(Place::Hub).about(About::Nothing),
     feed::<approvals::Watch>(Place::Hub).about(About::Nothing),
+    call::<secrets::Put>(Place::Hub),
+    call::<secrets::List>(Place::Hub),
+    call::<secrets::Delete>(Place::Hub),
+    feed::<secrets::Rotate>(Place::Hub),
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),

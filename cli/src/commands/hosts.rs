@@ -10,6 +10,7 @@ use crate::output::{Cell, Column, Paint};
 use crate::screen::Screen;
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
+use cmdr_protocol::hostkeys::Rotate;
 use cmdr_protocol::hosts::{Approve, Forget, HostState, Label, Reject, Rename};
 use cmdr_protocol::selector;
 use std::time::Duration;
@@ -51,6 +52,15 @@ enum Verb {
         /// KEY=VALUE or KEY-.
         #[arg(required = true, value_name = "CHANGE")]
         changes: Vec<String>,
+    },
+    /// Give a host a new key; it stays the same host, and the old key is refused from then on.
+    ///
+    /// The agent makes it, and its link is cut once: what runs on the host through the hub is ended.
+    RotateKey {
+        /// Which.
+        host: String,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Remove a host from the fleet: its key is unknown from then on.
     Forget {
@@ -117,6 +127,16 @@ pub(super) async fn run(app: &App, args: HostsArgs) -> Result<Exit, Failure> {
             let set = set.into_iter().collect();
             let labels = hub.ask(&Label { host: host.id, set, remove }).await?;
             app.out.note(&format!("{}: {}", host.name, shown_labels(&labels)));
+        }
+        Verb::RotateKey { host, yes } => {
+            let host = hub.one_host(&host).await?;
+            let question = format!(
+                "Give {} a new key? Its link is cut once, and what runs there through the hub is ended.",
+                host.name
+            );
+            app.out.confirm(yes.yes, &question, &host.name).await?;
+            let rotated = hub.ask(&Rotate { host: host.id }).await?;
+            app.out.note(&format!("{} has the new key {}", host.name, rotated.key));
         }
         Verb::Forget { host, yes } => {
             let host = hub.one_host_or_pending(&host).await?;

@@ -18,7 +18,7 @@ use cmdr_protocol::envelope::{Caller, Header};
 use cmdr_protocol::methods::Method;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, Join, Refusal, RefusalKind};
-use cmdr_protocol::{Call, CallError, ErrorKind, KeyId, PublicKey};
+use cmdr_protocol::{Call, CallError, ErrorKind, HostId, KeyId, PublicKey};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -314,6 +314,23 @@ impl Joining {
             // It is taken in already, and that it asked is on disk.
             tracing::error!("{e}");
         }
+    }
+}
+
+/// Records that a host proves another key from now on. An administrator has asked for it, which is on disk.
+pub async fn new_key(audit: &Audit, host: HostId, name: &str, key: &PublicKey, address: &str) {
+    let record = Record {
+        event: Event::Answered,
+        outcome: Some(Outcome::Ok),
+        host: Some(host),
+        host_name: name.to_owned(),
+        address: address.to_owned(),
+        method: "hostkeys.taken".to_owned(),
+        message: format!("the host has the new key {key}; the one before is refused"),
+        ..Record::default()
+    };
+    if let Err(e) = audit.append(record).await {
+        tracing::error!("the audit log did not take the new key of {name}: {e}");
     }
 }
 

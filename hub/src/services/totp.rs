@@ -4,6 +4,8 @@ use super::{HubService, busy, nobody};
 use crate::login::totp::{self, Secret};
 use crate::records::TotpRecord;
 use crate::server::Hub;
+use crate::vault::VaultError;
+use crate::vault::keepers::Keeper;
 use cmdr_link::clock;
 use cmdr_link::service::Asked;
 use cmdr_protocol::totp::{Begin, Confirm, Disable, Recovery, Reset, Secret as Shown};
@@ -23,6 +25,34 @@ pub(super) fn secret(hub: &Hub, operator: &str, sealed: &[u8]) -> Result<Secret,
     let opened = hub.vault.open(&context(operator), sealed);
     opened.map(Secret::from_bytes).map_err(|e| CallError::failed(format!("the second factor: {e}")))
 }
+
+/// Seals every second factor with the newest data key.
+async fn reseal(hub: &Hub) -> Result<u64, VaultError> {
+    let mut count = 0;
+    for name in hub.keyring.accounts().into_iter().map(|account| account.name) {
+        let _changing = hub.keyring.changing().await;
+        let Some(totp) = hub.keyring.account(&name).and_then(|account| account.totp) else {
+            continue;
+        };
+        let Some(sealed) = hub.vault.reseal(&context(&name), &totp.sealed)? else { continue };
+        let record = TotpRecord { sealed, ..totp };
+        hub.keyring.change(&name, |account| account.totp = Some(record)).await?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn check(hub: &Hub) -> Result<Vec<String>, VaultError> {
+    let accounts = hub.keyring.accounts().into_iter();
+    let sealed = accounts.filter_map(|a| a.totp.map(|totp| (context(&a.name), totp.sealed)));
+    Ok(sealed
+        .filter_map(|(at, it)| hub.vault.open(&at, &it).err().map(|e| e.to_string()))
+        .collect())
+}
+
+/// Second factors, for a rotation of data keys.
+pub(crate) const KEEPER: Keeper =
+    Keeper { what: "second factors", reseal: |hub| Box::pin(reseal(hub)), check };
 
 async fn begin(hub: Arc<Hub>, asked: Asked, begin: Begin) -> Result<Shown, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
@@ -45,6 +75,7 @@ async fn begin(hub: Arc<Hub>, asked: Asked, begin: Begin) -> Result<Shown, CallE
         hub.login.wrong.right(&caller.name);
     }
     let secret = Secret::generate()?;
+    let _sealing = hub.vault.sealing().await;
     let sealed = hub
         .vault
         .seal(&context(&caller.name), secret.as_bytes())

@@ -36,7 +36,7 @@ async fn a_master_key_that_is_missing_or_another_is_refused_and_never_replaced()
     let right = files::read_private(&key, 100).unwrap();
     std::fs::remove_file(&key).unwrap();
     let error = told(unlock(&store, &dir).await);
-    assert!(error.contains("missing") && error.contains("put the file back"), "{error}");
+    assert!(error.contains("missing") && error.contains("put it back"), "{error}");
     assert!(!key.exists());
     files::write_private(&key, b"another key that is long enough, is it not?\n").unwrap();
     let error = told(unlock(&store, &dir).await);

@@ -8,9 +8,9 @@ use crate::commands::login;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::fleet::Watching;
-use cmdr_link::context::{Context, ContextError, key_file};
+use cmdr_link::SecretKey;
+use cmdr_link::context::{self, Context, ContextError, key_file};
 use cmdr_link::token::JoinToken;
-use cmdr_link::{SecretKey, keys};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -162,7 +162,7 @@ async fn is_known(app: &App, places: &Places) -> Result<bool, Failure> {
     let key = SecretKey::load(&key_file(&places.agent())).map_err(ContextError::from)?;
     let here = App { home: places.home.clone(), ..app.clone() };
     let hub = Hub::connect(&here).await?;
-    let selector = format!("id={}", keys::host_id(&key.public()));
+    let selector = format!("id={}", context::host_id(&places.agent(), &key));
     let reply = hub.ask(&cmdr_protocol::hosts::Resolve { selector }).await?;
     Ok(!reply.targets.is_empty())
 }
@@ -174,7 +174,7 @@ pub(super) async fn wait_online(
     agent: &Running,
 ) -> Result<(), Failure> {
     let key = SecretKey::load(&key_file(&places.agent())).map_err(ContextError::from)?;
-    let id = keys::host_id(&key.public());
+    let id = context::host_id(&places.agent(), &key);
     let here = App { home: places.home.clone(), ..app.clone() };
     let hub = Hub::connect(&here).await?;
     let quarter = Duration::from_millis(250);
