@@ -129,7 +129,7 @@ pub async fn serve(
     drop(match sent.await {
         Ok(onward) => {
             let caller = reader.into_inner();
-            let relayed = relay::relay_witnessed(caller, onward, header.kind, witness).await;
+            let relayed = relay::relay_witnessed(caller, onward, header.kind, None, witness).await;
             hub.counters.carried(relayed);
             Ok(())
         }
