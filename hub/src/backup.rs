@@ -6,7 +6,9 @@
 //! not be the hub. Neither way holds the audit log in memory: it may be large.
 
 use crate::audit::chain::{self, Point};
-use crate::records::{AuditHead, HostRecord, OperatorRecord, TokenRecord, prefix};
+use crate::records::{
+    AuditHead, DataKeyRecord, HostRecord, OperatorRecord, RoleRecord, TokenRecord, prefix,
+};
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
 use cmdr_link::{SecretKey, codec, files};
@@ -350,6 +352,10 @@ fn shape(key: &str, value: &[u8]) -> Result<(), String> {
         codec::decode::<OperatorRecord>(value).map(drop)
     } else if key.starts_with(prefix::AUDIT) {
         codec::decode::<AuditHead>(value).map(drop)
+    } else if key.starts_with(prefix::ROLE) {
+        codec::decode::<RoleRecord>(value).map(drop)
+    } else if key.starts_with(prefix::DATA_KEY) {
+        codec::decode::<DataKeyRecord>(value).map(drop)
     } else {
         return Err("has a key of no known kind".to_owned());
     };

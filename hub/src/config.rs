@@ -25,6 +25,21 @@ pub struct Config {
     pub login: Login,
     /// The audit log.
     pub audit: Audit,
+    /// Where the master key of the sealed secrets comes from.
+    pub secrets: Secrets,
+}
+
+/// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
+/// data folder, which the hub makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Secrets {
+    /// A file for its owner alone.
+    pub key_file: Option<PathBuf>,
+    /// A program and its arguments, which writes the key on its standard output.
+    pub key_command: Vec<String>,
+    /// A variable of the hub's environment.
+    pub key_env: String,
 }
 
 /// What holds for those who want to get in.
@@ -103,6 +118,7 @@ impl Default for Config {
             limits: Limits::default(),
             login: Login::default(),
             audit: Audit::default(),
+            secrets: Secrets::default(),
         }
     }
 }

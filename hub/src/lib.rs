@@ -3,7 +3,7 @@
 //! [`server`] accepts links and lets peers in ([`admission`], [`gate`]); [`router`] authorises each
 //! request on its header by the caller's [`rights`] and either answers it here ([`services`]) or joins it,
 //! unread, to the host it names. What changes something leaves a trail in [`audit`]. What is durable
-//! lives behind [`store`]; [`fleet`] and [`keyring`] hold it in memory and
+//! lives behind [`store`], what must stay secret there is sealed by the [`vault`]; [`fleet`] and [`keyring`] hold it in memory and
 //! change it only through the store.
 
 pub mod admission;
@@ -24,4 +24,5 @@ pub mod router;
 pub mod server;
 pub mod services;
 pub mod store;
+pub mod vault;
 pub mod watcher;

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::data::{self, DataDir, InUse};
 use crate::server::{Hub, VERSION};
 use crate::store::Store;
+use crate::vault::Vault;
 use anyhow::Context as _;
 use cmdr_link::link::Target;
 use cmdr_link::mux::Limits;
@@ -29,9 +30,18 @@ pub async fn reach(dir: &Path, address: &str) -> anyhow::Result<Local> {
     match DataDir::open(dir) {
         Ok(data) => {
             let store = Store::open(&data.store())?;
+            // Nothing that is done here needs the master key.
+            let vault = Vault::locked();
             let (config, audit) = (Config::default(), audit::folder(data.path()));
-            let hub =
-                Hub::new(data.key()?, store, &audit, config, String::new(), address.to_owned())?;
+            let hub = Hub::new(
+                data.key()?,
+                store,
+                vault,
+                &audit,
+                config,
+                String::new(),
+                address.to_owned(),
+            )?;
             Ok(Local::Stopped(hub, data))
         }
         Err(e) if e.is::<InUse>() => connect(dir).await.map(Local::Running),

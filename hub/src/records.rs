@@ -133,6 +133,21 @@ pub struct AuditHead {
     pub seal: Vec<u8>,
 }
 
+/// A data key of the vault, wrapped by the master key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataKeyRecord {
+    /// Which; the largest seals.
+    pub number: u32,
+    /// The key, sealed.
+    #[serde(with = "serde_bytes")]
+    pub wrapped: Vec<u8>,
+    /// The mark of the master key that wrapped it.
+    pub master: String,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    pub made_ms: u64,
+}
+
 /// The store's key of the [`AuditHead`].
 pub const AUDIT_HEAD: &str = "audit/head";
 
@@ -148,6 +163,8 @@ pub mod prefix {
     pub const OPERATOR: &str = "operator/";
     /// Of the [`super::AuditHead`].
     pub const AUDIT: &str = "audit/";
+    /// Of [`super::DataKeyRecord`]s.
+    pub const DATA_KEY: &str = "vault/key/";
 }
 
 /// The store's key of a host.
@@ -168,4 +185,9 @@ pub fn operator_key(id: KeyId) -> String {
 /// The store's key of a role.
 pub fn role_key(name: Role) -> String {
     format!("{}{name}", prefix::ROLE)
+}
+
+/// The store's key of a data key; in the order of their numbers.
+pub fn data_key(number: u32) -> String {
+    format!("{}{number:010}", prefix::DATA_KEY)
 }

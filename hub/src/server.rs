@@ -10,6 +10,7 @@ use crate::keyring::Keyring;
 use crate::lockout::Lockout;
 use crate::rights::{Asked, Missing, Request, Rights};
 use crate::store::{Batch, Store};
+use crate::vault::Vault;
 use crate::{router, services, watcher};
 use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
@@ -50,6 +51,8 @@ pub struct Hub {
     pub key: SecretKey,
     /// The durable state.
     pub store: Store,
+    /// What seals secrets.
+    pub vault: Vault,
     /// Who did what.
     pub audit: Audit,
     /// Hosts.
@@ -96,6 +99,7 @@ impl Hub {
     pub fn new(
         key: SecretKey,
         store: Store,
+        vault: Vault,
         audit: &Path,
         config: Config,
         listen: String,
@@ -109,6 +113,7 @@ impl Hub {
         Ok(Arc::new(Self {
             key,
             store,
+            vault,
             audit,
             fleet,
             keyring,

@@ -60,7 +60,9 @@ mod tests {
         let store = crate::store::Store::open(dir.path()).unwrap();
         let key = cmdr_link::SecretKey::generate().unwrap();
         let (config, audit) = (crate::config::Config::default(), dir.path().join("audit"));
-        let hub = Hub::new(key, store, &audit, config, String::new(), String::new()).unwrap();
+        let vault = crate::vault::Vault::locked();
+        let hub =
+            Hub::new(key, store, vault, &audit, config, String::new(), String::new()).unwrap();
         let mut handled: Vec<_> = all(hub).methods().collect();
         let mut expected: Vec<_> =
             METHODS.iter().filter(|m| m.place != Place::Host).map(|m| m.name).collect();

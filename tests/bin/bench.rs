@@ -312,6 +312,7 @@ async fn decisions(grants: usize, hosts: usize) -> anyhow::Result<()> {
     let hub = cmdr_hub::server::Hub::new(
         SecretKey::generate()?,
         store,
+        cmdr_hub::vault::Vault::locked(),
         &dir.path().join("audit"),
         config,
         String::new(),

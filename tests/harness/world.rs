@@ -5,6 +5,8 @@ use cmdr_agentd::agent::{self, Agent};
 use cmdr_hub::config::Config;
 use cmdr_hub::server::Hub;
 use cmdr_hub::store::Store;
+use cmdr_hub::vault::Vault;
+use cmdr_hub::vault::master::Source;
 use cmdr_link::link::{DialError, Target};
 use cmdr_link::mux::Limits;
 use cmdr_link::service::Service;
@@ -75,7 +77,9 @@ impl World {
         let path = dir.path().join("store");
         let store = until_some("the store can be opened", async || Store::open(&path).ok()).await;
         let (audit, at) = (cmdr_hub::audit::folder(dir.path()), address.to_string());
-        let hub = Hub::new(key, store, &audit, config, at.clone(), at).unwrap();
+        let source = Source::of(&config.secrets, dir.path()).unwrap();
+        let vault = Vault::unlock(&store, &source).await.unwrap();
+        let hub = Hub::new(key, store, vault, &audit, config, at.clone(), at).unwrap();
         hub.forward_audit().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(hub.clone().serve(vec![listener], async {

@@ -7,6 +7,8 @@ use crate::data::DataDir;
 use crate::server::{self, Hub};
 use crate::services;
 use crate::store::Store;
+use crate::vault::Vault;
+use crate::vault::master::Source;
 use anyhow::Context as _;
 use clap::Args;
 use cmdr_link::files;
@@ -62,7 +64,10 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         .unwrap_or_else(|| advertised(local));
     let store = Store::open(&data.store())?;
     let audit = audit::folder(data.path());
-    let hub = Hub::new(key, store, &audit, config, local.to_string(), address.clone())?;
+    let source =
+        Source::of(&config.secrets, data.path()).map_err(|e| Misconfigured(e.to_string()))?;
+    let vault = Vault::unlock(&store, &source).await?;
+    let hub = Hub::new(key, store, vault, &audit, config, local.to_string(), address.clone())?;
     hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
     data.announce(&loopback(local).to_string())?;
     tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.key.public(), "the hub is up");

@@ -14,7 +14,16 @@ fn hub() -> (tempfile::TempDir, Arc<Hub>, [HostId; 2]) {
     let store = Store::open(dir.path()).unwrap();
     let key = SecretKey::generate().unwrap();
     let (config, audit) = (Config::default(), dir.path().join("audit"));
-    let hub = Hub::new(key, store, &audit, config, String::new(), String::new()).unwrap();
+    let hub = Hub::new(
+        key,
+        store,
+        crate::vault::Vault::locked(),
+        &audit,
+        config,
+        String::new(),
+        String::new(),
+    )
+    .unwrap();
     let ids = [(1, "web1", true), (2, "db1", false)].map(|(n, name, prod)| {
         let key = PublicKey([n; 32]);
         let labels = prod.then(|| ("env".to_owned(), "prod".to_owned())).into_iter().collect();
