@@ -7,12 +7,14 @@
 
 use crate::audit::chain::{self, Point};
 use crate::records::{
-    AuditHead, DataKeyRecord, HostRecord, OperatorRecord, RoleRecord, TokenRecord, prefix,
+    AuditHead, DataKeyRecord, HostRecord, OperatorRecord, RecordingRecord, RoleRecord, TokenRecord,
+    prefix,
 };
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
 use cmdr_link::{SecretKey, codec, files};
 use cmdr_protocol::hub::Checked;
+use cmdr_protocol::recordings::Rule;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -354,6 +356,10 @@ fn shape(key: &str, value: &[u8]) -> Result<(), String> {
         codec::decode::<AuditHead>(value).map(drop)
     } else if key.starts_with(prefix::ROLE) {
         codec::decode::<RoleRecord>(value).map(drop)
+    } else if key.starts_with(prefix::RECORDING) {
+        codec::decode::<RecordingRecord>(value).map(drop)
+    } else if key.starts_with(prefix::RECORDING_RULE) {
+        codec::decode::<Rule>(value).map(drop)
     } else if key.starts_with(prefix::DATA_KEY) {
         codec::decode::<DataKeyRecord>(value).map(drop)
     } else {

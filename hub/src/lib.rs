@@ -18,6 +18,7 @@ pub mod keyring;
 pub mod local;
 pub mod lockout;
 pub mod network;
+pub mod recording;
 pub mod records;
 pub mod rights;
 pub mod router;

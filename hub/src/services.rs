@@ -5,6 +5,7 @@ mod hosts;
 mod hub;
 mod operators;
 mod ping;
+mod recordings;
 mod roles;
 mod tokens;
 
@@ -27,6 +28,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = operators::register(service);
     let service = roles::register(service);
     let service = audit::register(service);
+    let service = recordings::register(service);
     hub::register(service)
 }
 

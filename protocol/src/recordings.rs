@@ -197,6 +197,15 @@ pub struct Recording {
     pub watchers: Vec<String>,
 }
 
+impl Recording {
+    /// Sets or clears the mark made by hand, which comes before those made by themselves.
+    pub fn set_remark(&mut self, remark: Option<Remark>) {
+        let struck = self.marks.first().map_or(Level::None, |mark| mark.level);
+        self.level = remark.as_ref().map_or(struck, |remark| remark.level);
+        self.remark = remark;
+    }
+}
+
 /// Something that struck.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -495,7 +504,7 @@ pub struct Verified {
     pub state: State,
     /// Pieces that are as they were written.
     pub chunks: u64,
-    /// Bytes of asciicast in them.
+    /// Bytes of output and input in them.
     pub bytes: u64,
     /// The first thing that is wrong; empty when nothing is.
     pub broken: String,

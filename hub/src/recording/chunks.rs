@@ -17,8 +17,8 @@ pub const FILE_HEAD: u64 = 16;
 /// Bytes before what is sealed of a piece.
 const HEAD: usize = 37;
 const TAG: usize = 16;
-/// The most asciicast in one piece.
-pub const LARGEST: usize = 2 << 20;
+/// The most asciicast in one piece: the largest frame, every byte of it escaped, and room for more.
+pub const LARGEST: usize = 12 << 20;
 /// The fastest level: a recording must not slow down what it records.
 const LEVEL: i32 = 1;
 

@@ -7,14 +7,14 @@ use std::borrow::Cow;
 
 /// Reads events out of pieces, each of whole lines. What is no event is passed over.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(super) struct Lines {
     /// The bytes of the next event, where its text is not all of them.
     bytes: Option<Vec<u8>>,
 }
 
 impl Lines {
     /// Gives every event of a piece to `take` until that says enough.
-    pub fn read(&mut self, piece: &[u8], mut take: impl FnMut(Event) -> bool) -> bool {
+    pub(super) fn read(&mut self, piece: &[u8], mut take: impl FnMut(Event) -> bool) -> bool {
         piece.split(|b| *b == b'\n').filter_map(|line| self.line(line)).all(&mut take)
     }
 
@@ -37,13 +37,13 @@ impl Lines {
 
 /// Holds back the beginning of a character whose rest has not come yet.
 #[derive(Debug, Default)]
-pub struct Characters {
+pub(super) struct Characters {
     held: Vec<u8>,
 }
 
 impl Characters {
     /// What is whole of the bytes so far.
-    pub fn push<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(super) fn push<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let mut bytes = if self.held.is_empty() {
             Cow::Borrowed(bytes)
         } else {
@@ -63,7 +63,7 @@ impl Characters {
     }
 
     /// What was held back for good.
-    pub fn finish(&mut self) -> Vec<u8> {
+    pub(super) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 }

@@ -10,7 +10,7 @@ use cmdr_link::frame::MAX_FRAME;
 use cmdr_link::relay::Tap;
 use cmdr_protocol::CallError;
 use cmdr_protocol::exec::Item;
-use cmdr_protocol::recordings::{Mark, Notice};
+use cmdr_protocol::recordings::{Mark, Notice, Recording, State};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,6 +98,10 @@ pub struct Live {
     pub(super) size: AtomicU64,
     /// Bytes lost.
     pub(super) lost: AtomicU64,
+    /// It has reached its limit: what still comes need not wait for the recorder.
+    pub(super) is_full: AtomicBool,
+    /// Its end could not be written.
+    pub(super) is_cut: AtomicBool,
     /// It is written to its end.
     pub(super) done: watch::Sender<bool>,
 }
@@ -130,6 +134,8 @@ impl Live {
             bytes: AtomicU64::new(0),
             size: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             done: watch::Sender::new(false),
         }
     }
@@ -188,10 +194,35 @@ impl Live {
     }
 
     /// Somebody begins to watch; it ends when the guard is dropped.
-    pub(super) fn watched(self: &Arc<Self>, number: u64, name: &str) -> Watcher {
+    pub(crate) fn watched(self: &Arc<Self>, number: u64, name: &str) -> Watcher {
         held(&self.watchers).push((number, name.to_owned()));
         self.tell_watchers();
         Watcher { live: self.clone(), number }
+    }
+
+    /// Tells when something was written.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Fills in what only it knows.
+    pub(super) fn show(&self, shown: &mut Recording) {
+        shown.took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shown.bytes = self.bytes.load(Ordering::Relaxed);
+        shown.size = self.size.load(Ordering::Relaxed);
+        shown.lost = self.lost.load(Ordering::Relaxed);
+        shown.watchers = self.watchers();
+    }
+
+    /// How it stands, once it has ended.
+    pub(super) fn state(&self) -> State {
+        if !*self.done.borrow() || self.is_cut.load(Ordering::Relaxed) {
+            State::Cut
+        } else if self.lost.load(Ordering::Relaxed) > 0 {
+            State::Gaps
+        } else {
+            State::Whole
+        }
     }
 
     /// Who watches now.
@@ -209,7 +240,7 @@ impl Live {
 
 /// Somebody who watches.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(crate) struct Watcher {
     live: Arc<Live>,
     number: u64,
 }
@@ -241,7 +272,9 @@ impl Ear {
         let look = {
             let mut queue = held(&live.queue);
             // A strict recording waits for room before; input is little and has to be there.
-            let room = live.strict || way == Way::Forth || live.has_room(&queue);
+            let room = live.strict
+                || way == Way::Forth
+                || (live.has_room(&queue) && !live.is_full.load(Ordering::Relaxed));
             let mut lost = 0;
             let before = queue.bytes;
             cutter.cut(piece, room, |kept| match kept {
