@@ -10,6 +10,7 @@ mod login;
 mod operators;
 mod ping;
 mod processes;
+mod recordings;
 mod roles;
 mod tokens;
 mod top;
@@ -39,6 +40,7 @@ pub enum Command {
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
     Audit(audit::AuditArgs),
+    Recordings(recordings::RecordingsArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -74,6 +76,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
+        Command::Recordings(args) => recordings::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

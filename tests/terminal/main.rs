@@ -11,4 +11,5 @@ mod hub_killed;
 mod hub_power;
 mod load;
 mod local;
+mod recordings;
 mod verbs;

@@ -72,7 +72,7 @@ const BUILT_IN: &[(Level, &str, &str)] = &[
     ),
     (
         Level::Warning,
-        r"\b(useradd|adduser|usermod|userdel|passwd|chpasswd|gpasswd)\b",
+        r"(^|[\s;&|(]|/s?bin/)(useradd|adduser|usermod|userdel|passwd|chpasswd|gpasswd)(\s|;|$)",
         "changes users",
     ),
     (
