@@ -392,6 +392,7 @@ fn create(path: &Path, id: u64, free: u64, strict: bool) -> io::Result<File> {
             ));
         }
         file.write_all_at(&chunks::file_head(id), 0)?;
+        writing::reserve(&file, chunks::FILE_HEAD, 0)?;
         if strict {
             file.sync_all()?;
             File::open(dir)?.sync_all()?;

@@ -43,11 +43,11 @@ fn a_killed_hub_leaves_a_recording_that_is_closed_and_read_up_to_its_last_moment
     let (home, agent_home) = (dir.path().join("me"), dir.path().join("agent"));
     ok(&home, &["login", &hub.token(Some("administrator"), 1)]);
     let mut join = Command::new(program("cmdr-agentd"));
-    join.env("CMDR_HOME", &agent_home).args(["join", &hub.token(None, 1), "--name", "web1"]);
+    join.args(["join", &hub.token(None, 1), "--name", "web1", "--state"]).arg(&agent_home);
     let joined = run(&mut join);
     assert!(joined.status.success(), "{}", text(&joined.stderr));
     let mut serve = Command::new(program("cmdr-agentd"));
-    serve.env("CMDR_HOME", &agent_home).arg("serve");
+    serve.args(["run", "--state"]).arg(&agent_home);
     let agent = Running::start(&mut serve, &dir.path().join("agent.log"));
     until("the agent is online", || {
         text(&cmdr(&home, &["hosts", "-o", "json"]).stdout).contains("\"online\"")
@@ -115,12 +115,14 @@ wait_for() { i=0; until "$@" >/dev/null 2>&1; do i=$((i+1)); [ $i -lt 1500 ] || 
 wait_for test -s "$tmp/ready"
 me() { CMDR_HOME=$tmp/me "$bin/cmdr" "$@"; }
 me login "$("$bin/cmdr-hub" --data "$data" token --operator administrator -q)" >/dev/null
-CMDR_HOME=$tmp/agent "$bin/cmdr-agentd" join "$("$bin/cmdr-hub" --data "$data" token --host -q)" --name web1 >/dev/null
-CMDR_HOME=$tmp/agent "$bin/cmdr-agentd" serve 2>/dev/null & agent=$!
+"$bin/cmdr-agentd" join --state "$tmp/agent" --name web1 "$("$bin/cmdr-hub" --data "$data" token --host -q)" >/dev/null
+"$bin/cmdr-agentd" run --state "$tmp/agent" 2>/dev/null & agent=$!
 wait_for me exec web1 -- true
 me recordings rules set all
 # What cannot be compressed fills the disk.
 me exec web1 -- head -c 6000000 /dev/urandom | wc -c
+ended() { ! me recordings ls -o json | grep -q '"running"'; }
+wait_for ended
 echo "state: $(me recordings ls -o json | grep -o '"state": *"[a-z]*"')"
 for id in $(me recordings ls -o name); do me recordings cat "$id" >/dev/null && echo "reads what is there"; me recordings rm "$id" --yes; done
 me recordings rules set all --strict

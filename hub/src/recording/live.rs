@@ -404,6 +404,56 @@ mod tests {
         bytes
     }
 
+    fn live(strict: bool) -> (Arc<Live>, Ear) {
+        let live = Arc::new(Live::new(1, strict, Arc::default(), Arc::default()));
+        (live.clone(), Ear::new(live, false))
+    }
+
+    /// Frames of a mebibyte, more than may wait.
+    fn flood(ear: &mut Ear) {
+        for _ in 0..12 {
+            ear.back(&Bytes::from(frame(&vec![7; (1 << 20) - 5])));
+        }
+    }
+
+    #[test]
+    fn while_the_disk_is_slow_frames_are_lost_counted_and_nothing_waits() {
+        let (live, mut ear) = live(false);
+        let mut cx = Context::from_waker(Waker::noop());
+        flood(&mut ear);
+        assert!(ear.poll_room(&mut cx).is_ready());
+        let parts = live.take();
+        let kept: usize = parts
+            .iter()
+            .filter_map(|(_, part)| if let Part::Piece(_, p) = part { Some(p.len()) } else { None })
+            .sum();
+        let Some((_, Part::Lost(lost))) = parts.back() else { panic!("nothing was lost") };
+        assert_eq!((kept, *lost), (8 << 20, 4 << 20));
+        ear.back(&Bytes::from(frame(b"room again")));
+        assert!(matches!(live.take().back(), Some((_, Part::Piece(Way::Back, _)))));
+    }
+
+    #[test]
+    fn what_is_strict_waits_for_a_slow_disk_and_goes_on_when_there_is_room() {
+        let (live, mut ear) = live(true);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(ear.poll_room(&mut cx).is_ready());
+        flood(&mut ear);
+        assert!(ear.poll_room(&mut cx).is_pending());
+        assert!(live.take().iter().all(|(_, part)| matches!(part, Part::Piece(..))));
+        assert!(ear.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn all_recordings_together_wait_only_so_much() {
+        let waiting = Arc::new(AtomicUsize::new(WAITING_ALL));
+        let live = Arc::new(Live::new(1, false, Arc::default(), waiting));
+        let mut ear = Ear::new(live.clone(), false);
+        // One frame is taken, so that nobody starves.
+        flood(&mut ear);
+        assert_eq!(live.take().iter().filter(|(_, p)| matches!(p, Part::Piece(..))).count(), 1);
+    }
+
     proptest! {
         #[test]
         fn frames_are_kept_or_dropped_whole_and_nothing_is_counted_twice(

@@ -14,6 +14,8 @@ use cmdr_link::frame::{FrameReader, Tag};
 use cmdr_link::mux::Source;
 use cmdr_protocol::recordings::{EventKind, cast};
 use cmdr_protocol::{CallError, ErrorKind};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -29,6 +31,8 @@ use tokio::time::Instant;
 const CHUNK: usize = 256 << 10;
 /// What waits so long becomes a piece, however little it is.
 const AGE: Duration = Duration::from_millis(500);
+/// Bytes kept free behind the file while it grows: what its end takes on a disk that is full.
+const RESERVE: u64 = 4096;
 /// Begins the mark that says what was lost.
 pub(super) const LOST: &str = "lost ";
 
@@ -78,7 +82,18 @@ pub(super) struct Writing {
     gap: (u64, &'static str),
     full: bool,
     broken: bool,
+    /// How what is recorded has ended, and when.
+    end: Option<(u64, String)>,
     over: bool,
+}
+
+/// Makes sure of room for so many bytes at this place, and for the end behind them.
+pub(super) fn reserve(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes + RESERVE) {
+        // A file system that cannot do it ahead says so when it is written.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn fresh(live: &Live) -> std::sync::MutexGuard<'_, Fresh> {
@@ -113,6 +128,7 @@ impl Writing {
             gap: (0, ""),
             full: false,
             broken: false,
+            end: None,
             over: false,
         }
     }
@@ -141,14 +157,17 @@ impl Writing {
                         self.lose(bytes, why);
                     }
                     Part::End(how) => {
-                        self.finish(&mut fresh, at_us, &how);
+                        self.finish(&mut fresh, at_us);
+                        self.end = Some((at_us, how));
                         self.over = true;
                     }
                 }
             }
             let old = self.since.is_some_and(|(since, _)| since.elapsed() >= AGE);
-            if self.over || old {
-                self.flush(&mut fresh, press, self.over);
+            if self.over {
+                self.close(&mut fresh, press);
+            } else if old {
+                self.flush(&mut fresh, press, false);
             }
             fresh.over = self.over;
         }
@@ -262,20 +281,35 @@ impl Writing {
         }
     }
 
-    fn finish(&mut self, fresh: &mut Fresh, at_us: u64, how: &str) {
+    fn finish(&mut self, fresh: &mut Fresh, at_us: u64) {
         let rest = [self.stdout.finish(), self.stderr.finish()].concat();
         self.event(fresh, at_us, EventKind::Output, &rest);
         let rest = self.stdin.finish();
         self.event(fresh, at_us, EventKind::Input, &rest);
-        self.tell_gap(fresh, at_us);
-        self.line(fresh, at_us, EventKind::Mark, format!("{END}{how}").as_bytes());
+    }
+
+    /// Writes the last piece; on a full disk at least the end itself, for which room was kept.
+    fn close(&mut self, fresh: &mut Fresh, press: &mut Press) {
+        let (at_us, how) = self.end.take().unwrap_or_default();
+        for _ in 0..2 {
+            self.tell_gap(fresh, at_us);
+            self.line(fresh, at_us, EventKind::Mark, format!("{END}{how}").as_bytes());
+            if self.flush(fresh, press, true) {
+                // Gives back what was kept free.
+                drop(self.file.set_len(fresh.offset));
+                return;
+            }
+        }
+        self.live.is_cut.store(true, Ordering::Relaxed);
     }
 
     /// Makes a piece of what waits. When it cannot be written it is lost, and told of later.
-    fn flush(&mut self, fresh: &mut Fresh, press: &mut Press, last: bool) {
+    fn flush(&mut self, fresh: &mut Fresh, press: &mut Press, last: bool) -> bool {
         let at_us = self.since.take().map_or(0, |(_, at_us)| at_us);
         let waiting = std::mem::take(&mut self.waiting);
-        match self.write(fresh, press, at_us, last) {
+        let written = self.write(fresh, press, at_us, last);
+        let kept = written.is_ok();
+        match written {
             Ok(bytes) => {
                 self.sealer.kept();
                 fresh.number = self.sealer.number();
@@ -286,18 +320,21 @@ impl Writing {
                 self.broken = false;
             }
             Err(e) => {
-                // What was written of it is not part of the file.
-                drop(self.file.set_len(fresh.offset));
+                // What was written of it is not part of the file. A cut gives the room for the end away too.
+                if self.file.metadata().is_ok_and(|meta| meta.len() > fresh.offset) {
+                    drop(self.file.set_len(fresh.offset));
+                    drop(reserve(&self.file, fresh.offset, 0));
+                }
                 if !std::mem::replace(&mut self.broken, true) {
                     tracing::error!(recording = self.live.id, "writing a recording: {e}");
                 }
-                self.live.is_cut.store(last, Ordering::Relaxed);
                 let why = "the hub's disk was full or broken";
                 self.give_up(&format!("{why}: {e}"));
                 self.lose(waiting, why);
             }
         }
         fresh.lines.clear();
+        kept
     }
 
     fn write(
@@ -316,6 +353,9 @@ impl Writing {
             ));
         }
         let piece = self.sealer.seal(press, at_us, last, &fresh.lines)?;
+        if !last {
+            reserve(&self.file, fresh.offset, piece.len() as u64)?;
+        }
         self.file.write_all_at(&piece, fresh.offset)?;
         Ok(piece.len() as u64)
     }
