@@ -12,6 +12,7 @@ mod ping;
 mod processes;
 mod recordings;
 mod roles;
+mod secrets;
 mod tokens;
 mod top;
 
@@ -39,6 +40,7 @@ pub enum Command {
     Roles(roles::RolesArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
+    Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Recordings(recordings::RecordingsArgs),
     Hub(hub::HubArgs),
@@ -75,6 +77,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Roles(args) => roles::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
+        Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Recordings(args) => recordings::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,

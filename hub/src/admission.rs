@@ -2,17 +2,20 @@
 //! or nobody.
 
 use crate::audit::trail::Joining;
-use crate::fleet::Standing;
+use crate::fleet::Standing as HostStanding;
+use crate::keyring::Standing;
+use crate::network::Network;
 use crate::records::host_key;
 use crate::server::Hub;
 use crate::store::Batch;
+use crate::who::Who;
 use cmdr_link::keys;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, OLDEST, PROTOCOL, PeerKind, Refusal, RefusalKind};
-use cmdr_protocol::{HostId, PublicKey};
+use cmdr_protocol::{HostId, PublicKey, login};
 
 /// What a peer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub enum Peer {
     },
     /// An operator's program.
     Operator(Caller),
+    /// A program whose key acts for nobody (any more) and that wants to log in.
+    Guest(Caller),
 }
 
 fn refuse<T>(kind: RefusalKind, message: impl Into<String>) -> Result<T, Refusal> {
@@ -63,14 +68,14 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
     let standing = hub.fleet.standing(&key);
     let by_token = hello.join.as_ref().filter(|join| join.token.is_some());
     match (standing, by_token) {
-        (Standing::Member(name), _) => Ok(Peer::Host { id, name }),
-        (Standing::Rejected, _) => refuse(
+        (HostStanding::Member(name), _) => Ok(Peer::Host { id, name }),
+        (HostStanding::Rejected, _) => refuse(
             RefusalKind::Rejected,
             format!(
                 "an administrator rejected this host's key; to let it ask again: cmdr hosts forget {id}"
             ),
         ),
-        (Standing::Pending | Standing::Unknown, Some(join)) => {
+        (HostStanding::Pending | HostStanding::Unknown, Some(join)) => {
             let joining =
                 Joining::begin(hub, TokenKind::Host, join, &key, &hello.name, address).await?;
             // The name is held before the token is used up, and let go of if that fails.
@@ -95,11 +100,11 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
             tracing::info!(host = name, %id, address, "a host joined with a token");
             Ok(Peer::Host { id, name })
         }
-        (Standing::Pending, None) => refuse(
+        (HostStanding::Pending, None) => refuse(
             RefusalKind::Pending,
             format!("the host waits for approval; an administrator runs: cmdr hosts approve {id}"),
         ),
-        (Standing::Unknown, None) if hello.join.is_some() => {
+        (HostStanding::Unknown, None) if hello.join.is_some() => {
             match hub.fleet.enlist(key, &hello.name, &hello.version, address).await {
                 Ok(()) => {
                     tracing::info!(name = %cmdr_protocol::display::clean(&hello.name), %id, address, "a host asks to join");
@@ -113,7 +118,7 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
                 Err(e) => refuse(RefusalKind::Busy, e.to_string()),
             }
         }
-        (Standing::Unknown, None) => refuse(
+        (HostStanding::Unknown, None) => refuse(
             RefusalKind::UnknownKey,
             "the hub does not know this host's key (any more); join with a token: cmdr-agentd join TOKEN",
         ),
@@ -122,38 +127,75 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
 
 async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Result<Peer, Refusal> {
     let id = keys::key_id(&key);
+    let caller = |name: &str, role| Caller {
+        key: id,
+        name: name.to_owned(),
+        role,
+        address: address.to_owned(),
+    };
     if key == hub.key.public() {
         // Whoever can read the hub's key file owns the hub already.
-        let name = "local administrator".to_owned();
-        return Ok(Peer::Operator(Caller { key: id, name, role: Role::ADMINISTRATOR }));
+        let Who { operator, role, .. } = Who::local();
+        return Ok(Peer::Operator(caller(&operator, role)));
     }
     let join = hello.join.as_ref().filter(|join| join.token.is_some());
-    let operator = match (hub.keyring.operator(id), join) {
+    let wants_to_log_in = hello.capabilities.iter().any(|c| c == login::CAPABILITY);
+    let (device, account) = match (hub.keyring.standing(id), join) {
         // A device that is known stays what it is, and its token stays unused: nobody shall lose or
         // gain rights by logging in again.
-        (Some(operator), _) => operator,
-        (None, Some(join)) => {
+        (Standing::Active(device, account), _) => (device, account),
+        (Standing::Disabled(device), _) => {
+            return refuse(
+                RefusalKind::Disabled,
+                format!("the operator {} was shut out; ask an administrator", device.operator),
+            );
+        }
+        (_, Some(join)) => {
             let kind = TokenKind::Operator;
             let joining = Joining::begin(hub, kind, join, &key, &hello.name, address).await?;
             let taken = hub.keyring.login(key, &hello.name, join).await;
-            let told = taken.as_ref().map(|o| format!("taken in as {} ({})", o.name, o.role));
+            let told = taken.as_ref().map(|(device, account)| {
+                format!("{} taken in for {} ({})", device.name, account.name, account.role)
+            });
             joining.end(told).await;
-            let operator = taken?;
-            tracing::info!(operator = operator.name, key = %id, role = %operator.role, "an operator logged in with a token");
-            operator
+            let (device, account) = taken?;
+            tracing::info!(operator = account.name, device = device.name, key = %id, role = %account.role, "a device logged in with a token");
+            (device, account)
         }
-        (None, None) if hub.keyring.is_revoked(id) => {
+        (_, None) if wants_to_log_in => return Ok(Peer::Guest(caller("", Role::NONE))),
+        (Standing::Expired(device), None) => {
+            return refuse(
+                RefusalKind::LoginExpired,
+                format!("the login of {} has ended; log in again: cmdr login", device.operator),
+            );
+        }
+        (Standing::Revoked, None) => {
             return refuse(
                 RefusalKind::UnknownKey,
                 "this device's rights were taken away; with a new token it may come back: cmdr login TOKEN",
             );
         }
-        (None, None) => {
+        (Standing::Unknown, None) => {
             return refuse(
                 RefusalKind::UnknownKey,
-                "the hub does not know this device's key (any more); log in with a token: cmdr login TOKEN",
+                "the hub does not know this device's key (any more); log in: cmdr login, or with a token: cmdr login TOKEN",
             );
         }
     };
-    Ok(Peer::Operator(Caller { key: id, name: operator.name, role: operator.role }))
+    if let Some(program) = &device.program
+        && !in_networks(&program.networks, address)
+    {
+        return refuse(
+            RefusalKind::Locked,
+            format!("the key '{}' may not be used from {address}", device.name),
+        );
+    }
+    Ok(Peer::Operator(caller(&account.name, account.role)))
+}
+
+/// Whether an address is in one of these networks; in none when one of them cannot be read.
+fn in_networks(networks: &[String], address: &str) -> bool {
+    let Ok(address) = address.parse() else { return false };
+    networks.is_empty()
+        || networks.iter().any(|n| Network::parse(n).is_ok_and(|network| network.contains(address)))
 }

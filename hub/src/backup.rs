@@ -6,15 +6,11 @@
 //! not be the hub. Neither way holds the audit log in memory: it may be large.
 
 use crate::audit::chain::{self, Point};
-use crate::records::{
-    AuditHead, DataKeyRecord, HostRecord, OperatorRecord, RecordingRecord, RoleRecord, TokenRecord,
-    prefix,
-};
+use crate::records::{self, prefix};
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
-use cmdr_link::{SecretKey, codec, files};
+use cmdr_link::{SecretKey, files};
 use cmdr_protocol::hub::Checked;
-use cmdr_protocol::recordings::Rule;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -337,7 +333,7 @@ pub fn check(store: &Store) -> Result<Checked, StoreError> {
         let wrong = match record {
             Err(e) => Some(e.to_string()),
             Ok((key, value)) => {
-                shape(&key, &value).err().map(|e| format!("the record '{key}' {e}"))
+                records::check(&key, &value).err().map(|e| format!("the record '{key}' {e}"))
             }
         };
         checked.damage.extend(wrong.map(|text| cmdr_protocol::display::clean_to_width(&text, 300)));
@@ -345,33 +341,10 @@ pub fn check(store: &Store) -> Result<Checked, StoreError> {
     Ok(checked)
 }
 
-fn shape(key: &str, value: &[u8]) -> Result<(), String> {
-    let result = if key.starts_with(prefix::HOST) {
-        codec::decode::<HostRecord>(value).map(drop)
-    } else if key.starts_with(prefix::TOKEN) {
-        codec::decode::<TokenRecord>(value).map(drop)
-    } else if key.starts_with(prefix::OPERATOR) {
-        codec::decode::<OperatorRecord>(value).map(drop)
-    } else if key.starts_with(prefix::AUDIT) {
-        codec::decode::<AuditHead>(value).map(drop)
-    } else if key.starts_with(prefix::ROLE) {
-        codec::decode::<RoleRecord>(value).map(drop)
-    } else if key.starts_with(prefix::RECORDING) {
-        codec::decode::<RecordingRecord>(value).map(drop)
-    } else if key.starts_with(prefix::RECORDING_RULE) {
-        codec::decode::<Rule>(value).map(drop)
-    } else if key.starts_with(prefix::DATA_KEY) {
-        codec::decode::<DataKeyRecord>(value).map(drop)
-    } else {
-        return Err("has a key of no known kind".to_owned());
-    };
-    result.map_err(|e| format!("cannot be read: {e}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cmdr_protocol::role::Role;
+    use crate::records::AccountRecord;
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
@@ -382,14 +355,10 @@ mod tests {
     async fn filled() -> (tempfile::TempDir, Store, SecretKey) {
         let (dir, store) = store();
         for n in 0..600 {
-            let record = OperatorRecord {
-                key: cmdr_protocol::PublicKey([n as u8; 32]),
-                name: format!("op{n}"),
-                role: Role::OBSERVER,
-                joined_ms: n,
-                revoked: false,
-            };
-            store.apply(Batch::new().put(format!("operator/{n:04}"), &record)).await.unwrap();
+            let name = format!("op{n:04}");
+            let key = records::account_key(&name);
+            let account = AccountRecord { name, created_ms: n, ..AccountRecord::default() };
+            store.apply(Batch::new().put(key, &account)).await.unwrap();
         }
         (dir, store, SecretKey::generate().unwrap())
     }

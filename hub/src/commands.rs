@@ -3,6 +3,7 @@
 mod audit;
 mod keep;
 mod restore;
+mod secrets;
 mod serve;
 mod token;
 
@@ -46,6 +47,8 @@ enum Command {
     Token(token::Token),
     /// Prove the audit log, export it
     Audit(audit::Audit),
+    /// Change the master key of the sealed secrets
+    Secrets(secrets::Secrets),
     /// Read every record and check it
     Check,
     /// Write everything durable into a file
@@ -156,9 +159,12 @@ async fn run(cli: Cli) -> anyhow::Result<Done> {
         Some(Command::Serve(args)) => serve::serve(&dir, config, args).await,
         Some(Command::Token(args)) => token::run(&dir, &config, args).await,
         Some(Command::Audit(args)) => audit::run(&dir, args).await,
+        Some(Command::Secrets(args)) => secrets::run(&dir, &config, args).await,
         Some(Command::Check) => keep::check(&dir).await,
         Some(Command::Backup { file }) => keep::backup_to(&dir, &file).await,
-        Some(Command::Restore { file, key }) => restore::run(&dir, &file, key.as_deref()).await,
+        Some(Command::Restore { file, key }) => {
+            restore::run(&dir, &config, &file, key.as_deref()).await
+        }
     }
 }
 

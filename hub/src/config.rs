@@ -4,6 +4,7 @@ use crate::audit::forward::syslog::Destination;
 use crate::audit::retention::Keep;
 use crate::gate::Bounds;
 use crate::lockout::Rules;
+use crate::login::password;
 use crate::network::Network;
 use cmdr_link::settings::{self, SettingsError};
 use cmdr_protocol::recordings::Level;
@@ -78,13 +79,31 @@ impl Default for Recordings {
 }
 
 /// What holds for those who want to get in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Login {
     /// Networks from which operators' programs may come; empty for all. Hosts may come from anywhere.
     pub allow: Vec<Network>,
     /// What wrong tries cost.
     pub wrong: Rules,
+    /// Hours that a login holds, by password or directory, unless it is renewed.
+    pub lasts_h: u32,
+    /// Hours within which it can be renewed; then the person has to log in again.
+    pub renewable_h: u32,
+    /// What passwords have to be like.
+    pub password: password::Rules,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            wrong: Rules::default(),
+            lasts_h: 12,
+            renewable_h: 7 * 24,
+            password: password::Rules::default(),
+        }
+    }
 }
 
 /// The audit log: how long it is kept.

@@ -117,6 +117,12 @@ impl Gate {
         }
     }
 
+    /// A place for this address; `None` when it has its share already, or when there is none.
+    pub fn enter_if_free(&self, address: IpAddr) -> Option<Pass> {
+        let full = self.lock().places.len() >= self.bounds.total;
+        if full { None } else { self.enter(address) }
+    }
+
     /// A place for this address; `None` when it has its share already.
     pub fn enter(&self, address: IpAddr) -> Option<Pass> {
         let source = source(address);

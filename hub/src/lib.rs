@@ -7,6 +7,7 @@
 //! change it only through the store.
 
 pub mod admission;
+pub mod approvals;
 pub mod audit;
 pub mod backup;
 pub mod commands;
@@ -14,9 +15,11 @@ pub mod config;
 pub mod data;
 pub mod fleet;
 pub mod gate;
+pub mod groups;
 pub mod keyring;
 pub mod local;
 pub mod lockout;
+pub mod login;
 pub mod network;
 pub mod recording;
 pub mod records;
@@ -27,3 +30,4 @@ pub mod services;
 pub mod store;
 pub mod vault;
 pub mod watcher;
+pub mod who;

@@ -1,17 +1,17 @@
-//! Wrong tries to get in: counted for each address, and after a few of them the address has to wait,
-//! longer each time. Only those who offer a token are counted and made to wait; peers whose key is
-//! known come and go as before. Asked by [`crate::server`], shown and lifted by administrators.
+//! Wrong tries to get in: counted for each address and for each name that was tried, and after a few of
+//! them it has to wait, longer each time. Only those who offer a token or a password are counted and
+//! made to wait; peers whose key is known come and go as before. Asked by [`crate::server`] and the
+//! logins, shown and lifted by administrators.
 
-use crate::gate::source;
 use cmdr_link::clock;
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Addresses remembered; beyond it the one that was wrong longest ago is forgotten.
+/// Addresses or names remembered; beyond it the one that was wrong longest ago is forgotten.
 const REMEMBERED: usize = 10_000;
-/// An address that was not wrong for so long begins anew.
+/// What was not wrong for so long begins anew.
 const FORGIVEN_MS: u64 = 24 * 3600 * 1000;
 
 /// How many wrong tries, and what they cost.
@@ -32,7 +32,7 @@ impl Default for Rules {
     }
 }
 
-/// One address and its wrong tries.
+/// Wrong tries from an address, or with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// Since it was last right, forgiven or lifted.
@@ -43,46 +43,46 @@ pub struct Wrong {
     pub until_ms: u64,
 }
 
-/// All addresses with wrong tries.
+/// All addresses with wrong tries, or all names. Addresses are given as [`crate::gate::source`] has them.
 #[derive(Debug)]
-pub struct Lockout {
+pub struct Lockout<K> {
     rules: Rules,
-    wrong: Mutex<HashMap<IpAddr, Wrong>>,
+    wrong: Mutex<HashMap<K, Wrong>>,
 }
 
-impl Lockout {
+impl<K: Clone + Eq + Hash + Ord> Lockout<K> {
     /// Nobody was wrong yet.
     pub fn new(rules: Rules) -> Self {
         Self { rules, wrong: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Wrong>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Wrong>> {
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many seconds more this address has to wait, if it has to.
-    pub fn waits(&self, address: IpAddr) -> Option<u64> {
-        self.waits_at(address, clock::now_ms())
+    /// How many seconds more it has to wait, if it has to.
+    pub fn waits(&self, what: &K) -> Option<u64> {
+        self.waits_at(what, clock::now_ms())
     }
 
-    fn waits_at(&self, address: IpAddr, now_ms: u64) -> Option<u64> {
-        let until = self.lock().get(&source(address))?.until_ms;
+    fn waits_at(&self, what: &K, now_ms: u64) -> Option<u64> {
+        let until = self.lock().get(what)?.until_ms;
         (until > now_ms).then(|| (until - now_ms).div_ceil(1000))
     }
 
-    /// A wrong try. The seconds that the address has to wait now, if any.
-    pub fn wrong(&self, address: IpAddr) -> Option<u64> {
-        self.wrong_at(address, clock::now_ms())
+    /// A wrong try. The seconds that it has to wait now, if any.
+    pub fn wrong(&self, what: &K) -> Option<u64> {
+        self.wrong_at(what, clock::now_ms())
     }
 
-    fn wrong_at(&self, address: IpAddr, now_ms: u64) -> Option<u64> {
-        let (address, mut wrong) = (source(address), self.lock());
-        if wrong.len() >= REMEMBERED && !wrong.contains_key(&address) {
-            let oldest = wrong.iter().min_by_key(|(_, w)| w.last_ms).map(|(address, _)| *address);
+    fn wrong_at(&self, what: &K, now_ms: u64) -> Option<u64> {
+        let mut wrong = self.lock();
+        if wrong.len() >= REMEMBERED && !wrong.contains_key(what) {
+            let oldest = wrong.iter().min_by_key(|(_, w)| w.last_ms).map(|(what, _)| what.clone());
             oldest.map(|oldest| wrong.remove(&oldest));
         }
         let entry =
-            wrong.entry(address).or_insert(Wrong { tries: 0, last_ms: now_ms, until_ms: 0 });
+            wrong.entry(what.clone()).or_insert(Wrong { tries: 0, last_ms: now_ms, until_ms: 0 });
         if now_ms.saturating_sub(entry.last_ms) > FORGIVEN_MS {
             *entry = Wrong { tries: 0, last_ms: now_ms, until_ms: 0 };
         }
@@ -98,26 +98,26 @@ impl Lockout {
         Some(wait_s)
     }
 
-    /// A right try: the address begins anew.
-    pub fn right(&self, address: IpAddr) {
-        self.lock().remove(&source(address));
+    /// A right try: it begins anew.
+    pub fn right(&self, what: &K) {
+        self.lock().remove(what);
     }
 
-    /// Lets an address try again, or all of them; how many had been wrong.
-    pub fn lift(&self, address: Option<IpAddr>) -> usize {
+    /// Lets one try again, or all of them; how many had been wrong.
+    pub fn lift(&self, what: Option<&K>) -> usize {
         let mut wrong = self.lock();
-        match address {
-            Some(address) => usize::from(wrong.remove(&source(address)).is_some()),
+        match what {
+            Some(what) => usize::from(wrong.remove(what).is_some()),
             None => std::mem::take(&mut *wrong).len(),
         }
     }
 
-    /// Every address with wrong tries, those that wait longest first.
-    pub fn all(&self) -> Vec<(IpAddr, Wrong)> {
+    /// All with wrong tries, those that wait longest first.
+    pub fn all(&self) -> Vec<(K, Wrong)> {
         let mut all: Vec<_> =
-            self.lock().iter().map(|(address, wrong)| (*address, *wrong)).collect();
-        all.sort_by_key(|(address, wrong)| {
-            (std::cmp::Reverse((wrong.until_ms, wrong.last_ms)), *address)
+            self.lock().iter().map(|(what, wrong)| (what.clone(), *wrong)).collect();
+        all.sort_by(|(a, one), (b, other)| {
+            (other.until_ms, other.last_ms, a).cmp(&(one.until_ms, one.last_ms, b))
         });
         all
     }
@@ -127,33 +127,29 @@ impl Lockout {
 mod tests {
     use super::*;
 
-    fn address(n: u32) -> IpAddr {
-        IpAddr::from(n.to_be_bytes())
-    }
-
     #[test]
     fn the_fifth_wrong_try_locks_and_each_one_after_it_for_twice_as_long() {
         let lockout = Lockout::new(Rules::default());
-        let waits: Vec<_> = (0..8).map(|_| lockout.wrong_at(address(1), 1000)).collect();
+        let waits: Vec<_> = (0..8).map(|_| lockout.wrong_at(&1, 1000)).collect();
         assert_eq!(waits, [None, None, None, None, Some(30), Some(60), Some(120), Some(240)]);
-        assert_eq!(lockout.waits_at(address(1), 1000), Some(240));
-        assert_eq!(lockout.waits_at(address(1), 240_999), Some(1));
-        assert_eq!(lockout.waits_at(address(1), 241_000), None);
-        assert_eq!(lockout.waits_at(address(2), 1000), None, "others are not concerned");
+        assert_eq!(lockout.waits_at(&1, 1000), Some(240));
+        assert_eq!(lockout.waits_at(&1, 240_999), Some(1));
+        assert_eq!(lockout.waits_at(&1, 241_000), None);
+        assert_eq!(lockout.waits_at(&2, 1000), None, "others are not concerned");
         for _ in 0..200 {
-            assert!(lockout.wrong_at(address(1), 1000).unwrap() <= 3600);
+            assert!(lockout.wrong_at(&1, 1000).unwrap() <= 3600);
         }
     }
 
     #[test]
     fn a_right_try_a_lift_and_a_day_without_one_each_begin_anew() {
         let lockout = Lockout::new(Rules::default());
-        let wrong = |n, at| (0..5).filter_map(|_| lockout.wrong_at(address(n), at)).next_back();
+        let wrong = |n, at| (0..5).filter_map(|_| lockout.wrong_at(&n, at)).next_back();
         assert_eq!(wrong(1, 0), Some(30));
-        lockout.right(address(1));
-        assert_eq!(lockout.waits_at(address(1), 0), None);
+        lockout.right(&1);
+        assert_eq!(lockout.waits_at(&1, 0), None);
         assert_eq!(wrong(1, 0), Some(30));
-        assert_eq!((lockout.lift(Some(address(1))), lockout.lift(Some(address(1)))), (1, 0));
+        assert_eq!((lockout.lift(Some(&1)), lockout.lift(Some(&1))), (1, 0));
         assert_eq!(wrong(1, 0), Some(30));
         assert_eq!(wrong(1, FORGIVEN_MS + 1), Some(30));
         assert_eq!(lockout.lift(None), 1);
@@ -164,9 +160,9 @@ mod tests {
     fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
         let lockout = Lockout::new(Rules::default());
         for n in 0..REMEMBERED as u32 + 10 {
-            lockout.wrong_at(address(n), u64::from(n));
+            lockout.wrong_at(&n, u64::from(n));
         }
         assert_eq!(lockout.all().len(), REMEMBERED);
-        assert!(lockout.all().iter().all(|(a, _)| *a != address(0)));
+        assert!(lockout.all().iter().all(|(a, _)| *a != 0));
     }
 }

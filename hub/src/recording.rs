@@ -25,7 +25,8 @@ pub(crate) use retention::retain;
 use crate::config;
 use crate::records::{RecordingRecord, prefix, recording_key};
 use crate::store::{Batch, Store};
-use crate::vault::Vault;
+use crate::vault::keepers::Sealed;
+use crate::vault::{Vault, VaultError};
 use anyhow::Context as _;
 use bytes::Bytes;
 use chunks::{Key, Sealer};
@@ -45,7 +46,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tail::Source;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use workers::Workers;
 use writing::{Bounds, Writing};
 use zeroize::Zeroizing;
@@ -75,6 +76,8 @@ pub struct Recorder {
     waiting: Arc<AtomicUsize>,
     watchers: AtomicU64,
     searches: Arc<Semaphore>,
+    /// Held for reading while a key goes from memory to disk, for writing while all are sealed anew.
+    sealing: RwLock<()>,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,11 @@ fn context(id: u64) -> String {
     format!("recording/{id}")
 }
 
+/// The sealed key of a recording's record.
+pub(crate) fn sealed(record: &mut RecordingRecord) -> Sealed<'_> {
+    vec![(context(record.recording.id), &mut record.key)]
+}
+
 impl Recorder {
     /// Reads rules and the list of recordings from the store; a damaged entry is logged and left out.
     pub fn open(
@@ -140,6 +148,7 @@ impl Recorder {
             waiting: Arc::default(),
             watchers: AtomicU64::new(0),
             searches: Arc::new(Semaphore::new(SEARCHES)),
+            sealing: RwLock::default(),
             store,
             vault,
             dir,
@@ -186,6 +195,7 @@ impl Recorder {
         recording.level = recording.marks.first().map_or(Level::None, |mark| mark.level);
         let id = recording.id;
         let key = chunks::new_key().map_err(|e| e.to_string())?;
+        let _one = (self.vault.sealing().await, self.sealing.read().await);
         let wrapped = self.vault.seal(&context(id), &key[..]).map_err(|e| e.to_string())?;
         let (path, free, strict) = (self.path(&recording), self.bounds().free, wanted.strict);
         let created = tokio::task::spawn_blocking(move || create(&path, id, free, strict));
@@ -336,13 +346,45 @@ impl Recorder {
 
     /// Sets or clears the mark made by hand.
     pub async fn mark(&self, id: u64, remark: Option<Remark>) -> Result<(), CallError> {
+        self.change(id, |entry| entry.record.recording.set_remark(remark)).await.map(drop)
+    }
+
+    /// Changes what is known of a recording, in memory and on disk.
+    async fn change(
+        &self,
+        id: u64,
+        change: impl FnOnce(&mut Entry),
+    ) -> Result<RecordingRecord, CallError> {
+        let _one = self.sealing.read().await;
         let record = {
             let mut entries = self.entries();
             let entry = entries.get_mut(&id).ok_or_else(|| unknown(id))?;
-            entry.record.recording.set_remark(remark);
+            change(entry);
             entry.record.clone()
         };
-        self.store.apply(Batch::new().put(recording_key(id), &record)).await.map_err(busy)
+        self.store.apply(Batch::new().put(recording_key(id), &record)).await.map_err(busy)?;
+        Ok(record)
+    }
+
+    /// Seals all keys with the newest data key; says how many that were.
+    pub(crate) async fn reseal(&self) -> Result<u64, VaultError> {
+        let _all = self.sealing.write().await;
+        let keys: Vec<_> =
+            self.entries().iter().map(|(id, entry)| (*id, entry.record.key.clone())).collect();
+        let mut count = 0;
+        for (id, key) in keys {
+            let Some(new) = self.vault.reseal(&context(id), &key)? else { continue };
+            let record = match self.entries().get_mut(&id) {
+                Some(entry) => RecordingRecord { key: new, ..entry.record.clone() },
+                None => continue,
+            };
+            self.store.apply(Batch::new().put(recording_key(id), &record)).await?;
+            if let Some(entry) = self.entries().get_mut(&id) {
+                entry.record.key = record.key;
+            }
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Removes a recording that does not run any more: its file, then its key.
@@ -451,25 +493,21 @@ impl Session<'_> {
         } else {
             drop(tokio::time::timeout(PATIENCE, waited).await);
         }
-        let (recorder, id) = (self.recorder, self.live.id);
-        let record = {
-            let mut entries = recorder.entries();
-            let Some(entry) = entries.get_mut(&id) else { return String::new() };
+        let (id, state) = (self.live.id, self.live.state());
+        let mut told = String::new();
+        let changed = self.recorder.change(id, |entry| {
             let mut shown = entry.shown();
-            shown.ended = how;
+            told = match (state, shown.lost) {
+                (State::Whole, _) => format!("recorded ({})", shown.rules.join(", ")),
+                (_, 0) => "recorded, but its end may not be on disk".to_owned(),
+                (_, lost) => format!("recorded, {lost} bytes of it are missing"),
+            };
+            (shown.ended, shown.state) = (how, state);
             shown.watchers.clear();
-            shown.state = self.live.state();
             entry.record.recording = shown;
             entry.live = None;
-            entry.record.clone()
-        };
-        let Recording { lost, rules, state, .. } = &record.recording;
-        let told = match (*state, lost) {
-            (State::Whole, _) => format!("recorded ({})", rules.join(", ")),
-            (_, 0) => "recorded, but its end may not be on disk".to_owned(),
-            _ => format!("recorded, {lost} bytes of it are missing"),
-        };
-        if let Err(e) = recorder.store.apply(Batch::new().put(recording_key(id), &record)).await {
+        });
+        if let Err(e) = changed.await {
             // The file knows its end; it is looked at when the hub starts.
             tracing::error!(recording = id, "the end of a recording is not in the list: {e}");
         }

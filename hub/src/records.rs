@@ -1,9 +1,12 @@
 //! What stands in the store: one kind of record a key prefix. Fields are only ever added.
 
+use cmdr_protocol::approvals::Approval;
 use cmdr_protocol::facts::Facts;
+use cmdr_protocol::groups::Group;
 use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::ids::TokenId;
-use cmdr_protocol::recordings::Recording;
+use cmdr_protocol::operators::{By, Source};
+use cmdr_protocol::recordings::{Recording, Rule};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::tokens::TokenKind;
@@ -51,9 +54,12 @@ pub struct TokenRecord {
     pub hash: Vec<u8>,
     /// What it lets in.
     pub kind: TokenKind,
-    /// What the operator may do.
+    /// What the operator may do, when it makes one.
     #[serde(default)]
     pub role: Role,
+    /// The operator whose device it lets in; empty for a new one.
+    #[serde(default)]
+    pub operator: String,
     /// Uses it began with.
     pub uses: u32,
     /// Uses left.
@@ -74,21 +80,104 @@ pub struct TokenRecord {
     pub revoked: bool,
 }
 
-/// An operator's device.
+/// An operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountRecord {
+    /// The name.
+    pub name: String,
+    /// For people.
+    pub full_name: String,
+    /// What they may do on whatever hosts the role covers.
+    pub role: Role,
+    /// Who vouches for them.
+    pub source: Source,
+    /// They may not come in.
+    pub disabled: bool,
+    /// The password, when there is one.
+    pub password: Option<PasswordRecord>,
+    /// The second factor, when there is one.
+    pub totp: Option<TotpRecord>,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// Who made it.
+    pub created_by: String,
+}
+
+/// A password. The password itself is not here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PasswordRecord {
+    /// Its argon2id hash, with salt and costs (PHC string).
+    pub hash: String,
+    /// When it was set, milliseconds since 1970.
+    pub set_ms: u64,
+    /// Somebody else set it: it has to be changed by whoever logs in with it.
+    pub must_change: bool,
+    /// Hashes of those before it, newest first.
+    pub earlier: Vec<String>,
+}
+
+/// A second factor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TotpRecord {
+    /// The secret, sealed by the vault.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// The authenticator was shown to have it: from then on it is asked for.
+    pub confirmed: bool,
+    /// The time step of the last code that was taken; none before it is taken again.
+    pub last_step: u64,
+    /// Hashes of the recovery codes that are left.
+    pub recovery: Vec<String>,
+}
+
+/// A device or a program's key that acts for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OperatorRecord {
+pub struct DeviceRecord {
     /// Its key.
     pub key: PublicKey,
     /// `user@host`.
     pub name: String,
-    /// What it may do.
+    /// For whom it acts. Empty in records from before there were accounts.
+    #[serde(default)]
+    pub operator: String,
+    /// What it may do, in records from before there were accounts.
+    #[serde(default)]
     pub role: Role,
+    /// How it came.
+    #[serde(default)]
+    pub by: By,
     /// Milliseconds since 1970.
     #[serde(default)]
     pub joined_ms: u64,
+    /// When its login ends, milliseconds since 1970.
+    #[serde(default)]
+    pub expires_ms: Option<u64>,
+    /// Until when its login can be renewed, milliseconds since 1970.
+    #[serde(default)]
+    pub renewable_ms: Option<u64>,
+    /// Present when it is a program's.
+    #[serde(default)]
+    pub program: Option<ProgramRecord>,
     /// Its rights were taken away. Kept, so that taking them away again can say so.
     #[serde(default)]
     pub revoked: bool,
+}
+
+/// What is special about a program's key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProgramRecord {
+    /// What it may be used for, within what its operator may do.
+    pub scope: Vec<Grant>,
+    /// From where; empty for anywhere.
+    pub networks: Vec<String>,
+    /// When it was last used, milliseconds since 1970.
+    pub used_ms: Option<u64>,
+    /// From where it was last used.
+    pub used_from: String,
 }
 
 /// A role that an administrator made.
@@ -114,7 +203,7 @@ impl RoleRecord {
     /// The role as it is shown.
     pub fn definition(self) -> Definition {
         let Self { name, description, grants } = self;
-        Definition { name, description, grants, built_in: false, devices: 0 }
+        Definition { name, description, grants, built_in: false, operators: 0 }
     }
 }
 
@@ -160,6 +249,32 @@ pub struct DataKeyRecord {
     pub made_ms: u64,
 }
 
+/// A secret that has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRecord {
+    /// Its name.
+    pub name: String,
+    /// Its value, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// When it was put, milliseconds since 1970.
+    #[serde(default)]
+    pub set_ms: u64,
+    /// Who put it.
+    #[serde(default)]
+    pub set_by: String,
+}
+
+/// The last use of a secret that has a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretUse {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The part of the hub that used it.
+    pub part: String,
+}
+
 /// The store's key of the [`AuditHead`].
 pub const AUDIT_HEAD: &str = "audit/head";
 
@@ -175,12 +290,22 @@ pub mod prefix {
     pub const HOST: &str = "host/";
     /// Of [`super::TokenRecord`]s.
     pub const TOKEN: &str = "token/";
-    /// Of [`super::OperatorRecord`]s.
-    pub const OPERATOR: &str = "operator/";
+    /// Of [`super::DeviceRecord`]s.
+    pub const DEVICE: &str = "operator/";
+    /// Of [`super::AccountRecord`]s.
+    pub const ACCOUNT: &str = "account/";
+    /// Of [`super::Group`]s.
+    pub const GROUP: &str = "group/";
+    /// Of [`super::Approval`]s.
+    pub const APPROVAL: &str = "approval/";
     /// Of the [`super::AuditHead`].
     pub const AUDIT: &str = "audit/";
     /// Of [`super::DataKeyRecord`]s.
     pub const DATA_KEY: &str = "vault/key/";
+    /// Of [`super::SecretRecord`]s.
+    pub const SECRET: &str = "secret/";
+    /// Of [`super::SecretUse`]s.
+    pub const SECRET_USE: &str = "secret-use/";
 }
 
 /// The store's key of a recording.
@@ -204,8 +329,50 @@ pub fn token_key(id: TokenId) -> String {
 }
 
 /// The store's key of an operator's device.
-pub fn operator_key(id: KeyId) -> String {
-    format!("{}{id}", prefix::OPERATOR)
+pub fn device_key(id: KeyId) -> String {
+    format!("{}{id}", prefix::DEVICE)
+}
+
+/// The store's key of an operator.
+pub fn account_key(name: &str) -> String {
+    format!("{}{name}", prefix::ACCOUNT)
+}
+
+/// The store's key of a group.
+pub fn group_key(name: Role) -> String {
+    format!("{}{name}", prefix::GROUP)
+}
+
+/// The store's key of a request for rights; they sort by number.
+pub fn approval_key(id: u64) -> String {
+    format!("{}{id:020}", prefix::APPROVAL)
+}
+
+/// Whether a record is what its key says; else, why not.
+pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
+    fn reads<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<(), String> {
+        cmdr_link::codec::decode::<T>(value).map(drop).map_err(|e| format!("cannot be read: {e}"))
+    }
+    type Reads = fn(&[u8]) -> Result<(), String>;
+    const KINDS: &[(&str, Reads)] = &[
+        (prefix::HOST, reads::<HostRecord>),
+        (prefix::TOKEN, reads::<TokenRecord>),
+        (prefix::DEVICE, reads::<DeviceRecord>),
+        (prefix::ACCOUNT, reads::<AccountRecord>),
+        (prefix::ROLE, reads::<RoleRecord>),
+        (prefix::RECORDING, reads::<RecordingRecord>),
+        (prefix::RECORDING_RULE, reads::<Rule>),
+        (prefix::GROUP, reads::<Group>),
+        (prefix::APPROVAL, reads::<Approval>),
+        (prefix::AUDIT, reads::<AuditHead>),
+        (prefix::DATA_KEY, reads::<DataKeyRecord>),
+        (prefix::SECRET, reads::<SecretRecord>),
+        (prefix::SECRET_USE, reads::<SecretUse>),
+    ];
+    match KINDS.iter().find(|(prefix, _)| key.starts_with(prefix)) {
+        Some((_, reads)) => reads(value),
+        None => Err("has a key of no known kind".to_owned()),
+    }
 }
 
 /// The store's key of a role.
@@ -216,4 +383,14 @@ pub fn role_key(name: Role) -> String {
 /// The store's key of a data key; in the order of their numbers.
 pub fn data_key(number: u32) -> String {
     format!("{}{number:010}", prefix::DATA_KEY)
+}
+
+/// The store's key of a secret that has a name.
+pub fn secret_key(name: &str) -> String {
+    format!("{}{name}", prefix::SECRET)
+}
+
+/// The store's key of its last use.
+pub fn secret_use_key(name: &str) -> String {
+    format!("{}{name}", prefix::SECRET_USE)
 }

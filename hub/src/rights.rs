@@ -7,17 +7,19 @@
 mod builtin;
 mod compiled;
 mod hours;
+mod usage;
 
-pub use compiled::{Asked, Missing};
+pub use compiled::{Asked, Compiled, Missing, Wish};
 
 use crate::records::{RoleRecord, prefix, role_key};
 use crate::store::{Batch, Store, StoreError};
+use crate::who::Who;
 use cmdr_link::clock;
-use cmdr_protocol::call::CallError;
+use cmdr_protocol::HostId;
+use cmdr_protocol::call::{Access, CallError};
 use cmdr_protocol::methods::{About, METHODS, Method};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::roles::Definition;
-use compiled::Compiled;
+use cmdr_protocol::roles::{Definition, Grant, Limit, OnRequest};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -29,6 +31,7 @@ const MAX_ROLES: usize = 1000;
 pub struct Rights {
     store: Store,
     roles: RwLock<BTreeMap<Role, Arc<Held>>>,
+    usage: usage::Usage,
 }
 
 #[derive(Debug)]
@@ -39,14 +42,34 @@ struct Held {
 
 /// A request to decide about.
 pub struct Request<'a> {
-    /// As what it is asked.
-    pub role: Role,
     /// The method's place in [`METHODS`].
     pub method: usize,
-    /// On what.
-    pub resource: &'a str,
+    /// On what; absent for anything at all.
+    pub resource: Option<&'a str>,
     /// The host that it is about, if it is about one.
     pub host: Option<Asked<'a>>,
+}
+
+/// Why something is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// By what.
+    pub by: By,
+    /// How often the grant may be used.
+    pub limit: Option<Limit>,
+}
+
+/// By what something is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// Everybody may.
+    Everybody,
+    /// The grant of this number, of this role.
+    Role(Role, usize),
+    /// The grant of this number, of this role, that a member has on the hosts of this group.
+    Group(Role, Role, usize),
+    /// A request that was approved.
+    Approval(u64),
 }
 
 fn hold(definition: Definition) -> Result<Held, String> {
@@ -87,7 +110,7 @@ impl Rights {
                 Err(e) => tracing::error!("the role {name} is left out, it allows nothing: {e}"),
             }
         }
-        Ok(Self { store, roles: RwLock::new(roles) })
+        Ok(Self { store, roles: RwLock::new(roles), usage: usage::Usage::default() })
     }
 
     fn held(&self, role: Role) -> Option<Arc<Held>> {
@@ -108,31 +131,146 @@ impl Rights {
         all
     }
 
-    /// Decides: the number of the grant that allows it, or what is missing.
-    pub fn decide(&self, request: &Request<'_>) -> Result<usize, Missing> {
-        let held = self.held(request.role).ok_or(Missing::Role)?;
-        let about = match METHODS.get(request.method) {
-            // What can be asked of the hub or of a host is about the host when one is asked.
-            Some(_) if request.host.is_some() => About::Host,
-            Some(method) => method.about,
-            None => return Err(Missing::Verb),
-        };
-        held.compiled.decide(
-            request.method,
-            about,
-            request.resource,
-            request.host.as_ref(),
-            clock::now_ms(),
-        )
+    /// Decides for one role alone: the number of the grant that allows it, or what is missing.
+    fn by_role(
+        &self,
+        role: Role,
+        request: &Request<'_>,
+        requested: bool,
+    ) -> Result<(usize, Option<Limit>), Missing> {
+        let held = self.held(role).ok_or(Missing::Role)?;
+        let wish = Wish { resource: request.resource, now_ms: clock::now_ms(), requested };
+        let (about, host) = (about(request)?, request.host.as_ref());
+        let grant = held.compiled.decide(request.method, about, host, &wish)?;
+        Ok((grant, held.compiled.limit(grant)))
     }
 
-    /// The methods that a role can use on something, by name. What is not among them need not be
-    /// offered.
-    pub fn verbs(&self, role: Role) -> Vec<String> {
+    /// By the own role, or by that in a group whose hosts it is about.
+    fn by_standing(
+        &self,
+        who: &Who,
+        request: &Request<'_>,
+        requested: bool,
+    ) -> Result<Allowed, Missing> {
+        let own = self.by_role(who.role, request, requested);
+        let (mut nearest, mut limited) = match own {
+            Ok((grant, None)) => return Ok(Allowed { by: By::Role(who.role, grant), limit: None }),
+            Ok((grant, limit)) => {
+                (Missing::Verb, Some(Allowed { by: By::Role(who.role, grant), limit }))
+            }
+            Err(missing) => (missing, None),
+        };
+        for member in &who.groups {
+            if !member.covers(request)? {
+                continue;
+            }
+            match self.by_role(member.role, request, requested) {
+                Ok((grant, limit)) => {
+                    let by = By::Group(member.group, member.role, grant);
+                    if limit.is_none() {
+                        return Ok(Allowed { by, limit });
+                    }
+                    limited.get_or_insert(Allowed { by, limit });
+                }
+                Err(missing) => nearest = nearest.max(missing),
+            }
+        }
+        limited.ok_or(nearest)
+    }
+
+    /// As if a person asked, whatever the scope of a program's key.
+    pub(crate) fn by_people(&self, who: &Who, request: &Request<'_>) -> Result<Allowed, Missing> {
+        if !who.is_known(clock::now_ms()) {
+            return Err(Missing::Operator);
+        }
+        self.by_standing(who, request, false)
+    }
+
+    /// Decides: why it is allowed, or what is missing.
+    pub fn decide(&self, who: &Who, request: &Request<'_>) -> Result<Allowed, Missing> {
+        let method = METHODS.get(request.method).ok_or(Missing::Verb)?;
+        let everybody = Allowed { by: By::Everybody, limit: None };
+        let now_ms = clock::now_ms();
+        match (method.access, &who.program) {
+            (Access::Open, _) => return Ok(everybody),
+            _ if !who.is_known(now_ms) => return Err(Missing::Operator),
+            (Access::Own, None) => return Ok(everybody),
+            (Access::Own, Some(_)) => return Err(Missing::Program),
+            (_, Some(scope)) => {
+                let wish = Wish { resource: request.resource, now_ms, requested: true };
+                let host = request.host.as_ref();
+                scope
+                    .decide(request.method, about(request)?, host, &wish)
+                    .map_err(|_| Missing::Scope)?;
+            }
+            _ => {}
+        }
+        match self.by_standing(who, request, false) {
+            Err(Missing::Request) => {}
+            decided => return decided,
+        }
+        for approval in who.approved.iter().filter(|approval| now_ms < approval.until_ms) {
+            let wish = Wish { resource: request.resource, now_ms, requested: true };
+            let host = request.host.as_ref();
+            // Both have to hold still: what was approved, and the grant that it was asked for by.
+            if approval.wanted.decide(request.method, about(request)?, host, &wish).is_ok()
+                && let Ok(Allowed { limit, .. }) = self.by_standing(who, request, true)
+            {
+                return Ok(Allowed { by: By::Approval(approval.id), limit });
+            }
+        }
+        Err(Missing::Request)
+    }
+
+    /// Uses something that is allowed. False when its limit is reached.
+    pub fn take(&self, who: &Who, allowed: &Allowed, host: Option<HostId>) -> bool {
+        match (allowed.limit, host) {
+            (Some(limit), Some(host)) => {
+                self.usage.take(&who.operator, allowed.by, limit, host, clock::now_ms())
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether somebody may do anything at all on a host.
+    pub(crate) fn scope_touches(who: &Who, host: &Asked<'_>) -> bool {
+        who.program.as_ref().is_none_or(|scope| scope.touches(host))
+    }
+
+    /// What each of a role's grants that have a method takes to be asked for.
+    pub fn on_request(&self, role: Role, method: usize) -> Vec<OnRequest> {
         let Some(held) = self.held(role) else { return Vec::new() };
-        let has =
-            |(at, method): (usize, &Method)| held.compiled.has(at).then(|| method.name.to_owned());
+        let grants = held.compiled.about(method, About::Nothing, None);
+        grants.into_iter().filter_map(|grant| held.compiled.on_request(grant)).collect()
+    }
+
+    /// Whether somebody may do something, now or after asking for it.
+    pub fn could(&self, who: &Who, request: &Request<'_>) -> bool {
+        self.by_standing(who, request, true).is_ok()
+    }
+
+    /// The methods that somebody can use on something, by name. What is not among them need not be
+    /// offered.
+    pub fn verbs(&self, who: &Who) -> Vec<String> {
+        let roles = who.roles().filter_map(|role| self.held(role)).collect::<Vec<_>>();
+        let has = |(at, method): (usize, &Method)| {
+            let may = match (method.access, &who.program) {
+                (Access::Open, _) => true,
+                (Access::Own, program) => program.is_none(),
+                (_, Some(scope)) if !scope.has(at) => false,
+                _ => roles.iter().any(|held| held.compiled.has(at)),
+            };
+            may.then(|| method.name.to_owned())
+        };
         METHODS.iter().enumerate().filter_map(has).collect()
+    }
+
+    /// The grants of a role that have a method and are for this place.
+    pub fn grants(&self, role: Role, request: &Request<'_>) -> Vec<(usize, Grant)> {
+        let (Some(held), Ok(about)) = (self.held(role), about(request)) else { return Vec::new() };
+        let numbers = held.compiled.about(request.method, about, request.host.as_ref());
+        let grants = &held.definition.grants;
+        numbers.into_iter().filter_map(|n| Some((n, grants.get(n)?.clone()))).collect()
     }
 
     /// Makes a role or replaces it.
@@ -151,7 +289,7 @@ impl Rights {
         if definition.description.len() > 1024 {
             return Err(CallError::malformed("a description has at most 1024 bytes"));
         }
-        (definition.built_in, definition.devices) = (false, 0);
+        (definition.built_in, definition.operators) = (false, 0);
         let record = RoleRecord::of(&definition);
         let held = hold(definition).map_err(CallError::malformed)?;
         let count = self.roles.read().unwrap_or_else(PoisonError::into_inner).len();
@@ -182,20 +320,33 @@ fn busy(error: impl std::fmt::Display) -> CallError {
 }
 
 impl Missing {
-    /// For people: why a request was refused, and whom to ask.
-    pub fn told(self, role: Role, verb: &str, resource: &str) -> String {
+    /// For people: why a request was refused, and what to do.
+    pub fn told(self, who: &Who, verb: &str, resource: &str) -> String {
         let verb = cmdr_protocol::display::clean_to_width(verb, 80);
         let resource = cmdr_protocol::display::clean_to_width(resource, 80);
+        let role = who.standing();
         match self {
-            Self::Role => {
-                format!("the role {role} does not exist (any more), so it allows nothing")
-            }
-            Self::Verb => format!("no grant of the role {role} has the verb {verb}"),
-            Self::Host => format!("the role {role} allows {verb}, but not here"),
-            Self::Resource => {
-                format!("the role {role} allows {verb} here, but not on '{resource}'")
-            }
-            Self::Hours => format!("the role {role} allows {verb} here, but not at this hour"),
+            Self::Operator => "the login has ended; log in again: cmdr login".to_owned(),
+            Self::Program => format!("{verb} is for people, not for a program's key"),
+            Self::Scope => format!("this program's key is not for {verb} here"),
+            Self::Role => format!("{role} does not exist (any more), so it allows nothing"),
+            Self::Verb => format!("no grant of {role} has the verb {verb}"),
+            Self::Host => format!("{role} allows {verb}, but not here"),
+            Self::Resource => format!("{role} allows {verb} here, but not on '{resource}'"),
+            Self::Hours => format!("{role} allows {verb} here, but not at this hour"),
+            Self::Request => format!(
+                "{role} allows {verb} here once it was asked for: cmdr approvals ask {verb} --reason WHY"
+            ),
         }
+    }
+}
+
+/// Which hosts a request is about.
+fn about(request: &Request<'_>) -> Result<About, Missing> {
+    match METHODS.get(request.method) {
+        // What can be asked of the hub or of a host is about the host when one is asked.
+        Some(_) if request.host.is_some() => Ok(About::Host),
+        Some(method) => Ok(method.about),
+        None => Err(Missing::Verb),
     }
 }

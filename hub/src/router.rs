@@ -2,7 +2,9 @@
 //! or joins it, unread, to a stream of the host it names. Knows no feature.
 
 use crate::audit::trail;
+use crate::rights::Missing;
 use crate::server::Hub;
+use crate::who::Who;
 use cmdr_link::frame::{FrameReader, FrameWriter, Tag};
 use cmdr_link::mux::{OpenError, Stream};
 use cmdr_link::service::{self, Service};
@@ -17,13 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves one stream of a client's.
-pub async fn route(
-    hub: Arc<Hub>,
-    service: Arc<Service<Hub>>,
-    caller: Arc<Caller>,
-    address: Arc<str>,
-    stream: Stream,
-) {
+pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller>, stream: Stream) {
     let mut reader = FrameReader::new(stream.clone());
     let mut header = match tokio::time::timeout(PATIENCE, service::read_header(&mut reader)).await {
         Ok(Ok(header)) => header,
@@ -32,10 +28,10 @@ pub async fn route(
     };
     // Who asks is known from the link; what the stream claims about it counts for nothing. What they may
     // do is looked up each time: it may have changed since the link began.
-    let role = hub.keyring.role(caller.key).unwrap_or(caller.role);
-    let caller = Caller { role, ..Caller::clone(&caller) };
+    let who = hub.who(&caller);
+    let caller = Caller { role: who.role, ..Caller::clone(&caller) };
     header.caller = Some(caller.clone());
-    if let Err(e) = authorise(&hub, &caller, &header) {
+    if let Err(e) = authorise(&hub, &who, &header) {
         tracing::warn!(
             operator = caller.name,
             key = %caller.key,
@@ -43,11 +39,16 @@ pub async fn route(
             resource = %cmdr_protocol::display::clean_to_width(&header.resource, 80),
             "refused: {e}"
         );
-        trail::denied(&hub, &caller, &address, &header, &e).await;
+        if who.operator.is_empty() {
+            // A stranger shall not fill the log.
+            trail::refused_guest(&hub, &caller, &header.method, &e);
+        } else {
+            trail::denied(&hub, &caller, &header, &e).await;
+        }
         return service::refuse(&stream, &e).await;
     }
     if let Some(method) = methods::find(&header.method).filter(|method| method.is_recorded()) {
-        let asked = trail::Asked { method, caller: &caller, address: &address, header: &header };
+        let asked = trail::Asked { method, caller: &caller, header: &header };
         return trail::serve(&hub, &service, asked, reader, stream).await;
     }
     match header.to {
@@ -61,7 +62,7 @@ pub async fn route(
 
 /// Whether the caller's role covers the method, on this resource and host, and the method is for that
 /// place.
-fn authorise(hub: &Hub, caller: &Caller, header: &Header) -> Result<(), CallError> {
+fn authorise(hub: &Hub, who: &Who, header: &Header) -> Result<(), CallError> {
     let shown = cmdr_protocol::display::clean_to_width(&header.method, 80);
     let unknown = |place: &str| {
         CallError::new(
@@ -87,10 +88,23 @@ fn authorise(hub: &Hub, caller: &Caller, header: &Header) -> Result<(), CallErro
         (None, About::Host) => host_of(&header.resource),
         _ => None,
     };
-    hub.decide(caller.role, index, &header.resource, about).map(drop).map_err(|missing| {
-        let why = missing.told(caller.role, &header.method, &header.resource);
-        CallError::denied(format!("{shown} is not allowed for {}: {why}", caller.name))
-    })
+    let allowed = hub.decide(who, index, Some(&header.resource), about).map_err(|missing| {
+        let why = missing.told(who, &header.method, &header.resource);
+        let kind = match missing {
+            Missing::Request => ErrorKind::OnRequest,
+            _ => ErrorKind::Denied,
+        };
+        let name = if who.operator.is_empty() { "a stranger" } else { &who.operator };
+        CallError::new(kind, format!("{shown} is not allowed for {name}: {why}"))
+    })?;
+    if hub.rights.take(who, &allowed, about) {
+        return Ok(());
+    }
+    let limit = allowed.limit.unwrap_or_default();
+    Err(CallError::denied(format!(
+        "{shown} is not allowed for {}: the limit of {} hosts within {} minutes is reached",
+        who.operator, limit.hosts, limit.minutes
+    )))
 }
 
 /// The host that a resource names.

@@ -1,17 +1,21 @@
 //! Accepts links, lets peers in, serves clients, watches agents, and stops in good order.
 
 use crate::admission::{self, Peer};
+use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
 use crate::config::Config;
 use crate::fleet::Fleet;
-use crate::gate::{Gate, Pass};
-use crate::keyring::Keyring;
+use crate::gate::{Gate, Pass, source};
+use crate::groups::Groups;
+use crate::keyring::{Keyring, Standing};
 use crate::lockout::Lockout;
+use crate::login::Login;
 use crate::recording::{self, Recorder};
-use crate::rights::{Asked, Missing, Request, Rights};
+use crate::rights::{Allowed, Asked, Compiled, Missing, Request, Rights};
 use crate::store::{Batch, Store};
-use crate::vault::Vault;
+use crate::vault::{Vault, keepers};
+use crate::who::Who;
 use crate::{router, services, watcher};
 use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
@@ -31,7 +35,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -41,6 +45,11 @@ use tokio::time::Instant;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a stopping hub waits for its links to end.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long somebody may take to log in: a person goes to a browser meanwhile.
+const GUEST: Duration = Duration::from_mins(15);
+/// How often the clock is looked at for the end of a login.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// How often old audit records and recordings are looked for.
 const RETAIN: Duration = Duration::from_mins(10);
@@ -60,12 +69,18 @@ pub struct Hub {
     pub recorder: Recorder,
     /// Hosts.
     pub fleet: Fleet,
-    /// Operators and tokens.
+    /// Operators, devices and tokens.
     pub keyring: Keyring,
     /// Roles.
     pub rights: Rights,
-    /// Wrong tries to get in.
-    pub lockout: Lockout,
+    /// Departments and projects.
+    pub groups: Groups,
+    /// Rights that were asked for.
+    pub approvals: Approvals,
+    /// Logins by password and directory.
+    pub login: Login,
+    /// Wrong tries to get in, by address.
+    pub lockout: Lockout<IpAddr>,
     /// Where peers shall dial; written into tokens.
     pub address: String,
     /// Where it listens.
@@ -73,9 +88,17 @@ pub struct Hub {
     /// Counters since the start.
     pub counters: Counters,
     clients: Mutex<HashMap<u64, (KeyId, Link)>>,
+    whos: RwLock<HashMap<KeyId, (Versions, Arc<Who>)>>,
     started: Instant,
-    config: Config,
+    /// What was configured.
+    pub config: Config,
 }
+
+/// What a [`Who`] was made of: how often that had changed by then.
+type Versions = [u64; 3];
+
+/// Callers whose rights are remembered.
+const WHOS: usize = 10_000;
 
 /// What happened since the start.
 #[derive(Debug, Default)]
@@ -111,6 +134,8 @@ impl Hub {
         let fleet = Fleet::load(store.clone()).context("reading the hosts")?;
         let keyring = Keyring::load(store.clone()).context("reading operators and tokens")?;
         let rights = Rights::load(store.clone()).context("reading the roles")?;
+        let groups = Groups::load(store.clone()).context("reading the groups")?;
+        let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
@@ -125,11 +150,15 @@ impl Hub {
             fleet,
             keyring,
             rights,
+            groups,
+            approvals,
+            login: Login::new(&config.login),
             lockout: Lockout::new(config.login.wrong),
             address,
             listen,
             counters: Counters::default(),
             clients: Mutex::default(),
+            whos: RwLock::default(),
             started: Instant::now(),
             config,
         }))
@@ -150,6 +179,7 @@ impl Hub {
         let mut checked = backup::check(&self.store)?;
         let log = self.audit.verify().await.context("reading the audit log")?;
         checked.records += log.records;
+        checked.damage.extend(keepers::check(self));
         checked.damage.extend(log.broken.is_some().then(|| log.told()));
         Ok(checked)
     }
@@ -159,14 +189,89 @@ impl Hub {
         self.started.elapsed()
     }
 
-    /// Whether a role covers a method on something: the number of the grant that does, or what is missing.
+    /// Who a caller is now. Cheap: it is put together anew only when something about it has changed.
+    pub fn who(&self, caller: &Caller) -> Arc<Who> {
+        self.who_has(caller.key)
+    }
+
+    fn who_has(&self, key: KeyId) -> Arc<Who> {
+        // Read before what it counts: a change meanwhile makes it be put together once more.
+        let versions = [self.keyring.version(), self.groups.version(), self.approvals.version()];
+        let known = self.whos.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made, who)) = known.get(&key)
+            && *made == versions
+        {
+            return who.clone();
+        }
+        drop(known);
+        let who = Arc::new(self.make_who(key));
+        let mut whos = self.whos.write().unwrap_or_else(PoisonError::into_inner);
+        if whos.len() >= WHOS {
+            whos.clear();
+        }
+        whos.insert(key, (versions, who.clone()));
+        who
+    }
+
+    fn make_who(&self, key: KeyId) -> Who {
+        if key == cmdr_link::keys::key_id(&self.key.public()) {
+            return Who::local();
+        }
+        let Standing::Active(device, account) = self.keyring.standing(key) else {
+            return Who::default();
+        };
+        let program = match device.program.as_ref().map(|program| Compiled::new(&program.scope)) {
+            Some(Err(e)) => {
+                tracing::error!(%key, "the scope of a program's key is wrong, so it may do nothing: {e}");
+                return Who::default();
+            }
+            Some(Ok(scope)) => Some(scope),
+            None => None,
+        };
+        Who {
+            groups: self.groups.of(&account.name),
+            // What a person asked for is not for their programs.
+            approved: if program.is_none() { self.approvals.of(&account.name) } else { Vec::new() },
+            operator: account.name,
+            role: account.role,
+            program,
+            expires_ms: device.expires_ms,
+        }
+    }
+
+    /// An operator's rights, whatever device they come with; nobody's when there is no such operator.
+    pub fn who_is(&self, operator: &str) -> Who {
+        match self.keyring.account(operator).filter(|account| !account.disabled) {
+            Some(account) => Who {
+                groups: self.groups.of(operator),
+                approved: self.approvals.of(operator),
+                operator: account.name,
+                role: account.role,
+                ..Who::default()
+            },
+            None => Who::default(),
+        }
+    }
+
+    /// Whether somebody may use a method on something: why, or what is missing.
     pub fn decide(
         &self,
-        role: Role,
+        who: &Who,
         method: usize,
-        resource: &str,
+        resource: Option<&str>,
         host: Option<HostId>,
-    ) -> Result<usize, Missing> {
+    ) -> Result<Allowed, Missing> {
+        self.about(method, resource, host, |request| self.rights.decide(who, request))
+    }
+
+    /// Puts a request together and looks at it.
+    pub(crate) fn about<T>(
+        &self,
+        method: usize,
+        resource: Option<&str>,
+        host: Option<HostId>,
+        look: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
         let know = |id: HostId| move || self.fleet.host(id);
         let known = host.map(know);
         let host = host.zip(known.as_ref()).map(|(id, known)| Asked {
@@ -175,28 +280,44 @@ impl Hub {
             changed: self.fleet.changed(id).unwrap_or(u64::MAX),
             host: known,
         });
-        self.rights.decide(&Request { role, method, resource, host })
+        look(&Request { method, resource, host })
     }
 
-    /// Whether a role may know of a host.
-    pub(crate) fn sees(&self, role: Role, host: HostId) -> bool {
-        methods::index(hosts::List::METHOD)
-            .is_some_and(|list| self.decide(role, list, "", Some(host)).is_ok())
+    /// Whether somebody may know of a host.
+    pub(crate) fn sees(&self, who: &Who, host: HostId) -> bool {
+        let known = || self.fleet.host(host);
+        let changed = self.fleet.changed(host).unwrap_or(u64::MAX);
+        self.sees_asked(who, Asked { id: host, changed, host: &known })
     }
 
     /// As [`Hub::sees`], of a host that is at hand.
-    pub(crate) fn sees_host(&self, role: Role, id: HostId, changed: u64, host: &Host) -> bool {
-        let Some(method) = methods::index(hosts::List::METHOD) else { return false };
-        let asked = Asked { id, changed, host: &|| Some(host.clone()) };
-        self.rights.decide(&Request { role, method, resource: "", host: Some(asked) }).is_ok()
+    pub(crate) fn sees_host(&self, who: &Who, id: HostId, changed: u64, host: &Host) -> bool {
+        self.sees_asked(who, Asked { id, changed, host: &|| Some(host.clone()) })
     }
 
-    /// Cuts the links of every device of a role, so that what they have running is decided anew.
+    fn sees_asked(&self, who: &Who, host: Asked<'_>) -> bool {
+        let Some(method) = methods::index(hosts::List::METHOD) else { return false };
+        Rights::scope_touches(who, &host) && {
+            let request = Request { method, resource: Some(""), host: Some(host) };
+            self.rights.by_people(who, &request).is_ok()
+        }
+    }
+
+    /// Cuts the links of every operator who has a role, so that what they have running is decided anew.
     pub(crate) fn cut_role(&self, role: Role, reason: &str) {
-        for (key, operator) in self.keyring.operators() {
-            if operator.role == role {
-                self.cut(key, reason);
+        for account in self.keyring.accounts() {
+            let has = account.role == role
+                || self.groups.of(&account.name).iter().any(|member| member.role == role);
+            if has {
+                self.cut_operator(&account.name, reason);
             }
+        }
+    }
+
+    /// Cuts every link of an operator's devices and programs.
+    pub(crate) fn cut_operator(&self, name: &str, reason: &str) {
+        for (key, _) in self.keyring.devices_of(name) {
+            self.cut(key, reason);
         }
     }
 
@@ -218,6 +339,9 @@ impl Hub {
         listeners: Vec<TcpListener>,
         stop: impl Future<Output = ()>,
     ) {
+        if let Err(e) = self.keyring.settle().await {
+            tracing::error!("writing the operators of devices from before there were any: {e}");
+        }
         let what = format!("cmdr-hub {VERSION}, listening on {}", self.listen);
         self.audit.mark(Event::Started, what).await;
         match self.recorder.recover().await {
@@ -357,6 +481,7 @@ impl Hub {
         match decided {
             Ok(Peer::Host { id, name }) => self.host(incoming, id, name, address).await,
             Ok(Peer::Operator(caller)) => self.client(incoming, caller, address, &service).await,
+            Ok(Peer::Guest(caller)) => self.guest(incoming, caller, address, &service).await,
             Err(refusal) => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 let name = cmdr_protocol::display::clean_to_width(&incoming.hello.name, 64);
@@ -390,7 +515,7 @@ impl Hub {
         if !offers_token(incoming) {
             return None;
         }
-        let wait = self.lockout.waits(address)?;
+        let wait = self.lockout.waits(&source(address))?;
         refuse(format!(
             "too many wrong tokens came from {address}; it may try again in {wait} s, or an administrator lets it: cmdr operators unlock {address}"
         ))
@@ -402,9 +527,9 @@ impl Hub {
             return;
         }
         match decided {
-            Ok(_) => self.lockout.right(address),
+            Ok(_) => self.lockout.right(&source(address)),
             Err(refusal) if refusal.kind == RefusalKind::BadToken => {
-                if let Some(wait) = self.lockout.wrong(address) {
+                if let Some(wait) = self.lockout.wrong(&source(address)) {
                     tracing::warn!(%address, wait_s = wait, "locked out after too many wrong tokens");
                 }
             }
@@ -422,6 +547,8 @@ impl Hub {
             key: None,
             role: Role::NONE,
             verbs: Vec::new(),
+            expires_ms: None,
+            renew_ms: None,
             at_ms: clock::now_ms(),
         }
     }
@@ -459,33 +586,117 @@ impl Hub {
         address: SocketAddr,
         service: &Arc<Service<Self>>,
     ) {
+        let who = self.who(&caller);
         let welcome = Welcome {
             name: caller.name.clone(),
             key: Some(caller.key),
             role: caller.role,
-            verbs: self.rights.verbs(caller.role),
+            verbs: self.rights.verbs(&who),
+            expires_ms: who.expires_ms,
+            renew_ms: who.expires_ms.map(|end| self.login.renew_from(end)),
             ..Self::welcome()
         };
         let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
-        let number = self.counters.links.fetch_add(1, Ordering::Relaxed);
-        self.clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, (caller.key, link.clone()));
+        let number = self.present(caller.key, &link);
         tracing::debug!(operator = caller.name, %address, "a client is connected");
-        let (caller, from) = (Arc::new(caller), Arc::<str>::from(address.ip().to_string()));
+        self.note_use(caller.key, address.ip());
+        let caller = Arc::new(caller);
         let serving = async {
             while let Some(stream) = streams.recv().await {
                 let (hub, service) = (self.clone(), service.clone());
-                tokio::spawn(router::route(hub, service, caller.clone(), from.clone(), stream));
+                tokio::spawn(router::route(hub, service, caller.clone(), stream));
             }
         };
         let reason = tokio::select! {
             reason = link.down() => reason,
+            () = self.login_ends(caller.key) => {
+                link.close("the login has ended; log in again: cmdr login");
+                link.down().await
+            }
             () = serving => link.down().await,
         };
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.absent(number);
         tracing::debug!(operator = caller.name, %address, reason, "a client is gone");
+    }
+
+    /// Waits until the key acts for nobody any more. Looks at the clock again and again: it may be set.
+    async fn login_ends(&self, key: KeyId) {
+        loop {
+            let Some(end) = self.who_has(key).expires_ms else {
+                // It may have an end later: a token's device may log in with a password.
+                tokio::time::sleep(LOOK).await;
+                continue;
+            };
+            let now = clock::now_ms();
+            if now >= end {
+                return;
+            }
+            tokio::time::sleep(LOOK.min(Duration::from_millis(end - now))).await;
+        }
+    }
+
+    /// Remembers when and from where a program's key was used, to the minute.
+    fn note_use(self: &Arc<Self>, key: KeyId, address: IpAddr) {
+        let now = clock::now_ms();
+        let program = self.keyring.device(key).and_then(|device| device.program);
+        if program.is_none_or(|p| p.used_ms.is_some_and(|at| now.saturating_sub(at) < 60_000)) {
+            return;
+        }
+        let hub = self.clone();
+        tokio::spawn(async move {
+            let used = hub.keyring.change_device(key, |device| {
+                if let Some(program) = &mut device.program {
+                    (program.used_ms, program.used_from) = (Some(now), address.to_string());
+                }
+            });
+            if let Err(e) = used.await {
+                tracing::warn!(%key, "that a program's key was used could not be written down: {e}");
+            }
+        });
+    }
+
+    /// Serves somebody who has yet to log in, for a while.
+    async fn guest(
+        self: Arc<Self>,
+        incoming: Incoming,
+        caller: Caller,
+        address: SocketAddr,
+        service: &Arc<Service<Self>>,
+    ) {
+        let Some(_place) = self.login.guests.enter_if_free(address.ip()) else {
+            let message = "too many are logging in now; try again in a moment".to_owned();
+            return incoming.refuse(Refusal { kind: RefusalKind::Busy, message }).await;
+        };
+        let verbs = self.rights.verbs(&Who::default());
+        let welcome = Welcome { key: Some(caller.key), verbs, ..Self::welcome() };
+        let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
+        let number = self.present(caller.key, &link);
+        let caller = Arc::new(caller);
+        let serving = async {
+            // One thing after the other: a stranger gets no more of the hub than that.
+            while let Some(stream) = streams.recv().await {
+                router::route(self.clone(), service.clone(), caller.clone(), stream).await;
+            }
+        };
+        tokio::select! {
+            _ = link.down() => {}
+            () = tokio::time::sleep(GUEST) => link.close("logging in took too long; try again"),
+            () = serving => {}
+        }
+        link.down().await;
+        self.absent(number);
+    }
+
+    /// Puts a client on the list of those who are there.
+    fn present(&self, key: KeyId, link: &Link) -> u64 {
+        let number = self.counters.links.fetch_add(1, Ordering::Relaxed);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.insert(number, (key, link.clone()));
+        number
+    }
+
+    fn absent(&self, number: u64) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 }
 

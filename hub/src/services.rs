@@ -1,13 +1,19 @@
 //! The features that the hub answers itself, one line each.
 
+mod approvals;
 mod audit;
+mod groups;
 mod hosts;
 mod hub;
+mod keys;
+mod login;
 mod operators;
 mod ping;
 mod recordings;
 mod roles;
+mod secrets;
 mod tokens;
+mod totp;
 
 pub use tokens::LONGEST_TTL_S;
 pub(crate) use tokens::{listing, make};
@@ -27,8 +33,14 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = tokens::register(service);
     let service = operators::register(service);
     let service = roles::register(service);
+    let service = groups::register(service);
+    let service = login::register(service);
+    let service = totp::register(service);
+    let service = keys::register(service);
+    let service = approvals::register(service);
     let service = audit::register(service);
     let service = recordings::register(service);
+    let service = secrets::register(service);
     hub::register(service)
 }
 
@@ -44,6 +56,11 @@ pub async fn make_token(
 /// All tokens, newest first.
 pub fn list_tokens(hub: &Hub) -> cmdr_protocol::tokens::Listing {
     listing(hub)
+}
+
+/// The error of what could not be written.
+fn busy(error: impl std::fmt::Display) -> cmdr_protocol::CallError {
+    cmdr_protocol::CallError::new(cmdr_protocol::ErrorKind::Busy, error.to_string())
 }
 
 /// The error of a caller without an identity, which only a hub's own fault can bring about.

@@ -84,6 +84,7 @@ pub(crate) trait Engine: Send + Sync {
 pub struct Batch {
     ops: Vec<Op>,
     absent: Vec<String>,
+    same: Vec<(String, Vec<u8>)>,
     error: Option<StoreError>,
 }
 
@@ -123,6 +124,13 @@ impl Batch {
     #[must_use]
     pub fn if_absent(mut self, key: impl Into<String>) -> Self {
         self.absent.push(key.into());
+        self
+    }
+
+    /// Only if this record still has these bytes, as [`Store::get_raw`] gave them.
+    #[must_use]
+    pub fn if_same(mut self, key: impl Into<String>, value: Vec<u8>) -> Self {
+        self.same.push((key.into(), value));
         self
     }
 }
@@ -192,6 +200,18 @@ impl Store {
         match engine.get(key).map_err(damaged)? {
             Some(sealed) => decode(key, &sealed).map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// A record's checked bytes, for [`Batch::if_same`].
+    pub fn get_raw(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let engine = self.shared.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let engine = engine.as_ref().ok_or_else(reopening)?;
+        let damaged = |what| StoreError::Damaged { key: key.to_owned(), what };
+        let Some(sealed) = engine.get(key).map_err(damaged)? else { return Ok(None) };
+        match envelope::open(key, &sealed) {
+            Ok(value) => Ok(Some(value.to_vec())),
+            Err(what) => Err(damaged(what.to_owned())),
         }
     }
 
@@ -309,6 +329,11 @@ impl Writer {
                 Some(there) => *there,
                 None => !matches!(engine.get(key), Ok(None)),
             });
+            let other = |(key, value): &&(String, Vec<u8>)| {
+                changed.contains_key(key)
+                    || !matches!(engine.get(key), Ok(Some(sealed)) if envelope::open(key, &sealed) == Ok(value))
+            };
+            let taken = taken.or_else(|| job.batch.same.iter().find(other).map(|(key, _)| key));
             if let Some(key) = taken {
                 drop(job.done.send(Err(StoreError::Conflict(key.clone()))));
                 continue;

@@ -3,18 +3,24 @@
 //! Data keys seal values ([`blob`]); they are drawn at random, numbered and kept in the store, wrapped by the
 //! master key, which never is ([`master`]). The newest data key seals, the older ones still open. A
 //! sealed value opens only with the context that it was sealed with, so it cannot be moved to another
-//! place. Used by every part of the hub that keeps a secret.
+//! place. Used by every part of the hub that keeps a secret: under a name (`named`) or in records of its
+//! own ([`keepers`], which [`rotate`] seals anew).
 
 mod blob;
+pub mod environment;
+pub mod keepers;
 pub mod master;
+mod named;
+pub mod rotate;
 
-use crate::records::{DataKeyRecord, data_key, prefix};
+use crate::records::{DataKeyRecord, SecretUse, data_key, prefix};
 use crate::store::{Batch, Store, StoreError};
 use blob::Key;
 use cmdr_link::clock;
 use master::{Master, Source};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::RwLockReadGuard;
 use zeroize::Zeroizing;
 
 /// Why something was not sealed or opened.
@@ -47,6 +53,11 @@ pub enum VaultError {
     /// More than can be sealed at once.
     #[error("the value is too large to be sealed")]
     TooLarge,
+    /// Others kept changing what was to be sealed anew.
+    #[error(
+        "values were sealed with the old data key again and again; nothing is lost, rotate again"
+    )]
+    Busy,
     /// The system gave no random numbers.
     #[error("the system has no random numbers")]
     Random,
@@ -62,8 +73,18 @@ pub struct Vault {
 }
 
 struct Shared {
-    /// Absent when this program does without.
+    /// These are absent when this program does without.
+    store: Option<Store>,
+    master: RwLock<Option<Master>>,
     keys: RwLock<Option<Keys>>,
+    /// The last use of each secret that has a name, and when one was last written down.
+    uses: Mutex<BTreeMap<String, (u64, SecretUse)>>,
+    /// Held for reading between sealing a value and having it on disk.
+    sealing: tokio::sync::RwLock<()>,
+    /// Held by the one rotation.
+    rotating: tokio::sync::Mutex<()>,
+    /// Held while a data key is added.
+    adding: tokio::sync::Mutex<()>,
 }
 
 /// The data keys by their numbers.
@@ -83,19 +104,14 @@ impl Vault {
     /// Reads the data keys with the master key. The first time it makes one, and the hub's own file of
     /// the master key where that is the source; a master key is never made when something is sealed.
     pub async fn unlock(store: &Store, source: &Source) -> Result<Self, VaultError> {
-        let records = store
-            .scan::<DataKeyRecord>(prefix::DATA_KEY)?
-            .into_iter()
-            .map(|record| record.map(|(_, record)| record))
-            .collect::<Result<Vec<_>, _>>()?;
+        let records = read_records(store)?;
         let master = match source.read().await? {
-            Some(master) => master,
+            Some(master) => match records.first() {
+                Some(record) => source.newer(master, &record.master)?,
+                None => master,
+            },
             None if records.is_empty() => source.make()?,
-            None => {
-                return Err(VaultError::Master(format!(
-                    "the secrets' master key is missing: {source} is not there, and the store holds secrets sealed with it; put the file back in place, or name its place in [secrets] of the configuration"
-                )));
-            }
+            None => return Err(VaultError::missing(source)),
         };
         let keys = if records.is_empty() {
             let first = blob::random::<32>()?;
@@ -105,12 +121,61 @@ impl Vault {
         } else {
             unwrap(&master, source, &records)?
         };
-        Ok(Self { shared: Arc::new(Shared { keys: RwLock::new(Some(keys)) }) })
+        if keys.all.len() > 1 {
+            tracing::warn!(
+                "a rotation of the secrets' data keys was not finished; to finish it: cmdr secrets rotate"
+            );
+        }
+        Ok(Self::new(Some(store.clone()), Some(master), Some(keys)))
+    }
+
+    fn new(store: Option<Store>, master: Option<Master>, keys: Option<Keys>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                master: RwLock::new(master),
+                keys: RwLock::new(keys),
+                uses: Mutex::default(),
+                sealing: tokio::sync::RwLock::default(),
+                rotating: tokio::sync::Mutex::default(),
+                adding: tokio::sync::Mutex::default(),
+            }),
+        }
+    }
+
+    /// Whether this source has the master key that the store was sealed with; makes and changes nothing.
+    /// True as well when nothing is sealed.
+    pub async fn fits(store: &Store, source: &Source) -> Result<(), VaultError> {
+        let records = read_records(store)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let master = source.read().await?.ok_or_else(|| VaultError::missing(source))?;
+        unwrap(&master, source, &records).map(drop)
     }
 
     /// One without keys, for programs that look at a stopped hub's data and need none.
     pub fn locked() -> Self {
-        Self { shared: Arc::new(Shared { keys: RwLock::new(None) }) }
+        Self::new(None, None, None)
+    }
+
+    /// Whether this is [`Vault::locked`].
+    pub fn is_locked(&self) -> bool {
+        self.shared.store.is_none()
+    }
+
+    fn store(&self) -> Result<&Store, VaultError> {
+        self.shared.store.as_ref().ok_or(VaultError::Locked)
+    }
+
+    /// Held between sealing a value and having it on disk, so that a rotation does not pass in between.
+    pub async fn sealing(&self) -> RwLockReadGuard<'_, ()> {
+        self.shared.sealing.read().await
+    }
+
+    /// The numbers of all data keys; the last one seals.
+    pub fn data_keys(&self) -> Result<Vec<u32>, VaultError> {
+        self.with(|keys| Ok(keys.all.keys().copied().collect()))
     }
 
     fn with<T>(&self, what: impl FnOnce(&Keys) -> Result<T, VaultError>) -> Result<T, VaultError> {
@@ -141,6 +206,19 @@ impl Vault {
     }
 }
 
+impl VaultError {
+    fn missing(source: &Source) -> Self {
+        Self::Master(format!(
+            "the secrets' master key is missing: {source} is not there, and the store holds secrets sealed with it; put it back in place, or name its place in [secrets] of the configuration; if it is lost for good: cmdr-hub secrets forget"
+        ))
+    }
+}
+
+fn read_records(store: &Store) -> Result<Vec<DataKeyRecord>, VaultError> {
+    let records = store.scan::<DataKeyRecord>(prefix::DATA_KEY)?;
+    Ok(records.into_iter().map(|r| r.map(|(_, r)| r)).collect::<Result<Vec<_>, _>>()?)
+}
+
 /// The context of a wrapped data key.
 fn wrapping(number: u32) -> String {
     format!("data key {number}")
@@ -160,7 +238,7 @@ fn unwrap(master: &Master, source: &Source, records: &[DataKeyRecord]) -> Result
     for record in records {
         if record.master != master.mark {
             return Err(VaultError::Master(format!(
-                "the secrets' master key from {source} is not the one that the store was sealed with (it has the mark {}, the store was sealed with {}); put the right one in place",
+                "the secrets' master key from {source} is not the one that the store was sealed with (it has the mark {}, the store was sealed with {}); put the right one in place; if it is lost for good: cmdr-hub secrets forget",
                 master.mark, record.master
             )));
         }

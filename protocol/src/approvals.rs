@@ -111,7 +111,7 @@ pub struct Ask {
 
 impl Call for Ask {
     const METHOD: &'static str = "approvals.ask";
-    const ACCESS: Access = Access::Act;
+    const ACCESS: Access = Access::Own;
     type Reply = Approval;
 }
 
@@ -146,7 +146,7 @@ pub struct End {
 
 impl Call for End {
     const METHOD: &'static str = "approvals.end";
-    const ACCESS: Access = Access::Act;
+    const ACCESS: Access = Access::Own;
     type Reply = Nothing;
     fn resource(&self) -> String {
         format!("approval:{}", self.id)

@@ -51,6 +51,10 @@ open_enum! {
         Denied = "denied",
         /// The caller may once they have asked for it.
         OnRequest = "on-request",
+        /// A login went on to ask for the second factor's code.
+        NeedsCode = "needs-code",
+        /// A login went on to ask for a new password.
+        NeedsPassword = "needs-password",
         /// The caller gave it up.
         Cancelled = "cancelled",
         /// The link broke; what happened is not known.

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// compile, so nothing can be reachable by omission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
+    /// Lets a key in: also asked by keys that the hub does not know yet.
+    Open,
+    /// Concerns nobody but the caller: every operator may, whatever the role; programs' keys may not.
+    Own,
     /// Looks, changes nothing.
     Read,
     /// Changes something on a host.
@@ -91,6 +95,10 @@ open_enum! {
         Denied = "denied",
         /// The caller may do this once they have asked for it ([`crate::approvals`]).
         OnRequest = "on-request",
+        /// It takes the code of the second factor as well.
+        NeedsCode = "needs-code",
+        /// It takes a new password as well: the old one is right and has served its time.
+        NeedsPassword = "needs-password",
         /// What the request names does not exist.
         NotFound = "not-found",
         /// What the request names is there, but not as the caller believes (a reused pid, a taken name).

@@ -50,4 +50,7 @@ pub struct Caller {
     /// By which the hub decides what they may do; for logs, never for decisions.
     #[serde(default)]
     pub role: Role,
+    /// From where; for logs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
 }

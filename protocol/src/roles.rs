@@ -4,7 +4,7 @@
 //! hosts, at some hours; what it leaves out it does not limit, except the verbs.
 
 use crate::call::{Access, Call, Nothing};
-use crate::ids::{HostId, KeyId};
+use crate::ids::HostId;
 use crate::open_enum::open_enum;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
@@ -98,8 +98,8 @@ pub struct Definition {
     pub grants: Vec<Grant>,
     /// Every hub has it, and it cannot be changed.
     pub built_in: bool,
-    /// Devices that have it.
-    pub devices: u32,
+    /// Operators who have it, here or in a group.
+    pub operators: u32,
 }
 
 /// All roles.
@@ -141,7 +141,7 @@ impl Call for Put {
     }
 }
 
-/// Removes a role. Devices that have it may do nothing from then on.
+/// Removes a role. Operators who have it may do nothing by it from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Delete {
@@ -158,12 +158,13 @@ impl Call for Delete {
     }
 }
 
-/// Gives a device another role, at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Gives an operator another role, at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Assign {
-    /// The device.
-    pub key: KeyId,
-    /// The role, which must exist.
+    /// The operator.
+    pub operator: String,
+    /// The role, which must exist; none for an operator who has rights by groups alone.
     pub role: Role,
 }
 
@@ -172,7 +173,7 @@ impl Call for Assign {
     const ACCESS: Access = Access::Admin;
     type Reply = Nothing;
     fn resource(&self) -> String {
-        format!("key:{}", self.key)
+        format!("operator:{}", self.operator)
     }
 }
 
@@ -196,6 +197,8 @@ pub struct CanI {
     pub question: Question,
     /// As if the caller had this role; only for those who may list operators.
     pub role: Option<Role>,
+    /// As if the caller were this operator; only for those who may list operators.
+    pub operator: Option<String>,
 }
 
 impl Call for CanI {
@@ -216,6 +219,8 @@ pub struct Answer {
     pub reason: String,
     /// The grant that allows it, counted from 1.
     pub grant: Option<u32>,
+    /// It is allowed once it was asked for ([`crate::approvals`]).
+    pub on_request: bool,
 }
 
 /// Everyone who may do something.
@@ -239,8 +244,8 @@ impl Call for WhoCan {
 pub struct Able {
     /// The roles that allow it, with the grant that does.
     pub roles: Vec<Answer>,
-    /// The devices that have one of them: key, name, role.
-    pub devices: Vec<(KeyId, String, Role)>,
+    /// The operators who may, and why.
+    pub operators: Vec<(String, Answer)>,
 }
 
 /// What each role allows, as a table.

@@ -25,8 +25,11 @@ open_enum! {
 pub struct Create {
     /// What it lets in.
     pub kind: TokenKind,
-    /// What the operator may do; of no meaning for hosts.
+    /// What the operator may do; of no meaning for hosts, or when `operator` is one who is there.
     pub role: Role,
+    /// The operator whose device it lets in; empty for a new one, named after the device. Of no meaning
+    /// for hosts.
+    pub operator: String,
     /// Seconds until it expires, 1 to 30 days.
     pub ttl_s: u64,
     /// How often it may be used, at least 1.
@@ -97,6 +100,9 @@ pub struct Token {
     /// What the operator may do.
     #[serde(default)]
     pub role: Role,
+    /// The operator whose device it lets in; empty for a new one.
+    #[serde(default)]
+    pub operator: String,
     /// Whether it still works.
     #[serde(default)]
     pub state: TokenState,

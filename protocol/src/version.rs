@@ -102,6 +102,12 @@ pub struct Welcome {
     /// The methods that this client can use on something; others need not be offered. Empty for agents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verbs: Vec<String>,
+    /// When the login ends unless it is renewed, milliseconds since 1970; absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+    /// From when it is worth while to renew it ([`crate::login::Renew`]), milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_ms: Option<u64>,
     /// The hub's wall clock, milliseconds since 1970.
     #[serde(default)]
     pub at_ms: u64,
@@ -126,6 +132,10 @@ open_enum! {
         RevokedToken = "revoked-token",
         /// The token is for the other kind of peer.
         WrongToken = "wrong-token",
+        /// The login of this key has ended; log in again.
+        LoginExpired = "login-expired",
+        /// The operator was shut out by an administrator.
+        Disabled = "disabled",
         /// The protocol is too old or too new.
         Version = "version",
         /// This address may not log in, or not now: there were too many wrong tries from it.

@@ -110,6 +110,10 @@ pub struct HubProcess {
     pub address: String,
     /// The process, while it runs.
     pub running: Option<Running>,
+    /// More options for it.
+    pub options: Vec<String>,
+    /// More for its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl HubProcess {
@@ -120,13 +124,15 @@ impl HubProcess {
 
     /// Starts a hub on a free port, its data in the folder `hub` of this one.
     pub fn start_in(dir: tempfile::TempDir) -> Self {
-        let mut hub = Self {
-            dir,
-            address: format!("127.0.0.1:{}", cmdr_link::port::choose()),
-            running: None,
-        };
+        let mut hub = Self::unstarted(dir);
         hub.start_again();
         hub
+    }
+
+    /// One that [`HubProcess::start_again`] starts.
+    pub fn unstarted(dir: tempfile::TempDir) -> Self {
+        let address = format!("127.0.0.1:{}", cmdr_link::port::choose());
+        Self { dir, address, running: None, options: Vec::new(), environment: Vec::new() }
     }
 
     /// The data folder.
@@ -145,6 +151,8 @@ impl HubProcess {
         std::fs::remove_file(&ready).ok();
         let mut command = Command::new(program("cmdr-hub"));
         command
+            .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(["serve", "--no-first-token", "--data"])
             .arg(self.data())
             .args(["--listen", &self.address, "--ready-file"])

@@ -14,4 +14,5 @@ mod processes;
 mod recordings;
 mod releases;
 mod roles;
+mod secrets;
 mod untrusted;

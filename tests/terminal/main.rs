@@ -12,4 +12,5 @@ mod hub_power;
 mod load;
 mod local;
 mod recordings;
+mod secrets;
 mod verbs;

@@ -50,11 +50,11 @@ pub struct Trail {
     result: &'static str,
 }
 
-fn about(hub: &Hub, caller: &Caller, address: &str, header: &Header) -> Record {
+fn about(hub: &Hub, caller: &Caller, header: &Header) -> Record {
     Record {
         operator: body::cut(&caller.name, TEXT),
         key: Some(caller.key),
-        address: address.to_owned(),
+        address: caller.address.clone(),
         method: body::cut(&header.method, 100),
         resource: body::cut(&header.resource, TEXT),
         host: header.to,
@@ -72,8 +72,8 @@ fn with_error(record: Record, error: &CallError) -> Record {
 }
 
 /// Records that the hub refuses a request.
-pub async fn denied(hub: &Hub, caller: &Caller, address: &str, header: &Header, error: &CallError) {
-    let record = with_error(about(hub, caller, address, header), error);
+pub async fn denied(hub: &Hub, caller: &Caller, header: &Header, error: &CallError) {
+    let record = with_error(about(hub, caller, header), error);
     if let Err(e) = hub.audit.append(Record { event: Event::Denied, ..record }).await {
         tracing::error!("a refusal could not be recorded in the audit log: {e}");
     }
@@ -86,8 +86,6 @@ pub struct Asked<'a> {
     pub method: &'static Method,
     /// Who asks.
     pub caller: &'a Caller,
-    /// From where.
-    pub address: &'a str,
     /// The header, the caller in it.
     pub header: &'a Header,
 }
@@ -101,18 +99,16 @@ pub async fn serve(
     mut reader: FrameReader<Stream>,
     stream: Stream,
 ) {
-    let Asked { method, caller, address, header } = asked;
+    let Asked { method, caller, header } = asked;
     let request = match service::read_request(&mut reader).await {
         Ok(request) => request,
         Err(e) => {
-            denied(hub, caller, address, header, &e).await;
+            denied(hub, caller, header, &e).await;
             return service::refuse(&stream, &e).await;
         }
     };
-    let record = Record {
-        body: Some(body::value(&request, method.secrets)),
-        ..about(hub, caller, address, header)
-    };
+    let record =
+        Record { body: Some(body::value(&request, method.secrets)), ..about(hub, caller, header) };
     let trail = match Trail::begin(&hub.audit, record, method).await {
         Ok(trail) => trail,
         Err(e) => return service::refuse(&stream, &e).await,
@@ -354,6 +350,21 @@ impl Joining {
             resource: join.token.map(|id| format!("token:{id}")).unwrap_or_default(),
             ..Record::default()
         };
+        Self::open(hub, record).await
+    }
+
+    /// Records that a login is right and is about to count.
+    pub async fn login(
+        hub: &Hub,
+        caller: &Caller,
+        method: &str,
+        operator: &str,
+    ) -> Result<Self, Refusal> {
+        let record = Record { operator: operator.to_owned(), ..of_login(caller, method, operator) };
+        Self::open(hub, record).await
+    }
+
+    async fn open(hub: &Hub, record: Record) -> Result<Self, Refusal> {
         let began = Instant::now();
         let asked = Record { event: Event::Asked, ..record.clone() };
         match hub.audit.open_request(asked).await {
@@ -440,18 +451,58 @@ impl Refusals {
     }
 }
 
+fn of_login(caller: &Caller, method: &str, name: &str) -> Record {
+    Record {
+        key: Some(caller.key),
+        address: caller.address.clone(),
+        method: body::cut(method, 100),
+        resource: body::cut(&format!("operator:{name}"), TEXT),
+        ..Record::default()
+    }
+}
+
+/// Records a login that does not succeed, if there were not too many. `name` is what was given as one,
+/// and may be nobody's.
+pub fn wrong_login(hub: &Hub, caller: &Caller, method: &str, name: &str, error: &CallError) {
+    let Some(silent) = hub.audit.refusals.admit(caller.key, RefusalKind::BadToken, true) else {
+        return;
+    };
+    let record = with_error(of_login(caller, method, name), error);
+    let message = told_with(record.message.clone(), silent);
+    hub.audit.note(Record { event: Event::Refused, message, ..record });
+}
+
+/// Records that a stranger asked for something, if there were not too many.
+pub fn refused_guest(hub: &Hub, caller: &Caller, method: &str, error: &CallError) {
+    let Some(silent) = hub.audit.refusals.admit(caller.key, RefusalKind::UnknownKey, false) else {
+        return;
+    };
+    let record = with_error(
+        Record {
+            key: Some(caller.key),
+            address: caller.address.clone(),
+            method: body::cut(method, 100),
+            ..Record::default()
+        },
+        error,
+    );
+    let message = told_with(record.message.clone(), silent);
+    hub.audit.note(Record { event: Event::Refused, message, ..record });
+}
+
+fn told_with(message: String, silent: u64) -> String {
+    match silent {
+        0 => message,
+        _ => format!("{message} ({silent} other refusals before it are not in this log)"),
+    }
+}
+
 /// Records that a peer is turned away. Does not wait: strangers shall not have it to wait for.
 pub fn refused(hub: &Hub, key: &PublicKey, hello: &Hello, address: &str, refusal: &Refusal) {
     let id = cmdr_link::keys::key_id(key);
     let token = hello.join.as_ref().and_then(|join| join.token);
     let Some(silent) = hub.audit.refusals.admit(id, refusal.kind, token.is_some()) else { return };
-    let message = match silent {
-        0 => body::cut(&refusal.message, TEXT),
-        _ => format!(
-            "{} ({silent} other refusals before it are not in this log)",
-            body::cut(&refusal.message, TEXT)
-        ),
-    };
+    let message = told_with(body::cut(&refusal.message, TEXT), silent);
     let host = hello.kind == cmdr_protocol::version::PeerKind::Agent;
     let name = body::cut(&hello.name, TEXT);
     hub.audit.note(Record {

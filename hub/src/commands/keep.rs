@@ -60,9 +60,10 @@ pub(super) async fn backup_to(dir: &Path, file: &Path) -> anyhow::Result<Done> {
     }
     out.finish()?;
     say(&format!(
-        "{} written. The hub's key is not in it; keep {} apart, without it no agent will trust a restored hub.",
+        "{} written. The hub's key is not in it; keep {} apart, without it no agent will trust a restored hub. Nor is the master key of the sealed secrets ({} unless [secrets] says otherwise): without it they do not open.",
         file.display(),
-        data::key_path(dir).display()
+        data::key_path(dir).display(),
+        dir.join("secrets.key").display()
     ));
     Ok(Done::Well)
 }

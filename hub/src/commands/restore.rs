@@ -2,14 +2,23 @@
 //! place as it was found.
 
 use super::{Done, say};
+use crate::config::Config;
 use crate::data::{self, DataDir};
+use crate::vault::{Vault, master::Source};
 use crate::{audit, backup, store::Store};
 use anyhow::{Context as _, ensure};
 use cmdr_link::SecretKey;
 use cmdr_protocol::human::count;
 use std::path::{Path, PathBuf};
 
-pub(super) async fn run(dir: &Path, file: &Path, key: Option<&Path>) -> anyhow::Result<Done> {
+pub(super) async fn run(
+    dir: &Path,
+    config: &Config,
+    file: &Path,
+    key: Option<&Path>,
+) -> anyhow::Result<Done> {
+    let source =
+        Source::of(&config.secrets, dir).map_err(|e| super::Misconfigured(e.to_string()))?;
     std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
     let place = data::key_path(dir);
     ensure!(
@@ -41,6 +50,10 @@ pub(super) async fn run(dir: &Path, file: &Path, key: Option<&Path>) -> anyhow::
         secret.save(&place)?;
     }
     undo.done();
+    // Told and not refused: the rest is of use without it, and the key may be brought later.
+    if let Err(e) = Vault::fits(&store, &source).await {
+        say(&format!("The hub will not start yet: {e}"));
+    }
     say(&format!("{} restored into {}", count(records as u64, "record"), dir.display()));
     Ok(Done::Well)
 }

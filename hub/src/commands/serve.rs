@@ -7,8 +7,8 @@ use crate::data::DataDir;
 use crate::server::{self, Hub};
 use crate::services;
 use crate::store::Store;
-use crate::vault::Vault;
 use crate::vault::master::Source;
+use crate::vault::{Vault, environment};
 use anyhow::Context as _;
 use clap::Args;
 use cmdr_link::files;
@@ -52,6 +52,10 @@ fn bind(address: &str) -> anyhow::Result<TcpListener> {
 }
 
 pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Result<Done> {
+    if !config.secrets.key_env.is_empty() {
+        environment::hide(&config.secrets.key_env)
+            .context("starting anew without the master key in the environment")?;
+    }
     let data = DataDir::open(dir)?;
     let key = data.key()?;
     let wanted = if args.listen.is_empty() { config.listen.clone() } else { args.listen };

@@ -152,6 +152,7 @@ async fn create(local: &Local, args: &NewToken, output: Format) -> anyhow::Resul
     let create = Create {
         kind: if args.operator.is_some() { TokenKind::Operator } else { TokenKind::Host },
         role: args.operator.unwrap_or(Role::NONE),
+        operator: String::new(),
         ttl_s: args.ttl.as_secs(),
         uses: args.uses,
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),

@@ -1,11 +1,10 @@
 //! Brings order into what a killed hub has left: recordings that still say they run. What is whole of
 //! their files stays and gets an end; what was torn is cut off.
 
+use super::Recorder;
 use super::chunks::{Chunk, Chunks, Flaw, Press, Sealer};
 use super::lines::Lines;
 use super::tail::Source;
-use super::{Recorder, recording_key};
-use crate::store::Batch;
 use cmdr_protocol::CallError;
 use cmdr_protocol::recordings::{EventKind, Recording, State, cast};
 use std::fs::File;
@@ -47,13 +46,7 @@ impl Recorder {
         });
         let closed = closed.await.map_err(io::Error::other).and_then(|closed| closed);
         let recording = closed.map_err(|e| CallError::failed(e.to_string()))?;
-        let record = {
-            let mut entries = self.entries();
-            let entry = entries.get_mut(&id).ok_or_else(|| super::unknown(id))?;
-            entry.record.recording = recording;
-            entry.record.clone()
-        };
-        self.store.apply(Batch::new().put(recording_key(id), &record)).await.map_err(super::busy)
+        self.change(id, |entry| entry.record.recording = recording).await.map(drop)
     }
 }
 

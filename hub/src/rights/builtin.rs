@@ -18,7 +18,7 @@ pub(super) fn all() -> [Definition; 4] {
         description: description.to_owned(),
         grants,
         built_in: true,
-        devices: 0,
+        operators: 0,
     };
     [
         role(Role::ADMINISTRATOR, "everything", vec![grant(&["*"], "")]),

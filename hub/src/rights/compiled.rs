@@ -3,20 +3,29 @@
 
 use super::hours::Window;
 use cmdr_protocol::HostId;
+use cmdr_protocol::approvals::MAX_MINUTES;
 use cmdr_protocol::call::Access;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::methods::{About, METHODS};
-use cmdr_protocol::roles::{Grant, MAX_GRANTS, MAX_PATTERN, MAX_PATTERNS};
+use cmdr_protocol::roles::{Grant, Limit, MAX_GRANTS, MAX_PATTERN, MAX_PATTERNS, OnRequest};
 use cmdr_protocol::selector::{Selector, glob};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Hosts remembered; beyond it, all are forgotten and worked out anew.
 const REMEMBERED: usize = 100_000;
+/// People whom one request can take.
+const MAX_APPROVALS: u32 = 5;
 
 /// Why something is not allowed, from the least to the nearest miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Missing {
+    /// The caller acts for no operator, or not any more.
+    Operator,
+    /// It is for people.
+    Program,
+    /// The program's key is for other things.
+    Scope,
     /// There is no such role any more.
     Role,
     /// No grant has the verb.
@@ -27,6 +36,19 @@ pub enum Missing {
     Resource,
     /// All that would do hold at other hours.
     Hours,
+    /// One would do that has to be asked for first.
+    Request,
+}
+
+/// What is looked for among the grants.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// On what; absent for anything at all.
+    pub resource: Option<&'a str>,
+    /// When, milliseconds since 1970.
+    pub now_ms: u64,
+    /// Whether grants count that have to be asked for first.
+    pub requested: bool,
 }
 
 /// A host to decide about.
@@ -48,10 +70,12 @@ struct Checked {
     everywhere: bool,
     resources: Vec<String>,
     window: Option<Window>,
+    limit: Option<Limit>,
+    on_request: Option<OnRequest>,
 }
 
 #[derive(Debug)]
-pub(super) struct Compiled {
+pub struct Compiled {
     grants: Vec<Checked>,
     /// For each method, the grants that have it.
     by_method: Vec<Bits>,
@@ -77,7 +101,7 @@ fn bits(grants: usize, holds: impl Fn(usize) -> bool) -> Bits {
 
 impl Compiled {
     /// Checks grants; the error names the one that is wrong, counted from 1.
-    pub(super) fn new(grants: &[Grant]) -> Result<Self, String> {
+    pub fn new(grants: &[Grant]) -> Result<Self, String> {
         if grants.len() > MAX_GRANTS {
             return Err(format!("a role has at most {MAX_GRANTS} grants, not {}", grants.len()));
         }
@@ -96,74 +120,91 @@ impl Compiled {
     }
 
     /// Whether any grant has the method at all.
-    pub(super) fn has(&self, method: usize) -> bool {
+    pub fn has(&self, method: usize) -> bool {
         self.by_method.get(method).is_some_and(|bits| bits.iter().any(|&word| word != 0))
     }
 
-    /// The number of the first grant that allows it, or the nearest miss.
-    pub(super) fn decide(
+    /// How often the grant of this number may be used.
+    pub fn limit(&self, grant: usize) -> Option<Limit> {
+        self.grants.get(grant)?.limit
+    }
+
+    /// What it takes to ask for the grant of this number.
+    pub fn on_request(&self, grant: usize) -> Option<OnRequest> {
+        self.grants.get(grant)?.on_request
+    }
+
+    /// Whether any grant is for this host at all.
+    pub fn touches(&self, asked: &Asked<'_>) -> bool {
+        self.of_host(asked, |bits| bits.iter().any(|&word| word != 0))
+    }
+
+    /// The grants that have the method and are for this place, by number.
+    pub fn about(&self, method: usize, about: About, host: Option<&Asked<'_>>) -> Vec<usize> {
+        let Some(of_method) = self.by_method.get(method) else { return Vec::new() };
+        let has =
+            |bits: &[u64], at: usize| bits.get(at / 64).is_some_and(|w| w >> (at % 64) & 1 == 1);
+        let here = |at: usize| match (about, host) {
+            (About::Host, Some(asked)) => self.of_host(asked, |bits| has(bits, at)),
+            (About::Fleet, _) => self.grants[at].everywhere,
+            _ => true,
+        };
+        (0..self.grants.len()).filter(|&at| has(of_method, at) && here(at)).collect()
+    }
+
+    /// Looks at the grants that are for a host, worked out anew when it has changed.
+    fn of_host<T>(&self, asked: &Asked<'_>, look: impl FnOnce(&[u64]) -> T) -> T {
+        let mut by_host = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_host.get(&asked.id).is_none_or(|(changed, _)| *changed != asked.changed) {
+            let known = (asked.host)();
+            let known = known.as_ref();
+            let matches = |at: usize| {
+                let grant: &Checked = &self.grants[at];
+                grant.everywhere || known.is_some_and(|host| grant.selector.matches(host))
+            };
+            if by_host.len() >= REMEMBERED {
+                by_host.clear();
+            }
+            by_host.insert(asked.id, (asked.changed, bits(self.grants.len(), matches)));
+        }
+        look(by_host.get(&asked.id).map_or(&[][..], |(_, bits)| bits))
+    }
+
+    /// The number of the first grant that allows it, one without a limit before all that have one; or
+    /// the nearest miss.
+    pub fn decide(
         &self,
         method: usize,
         about: About,
-        resource: &str,
         host: Option<&Asked<'_>>,
-        now_ms: u64,
+        wish: &Wish<'_>,
     ) -> Result<usize, Missing> {
         let Some(of_method) = self.by_method.get(method) else { return Err(Missing::Verb) };
         match (about, host) {
-            (About::Host, Some(asked)) => {
-                let mut by_host = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
-                if by_host.get(&asked.id).is_none_or(|(changed, _)| *changed != asked.changed) {
-                    let known = (asked.host)();
-                    let known = known.as_ref();
-                    let matches = |at: usize| {
-                        let grant: &Checked = &self.grants[at];
-                        grant.everywhere || known.is_some_and(|host| grant.selector.matches(host))
-                    };
-                    if by_host.len() >= REMEMBERED {
-                        by_host.clear();
-                    }
-                    by_host.insert(asked.id, (asked.changed, bits(self.grants.len(), matches)));
-                }
-                let of_host = by_host.get(&asked.id).map_or(&[][..], |(_, bits)| bits);
-                self.first(
-                    of_method,
-                    |word| of_host.get(word).copied().unwrap_or(0),
-                    resource,
-                    now_ms,
-                )
-            }
+            (About::Host, Some(asked)) => self.of_host(asked, |of_host| {
+                self.first(of_method, |word| of_host.get(word).copied().unwrap_or(0), wish)
+            }),
             (About::Host | About::Fleet, _) => {
-                self.first_of(of_method, |grant| grant.everywhere, resource, now_ms)
+                let word = |at: usize| {
+                    let grants = self.grants.iter().skip(at * 64).take(64);
+                    let add = |bits, (n, grant): (usize, &Checked)| {
+                        bits | u64::from(grant.everywhere) << n
+                    };
+                    grants.enumerate().fold(0, add)
+                };
+                self.first(of_method, word, wish)
             }
-            (About::Visible | About::Nothing, _) => {
-                self.first(of_method, |_| u64::MAX, resource, now_ms)
-            }
+            (About::Visible | About::Nothing, _) => self.first(of_method, |_| u64::MAX, wish),
         }
-    }
-
-    fn first_of(
-        &self,
-        of_method: &Bits,
-        holds: impl Fn(&Checked) -> bool,
-        resource: &str,
-        now_ms: u64,
-    ) -> Result<usize, Missing> {
-        let word = |at: usize| {
-            let grants = self.grants.iter().skip(at * 64).take(64);
-            grants.enumerate().fold(0, |bits, (n, grant)| bits | u64::from(holds(grant)) << n)
-        };
-        self.first(of_method, word, resource, now_ms)
     }
 
     fn first(
         &self,
         of_method: &Bits,
         hosts: impl Fn(usize) -> u64,
-        resource: &str,
-        now_ms: u64,
+        wish: &Wish<'_>,
     ) -> Result<usize, Missing> {
-        let mut nearest = Missing::Verb;
+        let (mut nearest, mut limited) = (Missing::Verb, None);
         for (at, &of_method) in of_method.iter().enumerate() {
             if of_method == 0 {
                 continue;
@@ -173,17 +214,22 @@ impl Compiled {
             while left != 0 {
                 let grant = at * 64 + left.trailing_zeros() as usize;
                 left &= left - 1;
-                let Checked { resources, window, .. } = &self.grants[grant];
-                if !resources.is_empty() && !resources.iter().any(|r| glob(r, resource)) {
+                let Checked { resources, window, limit, on_request, .. } = &self.grants[grant];
+                let fits = |resource| resources.iter().any(|r| glob(r, resource));
+                if !resources.is_empty() && !wish.resource.is_none_or(fits) {
                     nearest = nearest.max(Missing::Resource);
-                } else if window.is_some_and(|window| !window.holds(now_ms)) {
-                    nearest = Missing::Hours;
+                } else if window.is_some_and(|window| !window.holds(wish.now_ms)) {
+                    nearest = nearest.max(Missing::Hours);
+                } else if on_request.is_some() && !wish.requested {
+                    nearest = nearest.max(Missing::Request);
+                } else if limit.is_some() {
+                    limited.get_or_insert(grant);
                 } else {
                     return Ok(grant);
                 }
             }
         }
-        Err(nearest)
+        limited.ok_or(nearest)
     }
 }
 
@@ -207,7 +253,23 @@ fn check(grant: &Grant) -> Result<Checked, String> {
         return Err(format!("no method is called '{}'; cmdr roles verbs lists them", shown(verb)));
     }
     let selector = Selector::parse(&grant.hosts).map_err(|e| e.to_string())?;
+    if let Some(Limit { hosts, minutes }) = grant.limit
+        && (hosts == 0 || hosts as usize > REMEMBERED || !(1..=MAX_MINUTES).contains(&minutes))
+    {
+        return Err(format!(
+            "a limit is at least 1 host and at most {REMEMBERED}, within 1 to {MAX_MINUTES} minutes"
+        ));
+    }
+    if let Some(OnRequest { approvals, longest_minutes }) = grant.on_request
+        && (approvals > MAX_APPROVALS || !(1..=MAX_MINUTES).contains(&longest_minutes))
+    {
+        return Err(format!(
+            "on request, at most {MAX_APPROVALS} people approve, and for 1 to {MAX_MINUTES} minutes"
+        ));
+    }
     Ok(Checked {
+        limit: grant.limit,
+        on_request: grant.on_request,
         everywhere: matches!(grant.hosts.trim(), "" | "*"),
         selector,
         resources: grant.resources.clone(),

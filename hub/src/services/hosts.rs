@@ -2,12 +2,12 @@
 
 use super::{HubService, nobody};
 use crate::server::Hub;
+use crate::who::Who;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::hosts::{
     Approve, Change, Forget, History, Host, HostState, Label, Labels, List, Listing, Reject,
     Rename, Resolve, Targets, Watch,
 };
-use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, Nothing};
 use std::collections::HashMap;
@@ -32,24 +32,24 @@ fn busy(error: impl std::fmt::Display) -> CallError {
 }
 
 /// Who looks; what they may not see is left out.
-fn viewer(asked: &Asked) -> Result<Role, CallError> {
-    asked.caller.as_ref().map(|caller| caller.role).ok_or_else(nobody)
+fn viewer(hub: &Hub, asked: &Asked) -> Result<Arc<Who>, CallError> {
+    asked.caller.as_ref().map(|caller| hub.who(caller)).ok_or_else(nobody)
 }
 
 async fn list(hub: Shared, asked: Asked, list: List) -> Result<Listing, CallError> {
-    let (selector, role) = (parse(&list.selector)?, viewer(&asked)?);
+    let (selector, who) = (parse(&list.selector)?, viewer(&hub, &asked)?);
     let mut hosts = hub.fleet.hosts();
-    hosts.retain(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(role, id)));
+    hosts.retain(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(&who, id)));
     Ok(Listing { hosts })
 }
 
 async fn resolve(hub: Shared, asked: Asked, resolve: Resolve) -> Result<Targets, CallError> {
-    let (selector, role) = (parse(&resolve.selector)?, viewer(&asked)?);
+    let (selector, who) = (parse(&resolve.selector)?, viewer(&hub, &asked)?);
     let targets = hub
         .fleet
         .hosts()
         .into_iter()
-        .filter(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(role, id)));
+        .filter(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(&who, id)));
     Ok(Targets {
         targets: targets.filter_map(|host| Some((host.id?, host.name, host.state))).collect(),
     })
@@ -94,7 +94,7 @@ async fn watch(
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
     let mut view = View {
-        role: viewer(&asked)?,
+        who: viewer(&hub, &asked)?,
         selector: parse(&watch.selector)?,
         all: watch.selector.trim().is_empty(),
         sent: HashMap::new(),
@@ -116,7 +116,7 @@ async fn watch(
 
 /// What one watcher was sent last.
 struct View {
-    role: Role,
+    who: Arc<Who>,
     selector: Selector,
     /// No selector: everything, hosts that wait included.
     all: bool,
@@ -146,7 +146,7 @@ impl View {
                 let host: Host = entry.host(id);
                 let picked =
                     self.selector.matches(&host) || self.all && host.state == HostState::Pending;
-                if !(picked && hub.sees_host(self.role, id, entry.changed, &host)) {
+                if !(picked && hub.sees_host(&self.who, id, entry.changed, &host)) {
                     if self.sent.remove(&id).is_some() {
                         out.last().gone.push(id);
                     }

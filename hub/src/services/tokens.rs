@@ -22,12 +22,14 @@ pub(super) fn register(service: HubService) -> HubService {
 
 async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Created, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
+    let for_another = !create.operator.is_empty() && create.operator != caller.name;
     if create.kind == TokenKind::Operator
-        && ![Role::ADMINISTRATOR, create.role].contains(&caller.role)
+        && caller.role != Role::ADMINISTRATOR
+        && (for_another || create.operator.is_empty() && create.role != caller.role)
     {
         // Else the right to make tokens would be a way to every right.
         return Err(CallError::denied(format!(
-            "only an administrator makes tokens for other roles than their own ({})",
+            "only an administrator makes tokens for others, or for other roles than their own ({})",
             caller.role
         )));
     }
@@ -42,7 +44,15 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     if create.uses == 0 {
         return Err(CallError::malformed("a token can be used at least once"));
     }
+    let account = match (create.kind, create.operator.as_str()) {
+        (TokenKind::Operator, name) if !name.is_empty() => {
+            Some(hub.keyring.account(name).ok_or_else(|| super::operators::no_operator(name))?)
+        }
+        _ => None,
+    };
+    let role = account.as_ref().map_or(create.role, |account| account.role);
     let role_fits = match create.kind {
+        TokenKind::Operator if account.is_some() => true,
         TokenKind::Operator if create.role != Role::NONE && !hub.rights.exists(create.role) => {
             return Err(super::roles::no_role(create.role));
         }
@@ -54,7 +64,7 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     };
     if !role_fits {
         return Err(CallError::malformed(
-            "a token for operators names a role: administrator, operator, developer, observer or one of your own",
+            "a token for operators names an operator, or a role: administrator, operator, developer, observer or one of your own",
         ));
     }
     check_labels(&create.labels)?;
@@ -76,7 +86,8 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     let record = TokenRecord {
         hash: JoinToken::hash_secret(token.secret.as_ref()).to_vec(),
         kind: create.kind,
-        role: create.role,
+        role,
+        operator: account.map(|account| account.name).unwrap_or_default(),
         uses: create.uses,
         uses_left: create.uses,
         labels: create.labels.clone(),
@@ -107,6 +118,7 @@ pub(crate) fn listing(hub: &Hub) -> Listing {
             kind: t.kind,
             role: t.role,
             state: keyring::token_state(&t, now),
+            operator: t.operator,
             uses_left: t.uses_left,
             uses: t.uses,
             labels: t.labels,

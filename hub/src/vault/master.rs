@@ -1,7 +1,7 @@
 //! Where the master key comes from: a file, a command, the environment.
 
-use super::VaultError;
 use super::blob::{Key, random};
+use super::{VaultError, environment};
 use crate::config::Secrets;
 use cmdr_link::files;
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -80,10 +80,9 @@ impl Source {
                 files::read_private(path, LONGEST).map_err(|e| self.wrong(files::reason(&e)))?,
             ),
             Self::Command(words) => self.ask(words).await?,
-            Self::Env(name) => match std::env::var(name) {
-                Ok(text) => Zeroizing::new(text.into_bytes()),
-                Err(e) => return Err(self.wrong(e)),
-            },
+            Self::Env(name) => {
+                environment::read(name).map_err(|e| self.wrong(files::reason(&e)))?
+            }
         };
         self.master(&text).map(Some)
     }
@@ -103,9 +102,60 @@ impl Source {
 
     /// Makes the hub's own file.
     pub(super) fn make(&self) -> Result<Master, VaultError> {
-        let Self::Own(path) = self else {
-            return Err(self.wrong("only the hub's own file is made by the hub"));
-        };
+        match self {
+            Self::Own(path) => self.draw(path),
+            _ => Err(self.wrong("only the hub's own file is made by the hub")),
+        }
+    }
+
+    /// The file beside the hub's own, which holds the next key until the store knows it.
+    fn next(&self) -> Option<PathBuf> {
+        match self {
+            Self::Own(path) => Some(path.with_extension("key.next")),
+            _ => None,
+        }
+    }
+
+    /// Makes the next key.
+    pub(super) fn make_next(&self) -> Result<Master, VaultError> {
+        match self.next() {
+            Some(path) => self.draw(&path),
+            None => self.make(),
+        }
+    }
+
+    /// Puts the next key in place: the store knows it now.
+    pub(super) fn settle(&self, master: &Master) -> Result<(), VaultError> {
+        let (Self::Own(path), Some(next)) = (self, self.next()) else { return Ok(()) };
+        let text = files::read_private(&next, LONGEST);
+        let text = Zeroizing::new(text.map_err(|e| self.wrong(files::reason(&e)))?);
+        if self.master(&text)?.mark == master.mark {
+            files::write_private(path, &text).map_err(|e| self.wrong(files::reason(&e)))?;
+            std::fs::remove_file(&next).map_err(|e| self.wrong(files::reason(&e)))?;
+        }
+        Ok(())
+    }
+
+    /// `master`, unless a change of the hub's own key was cut short after the store knew the next one:
+    /// then that, which is put in place. `mark` is the one that the store knows.
+    pub(super) fn newer(&self, master: Master, mark: &str) -> Result<Master, VaultError> {
+        let Some(next) = self.next().filter(|next| next.exists()) else { return Ok(master) };
+        if master.mark == mark {
+            // The change was cut short before that.
+            std::fs::remove_file(&next).map_err(|e| self.wrong(files::reason(&e)))?;
+            return Ok(master);
+        }
+        let text = files::read_private(&next, LONGEST);
+        let text = Zeroizing::new(text.map_err(|e| self.wrong(files::reason(&e)))?);
+        let next = self.master(&text)?;
+        if next.mark != mark {
+            return Ok(master);
+        }
+        self.settle(&next)?;
+        Ok(next)
+    }
+
+    fn draw(&self, path: &Path) -> Result<Master, VaultError> {
         let text =
             Zeroizing::new(BASE32_NOPAD.encode(random::<32>()?.as_ref()).to_ascii_lowercase());
         let line = Zeroizing::new(format!("{}\n", *text));
@@ -183,7 +233,9 @@ mod tests {
         assert!(refused(&words("yes")).await.contains("more than 4096 bytes"));
         assert!(refused(&Source::Command(vec!["/nowhere".to_owned()])).await.contains("No such"));
         assert!(
-            refused(&Source::Env("CMDR_NO_SUCH_VARIABLE".to_owned())).await.contains("not found")
+            refused(&Source::Env("CMDR_NO_SUCH_VARIABLE".to_owned()))
+                .await
+                .contains("no such variable")
         );
     }
 

@@ -28,7 +28,11 @@ fn host(n: u32, env: &str) -> Host {
 fn decide(role: &Compiled, verb: &str, resource: &str, host: &Host) -> Result<usize, Missing> {
     let know = || Some(host.clone());
     let asked = Asked { id: host.id.unwrap(), changed: 1, host: &know };
-    role.decide(index(verb).unwrap(), About::Host, resource, Some(&asked), 0)
+    role.decide(index(verb).unwrap(), About::Host, Some(&asked), &wish(resource))
+}
+
+fn wish(resource: &str) -> Wish<'_> {
+    Wish { resource: Some(resource), now_ms: 0, requested: false }
 }
 
 #[test]
@@ -71,10 +75,10 @@ fn what_is_about_the_whole_fleet_needs_a_grant_without_hosts() {
     let narrow = Compiled::new(&[grant(&["*"], "env=test")]).unwrap();
     let wide = Compiled::new(&[grant(&["*"], "env=test"), grant(&["tokens.*"], "*")]).unwrap();
     let tokens = index("tokens.create").unwrap();
-    let ask = |role: &Compiled| role.decide(tokens, About::Fleet, "", None, 0);
+    let ask = |role: &Compiled| role.decide(tokens, About::Fleet, None, &wish(""));
     assert_eq!((ask(&narrow), ask(&wide)), (Err(Missing::Host), Ok(1)));
     let list = index("hosts.list").unwrap();
-    assert_eq!(narrow.decide(list, About::Visible, "", None, 0), Ok(0));
+    assert_eq!(narrow.decide(list, About::Visible, None, &wish("")), Ok(0));
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn a_host_is_looked_at_once_a_change() {
             Some(host(1, env))
         };
         let asked = Asked { id: host(1, env).id.unwrap(), changed, host: &known };
-        role.decide(verb, About::Host, "", Some(&asked), 0).is_ok()
+        role.decide(verb, About::Host, Some(&asked), &wish("")).is_ok()
     };
     assert!(ask(1, "test") && ask(1, "test") && ask(1, "test"));
     assert_eq!(looks.get(), 1);
@@ -103,5 +107,43 @@ fn a_thousand_grants_are_decided_right_wherever_the_one_that_holds_stands() {
         let role = Compiled::new(&grants).unwrap();
         assert_eq!(decide(&role, "exec.start", "", &host(1, "test")), Ok(at));
         assert_eq!(decide(&role, "exec.start", "", &host(2, "prod")), Err(Missing::Host));
+    }
+}
+
+#[test]
+fn a_grant_without_a_limit_goes_before_one_with_and_one_on_request_needs_asking() {
+    let limited = Grant {
+        limit: Some(Limit { hosts: 1, minutes: 5 }),
+        ..grant(&["exec.start", "facts.get"], "")
+    };
+    let on_request = Grant {
+        on_request: Some(OnRequest::default()),
+        ..grant(&["exec.start", "hosts.rename"], "")
+    };
+    let role = Compiled::new(&[on_request, limited, grant(&["facts.get"], "env=test")]).unwrap();
+    let (test, prod) = (host(1, "test"), host(2, "prod"));
+    assert_eq!(decide(&role, "facts.get", "", &test), Ok(2));
+    assert_eq!(decide(&role, "facts.get", "", &prod), Ok(1));
+    assert_eq!(decide(&role, "exec.start", "", &test), Ok(1), "no need to ask");
+    assert_eq!(decide(&role, "hosts.rename", "", &test), Err(Missing::Request));
+    let know = || Some(host(1, "test"));
+    let asked = Asked { id: HostId([1; 16]), changed: 1, host: &know };
+    let rename = index("hosts.rename").unwrap();
+    let wish = Wish { requested: true, ..wish("") };
+    assert_eq!(role.decide(rename, About::Host, Some(&asked), &wish), Ok(0));
+}
+
+#[test]
+fn limits_and_requests_that_make_no_sense_are_refused() {
+    for limit in [
+        Limit { hosts: 0, minutes: 5 },
+        Limit { hosts: 5, minutes: 0 },
+        Limit { hosts: 5, minutes: 1441 },
+    ] {
+        assert!(Compiled::new(&[Grant { limit: Some(limit), ..grant(&["*"], "") }]).is_err());
+    }
+    for (approvals, longest_minutes) in [(6, 5), (1, 0), (1, 1441)] {
+        let on_request = Some(OnRequest { approvals, longest_minutes });
+        assert!(Compiled::new(&[Grant { on_request, ..grant(&["*"], "") }]).is_err());
     }
 }

@@ -1,0 +1,248 @@
+//! Rights that have to be asked for: ask, decide, end, list, watch.
+
+use super::{HubService, busy, nobody};
+use crate::approvals::compile;
+use crate::server::Hub;
+use crate::who::Who;
+use cmdr_link::clock;
+use cmdr_link::service::{Asked, Feeding};
+use cmdr_protocol::approvals::{
+    Approval, Ask, Decide, Decision, End, List, Listing, MAX_REASON, State, WAITS_MINUTES, Wanted,
+    Watch,
+};
+use cmdr_protocol::methods::{About, METHODS, index};
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::OnRequest;
+use cmdr_protocol::selector::Selector;
+use cmdr_protocol::{Call as _, CallError, Nothing};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Verbs of one request.
+const MAX_VERBS: usize = 16;
+/// However little happens, a watcher's list is looked at again after so long: time alone changes it.
+const LOOK: Duration = Duration::from_secs(15);
+
+pub(super) fn register(service: HubService) -> HubService {
+    service.on(ask).on(decide).on(end).on(list).feed(watch)
+}
+
+/// What it takes to ask for these verbs: the most that any grant takes, for the shortest time.
+fn takes(hub: &Hub, who: &Who, wanted: &Wanted) -> Result<OnRequest, CallError> {
+    let mut all: Option<OnRequest> = None;
+    for verb in &wanted.verbs {
+        let shown = cmdr_protocol::display::clean_to_width(verb, 80);
+        let method = index(verb).ok_or_else(|| {
+            CallError::not_found(format!(
+                "no method is called '{shown}'; cmdr roles verbs lists them"
+            ))
+        })?;
+        let grants = who.roles().flat_map(|role| hub.rights.on_request(role, method));
+        let most = grants.reduce(|a: OnRequest, b: OnRequest| OnRequest {
+            approvals: a.approvals.max(b.approvals),
+            longest_minutes: a.longest_minutes.min(b.longest_minutes),
+        });
+        let Some(most) = most else {
+            return Err(CallError::denied(format!(
+                "{} has {shown} on no request: it is allowed as it is, or not at all (cmdr can-i {shown})",
+                who.standing()
+            )));
+        };
+        all = Some(all.map_or(most, |a| OnRequest {
+            approvals: a.approvals.max(most.approvals),
+            longest_minutes: a.longest_minutes.min(most.longest_minutes),
+        }));
+    }
+    all.ok_or_else(|| CallError::malformed("a request names at least one verb"))
+}
+
+async fn ask(hub: Arc<Hub>, asked: Asked, ask: Ask) -> Result<Approval, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let who = hub.who(&caller);
+    let reason = ask.reason.trim();
+    if reason.is_empty() || reason.len() > MAX_REASON {
+        return Err(CallError::malformed(format!(
+            "a request has a reason of at most {MAX_REASON} bytes: others decide by it"
+        )));
+    }
+    if ask.wanted.verbs.len() > MAX_VERBS {
+        return Err(CallError::malformed(format!("a request names at most {MAX_VERBS} verbs")));
+    }
+    let takes = takes(&hub, &who, &ask.wanted)?;
+    if !(1..=takes.longest_minutes).contains(&ask.wanted.minutes) {
+        return Err(CallError::malformed(format!(
+            "this can be asked for from 1 to {} minutes",
+            takes.longest_minutes
+        )));
+    }
+    compile(&ask.wanted).map_err(CallError::malformed)?;
+    let now = clock::now_ms();
+    let at_once = takes.approvals == 0;
+    let minutes = if at_once { ask.wanted.minutes } else { WAITS_MINUTES };
+    let approval = Approval {
+        id: 0,
+        state: if at_once { State::Active } else { State::Waiting },
+        operator: caller.name.clone(),
+        key: Some(caller.key),
+        role: caller.role,
+        wanted: ask.wanted,
+        reason: reason.to_owned(),
+        asked_ms: now,
+        needs: takes.approvals,
+        decisions: Vec::new(),
+        until_ms: now.saturating_add(u64::from(minutes) * 60_000),
+        own: false,
+        may_decide: false,
+    };
+    let approval = hub.approvals.ask(approval).await?;
+    tracing::info!(
+        operator = caller.name,
+        id = approval.id,
+        needs = takes.approvals,
+        "rights were asked for"
+    );
+    Ok(seen(&hub, &who, approval))
+}
+
+/// Whether somebody may decide a request: not their own, and only what they may do themselves.
+fn may_decide(hub: &Hub, who: &Who, approval: &Approval) -> bool {
+    let decides = index(Decide::METHOD).is_some_and(|m| hub.decide(who, m, Some(""), None).is_ok());
+    let another = who.operator != approval.operator;
+    let anew = approval.decisions.iter().all(|decision| decision.by != who.operator);
+    if !(decides && another && anew && approval.state == State::Waiting) {
+        return false;
+    }
+    who.role == Role::ADMINISTRATOR || could_do(hub, who, &approval.wanted)
+}
+
+fn could_do(hub: &Hub, who: &Who, wanted: &Wanted) -> bool {
+    let Ok(selector) = Selector::parse(&wanted.hosts) else { return false };
+    let hosts = hub.fleet.hosts();
+    let hosts: Vec<_> =
+        hosts.iter().filter(|host| selector.matches(host)).filter_map(|host| host.id).collect();
+    let resources: Vec<_> = if wanted.resources.is_empty() {
+        vec![None]
+    } else {
+        wanted.resources.iter().map(|resource| Some(resource.as_str())).collect()
+    };
+    wanted.verbs.iter().filter_map(|verb| index(verb)).all(|method| {
+        resources.iter().all(|resource| {
+            let may =
+                |host| hub.about(method, *resource, host, |request| hub.rights.could(who, request));
+            match METHODS[method].about {
+                // All hosts there are is not all there will be, but what is asked for lapses.
+                About::Host => hosts.iter().all(|host| may(Some(*host))),
+                _ => may(None),
+            }
+        })
+    })
+}
+
+/// A request as the one sees it who looks.
+fn seen(hub: &Hub, who: &Who, approval: Approval) -> Approval {
+    Approval {
+        own: approval.operator == who.operator,
+        may_decide: may_decide(hub, who, &approval),
+        ..approval
+    }
+}
+
+async fn decide(hub: Arc<Hub>, asked: Asked, decide: Decide) -> Result<Approval, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let who = hub.who(&caller);
+    let approval = hub.approvals.get(decide.id);
+    let approval = approval.filter(|a| a.operator == who.operator || visible(&hub, &who, a));
+    let Some(approval) = approval else {
+        return Err(CallError::not_found(format!("there is no request {}", decide.id)));
+    };
+    if approval.operator == who.operator {
+        return Err(CallError::denied("nobody decides about their own request"));
+    }
+    let reason = decide.reason.trim();
+    if reason.len() > MAX_REASON || !decide.approve && reason.is_empty() {
+        return Err(CallError::malformed(format!(
+            "a no has a reason, of at most {MAX_REASON} bytes: who asked wants to know"
+        )));
+    }
+    if approval.state == State::Waiting
+        && approval.decisions.iter().all(|decision| decision.by != who.operator)
+        && !may_decide(&hub, &who, &approval)
+    {
+        return Err(CallError::denied("only who may do it themselves decides whether others may"));
+    }
+    let decision = Decision {
+        by: caller.name.clone(),
+        approve: decide.approve,
+        reason: reason.to_owned(),
+        at_ms: clock::now_ms(),
+    };
+    let approval = hub.approvals.decide(decide.id, decision).await?;
+    tracing::info!(id = decide.id, by = caller.name, approve = decide.approve, state = %approval.state, "a request was decided about");
+    Ok(seen(&hub, &who, approval))
+}
+
+async fn end(hub: Arc<Hub>, asked: Asked, end: End) -> Result<Nothing, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let approval = hub.approvals.get(end.id);
+    let own = approval.as_ref().is_some_and(|approval| approval.operator == caller.name);
+    if !own && caller.role != Role::ADMINISTRATOR {
+        return Err(CallError::not_found(format!("you have no request {}", end.id)));
+    }
+    let ended = hub.approvals.end(end.id).await?;
+    if !own {
+        hub.cut_operator(&ended.operator, "an administrator has ended what was approved for you");
+    }
+    tracing::info!(id = end.id, by = caller.name, "a request was ended");
+    Ok(Nothing {})
+}
+
+/// Whether somebody may know of another's request.
+fn visible(hub: &Hub, who: &Who, approval: &Approval) -> bool {
+    who.role == Role::ADMINISTRATOR
+        || may_decide(hub, who, approval)
+        || approval.decisions.iter().any(|decision| decision.by == who.operator)
+}
+
+fn listing(hub: &Hub, who: &Who) -> Listing {
+    let mut approvals: Vec<_> = hub
+        .approvals
+        .all()
+        .into_iter()
+        .filter(|a| a.operator == who.operator || visible(hub, who, a))
+        .map(|a| seen(hub, who, a))
+        .collect();
+    let open = |a: &Approval| matches!(a.state, State::Waiting | State::Active);
+    approvals.sort_by_key(|a| (!open(a), std::cmp::Reverse(a.id)));
+    // Enough to look back; each item is whole.
+    approvals.truncate(200);
+    Listing { approvals }
+}
+
+async fn list(hub: Arc<Hub>, asked: Asked, _: List) -> Result<Listing, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    Ok(listing(&hub, &hub.who(&caller)))
+}
+
+async fn watch(
+    hub: Arc<Hub>,
+    asked: Asked,
+    _: Watch,
+    feeding: Feeding<Watch>,
+) -> Result<(), CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let mut changes = hub.approvals.watch();
+    let mut sent = None;
+    loop {
+        changes.mark_unchanged();
+        let now = listing(&hub, &hub.who(&caller));
+        if sent.as_ref() != Some(&now) {
+            feeding.send(&now).await?;
+            sent = Some(now);
+        }
+        let left = hub.approvals.next_end().map(|end| end.saturating_sub(clock::now_ms()));
+        let wait = left.map_or(LOOK, |ms| LOOK.min(Duration::from_millis(ms + 1)));
+        if let Ok(Err(_)) = tokio::time::timeout(wait, changes.changed()).await {
+            return Err(busy("the hub is stopping"));
+        }
+    }
+}
