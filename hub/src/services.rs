@@ -10,6 +10,7 @@ mod keys;
 mod login;
 mod operators;
 mod ping;
+mod recordings;
 mod roles;
 mod secrets;
 mod tokens;
@@ -41,6 +42,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = approvals::register(service);
     let service = audit::register(service);
     let service = hostkeys::register(service);
+    let service = recordings::register(service);
     let service = secrets::register(service);
     hub::register(service)
 }

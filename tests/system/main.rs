@@ -16,6 +16,7 @@ mod login_ldap;
 mod login_oidc;
 mod metrics;
 mod processes;
+mod recordings;
 mod releases;
 mod roles;
 mod secrets;
