@@ -1,12 +1,13 @@
 //! The loop: takes what happened in order, lets the layers answer, performs their actions, keeps the
 //! wanted feeds running and draws when something changed. Knows no feature.
 
+mod asked;
 mod chrome;
 mod drawn;
 mod input;
 mod kept;
 
-use crate::action::Action;
+use crate::action::{Action, Held};
 use crate::config;
 use crate::event::Event;
 use crate::i18n::{Lang, Texts};
@@ -93,6 +94,10 @@ pub struct App {
     sender: mpsc::Sender<Event>,
     feeds: HashMap<FeedKey, AbortHandle>,
     retry: HashMap<FeedKey, Instant>,
+    /// What was refused, has been asked for and is done again on a key.
+    held: Vec<Held>,
+    /// When the hub was asked last what may be done where.
+    asked_ms: u64,
     note: Option<Note>,
     wishes: Vec<Wish>,
     mouse: bool,
@@ -146,6 +151,8 @@ impl App {
             sender,
             feeds: HashMap::new(),
             retry: HashMap::new(),
+            held: Vec::new(),
+            asked_ms: 0,
             note: None,
             wishes: Vec::new(),
             mouse: true,
@@ -304,6 +311,7 @@ impl App {
                 self.linked(state);
             }
             Event::Update(update) => {
+                let toasts = self.store.toasts.len();
                 self.store.now_ms = (self.options.now_ms)();
                 let waited = self.store.opening();
                 self.store.apply(update);
@@ -315,13 +323,19 @@ impl App {
                 } else {
                     Dirty::Calm
                 });
+                if self.store.toasts.len() > toasts {
+                    self.soil(Dirty::Quick);
+                }
+                self.tell();
             }
             Event::Done(update, action) => {
                 if let Some(update) = update {
+                    self.store.now_ms = (self.options.now_ms)();
                     self.store.apply(update);
                 }
                 self.soil(Dirty::Quick);
                 self.perform(action);
+                self.tell();
             }
             Event::Tick => self.tick(),
             Event::Continued => self.wishes.push(Wish::Resume),
@@ -352,6 +366,7 @@ impl App {
                 store.hosts.me = Some(peer.clone());
                 // What failed with the old link is asked for over the new one at once.
                 store.feeds.clear();
+                store.rights.renew();
             }
             store.link = state;
         }));
@@ -379,7 +394,9 @@ impl App {
 
     /// Starts the feeds that the pane needs and ends the others.
     fn follow_feeds(&mut self) {
-        let wanted = self.pane.feeds();
+        self.look_after();
+        let mut wanted = self.pane.feeds();
+        wanted.extend(self.approvals());
         let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
         let up = self.store.is_up();
         self.feeds.retain(|key, task| {
@@ -429,7 +446,11 @@ impl App {
                     drop(sender.send(event).await);
                 });
             }
+            Action::Apply(update) => self.store.apply(update),
             Action::Go(place) => self.go(place),
+            Action::Enter(place, pane) => self.enter(place, pane),
+            Action::Refused(refused) => self.refused(refused),
+            Action::Hold(held) => self.hold(*held),
             Action::Back => {
                 if let Some((place, pane)) = self.history.pop() {
                     self.show(place, pane);
@@ -477,26 +498,29 @@ impl App {
                 self.place = place;
                 self.fresh_until = Instant::now() + FRESH;
             }
-            _ => {
-                let old = self.place;
-                let pane = std::mem::replace(&mut self.pane, self.kept.pane(place));
-                // A walk of hundreds of hosts need not be walked back whole.
-                if self.history.len() >= 50 {
-                    self.history.remove(1);
-                }
-                self.history.push((old, pane));
-                self.tabs.clear();
-                self.place = place;
-                self.fresh_until = Instant::now() + FRESH;
-            }
+            _ => self.enter(place, self.kept.pane(place)),
         }
     }
 
-    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
+    fn enter(&mut self, place: Place, pane: Box<dyn Pane>) {
+        let pane = std::mem::replace(&mut self.pane, pane);
+        // A walk of hundreds of hosts need not be walked back whole.
+        if self.history.len() >= 50 {
+            self.history.remove(1);
+        }
+        self.history.push((self.place, pane));
+        self.show_at(place);
+    }
+
+    fn show_at(&mut self, place: Place) {
         self.tabs.clear();
         self.place = place;
-        self.pane = pane;
         self.fresh_until = Instant::now() + FRESH;
+    }
+
+    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
+        self.pane = pane;
+        self.show_at(place);
     }
 
     fn say(&mut self, text: &str, bad: bool) {
