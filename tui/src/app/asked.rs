@@ -92,6 +92,7 @@ impl App {
             }));
         }
         if !self.store.rights.asked_matrix {
+            self.asked_ms = now_ms;
             self.store.apply(rights::asked_matrix());
             self.perform(Action::fetch(None, Matrix { host: None }, PATIENCE, |table| {
                 (Some(rights::on_request(table)), Action::None)

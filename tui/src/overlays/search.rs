@@ -16,6 +16,8 @@ use ratatui::layout::Rect;
 pub struct Search {
     form: Form,
     whose: Whose,
+    /// The pane it is for.
+    owner: u64,
 }
 
 /// The lines, in this order: the words that the title of a pane calls them by.
@@ -90,11 +92,12 @@ fn moment(text: &str, now_ms: u64, utc_offset_s: i32) -> Option<u64> {
 impl Search {
     /// With the lines of what is searched for now.
     pub fn new(context: &Context<'_>, whose: Whose) -> Self {
+        let owner = context.store.audit.of(whose).owner;
         let filter = &context.store.audit.of(whose).filter;
         let texts = lines(filter, context.store.utc_offset_s);
         let fields = NAMES.into_iter().zip(HINTS).zip(texts);
         let fields = fields.map(|((name, hint), text)| Field::new(name, hint, text)).collect();
-        Self { form: Form::new(context.texts.get("search.title").to_owned(), fields), whose }
+        Self { form: Form::new(context.texts.get("search.title").to_owned(), fields), whose, owner }
     }
 
     fn filter(&self, context: &Context<'_>) -> Result<Filter, (usize, String)> {
@@ -135,7 +138,9 @@ impl Overlay for Search {
             Ended::No => Action::None,
             Ended::Left => Action::Close,
             Ended::Sent => match self.filter(context) {
-                Ok(filter) => Action::CloseAnd(Box::new(Action::Apply(search(self.whose, filter)))),
+                Ok(filter) => Action::CloseAnd(Box::new(Action::Apply(search(
+                    self.whose, self.owner, filter,
+                )))),
                 Err((at, error)) => {
                     self.form.complain(at, error);
                     Action::None

@@ -43,7 +43,7 @@ const BINDINGS: &[Binding] = &[
 ];
 
 /// A page is asked for when fewer rows than this are left below the cursor.
-const AHEAD: usize = 60;
+const AHEAD: usize = 10;
 /// Records in the first page and in those after it: the first is for the screen.
 const PAGES: [u32; 2] = [100, PAGE];
 /// A proof may read gigabytes.
@@ -54,8 +54,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The pane.
 pub struct AuditPane {
     table: table::State<u64>,
-    /// What is to be searched for when the pane opens.
-    wanted: Option<Filter>,
+    /// This pane among those that show the log.
+    owner: u64,
+    /// What was searched for when it opened, and what is searched for now.
+    opened: Filter,
+    filter: Filter,
     /// The row to go to as soon as it is there.
     sought: Option<u64>,
     folded: bool,
@@ -82,9 +85,9 @@ impl AuditPane {
     pub fn of(filter: Filter) -> Self {
         let mut table = table::State::default();
         table.anchored = true;
-        let wanted = Some(filter);
+        let (owner, opened) = (audit::owner(), filter.clone());
         let (folded, following) = (true, true);
-        Self { table, wanted, sought: None, folded, following, seen: 0, shown: None }
+        Self { table, owner, opened, filter, sought: None, folded, following, seen: 0, shown: None }
     }
 
     fn order(&mut self, context: &Context<'_>) {
@@ -185,7 +188,7 @@ impl AuditPane {
         if command == Command::Top && self.by_time() {
             // What was dropped to make room for older records is fetched again.
             if log.is_cut {
-                return Action::Apply(search(Whose::Audit, log.filter.clone()));
+                return Action::Apply(search(Whose::Audit, self.owner, log.filter.clone()));
             }
             self.following = true;
             self.seen = log.rows().next().map_or(0, |record| record.seq);
@@ -249,6 +252,22 @@ pub(in crate::panes) fn from_here(context: &Context<'_>, log: &Log, record: &Rec
         None => Action::None,
     });
     Action::Open(Box::new(menu))
+}
+
+/// What a pane does that is opened or come back to: goes on with what is there, or begins anew.
+pub(in crate::panes) fn reopen(
+    context: &Context<'_>,
+    whose: Whose,
+    owner: u64,
+    filter: &Filter,
+) -> Action {
+    let store = context.store;
+    let old = store.audit.is_old(whose, filter, store.now_ms);
+    Action::Apply(if old {
+        search(whose, owner, filter.clone())
+    } else {
+        audit::claim(whose, owner)
+    })
 }
 
 /// Asks for the next page when there is room for it on the screen.
@@ -393,11 +412,10 @@ impl Pane for AuditPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
-        if let Some(filter) = self.wanted.take()
-            && store.audit.is_old(Whose::Audit, &filter, store.now_ms)
-        {
-            return Action::Apply(search(Whose::Audit, filter));
+        if store.audit.of(Whose::Audit).owner != self.owner {
+            return reopen(context, Whose::Audit, self.owner, &self.filter);
         }
+        self.filter.clone_from(&store.audit.of(Whose::Audit).filter);
         self.order(context);
         page(context, Whose::Audit, self.table.place().1, self.table.height())
     }
@@ -414,7 +432,7 @@ impl Pane for AuditPane {
                 self.following = !self.following;
                 self.shown = None;
                 if self.following && log.is_cut {
-                    return Action::Apply(search(Whose::Audit, log.filter.clone()));
+                    return Action::Apply(search(Whose::Audit, self.owner, log.filter.clone()));
                 }
                 Action::None
             }
@@ -437,8 +455,8 @@ impl Pane for AuditPane {
                 .selected(context)
                 .map_or(Action::None, |(log, record)| from_here(context, log, record)),
             VERIFY => verify(context),
-            Command::Back if log.filter != Filter::default() => {
-                Action::Apply(search(Whose::Audit, Filter::default()))
+            Command::Back if log.filter != self.opened => {
+                Action::Apply(search(Whose::Audit, self.owner, self.opened.clone()))
             }
             Command::CopyValue => self
                 .selected(context)

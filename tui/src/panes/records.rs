@@ -4,7 +4,7 @@
 mod words;
 
 use super::audit::columns as audit_columns;
-use super::audit::{detail, empty, from_here, head, page, page_of};
+use super::audit::{detail, empty, from_here, head, page, page_of, reopen};
 use super::{Choice, Context, Entry, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
@@ -67,7 +67,9 @@ enum Kind {
 pub struct RecordsPane {
     kind: Kind,
     table: table::State<u64>,
-    opening: bool,
+    /// This pane among those that show the log.
+    owner: u64,
+    filter: Filter,
     following: bool,
     seen: u64,
     shown: Option<(u64, u64, u64, Kind)>,
@@ -77,8 +79,8 @@ impl Default for RecordsPane {
     fn default() -> Self {
         let mut table = table::State::default();
         table.anchored = true;
-        let (opening, following) = (true, true);
-        Self { kind: Kind::default(), table, opening, following, seen: 0, shown: None }
+        let (owner, filter) = (audit::owner(), Filter::default());
+        Self { kind: Kind::default(), table, owner, filter, following: true, seen: 0, shown: None }
     }
 }
 
@@ -150,7 +152,7 @@ impl RecordsPane {
     fn haystack(&self, context: &Context<'_>, log: &Log, record: &Record, text: &mut String) {
         audit_columns::haystack(context, log, record, text);
         text.push(' ');
-        text.push_str(&words::done(context, record));
+        text.push_str(&words::told(context, log, record));
     }
 
     fn by_time(&self) -> bool {
@@ -183,7 +185,7 @@ impl RecordsPane {
         let log = context.store.audit.of(Whose::Records);
         if command == Command::Top && self.by_time() {
             if log.is_cut {
-                return Action::Apply(search(Whose::Records, log.filter.clone()));
+                return Action::Apply(search(Whose::Records, self.owner, log.filter.clone()));
             }
             self.following = true;
             self.shown = None;
@@ -240,7 +242,7 @@ impl RecordsPane {
                         let line = words::command(body);
                         cmdr_protocol::display::clean(&line).into_owned()
                     }
-                    _ => words::done(context, record),
+                    _ => words::told(context, log, record),
                 };
                 let mut spans = vec![Span::styled(line, theme.style(Role::Strong))];
                 let answer = log.answer(record.seq).map_or("", |answer| answer.message.as_str());
@@ -264,7 +266,7 @@ fn compare(context: &Context<'_>, column: usize, log: &Log, a: &Record, b: &Reco
     let state = |record| context.texts.get(audit_columns::state(log.standing(record)).1);
     match column {
         1 => state(a).cmp(state(b)),
-        2 => words::done(context, a).cmp(&words::done(context, b)),
+        2 => words::told(context, log, a).cmp(&words::told(context, log, b)),
         3 => natural::compare(&a.host_name, &b.host_name),
         4 => natural::compare(&a.operator, &b.operator),
         5 => audit_columns::took_ms(log, a).cmp(&audit_columns::took_ms(log, b)),
@@ -283,12 +285,10 @@ impl Pane for RecordsPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
-        let filter = &store.audit.of(Whose::Records).filter;
-        if std::mem::take(&mut self.opening)
-            && store.audit.is_old(Whose::Records, filter, store.now_ms)
-        {
-            return Action::Apply(search(Whose::Records, filter.clone()));
+        if store.audit.of(Whose::Records).owner != self.owner {
+            return reopen(context, Whose::Records, self.owner, &self.filter);
         }
+        self.filter.clone_from(&store.audit.of(Whose::Records).filter);
         self.order(context);
         page(context, Whose::Records, self.table.place().1, self.table.height())
     }
@@ -321,11 +321,11 @@ impl Pane for RecordsPane {
                 .selected(context)
                 .map_or(Action::None, |(log, record)| from_here(context, log, record)),
             Command::Back if log.filter != Filter::default() => {
-                Action::Apply(search(Whose::Records, Filter::default()))
+                Action::Apply(search(Whose::Records, self.owner, Filter::default()))
             }
-            Command::CopyValue => self
-                .selected(context)
-                .map_or(Action::None, |(_, record)| Action::Copy(words::done(context, record))),
+            Command::CopyValue => self.selected(context).map_or(Action::None, |(log, record)| {
+                Action::Copy(words::told(context, log, record))
+            }),
             Command::CopyCommand => self
                 .selected(context)
                 .map_or(Action::None, |(_, record)| Action::Copy(detail::command(record))),
@@ -406,7 +406,7 @@ impl Pane for RecordsPane {
         let rows = self.table.order().iter().take(500).filter_map(|seq| log.get(*seq));
         rows.map(|record| Entry {
             kind: "palette.record",
-            text: format!("{} {}", words::done(context, record), record.operator),
+            text: format!("{} {}", words::told(context, log, record), record.operator),
             note: audit_columns::time(context, record.at_ms),
             choice: Choice::Pick(record.seq),
         })

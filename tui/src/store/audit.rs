@@ -7,6 +7,7 @@ use cmdr_protocol::display::clean;
 use cmdr_protocol::{CallError, HostId};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Records kept of one piece; beyond that the end which is further away goes.
 pub const MOST: usize = 20_000;
@@ -66,6 +67,8 @@ pub struct Log {
     pub newer: usize,
     /// Goes up with every change.
     pub version: u64,
+    /// Which pane it was searched for: one that is come back to searches again for what was its own.
+    pub owner: u64,
     /// Goes up when it begins anew, so that an answer to an older question is known as one.
     pub generation: u64,
 }
@@ -124,15 +127,27 @@ impl Audit {
     }
 }
 
-/// Asks for other records.
-pub fn search(whose: Whose, filter: Filter) -> Update {
+/// Asks for other records, for this pane.
+pub fn search(whose: Whose, owner: u64, filter: Filter) -> Update {
     Update::new(move |store| {
         store.audit.of_mut(whose).begin(filter);
+        store.audit.of_mut(whose).owner = owner;
         // The other piece is caught up with when somebody looks at it again.
         if !store.audit.pieces.iter().any(|log| log.known) {
             store.audit.followed = None;
         }
     })
+}
+
+/// What is there is what this pane wants.
+pub fn claim(whose: Whose, owner: u64) -> Update {
+    Update::new(move |store| store.audit.of_mut(whose).owner = owner)
+}
+
+/// A number for a pane.
+pub fn owner() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A page is asked for.
@@ -166,7 +181,8 @@ impl Log {
     /// Forgets everything and looks for these.
     fn begin(&mut self, filter: Filter) {
         let (version, generation) = (self.version + 1, self.generation + 1);
-        *self = Self { filter, version, generation, ..Self::default() };
+        let owner = self.owner;
+        *self = Self { filter, version, generation, owner, ..Self::default() };
     }
 
     /// Records, newest first.

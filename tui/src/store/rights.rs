@@ -150,7 +150,13 @@ pub fn asked_matrix() -> Update {
 pub fn on_request(table: Result<Table, CallError>) -> Update {
     Update::new(move |store| {
         let role = store.role();
-        let Ok(table) = table else { return };
+        let table = match table {
+            Ok(table) => table,
+            Err(error) => {
+                store.rights.asked_matrix = !crate::link::is_passing(&error);
+                return;
+            }
+        };
         let Some(at) = table.roles.iter().position(|one| *one == role) else { return };
         let asks = |cells: &[cmdr_protocol::roles::Cell]| {
             cells.get(at).is_some_and(|cell| cell.allowed == Allowed::OnRequest)

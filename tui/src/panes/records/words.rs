@@ -3,7 +3,8 @@
 use crate::i18n::Texts;
 use crate::panes::Context;
 use crate::panes::audit::columns::{host, verb};
-use cmdr_protocol::audit::{Record, Value};
+use crate::store::audit::{Log, Standing};
+use cmdr_protocol::audit::{Outcome, Record, Value};
 use cmdr_protocol::display::clean;
 
 /// For each method the key of its sentence, and the fields of the request that are filled in.
@@ -105,8 +106,27 @@ fn sentence(texts: &Texts, key: &'static str, values: &[String]) -> String {
     texts.fill(key, &values)
 }
 
-/// What was done, in a sentence without who, where and when.
-pub(super) fn done(context: &Context<'_>, record: &Record) -> String {
+/// What was done, in a sentence without who, where and when; or that it was not.
+pub(super) fn told(context: &Context<'_>, log: &Log, record: &Record) -> String {
+    let done = done(context, record);
+    let refused = match log.standing(record) {
+        Standing::Ended(outcome) => matches!(
+            outcome,
+            Outcome::Denied
+                | Outcome::OnRequest
+                | Outcome::Unreachable
+                | Outcome::NotFound
+                | Outcome::Conflict
+                | Outcome::Busy
+                | Outcome::Malformed
+                | Outcome::UnknownMethod
+        ),
+        _ => false,
+    };
+    if refused { context.texts.fill("done.not", &[&done]) } else { done }
+}
+
+fn done(context: &Context<'_>, record: &Record) -> String {
     let known = WORDS.iter().find(|(method, ..)| *method == record.method);
     let text = match (known, &record.body) {
         (Some((_, key, [])), _) => context.texts.get(key).to_owned(),
