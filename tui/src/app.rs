@@ -4,6 +4,7 @@
 mod asked;
 mod chrome;
 mod drawn;
+mod feeds;
 mod input;
 mod kept;
 
@@ -13,10 +14,10 @@ use crate::event::Event;
 use crate::i18n::{Lang, Texts};
 use crate::journal::Journal;
 use crate::keymap::{Command, Keymap};
-use crate::link::{Link, LinkState, is_passing};
+use crate::link::{Link, LinkState};
 use crate::overlays::Overlay;
 use crate::panes::{self, Context, Face, Pane, Place};
-use crate::store::{FeedKey, FeedState, RTT_NOISE_US, Store, Update};
+use crate::store::{FeedKey, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
 use crate::widgets::chart::Glyphs;
@@ -35,8 +36,6 @@ use tokio::time::Instant;
 
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
-/// How long to wait before a feed that failed is asked for again.
-const RETRY: Duration = Duration::from_secs(3);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
@@ -390,48 +389,6 @@ impl App {
             self.note = None;
         }
         self.soil(Dirty::Calm);
-    }
-
-    /// Starts the feeds that the pane needs and ends the others.
-    fn follow_feeds(&mut self) {
-        self.look_after();
-        let mut wanted = self.pane.feeds();
-        wanted.extend(self.approvals());
-        let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
-        let up = self.store.is_up();
-        self.feeds.retain(|key, task| {
-            let keep = up && keys.contains(key);
-            if !keep {
-                task.abort();
-            }
-            keep && !task.is_finished()
-        });
-        if !up {
-            return;
-        }
-        for subscription in wanted {
-            let key = subscription.key;
-            if self.feeds.contains_key(&key) {
-                continue;
-            }
-            if let Some(FeedState::Failed(error)) = self.store.feeds.get(&key) {
-                if !is_passing(error) {
-                    continue;
-                }
-                let now = Instant::now();
-                let again = *self.retry.entry(key).or_insert(now + RETRY);
-                if again > now {
-                    continue;
-                }
-            }
-            self.retry.remove(&key);
-            let begin = Update::new(move |store| {
-                store.feeds.insert(key, FeedState::Opening);
-            });
-            self.store.apply(begin);
-            let task = subscription.start(&self.store, self.link.clone(), self.sender.clone());
-            self.feeds.insert(key, tokio::spawn(task).abort_handle());
-        }
     }
 
     fn perform(&mut self, action: Action) {

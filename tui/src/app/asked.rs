@@ -6,32 +6,32 @@ use super::App;
 use crate::action::{Action, Held, PATIENCE, Refused};
 use crate::keymap::{Binding, Command, EVERYWHERE};
 use crate::overlays::ask::Ask;
+use crate::panes::Place;
 use crate::panes::rights::RightsPane;
-use crate::panes::{Place, Subscription};
 use crate::store::rights::{self, Offer};
 use cmdr_protocol::approvals::{self, State};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Matrix, Mine};
-use cmdr_protocol::{Call as _, Feed as _, HostId};
+use cmdr_protocol::{Call as _, HostId};
 
 /// Hosts that are asked about at once.
 const AT_HAND: usize = 1000;
 /// Between two such questions: a cursor that runs down a list need not ask at each row.
 const PAUSE_MS: u64 = 300;
+/// What these roles may do is the same on every host, and the hub's welcome tells it.
+const SAME_EVERYWHERE: [Role; 3] = [Role::ADMINISTRATOR, Role::OPERATOR, Role::OBSERVER];
 /// Things that wait to be done again.
 const HELD: usize = 16;
 
 impl App {
     /// The hosts that an act would be about.
     fn at_hand(&self) -> Vec<HostId> {
-        match self.place {
-            Place::Host(host, _) => vec![host],
-            _ => {
-                let mut hosts = self.pane.at_hand();
-                hosts.truncate(AT_HAND);
-                hosts
-            }
+        if let Place::Host(host, _) = self.place {
+            return vec![host];
         }
+        let mut hosts = self.pane.at_hand();
+        hosts.truncate(AT_HAND);
+        hosts
     }
 
     /// Whether a binding is offered here.
@@ -72,10 +72,7 @@ impl App {
         if !matches!(action, Action::None) {
             self.perform(action);
         }
-        // What these roles may do is the same everywhere, and the hub has told it already.
-        const EVERYWHERE_THE_SAME: [Role; 3] =
-            [Role::ADMINISTRATOR, Role::OPERATOR, Role::OBSERVER];
-        if EVERYWHERE_THE_SAME.contains(&self.store.role()) {
+        if SAME_EVERYWHERE.contains(&self.store.role()) {
             return;
         }
         let now_ms = (self.options.now_ms)();
@@ -98,12 +95,6 @@ impl App {
                 (Some(rights::on_request(table)), Action::None)
             }));
         }
-    }
-
-    /// The feed of requests for rights, which is followed on every page.
-    pub(super) fn approvals(&self) -> Option<Subscription> {
-        let may = self.store.offer(approvals::Watch::METHOD, false, &[]) == Offer::Yes;
-        may.then(|| Subscription::new(None, approvals::Watch {}))
     }
 
     /// Says the news that came.

@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn views_and_columns_come_and_go_between_what_others_wrote() {
-        let old = "# mine\n\n[keys] # few\nhelp = \"H\"\n\n# the end\n";
+        let old = "# mine\n\n[keys] # few\nhelp = \"h\"\n\n# the end\n";
         let (_folder, path) = file(old);
         let columns = ["cpu:8".to_owned(), "name".to_owned()];
         save(&path, Change::Columns("hosts", &columns)).expect("columns");

@@ -162,14 +162,17 @@ impl Pager {
 
     fn hint(&self, texts: &Texts) -> String {
         let mut hint = texts.get("pager.hint").to_owned();
-        for (key, text) in [('y', &self.copy), ('Y', &self.command)] {
+        for (key, text) in [("y", &self.copy), ("Y", &self.command)] {
             if text.is_some() {
-                let words = if key == 'y' { "pager.copy" } else { "pager.copy_command" };
-                hint.push_str(&format!("  {key} {}", texts.get(words)));
+                let words = if key == "y" { "pager.copy" } else { "pager.copy_command" };
+                hint.extend(["  ", key, " ", texts.get(words)]);
             }
         }
         for (key, text, _) in &self.keys {
-            hint.push_str(&format!("  {key} {text}"));
+            hint.push_str("  ");
+            hint.push(*key);
+            hint.push(' ');
+            hint.push_str(text);
         }
         hint
     }
@@ -205,13 +208,29 @@ impl Pager {
     }
 }
 
-/// Breaks a line into rows of at most `width` cells.
+fn ends_blank(rows: &[Vec<Piece>]) -> bool {
+    rows.last().and_then(|row| row.last()).is_some_and(|(_, text)| text.ends_with(' '))
+}
+
+/// Breaks a line into rows of at most `width` cells, at blanks where there are some.
 pub(crate) fn wrap(line: &[Piece], width: usize) -> Vec<Vec<Piece>> {
     let mut rows = vec![Vec::new()];
     let mut used = 0;
     for (role, text) in line {
         let mut piece = String::new();
-        for c in text.chars() {
+        for (at, c) in text.char_indices() {
+            // A word that would be cut goes to the next row, when there is a blank before it.
+            let blank = piece.ends_with(' ') || (piece.is_empty() && used > 0 && ends_blank(&rows));
+            if blank && c != ' ' {
+                let word = text[at..].split(' ').next().unwrap_or_default().width();
+                if used + word > width && word <= width * 2 / 3 {
+                    if let Some(row) = rows.last_mut() {
+                        row.push((*role, std::mem::take(&mut piece)));
+                    }
+                    rows.push(Vec::new());
+                    used = 0;
+                }
+            }
             let w = c.width().unwrap_or(0);
             if used + w > width && used > 0 {
                 if let Some(row) = rows.last_mut() {
@@ -354,5 +373,14 @@ mod tests {
         let text: Vec<String> =
             rows.iter().map(|row| row.iter().map(|(_, t)| t.as_str()).collect()).collect();
         assert_eq!(text, ["节点a", "bc"]);
+    }
+
+    #[test]
+    fn words_are_kept_whole_where_they_can_be() {
+        let line = vec![(Role::Soft, "on  ".to_owned()), (Role::Text, "web1 and db2".to_owned())];
+        let rows = wrap(&line, 9);
+        let text: Vec<String> =
+            rows.iter().map(|row| row.iter().map(|(_, t)| t.as_str()).collect()).collect();
+        assert_eq!(text, ["on  web1 ", "and db2"]);
     }
 }

@@ -38,7 +38,7 @@ const BINDINGS: &[Binding] = &[
     key(&["o"], FROM_HERE, "audit.key.from_here").hint(),
     key(&["u"], FOLD, "audit.key.fold").hint(),
     key(&["p"], PAIR, "audit.key.pair"),
-    key(&["h"], HOST, "audit.key.host"),
+    key(&["H"], HOST, "audit.key.host"),
     key(&["C-v"], VERIFY, "audit.key.verify").needs(Verify::METHOD),
 ];
 
@@ -176,7 +176,7 @@ impl AuditPane {
         let Some((log, record)) = self.selected(context) else { return Action::None };
         let mut pager = detail::pager(context, log, record);
         if let Some(host) = page_of(context, record) {
-            pager = pager.with_key('h', context.texts.get("audit.key.host"), host);
+            pager = pager.with_key('H', context.texts.get("audit.key.host"), host);
         }
         let from_here = from_here(context, log, record);
         pager = pager.with_key('o', context.texts.get("audit.key.from_here"), from_here);
@@ -349,6 +349,8 @@ pub(in crate::panes) fn empty(context: &Context<'_>, log: &Log) -> Line<'static>
         texts.get("overview.no_hub")
     } else if !log.known || (log.is_empty() && log.is_loading()) {
         texts.get("audit.waiting")
+    } else if log.is_empty() && log.filter == Filter::default() {
+        texts.get("audit.nothing")
     } else if log.is_empty() {
         texts.get("audit.none")
     } else {

@@ -38,7 +38,7 @@ const BINDINGS: &[Binding] = &[
     key(&["s"], SEARCH, "audit.key.search").hint(),
     key(&["f"], FOLLOW, "audit.key.follow"),
     key(&["o"], FROM_HERE, "audit.key.from_here").hint(),
-    key(&["h"], HOST, "audit.key.host"),
+    key(&["H"], HOST, "audit.key.host"),
 ];
 
 const fn column(title: &'static str, width: u16, rank: u8) -> Column {
@@ -124,7 +124,7 @@ impl RecordsPane {
                     return true;
                 }
                 text.clear();
-                self.haystack(context, log, record, &mut text);
+                Self::haystack(context, log, record, &mut text);
                 self.table.filter.keeps(&text)
             })
             .collect();
@@ -149,7 +149,7 @@ impl RecordsPane {
         }
     }
 
-    fn haystack(&self, context: &Context<'_>, log: &Log, record: &Record, text: &mut String) {
+    fn haystack(context: &Context<'_>, log: &Log, record: &Record, text: &mut String) {
         audit_columns::haystack(context, log, record, text);
         text.push(' ');
         text.push_str(&words::told(context, log, record));
@@ -174,7 +174,7 @@ impl RecordsPane {
         let Some((log, record)) = self.selected(context) else { return Action::None };
         let mut pager = detail::pager(context, log, record);
         if let Some(host) = page_of(context, record) {
-            pager = pager.with_key('h', context.texts.get("audit.key.host"), host);
+            pager = pager.with_key('H', context.texts.get("audit.key.host"), host);
         }
         let from_here = from_here(context, log, record);
         pager = pager.with_key('o', context.texts.get("audit.key.from_here"), from_here);
@@ -334,7 +334,7 @@ impl Pane for RecordsPane {
                 for seq in self.table.order() {
                     if let Some(record) = log.get(*seq) {
                         let mut text = String::new();
-                        self.haystack(context, log, record, &mut text);
+                        Self::haystack(context, log, record, &mut text);
                         texts.insert(*seq, text);
                     }
                 }

@@ -41,8 +41,8 @@ const BINDINGS: &[Binding] = &[
 static MOVES: &[Binding] = &[
     key(&["j", "<down>"], Command::Down, "key.down"),
     key(&["k", "<up>"], Command::Up, "key.up"),
-    key(&["h", "<left>"], Command::Left, "rights.key.left"),
-    key(&["l", "<right>"], Command::Right, "rights.key.right"),
+    key(&["<left>", "["], Command::Left, "rights.key.left"),
+    key(&["<right>", "]"], Command::Right, "rights.key.right"),
     key(&["C-d"], Command::HalfDown, "key.half_down"),
     key(&["C-u"], Command::HalfUp, "key.half_up"),
     key(&["<pagedown>", "C-f"], Command::PageDown, "key.page_down"),

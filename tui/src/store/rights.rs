@@ -62,7 +62,7 @@ impl Rights {
     /// With a new link, another hub may be there.
     pub fn renew(&mut self) {
         let (version, renewals) = (self.version + 1, self.renewals + 1);
-        *self = Self { version, renewals, ..Self::default() };
+        *self = Self { renewals, version, ..Self::default() };
     }
 
     /// Of these hosts, those to ask about.

@@ -211,11 +211,12 @@ pub(crate) fn matrix(only: Option<Role>) -> Table {
             ("deployer", _, "processes.signal" | "hosts.label") => {
                 (Allowed::OnRequest, vec![3], "it holds after another person has approved it")
             }
-            (_, Access::Read, _) => (Allowed::Yes, vec![1], "grant 1 allows it everywhere"),
+            (_, Access::Read, _) | ("operator", ..) => {
+                (Allowed::Yes, vec![1], "grant 1 allows it everywhere")
+            }
             ("developer", Access::Act, _) => {
                 (Allowed::Some, vec![2], "only on hosts that are not labelled env=prod")
             }
-            ("operator", ..) => (Allowed::Yes, vec![1], "grant 1 allows it everywhere"),
             _ => (Allowed::No, vec![], "no grant of this role has the verb"),
         };
         Cell { allowed, grants, reason: reason.into() }

@@ -19,10 +19,10 @@ const fn column(title: &'static str, width: u16, rank: u8) -> Column {
 /// From left to right.
 pub(in crate::panes) const COLUMNS: &[Column] = &[
     Column { descending: true, ..column("audit.col.time", 11, 0) },
-    column("audit.col.who", 14, 2),
-    column("audit.col.verb", 18, 0),
-    column("audit.col.host", 10, 3),
-    column("audit.col.state", 16, 0),
+    column("audit.col.who", 12, 1),
+    column("audit.col.verb", 16, 0),
+    column("audit.col.host", 11, 3),
+    column("audit.col.state", 15, 0),
     Column { right: true, descending: true, ..column("audit.col.took", 7, 4) },
     column("audit.col.resource", 18, 5),
     Column { grows: true, ..column("audit.col.details", 20, 6) },

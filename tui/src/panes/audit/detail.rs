@@ -95,7 +95,8 @@ pub(in crate::panes) fn command(record: &Record) -> String {
     let mut line = "cmdr audit".to_owned();
     let mut add = |flag: &str, value: &str| {
         if !value.is_empty() {
-            line.push_str(&format!(" --{flag} {}", crate::panes::hosts::quoted(value)));
+            let value = crate::panes::hosts::quoted(value);
+            line.extend([" --", flag, " ", &value]);
         }
     };
     add("operator", &record.operator);

@@ -58,7 +58,7 @@ pub(super) fn command(body: &Value) -> String {
         other => other.to_string(),
     };
     let name = body.get("script").and_then(|script| script.get("name"));
-    let name = name.map(|name| name.to_string());
+    let name = name.map(ToString::to_string);
     name.into_iter().chain(argv.iter().map(word)).collect::<Vec<_>>().join(" ")
 }
 
