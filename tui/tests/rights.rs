@@ -308,15 +308,15 @@ async fn only_what_one_may_do_on_the_host_at_hand_is_offered() {
 #[tokio::test]
 async fn what_has_to_be_asked_for_is_offered_with_a_sign() {
     let mut world = as_deployer(None).await;
-    world.check_shows("⚿t labels");
+    world.check_shows("⚐t labels");
     world.press("?").await;
     world.check_shows("has to be asked for first");
     let held = Approval { until_ms: NOW_MS + 600_000, ..own(State::Active) };
     world.press("<esc>").await;
     world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals: vec![held] });
     world.idle().await;
-    world.check_hides("⚿t");
-    world.check_shows("elevated 10 min left");
+    world.check_hides("⚐t");
+    world.check_shows("⚐ 10 min");
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn at_approvals(setup: Setup) -> World {
 #[tokio::test]
 async fn who_decides_sees_everything_first_and_then_it_is_one_key() {
     let mut world = at_approvals(Setup::default()).await;
-    world.check_shows("1 to approve");
+    world.check_shows("⚑ 1");
     world.press("a").await;
     world.check_shows("3 hosts now: web1, web2, web3");
     world.check_shows("worker hangs since the 13:40 release");

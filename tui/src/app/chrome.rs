@@ -72,7 +72,7 @@ impl App {
     fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
         let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
-        let badge = self.badge(area.width >= 100);
+        let badge = self.badge(area.width >= 140);
         let badge_width = badge.width() as u16;
         let mut right = badge;
         right.extend(self.health(area.width));

@@ -9,7 +9,7 @@ use crate::view::View;
 use unicode_width::UnicodeWidthStr as _;
 
 /// The sign of what has to be asked for first.
-pub const ASK: &str = "⚿";
+pub const ASK: &str = "⚐";
 
 /// What every key does here, as far as it is offered to this operator.
 pub fn help(

@@ -82,7 +82,7 @@ pub(in crate::panes) const fn state(standing: Standing) -> (&'static str, &'stat
             Outcome::Ok => ("✓", "audit.state.ok", Role::Ok),
             Outcome::Failed => ("✗", "audit.state.failed", Role::Bad),
             Outcome::Denied => ("⊘", "audit.state.denied", Role::Bad),
-            Outcome::OnRequest => ("⚿", "audit.state.on_request", Role::Warn),
+            Outcome::OnRequest => ("⚐", "audit.state.on_request", Role::Warn),
             Outcome::Cancelled => ("◼", "audit.state.cancelled", Role::Warn),
             Outcome::Lost => ("?", "audit.state.lost", Role::Warn),
             Outcome::Unreachable => ("○", "audit.state.unreachable", Role::Bad),
@@ -193,6 +193,9 @@ pub(super) fn cell<'a>(
             Line::styled(text, theme.style(Role::Info))
         }
         "audit.col.state" => state_line(context, log, record),
+        "audit.col.took" if !folded => {
+            Line::styled(record.took_ms.map_or_else(String::new, took), soft)
+        }
         "audit.col.took" => Line::styled(took_ms(log, record).map_or_else(String::new, took), soft),
         "audit.col.resource" => Line::styled(record.resource.as_str(), soft),
         _ => Line::styled(details(log, record), soft),
