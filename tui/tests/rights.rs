@@ -118,6 +118,7 @@ async fn a_search_is_done_by_the_hub_shown_in_the_title_and_taken_away_with_esc(
     world.press("sann*<tab>exec.*<tab><tab>filed<enter>").await;
     world.check_shows("'filed' is not known; did you mean 'failed'?");
     world.press("C-ufailed<tab>2h<enter>").await;
+    world.check_shows("following");
     let filter = lists(&world)[0]["filter"].clone();
     assert_eq!(filter["operator"], "ann*");
     assert_eq!(filter["method"], "exec.*");

@@ -96,6 +96,10 @@ impl AuditPane {
         if self.shown == Some(made_from) {
             return;
         }
+        if self.shown.is_some_and(|shown| shown.2 != log.generation) {
+            // What was searched for anew is followed from its beginning.
+            self.following = true;
+        }
         self.shown = Some(made_from);
         let mut text = String::new();
         let mut kept: Vec<&Record> = log
@@ -152,7 +156,8 @@ impl AuditPane {
 
     /// Records that came since it was last followed.
     fn new_ones(&self, log: &Log) -> usize {
-        log.newer + log.rows().take_while(|record| record.seq > self.seen).count()
+        let new = self.table.order().iter().filter(|seq| **seq > self.seen);
+        log.newer + new.count()
     }
 
     fn go(&mut self, seq: u64) {

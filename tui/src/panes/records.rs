@@ -114,6 +114,9 @@ impl RecordsPane {
         if self.shown == Some(made_from) {
             return;
         }
+        if self.shown.is_some_and(|shown| shown.2 != log.generation) {
+            self.following = true;
+        }
         self.shown = Some(made_from);
         let mut text = String::new();
         let mut kept: Vec<&Record> = log
@@ -366,8 +369,7 @@ impl Pane for RecordsPane {
         let log = store.audit.of(Whose::Records);
         let mut line = self.tabs(context, log);
         let follow = (!self.following).then(|| {
-            let new = log.rows().take_while(|record| record.seq > self.seen);
-            new.filter(|record| self.is_kept(log, record)).count()
+            self.table.order().iter().filter(|seq| **seq > self.seen).count()
         });
         let count = format::count(self.table.order().len());
         line.extend(head(context, log, count, follow));
