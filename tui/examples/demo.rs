@@ -1,6 +1,9 @@
 //! The real client on a made-up fleet: `cargo run -p cmdr-tui --example demo [THEME] [LANG] [HOSTS]`.
 //! For trying looks and manners without a hub.
 
+#[path = "../tests/support/log.rs"]
+mod log;
+
 use cmdr_protocol::HostId;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::{self, Figures, History, Host, HostState};
@@ -11,6 +14,7 @@ use cmdr_protocol::metrics::{
 use cmdr_protocol::processes::{self, Process};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::Health;
+use cmdr_protocol::{approvals, audit};
 use cmdr_tui::app::{App, Kept, Options};
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::journal::Journal;
@@ -224,6 +228,19 @@ async fn live(far: Far, count: usize) {
         verbs: METHODS.iter().map(|m| m.name.to_owned()).collect(),
         version: "0.1.0".into(),
     };
+    let mut peer = peer;
+    for verb in ["approvals.watch", "approvals.ask", "approvals.end", "approvals.decide"] {
+        peer.verbs.push(verb.to_owned());
+    }
+    let began_ms = cmdr_link::clock::now_ms();
+    let hosts: Vec<_> = (0..count).map(|n| (id(n), host(n, began_ms).name)).collect();
+    let records = log::records(began_ms, &hosts, 4000);
+    let newest = records.first().map_or(0, |record| record.seq);
+    let known_hosts = hosts.clone();
+    far.answer(move |asked| {
+        let answer = log::answer(began_ms, &records, &known_hosts, asked);
+        answer.unwrap_or_else(|| Ok(serde_json::Value::Object(serde_json::Map::new())))
+    });
     far.set_state(LinkState::Up(peer.clone()));
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let mut known: Vec<(Option<HostId>, &'static str)> = Vec::new();
@@ -256,6 +273,20 @@ async fn live(far: Far, count: usize) {
                     }
                     change.figures = (0..count).map(|n| figures(n, t + 60, &mut dice)).collect();
                     far.push::<hosts::Watch>(None, &change);
+                }
+                (None, "approvals.watch") => {
+                    if new {
+                        let approvals = log::approvals(began_ms);
+                        far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+                    }
+                }
+                (None, "audit.watch") => {
+                    if t % 5 == 4 {
+                        let mut record = log::records(now_ms, &hosts, 5).remove(0);
+                        record.seq = newest + 1 + t / 5;
+                        let items = audit::Items { records: vec![record], missed: 0 };
+                        far.push::<audit::Watch>(None, &items);
+                    }
                 }
                 (host, "metrics.watch") => {
                     let past = if new { 600 } else { 0 };

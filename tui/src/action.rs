@@ -4,16 +4,16 @@
 use crate::event::Event;
 use crate::link::Link;
 use crate::overlays::Overlay;
-use crate::panes::Place;
+use crate::panes::{Pane, Place};
 use crate::store::Update;
 use crate::view::View;
-use cmdr_protocol::{Call, CallError, HostId};
+use cmdr_protocol::{Call, CallError, ErrorKind, HostId};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 /// How long a call may take; the operator waits at the screen.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A call ready to be made over a link.
 pub type Errand = Box<dyn FnOnce(Link) -> Pin<Box<dyn Future<Output = Event> + Send>> + Send>;
@@ -30,10 +30,18 @@ pub enum Action {
     All(Vec<Action>),
     /// Make a call; its answer is an event.
     Errand(Errand),
+    /// Change what is known, at once.
+    Apply(Update),
     /// Show another place; the present one goes into the history.
     Go(Place),
+    /// Show a place with this pane, even when one is at such a place already.
+    Enter(Place, Box<dyn Pane>),
     /// Go back to the place before.
     Back,
+    /// Say what was refused, and offer to ask for it.
+    Refused(Box<Refused>),
+    /// Do something again as soon as it may be done.
+    Hold(Box<Held>),
     /// Put an overlay on top.
     Open(Box<dyn Overlay>),
     /// Put the pane's cursor on the row of this number.
@@ -60,6 +68,34 @@ pub enum Action {
     Quit,
 }
 
+/// Something that may be done once it was asked for.
+pub struct Refused {
+    /// The method.
+    pub verb: &'static str,
+    /// On what.
+    pub resource: String,
+    /// On which host.
+    pub host: Option<HostId>,
+    /// What it is, in words.
+    pub what: String,
+    /// What the hub said.
+    pub why: String,
+    /// Tries again.
+    pub again: Action,
+}
+
+/// Something that was refused and has been asked for.
+pub struct Held {
+    /// The number of the request.
+    pub id: u64,
+    /// It was approved already.
+    pub is_ready: bool,
+    /// What it is, in words.
+    pub what: String,
+    /// Does it.
+    pub again: Action,
+}
+
 /// What the settings file can keep of a table.
 #[derive(Clone, Debug)]
 pub enum Remember {
@@ -73,8 +109,8 @@ pub enum Remember {
 
 impl Action {
     /// Makes a call. `what` names it in an error (`rename web1`); `done` says what to do when it
-    /// succeeded.
-    pub fn call<C: Call>(
+    /// succeeded. What has to be asked for first can be asked for and done again.
+    pub fn call<C: Call + Clone>(
         what: String,
         host: Option<HostId>,
         call: C,
@@ -82,15 +118,43 @@ impl Action {
     ) -> Self {
         Self::Errand(Box::new(move |link| {
             Box::pin(async move {
-                match link.call(host, call, PATIENCE).await {
+                match link.call(host, call.clone(), PATIENCE).await {
                     Ok(reply) => {
                         let (update, action) = done(reply);
                         Event::Done(update, action)
+                    }
+                    Err(error) if error.kind == ErrorKind::OnRequest => {
+                        let refused = Refused {
+                            verb: C::METHOD,
+                            resource: call.resource(),
+                            host,
+                            what: what.clone(),
+                            why: reason(&error),
+                            again: Self::call(what, host, call, done),
+                        };
+                        Event::Done(None, Self::Refused(Box::new(refused)))
                     }
                     Err(error) => {
                         Event::Done(None, Self::Complain(format!("{what}: {}", reason(&error))))
                     }
                 }
+            })
+        }))
+    }
+}
+
+impl Action {
+    /// Asks for something to be shown; what came, or why nothing did, goes into the store.
+    pub fn fetch<C: Call>(
+        host: Option<HostId>,
+        call: C,
+        patience: Duration,
+        done: impl FnOnce(Result<C::Reply, CallError>) -> (Option<Update>, Self) + Send + 'static,
+    ) -> Self {
+        Self::Errand(Box::new(move |link| {
+            Box::pin(async move {
+                let (update, action) = done(link.call(host, call, patience).await);
+                Event::Done(update, action)
             })
         }))
     }

@@ -1,21 +1,23 @@
 //! The loop: takes what happened in order, lets the layers answer, performs their actions, keeps the
 //! wanted feeds running and draws when something changed. Knows no feature.
 
+mod asked;
 mod chrome;
 mod drawn;
+mod feeds;
 mod input;
 mod kept;
 
-use crate::action::Action;
+use crate::action::{Action, Held};
 use crate::config;
 use crate::event::Event;
 use crate::i18n::{Lang, Texts};
 use crate::journal::Journal;
 use crate::keymap::{Command, Keymap};
-use crate::link::{Link, LinkState, is_passing};
+use crate::link::{Link, LinkState};
 use crate::overlays::Overlay;
 use crate::panes::{self, Context, Face, Pane, Place};
-use crate::store::{FeedKey, FeedState, RTT_NOISE_US, Store, Update};
+use crate::store::{FeedKey, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
 use crate::widgets::chart::Glyphs;
@@ -34,8 +36,6 @@ use tokio::time::Instant;
 
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
-/// How long to wait before a feed that failed is asked for again.
-const RETRY: Duration = Duration::from_secs(3);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
@@ -93,6 +93,10 @@ pub struct App {
     sender: mpsc::Sender<Event>,
     feeds: HashMap<FeedKey, AbortHandle>,
     retry: HashMap<FeedKey, Instant>,
+    /// What was refused, has been asked for and is done again on a key.
+    held: Vec<Held>,
+    /// When the hub was asked last what may be done where.
+    asked_ms: u64,
     note: Option<Note>,
     wishes: Vec<Wish>,
     mouse: bool,
@@ -146,6 +150,8 @@ impl App {
             sender,
             feeds: HashMap::new(),
             retry: HashMap::new(),
+            held: Vec::new(),
+            asked_ms: 0,
             note: None,
             wishes: Vec::new(),
             mouse: true,
@@ -304,6 +310,7 @@ impl App {
                 self.linked(state);
             }
             Event::Update(update) => {
+                let toasts = self.store.toasts.len();
                 self.store.now_ms = (self.options.now_ms)();
                 let waited = self.store.opening();
                 self.store.apply(update);
@@ -315,13 +322,19 @@ impl App {
                 } else {
                     Dirty::Calm
                 });
+                if self.store.toasts.len() > toasts {
+                    self.soil(Dirty::Quick);
+                }
+                self.tell();
             }
             Event::Done(update, action) => {
                 if let Some(update) = update {
+                    self.store.now_ms = (self.options.now_ms)();
                     self.store.apply(update);
                 }
                 self.soil(Dirty::Quick);
                 self.perform(action);
+                self.tell();
             }
             Event::Tick => self.tick(),
             Event::Continued => self.wishes.push(Wish::Resume),
@@ -352,6 +365,7 @@ impl App {
                 store.hosts.me = Some(peer.clone());
                 // What failed with the old link is asked for over the new one at once.
                 store.feeds.clear();
+                store.rights.renew();
             }
             store.link = state;
         }));
@@ -377,46 +391,6 @@ impl App {
         self.soil(Dirty::Calm);
     }
 
-    /// Starts the feeds that the pane needs and ends the others.
-    fn follow_feeds(&mut self) {
-        let wanted = self.pane.feeds();
-        let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
-        let up = self.store.is_up();
-        self.feeds.retain(|key, task| {
-            let keep = up && keys.contains(key);
-            if !keep {
-                task.abort();
-            }
-            keep && !task.is_finished()
-        });
-        if !up {
-            return;
-        }
-        for subscription in wanted {
-            let key = subscription.key;
-            if self.feeds.contains_key(&key) {
-                continue;
-            }
-            if let Some(FeedState::Failed(error)) = self.store.feeds.get(&key) {
-                if !is_passing(error) {
-                    continue;
-                }
-                let now = Instant::now();
-                let again = *self.retry.entry(key).or_insert(now + RETRY);
-                if again > now {
-                    continue;
-                }
-            }
-            self.retry.remove(&key);
-            let begin = Update::new(move |store| {
-                store.feeds.insert(key, FeedState::Opening);
-            });
-            self.store.apply(begin);
-            let task = subscription.start(&self.store, self.link.clone(), self.sender.clone());
-            self.feeds.insert(key, tokio::spawn(task).abort_handle());
-        }
-    }
-
     fn perform(&mut self, action: Action) {
         match action {
             Action::None | Action::Pass => {}
@@ -429,7 +403,11 @@ impl App {
                     drop(sender.send(event).await);
                 });
             }
+            Action::Apply(update) => self.store.apply(update),
             Action::Go(place) => self.go(place),
+            Action::Enter(place, pane) => self.enter(place, pane),
+            Action::Refused(refused) => self.refused(refused),
+            Action::Hold(held) => self.hold(*held),
             Action::Back => {
                 if let Some((place, pane)) = self.history.pop() {
                     self.show(place, pane);
@@ -477,26 +455,29 @@ impl App {
                 self.place = place;
                 self.fresh_until = Instant::now() + FRESH;
             }
-            _ => {
-                let old = self.place;
-                let pane = std::mem::replace(&mut self.pane, self.kept.pane(place));
-                // A walk of hundreds of hosts need not be walked back whole.
-                if self.history.len() >= 50 {
-                    self.history.remove(1);
-                }
-                self.history.push((old, pane));
-                self.tabs.clear();
-                self.place = place;
-                self.fresh_until = Instant::now() + FRESH;
-            }
+            _ => self.enter(place, self.kept.pane(place)),
         }
     }
 
-    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
+    fn enter(&mut self, place: Place, pane: Box<dyn Pane>) {
+        let pane = std::mem::replace(&mut self.pane, pane);
+        // A walk of hundreds of hosts need not be walked back whole.
+        if self.history.len() >= 50 {
+            self.history.remove(1);
+        }
+        self.history.push((self.place, pane));
+        self.show_at(place);
+    }
+
+    fn show_at(&mut self, place: Place) {
         self.tabs.clear();
         self.place = place;
-        self.pane = pane;
         self.fresh_until = Instant::now() + FRESH;
+    }
+
+    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
+        self.pane = pane;
+        self.show_at(place);
     }
 
     fn say(&mut self, text: &str, bad: bool) {

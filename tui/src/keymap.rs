@@ -3,7 +3,7 @@
 
 mod own;
 
-use cmdr_protocol::Access;
+use cmdr_protocol::{Call as _, Feed as _, approvals, audit, roles};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
 
@@ -42,6 +42,18 @@ pub enum Command {
     Help,
     Palette,
     Themes,
+    /// Go to the audit log.
+    Audit,
+    /// Go to what was done.
+    Records,
+    /// Go to who may do what.
+    Rights,
+    /// Go to rights that were asked for.
+    Approvals,
+    /// Ask for rights.
+    Ask,
+    /// Do again what was refused before it was asked for.
+    Again,
     Log,
     Mouse,
     Redraw,
@@ -60,8 +72,9 @@ pub struct Binding {
     pub command: Command,
     /// Key of the text that says so.
     pub text: &'static str,
-    /// What the operator must be allowed; those who are not do not see the binding at all.
-    pub access: Access,
+    /// The method that the operator must be allowed; those who are not do not see the binding at all.
+    /// Empty for none.
+    pub verb: &'static str,
     /// Changes or ends something: off with `--read-only`, and asks first.
     pub danger: bool,
     /// Whether the key line at the bottom of the screen names it (if there is room).
@@ -70,7 +83,7 @@ pub struct Binding {
 
 /// A binding that only looks.
 pub const fn key(keys: &'static [&'static str], command: Command, text: &'static str) -> Binding {
-    Binding { keys, command, text, access: Access::Read, danger: false, hint: false }
+    Binding { keys, command, text, verb: "", danger: false, hint: false }
 }
 
 impl Binding {
@@ -80,10 +93,16 @@ impl Binding {
         self.hint = true;
         self
     }
-    /// As it is, but changes something for which this access is needed.
+    /// As it is, but only for those who may use this method.
     #[must_use]
-    pub const fn danger(mut self, access: Access) -> Self {
-        self.access = access;
+    pub const fn needs(mut self, verb: &'static str) -> Self {
+        self.verb = verb;
+        self
+    }
+    /// As it is, but changes something with this method.
+    #[must_use]
+    pub const fn danger(mut self, verb: &'static str) -> Self {
+        self.verb = verb;
         self.danger = true;
         self
     }
@@ -126,6 +145,12 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&[":", "C-p"], Command::Palette, "key.palette").hint(),
     key(&["?", "<f1>"], Command::Help, "key.help").hint(),
     key(&["<esc>", "<backspace>"], Command::Back, "key.back"),
+    key(&["A"], Command::Audit, "key.audit").needs(audit::List::METHOD),
+    key(&["O"], Command::Records, "key.records").needs(audit::List::METHOD),
+    key(&["I"], Command::Rights, "key.rights").needs(roles::List::METHOD),
+    key(&["P"], Command::Approvals, "key.approvals").needs(approvals::Watch::METHOD),
+    key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
+    key(&["."], Command::Again, "key.again"),
     key(&["T"], Command::Themes, "key.themes"),
     key(&["L"], Command::Log, "key.log"),
     key(&["M"], Command::Mouse, "key.mouse"),

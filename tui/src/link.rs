@@ -4,10 +4,9 @@
 #[cfg(feature = "fake")]
 pub mod fake;
 
-use cmdr_protocol::methods::METHODS;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{Health, Welcome};
-use cmdr_protocol::{Access, Call, CallError, ErrorKind, Feed, HostId};
+use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -38,14 +37,6 @@ pub struct Peer {
     pub verbs: Vec<String>,
     /// The hub's program version.
     pub version: String,
-}
-
-impl Peer {
-    /// Whether we may do anything that needs this access. What it may be done on the hub decides.
-    pub fn allows(&self, access: Access) -> bool {
-        let mut of_access = METHODS.iter().filter(|method| method.access == access);
-        access == Access::Read || of_access.any(|m| self.verbs.iter().any(|verb| verb == m.name))
-    }
 }
 
 impl From<Welcome> for Peer {

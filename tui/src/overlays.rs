@@ -1,20 +1,25 @@
 //! What lies on top of a pane: the stack's member type and its kinds. The top one sees keys first.
 
+pub mod ask;
 pub mod columns;
 pub mod confirm;
+pub mod form;
 pub mod help;
 pub mod menu;
 pub mod pager;
 pub mod palette;
 pub mod prompt;
+pub mod search;
 pub mod themes;
 pub mod views;
 
-use crate::action::Action;
+use crate::action::{Action, Refused};
 use crate::panes::Context;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
+
+pub(crate) use pager::wrap;
 
 /// An overlay.
 pub trait Overlay: Send {
@@ -25,6 +30,10 @@ pub trait Overlay: Send {
     /// The mouse.
     fn mouse(&mut self, _context: &Context<'_>, _mouse: &MouseEvent) -> Action {
         Action::None
+    }
+    /// Takes something more that was refused, when it is asking for the like.
+    fn refused(&mut self, refused: Box<Refused>) -> Option<Box<Refused>> {
+        Some(refused)
     }
     /// Draws over the whole screen.
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect);

@@ -2,9 +2,13 @@
 //! the store, answers commands with actions, draws, and knows no other pane.
 
 // One line per feature.
+pub mod approvals;
+pub mod audit;
 pub mod hosts;
 pub mod overview;
 pub mod processes;
+pub mod records;
+pub mod rights;
 
 use crate::action::Action;
 use crate::event::Event;
@@ -42,13 +46,26 @@ pub const TABS: &[Tab] = &[
 pub type AllColumns = fn() -> Vec<Column>;
 
 /// The tables there are: what settings call each, and its columns.
-pub const TABLES: &[(&str, AllColumns)] =
-    &[("hosts", hosts::columns), ("processes", processes::columns)];
+pub const TABLES: &[(&str, AllColumns)] = &[
+    ("hosts", hosts::columns),
+    ("processes", processes::columns),
+    ("audit", audit::columns),
+    ("records", records::columns),
+    ("approvals", approvals::columns),
+];
 
 /// Every place where keys mean something, with its key tables.
 pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
     let of = |place: Place| place.pane().bindings().to_vec();
-    let mut places = vec![("hosts", [of(Place::Hosts), vec![EVERYWHERE]].concat())];
+    let fleet = [
+        ("hosts", Place::Hosts),
+        ("audit", Place::Audit),
+        ("records", Place::Records),
+        ("rights", Place::Rights),
+        ("approvals", Place::Approvals),
+    ];
+    let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
+    let mut places: Vec<_> = fleet.into_iter().map(with).collect();
     for (n, tab) in TABS.iter().enumerate() {
         let name = tab.title.split('.').next().unwrap_or(tab.title);
         let tables = of(Place::Host(HostId([0; 16]), n));
@@ -64,6 +81,14 @@ pub enum Place {
     Hosts,
     /// A tab of a host's page.
     Host(HostId, usize),
+    /// The audit log.
+    Audit,
+    /// What was done.
+    Records,
+    /// Who may do what.
+    Rights,
+    /// Rights that were asked for.
+    Approvals,
 }
 
 impl Place {
@@ -72,6 +97,21 @@ impl Place {
         match self {
             Self::Hosts => Box::new(hosts::HostsPane::default()),
             Self::Host(id, tab) => (TABS[tab.min(TABS.len() - 1)].make)(id),
+            Self::Audit => Box::new(audit::AuditPane::default()),
+            Self::Records => Box::new(records::RecordsPane::default()),
+            Self::Rights => Box::new(rights::RightsPane::default()),
+            Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
+        }
+    }
+
+    /// Key of its title; a host's page has tabs instead.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Hosts | Self::Host(..) => "hosts.title",
+            Self::Audit => "audit.title",
+            Self::Records => "records.title",
+            Self::Rights => "rights.title",
+            Self::Approvals => "approvals.title",
         }
     }
 }
@@ -128,7 +168,7 @@ pub enum Choice {
 }
 
 /// A pane.
-pub trait Pane {
+pub trait Pane: Send {
     /// Its key tables, its own first.
     fn bindings(&self) -> &'static [&'static [Binding]];
     /// The feeds it needs while it is seen.
@@ -137,6 +177,15 @@ pub trait Pane {
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action;
     /// Draws. May change only what it remembers about its own looks.
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect);
+    /// What it wants to know beside its feeds. Asked after everything that happens while the link is
+    /// up, so it must be quick to say nothing.
+    fn poll(&mut self, _context: &Context<'_>) -> Action {
+        Action::None
+    }
+    /// The hosts that an act would be about.
+    fn at_hand(&self) -> Vec<HostId> {
+        Vec::new()
+    }
     /// The table that it is about, and what settings call that; `None` for a pane without one.
     fn list(&self) -> Option<(&'static str, &dyn List)> {
         None

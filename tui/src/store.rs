@@ -1,16 +1,19 @@
 //! What the client knows, per feature. Changed only in [`Store::apply`]; everything else reads.
 
 // One line per feature.
+pub mod approvals;
+pub mod audit;
 pub mod hosts;
 pub mod metrics;
 pub mod processes;
+pub mod rights;
 pub mod settled;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::{Access, CallError, Feed, HostId};
+use cmdr_protocol::{CallError, Feed, HostId};
 use settled::{Rate, Settled};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -77,6 +80,25 @@ pub struct Store {
     pub metrics: HashMap<HostId, metrics::Metrics>,
     /// Processes of hosts that were looked at.
     pub processes: HashMap<HostId, processes::Processes>,
+    /// The audit log as far as it was looked at.
+    pub audit: audit::Audit,
+    /// What we may do, and what each role allows.
+    pub rights: rights::Rights,
+    /// Rights that were asked for.
+    pub approvals: approvals::Approvals,
+    /// What is to be said in the status line, once.
+    pub toasts: VecDeque<Toast>,
+}
+
+/// News that are said in the status line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toast {
+    /// Key of the text.
+    pub text: &'static str,
+    /// What is filled in.
+    pub values: Vec<String>,
+    /// Whether something went wrong.
+    pub bad: bool,
 }
 
 impl Store {
@@ -94,6 +116,10 @@ impl Store {
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
             processes: HashMap::new(),
+            audit: audit::Audit::default(),
+            rights: rights::Rights::default(),
+            approvals: approvals::Approvals::default(),
+            toasts: VecDeque::new(),
         }
     }
 
@@ -110,12 +136,6 @@ impl Store {
     /// What we may do, as far as the hub told.
     pub fn role(&self) -> Role {
         self.hosts.me.as_ref().map_or(Role::OBSERVER, |peer| peer.role)
-    }
-
-    /// Whether something that needs this access, dangerous or not, is offered.
-    pub fn allows(&self, access: Access, danger: bool) -> bool {
-        let may = self.hosts.me.as_ref().map_or(access == Access::Read, |me| me.allows(access));
-        may && !(danger && self.read_only)
     }
 
     /// How long the link has been away, when it is.

@@ -141,13 +141,11 @@ async fn a_lost_hub_shows_at_once_and_everything_resumes() {
     world.later(12).await;
     world.check_shows("hub lost 10s ago");
     world.check_shows("figures are 10s old");
-    assert_eq!(world.far.open_feeds(), []);
+    assert_eq!(world.feeds(), []);
     world.up(Role::ADMINISTRATOR);
     world.idle().await;
     world.check_hides("hub lost");
-    let mut feeds = world.far.open_feeds();
-    feeds.sort_unstable();
-    assert_eq!(feeds, [(None, "hosts.watch"), (Some(id(1)), "processes.watch")]);
+    assert_eq!(world.feeds(), [(None, "hosts.watch"), (Some(id(1)), "processes.watch")]);
 }
 
 #[tokio::test]
@@ -208,7 +206,7 @@ async fn a_page_that_was_never_seen_says_that_the_hub_is_away_and_not_that_it_wa
 async fn only_the_feeds_of_the_visible_pane_are_open() {
     let mut world = World::at_processes(Setup::default()).await;
     let methods = |world: &World| {
-        let mut methods: Vec<_> = world.far.open_feeds().iter().map(|f| f.1).collect();
+        let mut methods: Vec<_> = world.feeds().iter().map(|f| f.1).collect();
         methods.sort_unstable();
         methods
     };

@@ -2,6 +2,7 @@
 
 mod support;
 
+use cmdr_protocol::approvals;
 use cmdr_protocol::hosts::{self, Figures, HostState};
 use cmdr_protocol::version::Health;
 use cmdr_tui::event::Event;
@@ -9,7 +10,7 @@ use cmdr_tui::terminal::encoder::Encoder;
 use ratatui::Terminal;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use support::{Setup, World, figures, host, id, pass, some_hosts};
+use support::{NOW_MS, Setup, World, figures, host, id, log, pass, some_hosts};
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -76,6 +77,25 @@ async fn a_link_that_carries_only_heartbeats_draws_nothing() {
     for second in 340..440 {
         line.world.far.set_health(health(second));
         assert_eq!(line.second().await, "", "in second {second}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_and_requests_to_which_nothing_happens_draw_nothing() {
+    for keys in ["A", "O", "I", "P"] {
+        let mut world = World::with_log(Setup::default(), 40).await;
+        let mut approvals = log::approvals(NOW_MS);
+        approvals.retain(|approval| !approval.own);
+        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+        world.press(keys).await;
+        let mut line = Line::new(world);
+        // The screen itself, and the clock going out.
+        for _ in 0..70 {
+            line.second().await;
+        }
+        for second in 70..120 {
+            assert_eq!(line.second().await, "", "{keys} in second {second}");
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use super::App;
 use crate::keymap::{Binding, Command, EVERYWHERE};
 use crate::link::LinkState;
+use crate::overlays::help::ASK;
 use crate::panes::{Place, TABS, notice};
+use crate::store::rights::Offer;
 use crate::store::settled;
 use crate::theme::Role;
 use crate::widgets::{format, table};
@@ -70,7 +72,11 @@ impl App {
     fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
         let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
-        let right = self.health(area.width);
+        let badge = self.badge(area.width >= 140);
+        let badge_width = badge.width() as u16;
+        let mut right = badge;
+        right.extend(self.health(area.width));
+        let badge = badge_width;
         let right_width = (right.width() as u16).min(area.width);
         let buffer = frame.buffer_mut();
         self.spots.0.clear();
@@ -106,11 +112,41 @@ impl App {
                 put(&text, theme.style(role), Some(Place::Host(host, n)));
                 put(" ", soft, None);
             }
-        } else {
+        } else if self.place == Place::Hosts {
             put(home, theme.style(Role::Title), Some(Place::Hosts));
+        } else {
+            put(home, soft, Some(Place::Hosts));
+            put(" ▸ ", faint, None);
+            put(self.face.texts.get(self.place.title()), theme.style(Role::Title), None);
         }
         let x = area.right() - right_width;
+        if badge > 0 {
+            let badge = Rect { x, width: badge.min(right_width), ..area };
+            self.spots.0.push((badge, Place::Approvals));
+        }
         table::put(frame.buffer_mut(), x, area.y, right_width, &right, false);
+    }
+
+    /// What waits for us to decide, and how long what we asked for holds.
+    fn badge(&self, wide: bool) -> Line<'static> {
+        let (store, texts) = (&self.store, &self.face.texts);
+        let mut line = Line::default();
+        let mut push = |sign: &str, long: String, short: String, role| {
+            let text = if wide { long } else { short };
+            line.push_span(Span::styled(format!("{sign} {text}"), self.face.theme.style(role)));
+            line.push_span(Span::raw("  "));
+        };
+        let count = store.approvals.to_decide();
+        if count > 0 {
+            let short = count.to_string();
+            push("⚑", texts.fill("approvals.badge.decide", &[&short]), short.clone(), Role::Warn);
+        }
+        if let Some(held) = store.approvals.elevated(store.now_ms) {
+            let left = held.until_ms.saturating_sub(store.now_ms).div_ceil(60_000).to_string();
+            let long = texts.fill("approvals.badge.elevated", &[&left]);
+            push(ASK, long, texts.fill("approvals.minutes", &[&left]), Role::Accent);
+        }
+        line
     }
 
     fn health(&self, width: u16) -> Line<'static> {
@@ -212,8 +248,11 @@ impl App {
             return;
         }
         let tables = self.pane.bindings().iter().copied().chain([EVERYWHERE]);
-        let offered = |b: &&Binding| b.hint && self.store.allows(b.access, b.danger);
-        let hint = |b: &'static Binding| (b, self.face.keys.first(b), self.face.texts.get(b.text));
+        let offered = |b: &&Binding| b.hint && self.offer(b) != Offer::No;
+        let hint = |b: &'static Binding| {
+            let sign = if self.offer(b) == Offer::Ask { ASK } else { "" };
+            (b, format!("{sign}{}", self.face.keys.first(b)), self.face.texts.get(b.text))
+        };
         let mut hints: Vec<_> = tables.flatten().filter(offered).map(hint).collect();
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
         let room = usize::from(area.width) + 1;

@@ -2,11 +2,12 @@
 
 use super::{App, Wish};
 use crate::action::Action;
-use crate::keymap::{Command, EVERYWHERE, PAGE};
+use crate::keymap::{Binding, Command, EVERYWHERE, PAGE};
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
 use crate::panes::{Choice, Entry, Place, TABS, hosts};
+use crate::store::rights::Offer;
 use crate::theme::Role;
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -72,21 +73,10 @@ impl App {
         let Some(binding) = self.face.keys.find(&tables, key) else {
             return self.recalled(key).unwrap_or_default();
         };
-        if let Some(why) = self.refusal(binding.access, binding.danger) {
+        if let Some(why) = self.refusal(&binding) {
             return Action::Say(why);
         }
         self.command(binding.command)
-    }
-
-    /// Why something is not offered, if it is not.
-    fn refusal(&self, access: cmdr_protocol::Access, danger: bool) -> Option<String> {
-        if self.store.allows(access, danger) {
-            None
-        } else if danger && self.store.read_only {
-            Some(self.face.texts.get("note.read_only").to_owned())
-        } else {
-            Some(self.face.texts.fill("note.role", &[self.store.role().as_str()]))
-        }
     }
 
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
@@ -123,12 +113,19 @@ impl App {
                 if matches!(self.place, Place::Host(..)) {
                     tables.push(PAGE);
                 }
-                Action::Open(Box::new(help::help(&self.context(), &tables, &self.views())))
+                let offer = |binding: &Binding| self.offer(binding);
+                Action::Open(Box::new(help::help(&self.context(), &tables, &self.views(), offer)))
             }
             Command::Palette => Action::Open(Box::new(Palette::new(self.entries()))),
             Command::Themes => Action::Open(Box::new(themes::choice(&self.context()))),
             Command::Columns => self.choose_columns(),
             Command::Views => self.choose_view(),
+            Command::Audit => Action::Go(Place::Audit),
+            Command::Records => Action::Go(Place::Records),
+            Command::Approvals => Action::Go(Place::Approvals),
+            Command::Rights => self.rights(),
+            Command::Ask => self.ask(),
+            Command::Again => self.again(),
             Command::Log => self.log(),
             Command::Mouse => {
                 self.mouse = !self.mouse;
@@ -191,13 +188,15 @@ impl App {
         };
         let tables = self.pane.bindings().iter().chain([&EVERYWHERE]);
         for binding in tables.flat_map(|table| table.iter()) {
-            if moving(binding.command) || !self.store.allows(binding.access, binding.danger) {
+            let offer = self.offer(binding);
+            if moving(binding.command) || offer == Offer::No {
                 continue;
             }
+            let keys = self.face.keys.shown(binding);
             entries.push(Entry {
                 kind: "palette.command",
                 text: self.face.texts.get(binding.text).to_owned(),
-                note: self.face.keys.shown(binding),
+                note: if offer == Offer::Ask { format!("{} {keys}", help::ASK) } else { keys },
                 choice: Choice::Command(binding.command),
             });
         }

@@ -241,12 +241,12 @@ mod tests {
 
     #[test]
     fn own_keys_take_the_place_of_the_usual_ones() {
-        let keymap = keymap("[keys]\nsort_next = \"s\"\n\"hosts.rename\" = [\"<f2>\", \"e\"]\n");
+        let keymap = keymap("[keys]\nsort_next = \"b\"\n\"hosts.rename\" = [\"<f2>\", \"e\"]\n");
         let keymap = keymap.expect("reads");
-        assert_eq!(meaning(&keymap, "hosts", "s").as_deref(), Some("sort_next"));
+        assert_eq!(meaning(&keymap, "hosts", "b").as_deref(), Some("sort_next"));
         assert_eq!(meaning(&keymap, "hosts", ">"), None);
         assert_eq!(meaning(&keymap, "hosts", "<f2>").as_deref(), Some("hosts.rename"));
-        assert_eq!(meaning(&keymap, "processes", "s").as_deref(), Some("sort_next"));
+        assert_eq!(meaning(&keymap, "processes", "b").as_deref(), Some("sort_next"));
     }
 
     #[test]

@@ -56,6 +56,12 @@ impl Confirm {
     }
 }
 
+/// A line as rows of so many cells.
+fn rows(line: &str, width: usize) -> Vec<String> {
+    let rows = super::wrap(&[(Role::Strong, line.to_owned())], width);
+    rows.into_iter().map(|row| row.into_iter().map(|(_, text)| text).collect()).collect()
+}
+
 impl Overlay for Confirm {
     fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
         if leaves(key) {
@@ -85,8 +91,13 @@ impl Overlay for Confirm {
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
         let Context { theme, texts, glyphs, .. } = *context;
-        let mut lines: Vec<String> = self.names.iter().take(LISTED).cloned().collect();
-        if self.names.len() > LISTED {
+        let room = usize::from(screen.width.saturating_sub(6)).min(84);
+        let mut lines: Vec<String> = match &self.typed {
+            // Whoever decides about one thing sees all that is told of it.
+            None => self.names.iter().flat_map(|line| rows(line, room)).collect(),
+            Some(_) => self.names.iter().take(LISTED).cloned().collect(),
+        };
+        if self.typed.is_some() && self.names.len() > LISTED {
             lines.push(texts.fill("confirm.more", &[&(self.names.len() - LISTED).to_string()]));
         }
         let ask = match &self.typed {

@@ -3,15 +3,24 @@
 use super::pager::{Pager, Piece};
 use crate::keymap::{Binding, Command, EVERYWHERE, label};
 use crate::panes::Context;
+use crate::store::rights::Offer;
 use crate::theme::Role;
 use crate::view::View;
 use unicode_width::UnicodeWidthStr as _;
 
+/// The sign of what has to be asked for first.
+pub const ASK: &str = "⚐";
+
 /// What every key does here, as far as it is offered to this operator.
-pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pager {
+pub fn help(
+    context: &Context<'_>,
+    tables: &[&[Binding]],
+    views: &[&View],
+    offer: impl Fn(&Binding) -> Offer,
+) -> Pager {
     let texts = context.texts;
     let mut lines: Vec<Vec<Piece>> = Vec::new();
-    let mut asks = false;
+    let (mut asks, mut requests) = (false, false);
     // Told apart by what they hold: a static's address is not one and the same everywhere.
     let head = |n: usize, table: &[Binding]| {
         let has = |command| table.iter().any(|binding| binding.command == command);
@@ -27,8 +36,7 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pa
     };
     let tables = tables.iter().enumerate().map(|(n, table)| (head(n, table), *table));
     for (head, table) in tables.chain([("help.everywhere", EVERYWHERE)]) {
-        let offered = table.iter().filter(|b| context.store.allows(b.access, b.danger));
-        let offered: Vec<_> = offered.collect();
+        let offered: Vec<_> = table.iter().filter(|b| offer(b) != Offer::No).collect();
         if offered.is_empty() {
             continue;
         }
@@ -48,6 +56,10 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pa
                 line.push((Role::Warn, " !".to_owned()));
                 asks = true;
             }
+            if offer(binding) == Offer::Ask {
+                line.push((Role::Warn, format!(" {ASK}")));
+                requests = true;
+            }
             lines.push(line);
         }
     }
@@ -65,6 +77,10 @@ pub fn help(context: &Context<'_>, tables: &[&[Binding]], views: &[&View]) -> Pa
     if asks {
         lines.push(Vec::new());
         lines.push(vec![(Role::Warn, format!("! {}", texts.get("help.asks")))]);
+    }
+    if requests {
+        lines.push(Vec::new());
+        lines.push(vec![(Role::Warn, format!("{ASK} {}", texts.get("help.requests")))]);
     }
     if context.store.read_only {
         lines.push(Vec::new());

@@ -2,6 +2,7 @@
 
 use super::{Overlay, leaves};
 use crate::action::Action;
+use crate::i18n::Texts;
 use crate::panes::Context;
 use crate::theme::Role;
 use crate::widgets::filter::Filter;
@@ -28,6 +29,8 @@ pub struct Pager {
     copy: Option<String>,
     /// What `Y` copies: the `cmdr` command for what is shown.
     command: Option<String>,
+    /// Keys of its own: the letter, what it does, and the action.
+    keys: Vec<(char, String, Option<Action>)>,
     search: Search,
     /// May stand in two columns when it would not fit otherwise.
     in_columns: bool,
@@ -57,6 +60,7 @@ impl Pager {
             seen: (1, 0),
             copy: None,
             command: None,
+            keys: Vec::new(),
             search: Search::default(),
             in_columns: false,
         }
@@ -73,6 +77,13 @@ impl Pager {
     #[must_use]
     pub fn copying_command(mut self, text: String) -> Self {
         self.command = Some(text);
+        self
+    }
+
+    /// With a key that leaves it and does something.
+    #[must_use]
+    pub fn with_key(mut self, key: char, text: &str, action: Action) -> Self {
+        self.keys.push((key, text.to_owned(), Some(action)));
         self
     }
 
@@ -149,8 +160,21 @@ impl Pager {
         }
     }
 
-    fn hint(&self) -> &'static str {
-        if self.command.is_some() { "pager.copies" } else { "pager.hint" }
+    fn hint(&self, texts: &Texts) -> String {
+        let mut hint = texts.get("pager.hint").to_owned();
+        for (key, text) in [("y", &self.copy), ("Y", &self.command)] {
+            if text.is_some() {
+                let words = if key == "y" { "pager.copy" } else { "pager.copy_command" };
+                hint.extend(["  ", key, " ", texts.get(words)]);
+            }
+        }
+        for (key, text, _) in &self.keys {
+            hint.push_str("  ");
+            hint.push(*key);
+            hint.push(' ');
+            hint.push_str(text);
+        }
+        hint
     }
 
     /// The line about the search, in the lower border.
@@ -177,20 +201,36 @@ impl Pager {
             let sought = format!(" /{}", self.search.sought.text());
             Line::from(vec![Span::styled(sought, theme.style(Role::Match)), found])
         } else {
-            let hint = format!(" {} ", texts.get(self.hint()));
+            let hint = format!(" {} ", self.hint(texts));
             Line::styled(hint, theme.style(Role::Faint))
         };
         table::put(frame.buffer_mut(), x, y, room, &line, false);
     }
 }
 
-/// Breaks a line into rows of at most `width` cells.
-fn wrap(line: &[Piece], width: usize) -> Vec<Vec<Piece>> {
+fn ends_blank(rows: &[Vec<Piece>]) -> bool {
+    rows.last().and_then(|row| row.last()).is_some_and(|(_, text)| text.ends_with(' '))
+}
+
+/// Breaks a line into rows of at most `width` cells, at blanks where there are some.
+pub(crate) fn wrap(line: &[Piece], width: usize) -> Vec<Vec<Piece>> {
     let mut rows = vec![Vec::new()];
     let mut used = 0;
     for (role, text) in line {
         let mut piece = String::new();
-        for c in text.chars() {
+        for (at, c) in text.char_indices() {
+            // A word that would be cut goes to the next row, when there is a blank before it.
+            let blank = piece.ends_with(' ') || (piece.is_empty() && used > 0 && ends_blank(&rows));
+            if blank && c != ' ' {
+                let word = text[at..].split(' ').next().unwrap_or_default().width();
+                if used + word > width && word <= width * 2 / 3 {
+                    if let Some(row) = rows.last_mut() {
+                        row.push((*role, std::mem::take(&mut piece)));
+                    }
+                    rows.push(Vec::new());
+                    used = 0;
+                }
+            }
             let w = c.width().unwrap_or(0);
             if used + w > width && used > 0 {
                 if let Some(row) = rows.last_mut() {
@@ -217,6 +257,11 @@ impl Overlay for Pager {
         }
         if leaves(key) {
             return Action::Close;
+        }
+        if let KeyCode::Char(typed) = key.code
+            && let Some((_, _, action)) = self.keys.iter_mut().find(|(key, ..)| *key == typed)
+        {
+            return Action::CloseAnd(Box::new(action.take().unwrap_or_default()));
         }
         let page = self.seen.0 as isize;
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -274,7 +319,7 @@ impl Overlay for Pager {
         let widest: usize = widest.max().unwrap_or(0);
         let most = usize::from(screen.width.saturating_sub(8)).clamp(20, 110);
         // The hint in the border needs its room too.
-        let least = (texts.get(self.hint()).width() + 10).max(40);
+        let least = (self.hint(texts).width() + 10).max(40);
         let width = widest.max(least).min(most);
         let rows: Vec<Vec<Piece>> = self.lines.iter().flat_map(|line| wrap(line, width)).collect();
         let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Title));
@@ -328,5 +373,14 @@ mod tests {
         let text: Vec<String> =
             rows.iter().map(|row| row.iter().map(|(_, t)| t.as_str()).collect()).collect();
         assert_eq!(text, ["节点a", "bc"]);
+    }
+
+    #[test]
+    fn words_are_kept_whole_where_they_can_be() {
+        let line = vec![(Role::Soft, "on  ".to_owned()), (Role::Text, "web1 and db2".to_owned())];
+        let rows = wrap(&line, 9);
+        let text: Vec<String> =
+            rows.iter().map(|row| row.iter().map(|(_, t)| t.as_str()).collect()).collect();
+        assert_eq!(text, ["on  web1 ", "and db2"]);
     }
 }

@@ -11,8 +11,8 @@ use crate::theme::Role;
 use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
-use cmdr_protocol::hosts::{HostState, Watch};
-use cmdr_protocol::{Access, HostId};
+use cmdr_protocol::hosts::{Approve, Forget, HostState, Label, Reject, Rename, Watch};
+use cmdr_protocol::{Call as _, HostId};
 use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
 use order::Order;
@@ -32,11 +32,11 @@ static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 const BINDINGS: &[Binding] = &[
     key(&["<enter>", "l", "<right>"], Command::Open, "hosts.key.open").hint(),
     key(&["p"], PROCESSES, "hosts.key.processes").hint(),
-    key(&["t"], LABEL, "hosts.key.label").danger(Access::Admin).hint(),
-    key(&["R"], RENAME, "hosts.key.rename").danger(Access::Admin),
-    key(&["a"], APPROVE, "hosts.key.approve").danger(Access::Admin),
-    key(&["x"], REJECT, "hosts.key.reject").danger(Access::Admin),
-    key(&["D"], FORGET, "hosts.key.forget").danger(Access::Admin),
+    key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).hint(),
+    key(&["R"], RENAME, "hosts.key.rename").danger(Rename::METHOD),
+    key(&["a"], APPROVE, "hosts.key.approve").danger(Approve::METHOD),
+    key(&["x"], REJECT, "hosts.key.reject").danger(Reject::METHOD),
+    key(&["D"], FORGET, "hosts.key.forget").danger(Forget::METHOD),
 ];
 
 /// The feed of the fleet. The app follows it on every page, because names and states are needed
@@ -201,6 +201,10 @@ impl Pane for HostsPane {
             }
             _ => Action::Pass,
         }
+    }
+
+    fn at_hand(&self) -> Vec<HostId> {
+        self.table.targets()
     }
 
     fn list(&self) -> Option<(&'static str, &dyn table::List)> {

@@ -11,8 +11,8 @@ use crate::overlays::pager::Pager;
 use crate::store::processes::Processes as Table;
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
-use cmdr_protocol::processes::{Process, Watch};
-use cmdr_protocol::{Access, HostId};
+use cmdr_protocol::processes::{Process, Renice, Signal, Watch};
+use cmdr_protocol::{Call as _, HostId};
 use columns::{COLUMNS, shown_command};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -30,8 +30,8 @@ static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "processes.key.open").hint(),
     key(&["t"], TREE, "processes.key.tree").hint(),
-    key(&["x", "<delete>"], SIGNAL, "processes.key.signal").danger(Access::Act).hint(),
-    key(&["R"], RENICE, "processes.key.renice").danger(Access::Act),
+    key(&["x", "<delete>"], SIGNAL, "processes.key.signal").danger(Signal::METHOD).hint(),
+    key(&["R"], RENICE, "processes.key.renice").danger(Renice::METHOD),
     key(&["C-y"], COPY_LIST, "processes.key.copy_list"),
 ];
 

@@ -92,6 +92,8 @@ pub struct State<K> {
     titles: Vec<(u16, u16, usize)>,
     /// Goes up when the pane must order the rows anew.
     pub version: u64,
+    /// When rows come above the cursor, it stays where it is on the screen.
+    pub anchored: bool,
 }
 
 impl<K> Default for State<K> {
@@ -113,6 +115,7 @@ impl<K> Default for State<K> {
             body: Rect::default(),
             titles: Vec::new(),
             version: 0,
+            anchored: false,
         }
     }
 }
@@ -227,6 +230,10 @@ impl<K: Copy + Eq + Hash> State<K> {
         let still = |at: usize| self.order.get(at).copied() == self.selected;
         if self.selected.is_none() || !still(self.row) {
             let found = self.selected.and_then(|id| self.order.iter().position(|k| *k == id));
+            if let Some(row) = found.filter(|_| self.anchored) {
+                let by = row.cast_signed() - self.row.cast_signed();
+                self.offset = self.offset.saturating_add_signed(by);
+            }
             self.row = found.unwrap_or(self.row).min(self.order.len().saturating_sub(1));
         }
         self.selected = self.order.get(self.row).copied();
@@ -250,6 +257,22 @@ impl<K: Copy + Eq + Hash> State<K> {
         } else {
             self.selected = Some(id);
         }
+    }
+
+    /// Where the cursor stands, counted from the top, and how many rows are below it.
+    pub fn place(&self) -> (usize, usize) {
+        (self.row, self.order.len().saturating_sub(self.row + 1))
+    }
+
+    /// Rows that were shown last.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The line of the screen on which the cursor was drawn.
+    pub fn cursor_line(&self) -> Option<u16> {
+        let line = u16::try_from(self.row.checked_sub(self.offset)?).ok()?;
+        (line < self.body.height && self.selected.is_some()).then(|| self.body.y + line)
     }
 
     /// Marked rows, in no order.

@@ -1,6 +1,8 @@
 //! What the tests of the whole app share: a far end, an app on a test screen, made-up hosts.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod log;
+
 use cmdr_protocol::Access;
 use cmdr_protocol::HostId;
 use cmdr_protocol::facts::Facts;
@@ -83,6 +85,8 @@ pub(crate) struct Setup {
     pub(crate) lang: Lang,
     pub(crate) theme: &'static str,
     pub(crate) config: Option<std::path::PathBuf>,
+    /// Instead of those that the role has.
+    pub(crate) verbs: Option<Vec<String>>,
 }
 
 impl Default for Setup {
@@ -94,6 +98,7 @@ impl Default for Setup {
             lang: Lang::En,
             theme: "dark",
             config: None,
+            verbs: None,
         }
     }
 }
@@ -121,7 +126,7 @@ impl World {
         let app = App::new(options, Link::Fake(far.clone())).expect("app");
         let terminal = Terminal::new(TestBackend::new(setup.size.0, setup.size.1)).expect("screen");
         let mut world = Self { far, app, terminal, control: Recorded::default() };
-        world.up(setup.role);
+        world.up_as(setup.role, setup.verbs.unwrap_or_else(|| verbs(setup.role)));
         world.idle().await;
         world
     }
@@ -138,8 +143,11 @@ impl World {
     }
 
     pub(crate) fn up(&self, role: Role) {
-        let peer =
-            Peer { name: "li@laptop".into(), role, verbs: verbs(role), version: "0.1.0".into() };
+        self.up_as(role, verbs(role));
+    }
+
+    pub(crate) fn up_as(&self, role: Role, verbs: Vec<String>) {
+        let peer = Peer { name: "li@laptop".into(), role, verbs, version: "0.1.0".into() };
         self.far.set_state(LinkState::Up(peer));
     }
 
@@ -183,11 +191,33 @@ impl World {
         assert!(!self.screen().contains(text), "{text:?} is in\n{}", self.screen());
     }
 
-    /// Calls that reached the far end, feeds left out.
+    /// Calls that reached the far end; feeds, and what is asked only to know what to offer, left out.
     pub(crate) fn calls(&self) -> Vec<cmdr_tui::link::fake::Asked> {
         let mut asked = self.far.take_asked();
-        asked.retain(|a| a.method.split('.').next_back() != Some("watch"));
+        let asks = |method: &str| !["roles.mine", "roles.matrix"].contains(&method);
+        asked.retain(|a| asks(a.method) && a.method.split('.').next_back() != Some("watch"));
         asked
+    }
+
+    /// The feeds that are open, without that of requests for rights, which always is.
+    pub(crate) fn feeds(&self) -> Vec<(Option<HostId>, &'static str)> {
+        let mut feeds = self.far.open_feeds();
+        feeds.retain(|(_, method)| *method != "approvals.watch");
+        feeds.sort_unstable();
+        feeds
+    }
+
+    /// With a fleet and a hub that has an audit log, roles and requests for rights.
+    pub(crate) async fn with_log(setup: Setup, requests: u64) -> Self {
+        let mut world = Self::new(setup).await;
+        let hosts = named_hosts();
+        let records = log::records(NOW_MS, &hosts, requests);
+        world.far.answer(move |asked| {
+            let answer = log::answer(NOW_MS, &records, &hosts, asked);
+            answer.unwrap_or_else(|| Ok(serde_json::Value::Object(serde_json::Map::new())))
+        });
+        world.fleet(some_hosts()).await;
+        world
     }
 
     pub(crate) async fn fleet(&mut self, hosts: Vec<Host>) {
@@ -203,6 +233,12 @@ impl World {
         self.far.push::<hosts::Watch>(None, &change);
         self.idle().await;
     }
+}
+
+/// Names of those that are online, with their ids.
+pub(crate) fn named_hosts() -> Vec<(HostId, String)> {
+    let online = some_hosts().into_iter().filter(|host| host.state == HostState::Online);
+    online.filter_map(|host| Some((host.id?, host.name))).collect()
 }
 
 pub(crate) fn id(n: u16) -> HostId {
@@ -325,11 +361,24 @@ pub(crate) fn some_processes() -> processes::Change {
 }
 
 /// What the hub says that a built-in role can use.
-fn verbs(role: Role) -> Vec<String> {
+pub(crate) fn verbs(role: Role) -> Vec<String> {
     let most = match role {
         Role::ADMINISTRATOR => Access::Admin,
         Role::OPERATOR => Access::Act,
         _ => Access::Read,
     };
-    METHODS.iter().filter(|m| m.access <= most).map(|m| m.name.to_owned()).collect()
+    let mut verbs: Vec<String> =
+        METHODS.iter().filter(|m| m.access <= most).map(|m| m.name.to_owned()).collect();
+    let asking = [
+        ("approvals.watch", Access::Read),
+        ("approvals.ask", Access::Act),
+        ("approvals.end", Access::Act),
+        ("approvals.decide", Access::Admin),
+    ];
+    for (verb, access) in asking {
+        if access <= most && !verbs.iter().any(|known| known == verb) {
+            verbs.push(verb.to_owned());
+        }
+    }
+    verbs
 }

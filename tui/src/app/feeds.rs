@@ -1,0 +1,64 @@
+//! Which feeds run: those that the pane needs while it is seen, and those that every page has.
+
+use super::App;
+use crate::link::is_passing;
+use crate::panes::Subscription;
+use crate::store::rights::Offer;
+use crate::store::{FeedKey, FeedState, Update};
+use cmdr_protocol::Feed as _;
+use cmdr_protocol::approvals::Watch;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long to wait before a feed that failed is asked for again.
+const RETRY: Duration = Duration::from_secs(3);
+
+impl App {
+    /// Starts the feeds that the pane needs and ends the others.
+    pub(super) fn follow_feeds(&mut self) {
+        self.look_after();
+        let mut wanted = self.pane.feeds();
+        wanted.extend(self.approvals());
+        let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
+        let up = self.store.is_up();
+        self.feeds.retain(|key, task| {
+            let keep = up && keys.contains(key);
+            if !keep {
+                task.abort();
+            }
+            keep && !task.is_finished()
+        });
+        if !up {
+            return;
+        }
+        for subscription in wanted {
+            let key = subscription.key;
+            if self.feeds.contains_key(&key) {
+                continue;
+            }
+            if let Some(FeedState::Failed(error)) = self.store.feeds.get(&key) {
+                if !is_passing(error) {
+                    continue;
+                }
+                let now = Instant::now();
+                let again = *self.retry.entry(key).or_insert(now + RETRY);
+                if again > now {
+                    continue;
+                }
+            }
+            self.retry.remove(&key);
+            let begin = Update::new(move |store| {
+                store.feeds.insert(key, FeedState::Opening);
+            });
+            self.store.apply(begin);
+            let task = subscription.start(&self.store, self.link.clone(), self.sender.clone());
+            self.feeds.insert(key, tokio::spawn(task).abort_handle());
+        }
+    }
+
+    /// The feed of requests for rights, which is followed on every page.
+    fn approvals(&self) -> Option<Subscription> {
+        let may = self.store.offer(Watch::METHOD, false, &[]) == Offer::Yes;
+        may.then(|| Subscription::new(None, Watch {}))
+    }
+}

@@ -1,0 +1,142 @@
+//! What was done, in words: `restarted nginx.service`, not `services.restart`.
+
+use crate::i18n::Texts;
+use crate::panes::Context;
+use crate::panes::audit::columns::{host, verb};
+use crate::store::audit::{Log, Standing};
+use cmdr_protocol::audit::{Outcome, Record, Value};
+use cmdr_protocol::display::clean;
+
+/// For each method the key of its sentence, and the fields of the request that are filled in.
+const WORDS: &[(&str, &str, &[&str])] = &[
+    ("exec.start", "done.exec", &["argv"]),
+    ("processes.signal", "done.signal", &["signal", "pid"]),
+    ("processes.renice", "done.renice", &["pid", "nice"]),
+    ("hosts.rename", "done.rename", &["host", "name"]),
+    ("hosts.label", "done.label", &["host", "labels"]),
+    ("hosts.forget", "done.forget", &["host"]),
+    ("hosts.approve", "done.approve_host", &["host"]),
+    ("hosts.reject", "done.reject_host", &["host"]),
+    ("tokens.create", "done.token", &["kind"]),
+    ("tokens.revoke", "done.token_revoke", &["id"]),
+    ("operators.revoke", "done.operator_revoke", &["key"]),
+    ("operators.unlock", "done.unlock", &["address"]),
+    ("roles.put", "done.role", &["name"]),
+    ("roles.delete", "done.role_delete", &["name"]),
+    ("roles.assign", "done.assign", &["role", "key"]),
+    ("approvals.ask", "done.ask", &["wanted"]),
+    ("approvals.decide", "done.decide", &["approve", "id"]),
+    ("approvals.end", "done.end", &["id"]),
+    ("login", "done.login", &[]),
+    ("join", "done.join", &[]),
+];
+
+/// Names of the usual signals.
+const SIGNALS: [(i64, &str); 10] = [
+    (1, "HUP"),
+    (2, "INT"),
+    (3, "QUIT"),
+    (9, "KILL"),
+    (10, "USR1"),
+    (12, "USR2"),
+    (15, "TERM"),
+    (18, "CONT"),
+    (19, "STOP"),
+    (28, "WINCH"),
+];
+
+/// A command line as people read it; what has blanks in it stands in quotes.
+pub(super) fn command(body: &Value) -> String {
+    let argv = match body.get("argv") {
+        Some(Value::List(argv)) => argv.as_slice(),
+        _ => &[],
+    };
+    let word = |value: &Value| match value {
+        Value::Text(text) if text.is_empty() || text.contains(char::is_whitespace) => {
+            format!("'{text}'")
+        }
+        other => other.to_string(),
+    };
+    let name = body.get("script").and_then(|script| script.get("name"));
+    let name = name.map(ToString::to_string);
+    name.into_iter().chain(argv.iter().map(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn labels(body: &Value) -> String {
+    let mut words = Vec::new();
+    if let Some(Value::Map(set)) = body.get("set") {
+        words.extend(set.iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    if let Some(Value::List(remove)) = body.get("remove") {
+        words.extend(remove.iter().map(|name| format!("{name}-")));
+    }
+    words.join(" ")
+}
+
+fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> String {
+    let plain = |name: &str| body.get(name).map_or_else(String::new, ToString::to_string);
+    match name {
+        "argv" => command(body),
+        "labels" => labels(body),
+        "host" => {
+            let at_hand = host(record).or_else(|| plain("host").parse().ok());
+            at_hand.map_or_else(|| plain("host"), |id| context.store.hosts.name(id))
+        }
+        "signal" => match body.get("signal") {
+            Some(Value::Int(number)) => SIGNALS
+                .iter()
+                .find(|(known, _)| known == number)
+                .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned()),
+            _ => plain("signal"),
+        },
+        "wanted" => {
+            let verbs = body.get("wanted").and_then(|wanted| wanted.get("verbs"));
+            verbs.map_or_else(String::new, ToString::to_string)
+        }
+        "approve" => match body.get("approve") {
+            Some(Value::Bool(true)) => context.texts.get("done.approved").to_owned(),
+            _ => context.texts.get("done.denied").to_owned(),
+        },
+        name => plain(name),
+    }
+}
+
+fn sentence(texts: &Texts, key: &'static str, values: &[String]) -> String {
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    texts.fill(key, &values)
+}
+
+/// What was done, in a sentence without who, where and when; or that it was not.
+pub(super) fn told(context: &Context<'_>, log: &Log, record: &Record) -> String {
+    let done = done(context, record);
+    let refused = match log.standing(record) {
+        Standing::Ended(outcome) => matches!(
+            outcome,
+            Outcome::Denied
+                | Outcome::OnRequest
+                | Outcome::Unreachable
+                | Outcome::NotFound
+                | Outcome::Conflict
+                | Outcome::Busy
+                | Outcome::Malformed
+                | Outcome::UnknownMethod
+        ),
+        _ => false,
+    };
+    if refused { context.texts.fill("done.not", &[&done]) } else { done }
+}
+
+fn done(context: &Context<'_>, record: &Record) -> String {
+    let known = WORDS.iter().find(|(method, ..)| *method == record.method);
+    let text = match (known, &record.body) {
+        (Some((_, key, [])), _) => context.texts.get(key).to_owned(),
+        (Some((_, key, fields)), Some(body)) => {
+            let values = fields.iter().map(|name| field(context, record, body, name));
+            sentence(context.texts, key, &values.collect::<Vec<_>>())
+        }
+        // What was refused before it was read, and what this release does not know.
+        _ if record.resource.is_empty() => verb(record).to_owned(),
+        _ => format!("{} {}", verb(record), record.resource),
+    };
+    clean(text.trim()).into_owned()
+}

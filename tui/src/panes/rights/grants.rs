@@ -1,0 +1,102 @@
+//! A grant and a role in words.
+
+use crate::overlays::help::ASK;
+use crate::overlays::pager::{Pager, Piece};
+use crate::panes::Context;
+use crate::theme::Role as Style;
+use cmdr_protocol::display::clean;
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::{Allowed, Definition, Grant, Hours};
+
+/// The sign of an answer, the key of its word, and its colour.
+pub(super) const fn sign(allowed: Allowed) -> (&'static str, &'static str, Style) {
+    match allowed {
+        Allowed::Yes => ("●", "rights.yes", Style::Ok),
+        Allowed::Some => ("◐", "rights.some", Style::Info),
+        Allowed::OnRequest => (ASK, "rights.on_request", Style::Warn),
+        Allowed::No => ("·", "rights.no", Style::Faint),
+        Allowed::Unknown => ("?", "rights.unknown", Style::Faint),
+    }
+}
+
+fn hours(hours: &Hours) -> String {
+    let days = hours.days.join(" ");
+    let gap = if days.is_empty() { "" } else { " " };
+    format!("{days}{gap}{}–{} UTC", hours.from, hours.to)
+}
+
+/// What a grant allows, where, when, how often and how.
+pub(super) fn words(context: &Context<'_>, grant: &Grant) -> String {
+    let texts = context.texts;
+    let mut parts = vec![grant.verbs.join(" ")];
+    if !grant.resources.is_empty() {
+        parts.push(texts.fill("rights.grant.resources", &[&grant.resources.join(" ")]));
+    }
+    if grant.hosts.is_empty() {
+        parts.push(texts.get("rights.grant.all_hosts").to_owned());
+    } else {
+        parts.push(texts.fill("rights.grant.hosts", &[&grant.hosts]));
+    }
+    if let Some(when) = &grant.hours {
+        parts.push(hours(when));
+    }
+    if let Some(limit) = grant.limit {
+        let [hosts, minutes] = [limit.hosts, limit.minutes].map(|n| n.to_string());
+        parts.push(texts.fill("rights.grant.limit", &[&hosts, &minutes]));
+    }
+    if let Some(request) = grant.on_request {
+        let [approvals, minutes] =
+            [request.approvals, request.longest_minutes].map(|n| n.to_string());
+        let text = texts.fill("rights.grant.on_request", &[&approvals, &minutes]);
+        parts.push(format!("{ASK} {text}"));
+    }
+    clean(&parts.join(" · ")).into_owned()
+}
+
+/// A role whole: what it is for, its grants, and who has it.
+pub(super) fn pager(context: &Context<'_>, role: Role, definition: Option<&Definition>) -> Pager {
+    let texts = context.texts;
+    let mut lines: Vec<Vec<Piece>> = Vec::new();
+    if let Some(definition) = definition {
+        if !definition.description.is_empty() {
+            let description = clean(&definition.description).into_owned();
+            lines.push(vec![(Style::Strong, description)]);
+        }
+        let built_in = if definition.built_in { "rights.built_in" } else { "rights.own" };
+        let devices = texts.fill("rights.devices", &[&definition.devices.to_string()]);
+        lines.push(vec![(Style::Soft, format!("{} · {devices}", texts.get(built_in)))]);
+        lines.push(Vec::new());
+        lines.push(vec![(Style::Accent, texts.get("rights.grants").to_owned())]);
+        for (n, grant) in definition.grants.iter().enumerate() {
+            let number = format!("{:>3}  ", n + 1);
+            lines.push(vec![(Style::Soft, number), (Style::Text, words(context, grant))]);
+        }
+        if definition.grants.is_empty() {
+            lines.push(vec![(Style::Warn, texts.get("rights.no_grants").to_owned())]);
+        }
+    }
+    lines.push(Vec::new());
+    lines.push(vec![(Style::Accent, texts.get("rights.members").to_owned())]);
+    match &context.store.rights.devices {
+        None => lines.push(vec![(Style::Soft, texts.get("rights.members_hidden").to_owned())]),
+        Some(Err(error)) => lines.push(vec![(Style::Bad, crate::action::reason(error))]),
+        Some(Ok(devices)) => {
+            let members = devices.iter().filter(|device| device.role == role);
+            let members: Vec<_> = members.collect();
+            for device in &members {
+                let (sign, style) =
+                    if device.links > 0 { ("●", Style::Ok) } else { ("○", Style::Soft) };
+                lines.push(vec![
+                    (style, format!("  {sign} ")),
+                    (Style::Text, clean(&device.name).into_owned()),
+                    (Style::Faint, format!("  {}", device.key)),
+                ]);
+            }
+            if members.is_empty() {
+                lines.push(vec![(Style::Soft, texts.get("rights.no_members").to_owned())]);
+            }
+        }
+    }
+    Pager::new(texts.fill("rights.role_title", &[role.as_str()]), lines)
+        .copying_command(format!("cmdr roles show {role}"))
+}
