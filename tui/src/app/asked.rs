@@ -18,8 +18,6 @@ use cmdr_protocol::{Call as _, HostId};
 const AT_HAND: usize = 1000;
 /// Between two such questions: a cursor that runs down a list need not ask at each row.
 const PAUSE_MS: u64 = 300;
-/// What these roles may do is the same on every host, and the hub's welcome tells it.
-const SAME_EVERYWHERE: [Role; 3] = [Role::ADMINISTRATOR, Role::OPERATOR, Role::OBSERVER];
 /// Things that wait to be done again.
 const HELD: usize = 16;
 
@@ -72,7 +70,8 @@ impl App {
         if !matches!(action, Action::None) {
             self.perform(action);
         }
-        if SAME_EVERYWHERE.contains(&self.store.role()) {
+        // They may do everything everywhere.
+        if self.store.role() == Role::ADMINISTRATOR {
             return;
         }
         let now_ms = (self.options.now_ms)();

@@ -368,9 +368,8 @@ impl Pane for RecordsPane {
         let Context { store, theme, texts, .. } = *context;
         let log = store.audit.of(Whose::Records);
         let mut line = self.tabs(context, log);
-        let follow = (!self.following).then(|| {
-            self.table.order().iter().filter(|seq| **seq > self.seen).count()
-        });
+        let follow = (!self.following)
+            .then(|| self.table.order().iter().filter(|seq| **seq > self.seen).count());
         let count = format::count(self.table.order().len());
         line.extend(head(context, log, count, follow));
         table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &line, false);

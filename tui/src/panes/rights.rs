@@ -265,9 +265,9 @@ impl Pane for RightsPane {
             }));
         }
         let may = store.offer(operators::List::METHOD, false, &[]) == Offer::Yes;
-        if may && store.rights.devices.is_none() {
+        if may && store.rights.operators.is_none() {
             calls.push(Action::fetch(None, operators::List {}, PATIENCE, |listing| {
-                (Some(rights::devices(listing.map(|listing| listing.operators))), Action::None)
+                (Some(rights::operators(listing.map(|listing| listing.operators))), Action::None)
             }));
         }
         Action::All(calls)

@@ -42,8 +42,8 @@ pub struct Rights {
     pub matrix: Option<(Option<HostId>, Result<Table, CallError>)>,
     /// All roles.
     pub roles: Option<Result<Vec<Definition>, CallError>>,
-    /// All devices, when we may see them.
-    pub devices: Option<Result<Vec<Operator>, CallError>>,
+    /// All operators, when we may see them.
+    pub operators: Option<Result<Vec<Operator>, CallError>>,
     /// Goes up when all of it has to be asked for anew.
     pub renewals: u64,
     /// Goes up with every change.
@@ -193,10 +193,10 @@ pub fn roles(roles: Result<Vec<Definition>, CallError>) -> Update {
     })
 }
 
-/// The devices came, or not.
-pub fn devices(devices: Result<Vec<Operator>, CallError>) -> Update {
+/// The operators came, or not.
+pub fn operators(operators: Result<Vec<Operator>, CallError>) -> Update {
     Update::new(move |store| {
-        store.rights.devices = Some(devices);
+        store.rights.operators = Some(operators);
         store.rights.version += 1;
     })
 }

@@ -4,7 +4,7 @@ use cmdr_protocol::approvals::{self, Approval, Decision, State, Wanted};
 use cmdr_protocol::audit::{Event, List, Outcome, Page, Record, Value, Verified};
 use cmdr_protocol::hosts::{HostState, Targets};
 use cmdr_protocol::methods::METHODS;
-use cmdr_protocol::operators::{self, Operator};
+use cmdr_protocol::operators::{self, By, Device, Operator};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{
     Allowed, Cell, Definition, Grant, Hours, Limit, Listing, OnRequest, Row, Table,
@@ -156,7 +156,7 @@ pub(crate) fn roles() -> Vec<Definition> {
         description: description.into(),
         grants,
         built_in,
-        devices: 2,
+        operators: 2,
     };
     let hours = Hours {
         days: ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned).to_vec(),
@@ -326,12 +326,17 @@ pub(crate) fn answer(
         "roles.matrix" => json(&matrix(None)),
         "operators.list" => {
             let operator = |n: u8, name: &str, role, links| Operator {
-                key: KeyId([n; 16]),
                 name: name.into(),
                 role,
-                joined_ms: now_ms - 86_400_000,
-                last_seen_ms: Some(now_ms),
-                links,
+                devices: vec![Device {
+                    key: KeyId([n; 16]),
+                    name: name.into(),
+                    by: By::default(),
+                    joined_ms: now_ms - 86_400_000,
+                    expires_ms: None,
+                    links,
+                }],
+                ..Operator::default()
             };
             json(&operators::Listing {
                 operators: vec![

@@ -83,6 +83,8 @@ pub(in crate::panes) const fn state(standing: Standing) -> (&'static str, &'stat
             Outcome::Failed => ("✗", "audit.state.failed", Role::Bad),
             Outcome::Denied => ("⊘", "audit.state.denied", Role::Bad),
             Outcome::OnRequest => ("⚐", "audit.state.on_request", Role::Warn),
+            Outcome::NeedsCode => ("…", "audit.state.needs_code", Role::Info),
+            Outcome::NeedsPassword => ("…", "audit.state.needs_password", Role::Info),
             Outcome::Cancelled => ("◼", "audit.state.cancelled", Role::Warn),
             Outcome::Lost => ("?", "audit.state.lost", Role::Warn),
             Outcome::Unreachable => ("○", "audit.state.unreachable", Role::Bad),

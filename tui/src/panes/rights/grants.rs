@@ -5,6 +5,7 @@ use crate::overlays::pager::{Pager, Piece};
 use crate::panes::Context;
 use crate::theme::Role as Style;
 use cmdr_protocol::display::clean;
+use cmdr_protocol::operators::Operator;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Allowed, Definition, Grant, Hours};
 
@@ -63,8 +64,8 @@ pub(super) fn pager(context: &Context<'_>, role: Role, definition: Option<&Defin
             lines.push(vec![(Style::Strong, description)]);
         }
         let built_in = if definition.built_in { "rights.built_in" } else { "rights.own" };
-        let devices = texts.fill("rights.devices", &[&definition.devices.to_string()]);
-        lines.push(vec![(Style::Soft, format!("{} · {devices}", texts.get(built_in)))]);
+        let people = texts.fill("rights.operators", &[&definition.operators.to_string()]);
+        lines.push(vec![(Style::Soft, format!("{} · {people}", texts.get(built_in)))]);
         lines.push(Vec::new());
         lines.push(vec![(Style::Accent, texts.get("rights.grants").to_owned())]);
         for (n, grant) in definition.grants.iter().enumerate() {
@@ -77,19 +78,22 @@ pub(super) fn pager(context: &Context<'_>, role: Role, definition: Option<&Defin
     }
     lines.push(Vec::new());
     lines.push(vec![(Style::Accent, texts.get("rights.members").to_owned())]);
-    match &context.store.rights.devices {
+    match &context.store.rights.operators {
         None => lines.push(vec![(Style::Soft, texts.get("rights.members_hidden").to_owned())]),
         Some(Err(error)) => lines.push(vec![(Style::Bad, crate::action::reason(error))]),
-        Some(Ok(devices)) => {
-            let members = devices.iter().filter(|device| device.role == role);
-            let members: Vec<_> = members.collect();
-            for device in &members {
-                let (sign, style) =
-                    if device.links > 0 { ("●", Style::Ok) } else { ("○", Style::Soft) };
+        Some(Ok(operators)) => {
+            let has = |one: &&Operator| one.role == role || one.groups.iter().any(|g| g.1 == role);
+            let members: Vec<_> = operators.iter().filter(has).collect();
+            for member in &members {
+                let here = member.devices.iter().any(|device| device.links > 0);
+                let (sign, style) = if here { ("●", Style::Ok) } else { ("○", Style::Soft) };
+                let groups = member.groups.iter().filter(|group| group.1 == role);
+                let groups: Vec<_> = groups.map(|group| clean(&group.0)).collect();
                 lines.push(vec![
                     (style, format!("  {sign} ")),
-                    (Style::Text, clean(&device.name).into_owned()),
-                    (Style::Faint, format!("  {}", device.key)),
+                    (Style::Text, clean(&member.name).into_owned()),
+                    (Style::Soft, format!("  {}", clean(&member.full_name))),
+                    (Style::Faint, format!("  {}", groups.join(" "))),
                 ]);
             }
             if members.is_empty() {
