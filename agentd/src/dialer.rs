@@ -53,7 +53,7 @@ impl Keyed {
         let (from, to) = (context::next_key_file(&self.dir), context::key_file(&self.dir));
         match std::fs::rename(&from, &to).and_then(|()| files::sync_dir(&self.dir)) {
             Ok(()) => {
-                tracing::info!(key = %key.public(), "the hub knows the new key; the old one is gone")
+                tracing::info!(key = %key.public(), "the hub knows the new key; the old one is gone");
             }
             // Both are there still, and the next start tries the new one first.
             Err(e) => tracing::error!("the new key is not in its place: {}", files::reason(&e)),

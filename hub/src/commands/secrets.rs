@@ -62,14 +62,16 @@ pub(super) async fn run(dir: &Path, config: &Config, args: Secrets) -> anyhow::R
             let settings = Settings { key_file, key_command, key_env };
             let (from, to) = (of(&config.secrets)?, of(&settings)?);
             let keys = rotate::rewrap(&store, &from, &to).await?;
-            let mut told =
+            let told =
                 format!("{} wrapped anew: {to} opens them now", count(keys as u64, "data key"));
-            if from != to {
-                told += &format!(
+            let next = if from == to {
+                String::new()
+            } else {
+                format!(
                     ". Name it in [secrets] of the hub's configuration before the hub starts; {from} is of no use any more"
-                );
-            }
-            say(&told);
+                )
+            };
+            say(&format!("{told}{next}"));
         }
         Verb::Forget { yes } => {
             anyhow::ensure!(
