@@ -2,6 +2,7 @@
 
 use crate::call::{Access, Feed};
 use crate::open_enum::open_enum;
+use crate::recordings::Notice;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -94,6 +95,9 @@ pub struct Item {
     /// How it ended; always in the last item.
     #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// Of the hub: that this is recorded, who watches. Comes between the host's own items.
+    #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
 }
 
 open_enum! {

@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod operators;
 pub mod ping;
 pub mod processes;
+pub mod recordings;
 pub mod roles;
 pub mod secrets;
 pub mod tokens;

@@ -2,6 +2,7 @@
 
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
+use crate::recordings;
 use crate::{
     approvals, audit, exec, facts, groups, hosts, hub, keys, login, metrics, operators, ping,
     processes, roles, secrets, tokens, totp,
@@ -171,6 +172,17 @@ pub const METHODS: &[Method] = &[
     call::<audit::List>(Place::Hub),
     feed::<audit::Watch>(Place::Hub),
     call::<audit::Verify>(Place::Hub),
+    call::<recordings::Rules>(Place::Hub),
+    call::<recordings::PutRule>(Place::Hub),
+    call::<recordings::DeleteRule>(Place::Hub),
+    call::<recordings::List>(Place::Hub),
+    feed::<recordings::Read>(Place::Hub),
+    feed::<recordings::Watch>(Place::Hub),
+    call::<recordings::Stop>(Place::Hub),
+    feed::<recordings::Search>(Place::Hub),
+    feed::<recordings::Verify>(Place::Hub),
+    call::<recordings::SetMark>(Place::Hub),
+    call::<recordings::Delete>(Place::Hub),
 ];
 
 /// The method of this name.
