@@ -94,6 +94,11 @@ impl<R: Source> FrameReader<R> {
         &self.io
     }
 
+    /// The stream beneath, to add to what it will give.
+    pub const fn get_mut(&mut self) -> &mut R {
+        &mut self.io
+    }
+
     /// The next frame; `None` when the stream ends between frames.
     pub async fn next(&mut self) -> io::Result<Option<Frame>> {
         poll_fn(|cx| self.poll_frame(cx)).await

@@ -2,7 +2,7 @@
 
 mod witnessed;
 
-pub use witnessed::{Ended, relay_witnessed};
+pub use witnessed::{Ended, Tap, Tapped, relay_witnessed};
 
 use crate::mux::{Source as _, Stream};
 use bytes::{Buf as _, Bytes};
@@ -62,6 +62,15 @@ impl Half {
     /// `we_closed`: whether the other half has closed `from` for writing, so that an end there is
     /// an end and not a reset.
     fn poll(&mut self, cx: &mut Context<'_>, we_closed: bool) -> Poll<io::Result<()>> {
+        self.poll_tapped(cx, we_closed, &mut None)
+    }
+
+    fn poll_tapped(
+        &mut self,
+        cx: &mut Context<'_>,
+        we_closed: bool,
+        tap: &mut Tapped,
+    ) -> Poll<io::Result<()>> {
         loop {
             if self.closed {
                 return Poll::Ready(Ok(()));
@@ -77,6 +86,9 @@ impl Half {
                 continue;
             }
             self.piece = ready!(self.from.poll_take(cx, usize::MAX))?;
+            if let Some(tap) = tap {
+                tap.forth(&self.piece);
+            }
             if self.piece.is_empty() {
                 if self.from.is_closed() && !we_closed {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));

@@ -16,12 +16,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::time::Sleep;
 
 /// A body of at most so many bytes is kept for the witness.
 const SMALL: usize = 512;
 
 /// So long is waited for the caller to hang up.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// So long is waited for the end of a frame that is on its way when a request is stopped.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// How a request ended, as those see it who stand between the caller and the one who answers.
 #[derive(Debug)]
@@ -39,69 +43,133 @@ impl Ended {
     }
 }
 
+/// Is shown what passes, uncopied, and may have a word in it. Asked from the task of the relay, which it
+/// has to wake when any of its answers changes.
+pub trait Tap: Send {
+    /// Pending while nothing more may pass from the one who answers.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready when the request is to be ended, with what its caller is told.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<CallError>;
+    /// The body of an item of our own for the caller.
+    fn poll_say(&mut self, cx: &mut Context<'_>) -> Poll<Bytes>;
+    /// A piece of the answer is about to pass.
+    fn back(&mut self, piece: &Bytes);
+    /// A piece of what the caller sends is about to pass.
+    fn forth(&mut self, piece: &Bytes);
+}
+
+/// What taps a relay, if anything does.
+pub type Tapped = Option<Box<dyn Tap>>;
+
 /// As [`super::relay`] from the caller `a` to the answerer `b`, whose request is on its way. The last
 /// frame, and of a call the whole answer, reaches the caller only after `witness` has returned; when it
 /// returns an error the caller gets that instead.
-pub async fn relay_witnessed<F, Fut>(a: Stream, b: Stream, kind: Kind, witness: F) -> Relayed
+pub async fn relay_witnessed<F, Fut>(
+    a: Stream,
+    b: Stream,
+    kind: Kind,
+    mut tap: Tapped,
+    witness: F,
+) -> Relayed
 where
     F: FnOnce(Ended) -> Fut + Send,
     Fut: Future<Output = Result<(), CallError>> + Send,
 {
     let mut forth = Half::new(a.clone(), b.clone());
     let mut back = Follow::new(b.clone(), a.clone(), kind);
+    let mut stop: Option<(CallError, Pin<Box<Sleep>>)> = None;
     let result = poll_fn(|cx| {
-        if let Poll::Ready(result) = back.poll(cx) {
+        if stop.is_none()
+            && let Some(tap) = &mut tap
+            && let Poll::Ready(e) = tap.poll_stop(cx)
+        {
+            stop = Some((e, Box::pin(tokio::time::sleep(GRACE))));
+        }
+        if let Some((e, grace)) = &mut stop {
+            if back.is_between_frames() {
+                return Poll::Ready(Err(End::Stopped(e.clone())));
+            }
+            if grace.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(End::Cut(e.clone())));
+            }
+        }
+        if let Poll::Ready(result) = back.poll(cx, &mut tap) {
             return Poll::Ready(result);
         }
-        match forth.poll(cx, false) {
+        match forth.poll_tapped(cx, false, &mut tap) {
             Poll::Ready(Err(_)) => Poll::Ready(Err(End::GivenUp)),
             _ => Poll::Pending,
         }
     })
     .await;
-    let gone = result.as_ref().err().copied();
-    let result = match (result, gone) {
-        (Ok(result), _) => result,
-        (Err(_), Some(End::GivenUp)) => {
-            Err(CallError::new(cmdr_protocol::ErrorKind::Cancelled, "given up by the caller"))
-        }
-        (Err(_), _) => Err(CallError::lost("the answer broke off before its end")),
-    };
-    let said = witness(Ended { result, last: back.follower.last.take() }).await;
+    // What it was shown is all there is: the witness may wait for what it made of it.
+    drop(tap);
     let mut relayed = Relayed { forth: forth.bytes, back: back.bytes };
-    if gone.is_some() {
+    let last = back.follower.last.take();
+    let (result, cut) = match result {
+        Ok(result) => (result, false),
+        Err(End::Stopped(e)) => {
+            // The host hears of it at once, by the reset: nothing else holds its stream.
+            drop((forth, back, b));
+            drop(witness(Ended { result: Err(e.clone()), last }).await);
+            tell(a, &e).await;
+            return relayed;
+        }
+        Err(End::Cut(e)) => (Err(e), true),
+        Err(End::GivenUp) => (
+            Err(CallError::new(cmdr_protocol::ErrorKind::Cancelled, "given up by the caller")),
+            true,
+        ),
+        Err(End::Lost) => (Err(CallError::lost("the answer broke off before its end")), true),
+    };
+    if cut {
         // Dropping both streams resets what is left of them.
+        drop((forth, back, a, b));
+        drop(witness(Ended { result, last }).await);
         return relayed;
     }
-    let held = std::mem::take(&mut back.follower.held).freeze();
-    match said {
+    match witness(Ended { result, last }).await {
         Ok(()) => {
             let mut rest = Half::new(b, a);
-            rest.piece = held;
+            rest.piece = std::mem::take(&mut back.follower.held).freeze();
             super::join(&mut forth, &mut rest).await;
             relayed.back += rest.bytes;
+            relayed.forth = forth.bytes;
         }
-        Err(e) => {
-            let mut writer = FrameWriter::new(a);
-            if let Ok(bytes) = codec::encode(&e)
-                && writer.send(Tag::Error, &bytes).await.is_ok()
-            {
-                // The caller hangs up when it has read; a moment for that keeps the words from being cut.
-                drop(writer.close().await);
-                let hung_up = poll_fn(|cx| forth.poll(cx, true));
-                drop(tokio::time::timeout(LINGER, hung_up).await);
-            }
-        }
+        Err(e) => tell(a, &e).await,
     }
-    relayed.forth = forth.bytes;
     relayed
 }
 
+/// Ends the stream to the caller with an error instead of the last word.
+async fn tell(mut caller: Stream, error: &CallError) {
+    let mut writer = FrameWriter::new(caller.clone());
+    if let Ok(bytes) = codec::encode(error)
+        && writer.send(Tag::Error, &bytes).await.is_ok()
+    {
+        // The caller hangs up when it has read; a moment for that keeps the words from being cut.
+        drop(writer.close().await);
+        let hung_up = poll_fn(|cx| {
+            loop {
+                match ready!(caller.poll_take(cx, usize::MAX)) {
+                    Ok(piece) if !piece.is_empty() => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        });
+        drop(tokio::time::timeout(LINGER, hung_up).await);
+    }
+}
+
 /// Why there is no proper end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum End {
     GivenUp,
     Lost,
+    /// The tap ends it, between two frames.
+    Stopped(CallError),
+    /// The tap ends it, and the frame on its way does not come to its end.
+    Cut(CallError),
 }
 
 /// The way back: passes on what is not the last word.
@@ -118,8 +186,26 @@ impl Follow {
         Self { from, to, out: VecDeque::new(), follower: Follower::new(kind), bytes: 0 }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<(), CallError>, End>> {
+    /// Whether the caller has been sent whole frames only, and not the last word yet.
+    fn is_between_frames(&self) -> bool {
+        self.out.iter().all(Bytes::is_empty) && self.follower.is_between_frames()
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        tap: &mut Tapped,
+    ) -> Poll<Result<Result<(), CallError>, End>> {
         loop {
+            if let Some(tap) = tap
+                && self.is_between_frames()
+                && let Poll::Ready(body) = tap.poll_say(cx)
+            {
+                let mut head = BytesMut::with_capacity(5);
+                head.extend_from_slice(&(body.len() as u32 + 1).to_be_bytes());
+                head.extend_from_slice(&[Tag::Body as u8]);
+                self.out.extend([head.freeze(), body]);
+            }
             while let Some(piece) = self.out.front_mut() {
                 if piece.is_empty() {
                     self.out.pop_front();
@@ -133,9 +219,15 @@ impl Follow {
             if let Some(result) = self.follower.ended() {
                 return Poll::Ready(Ok(result));
             }
+            if let Some(tap) = tap {
+                ready!(tap.poll_room(cx));
+            }
             let Ok(piece) = ready!(self.from.poll_take(cx, usize::MAX)) else {
                 return Poll::Ready(Err(End::Lost));
             };
+            if let Some(tap) = tap {
+                tap.back(&piece);
+            }
             if piece.is_empty() || self.follower.push(piece, &mut self.out).is_err() {
                 return Poll::Ready(Err(End::Lost));
             }
@@ -245,6 +337,10 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    const fn is_between_frames(&self) -> bool {
+        self.left == 0 && self.got == 0 && !self.holding
     }
 
     fn frame_over(&mut self) {
