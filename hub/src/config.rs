@@ -7,6 +7,7 @@ use crate::lockout::Rules;
 use crate::login::password;
 use crate::network::Network;
 use cmdr_link::settings::{self, SettingsError};
+use cmdr_protocol::recordings::Level;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub audit: Audit,
     /// Where the master key of the sealed secrets comes from.
     pub secrets: Secrets,
+    /// Recordings.
+    pub recordings: Recordings,
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
@@ -41,6 +44,38 @@ pub struct Secrets {
     pub key_command: Vec<String>,
     /// A variable of the hub's environment.
     pub key_env: String,
+}
+
+/// Recordings: how much they may take, and what strikes in them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recordings {
+    /// The oldest recordings are removed when all take more than so many GiB; 0 for no limit.
+    pub keep_gb: u64,
+    /// A recording holds so many MiB of output at most.
+    pub largest_mb: u64,
+    /// Nothing is recorded while less than so many MiB of the disk are free: the hub needs them itself.
+    pub free_mb: u64,
+    /// Dangerous commands, beside those that the hub knows.
+    pub danger: Vec<Pattern>,
+}
+
+/// What a dangerous command looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    /// A regular expression; `^` and `$` are the ends of lines.
+    pub pattern: String,
+    /// `notice`, `warning` or `danger`.
+    pub level: Level,
+    /// What it does, in a few words.
+    pub what: String,
+}
+
+impl Default for Recordings {
+    fn default() -> Self {
+        Self { keep_gb: 10, largest_mb: 64, free_mb: 256, danger: Vec::new() }
+    }
 }
 
 /// What holds for those who want to get in.
@@ -138,6 +173,7 @@ impl Default for Config {
             login: Login::default(),
             audit: Audit::default(),
             secrets: Secrets::default(),
+            recordings: Recordings::default(),
         }
     }
 }

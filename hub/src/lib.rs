@@ -21,6 +21,7 @@ pub mod local;
 pub mod lockout;
 pub mod login;
 pub mod network;
+pub mod recording;
 pub mod records;
 pub mod rights;
 pub mod router;

@@ -6,6 +6,7 @@ use cmdr_protocol::groups::Group;
 use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::ids::TokenId;
 use cmdr_protocol::operators::{By, Source};
+use cmdr_protocol::recordings::{Recording, Rule};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::tokens::TokenKind;
@@ -206,6 +207,17 @@ impl RoleRecord {
     }
 }
 
+/// A recording: what lists show of it, and what opens it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordingRecord {
+    /// What lists show.
+    pub recording: Recording,
+    /// Its key, wrapped by the vault.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+}
+
 /// How far the audit log has come: what proves that nothing was cut off its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -268,6 +280,10 @@ pub const AUDIT_HEAD: &str = "audit/head";
 
 /// Key prefixes.
 pub mod prefix {
+    /// Of [`super::RecordingRecord`]s.
+    pub const RECORDING: &str = "recording/";
+    /// Of rules of what is recorded.
+    pub const RECORDING_RULE: &str = "recording-rule/";
     /// Of [`super::RoleRecord`]s.
     pub const ROLE: &str = "role/";
     /// Of [`super::HostRecord`]s.
@@ -290,6 +306,16 @@ pub mod prefix {
     pub const SECRET: &str = "secret/";
     /// Of [`super::SecretUse`]s.
     pub const SECRET_USE: &str = "secret-use/";
+}
+
+/// The store's key of a recording.
+pub fn recording_key(id: u64) -> String {
+    format!("{}{id:016x}", prefix::RECORDING)
+}
+
+/// The store's key of a rule of what is recorded.
+pub fn rule_key(name: &str) -> String {
+    format!("{}{name}", prefix::RECORDING_RULE)
 }
 
 /// The store's key of a host.
@@ -334,6 +360,8 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::DEVICE, reads::<DeviceRecord>),
         (prefix::ACCOUNT, reads::<AccountRecord>),
         (prefix::ROLE, reads::<RoleRecord>),
+        (prefix::RECORDING, reads::<RecordingRecord>),
+        (prefix::RECORDING_RULE, reads::<Rule>),
         (prefix::GROUP, reads::<Group>),
         (prefix::APPROVAL, reads::<Approval>),
         (prefix::AUDIT, reads::<AuditHead>),

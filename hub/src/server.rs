@@ -11,6 +11,7 @@ use crate::groups::Groups;
 use crate::keyring::{Keyring, Standing};
 use crate::lockout::Lockout;
 use crate::login::Login;
+use crate::recording::{self, Recorder};
 use crate::rights::{Allowed, Asked, Compiled, Missing, Request, Rights};
 use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
@@ -50,7 +51,7 @@ const GUEST: Duration = Duration::from_mins(15);
 /// How often the clock is looked at for the end of a login.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// How often old audit records are looked for.
+/// How often old audit records and recordings are looked for.
 const RETAIN: Duration = Duration::from_mins(10);
 
 /// Everything that the hub's parts share.
@@ -64,6 +65,8 @@ pub struct Hub {
     pub vault: Vault,
     /// Who did what.
     pub audit: Audit,
+    /// What commands write.
+    pub recorder: Recorder,
     /// Hosts.
     pub fleet: Fleet,
     /// Operators, devices and tokens.
@@ -133,6 +136,9 @@ impl Hub {
         let rights = Rights::load(store.clone()).context("reading the roles")?;
         let groups = Groups::load(store.clone()).context("reading the groups")?;
         let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
+        let recordings = (recording::folder(audit), config.recordings.clone());
+        let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
+            .context("reading the list of recordings")?;
         let audit = Audit::open(audit, &key, store.clone(), audit::Settings::default())
             .with_context(|| format!("opening the audit log in {}", audit.display()))?;
         Ok(Arc::new(Self {
@@ -140,6 +146,7 @@ impl Hub {
             store,
             vault,
             audit,
+            recorder,
             fleet,
             keyring,
             rights,
@@ -337,6 +344,12 @@ impl Hub {
         }
         let what = format!("cmdr-hub {VERSION}, listening on {}", self.listen);
         self.audit.mark(Event::Started, what).await;
+        match self.recorder.recover().await {
+            0 => {}
+            recordings => {
+                tracing::warn!(recordings, "recordings were cut by a crash; they are closed")
+            }
+        }
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -378,12 +391,15 @@ impl Hub {
             }
         };
         drop(tokio::time::timeout(DRAIN, ended).await);
+        let hub = self.clone();
+        let closed = tokio::task::spawn_blocking(move || hub.recorder.close());
+        drop(tokio::time::timeout(DRAIN, closed).await);
         drop(tokio::time::timeout(DRAIN, self.audit.mark(Event::Stopped, String::new())).await);
         // The ends of links are still being written down; an empty batch comes after all of them.
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
     }
 
-    /// Removes audit records that are beyond their time, now and then.
+    /// Removes audit records and recordings that are beyond their time, now and then.
     async fn retain(self: Arc<Self>) {
         let mut tick = tokio::time::interval(RETAIN);
         loop {
@@ -392,6 +408,10 @@ impl Hub {
                 Ok(0) => {}
                 Ok(segments) => tracing::info!(segments, "old audit records were removed"),
                 Err(e) => tracing::error!("removing old audit records: {e}"),
+            }
+            match recording::retain(&self).await {
+                0 => {}
+                recordings => tracing::info!(recordings, "old recordings were removed"),
             }
         }
     }

@@ -9,6 +9,7 @@ mod keys;
 mod login;
 mod operators;
 mod ping;
+mod recordings;
 mod roles;
 mod secrets;
 mod tokens;
@@ -38,6 +39,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = keys::register(service);
     let service = approvals::register(service);
     let service = audit::register(service);
+    let service = recordings::register(service);
     let service = secrets::register(service);
     hub::register(service)
 }

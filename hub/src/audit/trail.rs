@@ -6,16 +6,19 @@
 //! the heads of frames and the last small item.
 
 use super::{Audit, body};
+use crate::recording::Session;
 use crate::router;
 use crate::server::Hub;
+use bytes::Bytes;
 use cmdr_link::codec;
 use cmdr_link::frame::{FrameReader, FrameWriter, Tag};
 use cmdr_link::mux::Stream;
-use cmdr_link::relay::{self, Ended};
+use cmdr_link::relay::{self, Ended, Tapped};
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::audit::{Event, Outcome, Record, Value, unrecorded};
 use cmdr_protocol::envelope::{Caller, Header};
 use cmdr_protocol::methods::Method;
+use cmdr_protocol::recordings::Recording;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, Join, Refusal, RefusalKind};
 use cmdr_protocol::{Call, CallError, ErrorKind, KeyId, PublicKey};
@@ -61,7 +64,10 @@ fn about(hub: &Hub, caller: &Caller, header: &Header) -> Record {
 }
 
 fn with_error(record: Record, error: &CallError) -> Record {
-    let message = body::cut(&error.message, TEXT);
+    let mut message = body::cut(&error.message, TEXT);
+    if !record.message.is_empty() {
+        message = format!("{message}; {}", record.message);
+    }
     Record { outcome: Some(Outcome::of(error.kind)), message, ..record }
 }
 
@@ -107,12 +113,29 @@ pub async fn serve(
         Ok(trail) => trail,
         Err(e) => return service::refuse(&stream, &e).await,
     };
+    let recorded = match &trail {
+        Some(trail) => recorded(hub, asked, trail, &request).await,
+        None => Ok(Recorded::Not),
+    };
+    let (recorded, refused) = match recorded {
+        Ok(recorded) => (recorded, None),
+        Err(e) => (Recorded::Not, Some(e)),
+    };
+    let tap = recorded.tap();
     let witness = |ended: Ended| async move {
+        let told = recorded.end(&ended).await;
         match trail {
-            Some(trail) => trail.end(ended).await,
+            Some(mut trail) => {
+                trail.record.message = told;
+                trail.end(ended).await
+            }
             None => ended.result,
         }
     };
+    if let Some(e) = refused {
+        drop(witness(Ended::with(Err(e.clone()))).await);
+        return service::refuse(&stream, &e).await;
+    }
     let Some(host) = header.to else {
         return service.answer_witnessed(header, request, reader, stream, witness).await;
     };
@@ -125,7 +148,7 @@ pub async fn serve(
     drop(match sent.await {
         Ok(onward) => {
             let caller = reader.into_inner();
-            let relayed = relay::relay_witnessed(caller, onward, header.kind, witness).await;
+            let relayed = relay::relay_witnessed(caller, onward, header.kind, tap, witness).await;
             hub.counters.carried(relayed);
             Ok(())
         }
@@ -136,6 +159,66 @@ pub async fn serve(
             said
         }
     });
+}
+
+/// Whether what is asked for is recorded.
+enum Recorded<'a> {
+    /// No rule asks for it.
+    Not,
+    /// It should be and cannot; no rule insists.
+    Failed(String),
+    /// It is.
+    By(Session<'a>),
+}
+
+impl Recorded<'_> {
+    fn tap(&self) -> Tapped {
+        if let Self::By(session) = self { session.tap() } else { None }
+    }
+
+    /// What the audit log shall know of it.
+    async fn end(self, ended: &Ended) -> String {
+        match self {
+            Self::Not => String::new(),
+            Self::Failed(why) => format!("not recorded: {why}"),
+            Self::By(session) => session.end(ended).await,
+        }
+    }
+}
+
+/// Begins a recording where a rule asks for it; an error where one insists and it cannot be.
+async fn recorded<'a>(
+    hub: &'a Hub,
+    asked: Asked<'_>,
+    trail: &Trail,
+    request: &Bytes,
+) -> Result<Recorded<'a>, CallError> {
+    let Asked { caller, header, .. } = asked;
+    let Some(host) = header.to else { return Ok(Recorded::Not) };
+    let wanted = hub.recorder.rules.wanted(caller, header, || hub.fleet.host(host));
+    let Some(wanted) = wanted else { return Ok(Recorded::Not) };
+    let recording = Recording {
+        id: trail.asked,
+        operator: trail.record.operator.clone(),
+        key: trail.record.key,
+        role: caller.role,
+        host: trail.record.host,
+        host_name: trail.record.host_name.clone(),
+        method: trail.record.method.clone(),
+        resource: trail.record.resource.clone(),
+        ..Recording::default()
+    };
+    match hub.recorder.begin(recording, &wanted, request.clone()).await {
+        Ok(session) => Ok(Recorded::By(session)),
+        Err(why) if wanted.strict => Err(CallError::new(
+            ErrorKind::Busy,
+            format!("it has to be recorded and cannot be, so it was not done: {why}"),
+        )),
+        Err(why) => {
+            tracing::warn!(rules = wanted.rules.join(", "), "not recorded: {why}");
+            Ok(Recorded::Failed(body::cut(&why, TEXT)))
+        }
+    }
 }
 
 impl Trail {

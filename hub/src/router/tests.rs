@@ -127,6 +127,17 @@ const MATRIX: &[(&str, &str)] = &[
     ("audit.list", "a"),
     ("audit.watch", "a"),
     ("audit.verify", "a"),
+    ("recordings.rules", "a"),
+    ("recordings.put-rule", "a"),
+    ("recordings.delete-rule", "a"),
+    ("recordings.list", "a"),
+    ("recordings.read", "a"),
+    ("recordings.watch", "a"),
+    ("recordings.stop", "a"),
+    ("recordings.search", "a"),
+    ("recordings.verify", "a"),
+    ("recordings.mark", "a"),
+    ("recordings.delete", "a"),
 ];
 
 #[test]

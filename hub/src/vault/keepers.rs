@@ -7,6 +7,7 @@
 //! having it on disk it holds [`Vault::sealing`].
 
 use super::{Vault, VaultError, named};
+use crate::recording;
 use crate::records::{SecretRecord, prefix};
 use crate::server::Hub;
 use crate::store::{Batch, StoreError};
@@ -33,14 +34,21 @@ pub struct Keeper {
 }
 
 /// All of them.
-pub const KEEPERS: &[Keeper] = &[Keeper {
-    what: "named secrets",
-    reseal: |hub| Box::pin(reseal_records(hub, prefix::SECRET, secret)),
-    check: |hub| check_records(hub, prefix::SECRET, secret),
-}];
+pub const KEEPERS: &[Keeper] = &[
+    Keeper {
+        what: "named secrets",
+        reseal: |hub| Box::pin(reseal_records(hub, prefix::SECRET, secret)),
+        check: |hub| check_records(hub, prefix::SECRET, secret),
+    },
+    Keeper {
+        what: "keys of recordings",
+        reseal: |hub| Box::pin(hub.recorder.reseal()),
+        check: |hub| check_records(hub, prefix::RECORDING, recording::sealed),
+    },
+];
 
 /// The sealed values of a record, each with its context.
-type Sealed<'a> = Vec<(String, &'a mut Vec<u8>)>;
+pub(crate) type Sealed<'a> = Vec<(String, &'a mut Vec<u8>)>;
 
 fn secret(record: &mut SecretRecord) -> Sealed<'_> {
     vec![(named::context(&record.name), &mut record.sealed)]
