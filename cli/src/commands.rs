@@ -10,6 +10,7 @@ mod login;
 mod operators;
 mod ping;
 mod processes;
+mod recordings;
 mod roles;
 mod secrets;
 mod tokens;
@@ -41,6 +42,7 @@ pub enum Command {
     WhoCan(roles::WhoCanArgs),
     Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
+    Recordings(recordings::RecordingsArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -77,6 +79,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::WhoCan(args) => roles::who_can(app, &args).await,
         Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
+        Command::Recordings(args) => recordings::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

@@ -282,7 +282,7 @@ async fn order(
 
     let mut interrupt = std::pin::pin!(interrupted());
     let complete = {
-        let work = relay(&mut events, &mut show, &mut report, &pipe);
+        let work = relay(&app.out, &mut events, &mut show, &mut report, &pipe);
         tokio::select! {
             biased;
             () = &mut interrupt => false,
@@ -319,12 +319,18 @@ async fn order(
 
 /// Passes events on until the last host has ended; false when nobody reads our output any more.
 async fn relay(
+    out: &output::Output,
     events: &mut mpsc::Receiver<(usize, Event)>,
     show: &mut Show,
     report: &mut Report,
     pipe: &pipe::Pipe,
 ) -> bool {
     while let Some((at, event)) = events.recv().await {
+        match &event {
+            Event::Word(true, word) => out.detail(word),
+            Event::Word(false, word) => out.note(word),
+            _ => {}
+        }
         for piece in show.on(at, &event) {
             if !pipe.send(piece).await {
                 return false;

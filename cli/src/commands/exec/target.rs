@@ -3,6 +3,7 @@
 use crate::connect::Target;
 use cmdr_link::Client;
 use cmdr_protocol::exec::{Exit, Input, Item, Outcome, Start};
+use cmdr_protocol::recordings::Notice;
 use cmdr_protocol::{CallError, ErrorKind};
 use serde::Serialize;
 use std::time::Duration;
@@ -118,6 +119,8 @@ pub(super) enum Event {
     Start(u32),
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
+    /// The hub says something about it: whether that is only for those who want to know more.
+    Word(bool, String),
     End(End),
 }
 
@@ -193,6 +196,9 @@ impl Job {
     /// Hands on what an item tells; its end, if it has one.
     async fn take(&self, item: Item) -> Option<End> {
         let tell = async |event| drop(self.events.send((self.at, event)).await);
+        for word in item.notice.into_iter().flat_map(|notice| words(&self.target.name, notice)) {
+            tell(word).await;
+        }
         if let Some(pid) = item.pid {
             tell(Event::Start(pid)).await;
         }
@@ -204,6 +210,18 @@ impl Job {
         }
         item.exit.map(End::exit)
     }
+}
+
+/// What the hub says about a command.
+fn words(host: &str, notice: Notice) -> impl Iterator<Item = Event> {
+    let recorded = notice.recording.map(|id| {
+        Event::Word(true, format!("{host}: recorded as {id} (cmdr recordings play {id})"))
+    });
+    let watched = notice.watchers.map(|watchers| match watchers.join(", ").as_str() {
+        "" => Event::Word(false, format!("{host}: nobody watches this command any more")),
+        who => Event::Word(false, format!("{host}: {who} watches this command")),
+    });
+    recorded.into_iter().chain(watched)
 }
 
 #[cfg(test)]
