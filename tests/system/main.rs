@@ -11,6 +11,7 @@ mod link;
 mod lockout;
 mod metrics;
 mod processes;
+mod recordings;
 mod releases;
 mod roles;
 mod secrets;

@@ -11,5 +11,6 @@ mod hub_killed;
 mod hub_power;
 mod load;
 mod local;
+mod recordings;
 mod secrets;
 mod verbs;
