@@ -39,6 +39,21 @@ fn shell(dir: &Path, home: &Path) -> Terminal {
     terminal
 }
 
+/// An empty screen, so that nothing older is taken for an answer.
+fn fresh(terminal: &Terminal, number: u32) {
+    terminal.line(&format!("clear; echo fresh $(({number}*1000))"));
+    terminal.until(&[&format!("fresh {number}000")]);
+}
+
+/// Waits until a question stands there so many times.
+fn until_asked(terminal: &Terminal, question: &str, times: usize) {
+    let begin = Instant::now();
+    while terminal.screen().matches(question).count() < times {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{}", terminal.screen());
+        pause();
+    }
+}
+
 #[test]
 fn a_passphrase_is_typed_unseen_and_without_it_nothing_opens() {
     let hub = HubProcess::start();
@@ -58,21 +73,24 @@ fn a_passphrase_is_typed_unseen_and_without_it_nothing_opens() {
     assert!(file.contains("passphrase") && !file.contains(PASSPHRASE), "{file}");
 
     // A wrong one is said to be, and asked for again.
-    terminal.line(&format!("clear; {cmdr_path} whoami"));
+    fresh(&terminal, 1);
+    terminal.line(&format!("{cmdr_path} whoami"));
     terminal.until(&["passphrase of"]);
     terminal.line("open barley");
     terminal.until(&["wrong; passphrase of"]);
     terminal.line(PASSPHRASE);
     terminal.until(&["administrator"]);
-    terminal.line(&format!("clear; {cmdr_path} whoami"));
-    for question in ["passphrase of", "wrong; passphrase of", "wrong; passphrase of"] {
-        terminal.until(&[question]);
+    fresh(&terminal, 2);
+    terminal.line(&format!("{cmdr_path} whoami"));
+    for times in 1..=3 {
+        until_asked(&terminal, "passphrase of", times);
         terminal.line("open barley");
     }
     terminal.until(&["the passphrase is wrong"]);
 
     // Ctrl-C leaves the terminal as it was.
-    terminal.line(&format!("clear; {cmdr_path} whoami"));
+    fresh(&terminal, 3);
+    terminal.line(&format!("{cmdr_path} whoami"));
     terminal.until(&["passphrase of"]);
     terminal.keys(&["C-c"]);
     terminal.until(&["no passphrase was given"]);
@@ -81,7 +99,8 @@ fn a_passphrase_is_typed_unseen_and_without_it_nothing_opens() {
 
     // The screen comes up once the key is open.
     let tui = program("cmdr-tui").display().to_string();
-    terminal.line(&format!("clear; {tui}"));
+    fresh(&terminal, 4);
+    terminal.line(&tui);
     terminal.until(&["passphrase of"]);
     assert!(terminal.modes().starts_with("alternate 0"));
     terminal.line(PASSPHRASE);
@@ -107,7 +126,8 @@ fn a_passphrase_is_typed_unseen_and_without_it_nothing_opens() {
     // The seal is changed, and taken off.
     check_done(&cmdr(&home, &by_program, &["key", "unseal"]));
     assert!(check_done(&cmdr(&home, &[], &["whoami"])).contains("administrator"));
-    terminal.line(&format!("clear; {cmdr_path} key seal"));
+    fresh(&terminal, 5);
+    terminal.line(&format!("{cmdr_path} key seal"));
     terminal.until(&["new passphrase:"]);
     terminal.line("one");
     terminal.until(&["once more:"]);
