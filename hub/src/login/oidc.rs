@@ -1,7 +1,7 @@
 //! People whom an OpenID Connect provider knows, by device flow (RFC 8628): `[login.oidc]`.
 //!
 //! The hub asks for a code, the person confirms it in a browser wherever they have one, and the hub asks
-//! until that has happened. What vouches for them is the ID token, checked by [`token`]; what it leaves
+//! until that has happened. What vouches for them is the ID token, checked by `token`; what it leaves
 //! out is asked of the userinfo endpoint. Whatever a provider answers is bounded and checked before
 //! anybody sees it, and no redirect is followed.
 

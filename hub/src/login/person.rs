@@ -1,5 +1,5 @@
 //! Somebody whom a directory vouches for, and why one may not. Made by [`super::ldap`] and
-//! [`super::oidc`], from what is hostile until it has passed [`Person::new`].
+//! [`super::oidc`], from what is hostile until it has passed `Person::new`.
 
 use cmdr_protocol::display::{clean_to_width, is_harmful};
 
