@@ -112,6 +112,14 @@ impl Default for Login {
     }
 }
 
+impl Login {
+    /// Whether what is said of directories makes sense; else, what does not.
+    pub fn check(&self) -> Result<(), String> {
+        self.ldap.as_ref().map_or(Ok(()), ldap::Settings::check)?;
+        self.oidc.as_ref().map_or(Ok(()), oidc::Settings::check)
+    }
+}
+
 /// The audit log: how long it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

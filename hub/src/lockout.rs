@@ -98,6 +98,14 @@ impl<K: Clone + Eq + Hash + Ord> Lockout<K> {
         Some(wait_s)
     }
 
+    /// Takes back the last try: it was not wrong after all, nor right.
+    pub fn undo(&self, what: &K) {
+        if let Some(wrong) = self.lock().get_mut(what) {
+            wrong.tries = wrong.tries.saturating_sub(1);
+            wrong.until_ms = 0;
+        }
+    }
+
     /// A right try: it begins anew.
     pub fn right(&self, what: &K) {
         self.lock().remove(what);

@@ -6,6 +6,7 @@
 //! Of directories nothing is kept: each question dials anew, so one that is down takes nobody else with
 //! it.
 
+pub mod directory;
 pub mod groups;
 pub mod ldap;
 pub mod oidc;
@@ -21,10 +22,14 @@ use crate::lockout::Lockout;
 use cmdr_link::clock;
 use password::Hasher;
 use std::path::Path;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// Strangers who are logging in at once, in all and from one address.
 const GUESTS: Bounds = Bounds { per_address: 20, total: 500 };
+
+/// Logins that wait for a browser at once.
+const BROWSERS: usize = 50;
 
 /// What logins share.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub struct Login {
     pub wrong: Lockout<String>,
     /// Hashes passwords.
     pub hasher: Hasher,
+    /// Places for those who confirm in a browser: the hub asks the provider for each of them.
+    pub browsers: Semaphore,
     lasts_ms: u64,
     renewable_ms: u64,
 }
@@ -57,6 +64,7 @@ impl Login {
             guests: Gate::new(GUESTS),
             wrong: Lockout::new(config.wrong),
             hasher: Hasher::default(),
+            browsers: Semaphore::new(BROWSERS),
             lasts_ms: u64::from(config.lasts_h.max(1)) * HOUR_MS,
             renewable_ms: u64::from(config.renewable_h.max(config.lasts_h).max(1)) * HOUR_MS,
         }

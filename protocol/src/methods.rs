@@ -149,6 +149,7 @@ pub const METHODS: &[Method] = &[
     call::<groups::Delete>(Place::Hub),
     call::<login::Ways>(Place::Hub).about(About::Nothing),
     call::<login::Password>(Place::Hub).about(About::Nothing),
+    feed::<login::Oidc>(Place::Hub).about(About::Nothing),
     call::<login::Renew>(Place::Hub).about(About::Nothing),
     call::<login::Logout>(Place::Hub).about(About::Nothing),
     call::<totp::Begin>(Place::Hub).about(About::Nothing),

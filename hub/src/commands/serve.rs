@@ -72,6 +72,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         Source::of(&config.secrets, data.path()).map_err(|e| Misconfigured(e.to_string()))?;
     let vault = Vault::unlock(&store, &source).await?;
     let hub = Hub::new(key, store, vault, &audit, config, local.to_string(), address.clone())?;
+    hub.config.login.check().map_err(Misconfigured)?;
     hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
     data.announce(&loopback(local).to_string())?;
     tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.key.public(), "the hub is up");

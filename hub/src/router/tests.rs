@@ -104,6 +104,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("groups.delete", "a"),
     ("login.ways", "aodv"),
     ("login.password", "aodv"),
+    ("login.oidc", "aodv"),
     ("login.renew", "aodv"),
     ("login.logout", "aodv"),
     ("totp.begin", "aodv"),

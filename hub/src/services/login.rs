@@ -5,25 +5,28 @@ use super::{HubService, busy, nobody};
 use crate::audit::trail::{self, Joining};
 use crate::gate::source;
 use crate::keyring::Standing;
-use crate::login::totp;
+use crate::login::{directory, oidc, totp};
 use crate::records::{AccountRecord, DeviceRecord, PasswordRecord};
 use crate::server::Hub;
 use cmdr_link::clock;
-use cmdr_link::service::Asked;
+use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::envelope::Caller;
-use cmdr_protocol::login::{LoggedIn, Logout, MAX_PASSWORD, Offered, Password, Renew, Ways};
+use cmdr_protocol::login::{
+    LoggedIn, Logout, MAX_PASSWORD, Offered, Oidc, Password, Renew, Step, Ways,
+};
 use cmdr_protocol::operators::{By, Source, check_name};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::{Call as _, CallError, ErrorKind, Nothing};
+use cmdr_protocol::{Call as _, CallError, ErrorKind, Feed as _, Nothing};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 pub(super) fn register(service: HubService) -> HubService {
-    service.on(ways).on(password).on(renew).on(logout)
+    service.on(ways).on(password).feed(oidc).on(renew).on(logout)
 }
 
-async fn ways(_: Arc<Hub>, _: Asked, _: Ways) -> Result<Offered, CallError> {
-    Ok(Offered { password: true, oidc: None })
+async fn ways(hub: Arc<Hub>, _: Asked, _: Ways) -> Result<Offered, CallError> {
+    let provider = hub.config.login.oidc.as_ref();
+    Ok(Offered { password: true, oidc: provider.map(|settings| settings.issuer.to_string()) })
 }
 
 /// The one answer to all that is wrong: it does not say what.
@@ -75,11 +78,26 @@ async fn try_password(
     // no more are looked at than of a thousand one after the other.
     hub.lockout.wrong(&address);
     hub.login.wrong.wrong(&known);
+    let result = checked(hub, name, login).await;
+    if let Err(e) = &result
+        && e.kind != ErrorKind::Denied
+    {
+        // It was not found wrong: nothing was looked at, or more is needed.
+        hub.lockout.undo(&address);
+        hub.login.wrong.undo(&known);
+    }
+    let account = result?;
+    hub.lockout.right(&address);
+    hub.login.wrong.right(&known);
+    let by = if account.source == Source::Ldap { By::Ldap } else { By::Password };
+    bind(hub, caller, &login.device, account, by, Password::METHOD).await
+}
+
+/// The operator, when all that is asked for is right.
+async fn checked(hub: &Hub, name: &str, login: &Password) -> Result<AccountRecord, CallError> {
     let account = vouched(hub, name, &login.password).await?;
     if account.disabled {
-        return Err(CallError::denied(format!(
-            "the operator {name} was shut out; ask an administrator"
-        )));
+        return Err(shut_out(name));
     }
     // Asked for before a code is used up: it would not work a second time.
     if let Some(why) = needs_password(hub, &account).filter(|_| login.new_password.is_none()) {
@@ -89,16 +107,18 @@ async fn try_password(
         ));
     }
     let account = second_factor(hub, account, login.code.as_deref()).await?;
-    let account = fresh_password(hub, account, login).await?;
-    hub.lockout.right(&address);
-    hub.login.wrong.right(&known);
-    let by = if account.source == Source::Ldap { By::Ldap } else { By::Password };
-    bind(hub, caller, &login.device, account, by, Password::METHOD).await
+    fresh_password(hub, account, login).await
 }
 
 /// The operator, when name and password are right.
 async fn vouched(hub: &Hub, name: &str, password: &str) -> Result<AccountRecord, CallError> {
     let account = hub.keyring.account(name);
+    if let Some(settings) = &hub.config.login.ldap
+        && account.as_ref().is_none_or(|account| account.source == Source::Ldap)
+    {
+        let vouched = directory::by_password(hub, settings, name, password).await?;
+        return vouched.ok_or_else(wrong);
+    }
     let local = account.as_ref().is_some_and(|account| account.source == Source::Local);
     let hash = account.as_ref().and_then(|a| a.password.as_ref()).map(|p| p.hash.clone());
     let hash = hash.filter(|_| local);
@@ -248,6 +268,54 @@ pub(super) async fn bind(
     })
 }
 
+async fn oidc(
+    hub: Arc<Hub>,
+    asked: Asked,
+    login: Oidc,
+    feeding: Feeding<Oidc>,
+) -> Result<(), CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let Some(settings) = hub.config.login.oidc.clone() else {
+        return Err(CallError::not_found("this hub has no OpenID Connect provider"));
+    };
+    let Ok(_place) = hub.login.browsers.try_acquire() else {
+        return Err(busy("too many log in with a browser now; try again in a moment"));
+    };
+    let result = try_oidc(&hub, &caller, &settings, &login, &feeding).await;
+    if let Err(e) = &result {
+        trail::wrong_login(&hub, &caller, Oidc::METHOD, "", e);
+    }
+    result
+}
+
+async fn try_oidc(
+    hub: &Hub,
+    caller: &Caller,
+    settings: &oidc::Settings,
+    login: &Oidc,
+    feeding: &Feeding<Oidc>,
+) -> Result<(), CallError> {
+    let started = directory::begin_oidc(hub, settings).await?;
+    let step = Step {
+        uri: started.verification_uri.clone(),
+        uri_complete: started.verification_uri_complete.clone().unwrap_or_default(),
+        code: started.user_code.clone(),
+        expires_s: started.expires_in,
+        done: None,
+    };
+    feeding.send(&step).await?;
+    let account = directory::finish_oidc(hub, settings, started).await?;
+    if account.disabled {
+        return Err(shut_out(&account.name));
+    }
+    let done = bind(hub, caller, &login.device, account, By::Oidc, Oidc::METHOD).await?;
+    feeding.send(&Step { done: Some(done), ..Step::default() }).await
+}
+
+fn shut_out(name: &str) -> CallError {
+    CallError::denied(format!("the operator {name} was shut out; ask an administrator"))
+}
+
 async fn renew(hub: Arc<Hub>, asked: Asked, _: Renew) -> Result<LoggedIn, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
     let Standing::Active(device, account) = hub.keyring.standing(caller.key) else {
@@ -257,6 +325,28 @@ async fn renew(hub: Arc<Hub>, asked: Asked, _: Renew) -> Result<LoggedIn, CallEr
         return Err(CallError::malformed(
             "this device's login does not end, so it needs no renewing",
         ));
+    };
+    let account = match (device.by, &hub.config.login.ldap) {
+        (By::Ldap, Some(settings)) => {
+            let there = directory::still_there(&hub, settings, &account.name).await?;
+            let Some(account) = there else {
+                hub.keyring.revoke_device(caller.key).await.map_err(busy)?;
+                hub.cut(
+                    caller.key,
+                    "the directory does not know you any more, or no group of yours may come in",
+                );
+                return Err(CallError::denied(
+                    "the directory does not know you any more, or no group of yours may come in",
+                ));
+            };
+            account
+        }
+        (By::Ldap, None) => {
+            return Err(CallError::denied(
+                "this hub asks no LDAP directory any more; log in again",
+            ));
+        }
+        _ => account,
     };
     // Never shorter than it was: a clock that was put back must not end a login.
     let expires_ms = hub.login.renewed(renewable_ms).max(expires_ms);

@@ -34,14 +34,13 @@ pub fn header(out: &mut Vec<u8>, at_ms: u64, title: &str, extra: &[(&str, &str)]
 /// Writes an event: one line, or two when it holds bytes that are no text. With `bytes` the second form
 /// is allowed; a plain export does without.
 pub fn event(out: &mut Vec<u8>, at_us: u64, kind: EventKind, data: &[u8], bytes: bool) {
-    match str::from_utf8(data) {
-        Ok(text) => line(out, at_us, kind.as_str(), text),
-        Err(_) => {
-            if bytes {
-                line(out, at_us, BYTES, &BASE64.encode(data));
-            }
-            line(out, at_us, kind.as_str(), &String::from_utf8_lossy(data));
+    if let Ok(text) = str::from_utf8(data) {
+        line(out, at_us, kind.as_str(), text);
+    } else {
+        if bytes {
+            line(out, at_us, BYTES, &BASE64.encode(data));
         }
+        line(out, at_us, kind.as_str(), &String::from_utf8_lossy(data));
     }
 }
 
