@@ -159,7 +159,7 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
     let (device, account) = match (hub.keyring.standing(id), join) {
         // A device that is known stays what it is, and its token stays unused: nobody shall lose or
         // gain rights by logging in again.
-        (Standing::Active(device, account), _) => (device, account),
+        (Standing::Active(device, account), _) => (*device, *account),
         (Standing::Disabled(device), _) => {
             return refuse(
                 RefusalKind::Disabled,

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 #[derive(Debug)]
 pub struct Groups {
     store: Store,
-    groups: RwLock<BTreeMap<Role, Held>>,
+    held: RwLock<BTreeMap<Role, Held>>,
     version: AtomicU64,
 }
 
@@ -69,11 +69,11 @@ impl Groups {
                 Err(e) => tracing::error!("a group is left out, it gives no rights: {e}"),
             }
         }
-        Ok(Self { store, groups: RwLock::new(groups), version: AtomicU64::new(0) })
+        Ok(Self { store, held: RwLock::new(groups), version: AtomicU64::new(0) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Role, Held>> {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the changes.
@@ -126,7 +126,7 @@ impl Groups {
             }
         }
         self.store.apply(Batch::new().put(group_key(name), &held.group)).await.map_err(busy)?;
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = self.held.write().unwrap_or_else(PoisonError::into_inner);
         self.version.fetch_add(1, Ordering::SeqCst);
         groups.insert(name, held);
         drop(groups);
@@ -150,7 +150,7 @@ impl Groups {
         }
         let concerned = self.concerned(name);
         self.store.apply(Batch::new().delete(group_key(name))).await.map_err(busy)?;
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = self.held.write().unwrap_or_else(PoisonError::into_inner);
         self.version.fetch_add(1, Ordering::SeqCst);
         groups.remove(&name);
         Ok(Some(concerned))

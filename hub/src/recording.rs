@@ -232,7 +232,7 @@ impl Recorder {
         };
         let worker = worker.ok_or_else(|| io::Error::other("there is no thread"))?;
         let live = Arc::new(Live::new(recording.id, strict, worker.clone(), self.waiting.clone()));
-        *live.marks.lock().unwrap_or_else(PoisonError::into_inner) = recording.marks.clone();
+        live.marks.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&recording.marks);
         let sealer = Sealer::new(recording.id, key, 0)?;
         let first = first_lines(recording);
         let writing =

@@ -11,15 +11,15 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
-use crate::keyring::{Keyring, Standing};
+use crate::keyring::Keyring;
 use crate::lockout::Lockout;
 use crate::login::Login;
 use crate::recording::{self, Recorder};
-use crate::rights::{Allowed, Asked, Compiled, Missing, Request, Rights};
+use crate::rights::Rights;
 use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
 use crate::who::Who;
-use crate::{router, services, watcher};
+use crate::{services, watcher};
 use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
 use cmdr_link::mux::{Limits, Stream};
@@ -28,17 +28,15 @@ use cmdr_link::relay::Relayed;
 use cmdr_link::service::Service;
 use cmdr_link::{Link, SecretKey, clock};
 use cmdr_protocol::audit::Event;
-use cmdr_protocol::envelope::Caller;
-use cmdr_protocol::hosts::Host;
 use cmdr_protocol::hub::Checked;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, PeerKind, Refusal, RefusalKind, Welcome};
-use cmdr_protocol::{Call as _, HostId, KeyId, hosts, methods};
+use cmdr_protocol::{HostId, KeyId};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -208,7 +206,7 @@ impl Hub {
         match self.recorder.recover().await {
             0 => {}
             recordings => {
-                tracing::warn!(recordings, "recordings were cut by a crash; they are closed")
+                tracing::warn!(recordings, "recordings were cut by a crash; they are closed");
             }
         }
         let service = Arc::new(services::all(self.clone()));

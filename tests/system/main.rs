@@ -12,6 +12,7 @@ mod hosts;
 mod link;
 mod lockout;
 mod login;
+mod login_hub;
 mod login_ldap;
 mod login_oidc;
 mod metrics;

@@ -93,7 +93,7 @@ async fn only_administrators_may_and_what_cannot_be_a_secret_is_refused() {
     assert_eq!(rotated(&operator).await.unwrap_err().kind, ErrorKind::Denied);
     let client = world.client(Role::ADMINISTRATOR).await;
     for (name, value) in
-        [("", &b"x"[..]), ("A", b"x"), ("a/b", b"x"), ("a", b""), ("a", &[1; 40_000])]
+        [("", &b"x"[..]), ("A", b"x"), ("a/b", b"x"), ("a", b""), ("a", &vec![1; 40_000])]
     {
         assert_eq!(put(&client, name, value).await.unwrap_err().kind, ErrorKind::Malformed);
     }

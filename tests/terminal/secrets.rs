@@ -151,7 +151,7 @@ fn a_canary_and_the_master_key_are_in_no_file_no_environment_and_no_process_list
     scene.hub.kill();
     // The home, the store, the audit log, the hub's own log.
     for secret in [CANARY, MASTER] {
-        assert_eq!(holding(scene.hub.dir.path(), secret), [PathBuf::new(); 0]);
+        assert_eq!(holding(scene.hub.dir.path(), secret), Vec::<PathBuf>::new());
     }
 }
 

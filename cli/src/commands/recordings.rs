@@ -19,7 +19,7 @@ use cmdr_protocol::recordings::{
     State, Stop, Verified, Verify, cast,
 };
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// See what commands wrote: list, play, search, export and watch recordings.
 ///
@@ -405,9 +405,12 @@ async fn search(app: &App, hub: &Hub, args: &SearchArgs) -> Result<Exit, Failure
         Column::figure("ID", |r: &Found| r.hit.id.to_string().into()),
         Column::figure("AT", |r| r.at.as_str().into()),
         Column::figure("LINE", |r| r.hit.line.to_string().into()),
-        Column::text("TEXT", |r| match r.hit.input {
-            true => format!("(input) {}", r.hit.text).into(),
-            false => r.hit.text.as_str().into(),
+        Column::text("TEXT", |r| {
+            if r.hit.input {
+                format!("(input) {}", r.hit.text).into()
+            } else {
+                r.hit.text.as_str().into()
+            }
         }),
     ];
     app.out.list(&rows, &columns, |row| row.hit.id.to_string())?;
@@ -420,7 +423,7 @@ async fn search(app: &App, hub: &Hub, args: &SearchArgs) -> Result<Exit, Failure
     })
 }
 
-async fn export(app: &App, hub: &Hub, id: u64, path: &PathBuf) -> Result<Exit, Failure> {
+async fn export(app: &App, hub: &Hub, id: u64, path: &Path) -> Result<Exit, Failure> {
     let wrong = |e| unwritten(path, &e);
     let mut file = Partial::create(path).map_err(wrong)?;
     let mut feed =

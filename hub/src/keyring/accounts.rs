@@ -33,16 +33,19 @@ impl State {
     pub(super) fn free_name(&self, device: &str) -> String {
         let before = device.split('@').next().unwrap_or_default().to_ascii_lowercase();
         let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c);
-        let mut base: String = before.chars().filter(fits).take(MAX_NAME - 6).collect();
-        base = base.trim_start_matches(['.', '_', '-']).to_owned();
+        let base: String = before.chars().filter(fits).take(MAX_NAME - 6).collect();
+        let mut base = base.trim_start_matches(['.', '_', '-']).to_owned();
         if check_name(&base).is_err() {
             "operator".clone_into(&mut base);
         }
-        let free = |name: &String| !self.accounts.contains_key(name);
-        (1..)
-            .map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") })
-            .find(free)
-            .unwrap_or(base)
+        let mut name = base.clone();
+        for n in 2.. {
+            if !self.accounts.contains_key(&name) {
+                break;
+            }
+            name = format!("{base}-{n}");
+        }
+        name
     }
 }
 

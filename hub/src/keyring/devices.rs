@@ -22,11 +22,11 @@ pub enum Standing {
     /// It acted for somebody, and its rights were taken away.
     Revoked,
     /// Its login has ended.
-    Expired(DeviceRecord),
+    Expired(Box<DeviceRecord>),
     /// Its operator is shut out.
-    Disabled(DeviceRecord),
+    Disabled(Box<DeviceRecord>),
     /// It acts for an operator.
-    Active(DeviceRecord, AccountRecord),
+    Active(Box<DeviceRecord>, Box<AccountRecord>),
 }
 
 impl DeviceRecord {
@@ -46,9 +46,11 @@ impl Keyring {
         }
         match state.accounts.get(&device.operator) {
             None => Standing::Revoked,
-            Some(_) if device.has_expired(clock::now_ms()) => Standing::Expired(device.clone()),
-            Some(account) if account.disabled => Standing::Disabled(device.clone()),
-            Some(account) => Standing::Active(device.clone(), account.clone()),
+            Some(_) if device.has_expired(clock::now_ms()) => {
+                Standing::Expired(Box::new(device.clone()))
+            }
+            Some(account) if account.disabled => Standing::Disabled(Box::new(device.clone())),
+            Some(account) => Standing::Active(Box::new(device.clone()), Box::new(account.clone())),
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::records::PasswordRecord;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::PublicKey;
 use cmdr_protocol::version::{Join, RefusalKind};
@@ -134,19 +135,20 @@ async fn a_token_without_a_name_makes_an_operator_of_its_own_and_one_with_a_name
     assert_eq!(keyring.devices_of("annlee").len(), 2);
 }
 
+/// A device as the release before there were operators wrote it.
+#[derive(serde::Serialize)]
+struct Before {
+    key: PublicKey,
+    name: &'static str,
+    role: Role,
+    joined_ms: u64,
+    revoked: bool,
+}
+
 #[tokio::test]
 async fn devices_from_before_there_were_operators_get_one_that_stays_theirs() {
     let (dir, keyring) = keyring();
     let key = PublicKey([7; 32]);
-    // As the release before this one wrote it.
-    #[derive(serde::Serialize)]
-    struct Before {
-        key: PublicKey,
-        name: &'static str,
-        role: Role,
-        joined_ms: u64,
-        revoked: bool,
-    }
     let before =
         Before { key, name: "ann@desk", role: Role::OPERATOR, joined_ms: 5, revoked: false };
     let id = cmdr_link::keys::key_id(&key);
@@ -173,14 +175,14 @@ async fn whoever_is_the_last_to_administer_the_hub_is_known() {
     let account = |name: &str, password: bool| AccountRecord {
         name: name.to_owned(),
         role: Role::ADMINISTRATOR,
-        password: password.then(Default::default),
+        password: password.then(PasswordRecord::default),
         ..AccountRecord::default()
     };
     keyring.create(account("ann", true)).await.unwrap();
     keyring.create(account("bob", false)).await.unwrap();
     assert!(keyring.is_last_administrator("ann"), "bob has no way in");
     assert!(keyring.is_last_password("ann") && !keyring.is_last_administrator("bob"));
-    keyring.change("bob", |bob| bob.password = Some(Default::default())).await.unwrap();
+    keyring.change("bob", |bob| bob.password = Some(PasswordRecord::default())).await.unwrap();
     assert!(!keyring.is_last_administrator("ann"));
     keyring.change("bob", |bob| bob.disabled = true).await.unwrap();
     assert!(keyring.is_last_administrator("ann"));

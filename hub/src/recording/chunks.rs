@@ -128,7 +128,10 @@ pub struct Sealer {
 
 impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sealer").field("id", &self.id).field("number", &self.number).finish()
+        f.debug_struct("Sealer")
+            .field("id", &self.id)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,7 +237,10 @@ pub struct Chunks<R> {
 
 impl<R> std::fmt::Debug for Chunks<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chunks").field("id", &self.id).field("number", &self.number).finish()
+        f.debug_struct("Chunks")
+            .field("id", &self.id)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -277,7 +283,7 @@ impl<R: Read> Chunks<R> {
     }
 
     /// The next piece; `None` behind the last.
-    pub fn next(&mut self) -> io::Result<Result<Option<Chunk>, Flaw>> {
+    pub fn read(&mut self) -> io::Result<Result<Option<Chunk>, Flaw>> {
         if self.over {
             let mut more = [0];
             return Ok(match fill(&mut self.io, &mut more)? {
@@ -385,7 +391,7 @@ mod tests {
     fn open(bytes: &[u8], id: u64, key: &Key) -> Result<Vec<Chunk>, Flaw> {
         let mut chunks = Chunks::new(bytes, id, key).unwrap()?;
         let mut all = Vec::new();
-        while let Some(chunk) = chunks.next().unwrap()? {
+        while let Some(chunk) = chunks.read().unwrap()? {
             all.push(chunk);
         }
         Ok(all)

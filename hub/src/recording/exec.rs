@@ -26,7 +26,8 @@ pub(super) fn command(request: &[u8]) -> Command {
     let mut title = words.join(" ");
     let mut text = start.argv.join(" ");
     if let Some(script) = &start.script {
-        title = format!("{} {title}", quoted(&script.name)).trim_end().to_owned();
+        title.insert_str(0, &format!("{} ", quoted(&script.name)));
+        title.truncate(title.trim_end().len());
         text.push('\n');
         text.push_str(&String::from_utf8_lossy(&script.content));
     }

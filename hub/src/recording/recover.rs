@@ -91,7 +91,7 @@ fn read(source: &Source) -> io::Result<Result<(Found, Option<Flaw>), Flaw>> {
     };
     let mut found = Found { end: super::chunks::FILE_HEAD, ..Found::default() };
     loop {
-        match chunks.next()? {
+        match chunks.read()? {
             Ok(Some(chunk)) => found.add(&chunk),
             Ok(None) => return Ok(Ok((found, None))),
             Err(flaw) => return Ok(Ok((found, Some(flaw)))),
@@ -145,6 +145,6 @@ fn close(source: &Source, recording: &mut Recording) -> io::Result<()> {
     file.sync_all()?;
     recording.size = found.end + piece.len() as u64;
     recording.state = State::Cut;
-    recording.ended = "the hub was killed meanwhile".to_owned();
+    "the hub was killed meanwhile".clone_into(&mut recording.ended);
     Ok(())
 }

@@ -31,7 +31,7 @@ pub struct Wanted {
 pub struct Rules {
     store: Store,
     any: AtomicBool,
-    rules: RwLock<BTreeMap<String, (Rule, Selector)>>,
+    held: RwLock<BTreeMap<String, (Rule, Selector)>>,
 }
 
 impl Rules {
@@ -49,12 +49,12 @@ impl Rules {
                 Err(e) => tracing::error!("a rule of what is recorded is left out: {e}"),
             }
         }
-        Ok(Self { store, any: AtomicBool::new(!rules.is_empty()), rules: RwLock::new(rules) })
+        Ok(Self { store, any: AtomicBool::new(!rules.is_empty()), held: RwLock::new(rules) })
     }
 
     /// All, by name.
     pub fn all(&self) -> Vec<Rule> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = self.held.read().unwrap_or_else(PoisonError::into_inner);
         rules.values().map(|(rule, _)| rule.clone()).collect()
     }
 
@@ -62,7 +62,7 @@ impl Rules {
     pub async fn put(&self, rule: Rule) -> Result<(), CallError> {
         let selector = check(&rule)?;
         {
-            let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+            let rules = self.held.read().unwrap_or_else(PoisonError::into_inner);
             if rules.len() >= MAX_RULES && !rules.contains_key(&rule.name) {
                 return Err(busy(format!(
                     "there are {MAX_RULES} rules already; delete some first"
@@ -70,7 +70,7 @@ impl Rules {
             }
         }
         self.store.apply(Batch::new().put(rule_key(&rule.name), &rule)).await.map_err(busy)?;
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = self.held.write().unwrap_or_else(PoisonError::into_inner);
         rules.insert(rule.name.clone(), (rule, selector));
         self.any.store(true, Ordering::Release);
         Ok(())
@@ -78,11 +78,11 @@ impl Rules {
 
     /// Removes a rule. False when there is none.
     pub async fn delete(&self, name: &str) -> Result<bool, CallError> {
-        if !self.rules.read().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
+        if !self.held.read().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
             return Ok(false);
         }
         self.store.apply(Batch::new().delete(rule_key(name))).await.map_err(busy)?;
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = self.held.write().unwrap_or_else(PoisonError::into_inner);
         rules.remove(name);
         self.any.store(!rules.is_empty(), Ordering::Release);
         Ok(true)
@@ -99,7 +99,7 @@ impl Rules {
             return None;
         }
         let host = host()?;
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let mut wanted: Option<Wanted> = None;
         let role = caller.role.to_string();
         for (rule, selector) in rules.values() {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// The most lines of one search.
 pub(crate) const MOST: u32 = 10_000;
 /// The longest search.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// The longest line; what is longer is looked at in pieces.
 const LINE: usize = 64 << 10;
 /// Bytes shown of a line.

@@ -117,7 +117,7 @@ impl Tail {
             }
         }
         let Some(file) = &mut self.file else { return Ok(Ok(Step::Over)) };
-        let chunk = match file.next()? {
+        let chunk = match file.read()? {
             Ok(Some(chunk)) => chunk,
             Ok(None) => return Ok(Ok(Step::Over)),
             Err(flaw) => return Ok(Err(flaw)),

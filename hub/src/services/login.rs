@@ -346,7 +346,7 @@ async fn renew(hub: Arc<Hub>, asked: Asked, _: Renew) -> Result<LoggedIn, CallEr
                 "this hub asks no LDAP directory any more; log in again",
             ));
         }
-        _ => account,
+        _ => *account,
     };
     // Never shorter than it was: a clock that was put back must not end a login.
     let expires_ms = hub.login.renewed(renewable_ms).max(expires_ms);

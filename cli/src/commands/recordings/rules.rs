@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use cmdr_protocol::recordings::{DeleteRule, PutRule, Rule, Rules};
 use std::time::Duration;
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Args)]
 pub(super) struct RulesArgs {
