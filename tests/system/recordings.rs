@@ -99,7 +99,7 @@ async fn what_a_rule_names_is_recorded_under_the_number_of_its_audit_record_and_
     assert_eq!(recordings.len(), 1);
     let recording = &recordings[0];
     assert_eq!((recording.id, recording.state), (id, State::Whole));
-    assert_eq!((recording.host_name.as_str(), recording.operator.as_str()), ("web1", "test"));
+    assert_eq!((recording.host_name.as_str(), recording.operator.as_str()), ("web1", "test-2"));
     assert_eq!(recording.ended, "exit 3");
     assert!(recording.command.starts_with("sh -c 'printf"), "{}", recording.command);
     assert_eq!((recording.bytes, recording.lost), (9, 0));

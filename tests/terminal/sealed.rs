@@ -127,7 +127,7 @@ fn a_passphrase_is_typed_unseen_and_without_it_nothing_opens() {
     check_done(&cmdr(&home, &by_program, &["device-key", "unseal"]));
     assert!(check_done(&cmdr(&home, &[], &["whoami"])).contains("administrator"));
     fresh(&terminal, 5);
-    terminal.line(&format!("{cmdr_path} key seal"));
+    terminal.line(&format!("{cmdr_path} device-key seal"));
     terminal.until(&["new passphrase:"]);
     terminal.line("one");
     terminal.until(&["once more:"]);

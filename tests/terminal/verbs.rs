@@ -88,7 +88,7 @@ fn tokens_are_made_listed_used_and_revoked() {
         run(Command::new(program("cmdr")).args(arguments).env("CMDR_HOME", other.path()))
     };
     let words = done(&elsewhere(&["login", token, "--name", "ann's laptop"]));
-    assert!(words.contains("as ann's laptop (observer)"), "{words}");
+    assert!(words.contains("as ann (observer)"), "{words}");
     assert_eq!(one(listed())["uses_left"], 1);
 
     assert!(done(&home.cmdr(&["tokens", "revoke", id])).contains("is revoked"));

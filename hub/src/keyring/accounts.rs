@@ -33,7 +33,7 @@ impl State {
     pub(super) fn free_name(&self, device: &str) -> String {
         let before = device.split('@').next().unwrap_or_default().to_ascii_lowercase();
         let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c);
-        let base: String = before.chars().filter(fits).take(MAX_NAME - 6).collect();
+        let base: String = before.chars().take_while(fits).take(MAX_NAME - 6).collect();
         let mut base = base.trim_start_matches(['.', '_', '-']).to_owned();
         if check_name(&base).is_err() {
             "operator".clone_into(&mut base);

@@ -128,11 +128,11 @@ async fn a_token_without_a_name_makes_an_operator_of_its_own_and_one_with_a_name
             .await
             .map(|(_, account)| account.name)
     };
-    assert_eq!(come(1, "").await.unwrap(), "annlee");
-    assert_eq!(come(2, "").await.unwrap(), "annlee-2", "a name alone gives no rights of another");
-    assert_eq!(come(3, "annlee").await.unwrap(), "annlee");
+    assert_eq!(come(1, "").await.unwrap(), "ann");
+    assert_eq!(come(2, "").await.unwrap(), "ann-2", "a name alone gives no rights of another");
+    assert_eq!(come(3, "ann").await.unwrap(), "ann");
     assert_eq!(come(4, "nobody").await.unwrap_err().kind, RefusalKind::RevokedToken);
-    assert_eq!(keyring.devices_of("annlee").len(), 2);
+    assert_eq!(keyring.devices_of("ann").len(), 2);
 }
 
 /// A device as the release before there were operators wrote it.
