@@ -384,3 +384,42 @@ async fn an_unknown_name_takes_as_long_to_refuse_as_a_wrong_password() {
     // The machine is shared, so the bound is wide; without the made-up hash it is a factor of ten.
     assert!((0.5..2.0).contains(&(known / unknown)), "{known} s and {unknown} s");
 }
+
+#[tokio::test]
+async fn a_flood_of_wrong_passwords_leaves_those_who_are_known_quick() {
+    let (scene, device) = Scene::with_ann().await;
+    let flood = async {
+        for round in 0u32.. {
+            // Ten at once, from ever other addresses and with ever other names: as fast as the hub answers.
+            let tries = (0..10u32).map(|n| {
+                let number = round * 10 + n;
+                let [_, a, b, c] = number.to_be_bytes();
+                let mut guess = scene.device();
+                guess.dialer.from = Some([127, 1 + a % 100, b, c.max(1)].into());
+                async move {
+                    let Ok((client, _)) = guess.dialer.connect().await else { return };
+                    let name = format!("guess-{number}");
+                    let ask = Password { name, password: "wrong".into(), ..Password::default() };
+                    drop(client.call(None, &ask, PATIENCE).await);
+                }
+            });
+            futures::future::join_all(tries).await;
+        }
+    };
+    let honest = async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..50 {
+            let began = std::time::Instant::now();
+            let (client, welcome) = device.dial().await.unwrap();
+            assert_eq!(welcome.name, "ann");
+            client.call(None, &WhoAmI {}, PATIENCE).await.unwrap();
+            slowest = slowest.max(began.elapsed());
+        }
+        slowest
+    };
+    let slowest = tokio::select! {
+        slowest = honest => slowest,
+        () = flood => unreachable!("it never ends by itself"),
+    };
+    assert!(slowest < Duration::from_secs(1), "the slowest connect took {slowest:?}");
+}

@@ -12,6 +12,7 @@ mod hub_killed;
 mod hub_power;
 mod load;
 mod local;
+mod operators;
 mod recordings;
 mod sealed;
 mod secrets;

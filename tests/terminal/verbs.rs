@@ -97,10 +97,13 @@ fn tokens_are_made_listed_used_and_revoked() {
     assert_eq!(one(listed())["state"], "revoked");
 
     // The device that came with it is listed by its name, may look, and loses its rights once.
-    let devices = home.json(&["operators", "-o", "json"]);
+    let devices = home.json(&["operators", "devices", "-o", "json"]);
     let device =
         devices.as_array().unwrap().iter().find(|d| d["name"] == "ann's laptop").unwrap().clone();
-    assert_eq!(device["role"], "observer");
+    assert_eq!(device["operator"], "ann");
+    let operators = home.json(&["operators", "-o", "json"]);
+    let ann = operators.as_array().unwrap().iter().find(|one| one["name"] == "ann").unwrap();
+    assert_eq!(ann["role"], "observer");
     let denied = elsewhere(&["exec", "*", "--", "true"]);
     assert_eq!(denied.status.code(), Some(5), "{}", text(&denied.stderr));
     done(&home.cmdr(&["operators", "revoke", "ann's laptop", "--yes"]));

@@ -93,6 +93,7 @@ impl From<CallError> for End {
     fn from(error: CallError) -> Self {
         let state = match error.kind {
             ErrorKind::Denied
+            | ErrorKind::OnRequest
             | ErrorKind::UnknownMethod
             | ErrorKind::Malformed
             | ErrorKind::Busy => State::Refused,
@@ -237,6 +238,7 @@ mod tests {
         assert_eq!(exit(Outcome::TimedOut, 9).state, State::TimedOut);
         let of = |kind| End::from(CallError::new(kind, "")).state;
         assert_eq!(of(ErrorKind::Denied), State::Refused);
+        assert_eq!(of(ErrorKind::OnRequest), State::Refused);
         assert_eq!(of(ErrorKind::Busy), State::Refused);
         assert_eq!(of(ErrorKind::Unreachable), State::Unreachable);
         assert_eq!(of(ErrorKind::Lost), State::Lost);
