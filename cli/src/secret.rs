@@ -2,40 +2,26 @@
 //! line. Never from the command line, where every user of the machine could read them.
 
 use crate::exit::{Exit, Failure};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use cmdr_link::prompt;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use zeroize::Zeroizing;
 
-/// The longest secret, in bytes.
+/// The longest answer, in bytes.
 const LONGEST: u64 = 4096;
-
-/// A terminal that shows nothing of what is typed, until this is dropped.
-struct Hidden(Termios);
-
-impl Hidden {
-    fn new() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        silent.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        // A terminal that has gone needs none.
-        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).ok();
-    }
-}
 
 /// Asks for a secret. On a terminal with `question`; else it is the next line of standard input.
 pub async fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
-    let terminal = io::stdin().is_terminal();
-    // Ctrl-C ends the program from another thread; it must not leave the terminal silent.
-    let _hidden = if terminal { Some(Hidden::new()?) } else { None };
-    line(question, terminal).await
+    if !io::stdin().is_terminal() {
+        return line(question, false).await;
+    }
+    let question = format!("{question}: ");
+    let typing = tokio::task::spawn_blocking(move || prompt::passphrase(&question));
+    typing.await.map_err(|e| Failure::new(Exit::Fault, e.to_string()))?.map_err(|e| {
+        match e.kind() {
+            io::ErrorKind::Interrupted => Failure::new(Exit::Cancelled, "nothing was done"),
+            _ => Failure::usage(format!("reading what is typed: {e}")),
+        }
+    })
 }
 
 /// Asks for something that may be seen.

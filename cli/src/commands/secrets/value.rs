@@ -1,48 +1,22 @@
 //! Reads a secret: from standard input, or typed without being shown.
 
 use crate::exit::{Exit, Failure};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
-
-/// A terminal that shows nothing of what is typed, until this is dropped.
-struct Hidden(Termios);
-
-impl Hidden {
-    fn new() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        silent.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        // A terminal that has gone needs none.
-        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).ok();
-    }
-}
+use crate::secret;
+use std::io::{self, IsTerminal as _, Read as _};
 
 /// The value, at most `limit` bytes, without the end of its last line.
 pub(super) async fn read(limit: usize) -> Result<Vec<u8>, Failure> {
-    let terminal = io::stdin().is_terminal();
-    // Ctrl-C ends the program from another thread; it must not leave the terminal silent.
-    let _hidden = if terminal { Some(Hidden::new()?) } else { None };
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut value = Vec::new();
-        // What is too long must be seen to be.
-        let mut input = io::stdin().lock().take(limit as u64 + 3);
-        if terminal {
-            write!(io::stderr(), "Value (it is not shown): ")?;
-            input.read_until(b'\n', &mut value)?;
-        } else {
-            input.read_to_end(&mut value)?;
-        }
-        io::Result::Ok(value)
-    });
-    let value = reading.await.map_err(|e| Failure::new(Exit::Fault, e.to_string()))??;
+    let value = if io::stdin().is_terminal() {
+        secret::ask("Value (it is not shown)").await?.as_bytes().to_vec()
+    } else {
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut value = Vec::new();
+            // What is too long must be seen to be.
+            io::stdin().lock().take(limit as u64 + 3).read_to_end(&mut value)?;
+            io::Result::Ok(value)
+        });
+        reading.await.map_err(|e| Failure::new(Exit::Fault, e.to_string()))??
+    };
     let value = trimmed(value);
     if value.is_empty() {
         return Err(Failure::usage("the value is empty").hint("cmdr secrets put NAME < FILE"));
