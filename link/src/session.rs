@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::link::{self, DialError, Link, Target};
 use crate::mux::{Limits, Stream};
 use crate::{SecretKey, clock};
+use cmdr_protocol::login::Renew;
 use cmdr_protocol::version::{Health, Hello, Join, PROTOCOL, PeerKind, Welcome};
 use cmdr_protocol::{Call, CallError, Feed, HostId};
 use std::net::IpAddr;
@@ -138,6 +139,11 @@ impl Redial for Dialer {
     }
 }
 
+/// A login is not lengthened more often than this.
+const RENEW_PAUSE_MS: u64 = 1000;
+/// How long a renewal may take: a directory may be asked.
+const RENEW_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What is wrong with a hub that refuses is looked at again after so long.
 const REFUSED_WAIT: Duration = Duration::from_secs(15);
 
@@ -195,6 +201,25 @@ where
     }
 }
 
+/// Lengthens the login for as long as the link lasts, each time half of what is left has passed. A
+/// renewal that fails is tried again: the login holds meanwhile, and the hub says when it has ended.
+async fn renew(client: &Client, welcome: &Welcome) {
+    let (Some(expires_ms), Some(renew_ms)) = (welcome.expires_ms, welcome.renew_ms) else {
+        return std::future::pending().await;
+    };
+    let mut wait_ms = renew_ms.saturating_sub(welcome.at_ms);
+    let mut left_ms = expires_ms.saturating_sub(welcome.at_ms);
+    loop {
+        tokio::time::sleep(Duration::from_millis(wait_ms.max(RENEW_PAUSE_MS))).await;
+        left_ms = left_ms.saturating_sub(wait_ms);
+        match client.call(None, &Renew {}, RENEW_PATIENCE).await {
+            Ok(renewed) => left_ms = renewed.expires_ms.saturating_sub(clock::now_ms()),
+            Err(e) => tracing::debug!("the login was not lengthened: {e}"),
+        }
+        wait_ms = left_ms / 2;
+    }
+}
+
 impl Session {
     /// Begins to dial, on the current runtime.
     pub fn start(dialer: Dialer) -> Self {
@@ -203,13 +228,17 @@ impl Session {
         let (set_client, client) = watch::channel(None);
         let (closing, mut closed) = watch::channel(false);
         tokio::spawn(async move {
-            let kept = keep(&dialer, &set_state, |link, _, streams| {
-                set_client.send_replace(Some(Client::new(link.clone())));
+            let kept = keep(&dialer, &set_state, |link, welcome, streams| {
+                let client = Client::new(link.clone());
+                set_client.send_replace(Some(client.clone()));
                 let set_client = set_client.clone();
                 async move {
                     // Nobody calls a client; streams of the hub's would be dropped one by one.
                     let _streams = streams;
-                    link.down().await;
+                    tokio::select! {
+                        _ = link.down() => {}
+                        () = renew(&client, &welcome) => {}
+                    }
                     set_client.send_replace(None);
                 }
             });

@@ -423,3 +423,20 @@ async fn a_flood_of_wrong_passwords_leaves_those_who_are_known_quick() {
     };
     assert!(slowest < Duration::from_secs(1), "the slowest connect took {slowest:?}");
 }
+
+#[tokio::test]
+async fn a_client_that_stays_lengthens_its_login_by_itself() {
+    let (scene, device) = Scene::with_ann().await;
+    let id = keys::key_id(&device.dialer.key.public());
+    let now = cmdr_link::clock::now_ms();
+    // Half of twelve hours is over in a moment.
+    let soon = now + 6 * 3_600_000 + 500;
+    scene.world.hub.keyring.change_device(id, |d| d.expires_ms = Some(soon)).await.unwrap();
+    let session = cmdr_link::session::Session::start(device.dialer.clone());
+    harness::until("the login is lengthened", async || {
+        let device = scene.world.hub.keyring.device(id);
+        device.is_some_and(|device| device.expires_ms > Some(soon))
+    })
+    .await;
+    session.close();
+}
