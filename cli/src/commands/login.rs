@@ -56,7 +56,8 @@ pub struct LoginArgs {
 
 /// Forget the hub and the key of this home.
 ///
-/// The hub goes on to know the key until an administrator revokes it.
+/// The hub forgets this device, too, when it can be reached; else it knows the key until an administrator
+/// revokes it.
 #[derive(Debug, Args)]
 pub struct LogoutArgs {}
 
