@@ -2,14 +2,15 @@
 //! one after the other, and calls come back as events. Does not grow with features.
 
 use crate::event::Event;
-use crate::link::Link;
+use crate::link::{Items, Link};
 use crate::overlays::Overlay;
 use crate::panes::{Pane, Place};
 use crate::store::Update;
 use crate::view::View;
-use cmdr_protocol::{Call, CallError, ErrorKind, HostId};
+use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::time::Duration;
 
 /// How long a call may take; the operator waits at the screen.
@@ -46,6 +47,8 @@ pub enum Action {
     Open(Box<dyn Overlay>),
     /// Put the pane's cursor on the row of this number.
     Pick(u64),
+    /// Hand the pane a text that was typed for one of its commands.
+    Give(crate::keymap::Command, String),
     /// Take the top overlay away.
     Close,
     /// Take the top overlay away, then do this.
@@ -158,6 +161,44 @@ impl Action {
             })
         }))
     }
+}
+
+impl Action {
+    /// Follows a feed that is no part of what a pane always needs (a search): each item, then the error
+    /// or the end, becomes an update. Ends early when nobody holds what `held` points to any more.
+    pub fn follow<F: Feed>(
+        feed: F,
+        held: Weak<()>,
+        take: impl FnMut(Option<Result<F::Item, CallError>>) -> Update + Send + 'static,
+    ) -> Self {
+        Self::Errand(Box::new(move |link| {
+            Box::pin(async move {
+                let mut take = take;
+                match link.feed(None, feed).await {
+                    Ok(items) => next(items, held, take).await,
+                    Err(error) => Event::Done(Some(take(Some(Err(error)))), Self::None),
+                }
+            })
+        }))
+    }
+}
+
+/// Takes one item, and leaves the rest for when that was taken in: so a feed waits for the screen.
+fn next<F: Feed>(
+    mut items: Items<F>,
+    held: Weak<()>,
+    mut take: impl FnMut(Option<Result<F::Item, CallError>>) -> Update + Send + 'static,
+) -> Pin<Box<dyn Future<Output = Event> + Send>> {
+    Box::pin(async move {
+        let item = items.next().await;
+        if held.strong_count() == 0 {
+            return Event::Done(None, Action::None);
+        }
+        let goes_on = matches!(item, Some(Ok(_)));
+        let update = take(item);
+        let rest = Action::Errand(Box::new(move |_| next(items, held, take)));
+        Event::Done(Some(update), if goes_on { rest } else { Action::None })
+    })
 }
 
 /// An error for people: its message, or its kind when it has none.

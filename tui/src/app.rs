@@ -184,6 +184,7 @@ impl App {
             self.follow_feeds();
             self.grant(terminal, control)?;
             let due = drawn.due(self.dirty);
+            let beat = self.pane.wakes(&self.context()).map(|after| Instant::now() + after);
             if due.is_some_and(|due| due <= Instant::now()) {
                 drawn.now(self.dirty);
                 self.draw(terminal)?;
@@ -206,6 +207,9 @@ impl App {
                 }
                 _ = ticks.tick() => self.handle(Event::Tick),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = tokio::time::sleep_until(beat.unwrap_or_else(Instant::now)), if beat.is_some() => {
+                    self.handle(Event::Beat);
+                }
             }
         }
         Ok(())
@@ -285,6 +289,7 @@ impl App {
         match event {
             Event::Key(key) => {
                 self.soil(Dirty::Quick);
+                self.store.now_ms = (self.options.now_ms)();
                 let action = self.key(&key);
                 self.perform(action);
             }
@@ -337,6 +342,10 @@ impl App {
                 self.tell();
             }
             Event::Tick => self.tick(),
+            Event::Beat => {
+                self.store.now_ms = (self.options.now_ms)();
+                self.soil(Dirty::Quick);
+            }
             Event::Continued => self.wishes.push(Wish::Resume),
             Event::Stop => self.quit = true,
         }
@@ -426,6 +435,10 @@ impl App {
                 self.perform(action);
             }
             Action::Pick(number) => self.pane.pick(number),
+            Action::Give(command, text) => {
+                let action = self.pane.take(&self.face.context(&self.store), command, &text);
+                self.perform(action);
+            }
             Action::Copy(text) => {
                 let shown = cmdr_protocol::display::clean_to_width(&text, 50);
                 self.say(&self.face.texts.fill("note.copied", &[&shown]), false);

@@ -24,6 +24,8 @@ pub enum Event {
     Done(Option<Update>, Action),
     /// A second went by.
     Tick,
+    /// The moment came that the pane waited for.
+    Beat,
     /// The program goes on after it was stopped.
     Continued,
     /// The program is asked to end (SIGTERM, SIGHUP).

@@ -6,6 +6,7 @@ pub mod approvals;
 pub mod audit;
 pub mod hosts;
 pub mod overview;
+pub mod player;
 pub mod processes;
 pub mod records;
 pub mod rights;
@@ -26,6 +27,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A tab of a host's page.
@@ -51,6 +53,8 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("processes", processes::columns),
     ("audit", audit::columns),
     ("records", records::columns),
+    ("recordings", records::recordings::columns),
+    ("found", records::found::columns),
     ("approvals", approvals::columns),
 ];
 
@@ -63,9 +67,13 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("records", Place::Records),
         ("rights", Place::Rights),
         ("approvals", Place::Approvals),
+        ("recording", Place::Recording(0)),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
+    for (name, tables) in records::TABLES_BESIDE {
+        places.push((name, [tables.to_vec(), vec![EVERYWHERE]].concat()));
+    }
     for (n, tab) in TABS.iter().enumerate() {
         let name = tab.title.split('.').next().unwrap_or(tab.title);
         let tables = of(Place::Host(HostId([0; 16]), n));
@@ -89,6 +97,8 @@ pub enum Place {
     Rights,
     /// Rights that were asked for.
     Approvals,
+    /// What a command wrote, by its number.
+    Recording(u64),
 }
 
 impl Place {
@@ -101,6 +111,7 @@ impl Place {
             Self::Records => Box::new(records::RecordsPane::default()),
             Self::Rights => Box::new(rights::RightsPane::default()),
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
+            Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
         }
     }
 
@@ -112,6 +123,7 @@ impl Place {
             Self::Records => "records.title",
             Self::Rights => "rights.title",
             Self::Approvals => "approvals.title",
+            Self::Recording(_) => "player.title",
         }
     }
 }
@@ -213,6 +225,14 @@ pub trait Pane: Send {
     }
     /// Puts the cursor on the row of this number.
     fn pick(&mut self, _number: u64) {}
+    /// Takes a text that was typed for one of its commands.
+    fn take(&mut self, _context: &Context<'_>, _command: Command, _text: &str) -> Action {
+        Action::None
+    }
+    /// After how long it looks different although nothing happened; `None` when it stands still.
+    fn wakes(&self, _context: &Context<'_>) -> Option<Duration> {
+        None
+    }
 }
 
 /// How a pane's table looks, as a view without a name.

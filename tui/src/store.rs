@@ -6,6 +6,7 @@ pub mod audit;
 pub mod hosts;
 pub mod metrics;
 pub mod processes;
+pub mod recordings;
 pub mod rights;
 pub mod settled;
 
@@ -82,6 +83,8 @@ pub struct Store {
     pub processes: HashMap<HostId, processes::Processes>,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
+    /// What commands wrote, as far as it was looked at.
+    pub recordings: recordings::Recordings,
     /// What we may do, and what each role allows.
     pub rights: rights::Rights,
     /// Rights that were asked for.
@@ -117,6 +120,7 @@ impl Store {
             metrics: HashMap::new(),
             processes: HashMap::new(),
             audit: audit::Audit::default(),
+            recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             approvals: approvals::Approvals::default(),
             toasts: VecDeque::new(),

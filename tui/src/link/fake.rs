@@ -22,11 +22,13 @@ pub struct Asked {
 
 type Answer = Result<Value, CallError>;
 type Answers = Box<dyn Fn(&Asked) -> Answer + Send>;
+type Whole = Box<dyn Fn(&Asked) -> Option<Vec<Value>> + Send>;
 
 #[derive(Default)]
 struct Inner {
     asked: Vec<Asked>,
     answers: Option<Answers>,
+    wholes: Option<Whole>,
     feeds: Vec<(Asked, mpsc::Sender<Answer>)>,
     /// Items for feeds that are not there yet.
     waiting: VecDeque<(Option<HostId>, &'static str, Value)>,
@@ -57,6 +59,12 @@ impl Far {
     /// Answers every call from now on; without it each one gets `{}`.
     pub fn answer(&self, answers: impl Fn(&Asked) -> Answer + Send + 'static) {
         self.inner().answers = Some(Box::new(answers));
+    }
+
+    /// Answers feeds that come to an end of themselves with all of their items; those for which it has
+    /// nothing stay open and get what is pushed.
+    pub fn answer_feeds(&self, items: impl Fn(&Asked) -> Option<Vec<Value>> + Send + 'static) {
+        self.inner().wholes = Some(Box::new(items));
     }
 
     /// Sets the state of the link. Losing it ends all feeds.
@@ -107,6 +115,11 @@ impl Far {
     /// Everything asked since the last time, in order.
     pub fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.inner().asked)
+    }
+
+    /// Ends all feeds of this kind.
+    pub fn end<F: Feed>(&self, to: Option<HostId>) {
+        self.inner().feeds.retain(|(asked, _)| asked.to != to || asked.method != F::METHOD);
     }
 
     /// The feeds that someone still reads.
@@ -160,6 +173,12 @@ impl Far {
             !hit
         });
         inner.asked.push(asked.clone());
+        if let Some(items) = inner.wholes.as_ref().and_then(|wholes| wholes(&asked)) {
+            for item in items {
+                drop(sender.try_send(Ok(item)));
+            }
+            return Ok(FarItems(receiver));
+        }
         inner.feeds.push((asked, sender));
         Ok(FarItems(receiver))
     }

@@ -4,6 +4,7 @@
 pub(in crate::panes) mod columns;
 pub(in crate::panes) mod detail;
 
+use super::records::acts;
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
@@ -11,10 +12,12 @@ use crate::overlays::menu::Menu;
 use crate::overlays::pager::Pager;
 use crate::overlays::search::{self, Search};
 use crate::store::audit::{self, BARREN, Log, Whose, asking, paged, search};
+use crate::store::rights::Offer;
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::audit::{Filter, List, PAGE, Record, Verify, Watch};
-use cmdr_protocol::{Call as _, HostId};
+use cmdr_protocol::recordings::{RECORDABLE, Read};
+use cmdr_protocol::{Call as _, Feed as _, HostId};
 use columns::COLUMNS;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -28,6 +31,7 @@ const FROM_HERE: Command = Command::Own(3);
 const PAIR: Command = Command::Own(4);
 const VERIFY: Command = Command::Own(5);
 const HOST: Command = Command::Own(6);
+const PLAY: Command = Command::Own(7);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -39,6 +43,7 @@ const BINDINGS: &[Binding] = &[
     key(&["u"], FOLD, "audit.key.fold").hint(),
     key(&["p"], PAIR, "audit.key.pair"),
     key(&["H"], HOST, "audit.key.host"),
+    key(&["R"], PLAY, "recordings.key.of_it").needs(Read::METHOD),
     key(&["C-v"], VERIFY, "audit.key.verify").needs(Verify::METHOD),
 ];
 
@@ -183,6 +188,9 @@ impl AuditPane {
         if let Some(host) = page_of(context, record) {
             pager = pager.with_key('H', context.texts.get("audit.key.host"), host);
         }
+        if let Some(play) = recording_of(context, record) {
+            pager = pager.with_key('R', context.texts.get("recordings.key.of_it"), play);
+        }
         let from_here = from_here(context, log, record);
         pager = pager.with_key('o', context.texts.get("audit.key.from_here"), from_here);
         Action::Open(Box::new(pager))
@@ -205,6 +213,13 @@ impl AuditPane {
         }
         Action::None
     }
+}
+
+/// To the recording of what a record is about, for whoever may see it; `None` for what is never recorded.
+pub(in crate::panes) fn recording_of(context: &Context<'_>, record: &Record) -> Option<Action> {
+    let may = context.store.offer(Read::METHOD, false, &[]) != Offer::No;
+    let recordable = RECORDABLE.contains(&record.method.as_str());
+    (may && recordable).then(|| acts::play(context, record.asked.unwrap_or(record.seq)))
 }
 
 /// The page of a record's host, when there is one.
@@ -458,6 +473,10 @@ impl Pane for AuditPane {
                 .selected(context)
                 .and_then(|(_, record)| page_of(context, record))
                 .unwrap_or_else(|| Action::Say(context.texts.get("audit.no_host").to_owned())),
+            PLAY => self.selected(context).map_or(Action::None, |(_, record)| {
+                let none = || Action::Say(context.texts.get("recordings.none_of_it").to_owned());
+                recording_of(context, record).unwrap_or_else(none)
+            }),
             FROM_HERE => self
                 .selected(context)
                 .map_or(Action::None, |(log, record)| from_here(context, log, record)),

@@ -1,6 +1,10 @@
 //! What was done: the changes that the audit log holds, each in a sentence, and of them the commands
-//! that run or ran. From each the way leads to the order, to what came of it and to its host.
+//! that run or ran. From each the way leads to the order, to what came of it, to its host and to its
+//! recording; and recordings have a list of their own.
 
+pub(in crate::panes) mod acts;
+pub mod found;
+pub mod recordings;
 mod words;
 
 use super::audit::columns as audit_columns;
@@ -10,14 +14,18 @@ use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::overlays::search::Search;
 use crate::store::audit::{self, BARREN, Log, Standing, Whose, search};
+use crate::store::rights::Offer;
 use crate::theme::Role;
 use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, frame as boxes, natural, table};
 use cmdr_protocol::audit::{Event, Filter, Record, Watch};
-use cmdr_protocol::{Feed as _, HostId, exec, methods};
+use cmdr_protocol::recordings as recordings_of;
+use cmdr_protocol::{Call as _, Feed as _, HostId, exec, methods};
+use found::Hits;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use recordings::Recordings;
 use std::cmp::Ordering;
 
 const FOLLOW: Command = Command::Own(0);
@@ -27,14 +35,26 @@ const FROM_HERE: Command = Command::Own(3);
 const HOST: Command = Command::Own(4);
 const OPERATIONS: Command = Command::Own(5);
 const TASKS: Command = Command::Own(6);
+const RECORDINGS: Command = Command::Own(7);
+const PLAY: Command = Command::Own(8);
+const STOP: Command = Command::Own(9);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
+static OF_RECORDINGS: &[&[Binding]] = &[recordings::BINDINGS, LIST];
+static OF_FOUND: &[&[Binding]] = &[found::BINDINGS, LIST];
+
+/// The key tables of what it shows beside what it shows first.
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 2] =
+    [("recordings", &[recordings::BINDINGS, LIST]), ("found", &[found::BINDINGS, LIST])];
 
 const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "records.key.open").hint(),
     key(&["<tab>"], NEXT, "records.key.next").hint(),
     key(&["1"], OPERATIONS, "records.key.operations"),
     key(&["2"], TASKS, "records.key.tasks"),
+    key(&["3"], RECORDINGS, "records.key.recordings").needs(recordings_of::List::METHOD),
+    key(&["R"], PLAY, "recordings.key.of_it").needs(recordings_of::Read::METHOD).hint(),
+    key(&["x"], STOP, "recordings.key.stop").danger(recordings_of::Stop::METHOD),
     key(&["s"], SEARCH, "audit.key.search").hint(),
     key(&["f"], FOLLOW, "audit.key.follow"),
     key(&["o"], FROM_HERE, "audit.key.from_here").hint(),
@@ -61,6 +81,7 @@ enum Kind {
     #[default]
     Operations,
     Tasks,
+    Recordings,
 }
 
 /// The pane.
@@ -73,6 +94,9 @@ pub struct RecordsPane {
     following: bool,
     seen: u64,
     shown: Option<(u64, u64, u64, Kind)>,
+    recordings: Recordings,
+    /// What was found inside recordings, in the place of their list.
+    found: Option<Hits>,
 }
 
 impl Default for RecordsPane {
@@ -80,7 +104,17 @@ impl Default for RecordsPane {
         let mut table = table::State::default();
         table.anchored = true;
         let (owner, filter) = (audit::owner(), Filter::default());
-        Self { kind: Kind::default(), table, owner, filter, following: true, seen: 0, shown: None }
+        Self {
+            kind: Kind::default(),
+            table,
+            owner,
+            filter,
+            following: true,
+            seen: 0,
+            shown: None,
+            recordings: Recordings::new(),
+            found: None,
+        }
     }
 }
 
@@ -104,7 +138,7 @@ impl RecordsPane {
         !folded
             && match self.kind {
                 Kind::Operations => changes(record),
-                Kind::Tasks => task,
+                Kind::Tasks | Kind::Recordings => task,
             }
     }
 
@@ -179,6 +213,9 @@ impl RecordsPane {
         if let Some(host) = page_of(context, record) {
             pager = pager.with_key('H', context.texts.get("audit.key.host"), host);
         }
+        if let Some(play) = super::audit::recording_of(context, record) {
+            pager = pager.with_key('R', context.texts.get("recordings.key.of_it"), play);
+        }
         let from_here = from_here(context, log, record);
         pager = pager.with_key('o', context.texts.get("audit.key.from_here"), from_here);
         Action::Open(Box::new(pager))
@@ -201,15 +238,88 @@ impl RecordsPane {
         Action::None
     }
 
-    /// Which of the two is shown, and how many of each there are.
+    /// Goes to the recording of what is under the cursor, or does something else with it.
+    fn with_task(&self, context: &Context<'_>, then: fn(&Context<'_>, u64) -> Action) -> Action {
+        let Some((_, record)) = self.selected(context) else { return Action::None };
+        if !recordings_of::RECORDABLE.contains(&record.method.as_str()) {
+            return Action::Say(context.texts.get("recordings.none_of_it").to_owned());
+        }
+        then(context, record.asked.unwrap_or(record.seq))
+    }
+
+    fn stop(&self, context: &Context<'_>) -> Action {
+        let Some((log, record)) = self.selected(context) else { return Action::None };
+        if !matches!(log.standing(record), Standing::Running | Standing::Open) {
+            return Action::Say(context.texts.get("recordings.not_running").to_owned());
+        }
+        self.with_task(context, acts::stop_found)
+    }
+
+    /// Does a command where recordings are shown; `Pass` when it is one of all kinds.
+    fn on_recordings(&mut self, context: &Context<'_>, command: Command) -> Action {
+        let action = match &mut self.found {
+            Some(found) => found.on(context, command),
+            None => self.recordings.on(context, command),
+        };
+        match (action, command) {
+            (Action::Pass, Command::Back) if self.found.is_some() => {
+                self.found = None;
+                Action::None
+            }
+            (Action::Pass, NEXT) => self.turn(Kind::Operations),
+            (Action::Pass, OPERATIONS) => self.turn(Kind::Operations),
+            (Action::Pass, TASKS) => self.turn(Kind::Tasks),
+            (Action::Pass, RECORDINGS) => {
+                self.found = None;
+                Action::None
+            }
+            (action, _) => action,
+        }
+    }
+
+    fn draw_recordings(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { store, theme, texts, .. } = *context;
+        let log = store.audit.of(Whose::Records);
+        let mut line = self.tabs(context, log);
+        let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+        let empty = if let Some(hits) = &mut self.found {
+            hits.order(context);
+            let found = &store.recordings.found;
+            line.extend(Hits::head(context, found));
+            hits.table.draw(frame, body, &found::columns(), theme, texts, |at, column, _| {
+                Hits::cell(context, at, column.title)
+            });
+            hits.table.order().is_empty().then(|| Hits::empty(context, found))
+        } else {
+            let recordings = &mut self.recordings;
+            recordings.order(context);
+            line.extend(recordings.head(context));
+            let list = &store.recordings.list;
+            let columns = recordings::columns();
+            recordings.table.draw(frame, body, &columns, theme, texts, |id, column, _| {
+                Recordings::cell(context, list, id, column.title)
+            });
+            recordings.table.order().is_empty().then(|| Recordings::empty(context))
+        };
+        table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &line, false);
+        if let Some(line) = empty {
+            super::notice(frame, body, &[line]);
+        } else if !store.is_up() {
+            boxes::fade(frame.buffer_mut(), body, theme);
+        }
+    }
+
+    /// Which kind is shown, and how many of it there are.
     fn tabs(&self, context: &Context<'_>, log: &Log) -> Line<'static> {
         let Context { theme, texts, .. } = *context;
         let mut line = Line::default();
-        for (n, (kind, name)) in
-            [(Kind::Operations, "records.operations"), (Kind::Tasks, "records.tasks")]
-                .into_iter()
-                .enumerate()
-        {
+        let kinds = [
+            (Kind::Operations, "records.operations"),
+            (Kind::Tasks, "records.tasks"),
+            (Kind::Recordings, "records.recordings"),
+        ];
+        let count = if may_list(context) { 3 } else { 2 };
+        for (n, (kind, name)) in kinds.into_iter().take(count).enumerate() {
             let role = if kind == self.kind { Role::TabActive } else { Role::Tab };
             let text = format!(" {} {} ", n + 1, texts.get(name));
             line.push_span(Span::styled(text, theme.style(role)));
@@ -219,7 +329,7 @@ impl RecordsPane {
             record.method == exec::Start::METHOD && log.standing(record) == Standing::Running
         });
         let running = running.count();
-        if running > 0 {
+        if running > 0 && self.kind != Kind::Recordings {
             let text = texts.fill("records.running", &[&running.to_string()]);
             line.push_span(Span::styled(format!(" ▶ {text} "), theme.style(Role::Info)));
         }
@@ -265,6 +375,11 @@ impl RecordsPane {
     }
 }
 
+/// Whether recordings are offered.
+fn may_list(context: &Context<'_>) -> bool {
+    context.store.offer(recordings_of::List::METHOD, false, &[]) != Offer::No
+}
+
 fn compare(context: &Context<'_>, column: usize, log: &Log, a: &Record, b: &Record) -> Ordering {
     let state = |record| context.texts.get(audit_columns::state(log.standing(record)).1);
     match column {
@@ -279,7 +394,11 @@ fn compare(context: &Context<'_>, column: usize, log: &Log, a: &Record, b: &Reco
 
 impl Pane for RecordsPane {
     fn bindings(&self) -> &'static [&'static [Binding]] {
-        TABLES
+        match (self.kind, &self.found) {
+            (Kind::Recordings, Some(_)) => OF_FOUND,
+            (Kind::Recordings, None) => OF_RECORDINGS,
+            _ => TABLES,
+        }
     }
 
     fn feeds(&self) -> Vec<Subscription> {
@@ -292,11 +411,17 @@ impl Pane for RecordsPane {
             return reopen(context, Whose::Records, self.owner, &self.filter);
         }
         self.filter.clone_from(&store.audit.of(Whose::Records).filter);
+        if self.kind == Kind::Recordings {
+            return self.recordings.poll(context);
+        }
         self.order(context);
         page(context, Whose::Records, self.table.place().1, self.table.height())
     }
 
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        if self.kind == Kind::Recordings {
+            return self.on_recordings(context, command);
+        }
         self.order(context);
         let log = context.store.audit.of(Whose::Records);
         if self.table.on(command, COLUMNS) {
@@ -306,8 +431,12 @@ impl Pane for RecordsPane {
             Command::Open => self.detail(context),
             NEXT => self.turn(match self.kind {
                 Kind::Operations => Kind::Tasks,
-                Kind::Tasks => Kind::Operations,
+                Kind::Tasks if may_list(context) => Kind::Recordings,
+                Kind::Tasks | Kind::Recordings => Kind::Operations,
             }),
+            RECORDINGS => self.turn(Kind::Recordings),
+            PLAY => self.with_task(context, acts::play),
+            STOP => self.stop(context),
             OPERATIONS => self.turn(Kind::Operations),
             TASKS => self.turn(Kind::Tasks),
             FOLLOW => {
@@ -353,14 +482,31 @@ impl Pane for RecordsPane {
     }
 
     fn list(&self) -> Option<(&'static str, &dyn table::List)> {
-        Some(("records", &self.table))
+        Some(match (self.kind, &self.found) {
+            (Kind::Recordings, Some(found)) => ("found", &found.table),
+            (Kind::Recordings, None) => ("recordings", &self.recordings.table),
+            _ => ("records", &self.table),
+        })
     }
 
     fn list_mut(&mut self) -> Option<&mut dyn table::List> {
-        Some(&mut self.table)
+        Some(match (self.kind, &mut self.found) {
+            (Kind::Recordings, Some(found)) => &mut found.table,
+            (Kind::Recordings, None) => &mut self.recordings.table,
+            _ => &mut self.table,
+        })
+    }
+
+    fn take(&mut self, _context: &Context<'_>, _command: Command, text: &str) -> Action {
+        let (found, search) = Hits::new(text);
+        self.found = Some(found);
+        search
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        if self.kind == Kind::Recordings {
+            return self.draw_recordings(context, frame, area);
+        }
         self.order(context);
         if self.by_time() && self.table.place().0 > 0 {
             self.following = false;
@@ -386,7 +532,7 @@ impl Pane for RecordsPane {
             let line = if unfiltered && log.error().is_none() {
                 let key = match self.kind {
                     Kind::Operations => "records.none",
-                    Kind::Tasks => "records.no_tasks",
+                    Kind::Tasks | Kind::Recordings => "records.no_tasks",
                 };
                 Line::styled(texts.get(key), theme.style(Role::Soft))
             } else {
@@ -403,6 +549,9 @@ impl Pane for RecordsPane {
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
+        if self.kind == Kind::Recordings {
+            return self.recordings.entries(context);
+        }
         let log = context.store.audit.of(Whose::Records);
         let rows = self.table.order().iter().take(500).filter_map(|seq| log.get(*seq));
         rows.map(|record| Entry {
@@ -415,6 +564,10 @@ impl Pane for RecordsPane {
     }
 
     fn pick(&mut self, number: u64) {
+        if self.kind == Kind::Recordings {
+            self.found = None;
+            return self.recordings.table.select(number);
+        }
         self.following = false;
         self.table.select(number);
     }

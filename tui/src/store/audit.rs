@@ -94,6 +94,11 @@ impl Audit {
         &self.pieces[whose as usize]
     }
 
+    /// The number of the last record that came.
+    pub fn newest(&self) -> u64 {
+        self.followed.map_or(0, |(seq, _)| seq)
+    }
+
     /// Whether a pane that opens has to begin anew to show these.
     pub fn is_old(&self, whose: Whose, filter: &Filter, now_ms: u64) -> bool {
         let log = self.of(whose);

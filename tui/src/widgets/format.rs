@@ -71,6 +71,16 @@ pub fn age(seconds: u64) -> String {
     }
 }
 
+/// A place in a recording, or its length: `0:05.2`, `12:34`, `1:02:03`.
+pub fn length(ms: u64) -> String {
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000, ms / 1000 % 60);
+    match ms {
+        0..600_000 => format!("{minutes}:{seconds:02}.{}", ms / 100 % 10),
+        600_000..3_600_000 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{:02}:{seconds:02}", minutes % 60),
+    }
+}
+
 /// A round trip: `0.4 ms`, `12 ms`, `1.2 s`.
 pub fn round_trip(us: u32) -> String {
     match us {
@@ -169,6 +179,12 @@ mod tests {
             assert_eq!(age(seconds), text);
         }
         assert_eq!([7200 + 59 * 60, 3_600_000].map(age), ["2h", "41d"]);
+    }
+
+    #[test]
+    fn lengths_are_finer_the_shorter_they_are() {
+        let texts = [5_240, 754_000, 3_723_900].map(length);
+        assert_eq!(texts, ["0:05.2", "12:34", "1:02:03"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod log;
+pub(crate) mod tapes;
 
 use cmdr_protocol::Access;
 use cmdr_protocol::HostId;

@@ -1,0 +1,711 @@
+//! What a command wrote, shown again with its timing, or as it comes. Only a piece of the recording is
+//! here at a time; what one goes to is read from there.
+
+mod bar;
+mod clock;
+mod screen;
+
+use super::records::{acts, recordings};
+use super::{Context, Pane, Place, Subscription};
+use crate::action::{Action, reason};
+use crate::keymap::{Binding, Command, key};
+use crate::overlays::prompt::Prompt;
+use crate::store::recordings::tape::{self, Line as Written, Tape};
+use crate::store::recordings::{Where, is_end};
+use crate::store::{FeedState, Update, audit};
+use crate::theme::Role;
+use crate::widgets::chart::Glyphs;
+use crate::widgets::{format, frame as boxes, table};
+use clock::Clock;
+use cmdr_protocol::recordings::{Hit, Recording, Search, SetMark, State, Stop, Watch};
+use cmdr_protocol::{Call as _, Feed as _};
+use crossterm::event::{MouseEvent, MouseEventKind};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use regex::Regex;
+use screen::Look;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PLAY: Command = Command::Own(0);
+const FASTER: Command = Command::Own(1);
+const SLOWER: Command = Command::Own(2);
+const NEXT_MARK: Command = Command::Own(3);
+const PREVIOUS_MARK: Command = Command::Own(4);
+const PAUSES: Command = Command::Own(5);
+const JUMP: Command = Command::Own(6);
+const WATCH: Command = Command::Own(7);
+const STOP: Command = Command::Own(8);
+const MARK: Command = Command::Own(9);
+const HOST: Command = Command::Own(10);
+
+static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
+
+const BINDINGS: &[Binding] = &[
+    key(&["<space>"], PLAY, "player.key.play").hint(),
+    key(&["<left>", "h"], Command::Left, "player.key.left").hint(),
+    key(&["<right>", "l"], Command::Right, "player.key.right"),
+    key(&["]"], NEXT_MARK, "player.key.next_mark").hint(),
+    key(&["["], PREVIOUS_MARK, "player.key.previous_mark"),
+    key(&["+", "="], FASTER, "player.key.faster").hint(),
+    key(&["-"], SLOWER, "player.key.slower"),
+    key(&["i"], PAUSES, "player.key.pauses"),
+    key(&["t"], JUMP, "player.key.jump").hint(),
+    key(&["/"], Command::Filter, "player.key.search").needs(Search::METHOD).hint(),
+    key(&["n"], Command::NextMatch, "key.next_match"),
+    key(&["N"], Command::PreviousMatch, "key.previous_match"),
+    key(&["w"], WATCH, "recordings.key.watch").needs(Watch::METHOD).hint(),
+    key(&["x"], STOP, "recordings.key.stop").danger(Stop::METHOD),
+    key(&["m"], MARK, "recordings.key.mark").danger(SetMark::METHOD),
+    key(&["H"], HOST, "audit.key.host"),
+    key(&["Y"], Command::CopyCommand, "key.copy_command"),
+];
+
+/// Moving in what is shown.
+const MOVING: &[Binding] = &[
+    key(&["j", "<down>"], Command::Down, "key.down"),
+    key(&["k", "<up>"], Command::Up, "key.up"),
+    key(&["C-d"], Command::HalfDown, "key.half_down"),
+    key(&["C-u"], Command::HalfUp, "key.half_up"),
+    key(&["<pagedown>", "C-f"], Command::PageDown, "key.page_down"),
+    key(&["<pageup>", "C-b"], Command::PageUp, "key.page_up"),
+    key(&["g", "<home>"], Command::Top, "player.key.begin"),
+    key(&["G", "<end>"], Command::Bottom, "player.key.end"),
+];
+
+/// How far the arrow keys go.
+const SEEK_US: u64 = 10_000_000;
+/// So many bytes are read ahead.
+const AHEAD: usize = 256 << 10;
+/// A recording up to this size is read from its beginning wherever one goes.
+const SMALL: u64 = 2 << 20;
+/// How much before a place is read at first, so that it does not stand on an empty screen.
+const BEFORE_MS: u64 = 30_000;
+/// After an error that may pass it is tried again when so much time went by.
+const AGAIN_MS: u64 = 3000;
+
+/// What is sought for within.
+struct Sought {
+    regex: Regex,
+    /// The hit that was gone to.
+    at: Option<usize>,
+    /// Goes to the first hit as soon as it is here.
+    fresh: bool,
+    /// The hit to put on the screen as soon as its line is here.
+    pending: Option<usize>,
+    /// The line it is in, by what stands before it.
+    line: Option<usize>,
+    /// Ends the search when it is dropped.
+    held: Option<Arc<()>>,
+}
+
+/// The pane.
+pub struct PlayerPane {
+    id: u64,
+    /// This pane among those that play something.
+    owner: u64,
+    clock: Clock,
+    /// Lines up from the newest.
+    back: usize,
+    live: bool,
+    /// Begun so far before the place, when it was not read from the beginning.
+    before_ms: u64,
+    sought: Option<Sought>,
+    /// Cells of the lines, as they were drawn last; and up to when.
+    seen: (u16, u16),
+    drawn_us: u64,
+}
+
+impl PlayerPane {
+    /// Plays it from its beginning.
+    pub fn of(id: u64) -> Self {
+        Self {
+            id,
+            owner: audit::owner(),
+            clock: Clock::at(0, true),
+            back: 0,
+            live: false,
+            before_ms: BEFORE_MS,
+            sought: None,
+            seen: (80, 20),
+            drawn_us: 0,
+        }
+    }
+
+    /// Stands at something that was found.
+    #[must_use]
+    pub fn at(id: u64, text: &str, hit: &Hit) -> Self {
+        let sought = acts::pattern(text).ok().map(|regex| Sought {
+            regex,
+            at: None,
+            fresh: false,
+            pending: None,
+            line: None,
+            held: None,
+        });
+        let clock = Clock::at(hit.at_ms * 1000 + 999, false);
+        Self { clock, sought, ..Self::of(id) }
+    }
+
+    /// Watches it as it runs.
+    #[must_use]
+    pub fn live(id: u64) -> Self {
+        Self { live: true, clock: Clock::at(0, false), ..Self::of(id) }
+    }
+
+    fn tape<'a>(&self, context: &Context<'a>) -> Option<&'a Tape> {
+        Some(&context.store.recordings.tape).filter(|tape| tape.owner == self.owner)
+    }
+
+    fn recording<'a>(&self, context: &Context<'a>) -> Option<&'a Recording> {
+        self.tape(context)?.recording.as_ref()
+    }
+
+    /// Up to when lines are shown.
+    fn until_us(&self, tape: &Tape) -> u64 {
+        if self.live { tape.end_us() } else { self.clock.at_us }
+    }
+
+    /// From where to read for a place.
+    fn from_ms(&self, recording: Option<&Recording>, to_us: u64) -> u64 {
+        let small = recording.is_some_and(|recording| recording.bytes <= SMALL);
+        if small { 0 } else { (to_us / 1000).saturating_sub(self.before_ms) }
+    }
+
+    /// Goes to a time.
+    fn seek(&mut self, context: &Context<'_>, to_us: u64) -> Action {
+        let Some(tape) = self.tape(context) else { return Action::None };
+        let to_us = to_us.min(tape.total_us());
+        self.live = false;
+        self.clock.at_us = to_us;
+        self.back = 0;
+        self.before_ms = BEFORE_MS;
+        if let Some(sought) = &mut self.sought {
+            sought.line = None;
+        }
+        let large = tape.recording.as_ref().is_some_and(|recording| recording.bytes > SMALL);
+        let far = large && to_us > tape.end_us() + BEFORE_MS * 1000 && !tape.is_whole;
+        if to_us < tape.begin_us() || far {
+            let from_ms = self.from_ms(tape.recording.as_ref(), to_us);
+            return Action::Apply(tape::open(self.owner, from_ms));
+        }
+        Action::None
+    }
+
+    fn seek_by(&mut self, context: &Context<'_>, by_us: i64) -> Action {
+        let at_us = self.tape(context).map_or(0, |tape| self.until_us(tape));
+        self.seek(context, at_us.saturating_add_signed(by_us))
+    }
+
+    fn seek_mark(&mut self, context: &Context<'_>, forward: bool) -> Action {
+        let Some(tape) = self.tape(context) else { return Action::None };
+        let at_us = self.until_us(tape);
+        let marks = tape.recording.as_ref().map_or(&[][..], |recording| &recording.marks);
+        let times = marks.iter().map(|mark| mark.at_ms * 1000);
+        let to = if forward {
+            times.filter(|at| *at > at_us).min()
+        } else {
+            // Whoever stands at a mark for a moment wants the one before it.
+            times.filter(|at| at + 1_000_000 < at_us).max()
+        };
+        match to {
+            Some(to) => self.seek(context, to),
+            None => Action::Say(context.texts.get("player.no_mark").to_owned()),
+        }
+    }
+
+    fn to_end(&mut self, context: &Context<'_>) -> Action {
+        let Some(tape) = self.tape(context) else { return Action::None };
+        self.clock.playing = false;
+        let seek = self.seek(context, tape.total_us());
+        let runs = tape.recording.as_ref().is_some_and(|r| r.state == State::Running);
+        // It has gone on since it was read.
+        if runs { Action::All(vec![seek, Action::Apply(tape::look_again())]) } else { seek }
+    }
+
+    fn scroll(&mut self, context: &Context<'_>, by: isize) -> Action {
+        let Some(tape) = self.tape(context) else { return Action::None };
+        if self.live {
+            self.leave_live(tape);
+        }
+        self.clock.playing = false;
+        let shown = tape.shown(self.clock.at_us);
+        self.back = self.back.saturating_add_signed(by).min(shown.saturating_sub(1));
+        Action::None
+    }
+
+    /// Stays where it is while the rest goes on.
+    fn leave_live(&mut self, tape: &Tape) {
+        self.live = false;
+        self.clock.playing = false;
+        self.clock.at_us = tape.end_us();
+    }
+
+    fn play(&mut self, context: &Context<'_>) -> Action {
+        let Some(tape) = self.tape(context) else { return Action::None };
+        if self.live {
+            self.leave_live(tape);
+            return Action::None;
+        }
+        self.back = 0;
+        self.clock.playing = !self.clock.playing;
+        if self.clock.playing && tape.is_whole && self.clock.at_us >= tape.total_us() {
+            return self.seek(context, 0);
+        }
+        Action::None
+    }
+
+    fn watch(&mut self, context: &Context<'_>) -> Action {
+        let Some(recording) = self.recording(context) else { return Action::None };
+        if self.live {
+            return Action::None;
+        }
+        if recording.state != State::Running {
+            return Action::Say(context.texts.get("recordings.not_running").to_owned());
+        }
+        self.live = true;
+        self.back = 0;
+        Action::All(vec![forget_feed(), Action::Apply(tape::open(self.owner, 0))])
+    }
+
+    fn search(&mut self, context: &Context<'_>, text: &str) -> Action {
+        let Ok(regex) = acts::pattern(text) else { return Action::None };
+        let (action, held) = acts::search(Where::Tape, text, Some(self.id));
+        self.clock.playing = false;
+        if self.live
+            && let Some(tape) = self.tape(context)
+        {
+            self.leave_live(tape);
+        }
+        self.sought = Some(Sought {
+            regex,
+            at: None,
+            fresh: true,
+            pending: None,
+            line: None,
+            held: Some(held),
+        });
+        action
+    }
+
+    /// Goes to the hit after or before the one that was gone to, past the ends too.
+    fn next(&mut self, context: &Context<'_>, forward: bool) -> Action {
+        let Some(tape) = self.tape(context) else { return Action::None };
+        let hits = &tape.found.hits;
+        let Some(sought) = &mut self.sought else {
+            return Action::Say(context.texts.get("table.no_search").to_owned());
+        };
+        if sought.held.is_none() {
+            // What led here was sought for in all recordings: now in this one.
+            let text = context.store.recordings.found.text.clone();
+            return self.search(context, &text);
+        }
+        let at_ms = self.clock.at_us / 1000;
+        let next = match (sought.at, forward) {
+            (Some(at), true) => Some(at + 1),
+            (Some(at), false) => at.checked_sub(1),
+            (None, true) => hits.iter().position(|hit| hit.at_ms >= at_ms),
+            (None, false) => hits.iter().rposition(|hit| hit.at_ms < at_ms),
+        };
+        let over = if forward { Some(0) } else { hits.len().checked_sub(1) };
+        let Some(to) = next.filter(|to| *to < hits.len()).or(over) else { return Action::None };
+        let Some(hit) = hits.get(to) else {
+            let text = context.texts.fill("player.not_found", &[&tape.found.text]);
+            return Action::Say(text);
+        };
+        sought.at = Some(to);
+        sought.pending = Some(to);
+        let to_us = hit.at_ms * 1000 + 999;
+        self.clock.playing = false;
+        let action = self.seek(context, to_us);
+        // The end may be told to the millisecond.
+        self.clock.at_us = to_us;
+        action
+    }
+
+    /// Puts the line of the hit on the screen when it is here.
+    fn show_hit(&mut self, tape: &Tape) {
+        let Some(sought) = &mut self.sought else { return };
+        let Some(at) = sought.pending else { return };
+        let (Some(hit), true) =
+            (tape.found.hits.get(at), tape.is_whole || tape.end_us() > self.clock.at_us)
+        else {
+            return;
+        };
+        sought.pending = None;
+        let shown = tape.shown(self.clock.at_us);
+        let lines = || tape.lines().iter().take(shown).enumerate();
+        let matches = |line: &Written| sought.regex.is_match(line.text(self.clock.at_us));
+        let found = if tape.from_start && !hit.input {
+            let mut same = lines().skip_while(|(_, line)| line.number < hit.line).peekable();
+            let first = same.peek().map(|(n, _)| *n);
+            let mut same = same.take_while(|(_, line)| line.number == hit.line);
+            same.find(|(_, line)| matches(line)).map(|(n, _)| n).or(first)
+        } else {
+            // Lines of the same moment are told apart by their order.
+            let same = tape.found.hits[..at].iter().rev();
+            let earlier = same.take_while(|other| other.at_ms == hit.at_ms).count();
+            let of_then = lines().filter(|(_, line)| line.until_us() / 1000 >= hit.at_ms);
+            of_then.filter(|(_, line)| matches(line)).nth(earlier).map(|(n, _)| n)
+        };
+        let Some(found) = found else { return };
+        sought.line = tape.lines().get(found).map(Written::id);
+        // It stands in the middle, or lower when little follows.
+        let (width, height) = (usize::from(self.seen.0), usize::from(self.seen.1));
+        let mut used = 0;
+        let below = lines().skip(found).take_while(|(_, line)| {
+            used += screen::rows(line.text(self.clock.at_us), width).len();
+            used <= height / 2
+        });
+        self.back = shown.saturating_sub(found + below.count().max(1));
+    }
+
+    /// What is to be read now, if anything.
+    fn wants(&self, context: &Context<'_>, tape: &Tape) -> Option<Action> {
+        if self.live || tape.is_whole || tape.loading || !tape.damage.is_empty() {
+            return None;
+        }
+        if let Some((error, at_ms)) = &tape.failed {
+            let soon = context.store.now_ms.saturating_sub(*at_ms) < AGAIN_MS;
+            if soon || !crate::link::is_passing(error) {
+                return None;
+            }
+        }
+        if tape.ahead(self.clock.at_us) >= AHEAD {
+            return None;
+        }
+        let read = acts::read(self.id, self.owner, tape.rest());
+        Some(Action::All(vec![Action::Apply(tape::asking()), read]))
+    }
+
+    /// Reads from further back when too little stands before the place to fill a screen.
+    fn further_back(&mut self, tape: &Tape) -> Option<Action> {
+        let from_ms = (self.clock.at_us / 1000).saturating_sub(self.before_ms);
+        let here = tape.is_whole || tape.end_us() > self.clock.at_us;
+        let few = tape.shown(self.clock.at_us) < usize::from(self.seen.1);
+        let went = tape.begin_us() > (from_ms + self.before_ms) * 1000;
+        if self.live || tape.from_start || tape.loading || !here || !few || from_ms == 0 || went {
+            return None;
+        }
+        self.before_ms = self.before_ms.saturating_mul(8);
+        let from_ms = (self.clock.at_us / 1000).saturating_sub(self.before_ms);
+        Some(Action::Apply(tape::open(self.owner, from_ms)))
+    }
+
+    /// What became of watching, when it ended.
+    fn unwatched(&mut self, context: &Context<'_>, tape: &Tape) -> Option<Action> {
+        let Some(FeedState::Failed(error)) = context.store.feed::<Watch>(None) else { return None };
+        self.leave_live(tape);
+        let said = if is_end(error) {
+            Action::Say(context.texts.get("player.over").to_owned())
+        } else {
+            Action::Complain(reason(error))
+        };
+        Some(Action::All(vec![forget_feed(), Action::Apply(tape::look_again()), said]))
+    }
+
+    fn head(&self, context: &Context<'_>, recording: &Recording) -> (Line<'static>, Line<'static>) {
+        let Context { store, theme, texts, .. } = *context;
+        let (sign, word, role) = recordings::state(recording.state);
+        let soft = theme.style(Role::Soft);
+        let left = Line::from(vec![
+            Span::styled(format!("#{} ", recording.id), soft),
+            Span::styled(recording.command.clone(), theme.style(Role::Strong)),
+        ]);
+        let when = format::moment(recording.at_ms / 1000, store.now_ms / 1000, store.utc_offset_s);
+        let mut right = vec![Span::styled(
+            format!("  {} · {} · {when}  ", recording.operator, recording.host_name),
+            soft,
+        )];
+        if !recording.ended.is_empty() && recording.ended != "exit 0" {
+            right.push(Span::styled(format!("{}  ", recording.ended), theme.style(Role::Warn)));
+        }
+        right.push(Span::styled(format!("{sign} {}", texts.get(word)), theme.style(role)));
+        (left, Line::from(right))
+    }
+
+    /// What goes on, in words.
+    fn status(&self, context: &Context<'_>, tape: &Tape) -> Line<'static> {
+        let Context { theme, texts, glyphs, .. } = *context;
+        let mut line = Line::default();
+        let mut say = |text: String, role| {
+            if !line.spans.is_empty() {
+                line.push_span(Span::styled(" · ", theme.style(Role::Faint)));
+            }
+            line.push_span(Span::styled(text, theme.style(role)));
+        };
+        let ascii = glyphs == Glyphs::Ascii;
+        if let Some((error, _)) = &tape.failed {
+            say(format!("✗ {}", reason(error)), Role::Bad);
+        } else if !tape.damage.is_empty() {
+            say(texts.fill("player.damage", &[&tape.damage]), Role::Bad);
+        }
+        let over = tape.is_whole && self.clock.at_us >= tape.total_us();
+        if self.live {
+            say(format!("● {}", texts.get("player.live")), Role::Ok);
+        } else if self.clock.playing && tape.next_us(self.clock.at_us).is_none() && !tape.is_whole {
+            say(texts.get("player.loading").to_owned(), Role::Soft);
+        } else if self.clock.playing {
+            let sign = if ascii { ">" } else { "▶" };
+            say(format!("{sign} {}", texts.get("player.playing")), Role::Ok);
+        } else if over {
+            say(format!("◼ {}", texts.get("player.end")), Role::Soft);
+        } else {
+            let sign = if ascii { "=" } else { "⏸" };
+            say(format!("{sign} {}", texts.get("player.paused")), Role::Warn);
+        }
+        if !self.live {
+            say(texts.fill("player.speed", &[self.clock.speed()]), Role::Text);
+            let pauses = if self.clock.short { "player.short" } else { "player.long" };
+            say(texts.get(pauses).to_owned(), Role::Soft);
+        }
+        if self.back > 0 {
+            say(texts.fill("player.back", &[&self.back.to_string()]), Role::Warn);
+        }
+        if let Some(sought) = &self.sought
+            && sought.held.is_some()
+        {
+            let found = &tape.found;
+            let of = format::count(found.hits.len());
+            let at = sought.at.map_or_else(|| "-".to_owned(), |at| format::count(at + 1));
+            say(format!("/{} {at}/{of}", found.text), Role::Match);
+            if !found.trouble.is_empty() {
+                say(found.trouble.clone(), Role::Warn);
+            }
+        }
+        if let Some(recording) = &tape.recording {
+            let passed = |at_ms: u64| at_ms * 1000 <= self.until_us(tape);
+            let mark = recording.marks.iter().filter(|mark| passed(mark.at_ms));
+            if let Some(mark) = mark.max_by_key(|mark| mark.at_ms) {
+                let (sign, _, role) = recordings::level(mark.level);
+                say(format!("{sign} {} {}", format::length(mark.at_ms), mark.what), role);
+            }
+            if let Some(remark) = &recording.remark {
+                let (sign, _, role) = recordings::level(remark.level);
+                say(format!("{sign} {}: {}", remark.by, remark.text), role);
+            }
+            if !recording.watchers.is_empty() {
+                let watchers = recording.watchers.join(", ");
+                say(texts.fill("player.watchers", &[&watchers]), Role::Info);
+            }
+        }
+        line
+    }
+}
+
+/// A watch that ended begins anew at once when it is wanted again.
+fn forget_feed() -> Action {
+    Action::Apply(Update::new(|store| drop(store.feeds.remove(&(None, Watch::METHOD)))))
+}
+
+/// Reads a place: `90` or `90s`, `1:05`, `1:02:03`, `50%`.
+fn place(text: &str, total_us: u64) -> Option<u64> {
+    let text = text.trim();
+    if let Some(share) = text.strip_suffix('%') {
+        let share: u64 = share.trim().parse().ok().filter(|share| *share <= 100)?;
+        return Some(total_us / 100 * share);
+    }
+    let text = text.strip_suffix('s').unwrap_or(text);
+    let parts: Vec<&str> = text.split(':').collect();
+    let (last, before) = parts.split_last()?;
+    let seconds: f64 = last.parse().ok().filter(|n: &f64| (0.0..1e9).contains(n))?;
+    let mut minutes = 0u64;
+    for part in before {
+        minutes = minutes.checked_mul(60)?.checked_add(part.parse::<u32>().ok()?.into())?;
+    }
+    (before.len() <= 2).then_some(())?;
+    minutes.checked_mul(60_000_000)?.checked_add((seconds * 1e6) as u64)
+}
+
+impl Pane for PlayerPane {
+    fn bindings(&self) -> &'static [&'static [Binding]] {
+        TABLES
+    }
+
+    fn feeds(&self) -> Vec<Subscription> {
+        let mut feeds = vec![super::hosts::feed()];
+        if self.live {
+            let watch = Watch { id: self.id, from_start: true };
+            feeds.push(Subscription::new(None, watch));
+        }
+        feeds
+    }
+
+    fn poll(&mut self, context: &Context<'_>) -> Action {
+        let Some(tape) = self.tape(context) else {
+            let from_ms = if self.live { 0 } else { self.from_ms(None, self.clock.at_us) };
+            let open = Action::Apply(tape::open(self.owner, from_ms));
+            return if self.live { Action::All(vec![forget_feed(), open]) } else { open };
+        };
+        if self.live {
+            return self.unwatched(context, tape).unwrap_or_default();
+        }
+        self.clock.advance(context.store.now_ms, tape);
+        if let Some(sought) = &mut self.sought
+            && sought.fresh
+            && (!tape.found.running || !tape.found.hits.is_empty())
+        {
+            sought.fresh = false;
+            return self.next(context, true);
+        }
+        self.show_hit(tape);
+        let back = self.further_back(tape);
+        back.or_else(|| self.wants(context, tape)).unwrap_or_default()
+    }
+
+    fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        let page = isize::try_from(self.seen.1).unwrap_or(1);
+        match command {
+            PLAY => self.play(context),
+            FASTER => {
+                self.clock.faster();
+                Action::None
+            }
+            SLOWER => {
+                self.clock.slower();
+                Action::None
+            }
+            PAUSES => {
+                self.clock.short = !self.clock.short;
+                Action::None
+            }
+            Command::Left => self.seek_by(context, -SEEK_US.cast_signed()),
+            Command::Right => self.seek_by(context, SEEK_US.cast_signed()),
+            NEXT_MARK => self.seek_mark(context, true),
+            PREVIOUS_MARK => self.seek_mark(context, false),
+            Command::Top => self.seek(context, 0),
+            Command::Bottom => self.to_end(context),
+            Command::Up => self.scroll(context, 1),
+            Command::Down => self.scroll(context, -1),
+            Command::HalfUp => self.scroll(context, page / 2),
+            Command::HalfDown => self.scroll(context, -page / 2),
+            Command::PageUp => self.scroll(context, page),
+            Command::PageDown => self.scroll(context, -page),
+            JUMP => {
+                let title = context.texts.get("player.jump").to_owned();
+                let wrong = context.texts.get("player.jump_wrong");
+                let prompt = Prompt::new(title, String::new(), "player.jump_hint", move |text| {
+                    let known = place(text, 0).is_some();
+                    let give = || Action::Give(JUMP, text.to_owned());
+                    known.then(give).ok_or_else(|| wrong.to_owned())
+                });
+                Action::Open(Box::new(prompt))
+            }
+            Command::Filter => acts::ask_search(context, Command::Filter),
+            Command::NextMatch => self.next(context, true),
+            Command::PreviousMatch => self.next(context, false),
+            WATCH => self.watch(context),
+            STOP => self.recording(context).map_or(Action::None, |r| acts::stop(context, r)),
+            MARK => self.recording(context).map_or(Action::None, |r| acts::mark(context, r)),
+            HOST => {
+                let host = self.recording(context).and_then(|recording| recording.host);
+                let host = host.filter(|host| context.store.hosts.get(*host).is_some());
+                host.map_or_else(
+                    || Action::Say(context.texts.get("audit.no_host").to_owned()),
+                    |host| Action::Go(Place::Host(host, 0)),
+                )
+            }
+            Command::CopyCommand => Action::Copy(format!("cmdr recordings play {}", self.id)),
+            _ => Action::Pass,
+        }
+    }
+
+    fn take(&mut self, context: &Context<'_>, command: Command, text: &str) -> Action {
+        match command {
+            JUMP => {
+                let total_us = self.tape(context).map_or(0, Tape::total_us);
+                place(text, total_us).map_or(Action::None, |to| self.seek(context, to))
+            }
+            _ => self.search(context, text),
+        }
+    }
+
+    fn wakes(&self, context: &Context<'_>) -> Option<Duration> {
+        let tape = self.tape(context).filter(|_| context.store.is_up())?;
+        if self.live {
+            // What came is shown soon.
+            return (tape.end_us() != self.drawn_us).then_some(Duration::from_millis(33));
+        }
+        self.clock.wakes(tape)
+    }
+
+    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, _double: bool) -> Action {
+        match mouse.kind {
+            MouseEventKind::ScrollUp => self.scroll(context, 3),
+            MouseEventKind::ScrollDown => self.scroll(context, -3),
+            _ => Action::Pass,
+        }
+    }
+
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { store, theme, texts, .. } = *context;
+        let Some(tape) = self.tape(context) else { return };
+        let (x, width) = (area.x + 1, area.width.saturating_sub(2));
+        let lines = Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area };
+        self.seen = (width, lines.height);
+        if let Some(recording) = &tape.recording {
+            let (left, right) = self.head(context, recording);
+            let room = (right.width() as u16).min(width / 2);
+            table::put(frame.buffer_mut(), x, area.y, width - room, &left, false);
+            table::put(frame.buffer_mut(), x + width - room, area.y, room, &right, true);
+        }
+        let at_us = self.until_us(tape);
+        self.drawn_us = at_us;
+        let bottom = tape.shown(at_us).saturating_sub(self.back);
+        let found = self.sought.as_ref().and_then(|sought| sought.line);
+        let found = found.and_then(|id| tape.lines().iter().position(|line| line.id() == id));
+        let sought = self.sought.as_ref().map(|sought| &sought.regex);
+        let look = Look { at_us, bottom, sought, found };
+        let free = screen::draw(context, frame, lines, tape, &look);
+        if bottom == 0 {
+            let key = if tape.failed.is_some() || !tape.damage.is_empty() {
+                "player.nothing"
+            } else if tape.is_whole && tape.lines().is_empty() {
+                "player.wrote_nothing"
+            } else if tape.recording.is_none() || !tape.is_whole && tape.end_us() < at_us {
+                "player.loading"
+            } else {
+                "player.nothing_yet"
+            };
+            let line = Line::styled(texts.get(key), theme.style(Role::Soft));
+            super::notice(frame, lines, &[line]);
+        } else if free > 0 && !tape.from_start {
+            let line = Line::styled(texts.get("player.earlier"), theme.style(Role::Faint));
+            let y = lines.bottom() - 1;
+            table::put(frame.buffer_mut(), x, y, width, &line, false);
+        }
+        let marks = tape.recording.as_ref().map_or(&[][..], |recording| &recording.marks);
+        let bar = bar::bar(context, (at_us, tape.total_us()), marks, usize::from(width));
+        table::put(frame.buffer_mut(), x, area.bottom() - 2, width, &bar, false);
+        let status = self.status(context, tape);
+        table::put(frame.buffer_mut(), x, area.bottom() - 1, width, &status, false);
+        if !store.is_up() {
+            boxes::fade(frame.buffer_mut(), lines, theme);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_time_or_a_share() {
+        let cases = [
+            ("90", Some(90_000_000)),
+            ("1.5s", Some(1_500_000)),
+            ("1:05", Some(65_000_000)),
+            ("1:02:03", Some(3_723_000_000)),
+            ("50%", Some(1_000_000)),
+            ("101%", None),
+            ("-3", None),
+            ("1:2:3:4", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(place(text, 2_000_000), wanted, "{text}");
+        }
+    }
+}
