@@ -3,6 +3,8 @@
 
 #[path = "../tests/support/log.rs"]
 mod log;
+#[path = "../tests/support/tapes.rs"]
+mod tapes;
 
 use cmdr_protocol::HostId;
 use cmdr_protocol::facts::Facts;
@@ -237,8 +239,12 @@ async fn live(far: Far, count: usize) {
     let records = log::records(began_ms, &hosts, 4000);
     let newest = records.first().map_or(0, |record| record.seq);
     let known_hosts = hosts.clone();
+    let recordings = tapes::recordings(&records);
+    let listed = recordings.clone();
+    far.answer_feeds(move |asked| tapes::feeds(&recordings, &tapes::events(), 10, asked));
     far.answer(move |asked| {
-        let answer = log::answer(began_ms, &records, &known_hosts, asked);
+        let answer = tapes::answer(&listed, asked)
+            .or_else(|| log::answer(began_ms, &records, &known_hosts, asked));
         answer.unwrap_or_else(|| Ok(serde_json::Value::Object(serde_json::Map::new())))
     });
     far.set_state(LinkState::Up(peer.clone()));

@@ -283,7 +283,8 @@ impl App {
     }
 
     fn handle(&mut self, event: Event) {
-        if !matches!(event, Event::Tick) {
+        // What was asked for in the background is nothing that happened.
+        if !matches!(event, Event::Tick | Event::Beat | Event::Done(_, Action::None)) {
             self.active_at_ms = (self.options.now_ms)();
         }
         match event {

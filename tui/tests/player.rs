@@ -3,6 +3,7 @@
 mod support;
 
 use cmdr_protocol::Feed as _;
+use cmdr_protocol::audit;
 use cmdr_protocol::recordings::{
     Event, EventKind, Events, Level, Mark, Read, Recording, State, Watch,
 };
@@ -123,7 +124,8 @@ async fn one_plays_pauses_seeks_by_time_and_mark_and_ends() {
     world.later(5).await;
     world.check_hides("step 0");
     world.press("<right>").await;
-    world.check_shows("step 17: copying file-17.tar ... done");
+    world.check_shows("file-17.tar ... done");
+    world.check_shows("step 18");
     world.check_hides("step 19");
     world.press("]").await;
     world.check_shows("there is no mark that way");
@@ -149,9 +151,12 @@ async fn what_was_written_is_looked_at_line_by_line() {
     let mut world = at_player(Setup { size: (80, 24), ..Setup::default() }).await;
     world.press("G").await;
     world.check_hides("step 19");
-    world.press("<pageup><pageup>").await;
+    world.press("<pageup>").await;
     world.check_shows("step 19");
-    world.check_shows("lines up");
+    world.check_shows("19 lines up");
+    world.press("<pageup><pageup><pageup>").await;
+    world.check_shows("on 3 hosts");
+    world.check_shows("step 17");
     world.press("<pagedown><pagedown><pagedown>").await;
     world.check_shows("error: disk is full");
     world.check_hides("lines up");
@@ -199,12 +204,13 @@ async fn lines_of_one_moment_are_each_gone_to() {
         "recordings.search" => Some(vec![found.clone()]),
         _ => tapes::feeds(&known(), std::slice::from_ref(&event), 10, asked),
     });
-    world.press("O3j<enter>/needle<enter>").await;
-    for (keys, up) in [("", 300 - 51), ("n", 300 - 151), ("n", 300 - 251), ("n", 300 - 51)] {
+    world.press("O3j<enter>").await;
+    world.press("/needle<enter>").await;
+    for (keys, line) in [("", 51), ("n", 151), ("n", 251), ("n", 51)] {
         world.press(keys).await;
         world.check_shows("▌needle");
-        let back = up - 10;
-        world.check_shows(&format!("{back} lines up"));
+        // In the middle of 19 rows.
+        world.check_shows(&format!("{} lines up", 300 - line - 8));
     }
 }
 
@@ -212,7 +218,7 @@ async fn lines_of_one_moment_are_each_gone_to() {
 async fn recordings_are_searched_on_the_hub_and_a_hit_opens_its_place() {
     let mut world = at_list(Setup::default()).await;
     world.press("sdisk is full<enter>").await;
-    world.check_shows("3 lines in 13 recordings");
+    world.check_shows("3 lines in 16 recordings");
     world.check_shows("1:00.0");
     world.check_shows("error: disk is full");
     world.press("j<enter>").await;
@@ -222,7 +228,7 @@ async fn recordings_are_searched_on_the_hub_and_a_hit_opens_its_place() {
     world.press("n").await;
     world.check_shows("/disk is full 1/1");
     world.press("<esc>").await;
-    world.check_shows("3 lines in 13 recordings");
+    world.check_shows("3 lines in 16 recordings");
     world.press("<esc>").await;
     world.check_shows("on the hub");
 }
@@ -341,6 +347,45 @@ async fn who_may_not_is_offered_nothing_of_it() {
         world.check_hides("COMMAND");
         assert!(asked(&world, "recordings.list").is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_list_is_asked_for_again_only_when_something_was_recorded() {
+    let mut world = at_list(Setup::default()).await;
+    assert_eq!(asked(&world, "recordings.list").len(), 1);
+    let seq = log::records(NOW_MS, &named_hosts(), 40)[0].seq;
+    for (n, (method, lists)) in
+        [("recordings.list", 0), ("hosts.rename", 0), ("exec.start", 1), ("recordings.mark", 1)]
+            .into_iter()
+            .enumerate()
+    {
+        let seq = seq + 1 + n as u64;
+        let record = audit::Record { seq, method: method.into(), ..audit::Record::default() };
+        let items = audit::Items { records: vec![record], missed: 0 };
+        world.far.push::<audit::Watch>(None, &items);
+        world.later(30).await;
+        assert_eq!(asked(&world, "recordings.list").len(), lists, "after {method}");
+    }
+    world.press("u").await;
+    assert_eq!(asked(&world, "recordings.list").len(), 1);
+}
+
+#[tokio::test]
+async fn one_reading_brings_all_of_a_recording_a_piece_at_a_time() {
+    let events: Vec<Event> = (0..4000u64)
+        .map(|n| Event {
+            at_us: n * 10_000,
+            kind: EventKind::Output,
+            data: format!("line {n} {}\n", "x".repeat(700)).into_bytes(),
+        })
+        .collect();
+    let mut world = with(Setup::default(), known(), events).await;
+    world.press("O3j<enter>++++").await;
+    for _ in 0..8 {
+        world.later(1).await;
+    }
+    world.check_shows("line 3999 ");
+    assert_eq!(asked(&world, "recordings.read").len(), 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ mod bar;
 mod clock;
 mod screen;
 
-use super::records::{acts, recordings};
+use super::records::acts::{self, Reader};
+use super::records::recordings;
 use super::{Context, Pane, Place, Subscription};
 use crate::action::{Action, reason};
 use crate::keymap::{Binding, Command, key};
@@ -44,8 +45,8 @@ static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
 
 const BINDINGS: &[Binding] = &[
     key(&["<space>"], PLAY, "player.key.play").hint(),
-    key(&["<left>", "h"], Command::Left, "player.key.left").hint(),
-    key(&["<right>", "l"], Command::Right, "player.key.right"),
+    key(&["<left>"], Command::Left, "player.key.left").hint(),
+    key(&["<right>"], Command::Right, "player.key.right"),
     key(&["]"], NEXT_MARK, "player.key.next_mark").hint(),
     key(&["["], PREVIOUS_MARK, "player.key.previous_mark"),
     key(&["+", "="], FASTER, "player.key.faster").hint(),
@@ -112,6 +113,7 @@ pub struct PlayerPane {
     /// Begun so far before the place, when it was not read from the beginning.
     before_ms: u64,
     sought: Option<Sought>,
+    reader: Reader,
     /// Cells of the lines, as they were drawn last; and up to when.
     seen: (u16, u16),
     drawn_us: u64,
@@ -128,6 +130,7 @@ impl PlayerPane {
             live: false,
             before_ms: BEFORE_MS,
             sought: None,
+            reader: Reader::default(),
             seen: (80, 20),
             drawn_us: 0,
         }
@@ -230,8 +233,18 @@ impl PlayerPane {
             self.leave_live(tape);
         }
         self.clock.playing = false;
-        let shown = tape.shown(self.clock.at_us);
-        self.back = self.back.saturating_add_signed(by).min(shown.saturating_sub(1));
+        let at_us = self.clock.at_us;
+        let shown = tape.shown(at_us);
+        // The oldest lines here fill the screen, and it stays full.
+        let (width, height) = (usize::from(self.seen.0), usize::from(self.seen.1));
+        let mut used = 0;
+        let fit = tape.lines().iter().take(shown).take_while(|line| {
+            let fits = used < height;
+            used += screen::rows(line.text(at_us), width).len();
+            fits
+        });
+        let most = shown - fit.count();
+        self.back = self.back.saturating_add_signed(by).min(most);
         Action::None
     }
 
@@ -375,7 +388,7 @@ impl PlayerPane {
         if tape.ahead(self.clock.at_us) >= AHEAD {
             return None;
         }
-        let read = acts::read(self.id, self.owner, tape.rest());
+        let read = self.reader.read(self.id, self.owner, tape.rest());
         Some(Action::All(vec![Action::Apply(tape::asking()), read]))
     }
 
@@ -411,17 +424,16 @@ impl PlayerPane {
         let soft = theme.style(Role::Soft);
         let left = Line::from(vec![
             Span::styled(format!("#{} ", recording.id), soft),
+            Span::styled(format!("{sign} {}  ", texts.get(word)), theme.style(role)),
             Span::styled(recording.command.clone(), theme.style(Role::Strong)),
         ]);
         let when = format::moment(recording.at_ms / 1000, store.now_ms / 1000, store.utc_offset_s);
-        let mut right = vec![Span::styled(
-            format!("  {} · {} · {when}  ", recording.operator, recording.host_name),
-            soft,
-        )];
+        let told = format!("  {} · {} · {when}", recording.operator, recording.host_name);
+        let mut right = vec![Span::styled(told, soft)];
         if !recording.ended.is_empty() && recording.ended != "exit 0" {
-            right.push(Span::styled(format!("{}  ", recording.ended), theme.style(Role::Warn)));
+            let ended = format!("  {}", recording.ended);
+            right.insert(0, Span::styled(ended, theme.style(Role::Warn)));
         }
-        right.push(Span::styled(format!("{sign} {}", texts.get(word)), theme.style(role)));
         (left, Line::from(right))
     }
 
@@ -451,6 +463,10 @@ impl PlayerPane {
             say(format!("{sign} {}", texts.get("player.playing")), Role::Ok);
         } else if over {
             say(format!("◼ {}", texts.get("player.end")), Role::Soft);
+            let runs = |recording: &Recording| recording.state == State::Running;
+            if tape.recording.as_ref().is_some_and(runs) {
+                say(texts.get("player.still").to_owned(), Role::Info);
+            }
         } else {
             let sign = if ascii { "=" } else { "⏸" };
             say(format!("{sign} {}", texts.get("player.paused")), Role::Warn);

@@ -4,7 +4,8 @@
 use super::{Store, Stored, Update};
 use cmdr_protocol::audit::{Event, Filter, Items, Outcome, Page, Record, Value, Watch};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::{CallError, HostId};
+use cmdr_protocol::recordings::RECORDABLE;
+use cmdr_protocol::{CallError, HostId, methods};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +36,8 @@ pub struct Audit {
     pieces: [Log; 2],
     /// The last record that the feed brought, and when.
     followed: Option<(u64, u64)>,
+    /// The last record of something that is recorded, or that changes recordings.
+    touched: u64,
 }
 
 /// A piece of the log.
@@ -94,9 +97,9 @@ impl Audit {
         &self.pieces[whose as usize]
     }
 
-    /// The number of the last record that came.
-    pub fn newest(&self) -> u64 {
-        self.followed.map_or(0, |(seq, _)| seq)
+    /// The number of the last record that came after which recordings may be other ones.
+    pub const fn touched(&self) -> u64 {
+        self.touched
     }
 
     /// Whether a pane that opens has to begin anew to show these.
@@ -118,6 +121,14 @@ impl Audit {
         let whole = self.followed.is_none_or(|(seq, _)| first.seq <= seq + 1);
         let (first, last) = (first.seq, last.seq);
         self.followed = Some((last, now_ms));
+        let touches = |record: &&Record| {
+            let of_recordings = record.method.starts_with("recordings.")
+                && methods::find(&record.method).is_some_and(|method| method.changes);
+            of_recordings || RECORDABLE.contains(&record.method.as_str())
+        };
+        if let Some(record) = items.records.iter().rfind(touches) {
+            self.touched = record.seq;
+        }
         for log in &mut self.pieces {
             // A page that was read before the feed began may end before it, too.
             let met = log.filter != Filter::default()

@@ -5,7 +5,7 @@ pub mod tape;
 
 use super::{Store, Update};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::recordings::{Hit, Hits, Level, Page, Recording, Remark, State};
+use cmdr_protocol::recordings::{Hit, Hits, Level, Page, Recording, Remark};
 use cmdr_protocol::{CallError, ErrorKind};
 use tape::Tape;
 
@@ -15,8 +15,6 @@ const MOST: usize = 20_000;
 const AGAIN_MS: u64 = 3000;
 /// The list is asked for again not sooner.
 const FRESH_MS: u64 = 1000;
-/// So often while one of those on show still runs.
-const RUNNING_MS: u64 = 5000;
 
 /// What is known of recordings.
 #[derive(Default)]
@@ -40,7 +38,8 @@ pub struct Listed {
     failed: Option<(CallError, u64)>,
     /// Bytes on the hub's disk, and how many there may be.
     pub room: (u64, u64),
-    /// When the newest were asked for, and what the audit log's newest record was then.
+    /// When the newest were asked for, and after which record of the audit log. Asking is in that log
+    /// itself, so it is not done for nothing.
     asked: (u64, u64),
     /// Goes up with every change.
     pub version: u64,
@@ -114,7 +113,7 @@ impl Listed {
 
     /// What to ask for now, if anything: the newest when something happened since, else what follows when
     /// more is wanted. `Some(None)` is the newest.
-    pub fn wanted(&self, now_ms: u64, newest: u64, more: bool) -> Option<Option<u64>> {
+    pub fn wanted(&self, now_ms: u64, touched: u64, more: bool) -> Option<Option<u64>> {
         if self.loading {
             return None;
         }
@@ -124,9 +123,7 @@ impl Listed {
             return None;
         }
         let (at_ms, seq) = self.asked;
-        let age = now_ms.saturating_sub(at_ms);
-        let runs = || self.rows.iter().take(200).any(|row| row.state == State::Running);
-        let stale = (newest != seq && age >= FRESH_MS) || (age >= RUNNING_MS && runs());
+        let stale = touched != seq && now_ms.saturating_sub(at_ms) >= FRESH_MS;
         if !self.known || stale {
             return Some(None);
         }
@@ -166,14 +163,14 @@ impl Listed {
     }
 }
 
-/// A page is asked for; of the newest with the number of the audit log's last record.
-pub fn asking(before: Option<u64>, newest: u64) -> Update {
+/// A page is asked for; of the newest with the last record of the audit log that touches them.
+pub fn asking(before: Option<u64>, touched: u64) -> Update {
     Update::new(move |store| {
         let now_ms = store.now_ms;
         let list = &mut store.recordings.list;
         list.loading = true;
         if before.is_none() {
-            list.asked = (now_ms, newest);
+            list.asked = (now_ms, touched);
         }
     })
 }
@@ -302,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_asked_for_when_something_happened_and_while_one_runs() {
+    fn the_newest_are_asked_for_only_when_something_happened() {
         let mut list = Listed::default();
         assert_eq!(list.wanted(0, 0, false), Some(None));
         list.paged(0, None, Ok(page(&[9, 8], Some(8))));
@@ -311,7 +308,5 @@ mod tests {
         assert_eq!(list.wanted(11_500, 5, false), Some(None));
         assert_eq!(list.wanted(90_000, 4, false), None);
         assert_eq!(list.wanted(90_000, 4, true), Some(Some(8)));
-        list.rows[0].state = State::Running;
-        assert_eq!(list.wanted(90_000, 4, true), Some(None));
     }
 }

@@ -5,7 +5,7 @@ use crate::panes::records::recordings::level;
 use crate::theme::Role;
 use crate::widgets::chart::Glyphs;
 use crate::widgets::format;
-use cmdr_protocol::recordings::Mark;
+use cmdr_protocol::recordings::{Level, Mark};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -27,16 +27,21 @@ pub(super) fn bar(
         let at = u128::from(us) * room as u128 / u128::from(total_us.max(1));
         usize::try_from(at).unwrap_or(room).min(room)
     };
-    let (on, off, sign) = match glyphs {
-        Glyphs::Ascii => ("=", "-", "^"),
-        Glyphs::Braille | Glyphs::Block => ("━", "─", "▲"),
-    };
+    let ascii = glyphs == Glyphs::Ascii;
+    let (on, off) = if ascii { ("=", "-") } else { ("━", "─") };
     let full = cell(at_us);
     let mut cells: Vec<(&str, Role)> =
         (0..room).map(|n| if n < full { (on, Role::Accent) } else { (off, Role::Grid) }).collect();
     for mark in marks.iter().rev() {
         let at = cell(mark.at_ms * 1000).min(room - 1);
-        cells[at] = (sign, level(mark.level).2);
+        let (sign, _, role) = level(mark.level);
+        let plain = match mark.level {
+            Level::Danger => "!",
+            Level::Warning => "^",
+            _ => ".",
+        };
+        let sign = if sign.is_empty() { "◆" } else { sign };
+        cells[at] = (if ascii { plain } else { sign }, role);
     }
     let text = theme.style(Role::Text);
     let mut spans = vec![Span::styled(format!("{}{at_text} ", " ".repeat(pad)), text)];

@@ -4,7 +4,7 @@
 use crate::action::Action;
 use crate::event::Event;
 use crate::keymap::Command;
-use crate::link::Link;
+use crate::link::{Items, Link};
 use crate::overlays::confirm::Confirm;
 use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
@@ -20,10 +20,11 @@ use cmdr_protocol::{CallError, ErrorKind};
 use regex::{Regex, RegexBuilder};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Bytes of events that are read at once, and how long that may take.
 const PIECE: usize = 512 << 10;
-const READING: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(30);
 /// Lines that a search brings.
 const HITS: u32 = 2000;
 /// Before a regular expression.
@@ -216,43 +217,61 @@ pub(in crate::panes) fn search(place: Where, text: &str, id: Option<u64>) -> (Ac
     (Action::All(vec![begin, follow]), held)
 }
 
-/// Reads a piece for a pane, from a millisecond on, but for so many events of it that are here already.
-pub(in crate::panes) fn read(id: u64, owner: u64, from: (u64, usize)) -> Action {
-    Action::Errand(Box::new(move |link| {
-        Box::pin(async move {
-            let piece = match tokio::time::timeout(READING, collect(&link, id, from)).await {
-                Ok(piece) => piece,
-                Err(_) => Err(CallError::new(
-                    ErrorKind::TimedOut,
-                    format!("reading recording {id} took more than {} s", READING.as_secs()),
-                )),
-            };
-            Event::Done(Some(tape::read(owner, from, piece)), Action::None)
-        })
-    }))
+/// A reading that goes on where it stopped: the hub's audit log has each one that is begun.
+#[derive(Clone, Default)]
+pub(in crate::panes) struct Reader(Arc<Mutex<Option<Reading>>>);
+
+struct Reading {
+    /// The millisecond it has come to, and how many events of it came.
+    at: (u64, usize),
+    items: Items<Read>,
 }
 
-async fn collect(
-    link: &Link,
-    id: u64,
-    (from_ms, mut known): (u64, usize),
-) -> Result<Piece, CallError> {
-    let mut items = link.feed(None, Read { id, from_ms }).await?;
-    let (mut piece, mut size) = (Piece::default(), 0);
-    while let Some(item) = items.next().await {
-        let item = item?;
-        piece.recording = piece.recording.or(item.recording);
-        let skip = known.min(item.events.len());
-        known -= skip;
-        for event in item.events.into_iter().skip(skip) {
-            size += event.data.len() + 32;
-            piece.events.push(event);
-        }
-        piece.damage = item.damage;
-        if size >= PIECE {
-            return Ok(piece);
-        }
+impl Reader {
+    /// Reads the next piece for a pane, from a millisecond on, but for so many events of it that are here
+    /// already.
+    pub(in crate::panes) fn read(&self, id: u64, owner: u64, from: (u64, usize)) -> Action {
+        let reader = self.clone();
+        Action::Errand(Box::new(move |link| {
+            Box::pin(async move {
+                let reading = tokio::time::timeout(LONGEST, reader.piece(&link, id, from));
+                let piece = reading.await.unwrap_or_else(|_| {
+                    let text = format!("no answer for {} s", LONGEST.as_secs());
+                    Err(CallError::new(
+                        ErrorKind::TimedOut,
+                        format!("reading recording {id}: {text}"),
+                    ))
+                });
+                Event::Done(Some(tape::read(owner, from, piece)), Action::None)
+            })
+        }))
     }
-    piece.is_last = true;
-    Ok(piece)
+
+    async fn piece(&self, link: &Link, id: u64, from: (u64, usize)) -> Result<Piece, CallError> {
+        let mut held = self.0.lock().await;
+        let (mut items, mut known) = match held.take().filter(|reading| reading.at == from) {
+            Some(reading) => (reading.items, 0),
+            None => (link.feed(None, Read { id, from_ms: from.0 }).await?, from.1),
+        };
+        let (mut piece, mut size, mut at) = (Piece::default(), 0, from);
+        while let Some(item) = items.next().await {
+            let item = item?;
+            piece.recording = piece.recording.or(item.recording);
+            let skip = known.min(item.events.len());
+            known -= skip;
+            for event in item.events.into_iter().skip(skip) {
+                let ms = (event.at_us / 1000).max(at.0);
+                at = if ms == at.0 { (ms, at.1 + 1) } else { (ms, 1) };
+                size += event.data.len() + 32;
+                piece.events.push(event);
+            }
+            piece.damage = item.damage;
+            if size >= PIECE {
+                *held = Some(Reading { at, items });
+                return Ok(piece);
+            }
+        }
+        piece.is_last = true;
+        Ok(piece)
+    }
 }

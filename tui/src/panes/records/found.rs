@@ -32,7 +32,7 @@ const COLUMNS: &[Column] = &[
     Column { right: true, descending: true, ..column("found.col.recording", 7, 0) },
     Column { right: true, ..column("found.col.at", 8, 0) },
     Column { right: true, ..column("found.col.line", 6, 3) },
-    column("found.col.where", 20, 2),
+    Column { grows: true, most: 44, ..column("found.col.where", 20, 2) },
     Column { grows: true, ..column("found.col.text", 20, 0) },
 ];
 

@@ -4,7 +4,7 @@ use super::acts;
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, key};
 use crate::panes::{Choice, Context, Entry, Place};
-use crate::store::recordings::{Listed, asking, paged};
+use crate::store::recordings::{Listed, asking, forget, paged};
 use crate::theme::Role;
 use crate::widgets::table::{self, Cell, Column, WIDEST};
 use crate::widgets::{format, natural};
@@ -19,6 +19,7 @@ pub(super) const SEARCH: Command = Command::Own(20);
 pub(super) const WATCH: Command = Command::Own(21);
 pub(super) const STOP: Command = Command::Own(22);
 pub(super) const MARK: Command = Command::Own(23);
+const RENEW: Command = Command::Own(24);
 
 pub(super) const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "recordings.key.play").needs(Read::METHOD).hint(),
@@ -30,6 +31,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     key(&["w"], WATCH, "recordings.key.watch").needs(Watch::METHOD).hint(),
     key(&["x"], STOP, "recordings.key.stop").danger(Stop::METHOD),
     key(&["m"], MARK, "recordings.key.mark").danger(SetMark::METHOD).hint(),
+    key(&["u"], RENEW, "recordings.key.renew"),
     key(&["H"], super::HOST, "audit.key.host"),
 ];
 
@@ -178,15 +180,15 @@ impl Recordings {
         self.order(context);
         let store = context.store;
         let more = self.table.place().1 < self.table.height() + 10;
-        let newest = store.audit.newest();
-        let Some(before) = store.recordings.list.wanted(store.now_ms, newest, more) else {
+        let touched = store.audit.touched();
+        let Some(before) = store.recordings.list.wanted(store.now_ms, touched, more) else {
             return Action::None;
         };
         let list = List { before, limit: PAGE, ..List::default() };
         let fetch = Action::fetch(None, list, PATIENCE, move |page| {
             (Some(paged(before, page)), Action::None)
         });
-        Action::All(vec![Action::Apply(asking(before, newest)), fetch])
+        Action::All(vec![Action::Apply(asking(before, touched)), fetch])
     }
 
     pub(super) fn selected<'a>(&self, context: &Context<'a>) -> Option<&'a Recording> {
@@ -208,8 +210,10 @@ impl Recordings {
             let found = self.table.seek(command == Command::NextMatch, text);
             return crate::panes::sought(context, found, self.table.sought());
         }
-        if command == SEARCH {
-            return acts::ask_search(context, SEARCH);
+        match command {
+            SEARCH => return acts::ask_search(context, SEARCH),
+            RENEW => return Action::Apply(forget()),
+            _ => {}
         }
         let Some(row) = self.selected(context) else { return Action::Pass };
         match command {
