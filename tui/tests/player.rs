@@ -212,6 +212,10 @@ async fn lines_of_one_moment_are_each_gone_to() {
         // In the middle of 19 rows.
         world.check_shows(&format!("{} lines up", 300 - line - 8));
     }
+    // From the list too.
+    world.press("<esc>sneedle<enter>j<enter>").await;
+    world.check_shows("▌needle");
+    world.check_shows("141 lines up");
 }
 
 #[tokio::test]

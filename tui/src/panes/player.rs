@@ -4,29 +4,28 @@
 mod bar;
 mod clock;
 mod screen;
+mod sought;
+mod status;
 
 use super::records::acts::{self, Reader};
-use super::records::recordings;
 use super::{Context, Pane, Place, Subscription};
 use crate::action::{Action, reason};
 use crate::keymap::{Binding, Command, key};
 use crate::overlays::prompt::Prompt;
-use crate::store::recordings::tape::{self, Line as Written, Tape};
-use crate::store::recordings::{Where, is_end};
+use crate::store::recordings::is_end;
+use crate::store::recordings::tape::{self, Tape};
 use crate::store::{FeedState, Update, audit};
 use crate::theme::Role;
-use crate::widgets::chart::Glyphs;
-use crate::widgets::{format, frame as boxes, table};
+use crate::widgets::{frame as boxes, table};
 use clock::Clock;
 use cmdr_protocol::recordings::{Hit, Recording, Search, SetMark, State, Stop, Watch};
 use cmdr_protocol::{Call as _, Feed as _};
 use crossterm::event::{MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
-use regex::Regex;
+use ratatui::text::Line;
 use screen::Look;
-use std::sync::Arc;
+use sought::Sought;
 use std::time::Duration;
 
 const PLAY: Command = Command::Own(0);
@@ -86,21 +85,6 @@ const BEFORE_MS: u64 = 30_000;
 /// After an error that may pass it is tried again when so much time went by.
 const AGAIN_MS: u64 = 3000;
 
-/// What is sought for within.
-struct Sought {
-    regex: Regex,
-    /// The hit that was gone to.
-    at: Option<usize>,
-    /// Goes to the first hit as soon as it is here.
-    fresh: bool,
-    /// The hit to put on the screen as soon as its line is here.
-    pending: Option<usize>,
-    /// The line it is in, by what stands before it.
-    line: Option<usize>,
-    /// Ends the search when it is dropped.
-    held: Option<Arc<()>>,
-}
-
 /// The pane.
 pub struct PlayerPane {
     id: u64,
@@ -136,19 +120,14 @@ impl PlayerPane {
         }
     }
 
-    /// Stands at something that was found.
+    /// Stands at something that was found, so many hits after the first of the same moment.
     #[must_use]
-    pub fn at(id: u64, text: &str, hit: &Hit) -> Self {
-        let sought = acts::pattern(text).ok().map(|regex| Sought {
-            regex,
-            at: None,
-            fresh: false,
-            pending: None,
-            line: None,
-            held: None,
-        });
+    pub fn at(text: &str, hit: &Hit, earlier: usize) -> Self {
+        let sought = acts::pattern(text)
+            .ok()
+            .map(|regex| Sought { pending: Some((hit.clone(), earlier)), ..Sought::of(regex) });
         let clock = Clock::at(hit.at_ms * 1000 + 999, false);
-        Self { clock, sought, ..Self::of(id) }
+        Self { clock, sought, ..Self::of(hit.id) }
     }
 
     /// Watches it as it runs.
@@ -171,7 +150,7 @@ impl PlayerPane {
     }
 
     /// From where to read for a place.
-    fn from_ms(&self, recording: Option<&Recording>, to_us: u64) -> u64 {
+    fn begin_ms(&self, recording: Option<&Recording>, to_us: u64) -> u64 {
         let small = recording.is_some_and(|recording| recording.bytes <= SMALL);
         if small { 0 } else { (to_us / 1000).saturating_sub(self.before_ms) }
     }
@@ -190,7 +169,7 @@ impl PlayerPane {
         let large = tape.recording.as_ref().is_some_and(|recording| recording.bytes > SMALL);
         let far = large && to_us > tape.end_us() + BEFORE_MS * 1000 && !tape.is_whole;
         if to_us < tape.begin_us() || far {
-            let from_ms = self.from_ms(tape.recording.as_ref(), to_us);
+            let from_ms = self.begin_ms(tape.recording.as_ref(), to_us);
             return Action::Apply(tape::open(self.owner, from_ms));
         }
         Action::None
@@ -218,7 +197,7 @@ impl PlayerPane {
         }
     }
 
-    fn to_end(&mut self, context: &Context<'_>) -> Action {
+    fn end(&mut self, context: &Context<'_>) -> Action {
         let Some(tape) = self.tape(context) else { return Action::None };
         self.clock.playing = false;
         let seek = self.seek(context, tape.total_us());
@@ -282,98 +261,6 @@ impl PlayerPane {
         Action::All(vec![forget_feed(), Action::Apply(tape::open(self.owner, 0))])
     }
 
-    fn search(&mut self, context: &Context<'_>, text: &str) -> Action {
-        let Ok(regex) = acts::pattern(text) else { return Action::None };
-        let (action, held) = acts::search(Where::Tape, text, Some(self.id));
-        self.clock.playing = false;
-        if self.live
-            && let Some(tape) = self.tape(context)
-        {
-            self.leave_live(tape);
-        }
-        self.sought = Some(Sought {
-            regex,
-            at: None,
-            fresh: true,
-            pending: None,
-            line: None,
-            held: Some(held),
-        });
-        action
-    }
-
-    /// Goes to the hit after or before the one that was gone to, past the ends too.
-    fn next(&mut self, context: &Context<'_>, forward: bool) -> Action {
-        let Some(tape) = self.tape(context) else { return Action::None };
-        let hits = &tape.found.hits;
-        let Some(sought) = &mut self.sought else {
-            return Action::Say(context.texts.get("table.no_search").to_owned());
-        };
-        if sought.held.is_none() {
-            // What led here was sought for in all recordings: now in this one.
-            let text = context.store.recordings.found.text.clone();
-            return self.search(context, &text);
-        }
-        let at_ms = self.clock.at_us / 1000;
-        let next = match (sought.at, forward) {
-            (Some(at), true) => Some(at + 1),
-            (Some(at), false) => at.checked_sub(1),
-            (None, true) => hits.iter().position(|hit| hit.at_ms >= at_ms),
-            (None, false) => hits.iter().rposition(|hit| hit.at_ms < at_ms),
-        };
-        let over = if forward { Some(0) } else { hits.len().checked_sub(1) };
-        let Some(to) = next.filter(|to| *to < hits.len()).or(over) else { return Action::None };
-        let Some(hit) = hits.get(to) else {
-            let text = context.texts.fill("player.not_found", &[&tape.found.text]);
-            return Action::Say(text);
-        };
-        sought.at = Some(to);
-        sought.pending = Some(to);
-        let to_us = hit.at_ms * 1000 + 999;
-        self.clock.playing = false;
-        let action = self.seek(context, to_us);
-        // The end may be told to the millisecond.
-        self.clock.at_us = to_us;
-        action
-    }
-
-    /// Puts the line of the hit on the screen when it is here.
-    fn show_hit(&mut self, tape: &Tape) {
-        let Some(sought) = &mut self.sought else { return };
-        let Some(at) = sought.pending else { return };
-        let (Some(hit), true) =
-            (tape.found.hits.get(at), tape.is_whole || tape.end_us() > self.clock.at_us)
-        else {
-            return;
-        };
-        sought.pending = None;
-        let shown = tape.shown(self.clock.at_us);
-        let lines = || tape.lines().iter().take(shown).enumerate();
-        let matches = |line: &Written| sought.regex.is_match(line.text(self.clock.at_us));
-        let found = if tape.from_start && !hit.input {
-            let mut same = lines().skip_while(|(_, line)| line.number < hit.line).peekable();
-            let first = same.peek().map(|(n, _)| *n);
-            let mut same = same.take_while(|(_, line)| line.number == hit.line);
-            same.find(|(_, line)| matches(line)).map(|(n, _)| n).or(first)
-        } else {
-            // Lines of the same moment are told apart by their order.
-            let same = tape.found.hits[..at].iter().rev();
-            let earlier = same.take_while(|other| other.at_ms == hit.at_ms).count();
-            let of_then = lines().filter(|(_, line)| line.until_us() / 1000 >= hit.at_ms);
-            of_then.filter(|(_, line)| matches(line)).nth(earlier).map(|(n, _)| n)
-        };
-        let Some(found) = found else { return };
-        sought.line = tape.lines().get(found).map(Written::id);
-        // It stands in the middle, or lower when little follows.
-        let (width, height) = (usize::from(self.seen.0), usize::from(self.seen.1));
-        let mut used = 0;
-        let below = lines().skip(found).take_while(|(_, line)| {
-            used += screen::rows(line.text(self.clock.at_us), width).len();
-            used <= height / 2
-        });
-        self.back = shown.saturating_sub(found + below.count().max(1));
-    }
-
     /// What is to be read now, if anything.
     fn wants(&self, context: &Context<'_>, tape: &Tape) -> Option<Action> {
         if self.live || tape.is_whole || tape.loading || !tape.damage.is_empty() {
@@ -417,97 +304,6 @@ impl PlayerPane {
         };
         Some(Action::All(vec![forget_feed(), Action::Apply(tape::look_again()), said]))
     }
-
-    fn head(&self, context: &Context<'_>, recording: &Recording) -> (Line<'static>, Line<'static>) {
-        let Context { store, theme, texts, .. } = *context;
-        let (sign, word, role) = recordings::state(recording.state);
-        let soft = theme.style(Role::Soft);
-        let left = Line::from(vec![
-            Span::styled(format!("#{} ", recording.id), soft),
-            Span::styled(format!("{sign} {}  ", texts.get(word)), theme.style(role)),
-            Span::styled(recording.command.clone(), theme.style(Role::Strong)),
-        ]);
-        let when = format::moment(recording.at_ms / 1000, store.now_ms / 1000, store.utc_offset_s);
-        let told = format!("  {} · {} · {when}", recording.operator, recording.host_name);
-        let mut right = vec![Span::styled(told, soft)];
-        if !recording.ended.is_empty() && recording.ended != "exit 0" {
-            let ended = format!("  {}", recording.ended);
-            right.insert(0, Span::styled(ended, theme.style(Role::Warn)));
-        }
-        (left, Line::from(right))
-    }
-
-    /// What goes on, in words.
-    fn status(&self, context: &Context<'_>, tape: &Tape) -> Line<'static> {
-        let Context { theme, texts, glyphs, .. } = *context;
-        let mut line = Line::default();
-        let mut say = |text: String, role| {
-            if !line.spans.is_empty() {
-                line.push_span(Span::styled(" · ", theme.style(Role::Faint)));
-            }
-            line.push_span(Span::styled(text, theme.style(role)));
-        };
-        let ascii = glyphs == Glyphs::Ascii;
-        if let Some((error, _)) = &tape.failed {
-            say(format!("✗ {}", reason(error)), Role::Bad);
-        } else if !tape.damage.is_empty() {
-            say(texts.fill("player.damage", &[&tape.damage]), Role::Bad);
-        }
-        let over = tape.is_whole && self.clock.at_us >= tape.total_us();
-        if self.live {
-            say(format!("● {}", texts.get("player.live")), Role::Ok);
-        } else if self.clock.playing && tape.next_us(self.clock.at_us).is_none() && !tape.is_whole {
-            say(texts.get("player.loading").to_owned(), Role::Soft);
-        } else if self.clock.playing {
-            let sign = if ascii { ">" } else { "▶" };
-            say(format!("{sign} {}", texts.get("player.playing")), Role::Ok);
-        } else if over {
-            say(format!("◼ {}", texts.get("player.end")), Role::Soft);
-            let runs = |recording: &Recording| recording.state == State::Running;
-            if tape.recording.as_ref().is_some_and(runs) {
-                say(texts.get("player.still").to_owned(), Role::Info);
-            }
-        } else {
-            let sign = if ascii { "=" } else { "⏸" };
-            say(format!("{sign} {}", texts.get("player.paused")), Role::Warn);
-        }
-        if !self.live {
-            say(texts.fill("player.speed", &[self.clock.speed()]), Role::Text);
-            let pauses = if self.clock.short { "player.short" } else { "player.long" };
-            say(texts.get(pauses).to_owned(), Role::Soft);
-        }
-        if self.back > 0 {
-            say(texts.fill("player.back", &[&self.back.to_string()]), Role::Warn);
-        }
-        if let Some(sought) = &self.sought
-            && sought.held.is_some()
-        {
-            let found = &tape.found;
-            let of = format::count(found.hits.len());
-            let at = sought.at.map_or_else(|| "-".to_owned(), |at| format::count(at + 1));
-            say(format!("/{} {at}/{of}", found.text), Role::Match);
-            if !found.trouble.is_empty() {
-                say(found.trouble.clone(), Role::Warn);
-            }
-        }
-        if let Some(recording) = &tape.recording {
-            let passed = |at_ms: u64| at_ms * 1000 <= self.until_us(tape);
-            let mark = recording.marks.iter().filter(|mark| passed(mark.at_ms));
-            if let Some(mark) = mark.max_by_key(|mark| mark.at_ms) {
-                let (sign, _, role) = recordings::level(mark.level);
-                say(format!("{sign} {} {}", format::length(mark.at_ms), mark.what), role);
-            }
-            if let Some(remark) = &recording.remark {
-                let (sign, _, role) = recordings::level(remark.level);
-                say(format!("{sign} {}: {}", remark.by, remark.text), role);
-            }
-            if !recording.watchers.is_empty() {
-                let watchers = recording.watchers.join(", ");
-                say(texts.fill("player.watchers", &[&watchers]), Role::Info);
-            }
-        }
-        line
-    }
 }
 
 /// A watch that ended begins anew at once when it is wanted again.
@@ -550,7 +346,7 @@ impl Pane for PlayerPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let Some(tape) = self.tape(context) else {
-            let from_ms = if self.live { 0 } else { self.from_ms(None, self.clock.at_us) };
+            let from_ms = if self.live { 0 } else { self.begin_ms(None, self.clock.at_us) };
             let open = Action::Apply(tape::open(self.owner, from_ms));
             return if self.live { Action::All(vec![forget_feed(), open]) } else { open };
         };
@@ -591,7 +387,7 @@ impl Pane for PlayerPane {
             NEXT_MARK => self.seek_mark(context, true),
             PREVIOUS_MARK => self.seek_mark(context, false),
             Command::Top => self.seek(context, 0),
-            Command::Bottom => self.to_end(context),
+            Command::Bottom => self.end(context),
             Command::Up => self.scroll(context, 1),
             Command::Down => self.scroll(context, -1),
             Command::HalfUp => self.scroll(context, page / 2),
@@ -661,7 +457,7 @@ impl Pane for PlayerPane {
         let lines = Rect { y: area.y + 1, height: area.height.saturating_sub(3), ..area };
         self.seen = (width, lines.height);
         if let Some(recording) = &tape.recording {
-            let (left, right) = self.head(context, recording);
+            let (left, right) = Self::head(context, recording);
             let room = (right.width() as u16).min(width / 2);
             table::put(frame.buffer_mut(), x, area.y, width - room, &left, false);
             table::put(frame.buffer_mut(), x + width - room, area.y, room, &right, true);

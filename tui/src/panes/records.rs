@@ -266,8 +266,7 @@ impl RecordsPane {
                 self.found = None;
                 Action::None
             }
-            (Action::Pass, NEXT) => self.turn(Kind::Operations),
-            (Action::Pass, OPERATIONS) => self.turn(Kind::Operations),
+            (Action::Pass, NEXT | OPERATIONS) => self.turn(Kind::Operations),
             (Action::Pass, TASKS) => self.turn(Kind::Tasks),
             (Action::Pass, RECORDINGS) => {
                 self.found = None;

@@ -193,7 +193,7 @@ pub fn searching(place: Where, generation: u64, text: String) -> Update {
     Update::new(move |store| {
         let found = store.recordings.found_mut(place);
         let (version, running) = (found.version + 1, !text.is_empty());
-        *found = Found { text, generation, version, running, ..Found::default() };
+        *found = Found { text, running, version, generation, ..Found::default() };
     })
 }
 

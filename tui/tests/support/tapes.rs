@@ -140,7 +140,7 @@ pub(crate) fn feeds(
                         let text = text.trim_end().to_owned();
                         hits.hits.push(Hit { id, at_ms, line, text, input: false });
                     }
-                    line += event.data.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    line += event.data.split(|byte| *byte == b'\n').count() as u64 - 1;
                 }
             }
             Some(vec![serde_json::to_value(hits).unwrap_or_default()])

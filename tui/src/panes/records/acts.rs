@@ -35,9 +35,9 @@ pub(in crate::panes) fn open(id: u64) -> Action {
     Action::Enter(Place::Recording(id), Box::new(PlayerPane::of(id)))
 }
 
-/// Shows what was found in it.
-pub(super) fn open_at(hit: &Hit, text: &str) -> Action {
-    Action::Enter(Place::Recording(hit.id), Box::new(PlayerPane::at(hit.id, text, hit)))
+/// Shows what was found in it, so many hits after the first of the same moment.
+pub(super) fn open_at(hit: &Hit, text: &str, earlier: usize) -> Action {
+    Action::Enter(Place::Recording(hit.id), Box::new(PlayerPane::at(text, hit, earlier)))
 }
 
 /// Watches it, when it still runs.

@@ -110,7 +110,12 @@ impl Hits {
         let hit = self.table.selected().and_then(|at| Self::get(context, at));
         match (command, hit) {
             (SEARCH, _) => acts::ask_search(context, SEARCH),
-            (Command::Open, Some(hit)) => acts::open_at(hit, &context.store.recordings.found.text),
+            (Command::Open, Some(hit)) => {
+                let found = &context.store.recordings.found;
+                let of_then = found.hits.iter().filter(|h| (h.id, h.at_ms) == (hit.id, hit.at_ms));
+                let earlier = of_then.take_while(|other| other.line < hit.line).count();
+                acts::open_at(hit, &found.text, earlier)
+            }
             (Command::CopyValue, Some(hit)) => Action::Copy(hit.text.clone()),
             (Command::CopyCommand, _) => {
                 let text = &context.store.recordings.found.text;
