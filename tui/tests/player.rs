@@ -215,7 +215,7 @@ async fn lines_of_one_moment_are_each_gone_to() {
     // From the list too.
     world.press("<esc>sneedle<enter>j<enter>").await;
     world.check_shows("▌needle");
-    world.check_shows("141 lines up");
+    world.check_shows("140 lines up");
 }
 
 #[tokio::test]
