@@ -31,7 +31,7 @@ fn known() -> Vec<Recording> {
 
 /// A hub with these events in every recording.
 async fn with(setup: Setup, recordings: Vec<Recording>, events: Vec<Event>) -> World {
-    let mut world = World::new(setup).await;
+    let mut world = Box::pin(World::new(setup)).await;
     let hosts = named_hosts();
     let records = log::records(NOW_MS, &hosts, 40);
     let listed = recordings.clone();
@@ -46,14 +46,14 @@ async fn with(setup: Setup, recordings: Vec<Recording>, events: Vec<Event>) -> W
 }
 
 async fn at_list(setup: Setup) -> World {
-    let mut world = with(setup, known(), tapes::events()).await;
+    let mut world = Box::pin(with(setup, known(), tapes::events())).await;
     world.press("O3").await;
     world
 }
 
 /// At the second recording, which is whole; playing.
 async fn at_player(setup: Setup) -> World {
-    let mut world = at_list(setup).await;
+    let mut world = Box::pin(at_list(setup)).await;
     world.press("j<enter>").await;
     world
 }

@@ -114,7 +114,7 @@ mod tests {
         let text = "节点ab";
         let rows: Vec<&str> = rows(text, 3).into_iter().map(|row| &text[row]).collect();
         assert_eq!(rows, ["节", "点a", "b"]);
-        assert_eq!(super::rows("", 3), [0..0]);
+        assert_eq!(super::rows("", 3).len(), 1);
         assert_eq!(super::rows("节", 1).len(), 1);
     }
 }

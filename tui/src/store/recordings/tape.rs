@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_oldest_lines_go() {
         let mut tape = Tape { from_start: true, ..Tape::default() };
-        let data = [b'x'; 100_000];
+        let data = vec![b'x'; 100_000];
         for n in 0..200 {
             tape.take(&event(n, &data));
             tape.take(&event(n, b"\n"));
