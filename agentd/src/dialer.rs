@@ -27,7 +27,8 @@ type Dialed = Result<(Link, Welcome, mpsc::Receiver<Stream>), DialError>;
 
 impl Keyed {
     /// One whose keys are in the folder `dir`, beginning with the dialer's.
-    pub fn new(dialer: Dialer, dir: PathBuf) -> Self {
+    pub fn new(mut dialer: Dialer, dir: PathBuf) -> Self {
+        dialer.dir = Some(dir.clone());
         let key = Mutex::new(dialer.key.clone());
         Self { dialer, dir, key }
     }

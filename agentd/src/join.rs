@@ -6,6 +6,7 @@ use cmdr_link::context::{self, Context};
 use cmdr_link::keys::{self, SecretKey};
 use cmdr_link::link::{DialError, Target};
 use cmdr_link::mux::Limits;
+use cmdr_link::pins;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::HostId;
@@ -92,6 +93,8 @@ pub async fn join(dir: &Path, name: String, ask: Ask) -> Result<Joined, Failure>
     match dialer(target.clone(), key.clone(), name, Some(request)).dial().await {
         Ok((link, welcome, _)) => {
             save()?;
+            pins::learn(dir, &target.hub, welcome.next_hub_key)
+                .map_err(|e| Failure::local(e.to_string()))?;
             context::keep_host_id(dir, &key, welcome.host)
                 .map_err(|e| Failure::local(format!("keeping the host's id: {e}")))?;
             link.close(JOINED);
@@ -119,5 +122,6 @@ pub fn dialer(target: Target, key: SecretKey, name: String, join: Option<Join>) 
         limits: Limits::default(),
         patience: Duration::from_secs(10),
         from: None,
+        dir: None,
     }
 }

@@ -51,6 +51,7 @@ impl Hub {
             renew_ms: None,
             verbs: Vec::new(),
             at_ms: 0,
+            next_hub_key: None,
         };
         let (link, _streams) = incoming.welcome(welcome).await.unwrap();
         link.down().await;

@@ -236,11 +236,12 @@ mod tests {
                 renew_ms: None,
                 verbs: Vec::new(),
                 at_ms: 0,
+                next_hub_key: None,
             };
             let (link, _streams) = incoming.welcome(welcome).await.unwrap();
             link.down().await;
         });
-        Dialer::client(Context { target, key: SecretKey::generate().unwrap() }, VERSION)
+        Dialer::client(Context { target, key: SecretKey::generate().unwrap(), dir: None }, VERSION)
     }
 
     #[tokio::test]

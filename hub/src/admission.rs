@@ -149,7 +149,7 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
         role,
         address: address.to_owned(),
     };
-    if key == hub.key.public() {
+    if key == hub.keys.public() {
         // Whoever can read the hub's key file owns the hub already.
         let Who { operator, role, .. } = Who::local();
         return Ok(Peer::Operator(caller(&operator, role)));

@@ -1,7 +1,8 @@
 //! The hub's data folder: its lock, its key, and where the hub that runs in it can be reached.
 
+use crate::hubkey::Keys;
 use anyhow::{Context as _, bail};
-use cmdr_link::{SecretKey, files};
+use cmdr_link::files;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -43,9 +44,9 @@ impl DataDir {
         &self.path
     }
 
-    /// The hub's key, made when there is none.
-    pub fn key(&self) -> anyhow::Result<SecretKey> {
-        Ok(SecretKey::load_or_create(&key_path(&self.path))?)
+    /// The hub's keys; one is made when there is none.
+    pub fn keys(&self) -> anyhow::Result<Keys> {
+        Ok(Keys::open(&key_path(&self.path))?)
     }
 
     /// The folder of the store.
@@ -61,7 +62,7 @@ impl DataDir {
     }
 }
 
-/// The file of the hub's key.
+/// The file of the hub's keys.
 pub fn key_path(dir: &Path) -> PathBuf {
     dir.join("hub.key")
 }

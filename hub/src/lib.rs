@@ -16,6 +16,7 @@ pub mod data;
 pub mod fleet;
 pub mod gate;
 pub mod groups;
+pub mod hubkey;
 pub mod keyring;
 pub mod local;
 pub mod lockout;

@@ -8,10 +8,11 @@ use crate::server::{Hub, VERSION};
 use crate::store::Store;
 use crate::vault::Vault;
 use anyhow::Context as _;
+use cmdr_link::hubkeys::HubKeys;
 use cmdr_link::link::Target;
 use cmdr_link::mux::Limits;
 use cmdr_link::session::Dialer;
-use cmdr_link::{Client, SecretKey, files};
+use cmdr_link::{Client, files};
 use cmdr_protocol::version::PeerKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub async fn reach(dir: &Path, address: &str) -> anyhow::Result<Local> {
             let vault = Vault::locked();
             let (config, audit) = (Config::default(), audit::folder(data.path()));
             let hub = Hub::new(
-                data.key()?,
+                data.keys()?,
                 store,
                 vault,
                 &audit,
@@ -51,7 +52,7 @@ pub async fn reach(dir: &Path, address: &str) -> anyhow::Result<Local> {
 
 /// Dials the hub that runs in a data folder.
 pub async fn connect(dir: &Path) -> anyhow::Result<Client> {
-    let key = SecretKey::load(&data::key_path(dir))?;
+    let key = HubKeys::load(&data::key_path(dir))?.current;
     let path = data::address_path(dir);
     let address = files::read_private(&path, 1024).with_context(|| {
         format!("the hub of {} is starting or stopping: reading {}", dir.display(), path.display())
@@ -68,6 +69,7 @@ pub async fn connect(dir: &Path) -> anyhow::Result<Client> {
         limits: Limits::default(),
         patience: Duration::from_secs(1),
         from: None,
+        dir: None,
     };
     let (client, _) = dialer.connect().await?;
     Ok(client)

@@ -300,6 +300,8 @@ pub mod prefix {
     pub const DEVICE: &str = "operator/";
     /// Of [`super::AccountRecord`]s.
     pub const ACCOUNT: &str = "account/";
+    /// Of the keys of the hub's that hosts and devices have pinned, while it gets another.
+    pub const HUB_PIN: &str = "hub-pin/";
     /// Of [`super::Group`]s.
     pub const GROUP: &str = "group/";
     /// Of [`super::Approval`]s.
@@ -322,6 +324,11 @@ pub fn recording_key(id: u64) -> String {
 /// The store's key of a rule of what is recorded.
 pub fn rule_key(name: &str) -> String {
     format!("{}{name}", prefix::RECORDING_RULE)
+}
+
+/// The store's key of what a host or a device has pinned.
+pub fn hub_pin_key(who: &str) -> String {
+    format!("{}{who}", prefix::HUB_PIN)
 }
 
 /// The store's key of a host.
@@ -368,6 +375,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::ROLE, reads::<RoleRecord>),
         (prefix::RECORDING, reads::<RecordingRecord>),
         (prefix::RECORDING_RULE, reads::<Rule>),
+        (prefix::HUB_PIN, reads::<PublicKey>),
         (prefix::GROUP, reads::<Group>),
         (prefix::APPROVAL, reads::<Approval>),
         (prefix::AUDIT, reads::<AuditHead>),

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
+use crate::hubkey::{self, Keys, Pinned};
 use crate::keyring::Keyring;
 use crate::lockout::Lockout;
 use crate::login::Login;
@@ -26,7 +27,7 @@ use cmdr_link::mux::{Limits, Stream};
 use cmdr_link::noise::{self, Alert};
 use cmdr_link::relay::Relayed;
 use cmdr_link::service::Service;
-use cmdr_link::{Link, SecretKey, clock};
+use cmdr_link::{Link, clock};
 use cmdr_protocol::audit::Event;
 use cmdr_protocol::hub::Checked;
 use cmdr_protocol::role::Role;
@@ -60,8 +61,10 @@ const RETAIN: Duration = Duration::from_mins(10);
 /// Everything that the hub's parts share.
 #[derive(Debug)]
 pub struct Hub {
-    /// Its key.
-    pub key: SecretKey,
+    /// Its keys.
+    pub keys: Keys,
+    /// Who has pinned the key that comes.
+    pub pinned: Pinned,
     /// The durable state.
     pub store: Store,
     /// What seals secrets.
@@ -98,7 +101,7 @@ pub struct Hub {
 }
 
 /// What a [`Who`] was made of: how often that had changed by then.
-type Versions = [u64; 3];
+type Versions = [u64; 4];
 
 /// Callers whose rights are remembered.
 const WHOS: usize = 10_000;
@@ -126,7 +129,7 @@ impl Counters {
 impl Hub {
     /// A hub over an open store; its audit log is in the folder `audit`.
     pub fn new(
-        key: SecretKey,
+        keys: impl Into<Keys>,
         store: Store,
         vault: Vault,
         audit: &Path,
@@ -134,6 +137,8 @@ impl Hub {
         listen: String,
         address: String,
     ) -> anyhow::Result<Arc<Self>> {
+        let keys = keys.into();
+        let pinned = Pinned::load(store.clone()).context("reading who knows the hub's next key")?;
         let fleet = Fleet::load(store.clone()).context("reading the hosts")?;
         let keyring = Keyring::load(store.clone()).context("reading operators and tokens")?;
         let rights = Rights::load(store.clone()).context("reading the roles")?;
@@ -142,10 +147,12 @@ impl Hub {
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
-        let audit = Audit::open(audit, &key, store.clone(), audit::Settings::default())
-            .with_context(|| format!("opening the audit log in {}", audit.display()))?;
+        let audit =
+            Audit::open(audit, keys.now().sealing(), store.clone(), audit::Settings::default())
+                .with_context(|| format!("opening the audit log in {}", audit.display()))?;
         Ok(Arc::new(Self {
-            key,
+            keys,
+            pinned,
             store,
             vault,
             audit,
@@ -174,7 +181,9 @@ impl Hub {
 
     /// Begins a backup of everything durable.
     pub fn export(&self) -> anyhow::Result<Export> {
-        Export::begin(&self.store, &self.key, self.audit.dir(), || self.audit.point())
+        Export::begin(&self.store, self.keys.now().sealing(), self.audit.dir(), || {
+            self.audit.point()
+        })
     }
 
     /// Reads everything durable and checks it, the audit log included.
@@ -311,9 +320,10 @@ impl Hub {
         pass: Pass,
         service: Arc<Service<Self>>,
     ) {
+        let ours: Vec<_> = self.keys.now().answering().cloned().collect();
         let limits = Limits { streams: self.config.limits.streams_per_client, window: 64 << 20 };
         let greeted = tokio::select! {
-            greeted = link::accept(tcp, &self.key, limits) => greeted,
+            greeted = link::accept_as(tcp, &ours, limits) => greeted,
             () = pass.evicted() => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%address, "a slow handshake gave way to others");
@@ -361,7 +371,7 @@ impl Hub {
     /// nobody could mend a list that leaves everybody out.
     fn barred(&self, incoming: &Incoming, address: IpAddr) -> Option<Refusal> {
         let refuse = |message| Some(Refusal { kind: RefusalKind::Locked, message });
-        if incoming.peer == self.key.public() {
+        if incoming.peer == self.keys.public() {
             return None;
         }
         let allow = &self.config.login.allow;
@@ -396,7 +406,7 @@ impl Hub {
         }
     }
 
-    fn welcome() -> Welcome {
+    fn welcome(&self, incoming: &Incoming) -> Welcome {
         Welcome {
             protocol: PROTOCOL,
             version: VERSION.to_owned(),
@@ -409,6 +419,7 @@ impl Hub {
             expires_ms: None,
             renew_ms: None,
             at_ms: clock::now_ms(),
+            next_hub_key: self.keys.next_for(&incoming.proved),
         }
     }
 
@@ -420,7 +431,8 @@ impl Hub {
         address: SocketAddr,
     ) {
         let version = incoming.hello.version.clone();
-        let welcome = Welcome { name: name.clone(), host: Some(id), ..Self::welcome() };
+        let welcome = Welcome { name: name.clone(), host: Some(id), ..self.welcome(&incoming) };
+        let proved = incoming.proved;
         let Ok((link, streams)) = incoming.welcome(welcome).await else { return };
         if let Some(old) = self.fleet.link_up(id, &link, &address.ip().to_string(), &version) {
             if old.ended().is_none() {
@@ -429,6 +441,7 @@ impl Hub {
             old.close("replaced by a new link of the same key");
         }
         tracing::info!(host = name, %address, "online");
+        tokio::spawn(hubkey::attend(self.clone(), id.to_string(), proved, link.clone()));
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = refuse_streams(streams) => link.down().await,

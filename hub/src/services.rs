@@ -6,6 +6,7 @@ mod groups;
 mod hostkeys;
 mod hosts;
 mod hub;
+mod hubkey;
 mod keys;
 mod login;
 mod operators;
@@ -42,6 +43,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = approvals::register(service);
     let service = audit::register(service);
     let service = hostkeys::register(service);
+    let service = hubkey::register(service);
     let service = recordings::register(service);
     let service = secrets::register(service);
     hub::register(service)

@@ -50,7 +50,7 @@ pub fn read_card(text: &str) -> Result<Target, BadText> {
 
 /// A program's key, with all that it needs to find its hub.
 pub fn write_key(context: &Context) -> Zeroizing<String> {
-    let Context { target, key } = context;
+    let Context { target, key, .. } = context;
     Zeroizing::new(write(KEY, &[key.secret(), &target.hub.0, target.address.as_bytes()]))
 }
 
@@ -61,7 +61,7 @@ pub fn read_key(text: &str) -> Result<Context, BadText> {
     let (hub, address) = rest.split_first_chunk::<32>().ok_or(BadText::Damaged)?;
     let address = std::str::from_utf8(address).map_err(|_| BadText::Damaged)?.to_owned();
     let key = SecretKey::from_secret(Zeroizing::new(*secret));
-    Ok(Context { target: Target { address, hub: PublicKey(*hub) }, key })
+    Ok(Context { target: Target { address, hub: PublicKey(*hub) }, key, dir: None })
 }
 
 fn write(prefix: &str, parts: &[&[u8]]) -> String {
@@ -105,7 +105,7 @@ mod tests {
         let card = write_card(&target());
         assert_eq!(read_card(&format!(" {card}\n")).unwrap(), target());
         let key = SecretKey::generate().unwrap();
-        let text = write_key(&Context { target: target(), key: key.clone() });
+        let text = write_key(&Context { target: target(), key: key.clone(), dir: None });
         let back = read_key(&text).unwrap();
         assert_eq!((back.target, back.key.public()), (target(), key.public()));
         assert_eq!(read_key(&card).unwrap_err(), BadText::NoKey);

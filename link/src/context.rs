@@ -1,9 +1,9 @@
 //! What a program keeps to find its hub again: the address, the hub's key and its own.
 
 use crate::link::Target;
+use crate::pins::Pins;
 use crate::{SecretKey, files, keys, settings, unlock};
 use cmdr_protocol::{HostId, PublicKey};
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// A hub and our key for it, kept in a folder: `hub.toml` and `key`.
@@ -13,6 +13,8 @@ pub struct Context {
     pub target: Target,
     /// Our key.
     pub key: SecretKey,
+    /// The folder, where the hub's next key is kept too; none when it came from elsewhere.
+    pub dir: Option<PathBuf>,
 }
 
 /// Why there is no usable context.
@@ -35,13 +37,6 @@ pub enum ContextError {
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] keys::KeyError),
-}
-
-/// What `hub.toml` holds. A later release may have written more.
-#[derive(Debug, Deserialize)]
-struct HubFile {
-    address: String,
-    key: PublicKey,
 }
 
 /// The folder of the operator's programs.
@@ -84,50 +79,30 @@ pub fn keep_host_id(dir: &Path, key: &SecretKey, id: Option<HostId>) -> std::io:
     }
 }
 
-fn hub_file(dir: &Path) -> PathBuf {
-    dir.join("hub.toml")
-}
-
 impl Context {
     /// Reads the context in `dir`, whose key is not sealed.
     pub fn load(dir: &Path) -> Result<Self, ContextError> {
         let target = Self::load_target(dir)?;
         let key = SecretKey::load(&key_file(dir))?;
-        Ok(Self { target, key })
+        Ok(Self { target, key, dir: Some(dir.to_owned()) })
     }
 
     /// Reads the context in `dir` and opens its key, asking somebody for a passphrase if need be.
     pub fn open(dir: &Path) -> Result<Self, ContextError> {
         let target = Self::load_target(dir)?;
         let key = unlock::key(&key_file(dir))?;
-        Ok(Self { target, key })
+        Ok(Self { target, key, dir: Some(dir.to_owned()) })
     }
 
     /// Reads which hub the context in `dir` is for.
     pub fn load_target(dir: &Path) -> Result<Target, ContextError> {
-        let path = hub_file(dir);
-        let wrong = |what: String| ContextError::File { path: path.clone(), what };
-        let content = match files::read_private(&path, 64 * 1024) {
-            Ok(content) => content,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ContextError::None(path));
-            }
-            Err(e) => return Err(wrong(files::reason(&e))),
-        };
-        let text = String::from_utf8(content).map_err(|_| wrong("not UTF-8".to_owned()))?;
-        let HubFile { address, key: hub } = settings::parse(&path, &text)?;
+        let Pins { address, key: hub, .. } = Pins::load(dir)?;
         Ok(Target { address, hub })
     }
 
     /// Writes the hub's part to `dir`; the key is there already.
     pub fn save_target(dir: &Path, address: &str, hub: &PublicKey) -> Result<(), ContextError> {
-        let path = hub_file(dir);
-        let mut table = toml::Table::new();
-        table.insert("address".to_owned(), address.into());
-        table.insert("key".to_owned(), hub.to_string().into());
-        let text = format!("# The hub of this folder's key. Written when joining.\n{table}");
-        files::write_private(&path, text.as_bytes())
-            .map_err(|e| ContextError::File { path, what: e.to_string() })
+        Pins { address: address.to_owned(), key: *hub, next: None }.save(dir)
     }
 }
 
@@ -140,7 +115,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         SecretKey::generate().unwrap().save(&key_file(dir.path())).unwrap();
         Context::save_target(dir.path(), "hub:7700", &PublicKey([1; 32])).unwrap();
-        let path = hub_file(dir.path());
+        let path = dir.path().join("hub.toml");
         let right = std::fs::read_to_string(&path).unwrap();
         let load = |text: &str| {
             files::write_private(&path, text.as_bytes()).unwrap();

@@ -79,7 +79,7 @@ impl SecretKey {
         *blake3::keyed_hash(&key, data).as_bytes()
     }
 
-    fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    pub(crate) fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         files::read_private(path, seal::LARGEST)
             .map(Zeroizing::new)
             .map_err(|source| KeyError::File { path: path.to_owned(), source })
@@ -97,20 +97,27 @@ impl SecretKey {
         if content.starts_with(b"#") {
             return Err(KeyError::Sealed(path.to_owned()));
         }
-        let text = Zeroizing::new(content.trim_ascii().to_ascii_uppercase());
-        let bytes = Zeroizing::new(
-            BASE32_NOPAD.decode(&text).map_err(|_| KeyError::Content(path.to_owned()))?,
-        );
-        let secret: [u8; 32] =
-            bytes.as_slice().try_into().map_err(|_| KeyError::Content(path.to_owned()))?;
-        Ok(Self::from_secret(Zeroizing::new(secret)))
+        Self::from_text(&content).ok_or_else(|| KeyError::Content(path.to_owned()))
+    }
+
+    /// The line that a key file holds.
+    pub(crate) fn to_text(&self) -> Zeroizing<String> {
+        let encoded = Zeroizing::new(BASE32_NOPAD.encode(self.secret.as_ref()));
+        Zeroizing::new(encoded.to_ascii_lowercase())
+    }
+
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
+        let text = Zeroizing::new(text.trim_ascii().to_ascii_uppercase());
+        let bytes = Zeroizing::new(BASE32_NOPAD.decode(&text).ok()?);
+        let secret: [u8; 32] = bytes.as_slice().try_into().ok()?;
+        Some(Self::from_secret(Zeroizing::new(secret)))
     }
 
     /// Writes the key to `path`, for its owner alone.
     pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        let text =
-            Zeroizing::new(BASE32_NOPAD.encode(self.secret.as_ref()).to_ascii_lowercase() + "\n");
-        files::write_private(path, text.as_bytes())
+        let mut line = self.to_text();
+        line.push('\n');
+        files::write_private(path, line.as_bytes())
             .map_err(|source| KeyError::File { path: path.to_owned(), source })
     }
 

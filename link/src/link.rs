@@ -120,6 +120,19 @@ struct Inner {
     beat: Mutex<BeatState>,
     down: watch::Receiver<Option<String>>,
     close: mpsc::Sender<String>,
+    heard: watch::Sender<Heard>,
+    say: mpsc::Sender<Beat>,
+}
+
+/// What the other end has said about the hub's key since the link began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The hub's next key.
+    pub next: Option<PublicKey>,
+    /// The only key that it has.
+    pub only: Option<PublicKey>,
+    /// The key of the hub's that the dialer has pinned.
+    pub pinned: Option<PublicKey>,
 }
 
 #[derive(Debug, Default)]
@@ -166,6 +179,16 @@ impl Link {
     pub fn close(&self, reason: &str) {
         // A full queue means that a close is on its way already.
         drop(self.inner.close.try_send(reason.to_owned()));
+    }
+
+    /// What the other end says about the hub's key, and every change of that.
+    pub fn heard(&self) -> watch::Receiver<Heard> {
+        self.inner.heard.subscribe()
+    }
+
+    /// Sends something with the heartbeats. False when too much waits to be sent already.
+    pub fn say(&self, beat: Beat) -> bool {
+        self.inner.say.try_send(beat).is_ok()
     }
 
     /// Whether two handles are the same link.
@@ -223,6 +246,8 @@ pub struct Incoming {
     pub peer: PublicKey,
     /// What it said.
     pub hello: Hello,
+    /// Which of our keys it wanted to see proved.
+    pub proved: PublicKey,
     control: Control,
     opener: Opener,
     streams: mpsc::Receiver<Stream>,
@@ -236,8 +261,17 @@ pub async fn accept(
     key: &SecretKey,
     limits: Limits,
 ) -> Result<Incoming, HandshakeError> {
+    accept_as(tcp, std::slice::from_ref(key), limits).await
+}
+
+/// As [`accept`], with whichever of our keys the dialer expects.
+pub async fn accept_as(
+    tcp: TcpStream,
+    keys: &[SecretKey],
+    limits: Limits,
+) -> Result<Incoming, HandshakeError> {
     tune(&tcp);
-    let (tcp, channel) = noise::respond(tcp, key).await?;
+    let (tcp, channel, proved) = noise::respond_as(tcp, keys).await?;
     let (peer, counters) = (channel.peer(), channel.counters());
     let (opener, mut streams, driver) = mux::start(tcp, channel, mux::Mode::Server, limits);
     let first =
@@ -245,7 +279,7 @@ pub async fn accept(
     let stream = first.ok_or(HandshakeError::Garbage)?;
     let mut control = Payloads::new(stream.clone(), stream);
     let hello = hear(&mut control).await?;
-    Ok(Incoming { peer, hello, control, opener, streams, driver, counters })
+    Ok(Incoming { peer, hello, proved, control, opener, streams, driver, counters })
 }
 
 impl Incoming {
@@ -310,8 +344,10 @@ fn begin(
 ) -> Link {
     let (set_down, down) = watch::channel(None);
     let (close, closing) = mpsc::channel(1);
-    let inner = Arc::new(Inner { opener, peer, counters, beat: Mutex::default(), down, close });
-    let heart = Heart { inner: inner.clone(), waiting: None, number: 0 };
+    let (say, saying) = mpsc::channel(4);
+    let (heard, beat) = (watch::Sender::default(), Mutex::default());
+    let inner = Arc::new(Inner { opener, peer, counters, beat, down, close, heard, say });
+    let heart = Heart { inner: inner.clone(), saying, waiting: None, number: 0 };
     tokio::spawn(async move {
         let reason = heart.run(control, driver, closing).await;
         // Nobody may be listening any more.
@@ -323,6 +359,7 @@ fn begin(
 /// Sends and answers heartbeats until the link is over.
 struct Heart {
     inner: Arc<Inner>,
+    saying: mpsc::Receiver<Beat>,
     /// The ping that is not answered yet, and when it went out.
     waiting: Option<(u64, Instant)>,
     number: u64,
@@ -358,12 +395,14 @@ impl Heart {
                             break cmdr_protocol::display::clean_to_width(&reason, 200);
                         }
                         self.answered(&beat);
+                        self.listen(&beat);
                         answer.pong = beat.ping;
                         answer.at_ms = beat.ping.map(|_| clock::now_ms());
                     }
                     Some(Err(e)) => break format!("bad heartbeat: {e}"),
                     None => break "closed by the other end".to_owned(),
                 },
+                Some(beat) = self.saying.recv() => answer = beat,
                 _ = tick.tick() => {
                     let now_heard = self.inner.counters.received.load(Ordering::Relaxed);
                     if now_heard != heard {
@@ -397,6 +436,16 @@ impl Heart {
         // Give the goodbye a moment to leave before the socket goes.
         drop(timeout(Duration::from_secs(2), driver.finished()).await);
         reason
+    }
+
+    fn listen(&self, beat: &Beat) {
+        self.inner.heard.send_if_modified(|heard| {
+            let before = *heard;
+            heard.next = beat.next_hub_key.or(heard.next);
+            heard.only = beat.only_hub_key.or(heard.only);
+            heard.pinned = beat.pinned_hub_key.or(heard.pinned);
+            *heard != before
+        });
     }
 
     fn answered(&mut self, beat: &Beat) {

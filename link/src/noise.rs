@@ -24,6 +24,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wire version in the preface. A change here is a break; additions go into the protocol.
 pub const WIRE_VERSION: u8 = 1;
 
+/// How many keys a hub may have at once: the present one and the one before it.
+pub const OURS: usize = 2;
+
 const MAGIC: [u8; 4] = *b"CMDR";
 
 /// Which cipher a link uses; the dialer picks.
@@ -169,6 +172,18 @@ pub async fn respond<S>(io: S, ours: &crate::SecretKey) -> Result<(S, Channel), 
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
+    let (io, channel, _) = respond_as(io, std::slice::from_ref(ours)).await?;
+    Ok((io, channel))
+}
+
+/// As [`respond`], with whichever of our keys the dialer expects; says which. There may be [`OURS`].
+pub async fn respond_as<S>(
+    io: S,
+    ours: &[crate::SecretKey],
+) -> Result<(S, Channel, PublicKey), HandshakeError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
     tokio::time::timeout(HANDSHAKE_TIMEOUT, respond_inner(io, ours))
         .await
         .map_err(|_| HandshakeError::Timeout)?
@@ -176,8 +191,8 @@ where
 
 async fn respond_inner<S>(
     mut io: S,
-    ours: &crate::SecretKey,
-) -> Result<(S, Channel), HandshakeError>
+    ours: &[crate::SecretKey],
+) -> Result<(S, Channel, PublicKey), HandshakeError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -197,20 +212,28 @@ where
         return Err(HandshakeError::Garbage);
     }
     io.read_exact(&mut message[..len]).await?;
-    let mut state = builder(suite, ours)
-        .and_then(|b| b.prologue(&head[..6]))
-        .and_then(snow::Builder::build_responder)
-        .map_err(|_| HandshakeError::Garbage)?;
     let mut buf = [0; 128];
-    if !matches!(state.read_message(&message[..len], &mut buf), Ok(0)) {
+    let mut expected = None;
+    // A key that is not meant costs one agreement: the first seal of the message does not open then.
+    for key in ours.iter().take(OURS) {
+        let mut state = builder(suite, key)
+            .and_then(|b| b.prologue(&head[..6]))
+            .and_then(snow::Builder::build_responder)
+            .map_err(|_| HandshakeError::Garbage)?;
+        if matches!(state.read_message(&message[..len], &mut buf), Ok(0)) {
+            expected = Some((state, key.public()));
+            break;
+        }
+    }
+    let Some((mut state, proved)) = expected else {
         alert(&mut io, Alert::Key).await;
         return Err(HandshakeError::WrongKey);
-    }
+    };
     let len = state.write_message(&[], &mut buf[2..]).map_err(|_| HandshakeError::Garbage)?;
     buf[..2].copy_from_slice(&(len as u16).to_be_bytes());
     io.write_all(&buf[..2 + len]).await?;
     io.flush().await?;
-    Ok((io, Channel::new(state)?))
+    Ok((io, Channel::new(state)?, proved))
 }
 
 /// Says in the clear why there will be no handshake. Best effort: the peer may be gone.

@@ -2,14 +2,16 @@
 
 use crate::backoff::Backoff;
 use crate::client::{Client, FeedStream};
-use crate::context::Context;
+use crate::context::{Context, ContextError};
 use crate::link::{self, DialError, Link, Target};
 use crate::mux::{Limits, Stream};
+use crate::pins::{self, Pins};
 use crate::{SecretKey, clock};
 use cmdr_protocol::login::Renew;
 use cmdr_protocol::version::{Health, Hello, Join, PROTOCOL, PeerKind, Welcome};
-use cmdr_protocol::{Call, CallError, Feed, HostId};
+use cmdr_protocol::{Call, CallError, Feed, HostId, PublicKey};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -38,6 +40,8 @@ pub struct Dialer {
     pub patience: Duration,
     /// The address of ours to dial from; by default the system picks one.
     pub from: Option<IpAddr>,
+    /// The folder whose [`pins`] are gone by and kept true; without one the target's key is all.
+    pub dir: Option<PathBuf>,
 }
 
 impl Dialer {
@@ -54,6 +58,7 @@ impl Dialer {
             limits: Limits::default(),
             patience: Duration::from_secs(5),
             from: None,
+            dir: context.dir,
         }
     }
 
@@ -68,7 +73,47 @@ impl Dialer {
             at_ms: clock::now_ms(),
             join: self.join.clone(),
         };
-        link::dial(&self.target, self.from, &self.key, &hello, self.limits).await
+        let address = &self.target.address;
+        let pins = self.pins();
+        let dial = async |hub| {
+            let target = Target { address: address.clone(), hub };
+            link::dial(&target, self.from, &self.key, &hello, self.limits).await
+        };
+        if let Some(next) = pins.as_ref().and_then(|pins| pins.next) {
+            match dial(next).await {
+                // The hub has not changed over yet.
+                Err(DialError::Impostor { .. }) => {}
+                Ok(dialed) => {
+                    self.keep(next, &dialed.0, |dir| pins::settle(dir, &next));
+                    return Ok(dialed);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let hub = pins.map_or(self.target.hub, |pins| pins.key);
+        let dialed = dial(hub).await?;
+        self.keep(hub, &dialed.0, |dir| pins::learn(dir, &hub, dialed.1.next_hub_key));
+        Ok(dialed)
+    }
+
+    /// What is kept of the hub that is dialed.
+    fn pins(&self) -> Option<Pins> {
+        let pins = self.dir.as_deref().and_then(|dir| Pins::load(dir).ok());
+        pins.filter(|pins| pins.address == self.target.address)
+    }
+
+    /// Keeps what the hub has said of its key, and goes on doing so while the link lasts.
+    fn keep(
+        &self,
+        proved: PublicKey,
+        link: &Link,
+        told: impl FnOnce(&Path) -> Result<(), ContextError>,
+    ) {
+        let Some(dir) = self.dir.as_ref().filter(|_| self.pins().is_some()) else { return };
+        if let Err(e) = told(dir) {
+            tracing::warn!("what the hub says of its key was not kept: {e}");
+        }
+        tokio::spawn(pins::follow(dir.clone(), proved, link.clone()));
     }
 
     /// Dials once, as a client that nobody calls back.
@@ -93,7 +138,7 @@ pub enum State {
     /// The link is up.
     Up {
         /// What the hub said.
-        welcome: Welcome,
+        welcome: Box<Welcome>,
         /// Since when.
         since: Instant,
     },
@@ -166,7 +211,7 @@ where
         let error = match dialer.redial().await {
             Ok((link, welcome, streams)) => {
                 let begun = Instant::now();
-                state.send_replace(State::Up { welcome: welcome.clone(), since: begun });
+                state.send_replace(State::Up { welcome: Box::new(welcome.clone()), since: begun });
                 up(link.clone(), welcome, streams).await;
                 let reason = link.ended().unwrap_or_else(|| "closed".to_owned());
                 // A link that ends at once again and again must not be dialed without pause.

@@ -26,6 +26,7 @@ pub mod groups;
 pub mod hostkeys;
 pub mod hosts;
 pub mod hub;
+pub mod hubkey;
 pub mod keys;
 pub mod login;
 pub mod metrics;

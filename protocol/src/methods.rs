@@ -4,8 +4,8 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, keys, login, metrics, operators,
-    ping, processes, roles, secrets, tokens, totp,
+    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, metrics,
+    operators, ping, processes, roles, secrets, tokens, totp,
 };
 
 /// One method.
@@ -171,6 +171,11 @@ pub const METHODS: &[Method] = &[
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),
+    call::<hubkey::Begin>(Place::Hub),
+    call::<hubkey::Status>(Place::Hub),
+    call::<hubkey::Switch>(Place::Hub),
+    call::<hubkey::Finish>(Place::Hub),
+    call::<hubkey::Abort>(Place::Hub),
     call::<audit::List>(Place::Hub),
     feed::<audit::Watch>(Place::Hub),
     call::<audit::Verify>(Place::Hub),

@@ -1,6 +1,6 @@
 //! What two peers tell each other when a link begins and while it lasts: the control stream.
 
-use crate::ids::{HostId, KeyId, TokenId};
+use crate::ids::{HostId, KeyId, PublicKey, TokenId};
 use crate::open_enum::open_enum;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,10 @@ pub struct Welcome {
     /// The hub's wall clock, milliseconds since 1970.
     #[serde(default)]
     pub at_ms: u64,
+    /// The key that shall follow, or has followed, the one that the hub has proved on this link: to be
+    /// pinned beside it. Absent: there is none, and one that was told before is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hub_key: Option<PublicKey>,
 }
 
 open_enum! {
@@ -179,6 +183,15 @@ pub struct Beat {
     /// The link ends now, for this reason.
     #[serde(default, rename = "bye", skip_serializing_if = "Option::is_none")]
     pub goodbye: Option<String>,
+    /// The hub's word, as [`Welcome::next_hub_key`], while the link lasts.
+    #[serde(default, rename = "next", skip_serializing_if = "Option::is_none")]
+    pub next_hub_key: Option<PublicKey>,
+    /// The hub's word: this is its only key now, older pins are to be dropped.
+    #[serde(default, rename = "only", skip_serializing_if = "Option::is_none")]
+    pub only_hub_key: Option<PublicKey>,
+    /// The dialer's answer: this key of the hub's is pinned, on disk.
+    #[serde(default, rename = "pinned", skip_serializing_if = "Option::is_none")]
+    pub pinned_hub_key: Option<PublicKey>,
 }
 
 /// The goodbye of an agent that has only joined: its link has not failed.

@@ -122,6 +122,7 @@ fn dialer(token: &str, kind: PeerKind, name: &str) -> anyhow::Result<Dialer> {
         limits: Limits::default(),
         patience: Duration::from_secs(1),
         from: None,
+        dir: None,
     })
 }
 

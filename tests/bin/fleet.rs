@@ -54,6 +54,7 @@ async fn main() -> anyhow::Result<()> {
             limits: Limits { streams: 64, window: 16 << 20 },
             patience: Duration::from_mins(1),
             from: source(&token.address, number),
+            dir: None,
         };
         let (service, online, failures) = (service.clone(), online.clone(), failures.clone());
         tokio::spawn(async move {

@@ -142,7 +142,7 @@ impl HubProcess {
 
     /// The hub's public key.
     pub fn key(&self) -> cmdr_protocol::PublicKey {
-        cmdr_link::SecretKey::load(&self.data().join("hub.key")).unwrap().public()
+        cmdr_link::hubkeys::HubKeys::load(&self.data().join("hub.key")).unwrap().current.public()
     }
 
     /// Starts it on the same data and address, and waits until it listens.

@@ -3,6 +3,7 @@
 use crate::until_some;
 use cmdr_agentd::agent::{self, Agent};
 use cmdr_hub::config::Config;
+use cmdr_hub::hubkey::Keys;
 use cmdr_hub::server::Hub;
 use cmdr_hub::store::Store;
 use cmdr_hub::vault::Vault;
@@ -62,24 +63,19 @@ impl World {
     /// A fresh hub with this configuration.
     pub async fn start_with(config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let key = SecretKey::generate().unwrap();
-        Self::start_in(dir, key, config, "127.0.0.1:0".parse().unwrap()).await
+        Self::start_in(dir, config, "127.0.0.1:0".parse().unwrap()).await
     }
 
-    async fn start_in(
-        dir: tempfile::TempDir,
-        key: SecretKey,
-        config: Config,
-        listen: SocketAddr,
-    ) -> Self {
+    async fn start_in(dir: tempfile::TempDir, config: Config, listen: SocketAddr) -> Self {
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let path = dir.path().join("store");
         let store = until_some("the store can be opened", async || Store::open(&path).ok()).await;
         let (audit, at) = (cmdr_hub::audit::folder(dir.path()), address.to_string());
+        let keys = Keys::open(&cmdr_hub::data::key_path(dir.path())).unwrap();
         let source = Source::of(&config.secrets, dir.path()).unwrap();
         let vault = Vault::unlock(&store, &source).await.unwrap();
-        let hub = Hub::new(key, store, vault, &audit, config, at.clone(), at).unwrap();
+        let hub = Hub::new(keys, store, vault, &audit, config, at.clone(), at).unwrap();
         hub.forward_audit().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(hub.clone().serve(vec![listener], async {
@@ -104,10 +100,10 @@ impl World {
         if let Some(serving) = self.serving.take() {
             serving.await.unwrap();
         }
-        let (key, address) = (self.hub.key.clone(), self.address);
+        let address = self.address;
         let Self { hub, dir, .. } = self;
         drop(hub);
-        Self::start_in(dir, key, config, address).await
+        Self::start_in(dir, config, address).await
     }
 
     /// A token's text.
@@ -120,7 +116,7 @@ impl World {
     pub fn dialer(&self, kind: PeerKind, key: SecretKey, token: Option<&str>) -> Dialer {
         let token = token.map(|text| JoinToken::parse(text).unwrap());
         Dialer {
-            target: Target { address: self.address.to_string(), hub: self.hub.key.public() },
+            target: Target { address: self.address.to_string(), hub: self.hub.keys.public() },
             key,
             kind,
             name: "test".to_owned(),
@@ -130,6 +126,7 @@ impl World {
             limits: Limits::default(),
             patience: Duration::from_secs(1),
             from: None,
+            dir: None,
         }
     }
 

@@ -311,6 +311,7 @@ async fn a_stopped_hub_has_said_so_and_its_log_is_whole_and_goes_on_after_the_st
     let events: Vec<_> = found.iter().map(|record| record.event).collect();
     assert_eq!(events[before - 1..].iter().filter(|e| **e == Event::Stopped).count(), 1);
     assert_eq!(events.last(), Some(&Event::Started));
-    let verified = verify_stopped(world.hub.audit.dir(), &world.hub.key, &world.hub.store);
+    let verified =
+        verify_stopped(world.hub.audit.dir(), world.hub.keys.now().sealing(), &world.hub.store);
     assert_eq!(verified.unwrap().broken, None);
 }

@@ -25,9 +25,9 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// An agent that dials for good, as the program does; ends as if killed when dropped.
-struct Host {
-    dir: PathBuf,
-    id: HostId,
+pub(crate) struct Host {
+    pub(crate) dir: PathBuf,
+    pub(crate) id: HostId,
     running: JoinHandle<()>,
     link: Current,
 }
@@ -36,11 +36,15 @@ struct Host {
 type Current = Arc<Mutex<Option<Link>>>;
 
 impl Host {
-    async fn join(world: &World, name: &str) -> Self {
+    pub(crate) async fn join(world: &World, name: &str) -> Self {
+        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+        Self::join_with(world, name, &token).await
+    }
+
+    pub(crate) async fn join_with(world: &World, name: &str, token: &str) -> Self {
         let dir = world.path(name);
         cmdr_link::files::private_dir(&dir).unwrap();
-        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-        let ask = join::Ask::Token(JoinToken::parse(&token).unwrap());
+        let ask = join::Ask::Token(JoinToken::parse(token).unwrap());
         let joined = join::join(&dir, name.to_owned(), ask).await.unwrap();
         let join::Joined::Welcome { id, .. } = joined else { panic!("{joined}") };
         let link = Current::default();
@@ -67,7 +71,7 @@ impl Host {
         })
     }
 
-    async fn killed(&self) {
+    pub(crate) async fn killed(&self) {
         self.running.abort();
         until("it is gone", async || self.running.is_finished()).await;
         // The end of a process takes its sockets with it; that of a task does not.
@@ -76,11 +80,15 @@ impl Host {
         }
     }
 
+    pub(crate) fn start(&mut self) {
+        self.running = Self::run(&self.dir, &self.link);
+    }
+
     /// Starts again on what is on disk, and is the same host.
-    async fn comes_back(&mut self, world: &World) {
+    pub(crate) async fn comes_back(&mut self, world: &World) {
         self.killed().await;
         world.until_state(self.id, HostState::Away).await;
-        self.running = Self::run(&self.dir, &self.link);
+        self.start();
         world.until_state(self.id, HostState::Online).await;
         assert_eq!(world.hub.fleet.hosts().len(), 1);
         assert_eq!(context::host_id(&self.dir, &self.key()), self.id);

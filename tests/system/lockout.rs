@@ -102,7 +102,7 @@ async fn operators_come_only_from_where_they_are_allowed_and_hosts_from_anywhere
     let host = world.token(TokenKind::Host, Role::NONE, 1).await;
     let agent = world.dialer(PeerKind::Agent, key(), Some(&host));
     assert_eq!(refusal(&agent).await, None);
-    let owner = world.dialer(PeerKind::Client, world.hub.key.clone(), None);
+    let owner = world.dialer(PeerKind::Client, world.hub.keys.now().current.clone(), None);
     assert_eq!(refusal(&owner).await, None, "whoever holds the hub's key can mend the list");
 }
 

@@ -9,6 +9,7 @@ mod audit_forward;
 mod exec;
 mod hostkeys;
 mod hosts;
+mod hubkey;
 mod link;
 mod lockout;
 mod login;

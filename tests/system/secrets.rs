@@ -199,7 +199,7 @@ async fn a_backup_has_secrets_sealed_and_neither_key() {
     // Records are in it as base64, so the values are looked for in what it restores as well.
     let file = world.path("backup");
     std::fs::write(&file, &text).unwrap();
-    let records = cmdr_hub::backup::read(&world.hub.key, &file).unwrap();
+    let records = cmdr_hub::backup::read(world.hub.keys.now().sealing(), &file).unwrap();
     let restored: Vec<u8> = records.into_iter().flat_map(|(_, value)| value).collect();
     for bytes in [&text, &restored] {
         for secret in [CANARY, master.trim_ascii()] {
@@ -210,7 +210,7 @@ async fn a_backup_has_secrets_sealed_and_neither_key() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store")).unwrap();
     let audit = dir.path().join("audit");
-    cmdr_hub::backup::restore(&store, &audit, &world.hub.key, &file).await.unwrap();
+    cmdr_hub::backup::restore(&store, &audit, world.hub.keys.now().sealing(), &file).await.unwrap();
     let source = |path| cmdr_hub::vault::master::Source::Own(path);
     let missing = source(dir.path().join("secrets.key"));
     let missing = cmdr_hub::vault::Vault::unlock(&store, &missing).await;

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-struct Scene {
-    hub: HubProcess,
-    agent: Option<Running>,
-    home: PathBuf,
-    state: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) hub: HubProcess,
+    pub(crate) agent: Option<Running>,
+    pub(crate) home: PathBuf,
+    pub(crate) state: PathBuf,
 }
 
 impl Scene {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let hub = HubProcess::start();
         let (home, state) = (hub.dir.path().join("home"), hub.dir.path().join("agent"));
         let mut scene = Self { hub, agent: None, home, state };
@@ -29,23 +29,23 @@ impl Scene {
         scene
     }
 
-    fn start_agent(&mut self) {
+    pub(crate) fn start_agent(&mut self) {
         let mut command = Command::new(program("cmdr-agentd"));
         command.args(["run", "--state"]).arg(&self.state);
         self.agent = Some(Running::start(&mut command, &self.hub.dir.path().join("agent.log")));
     }
 
-    fn cmdr(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn cmdr(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("cmdr"));
         command.arg("--home").arg(&self.home).args(arguments);
         command
     }
 
-    fn done(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn done(&self, arguments: &[&str]) -> Output {
         run(&mut self.cmdr(arguments))
     }
 
-    fn until_online(&self) {
+    pub(crate) fn until_online(&self) {
         let begin = Instant::now();
         while !self.done(&["ping", "web1", "-q"]).status.success() {
             let log = std::fs::read_to_string(self.hub.dir.path().join("agent.log"));

@@ -47,6 +47,7 @@ fn dialer(
         limits: Limits::default(),
         patience: Duration::from_secs(2),
         from: None,
+        dir: None,
     }
 }
 

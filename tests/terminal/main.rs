@@ -10,6 +10,7 @@ mod hostkeys;
 mod hub_faults;
 mod hub_killed;
 mod hub_power;
+mod hubkey;
 mod load;
 mod local;
 mod operators;

@@ -160,7 +160,7 @@ fn from_session(state: &cmdr_link::session::State) -> LinkState {
             last_error: last_error.clone(),
             retry_in: retry_at.map(|at| at.saturating_duration_since(tokio::time::Instant::now())),
         },
-        State::Up { welcome, .. } => LinkState::Up(welcome.clone().into()),
+        State::Up { welcome, .. } => LinkState::Up((**welcome).clone().into()),
         State::Refused { refusal } => LinkState::Refused(refusal.clone()),
         State::Closed => LinkState::Closed,
     }

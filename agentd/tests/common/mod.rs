@@ -59,6 +59,7 @@ impl World {
                 renew_ms: None,
                 verbs: Vec::new(),
                 at_ms: 0,
+                next_hub_key: None,
             };
             incoming.welcome(welcome).await.unwrap()
         };

@@ -1,5 +1,7 @@
 //! `hub`: what the hub is and how it is, its backup and its check.
 
+mod rotate;
+
 use crate::App;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure, unwritten};
@@ -27,6 +29,8 @@ enum Verb {
     },
     /// Have the hub read and check every record.
     Check,
+    /// Give the hub itself another key, step by step, while everybody stays joined.
+    RotateKey(rotate::RotateArgs),
     /// Print the hub's card: with it, people log in who have a password. No secret is in it.
     Card,
 }
@@ -41,6 +45,7 @@ pub(super) async fn run(app: &App, args: &HubArgs) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Verb::Check => check(app, &hub).await,
+        Verb::RotateKey(args) => rotate::run(app, &hub, args).await,
         Verb::Card => {
             let target = app.target()?;
             app.out.data(&format!("{}\n", cmdr_link::card::write_card(&target)))?;

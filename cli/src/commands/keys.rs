@@ -106,7 +106,7 @@ async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> 
     };
     let made = hub.ask(&create).await?;
     let target = app.target()?;
-    let text = card::write_key(&Context { target, key });
+    let text = card::write_key(&Context { target, key, dir: None });
     app.out.data(&format!("{}\n", *text))?;
     app.out.note(&format!(
         "a program uses it as CMDR_KEY, until {}. It is shown only now",

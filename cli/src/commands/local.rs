@@ -11,8 +11,10 @@ use crate::App;
 use crate::args::Yes;
 use crate::exit::{Exit, Failure};
 use clap::Args;
-use cmdr_link::context::Context;
-use cmdr_link::{SecretKey, files};
+use cmdr_link::files;
+use cmdr_link::hubkeys::HubKeys;
+use cmdr_link::keys::KeyError;
+use cmdr_link::pins::Pins;
 use process::{Daemon, Running};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -71,9 +73,11 @@ impl Places {
     }
     /// Whether the client's context is of the hub that lives here, or of none.
     fn client_is_ours(&self) -> bool {
-        let Ok(target) = Context::load_target(&self.client()) else { return true };
-        let hub = SecretKey::load(&self.hub().join("hub.key"));
-        hub.is_ok_and(|hub| hub.public() == target.hub)
+        let Ok(pins) = Pins::load(&self.client()) else { return true };
+        self.hub_keys().is_ok_and(|hub| hub.answering().any(|key| pins.accepts(&key.public())))
+    }
+    fn hub_keys(&self) -> Result<HubKeys, KeyError> {
+        HubKeys::load(&self.hub().join("hub.key"))
     }
     fn logs(&self) -> PathBuf {
         self.home.join("logs")
@@ -109,6 +113,16 @@ struct Ready {
     address: String,
     key: cmdr_protocol::PublicKey,
     pid: u32,
+    /// The key before, while the hub still answers for it.
+    #[serde(skip)]
+    previous: Option<cmdr_protocol::PublicKey>,
+}
+
+impl Ready {
+    /// The keys that the hub proves.
+    fn keys(&self) -> impl Iterator<Item = &cmdr_protocol::PublicKey> {
+        std::iter::once(&self.key).chain(&self.previous)
+    }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -210,7 +224,12 @@ async fn begin(
     port: Option<u16>,
 ) -> Result<(Ready, Running, Running), Failure> {
     let _locked = lock(places).await?;
-    let (ready, hub) = start_hub(app, places, port).await?;
+    let (mut ready, hub) = start_hub(app, places, port).await?;
+    // It may have another key than the one that it wrote down when it started.
+    if let Ok(keys) = places.hub_keys() {
+        ready.key = keys.current.public();
+        ready.previous = keys.previous.map(|key| key.public());
+    }
     setup::client(app, places, &ready).await?;
     let joined = setup::agent(app, places, &ready).await?;
     let agent = start_agent(places, joined).await?;

@@ -11,6 +11,7 @@ use crate::human;
 use clap::Args;
 use cmdr_link::context::{Context, ContextError, key_file};
 use cmdr_link::link::Target;
+use cmdr_link::pins::{self, Pins};
 use cmdr_link::seal::Sealed;
 use cmdr_link::session::Dialer;
 use cmdr_link::token::JoinToken;
@@ -89,15 +90,21 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
     };
     let (dir, replace) = (app.client_dir(), args.replace);
     let own = own_key(&dir, &target, replace, args.seal.as_ref())?;
+    // Such a folder may know a key that follows the one in the card.
+    let known = Pins::load(&dir)
+        .is_ok_and(|pins| pins.address == target.address && pins.accepts(&target.hub));
     let person = person::Person {
+        dir: known.then(|| dir.clone()),
         device: args.name.clone().unwrap_or_else(own_name),
         user: args.user.clone(),
         oidc: args.oidc,
     };
     let done = person::login(app, &target, &own.key, &person).await?;
     own.taken()?;
-    Context::save_target(&dir, &target.address, &target.hub)
-        .map_err(|e| Failure::failed(e.to_string()))?;
+    if !known {
+        Context::save_target(&dir, &target.address, &target.hub)
+            .map_err(|e| Failure::failed(e.to_string()))?;
+    }
     app.out.note(&format!(
         "logged in to {} as {} ({}), until {}; it is lengthened while you use it, until {}",
         target.address,
@@ -190,8 +197,8 @@ fn own_key(
     replace: bool,
     seal: Option<&SealBy>,
 ) -> Result<OwnKey, Failure> {
-    let mut left = match Context::load_target(dir) {
-        Ok(known) if known.hub != target.hub => Some(known.address),
+    let mut left = match Pins::load(dir) {
+        Ok(known) if !known.accepts(&target.hub) => Some(known.address),
         Ok(_) | Err(ContextError::None(_)) => None,
         Err(e) if !replace => return Err(e.into()),
         Err(e) => Some(e.to_string()),
@@ -233,7 +240,7 @@ pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<(Welcome, 
     let target = Target { address: token.address.clone(), hub: token.hub };
     let own = own_key(dir, &target, replace, joining.seal)?;
     let fault = |e: &dyn std::fmt::Display| Failure::failed(e.to_string());
-    let mut dialer = Dialer::client(Context { target, key: own.key.clone() }, VERSION);
+    let mut dialer = Dialer::client(Context { target, key: own.key.clone(), dir: None }, VERSION);
     dialer.name.clone_from(&joining.name);
     dialer.join = Some(Join { token: Some(token.id), secret: token.secret.to_vec() });
     let (client, welcome) = dial(&dialer, joining.patience).await?;
@@ -242,7 +249,9 @@ pub(super) async fn join(dir: &Path, joining: &Joining<'_>) -> Result<(Welcome, 
     let known =
         me.is_ok_and(|me| me.device != joining.name || me.joined_ms + 60_000 < welcome.at_ms);
     own.taken()?;
-    Context::save_target(dir, &token.address, &token.hub).map_err(|e| fault(&e))?;
+    Context::save_target(dir, &token.address, &token.hub)
+        .and_then(|()| pins::learn(dir, &token.hub, welcome.next_hub_key))
+        .map_err(|e| fault(&e))?;
     Ok((welcome, known))
 }
 

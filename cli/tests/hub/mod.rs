@@ -258,6 +258,7 @@ async fn serve(tcp: tokio::net::TcpStream, key: SecretKey, fleet: Arc<Fleet>) {
         renew_ms: None,
         verbs: Vec::new(),
         at_ms: 0,
+        next_hub_key: None,
     };
     let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
     fleet.links.lock().unwrap().push(link);

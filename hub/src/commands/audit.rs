@@ -7,7 +7,7 @@ use crate::local;
 use crate::store::Store;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use cmdr_link::SecretKey;
+use cmdr_link::hubkeys::HubKeys;
 use cmdr_protocol::audit::{Verified, Verify, Watch};
 use cmdr_protocol::human::count;
 use std::io::Write as _;
@@ -51,9 +51,9 @@ async fn verify(dir: &Path) -> anyhow::Result<Done> {
     let verified: Verified = match DataDir::open(dir) {
         // Not opened for writing: what is there is judged as it is.
         Ok(data) => {
-            let key = SecretKey::load(&data::key_path(dir))?;
+            let keys = HubKeys::load(&data::key_path(dir))?;
             let store = Store::open(&data.store())?;
-            audit::verify::verify_stopped(&audit::folder(dir), &key, &store)
+            audit::verify::verify_stopped(&audit::folder(dir), keys.sealing(), &store)
                 .context("reading the audit log")?
         }
         Err(e) if e.is::<InUse>() => {

@@ -7,7 +7,7 @@ use crate::data::{self, DataDir};
 use crate::vault::{Vault, master::Source};
 use crate::{audit, backup, store::Store};
 use anyhow::{Context as _, ensure};
-use cmdr_link::SecretKey;
+use cmdr_link::hubkeys::HubKeys;
 use cmdr_protocol::human::count;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,8 @@ pub(super) async fn run(
         "{} has no key yet; give the hub's key file with --key",
         dir.display()
     );
-    let secret = SecretKey::load(key.unwrap_or(&place))?;
-    backup::read(&secret, file)?;
+    let keys = HubKeys::load(key.unwrap_or(&place))?;
+    backup::read(keys.sealing(), file)?;
 
     let mut undo = Undo::default();
     undo.folders(dir);
@@ -44,10 +44,10 @@ pub(super) async fn run(
     let data = DataDir::open(dir)?;
     let store = Store::open(&data.store())?;
     // Looks whether the store is empty before it writes.
-    let records = backup::restore(&store, &audit::folder(dir), &secret, file).await?;
+    let records = backup::restore(&store, &audit::folder(dir), keys.sealing(), file).await?;
     // Last: a folder with a key is one that a hub starts in.
     if key.is_some() {
-        secret.save(&place)?;
+        keys.save(&place)?;
     }
     undo.done();
     // Told and not refused: the rest is of use without it, and the key may be brought later.

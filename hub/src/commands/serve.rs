@@ -57,7 +57,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
             .context("starting anew without the master key in the environment")?;
     }
     let data = DataDir::open(dir)?;
-    let key = data.key()?;
+    let keys = data.keys()?;
     let wanted = if args.listen.is_empty() { config.listen.clone() } else { args.listen };
     anyhow::ensure!(!wanted.is_empty(), "there is nothing to listen on; give --listen");
     let listeners = wanted.iter().map(|a| bind(a)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -71,18 +71,18 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
     let source =
         Source::of(&config.secrets, data.path()).map_err(|e| Misconfigured(e.to_string()))?;
     let vault = Vault::unlock(&store, &source).await?;
-    let hub = Hub::new(key, store, vault, &audit, config, local.to_string(), address.clone())?;
+    let hub = Hub::new(keys, store, vault, &audit, config, local.to_string(), address.clone())?;
     hub.config.login.check().map_err(Misconfigured)?;
     hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
     data.announce(&loopback(local).to_string())?;
-    tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.key.public(), "the hub is up");
+    tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.keys.public(), "the hub is up");
     if !args.no_first_token && !hub.keyring.has_administrator() {
         first_token(&hub, &address).await?;
     }
     if let Some(file) = &args.ready_file {
         let ready = serde_json::json!({
             "address": loopback(local).to_string(),
-            "key": hub.key.public().to_string(),
+            "key": hub.keys.public().to_string(),
             "pid": std::process::id(),
         });
         files::write_private(file, format!("{ready}\n").as_bytes())

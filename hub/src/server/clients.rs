@@ -1,6 +1,7 @@
 //! Links of operators' programs: of those who are known, and of those who have yet to log in.
 
 use super::{GUEST, Hub, LOOK};
+use crate::hubkey;
 use crate::router;
 use crate::who::Who;
 use cmdr_link::link::Incoming;
@@ -30,10 +31,12 @@ impl Hub {
             verbs: self.rights.verbs(&who),
             expires_ms: who.expires_ms,
             renew_ms: who.expires_ms.map(|end| self.login.renew_from(end)),
-            ..Self::welcome()
+            ..self.welcome(&incoming)
         };
+        let proved = incoming.proved;
         let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
         let number = self.present(caller.key, &link);
+        tokio::spawn(hubkey::attend(self.clone(), caller.key.to_string(), proved, link.clone()));
         tracing::debug!(operator = caller.name, %address, "a client is connected");
         self.note_use(caller.key, address.ip());
         let caller = Arc::new(caller);
@@ -104,7 +107,7 @@ impl Hub {
             return incoming.refuse(Refusal { kind: RefusalKind::Busy, message }).await;
         };
         let verbs = self.rights.verbs(&Who::default());
-        let welcome = Welcome { key: Some(caller.key), verbs, ..Self::welcome() };
+        let welcome = Welcome { key: Some(caller.key), verbs, ..self.welcome(&incoming) };
         let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
         let number = self.present(caller.key, &link);
         let caller = Arc::new(caller);

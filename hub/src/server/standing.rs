@@ -19,7 +19,12 @@ impl Hub {
 
     pub(super) fn who_has(&self, key: KeyId) -> Arc<Who> {
         // Read before what it counts: a change meanwhile makes it be put together once more.
-        let versions = [self.keyring.version(), self.groups.version(), self.approvals.version()];
+        let versions = [
+            self.keyring.version(),
+            self.groups.version(),
+            self.approvals.version(),
+            self.keys.version(),
+        ];
         let known = self.whos.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((made, who)) = known.get(&key)
             && *made == versions
@@ -37,7 +42,7 @@ impl Hub {
     }
 
     fn make_who(&self, key: KeyId) -> Who {
-        if key == cmdr_link::keys::key_id(&self.key.public()) {
+        if key == cmdr_link::keys::key_id(&self.keys.public()) {
             return Who::local();
         }
         let Standing::Active(device, account) = self.keyring.standing(key) else {

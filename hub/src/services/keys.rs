@@ -76,7 +76,7 @@ async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Key, Call
     if mine.iter().filter(active).count() >= MAX_KEYS {
         return Err(busy(format!("you have {MAX_KEYS} keys already; revoke some first")));
     }
-    if hub.keyring.devices().iter().any(|(key, _)| *key == id) || create.key == hub.key.public() {
+    if hub.keyring.devices().iter().any(|(key, _)| *key == id) || hub.keys.now().has(&create.key) {
         return Err(CallError::new(
             ErrorKind::Conflict,
             "this key is known already; make a new one",

@@ -79,7 +79,7 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     }
     let address =
         if create.address.is_empty() { hub.address.clone() } else { create.address.clone() };
-    let token = JoinToken::generate(address, hub.key.public())
+    let token = JoinToken::generate(address, hub.keys.public())
         .map_err(|e| CallError::failed(format!("the system has no random numbers: {e}")))?;
     let now = clock::now_ms();
     let expires_ms = now.saturating_add(create.ttl_s * 1000);

@@ -63,6 +63,25 @@ async fn a_hub_with_another_key_is_never_accepted() {
 }
 
 #[tokio::test]
+async fn a_hub_answers_for_each_of_its_keys_and_for_no_third() {
+    let keys = [(); 3].map(|()| SecretKey::generate().unwrap());
+    let ours = SecretKey::generate().unwrap();
+    for (place, suite) in [(0, Suite::AesGcm), (1, Suite::ChaChaPoly), (1, Suite::AesGcm)] {
+        let (a, b) = tokio::io::duplex(4096);
+        let public = keys[place].public();
+        let (x, y) = tokio::join!(initiate(a, &ours, &public, suite), respond_as(b, &keys));
+        assert_eq!(x.unwrap().1.peer(), public);
+        let (_, channel, proved) = y.unwrap();
+        assert_eq!((channel.peer(), proved), (ours.public(), public));
+    }
+    let (a, b) = tokio::io::duplex(4096);
+    let public = keys[2].public();
+    let (x, y) = tokio::join!(initiate(a, &ours, &public, Suite::AesGcm), respond_as(b, &keys));
+    assert!(matches!(x, Err(HandshakeError::WrongKey)));
+    assert!(matches!(y, Err(HandshakeError::WrongKey)));
+}
+
+#[tokio::test]
 async fn a_key_of_small_order_proves_nothing_and_is_refused() {
     let (a, b) = tokio::io::duplex(4096);
     let (ours, theirs) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());

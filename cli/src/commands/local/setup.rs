@@ -10,6 +10,7 @@ use crate::exit::{Exit, Failure};
 use crate::fleet::Watching;
 use cmdr_link::SecretKey;
 use cmdr_link::context::{self, Context, ContextError, key_file};
+use cmdr_link::pins::Pins;
 use cmdr_link::token::JoinToken;
 use std::path::Path;
 use std::process::Stdio;
@@ -78,8 +79,10 @@ enum Joined {
 }
 
 fn joined(dir: &Path, ready: &Ready) -> Result<Joined, Failure> {
-    Ok(match Context::load_target(dir) {
-        Ok(known) if known.hub != ready.key => Joined::Elsewhere(known.address),
+    Ok(match Pins::load(dir) {
+        Ok(known) if !ready.keys().any(|key| known.accepts(key)) => {
+            Joined::Elsewhere(known.address)
+        }
         Ok(known) if known.address != ready.address => Joined::Moved,
         Ok(_) => Joined::Here,
         Err(ContextError::None(_)) => Joined::Nowhere,

@@ -11,6 +11,7 @@ use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::login::{CAPABILITY, LoggedIn, Oidc, Password, Ways};
 use cmdr_protocol::{Call as _, ErrorKind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A hashed password takes a while, and others may be before us.
@@ -21,6 +22,8 @@ pub(super) struct Person {
     /// What the hub's list of devices shall call this one.
     pub(super) device: String,
     pub(super) user: Option<String>,
+    /// The folder that knows this hub already.
+    pub(super) dir: Option<PathBuf>,
     pub(super) oidc: bool,
 }
 
@@ -31,7 +34,7 @@ pub(super) async fn login(
     key: &SecretKey,
     person: &Person,
 ) -> Result<LoggedIn, Failure> {
-    let context = Context { target: target.clone(), key: key.clone() };
+    let context = Context { target: target.clone(), key: key.clone(), dir: person.dir.clone() };
     let mut dialer = Dialer::client(context, VERSION);
     dialer.name.clone_from(&person.device);
     dialer.capabilities = vec![CAPABILITY.to_owned()];
