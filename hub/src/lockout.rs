@@ -43,7 +43,7 @@ pub struct Wrong {
     pub until_ms: u64,
 }
 
-/// All addresses with wrong tries, or all names. Addresses are given as [`crate::gate::source`] has them.
+/// All addresses with wrong tries, or all names. Addresses are given as `gate::source` has them.
 #[derive(Debug)]
 pub struct Lockout<K> {
     rules: Rules,

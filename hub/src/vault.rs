@@ -1,7 +1,7 @@
 //! Secrets at rest: what must be read again but by nobody else is sealed here before it is stored.
 //!
-//! Data keys seal values ([`blob`]); they are drawn at random, numbered and kept in the store, wrapped by the
-//! master key, which never is ([`master`]). The newest data key seals, the older ones still open. A
+//! Data keys seal values (`blob`); they are drawn at random, numbered and kept in the store, wrapped by the
+//! master key, which never is (`master`). The newest data key seals, the older ones still open. A
 //! sealed value opens only with the context that it was sealed with, so it cannot be moved to another
 //! place. Used by every part of the hub that keeps a secret: under a name (`named`) or in records of its
 //! own ([`keepers`], which [`rotate`] seals anew).
