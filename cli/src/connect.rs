@@ -90,6 +90,10 @@ impl Hub {
 
     /// The hosts a selector picks; none is a failure that says so.
     pub async fn resolve(&self, selector: &str) -> Result<Vec<Target>, Failure> {
+        if selector.trim().is_empty() {
+            // An unset variable in a script must not mean the whole fleet.
+            return Err(Failure::usage("no host is named; all of them are '*'"));
+        }
         Selector::parse(selector).map_err(|e| Failure::usage(e.to_string()))?;
         let targets = self.targets(selector).await?;
         if targets.is_empty() {

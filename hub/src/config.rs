@@ -41,7 +41,7 @@ pub struct Secrets {
     /// A file for its owner alone.
     pub key_file: Option<PathBuf>,
     /// A program and its arguments, which writes the key on its standard output.
-    pub key_command: Vec<String>,
+    pub key_command: Option<Vec<String>>,
     /// A variable of the hub's environment.
     pub key_env: String,
 }

@@ -195,7 +195,9 @@ impl Rights {
             (Access::Open, _) => return Ok(everybody),
             _ if !who.is_known(now_ms) => return Err(Missing::Operator),
             (Access::Own, None) => return Ok(everybody),
+            (Access::Own, Some(_)) if is_harmless(method) => return Ok(everybody),
             (Access::Own, Some(_)) => return Err(Missing::Program),
+            (_, Some(_)) if is_for_people(method) => return Err(Missing::Program),
             (_, Some(scope)) => {
                 let wish = Wish { resource: request.resource, now_ms, requested: true };
                 let host = request.host.as_ref();
@@ -244,11 +246,6 @@ impl Rights {
         grants.into_iter().filter_map(|grant| held.compiled.on_request(grant)).collect()
     }
 
-    /// Whether somebody may do something, now or after asking for it.
-    pub fn could(&self, who: &Who, request: &Request<'_>) -> bool {
-        self.by_standing(who, request, true).is_ok()
-    }
-
     /// The methods that somebody can use on something, by name. What is not among them need not be
     /// offered.
     pub fn verbs(&self, who: &Who) -> Vec<String> {
@@ -257,7 +254,8 @@ impl Rights {
             let may = match (method.access, &who.program) {
                 (Access::Open, _) => true,
                 _ if who.operator.is_empty() => false,
-                (Access::Own, program) => program.is_none(),
+                (Access::Own, program) => program.is_none() || is_harmless(method),
+                (_, Some(_)) if is_for_people(method) => false,
                 (_, Some(scope)) if !scope.has(at) => false,
                 _ => roles.iter().any(|held| held.compiled.has(at)),
             };
@@ -350,4 +348,16 @@ fn about(request: &Request<'_>) -> Result<About, Missing> {
         Some(method) => Ok(method.about),
         None => Err(Missing::Verb),
     }
+}
+
+/// What changes who may do what: a program's key that could would be a way past its own bounds.
+fn is_for_people(method: &Method) -> bool {
+    let feature = method.name.split('.').next().unwrap_or_default();
+    method.changes
+        && matches!(feature, "operators" | "roles" | "groups" | "approvals" | "totp" | "keys")
+}
+
+/// What a program may know of itself.
+fn is_harmless(method: &Method) -> bool {
+    matches!(method.name, "operators.whoami" | "roles.can-i")
 }

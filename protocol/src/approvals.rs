@@ -159,7 +159,8 @@ pub struct List {}
 
 impl Call for List {
     const METHOD: &'static str = "approvals.list";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Listing;
 }
 
@@ -177,7 +178,8 @@ pub struct Watch {}
 
 impl Feed for Watch {
     const METHOD: &'static str = "approvals.watch";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Input = Nothing;
     type Item = Listing;
 }

@@ -55,13 +55,31 @@ impl Feed for Start {
     const RESULT: &'static str = "x";
     type Input = Input;
     type Item = Item;
+    /// `command:PROGRAM` or `script:NAME`. Before it stands what the caller chooses besides, because any of
+    /// it can make another program of the same one: `env+`, `cwd+`, `as=USER+`.
     fn resource(&self) -> String {
+        let mut text = String::new();
+        if !self.env.is_empty() {
+            text += "env+";
+        }
+        if self.cwd.is_some() {
+            text += "cwd+";
+        }
+        if let Some(user) = &self.user {
+            text.extend(["as=", user, "+"]);
+        }
         match (&self.script, self.argv.first()) {
-            (Some(script), _) => format!("script:{}", script.name),
-            (None, Some(program)) => format!("command:{program}"),
-            (None, None) => String::new(),
+            (Some(script), _) => text + "script:" + &script.name,
+            (None, Some(program)) => text + "command:" + program,
+            (None, None) => text,
         }
     }
+}
+
+/// The program or script of a resource, without what the caller has chosen besides.
+pub fn program_of(resource: &str) -> &str {
+    let starts = ["command:", "script:"].into_iter().filter_map(|kind| resource.find(kind));
+    starts.min().map_or(resource, |at| &resource[at..])
 }
 
 /// What the caller sends while the program runs.
@@ -122,4 +140,24 @@ pub struct Exit {
     pub code: i32,
     /// Milliseconds from start to end.
     pub took_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_another_program_of_the_same_one_is_in_its_resource() {
+        let plain = Start { argv: vec!["/bin/deploy".into()], ..Start::default() };
+        assert_eq!(plain.resource(), "command:/bin/deploy");
+        let bent = Start {
+            env: [("BASH_ENV".to_owned(), "x".to_owned())].into(),
+            cwd: Some("/tmp".into()),
+            user: Some("nobody".into()),
+            ..plain
+        };
+        assert_eq!(bent.resource(), "env+cwd+as=nobody+command:/bin/deploy");
+        assert_eq!(program_of(&bent.resource()), "command:/bin/deploy");
+        assert_eq!(program_of("process:1"), "process:1");
+    }
 }

@@ -73,6 +73,9 @@ pub struct Listing {
 pub struct Put {
     /// The group.
     pub group: Group,
+    /// What it was when it was looked at; it is refused when somebody else has changed it since. Absent
+    /// to replace whatever there is.
+    pub was: Option<Group>,
 }
 
 impl Call for Put {

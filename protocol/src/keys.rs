@@ -91,7 +91,8 @@ pub struct List {}
 
 impl Call for List {
     const METHOD: &'static str = "keys.list";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Listing;
 }
 

@@ -97,7 +97,11 @@ impl Method {
     /// Whether the audit log has it: all but plain looking. What lets keys in is recorded by whoever
     /// answers it: strangers may ask it, and shall not fill the log.
     pub const fn is_recorded(&self) -> bool {
-        !matches!(self.access, Access::Read | Access::Open)
+        match self.access {
+            Access::Read | Access::Open => false,
+            Access::Own => self.changes,
+            Access::Act | Access::Admin => true,
+        }
     }
 }
 

@@ -60,7 +60,8 @@ pub struct WhoAmI {}
 
 impl Call for WhoAmI {
     const METHOD: &'static str = "operators.whoami";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Me;
 }
 

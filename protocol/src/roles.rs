@@ -203,7 +203,8 @@ pub struct CanI {
 
 impl Call for CanI {
     const METHOD: &'static str = "roles.can-i";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Answer;
 }
 

@@ -153,7 +153,11 @@ async fn a_no_has_a_reason_and_two_approvals_are_of_two_people() {
     assert_eq!(decide(&scene.administrator, asked.id, true).await.unwrap().state, State::Waiting);
     let again = decide(&scene.administrator, asked.id, true).await;
     assert_eq!(kind(again), Some(ErrorKind::Conflict));
-    let lead = scene.operator("lead", role("on-call")).await;
+    // Who would have to ask as well decides about nobody.
+    let peer = scene.operator("peer", role("on-call")).await;
+    assert_eq!(kind(decide(&peer, asked.id, true).await), Some(ErrorKind::NotFound));
+    let leads = vec![grant(&["hosts.*", "approvals.*", "facts.get"])];
+    let lead = scene.operator("lead", scene.put("leads", leads).await).await;
     assert_eq!(decide(&lead, asked.id, true).await.unwrap().state, State::Active);
     assert_eq!(facts_of(&ann, scene.hosts[0].id).await, None);
     let denied = ann.call(None, &wanted(""), PATIENCE).await.unwrap();
@@ -251,6 +255,7 @@ async fn a_group_gives_a_role_on_its_hosts_and_a_project_no_more_than_its_depart
             members,
             ..Group::default()
         },
+        was: None,
     };
     let department = group("webbers", Kind::Department, "tier=web", Role::NONE, Vec::new());
     scene.ask(&department).await.unwrap();
@@ -340,6 +345,8 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
     assert_eq!(kind(program.call(None, &change, PATIENCE).await), Some(ErrorKind::Denied));
     let more = keys::Create { key: SecretKey::generate().unwrap().public(), ..create };
     assert_eq!(kind(program.call(None, &more, PATIENCE).await), Some(ErrorKind::Denied));
+    let itself = program.call(None, &WhoAmI {}, PATIENCE).await.unwrap();
+    assert_eq!(itself.device, "deploy");
 
     let mut from = dialer.clone();
     from.from = Some([127, 0, 0, 9].into());
@@ -361,6 +368,52 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
     ann.call(None, &keys::Revoke { key: id }, PATIENCE).await.unwrap();
     assert!(program.link().down().await.contains("revoked"));
     assert!(dialer.connect().await.is_err());
+}
+
+#[tokio::test]
+async fn a_programs_key_is_no_way_past_its_own_bounds() {
+    let scene = Scene::new().await;
+    let secret = SecretKey::generate().unwrap();
+    let create = keys::Create {
+        key: secret.public(),
+        name: "everything".into(),
+        scope: vec![grant(&["*"])],
+        networks: Vec::new(),
+        ttl_s: 3600,
+    };
+    scene.ask(&create).await.unwrap();
+    let (program, _) = scene.world.dialer(PeerKind::Client, secret, None).connect().await.unwrap();
+    let me = scene.ask(&WhoAmI {}).await.unwrap().name;
+    let token = CreateToken {
+        kind: TokenKind::Operator,
+        operator: me,
+        ttl_s: 60,
+        uses: 1,
+        ..CreateToken::default()
+    };
+    assert_eq!(kind(program.call(None, &token, PATIENCE).await), Some(ErrorKind::Denied));
+    let operator = CreateOperator { name: "eve".into(), ..CreateOperator::default() };
+    assert_eq!(kind(program.call(None, &operator, PATIENCE).await), Some(ErrorKind::Denied));
+    let ann = scene.operator("ann", scene.on_request(1).await).await;
+    let asked = ann.call(None, &wanted(""), PATIENCE).await.unwrap();
+    assert_eq!(kind(decide(&program, asked.id, true).await), Some(ErrorKind::Denied));
+    // What it is for it may: a host's token is for a machine.
+    let host = CreateToken { kind: TokenKind::Host, operator: String::new(), ..token };
+    program.call(None, &host, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_who_change_a_group_at_once_neither_undoes_the_other() {
+    let scene = Scene::new().await;
+    let group =
+        Group { name: role("web"), kind: Kind::Department, hosts: "*".into(), ..Group::default() };
+    scene.ask(&groups::Put { group: group.clone(), was: None }).await.unwrap();
+    let changed = Group { description: "ours".into(), ..group.clone() };
+    let put = |group| groups::Put { group, was: Some(Group::default()) };
+    assert_eq!(kind(scene.ask(&put(changed.clone())).await), Some(ErrorKind::Conflict));
+    let right = groups::Put { group: changed.clone(), was: Some(group.clone()) };
+    scene.ask(&right).await.unwrap();
+    assert_eq!(kind(scene.ask(&right).await), Some(ErrorKind::Conflict), "it is another by now");
 }
 
 #[tokio::test]

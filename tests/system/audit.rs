@@ -151,7 +151,7 @@ async fn a_command_is_recorded_with_its_words_its_exit_code_and_without_its_secr
         all(&world).await.into_iter().filter(|r| r.method == Start::METHOD).collect();
     assert_eq!(found.len(), 2);
     let (asked, answered) = (&found[0], &found[1]);
-    assert_eq!((asked.host_name.as_str(), asked.resource.as_str()), ("web1", "command:deploy"));
+    assert_eq!((asked.host_name.as_str(), asked.resource.as_str()), ("web1", "env+command:deploy"));
     let body = asked.body.as_ref().unwrap();
     assert_eq!(body.get("argv"), Some(&Value::List(vec![Value::Text("deploy".into())])));
     assert_eq!(body.get("env").unwrap().get("TOKEN"), Some(&Value::Text("‹secret›".into())));

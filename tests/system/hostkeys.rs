@@ -195,8 +195,9 @@ async fn an_agent_that_ends_at_any_step_comes_back_as_the_same_host() {
         }
         host.comes_back(&world).await;
         let expected = if step == 0 { before } else { next };
-        assert_eq!(host.key().public(), expected, "step {step}");
-        assert!(!host.next().exists(), "step {step}");
+        // The hub sees it online a moment before it has put its key in place.
+        let kept = format!("the right key is in place after step {step}");
+        until(&kept, async || host.key().public() == expected && !host.next().exists()).await;
         let client = world.client(Role::ADMINISTRATOR).await;
         rotate(&client, host.id).await.unwrap();
     }

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Column, Format};
 use clap::{Args, Subcommand};
 use cmdr_link::settings;
+use cmdr_protocol::ErrorKind;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::groups::{Delete, Group, Kind, List, Member, Put};
 use cmdr_protocol::role::Role;
@@ -93,28 +94,30 @@ pub(super) async fn run(app: &App, args: &GroupsArgs) -> Result<Exit, Failure> {
         Verb::Set { group, file } => {
             let read = Group { name: *group, ..read(file)? };
             let count = read.members.len();
-            hub.ask(&Put { group: read }).await?;
+            hub.ask(&Put { group: read, was: None }).await?;
             app.out.note(&format!("the group {group} has {count} members now"));
         }
         Verb::Add { group, operator, role } => {
-            let mut group = find(&hub, *group).await?;
-            group.members.retain(|member| member.operator != *operator);
-            group.members.push(Member { operator: operator.clone(), role: *role });
-            let name = group.name;
-            hub.ask(&Put { group }).await?;
-            app.out.note(&format!("{operator} is {role} in {name} now"));
+            change(&hub, *group, |group| {
+                group.members.retain(|member| member.operator != *operator);
+                group.members.push(Member { operator: operator.clone(), role: *role });
+                Ok(())
+            })
+            .await?;
+            app.out.note(&format!("{operator} is {role} in {group} now"));
         }
         Verb::Remove { group, operator } => {
-            let mut group = find(&hub, *group).await?;
-            let before = group.members.len();
-            group.members.retain(|member| member.operator != *operator);
-            if group.members.len() == before {
-                let what = format!("{operator} is not in {}", group.name);
-                return Err(Failure::new(Exit::NoMatch, what));
-            }
-            let name = group.name;
-            hub.ask(&Put { group }).await?;
-            app.out.note(&format!("{operator} is not in {name} any more"));
+            change(&hub, *group, |group| {
+                let before = group.members.len();
+                group.members.retain(|member| member.operator != *operator);
+                if group.members.len() == before {
+                    let what = format!("{operator} is not in {}", group.name);
+                    return Err(Failure::new(Exit::NoMatch, what));
+                }
+                Ok(())
+            })
+            .await?;
+            app.out.note(&format!("{operator} is not in {group} any more"));
         }
         Verb::Delete { group, yes } => {
             app.out.confirm(yes.yes, &format!("Delete the group {group}?"), "yes").await?;
@@ -123,6 +126,25 @@ pub(super) async fn run(app: &App, args: &GroupsArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Changes a group, again when somebody else has changed it in between.
+async fn change(
+    hub: &Hub,
+    name: Role,
+    change: impl Fn(&mut Group) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        let was = find(hub, name).await?;
+        let mut group = was.clone();
+        change(&mut group)?;
+        let put = Put { group, was: Some(was) };
+        match hub.client.call(None, &put, hub.patience()).await {
+            Err(e) if e.kind == ErrorKind::Conflict && tries < 20 => tries += 1,
+            done => return done.map(drop).map_err(Failure::from_hub),
+        }
+    }
 }
 
 async fn find(hub: &Hub, name: Role) -> Result<Group, Failure> {

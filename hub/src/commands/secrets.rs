@@ -59,6 +59,7 @@ pub(super) async fn run(dir: &Path, config: &Config, args: Secrets) -> anyhow::R
     let store = Store::open(&data.store())?;
     match args.verb {
         Verb::Rewrap { key_file, key_command, key_env } => {
+            let key_command = (!key_command.is_empty()).then_some(key_command);
             let settings = Settings { key_file, key_command, key_env };
             let (from, to) = (of(&config.secrets)?, of(&settings)?);
             let keys = rotate::rewrap(&store, &from, &to).await?;

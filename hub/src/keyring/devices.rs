@@ -126,6 +126,17 @@ impl Keyring {
             program: None,
             revoked: false,
         };
+        // Looked at before the token is used: nobody loses one because of what an administrator did.
+        let named =
+            join.token.and_then(|id| self.lock().tokens.get(&id).map(|t| t.operator.clone()));
+        if let Some(operator) = named.filter(|operator| !operator.is_empty())
+            && self.account(&operator).is_some_and(|account| account.disabled)
+        {
+            return Err(refuse(
+                RefusalKind::Disabled,
+                "the operator whom the token is for was shut out; ask an administrator",
+            ));
+        }
         let mut made = None;
         let redeemed = self.redeem(join, TokenKind::Operator, |token| {
             made = whose(token);

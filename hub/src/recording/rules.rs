@@ -4,6 +4,7 @@
 use crate::records::{prefix, rule_key};
 use crate::store::{Batch, Store, StoreError};
 use cmdr_protocol::envelope::{Caller, Header};
+use cmdr_protocol::exec::program_of;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::recordings::{MAX_NAME, MAX_RULES, RECORDABLE, Rule};
 use cmdr_protocol::roles::{MAX_PATTERN, MAX_PATTERNS};
@@ -109,7 +110,7 @@ impl Rules {
             let fits = one_of(&rule.methods, &header.method)
                 && one_of(&rule.roles, &role)
                 && one_of(&rule.operators, &caller.name)
-                && one_of(&rule.resources, &header.resource)
+                && one_of(&rule.resources, program_of(&header.resource))
                 && (is_everywhere(&rule.hosts) || selector.matches(&host));
             if fits {
                 let first = wanted.is_none();

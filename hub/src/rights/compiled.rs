@@ -215,7 +215,8 @@ impl Compiled {
                 let grant = at * 64 + left.trailing_zeros() as usize;
                 left &= left - 1;
                 let Checked { resources, window, limit, on_request, .. } = &self.grants[grant];
-                let fits = |resource| resources.iter().any(|r| glob(r, resource));
+                let fits =
+                    |resource| !wanders(resource) && resources.iter().any(|r| glob(r, resource));
                 if !resources.is_empty() && !wish.resource.is_none_or(fits) {
                     nearest = nearest.max(Missing::Resource);
                 } else if window.is_some_and(|window| !window.holds(wish.now_ms)) {
@@ -231,6 +232,12 @@ impl Compiled {
         }
         limited.ok_or(nearest)
     }
+}
+
+/// Whether a path in a resource leads elsewhere than its letters say: no pattern covers such a one.
+fn wanders(resource: &str) -> bool {
+    let path = resource.split_once(':').map_or(resource, |(_, path)| path);
+    path.contains('/') && path.split('/').any(|part| matches!(part, "." | ".."))
 }
 
 fn check(grant: &Grant) -> Result<Checked, String> {

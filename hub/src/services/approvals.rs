@@ -18,6 +18,8 @@ use cmdr_protocol::{Call as _, CallError, Nothing};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A resource that no pattern but `*` covers.
+const ANYTHING: &str = "\u{1}";
 /// Verbs of one request.
 const MAX_VERBS: usize = 16;
 /// However little happens, a watcher's list is looked at again after so long: time alone changes it.
@@ -112,26 +114,28 @@ fn may_decide(hub: &Hub, who: &Who, approval: &Approval) -> bool {
     if !(decides && another && anew && approval.state == State::Waiting) {
         return false;
     }
-    who.role == Role::ADMINISTRATOR || could_do(hub, who, &approval.wanted)
+    who.role == Role::ADMINISTRATOR || may_do(hub, who, &approval.wanted)
 }
 
-fn could_do(hub: &Hub, who: &Who, wanted: &Wanted) -> bool {
+/// Whether somebody may do all of it as it is: what one has to ask for oneself does not count.
+fn may_do(hub: &Hub, who: &Who, wanted: &Wanted) -> bool {
     let Ok(selector) = Selector::parse(&wanted.hosts) else { return false };
     let hosts = hub.fleet.hosts();
     let hosts: Vec<_> =
         hosts.iter().filter(|host| selector.matches(host)).filter_map(|host| host.id).collect();
-    let resources: Vec<_> = if wanted.resources.is_empty() {
-        vec![None]
+    // What is not one thing by its name is only covered by a grant on everything.
+    let named = |resource: &String| !resource.contains(['*', '?']);
+    let resources: Vec<_> = if wanted.resources.iter().all(named) && !wanted.resources.is_empty() {
+        wanted.resources.iter().map(String::as_str).collect()
     } else {
-        wanted.resources.iter().map(|resource| Some(resource.as_str())).collect()
+        vec![ANYTHING]
     };
     wanted.verbs.iter().filter_map(|verb| index(verb)).all(|method| {
         resources.iter().all(|resource| {
-            let may =
-                |host| hub.about(method, *resource, host, |request| hub.rights.could(who, request));
+            let may = |host| hub.decide(who, method, Some(resource), host).is_ok();
             match METHODS[method].about {
-                // All hosts there are is not all there will be, but what is asked for lapses.
-                About::Host => hosts.iter().all(|host| may(Some(*host))),
+                // Where there is no host yet, one may come: only a right on all of them covers that.
+                About::Host if !hosts.is_empty() => hosts.iter().all(|host| may(Some(*host))),
                 _ => may(None),
             }
         })

@@ -39,6 +39,15 @@ async fn put(hub: Arc<Hub>, asked: Asked, put: Put) -> Result<Nothing, CallError
         }
     }
     let name = put.group.name;
+    let _changing = hub.keyring.changing().await;
+    if let Some(was) = put.was
+        && hub.groups.all().iter().find(|group| group.name == name) != Some(&was)
+    {
+        return Err(CallError::new(
+            cmdr_protocol::ErrorKind::Conflict,
+            format!("somebody else has changed the group {name} meanwhile; look at it again"),
+        ));
+    }
     for operator in hub.groups.put(put.group).await? {
         hub.cut_operator(&operator, CHANGED);
     }

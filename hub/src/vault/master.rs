@@ -56,11 +56,14 @@ impl Source {
     /// What the configuration of a hub with this data folder says.
     pub fn of(secrets: &Secrets, dir: &Path) -> Result<Self, VaultError> {
         let Secrets { key_file, key_command, key_env } = secrets;
-        match (key_file, key_command.as_slice(), key_env.as_str()) {
-            (None, [], "") => Ok(Self::Own(dir.join("secrets.key"))),
-            (Some(path), [], "") => Ok(Self::File(path.clone())),
-            (None, words @ [_, ..], "") => Ok(Self::Command(words.to_vec())),
-            (None, [], name) => Ok(Self::Env(name.to_owned())),
+        match (key_file, key_command.as_deref(), key_env.as_str()) {
+            (None, None, "") => Ok(Self::Own(dir.join("secrets.key"))),
+            (Some(path), None, "") => Ok(Self::File(path.clone())),
+            (None, Some(words @ [_, ..]), "") => Ok(Self::Command(words.to_vec())),
+            (None, Some([]), "") => Err(VaultError::Source(
+                "[secrets] key_command is empty; name a program that prints the key".to_owned(),
+            )),
+            (None, None, name) => Ok(Self::Env(name.to_owned())),
             _ => Err(VaultError::Source(
                 "[secrets] names more than one of key_file, key_command and key_env; keep one"
                     .to_owned(),

@@ -134,6 +134,27 @@ fn a_grant_without_a_limit_goes_before_one_with_and_one_on_request_needs_asking(
 }
 
 #[test]
+fn a_path_that_leads_elsewhere_is_covered_by_no_pattern() {
+    let resources = vec!["command:/opt/*".to_owned(), "env+command:/opt/tool".to_owned()];
+    let role = Compiled::new(&[Grant { resources, ..grant(&["exec.start"], "") }]).unwrap();
+    let test = host(1, "test");
+    for right in ["command:/opt/x", "command:/opt/a/b", "command:/opt/..x", "env+command:/opt/tool"]
+    {
+        assert_eq!(decide(&role, "exec.start", right, &test), Ok(0), "{right}");
+    }
+    for wrong in [
+        "command:/opt/../bin/sh",
+        "command:/opt/./x/../../bin/sh",
+        "env+command:/opt/x",
+        "as=root+command:/opt/x",
+    ] {
+        assert_eq!(decide(&role, "exec.start", wrong, &test), Err(Missing::Resource), "{wrong}");
+    }
+    let all = Compiled::new(&[grant(&["exec.start"], "")]).unwrap();
+    assert_eq!(decide(&all, "exec.start", "command:/opt/../bin/sh", &test), Ok(0));
+}
+
+#[test]
 fn limits_and_requests_that_make_no_sense_are_refused() {
     for limit in [
         Limit { hosts: 0, minutes: 5 },
