@@ -98,11 +98,13 @@ impl<K: Clone + Eq + Hash + Ord> Lockout<K> {
         Some(wait_s)
     }
 
-    /// Takes back the last try: it was not wrong after all, nor right.
+    /// Takes back one try: it was not wrong after all, nor right. A wait that others have earned stays.
     pub fn undo(&self, what: &K) {
         if let Some(wrong) = self.lock().get_mut(what) {
             wrong.tries = wrong.tries.saturating_sub(1);
-            wrong.until_ms = 0;
+            if wrong.tries < self.rules.tries.max(1) {
+                wrong.until_ms = 0;
+            }
         }
     }
 
@@ -162,6 +164,18 @@ mod tests {
         assert_eq!(wrong(1, FORGIVEN_MS + 1), Some(30));
         assert_eq!(lockout.lift(None), 1);
         assert!(lockout.all().is_empty());
+    }
+
+    #[test]
+    fn a_try_that_is_taken_back_lifts_only_the_wait_that_it_brought() {
+        let lockout = Lockout::new(Rules::default());
+        let wrong = |times| (0..times).filter_map(|_| lockout.wrong_at(&1, 0)).next_back();
+        assert_eq!(wrong(5), Some(30));
+        lockout.undo(&1);
+        assert_eq!(lockout.waits_at(&1, 0), None, "four are wrong");
+        assert_eq!(wrong(2), Some(60));
+        lockout.undo(&1);
+        assert_eq!(lockout.waits_at(&1, 0), Some(60), "five are wrong: they wait");
     }
 
     #[test]

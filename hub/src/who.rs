@@ -4,7 +4,7 @@
 //! Put together once for each key and each change of what it is made of. Made by [`crate::server::Hub`]
 //! for [`crate::router`] and the services, read by [`crate::rights`].
 
-use crate::rights::{Asked, Compiled, Missing, Request};
+use crate::rights::{Compiled, Missing, Request};
 use cmdr_protocol::methods::{About, METHODS};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::Grant;
@@ -98,10 +98,5 @@ impl Member {
             (None, About::Fleet | About::Host) => false,
             (None, About::Visible | About::Nothing) => true,
         })
-    }
-
-    /// Whether the group's hosts are among those.
-    pub fn has(&self, host: &Asked<'_>) -> bool {
-        self.fences.iter().all(|fence| fence.touches(host))
     }
 }

@@ -143,6 +143,8 @@ fn rights_are_asked_for_and_given_by_somebody_else_and_a_group_gives_a_role() {
     let exec = ["exec", "*", "--", "echo", "allowed"];
     let words = refused(&ann.cmdr(&exec), 5);
     assert!(words.contains("cmdr approvals ask exec.start"), "{words}");
+    let nobody = refused(&ann.cmdr(&["exec", "", "--", "echo", "allowed"]), 2);
+    assert!(nobody.contains("no host is named"), "{nobody}");
     let can = ann.cmdr(&["can-i", "exec.start", "--on", "command:echo"]);
     assert!(text(&can.stdout).contains("on request"), "{}", text(&can.stdout));
     let ask = [

@@ -160,23 +160,16 @@ impl Keyring {
         Ok((device, account))
     }
 
-    /// Lets a key act for an operator. `account` is written along when it is given.
-    pub async fn bind(
-        &self,
-        device: DeviceRecord,
-        account: Option<&AccountRecord>,
-    ) -> Result<(), StoreError> {
+    /// Lets a key act for an operator.
+    pub async fn bind(&self, device: DeviceRecord) -> Result<(), StoreError> {
         let id = cmdr_link::keys::key_id(&device.key);
         let old = self.superfluous(&device.operator, id);
         let batch =
-            old.iter().fold(both(id, &device, account), |batch, id| batch.delete(device_key(*id)));
+            old.iter().fold(both(id, &device, None), |batch, id| batch.delete(device_key(*id)));
         self.store.apply(batch).await?;
         let mut state = self.write();
         for id in &old {
             state.devices.remove(id);
-        }
-        if let Some(account) = account {
-            state.accounts.insert(account.name.clone(), account.clone());
         }
         state.devices.insert(id, device);
         Ok(())

@@ -133,6 +133,10 @@ async fn a_token_without_a_name_makes_an_operator_of_its_own_and_one_with_a_name
     assert_eq!(come(3, "ann").await.unwrap(), "ann");
     assert_eq!(come(4, "nobody").await.unwrap_err().kind, RefusalKind::RevokedToken);
     assert_eq!(keyring.devices_of("ann").len(), 2);
+    keyring.change("ann", |ann| ann.disabled = true).await.unwrap();
+    assert_eq!(come(5, "ann").await.unwrap_err().kind, RefusalKind::Disabled);
+    let unused = keyring.tokens().into_iter().filter(|(_, token)| token.uses_left == 1).count();
+    assert_eq!(unused, 1, "the token of one who is shut out is not used up");
 }
 
 /// A device as the release before there were operators wrote it.

@@ -58,13 +58,11 @@ impl Hub {
         tracing::debug!(operator = caller.name, %address, reason, "a client is gone");
     }
 
-    /// Waits until the key acts for nobody any more. Looks at the clock again and again: it may be set.
+    /// Waits until the login ends, if it has an end. Looks at the clock again and again: it may be set.
     async fn login_ends(&self, key: KeyId) {
         loop {
             let Some(end) = self.keyring.device(key).and_then(|device| device.expires_ms) else {
-                // It may have an end later: a token's device may log in with a password.
-                tokio::time::sleep(LOOK).await;
-                continue;
+                return std::future::pending().await;
             };
             let now = clock::now_ms();
             if now >= end {

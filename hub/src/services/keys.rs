@@ -98,7 +98,7 @@ async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Key, Call
         }),
         revoked: false,
     };
-    hub.keyring.bind(device.clone(), None).await.map_err(busy)?;
+    hub.keyring.bind(device.clone()).await.map_err(busy)?;
     tracing::info!(operator = caller.name, key = %id, name = device.name, "a program's key was made");
     shown(id, device, now).ok_or_else(nobody)
 }

@@ -252,7 +252,7 @@ pub(super) async fn bind(
     let refused =
         |refusal: cmdr_protocol::version::Refusal| CallError::new(ErrorKind::Busy, refusal.message);
     let joining = Joining::login(hub, caller, method, &account.name).await.map_err(refused)?;
-    let bound = hub.keyring.bind(device, None).await.map_err(|e| {
+    let bound = hub.keyring.bind(device).await.map_err(|e| {
         let kind = cmdr_protocol::version::RefusalKind::Busy;
         cmdr_protocol::version::Refusal { kind, message: e.to_string() }
     });

@@ -65,3 +65,10 @@ async fn neither_the_value_nor_the_master_key_is_in_the_store() {
         assert!(!sealed.windows(secret.len()).any(|w| w == secret));
     }
 }
+
+#[test]
+fn an_empty_command_for_the_master_key_is_a_mistake_and_not_the_hubs_own_file() {
+    let secrets = crate::config::Secrets { key_command: Some(Vec::new()), ..Default::default() };
+    let error = Source::of(&secrets, std::path::Path::new("/nowhere")).unwrap_err().to_string();
+    assert!(error.contains("key_command is empty"), "{error}");
+}
