@@ -36,6 +36,7 @@ pub mod processes;
 pub mod recordings;
 pub mod roles;
 pub mod secrets;
+pub mod sessions;
 pub mod tokens;
 pub mod totp;
 
