@@ -183,6 +183,9 @@ impl Rights {
         if !who.is_known(clock::now_ms()) {
             return Err(Missing::Operator);
         }
+        if who.owes_factor {
+            return Err(Missing::Factor);
+        }
         self.by_standing(who, request, false)
     }
 
@@ -194,6 +197,7 @@ impl Rights {
         match (method.access, &who.program) {
             (Access::Open, _) => return Ok(everybody),
             _ if !who.is_known(now_ms) => return Err(Missing::Operator),
+            _ if who.owes_factor && !is_before_factor(method) => return Err(Missing::Factor),
             (Access::Own, None) => return Ok(everybody),
             (Access::Own, Some(_)) if is_harmless(method) => return Ok(everybody),
             (Access::Own, Some(_)) => return Err(Missing::Program),
@@ -254,6 +258,7 @@ impl Rights {
             let may = match (method.access, &who.program) {
                 (Access::Open, _) => true,
                 _ if who.operator.is_empty() => false,
+                _ if who.owes_factor && !is_before_factor(method) => false,
                 (Access::Own, program) => program.is_none() || is_harmless(method),
                 (_, Some(_)) if is_for_people(method) => false,
                 (_, Some(scope)) if !scope.has(at) => false,
@@ -326,6 +331,11 @@ impl Missing {
         let role = who.standing();
         match self {
             Self::Operator => "the login has ended; log in again: cmdr login".to_owned(),
+            Self::Factor => {
+                "this hub wants a second factor of everybody who logs in with a password; set yours up \
+                 first: cmdr totp enable"
+                    .to_owned()
+            }
             Self::Program => format!("{verb} is for people, not for a program's key"),
             Self::Scope => format!("this program's key is not for {verb} here"),
             Self::Role => format!("{role} does not exist (any more), so it allows nothing"),
@@ -355,6 +365,13 @@ fn is_for_people(method: &Method) -> bool {
     let feature = method.name.split('.').next().unwrap_or_default();
     method.changes
         && matches!(feature, "operators" | "roles" | "groups" | "approvals" | "totp" | "keys")
+}
+
+/// What somebody may do who still has to set up a second factor.
+fn is_before_factor(method: &Method) -> bool {
+    let feature = method.name.split('.').next().unwrap_or_default();
+    matches!(feature, "login" | "totp") && method.access == Access::Own
+        || matches!(method.name, "operators.whoami" | "operators.change-password" | "roles.mine")
 }
 
 /// What a program may know of itself.

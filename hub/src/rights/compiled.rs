@@ -22,6 +22,8 @@ const MAX_APPROVALS: u32 = 5;
 pub enum Missing {
     /// The caller acts for no operator, or not any more.
     Operator,
+    /// The login has no second factor, and this hub wants one.
+    Factor,
     /// It is for people.
     Program,
     /// The program's key is for other things.

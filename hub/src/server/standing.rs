@@ -56,6 +56,7 @@ impl Hub {
             Some(Ok(scope)) => Some(scope),
             None => None,
         };
+        let owes_factor = self.config.login.owes_factor(&device, &account);
         Who {
             groups: self.groups.of(&account.name),
             // What a person asked for is not for their programs.
@@ -64,6 +65,7 @@ impl Hub {
             role: account.role,
             program,
             expires_ms: device.expires_ms,
+            owes_factor,
         }
     }
 

@@ -249,6 +249,7 @@ pub(super) async fn bind(
         program: None,
         revoked: false,
     };
+    let owes_factor = hub.config.login.owes_factor(&device, &account);
     let refused =
         |refusal: cmdr_protocol::version::Refusal| CallError::new(ErrorKind::Busy, refusal.message);
     let joining = Joining::login(hub, caller, method, &account.name).await.map_err(refused)?;
@@ -265,6 +266,7 @@ pub(super) async fn bind(
         role: account.role,
         expires_ms: span.expires_ms,
         renewable_ms: span.renewable_ms,
+        owes_factor,
     })
 }
 
@@ -353,7 +355,8 @@ async fn renew(hub: Arc<Hub>, asked: Asked, _: Renew) -> Result<LoggedIn, CallEr
     let changed =
         hub.keyring.change_device(caller.key, |device| device.expires_ms = Some(expires_ms));
     changed.await.map_err(busy)?;
-    Ok(LoggedIn { name: account.name, role: account.role, expires_ms, renewable_ms })
+    let owes_factor = hub.config.login.owes_factor(&device, &account);
+    Ok(LoggedIn { name: account.name, role: account.role, expires_ms, renewable_ms, owes_factor })
 }
 
 async fn logout(hub: Arc<Hub>, asked: Asked, _: Logout) -> Result<Nothing, CallError> {
