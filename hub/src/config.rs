@@ -10,6 +10,7 @@ use crate::records::{AccountRecord, DeviceRecord};
 use cmdr_link::settings::{self, SettingsError};
 use cmdr_protocol::operators::By;
 use cmdr_protocol::recordings::Level;
+use cmdr_protocol::role::Role;
 use serde::Deserialize;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -141,6 +142,13 @@ impl Login {
         self.second_factor == SecondFactor::Required
             && matches!(device.by, By::Password | By::Ldap)
             && !account.totp.as_ref().is_some_and(|totp| totp.confirmed)
+    }
+
+    /// Roles that groups of directories are mapped to.
+    pub fn mapped(&self) -> impl Iterator<Item = Role> {
+        let ldap = self.ldap.iter().flat_map(|ldap| &ldap.groups);
+        let oidc = self.oidc.iter().flat_map(|oidc| &oidc.groups);
+        ldap.chain(oidc).map(|mapping| mapping.role)
     }
 
     /// Whether what is said of directories makes sense; else, what does not.

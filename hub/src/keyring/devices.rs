@@ -125,6 +125,7 @@ impl Keyring {
             renewable_ms: None,
             program: None,
             revoked: false,
+            refresh: Vec::new(),
         };
         // Looked at before the token is used: nobody loses one because of what an administrator did.
         let named =
@@ -208,6 +209,7 @@ impl Keyring {
             return Ok(Revocation::Already);
         }
         device.revoked = true;
+        device.refresh.clear();
         self.store.apply(Batch::new().put(device_key(id), &device)).await?;
         self.write().devices.insert(id, device);
         Ok(Revocation::Now)
