@@ -83,14 +83,14 @@ struct DeviceAnswer {
 
 #[derive(Deserialize)]
 struct Tokens {
-    #[serde(deserialize_with = "wiped")]
-    access_token: Zeroizing<String>,
+    #[serde(rename = "access_token", deserialize_with = "wiped")]
+    access: Zeroizing<String>,
     /// Empty when there is none.
-    #[serde(default, deserialize_with = "wiped")]
-    id_token: Zeroizing<String>,
+    #[serde(rename = "id_token", default, deserialize_with = "wiped")]
+    id: Zeroizing<String>,
     /// As well.
-    #[serde(default, deserialize_with = "wiped")]
-    refresh_token: Zeroizing<String>,
+    #[serde(rename = "refresh_token", default, deserialize_with = "wiped")]
+    refresh: Zeroizing<String>,
 }
 
 /// Somebody whom the provider vouches for.
@@ -242,10 +242,10 @@ pub async fn finish(
     let secret = settings.own_secret(client_secret)?;
     let web = Web::new(settings).map_err(Unable::Misconfigured)?;
     let tokens = poll(settings, &web, secret.as_ref(), &started).await?;
-    if tokens.id_token.is_empty() {
+    if tokens.id.is_empty() {
         return Err(misconfigured(settings, "it gives no ID token; is 'openid' among the scopes?"));
     }
-    let claims = proven(settings, &web, &started.provider, &tokens.id_token).await?;
+    let claims = proven(settings, &web, &started.provider, &tokens.id).await?;
     vouched(settings, &web, &started.provider, tokens, claims).await
 }
 
@@ -273,14 +273,14 @@ pub async fn again(
     }
     let mut tokens: Tokens = serde_json::from_slice(&body)
         .map_err(|e| down(settings, &format!("its tokens cannot be read: {e}")))?;
-    if tokens.refresh_token.is_empty() {
+    if tokens.refresh.is_empty() {
         // The one it gave before goes on to hold (RFC 6749, 6).
-        tokens.refresh_token.clone_from(refresh);
+        tokens.refresh.clone_from(refresh);
     }
-    let claims = if tokens.id_token.is_empty() {
+    let claims = if tokens.id.is_empty() {
         about(settings, &web, &provider, &tokens).await?
     } else {
-        proven(settings, &web, &provider, &tokens.id_token).await?
+        proven(settings, &web, &provider, &tokens.id).await?
     };
     vouched(settings, &web, &provider, tokens, claims).await.map(Some)
 }
@@ -294,7 +294,7 @@ async fn vouched(
 ) -> Result<Vouched, Unable> {
     complete(settings, web, provider, &tokens, &mut claims).await?;
     let person = person(settings, &claims)?;
-    let refresh = Some(tokens.refresh_token).filter(|token| !token.is_empty());
+    let refresh = Some(tokens.refresh).filter(|token| !token.is_empty());
     Ok(Vouched { person, refresh })
 }
 
@@ -403,7 +403,7 @@ async fn about(
         return Err(misconfigured(settings, "it says nothing about whom it lets in"));
     };
     let (status, body) =
-        web.get(endpoint, Some(&tokens.access_token)).await.map_err(|why| down(settings, &why))?;
+        web.get(endpoint, Some(&tokens.access)).await.map_err(|why| down(settings, &why))?;
     if status != 200 {
         return Err(down(settings, &format!("it answered {status} when asked who that is")));
     }
