@@ -399,11 +399,11 @@ impl Pane for RightsPane {
         });
         let x = grid.x + left;
         for &(at, from, width) in &places {
-            let name = matrix.roles[at].as_str();
+            let name = matrix.roles[at].to_string();
             let (text, style) = if own == Some(at) {
                 (format!("◆{name}"), Style::HeaderSorted)
             } else {
-                (name.to_owned(), Style::Header)
+                (name, Style::Header)
             };
             let text = clean_to_width(&text, usize::from(width));
             let line = Line::styled(text, theme.style(style));

@@ -52,7 +52,7 @@ async fn several_refusals_of_one_kind_are_one_request() {
 pub(super) async fn at_approvals(setup: Setup) -> World {
     let mut world = World::with_log(setup, 5).await;
     let approvals = log::approvals(NOW_MS);
-    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals, may_ask: None });
     world.press("P").await;
     world.calls();
     world
@@ -104,7 +104,7 @@ async fn ones_own_elevation_is_ended_after_a_question_and_read_only_ends_nothing
 async fn a_new_request_and_a_decision_about_ones_own_are_told_wherever_one_is() {
     let mut world = World::with_log(Setup::default(), 5).await;
     let tell = |world: &World, approvals: Vec<Approval>| {
-        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals, may_ask: None });
     };
     tell(&world, vec![own(State::Waiting)]);
     world.idle().await;

@@ -101,6 +101,6 @@ pub(super) fn pager(context: &Context<'_>, role: Role, definition: Option<&Defin
             }
         }
     }
-    Pager::new(texts.fill("rights.role_title", &[role.as_str()]), lines)
+    Pager::new(texts.fill("rights.role_title", &[&role.to_string()]), lines)
         .copying_command(format!("cmdr roles show {role}"))
 }
