@@ -212,6 +212,9 @@ impl Rights {
             }
             _ => {}
         }
+        if is_for_administrators(method) && who.role != Role::ADMINISTRATOR {
+            return Err(Missing::Administrator);
+        }
         match self.by_standing(who, request, false) {
             Err(Missing::Request) => {}
             decided => return decided,
@@ -247,17 +250,16 @@ impl Rights {
     /// What it takes to ask for this, of each grant that somebody has it on request by. Without a host it
     /// is about whatever hosts those grants are for.
     pub fn on_request(&self, who: &Who, request: &Request<'_>) -> Vec<OnRequest> {
+        let vain = METHODS.get(request.method).is_none_or(is_for_administrators);
+        if vain && who.role != Role::ADMINISTRATOR {
+            return Vec::new();
+        }
         let of = |role: Role| {
             let (Some(held), Ok(about)) = (self.held(role), about(request)) else {
                 return Vec::new();
             };
             let about = if request.host.is_some() { about } else { About::Nothing };
-            held.compiled.on_request(
-                request.method,
-                about,
-                request.host.as_ref(),
-                request.resource,
-            )
+            held.compiled.on_request(request.method, about, request.host.as_ref(), request.resource)
         };
         let covers = |member: &&Member| {
             request.host.is_none() || member.covers(request).is_ok_and(|covers| covers)
@@ -289,6 +291,7 @@ impl Rights {
                 _ if who.owes_factor && !is_before_factor(method) => false,
                 (Access::Own, program) => program.is_none() || is_harmless(method),
                 (_, Some(_)) if is_for_people(method) => false,
+                _ if is_for_administrators(method) && who.role != Role::ADMINISTRATOR => false,
                 (_, Some(scope)) if !scope.has(at) => false,
                 _ => roles.iter().any(|held| held.compiled.has(at)),
             };
@@ -367,12 +370,13 @@ impl Missing {
             Self::Role if who.roles().all(|role| role == Role::NONE) => {
                 "there is no role to allow anything; an administrator gives one".to_owned()
             }
-            Self::Operator => "the login has ended; log in again: cmdr login".to_owned(),
             Self::Factor => {
                 "this hub wants a second factor of everybody who logs in with a password; set yours up \
                  first: cmdr totp enable"
                     .to_owned()
             }
+            Self::Operator => "this key acts for nobody any more; log in again (cmdr login), or give a program a new key (cmdr keys create)".to_owned(),
+            Self::Administrator => ONLY_ADMINISTRATORS.to_owned(),
             Self::Program => format!("{verb} is for people, not for a program's key"),
             Self::Scope => format!("this program's key is not for {verb} here"),
             Self::Role => format!("{role} does not exist (any more), so it allows nothing"),
@@ -436,6 +440,27 @@ fn is_before_factor(method: &Method) -> bool {
     matches!(feature, "login" | "totp") && method.access == Access::Own
         || matches!(method.name, "operators.whoami" | "operators.change-password" | "roles.mine")
 }
+
+/// Whoever can change these can do everything. A role with such a verb alone would be the same as
+/// administrator under a harmless name.
+pub(crate) fn is_for_administrators(method: &Method) -> bool {
+    matches!(
+        method.name,
+        "operators.create"
+            | "operators.update"
+            | "operators.delete"
+            | "operators.set-password"
+            | "totp.reset"
+            | "roles.put"
+            | "roles.delete"
+            | "roles.assign"
+            | "groups.put"
+            | "groups.delete"
+    )
+}
+
+/// Why nobody else may.
+pub(crate) const ONLY_ADMINISTRATORS: &str = "only the role administrator changes operators, roles and groups: it would be a way to every right";
 
 /// What a program may know of itself.
 fn is_harmless(method: &Method) -> bool {

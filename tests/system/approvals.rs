@@ -352,7 +352,7 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
     from.from = Some([127, 0, 0, 9].into());
     match from.connect().await {
         Err(cmdr_link::link::DialError::Refused { refusal, .. }) => {
-            assert_eq!(refusal.kind, RefusalKind::Locked);
+            assert_eq!(refusal.kind, RefusalKind::Elsewhere);
         }
         other => panic!("it may not come from there: {other:?}"),
     }
@@ -472,7 +472,8 @@ async fn what_is_on_no_request_is_refused_at_once_and_put_to_nobody() {
     };
     let narrow = scene.put("on-call-web", vec![grant(&["hosts.*"]), asked]).await;
     let ann = scene.operator("ann", narrow).await;
-    let ask = async |ask: Ask| ann.call(None, &ask, PATIENCE).await.map_err(|e| (e.kind, e.message));
+    let ask =
+        async |ask: Ask| ann.call(None, &ask, PATIENCE).await.map_err(|e| (e.kind, e.message));
     for hosts in ["tier=db", "h0,h1"] {
         let (kind, message) = ask(wanted(hosts)).await.unwrap_err();
         assert_eq!(kind, ErrorKind::Denied);

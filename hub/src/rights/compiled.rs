@@ -28,6 +28,8 @@ pub enum Missing {
     Program,
     /// The program's key is for other things.
     Scope,
+    /// The role administrator alone may.
+    Administrator,
     /// There is no such role any more.
     Role,
     /// No grant has the verb.

@@ -49,7 +49,8 @@ impl Hub {
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = self.login_ends(caller.key) => {
-                link.close("the login has ended; log in again: cmdr login");
+                // What to do about it depends on how it came, and is told when it dials again.
+                link.close("the login or the key has expired");
                 link.down().await
             }
             () = serving => link.down().await,

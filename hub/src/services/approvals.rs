@@ -93,12 +93,7 @@ fn picked(hub: &Hub, who: &Who, hosts: &str) -> Result<Vec<Host>, CallError> {
     Ok(picked)
 }
 
-fn not_on_request(
-    who: &Who,
-    verb: &str,
-    host: Option<&Host>,
-    resource: Option<&str>,
-) -> CallError {
+fn not_on_request(who: &Who, verb: &str, host: Option<&Host>, resource: Option<&str>) -> CallError {
     let place = host.map_or_else(String::new, |host| format!(" {}", host.name));
     let at = host.map_or_else(String::new, |host| format!(" at {}", host.name));
     let on = resource.map_or_else(String::new, |resource| {

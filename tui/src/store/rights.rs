@@ -267,7 +267,11 @@ mod tests {
         let wanted = Wanted { verbs: vec![SIGNAL.into()], ..Wanted::default() };
         let (state, until_ms) = (State::Active, 5000);
         let held = Approval { own: true, state, wanted, until_ms, ..Approval::default() };
-        <Watch as super::super::Stored>::apply(&mut store, None, Listing { approvals: vec![held], may_ask: None });
+        <Watch as super::super::Stored>::apply(
+            &mut store,
+            None,
+            Listing { approvals: vec![held], may_ask: None },
+        );
         assert_eq!(store.offer(SIGNAL, true, &HOST), Offer::Yes);
     }
 
