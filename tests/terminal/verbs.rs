@@ -180,7 +180,7 @@ fn up_makes_no_administrator_again_unasked_whom_another_one_removed() {
     let refused = home.cmdr(&["up", "--detach"]);
     let words = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{words}");
-    assert!(words.contains("was removed") && words.contains("--yes"), "{words}");
+    assert!(words.contains("does not let this home in") && words.contains("--yes"), "{words}");
     assert_eq!(names(), 1);
     let words = done(&home.cmdr(&["up", "--detach", "--yes"]));
     assert!(words.contains("this home is logged in as"), "{words}");

@@ -219,7 +219,7 @@ impl RightsPane {
         ]);
         let buffer = frame.buffer_mut();
         let inner = boxes::panel(buffer, area, title, Line::default(), theme, glyphs);
-        let mut lines = vec![vec![(Style::Text, cell.reason.clone())]];
+        let mut lines = vec![vec![(Style::Text, grants::why(context, cell))]];
         let definition = Self::definition(context, role);
         for n in &cell.grants {
             let grant = (*n as usize).checked_sub(1);

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_has_lapsed_by_the_clock_holds_no_more() {
         let mut approvals = Approvals::default();
-        approvals.change(Listing { approvals: vec![own(1, State::Active, 100)] });
+        approvals.change(Listing { approvals: vec![own(1, State::Active, 100)], may_ask: None });
         assert!(approvals.covers("exec.start", 99) && !approvals.covers("exec.start", 100));
         assert!(!approvals.covers("processes.signal", 99));
         assert_eq!(approvals.elevated(100), None);

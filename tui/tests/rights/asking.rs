@@ -28,7 +28,10 @@ async fn what_was_refused_is_asked_for_approved_and_done_again_with_one_key() {
     world.check_shows("waits for the approval of #15");
     for state in [State::Waiting, State::Active] {
         let approval = Approval { until_ms: NOW_MS + 3_600_000, ..own(state) };
-        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals: vec![approval] });
+        world.far.push::<approvals::Watch>(
+            None,
+            &approvals::Listing { approvals: vec![approval], may_ask: None },
+        );
         world.idle().await;
     }
     world.check_shows("#15 is approved: . does it now");

@@ -23,8 +23,8 @@ pub(super) const COLUMNS: &[Column] = &[
     Column { grows: true, most: 16, ..column("approvals.col.who", 11, 0) },
     Column { grows: true, most: 30, ..column("approvals.col.what", 15, 0) },
     Column { grows: true, most: 30, ..column("approvals.col.where", 12, 1) },
-    Column { right: true, ..column("approvals.col.for", 6, 2) },
-    Column { grows: true, ..column("approvals.col.why", 8, 3) },
+    Column { right: true, ..column("approvals.col.for", 7, 2) },
+    Column { grows: true, ..column("approvals.col.why", 7, 3) },
 ];
 
 /// Those that wait for us first, then ours, then what waits or holds, then the past.
