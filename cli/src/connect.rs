@@ -114,7 +114,7 @@ impl Hub {
             }
             if !missing.is_empty() {
                 let mut failure = no_match(&missing.join(","), &all);
-                failure.message += &format!(", which '{selector}' names");
+                failure.message = format!("{}, which '{selector}' names", failure.message);
                 return Err(failure);
             }
         }

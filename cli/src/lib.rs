@@ -69,7 +69,7 @@ impl App {
 
 /// Why a command line is wrong, in words that steer no terminal. What was typed is made harmless before
 /// it is read once more for the message, so that the colours in there are clap's own.
-fn misread(error: &clap::Error, words: Vec<std::ffi::OsString>, colour: bool) -> String {
+fn misread(error: &clap::Error, words: &[std::ffi::OsString], colour: bool) -> String {
     let harmless = words.iter().map(|word| clean(&word.to_string_lossy()).into_owned());
     match Cli::try_parse_from(harmless) {
         Err(same) if same.kind() == error.kind() && colour => same.render().ansi().to_string(),
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
             let out = Output::new(output::Format::Table, false, false, 0);
-            let text = misread(&e, std::env::args_os().collect(), out.colour_err);
+            let text = misread(&e, &std::env::args_os().collect::<Vec<_>>(), out.colour_err);
             // Where words cannot be written nobody reads them.
             std::io::stderr().lock().write_all(text.as_bytes()).ok();
             return ExitCode::from(Exit::Usage.code());
@@ -143,9 +143,9 @@ mod tests {
         {
             let words: Vec<std::ffi::OsString> = line.iter().map(Into::into).collect();
             let error = Cli::try_parse_from(&words).unwrap_err();
-            let plain = misread(&error, words.clone(), false);
+            let plain = misread(&error, &words, false);
             assert!(!plain.contains('\u{1b}') && !plain.contains('\u{7}'), "{plain:?}");
-            let coloured = misread(&error, words, true);
+            let coloured = misread(&error, &words, true);
             assert!(
                 !coloured.contains("\u{1b}]") && !coloured.contains("\u{1b}[8m"),
                 "{coloured:?}"

@@ -242,9 +242,11 @@ impl Rights {
         }
     }
 
-    /// Whether somebody may do anything at all on a host.
-    pub(crate) fn scope_touches(who: &Who, host: &Asked<'_>) -> bool {
-        who.program.as_ref().is_none_or(|scope| scope.touches(host))
+    /// Whether a program's key is for this; a person's devices are for everything.
+    pub(crate) fn in_scope(who: &Who, request: &Request<'_>) -> bool {
+        let now_ms = clock::now_ms();
+        let wish = Wish { resource: request.resource, now_ms, requested: true };
+        who.program.as_ref().is_none_or(|scope| find(scope, request, &wish).is_ok())
     }
 
     /// What it takes to ask for this, of each grant that somebody has it on request by. Without a host it
