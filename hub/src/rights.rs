@@ -212,10 +212,9 @@ impl Rights {
             }
             _ => {}
         }
-        if is_for_administrators(method) && who.role != Role::ADMINISTRATOR {
-            return Err(Missing::Administrator);
-        }
+        let barred = is_for_administrators(method) && who.role != Role::ADMINISTRATOR;
         match self.by_standing(who, request, false) {
+            Ok(_) | Err(Missing::Request) if barred => return Err(Missing::Administrator),
             Err(Missing::Request) => {}
             decided => return decided,
         }

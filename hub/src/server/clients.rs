@@ -49,8 +49,12 @@ impl Hub {
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = self.login_ends(caller.key) => {
-                // What to do about it depends on how it came, and is told when it dials again.
-                link.close("the login or the key has expired");
+                let program = self.keyring.device(caller.key).is_some_and(|d| d.program.is_some());
+                link.close(if program {
+                    "this program's key has expired; its operator makes another: cmdr keys create"
+                } else {
+                    "the login has ended; log in again: cmdr login"
+                });
                 link.down().await
             }
             () = serving => link.down().await,
