@@ -76,6 +76,7 @@ struct Shared {
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
     scripts: Scripts,
+    log_readers: Arc<Semaphore>,
 }
 
 impl Agent {
@@ -86,7 +87,8 @@ impl Agent {
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let facts = Mutex::new(None);
-        let shared = Shared { config, metrics, processes, facts, programs, scripts };
+        let log_readers = services::logs::readers();
+        let shared = Shared { config, metrics, processes, facts, programs, scripts, log_readers };
         Self { shared: Arc::new(shared) }
     }
 
@@ -122,6 +124,9 @@ impl Agent {
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts
+    }
+    pub(crate) fn log_readers(&self) -> &Arc<Semaphore> {
+        &self.shared.log_readers
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod dialer;
 pub mod join;
+mod launch;
 pub mod policy;
 pub mod run;
 pub mod sampler;

@@ -1,7 +1,11 @@
 //! What this host's owner allows, whatever the hub asks: a file only they can change.
 //!
 //! Read once at start. `agent.rs` asks it before any request is looked at, `services/exec` before a
-//! program is begun.
+//! program is begun, `services/logs` before a file is opened.
+
+mod logs;
+
+pub use logs::Logs;
 
 use crate::services;
 use cmdr_link::settings::{self, SettingsError};
@@ -29,6 +33,8 @@ pub struct Policy {
     off: BTreeSet<&'static str>,
     /// Limits of what operators run.
     pub exec: Exec,
+    /// Which logs are read.
+    pub logs: Logs,
 }
 
 /// Limits of what operators run.
@@ -80,6 +86,7 @@ pub enum PolicyError {
 struct Written {
     services: BTreeMap<Service, bool>,
     exec: WrittenExec,
+    logs: logs::WrittenLogs,
 }
 
 #[derive(Default, Deserialize)]
@@ -161,8 +168,8 @@ impl Policy {
     pub fn parse(path: &Path, text: &str) -> Result<Self, PolicyError> {
         let written: Written = settings::parse(path, text)?;
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
-        let (off, exec) = (off.collect(), written.exec.into());
-        Ok(Self { file: Some(path.to_owned()), off, exec })
+        let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
+        Ok(Self { file: Some(path.to_owned()), off, exec, logs })
     }
 
     /// Whether a method's feature is switched on.

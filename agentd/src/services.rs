@@ -3,6 +3,7 @@
 pub mod exec;
 pub mod facts;
 mod hostkeys;
+pub mod logs;
 pub mod metrics;
 pub mod ping;
 pub mod processes;
@@ -11,7 +12,7 @@ use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "logs", "metrics", "ping", "processes"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -22,6 +23,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         processes::register,
         exec::register,
         hostkeys::register,
+        logs::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

@@ -11,6 +11,7 @@ mod key;
 mod keys;
 mod local;
 mod login;
+mod logs;
 mod operators;
 mod ping;
 mod processes;
@@ -39,6 +40,7 @@ pub enum Command {
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
     Exec(exec::ExecArgs),
+    Logs(logs::LogsArgs),
     Top(top::TopArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
@@ -62,7 +64,7 @@ pub enum Command {
 
 /// Does it. Ctrl-C ends any verb; those that have something to put in order first see to it themselves.
 pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
-    let orderly = matches!(command, Command::Exec(_) | Command::Up(_));
+    let orderly = matches!(command, Command::Exec(_) | Command::Logs(_) | Command::Up(_));
     tokio::select! {
         biased;
         result = choose(app, command) => result,
@@ -82,6 +84,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,
         Command::Exec(args) => exec::run(app, args).await,
+        Command::Logs(args) => logs::run(app, args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,

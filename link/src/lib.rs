@@ -33,6 +33,7 @@ pub mod settings;
 pub mod ssh_agent;
 pub mod token;
 pub mod unlock;
+pub mod zone;
 
 pub use client::{Client, FeedStream};
 pub use keys::SecretKey;

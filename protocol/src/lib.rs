@@ -29,6 +29,7 @@ pub mod hub;
 pub mod hubkey;
 pub mod keys;
 pub mod login;
+pub mod logs;
 pub mod metrics;
 pub mod operators;
 pub mod ping;

@@ -4,8 +4,8 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, metrics,
-    operators, ping, processes, roles, secrets, tokens, totp,
+    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, logs,
+    metrics, operators, ping, processes, roles, secrets, tokens, totp,
 };
 
 /// One method.
@@ -127,6 +127,8 @@ pub const METHODS: &[Method] = &[
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
     feed::<exec::Start>(Place::Host),
+    call::<logs::Sources>(Place::Host),
+    feed::<logs::Follow>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

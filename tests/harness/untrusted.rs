@@ -11,7 +11,7 @@ use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
-use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
+use cmdr_protocol::{CallError, exec, facts, hosts, logs, metrics, processes};
 use futures::executor::block_on;
 use std::io::Cursor;
 use std::path::Path;
@@ -36,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("recording_file", recording_file),
     ("audit_log", audit_log),
     ("id_token", id_token),
+    ("log_lines", log_lines),
 ];
 
 /// Cuts bytes into frames.
@@ -67,6 +68,8 @@ pub fn messages(data: &[u8]) {
     each::<processes::Listing>(data);
     each::<exec::Start>(data);
     each::<exec::Item>(data);
+    each::<logs::Follow>(data);
+    each::<logs::Item>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
 }
@@ -210,4 +213,17 @@ pub fn audit_log(data: &[u8]) {
 /// Reads what an OpenID Connect provider answers.
 pub fn id_token(data: &[u8]) {
     assert!(!cmdr_hub::login::oidc::try_bytes(data), "bytes that nobody has signed");
+}
+
+/// Reads times, levels and entries of a journal: a line of any bytes has them or has none, and the same
+/// ones each time.
+pub fn log_lines(data: &[u8]) {
+    use cmdr_agentd::services::logs::{Times, is_entry, level_of};
+    let times = || Times::new(cmdr_link::zone::Zone::utc(), 1_795_183_320_000);
+    let mut one = times();
+    for line in data.split(|b| *b == b'\n') {
+        assert_eq!(one.of(line), times().of(line));
+        level_of(line);
+        is_entry(line);
+    }
 }

@@ -16,6 +16,7 @@ mod login;
 mod login_hub;
 mod login_ldap;
 mod login_oidc;
+mod logs;
 mod metrics;
 mod processes;
 mod recordings;

@@ -21,4 +21,3 @@ pub mod terminal;
 pub mod theme;
 pub mod view;
 pub mod widgets;
-pub mod zone;

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use cmdr_link::context::{Context, ContextError, client_dir};
 use cmdr_link::session::{Dialer, Session};
+use cmdr_link::zone;
 use cmdr_tui::app::{App, Options};
 use cmdr_tui::config;
 use cmdr_tui::i18n::{Lang, Texts};
@@ -11,9 +12,9 @@ use cmdr_tui::journal::Journal;
 use cmdr_tui::keymap::Keymap;
 use cmdr_tui::link::Link;
 use cmdr_tui::local;
+use cmdr_tui::terminal;
 use cmdr_tui::theme::Depth;
 use cmdr_tui::widgets::chart::Glyphs;
-use cmdr_tui::{terminal, zone};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 

@@ -68,6 +68,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("processes.signal", "aod"),
     ("processes.renice", "aod"),
     ("exec.start", "aod"),
+    ("logs.sources", "aodv"),
+    ("logs.follow", "aodv"),
     ("hosts.list", "aodv"),
     ("hosts.resolve", "aodv"),
     ("hosts.watch", "aodv"),
