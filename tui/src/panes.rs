@@ -5,6 +5,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod hosts;
+pub mod logs;
 pub mod overview;
 pub mod player;
 pub mod processes;
@@ -42,6 +43,7 @@ pub struct Tab {
 pub const TABS: &[Tab] = &[
     Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
     Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
+    Tab { title: "logs.title", make: |host| Box::new(logs::LogsPane::new(host)) },
 ];
 
 /// Gives the columns of a table.
@@ -51,6 +53,7 @@ pub type AllColumns = fn() -> Vec<Column>;
 pub const TABLES: &[(&str, AllColumns)] = &[
     ("hosts", hosts::columns),
     ("processes", processes::columns),
+    ("logs", logs::columns),
     ("audit", audit::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
@@ -89,6 +92,8 @@ pub enum Place {
     Hosts,
     /// A tab of a host's page.
     Host(HostId, usize),
+    /// Logs of hosts that were marked.
+    Logs,
     /// The audit log.
     Audit,
     /// What was done.
@@ -107,6 +112,7 @@ impl Place {
         match self {
             Self::Hosts => Box::new(hosts::HostsPane::default()),
             Self::Host(id, tab) => (TABS[tab.min(TABS.len() - 1)].make)(id),
+            Self::Logs => Box::new(logs::LogsPane::of(Vec::new())),
             Self::Audit => Box::new(audit::AuditPane::default()),
             Self::Records => Box::new(records::RecordsPane::default()),
             Self::Rights => Box::new(rights::RightsPane::default()),
@@ -119,6 +125,7 @@ impl Place {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Hosts | Self::Host(..) => "hosts.title",
+            Self::Logs => "logs.title",
             Self::Audit => "audit.title",
             Self::Records => "records.title",
             Self::Rights => "rights.title",

@@ -4,6 +4,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod hosts;
+pub mod logs;
 pub mod metrics;
 pub mod processes;
 pub mod recordings;
@@ -81,6 +82,8 @@ pub struct Store {
     pub metrics: HashMap<HostId, metrics::Metrics>,
     /// Processes of hosts that were looked at.
     pub processes: HashMap<HostId, processes::Processes>,
+    /// Lines of logs that are looked at.
+    pub logs: logs::Logs,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -119,6 +122,7 @@ impl Store {
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
             processes: HashMap::new(),
+            logs: logs::Logs::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

@@ -43,7 +43,11 @@ pub struct Far {
 }
 
 /// Items as the test pushed them.
-pub struct FarItems(mpsc::Receiver<Answer>);
+pub struct FarItems {
+    answers: mpsc::Receiver<Answer>,
+    asked: Asked,
+    inner: Arc<Mutex<Inner>>,
+}
 
 impl Default for Far {
     fn default() -> Self {
@@ -177,10 +181,10 @@ impl Far {
             for item in items {
                 drop(sender.try_send(Ok(item)));
             }
-            return Ok(FarItems(receiver));
+            return Ok(FarItems { answers: receiver, asked, inner: self.inner.clone() });
         }
-        inner.feeds.push((asked, sender));
-        Ok(FarItems(receiver))
+        inner.feeds.push((asked.clone(), sender));
+        Ok(FarItems { answers: receiver, asked, inner: self.inner.clone() })
     }
 }
 
@@ -189,8 +193,15 @@ fn json(body: &impl serde::Serialize) -> Result<Value, CallError> {
 }
 
 impl FarItems {
+    /// An input reaches the far end as if it were asked: with the feed's method and itself as the body.
+    pub(super) fn send<F: Feed>(&mut self, input: &F::Input) -> Result<(), CallError> {
+        let asked = Asked { body: json(input)?, ..self.asked.clone() };
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).asked.push(asked);
+        Ok(())
+    }
+
     pub(super) async fn next<F: Feed>(&mut self) -> Option<Result<F::Item, CallError>> {
-        let item = self.0.recv().await?;
+        let item = self.answers.recv().await?;
         Some(item.and_then(|value| {
             serde_json::from_value(value).map_err(|e| CallError::malformed(e.to_string()))
         }))
