@@ -13,6 +13,7 @@ mod hub_power;
 mod hubkey;
 mod load;
 mod local;
+mod logs;
 mod operators;
 mod recordings;
 mod sealed;

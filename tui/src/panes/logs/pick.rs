@@ -4,7 +4,7 @@ use crate::panes::Context;
 use crate::theme::Role;
 use crate::widgets::{format, table};
 use cmdr_protocol::HostId;
-use cmdr_protocol::logs::{Source, parts};
+use cmdr_protocol::logs::{Kind, Source, parts};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
@@ -98,7 +98,10 @@ impl Picker {
             };
             let width = usize::from(width);
             let (text, role) = match column.title {
-                "logs.col.name" => (parts(&source.source).1.to_owned(), Role::Text),
+                "logs.col.name" => match parts(&source.source) {
+                    (Kind::Journal, _) => (source.source.clone(), Role::Text),
+                    (_, name) => (name.to_owned(), Role::Text),
+                },
                 "logs.col.kind" => (source.kind.to_string(), Role::Soft),
                 "logs.col.size" => {
                     (source.bytes.map_or_else(String::new, format::size), Role::Soft)

@@ -333,11 +333,11 @@ fn state(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static> {
     if logs.streams.iter().any(|stream| stream.looking) {
         push(texts.get("logs.looking").to_owned(), theme.style(Role::Info));
     }
-    let failed =
-        (0..pane.streams.len()).filter(|at| trouble(context, &pane.streams, *at).is_some()).count();
-    if failed > 0 {
-        let of = [failed.to_string(), pane.streams.len().to_string()];
-        push(texts.fill("logs.failed", &[&of[0], &of[1]]), theme.style(Role::Bad));
+    let mut troubles = (0..pane.streams.len()).filter_map(|at| trouble(context, &pane.streams, at));
+    if let Some(first) = troubles.next() {
+        let of = [(troubles.count() + 1).to_string(), pane.streams.len().to_string()];
+        let text = texts.fill("logs.failed", &[&of[0], &of[1], &first]);
+        push(text, theme.style(Role::Bad));
     }
     if pane.left_out > 0 {
         push(texts.fill("logs.left_out", &[&pane.left_out.to_string()]), theme.style(Role::Warn));
