@@ -124,6 +124,7 @@ open_enum! {
 }
 
 impl Level {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
     fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }
@@ -323,6 +324,7 @@ open_enum! {
 }
 
 impl TimeFrom {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
     fn is_line(&self) -> bool {
         *self == Self::Line
     }

@@ -24,10 +24,10 @@ pub struct Row {
     pub id: u64,
     /// Which stream it is of.
     pub stream: usize,
-    /// By which it has its place: its own time, or that of the line before.
+    /// By which it has its place: its own time, or that of a line before that is later.
     pub at_ms: u64,
-    /// Whether that is its own.
-    pub timed: bool,
+    /// Its own time, when it has one.
+    pub own_ms: Option<u64>,
     pub level: Level,
     /// Its text, harmless; for a gap what is known about it.
     pub text: Box<str>,
@@ -164,7 +164,7 @@ impl Stream {
             id: 0,
             stream,
             at_ms: self.newest_ms,
-            timed: own.is_some(),
+            own_ms: own,
             level: line.level,
             text: harmless(&line.bytes).into(),
             whole: line.whole,
@@ -180,7 +180,7 @@ impl Stream {
             id: 0,
             stream,
             at_ms: self.newest_ms,
-            timed: false,
+            own_ms: None,
             level: Level::Unknown,
             text: clean_to_width(&gap.what, 300).into(),
             whole: None,
@@ -199,7 +199,7 @@ impl Logs {
         if let Some(number) = item.sifted {
             of.number = number;
             (of.ahead, of.again, of.first) = (0, 0, None);
-            (of.oldest_ms, of.beginning) = (None, false);
+            (of.newest_ms, of.oldest_ms, of.beginning) = (0, None, false);
             self.forget(stream);
         }
         let Some(of) = self.streams.get_mut(stream) else { return };
@@ -377,7 +377,7 @@ pub fn begun(owner: u64, stream: usize, inputs: mpsc::Sender<Input>) -> Update {
         if let Some(of) = logs.streams.get_mut(stream) {
             if anew {
                 (of.number, of.from, of.first) = (of.wanted, None, None);
-                (of.oldest_ms, of.beginning) = (None, false);
+                (of.newest_ms, of.oldest_ms, of.beginning) = (0, None, false);
             }
             of.again = if of.from.is_some() { of.ahead } else { 0 };
             of.inputs = Some(inputs);
@@ -494,6 +494,7 @@ mod tests {
         assert_eq!(texts(&logs), ["1", "2", "3", "4"]);
         logs.take(0, Item { sifted: Some(7), ..item(&[3]) }, 0);
         assert_eq!(texts(&logs), ["3"]);
+        assert_eq!(logs.rows[0].at_ms, 3, "it has the time of a line that is gone");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) fn plain(context: &Context<'_>, logs: &Logs, row: &Row) -> String {
     }
     if !row.by.is_empty() {
         // Writing to a String cannot fail.
-        write!(text, "{} {}: ", human::moment(row.at_ms), row.by).ok();
+        write!(text, "{} {}: ", human::moment(row.own_ms.unwrap_or(row.at_ms)), row.by).ok();
     }
     text + &row.text
 }

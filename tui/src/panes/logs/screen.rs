@@ -67,10 +67,10 @@ struct Heads {
 impl Heads {
     fn new(context: &Context<'_>, logs: &Logs) -> Self {
         let hosts: BTreeSet<_> = logs.streams.iter().map(|s| s.host).collect();
-        let sources: BTreeSet<_> = logs.streams.iter().map(|s| s.source.as_str()).collect();
+        let several = hosts.len() < logs.streams.len();
         let name = |(n, stream): (usize, &crate::store::logs::Stream)| {
             let host = context.store.hosts.name(stream.host);
-            let text = match (hosts.len() > 1, sources.len() > 1) {
+            let text = match (hosts.len() > 1, several) {
                 (true, true) => format!("{host} {}", short(&stream.source)),
                 (true, false) => host,
                 (false, true) => short(&stream.source).to_owned(),
@@ -112,9 +112,9 @@ impl Heads {
             Stamps::Utc => Some(true),
         };
         if let Some(utc) = stamp.filter(|_| row.gap.is_none()) {
-            let text =
-                if row.at_ms == 0 { " ".repeat(13) } else { stamped(context, row.at_ms, utc) };
-            let role = if row.timed { Role::Soft } else { Role::Faint };
+            let at_ms = row.own_ms.unwrap_or(row.at_ms);
+            let text = if at_ms == 0 { " ".repeat(13) } else { stamped(context, at_ms, utc) };
+            let role = if row.own_ms.is_some() { Role::Soft } else { Role::Faint };
             spans.push(Span::styled(text, theme.style(role)));
         }
         if !row.by.is_empty() {
