@@ -106,7 +106,7 @@ impl Reader {
         self
     }
 
-    async fn to_end(mut self) -> Vec<String> {
+    async fn read_all(mut self) -> Vec<String> {
         while self.item().await.is_some() {}
         self.lines
     }
@@ -123,15 +123,16 @@ async fn the_newest_lines_come_first_and_then_what_is_written() {
     // Not followed, also a line without an end is one.
     logs.write("a.log", "rest");
     let all = Follow { follow: false, ..logs.ask("a.log") };
-    assert_eq!(logs.open(&all).await.to_end().await, ["1", "2", "3", "4", "half", "5", "rest"]);
+    assert_eq!(logs.open(&all).await.read_all().await, ["1", "2", "3", "4", "half", "5", "rest"]);
     let none = Follow { follow: false, last: Some(0), ..logs.ask("a.log") };
-    assert_eq!(logs.open(&none).await.to_end().await, ["rest"]);
+    assert_eq!(logs.open(&none).await.read_all().await, ["rest"]);
 }
 
 #[tokio::test]
 async fn only_what_is_wanted_crosses_the_wire() {
     let logs = Logs::new().await;
-    let lines: String = (0..100_000).map(|n| format!("line {n} of many\n")).collect();
+    let lines: Vec<_> = (0..100_000).map(|n| format!("line {n} of many\n")).collect();
+    let lines = lines.concat();
     logs.write("a.log", &lines);
     let filter = Filter { include: vec!["line 7777[0-9] ".into()], ..Filter::default() };
     let mut reader = logs.open(&Follow { filter, last: Some(5), ..logs.ask("a.log") }).await;
@@ -215,7 +216,8 @@ async fn a_log_that_is_not_there_yet_is_told_and_one_that_goes_is_awaited() {
 
 fn packed(logs: &Logs) {
     let lines = |hour: u32| -> String {
-        (0..60).map(|m| format!("2026-11-20T{hour:02}:{m:02}:00Z line\n")).collect()
+        let line = |m| format!("2026-11-20T{hour:02}:{m:02}:00Z line\n");
+        (0..60).map(line).collect::<Vec<_>>().concat()
     };
     let gz = File::create(logs.path("a.log.3.gz")).unwrap();
     let mut gz = flate2::write::GzEncoder::new(gz, flate2::Compression::default());
@@ -231,6 +233,7 @@ fn packed(logs: &Logs) {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as requests have it")]
 fn moment(text: &str) -> Option<u64> {
     Some(human::moment_ms(text).unwrap())
 }
@@ -247,15 +250,15 @@ async fn a_moment_is_found_in_rotated_and_packed_files() {
         ..logs.ask("a.log")
     };
     let lines =
-        logs.open(&ask("2026-11-20T10:58:00Z", "2026-11-20T13:01:00Z")).await.to_end().await;
+        logs.open(&ask("2026-11-20T10:58:00Z", "2026-11-20T13:01:00Z")).await.read_all().await;
     assert_eq!(lines.len(), 2 + 60 + 60 + 2);
     assert_eq!(lines[0], "2026-11-20T10:58:00Z line");
     assert_eq!(lines.last().unwrap(), "2026-11-20T13:01:00Z line");
     let lines =
-        logs.open(&ask("2026-11-20T13:30:00Z", "2026-11-20T23:00:00Z")).await.to_end().await;
+        logs.open(&ask("2026-11-20T13:30:00Z", "2026-11-20T23:00:00Z")).await.read_all().await;
     assert_eq!(lines.len(), 30);
     let newest = Follow { last: Some(2), ..ask("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z") };
-    let lines = logs.open(&newest).await.to_end().await;
+    let lines = logs.open(&newest).await.read_all().await;
     assert_eq!(lines, ["2026-11-20T10:59:00Z line", "2026-11-20T11:00:00Z line"]);
 }
 
@@ -536,22 +539,22 @@ async fn a_journal_is_read_by_unit_by_time_and_back_from_its_end() {
         follow: false,
         ..Follow::default()
     };
-    let lines = logs.open(&ask("unit:a.service")).await.to_end().await;
+    let lines = logs.open(&ask("unit:a.service")).await.read_all().await;
     assert_eq!(lines, ["a starts", "a \u{1b}[31mred", "a ends"]);
-    let lines = logs.open(&ask("journal:all")).await.to_end().await;
+    let lines = logs.open(&ask("journal:all")).await.read_all().await;
     assert_eq!(
         lines,
         ["a starts", "b fails", "  at line 2", "a \u{1b}[31mred", "b again", "a ends"]
     );
     let since = Follow { since_ms: Some(T0 + 2500), last: None, ..ask("journal:all") };
-    assert_eq!(logs.open(&since).await.to_end().await, ["b again", "a ends"]);
+    assert_eq!(logs.open(&since).await.read_all().await, ["b again", "a ends"]);
     let newest = Follow { last: Some(1), ..ask("journal:all") };
-    assert_eq!(logs.open(&newest).await.to_end().await, ["a ends"]);
+    assert_eq!(logs.open(&newest).await.read_all().await, ["a ends"]);
     let grave = Filter { level: Some(Level::Warning), ..Filter::default() };
-    let lines = logs.open(&Follow { filter: grave, ..ask("journal:all") }).await.to_end().await;
+    let lines = logs.open(&Follow { filter: grave, ..ask("journal:all") }).await.read_all().await;
     assert_eq!(lines, ["b fails", "  at line 2", "b again"]);
     let around = Filter { include: vec!["red".into()], before: 1, after: 1, ..Filter::default() };
-    let lines = logs.open(&Follow { filter: around, ..ask("journal:all") }).await.to_end().await;
+    let lines = logs.open(&Follow { filter: around, ..ask("journal:all") }).await.read_all().await;
     assert_eq!(lines, ["b fails", "  at line 2", "a \u{1b}[31mred", "b again"]);
 }
 
@@ -588,7 +591,7 @@ async fn a_journal_is_followed_taken_up_again_and_paged_back() {
     let mut reader = logs.open(&Follow { from: place, ..ask.clone() }).await;
     assert_eq!(reader.caught_up().await.lines, Vec::<String>::new());
     let first = Follow { from: Some(At::default()), last: Some(10), follow: false, ..ask };
-    assert_eq!(logs.open(&first).await.to_end().await, ["b fails", "  at line 2", "b again"]);
+    assert_eq!(logs.open(&first).await.read_all().await, ["b fails", "  at line 2", "b again"]);
 }
 
 #[tokio::test]

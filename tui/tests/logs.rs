@@ -47,7 +47,7 @@ fn listing() -> Listing {
 async fn with(setup: Setup) -> World {
     let mut world = Box::pin(World::new(setup)).await;
     world.far.answer(|asked| match asked.method {
-        "logs.sources" => Ok(serde_json::to_value(listing()).unwrap()),
+        "logs.sources" => Ok(serde_json::to_value(listing()).expect("json")),
         _ => Ok(json!({})),
     });
     world.fleet(some_hosts()).await;
@@ -75,6 +75,7 @@ fn line(n: u64, text: &str, level: Level) -> Line {
     Line { at_ms: Some(NOW_MS - 60_000 + n * 1000), bytes: text.into(), level, ..Line::default() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as items have it")]
 fn place(offset: u64) -> Option<At> {
     Some(At { file: Some(1), offset: Some(offset), ..At::default() })
 }
@@ -112,7 +113,7 @@ fn some_lines() -> Item {
 fn inputs(world: &World) -> Vec<Input> {
     let asked = world.far.take_asked().into_iter();
     let said = asked.filter(|a| a.method == Follow::METHOD && a.body.get("source").is_none());
-    said.map(|a| serde_json::from_value(a.body).unwrap()).collect()
+    said.map(|a| serde_json::from_value(a.body).expect("an input")).collect()
 }
 
 fn begun(world: &World) -> Vec<Json> {

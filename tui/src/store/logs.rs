@@ -156,7 +156,7 @@ impl Stream {
         self.from.clone().filter(|_| self.number == self.wanted)
     }
 
-    fn row(&mut self, stream: usize, line: Line) -> Row {
+    fn row(&mut self, stream: usize, line: &Line) -> Row {
         let own = line.at_ms;
         self.newest_ms = own.unwrap_or(self.newest_ms).max(self.newest_ms);
         self.oldest_ms.get_or_insert(self.newest_ms);
@@ -225,7 +225,7 @@ impl Logs {
         let told = |gap: &&Gap| gap.kind != GapKind::Rotated;
         let mut rows: Vec<Row> =
             item.gaps.iter().filter(told).map(|gap| of.gap(stream, gap)).collect();
-        rows.extend(item.lines.into_iter().map(|line| of.row(stream, line)));
+        rows.extend(item.lines.iter().map(|line| of.row(stream, line)));
         self.count(count, now_ms);
         self.put(rows);
     }
@@ -238,7 +238,7 @@ impl Logs {
         }
         let newest = std::mem::replace(&mut of.newest_ms, 0);
         let oldest = of.oldest_ms.take();
-        let rows: Vec<Row> = item.lines.into_iter().map(|line| of.row(stream, line)).collect();
+        let rows: Vec<Row> = item.lines.iter().map(|line| of.row(stream, line)).collect();
         (of.newest_ms, of.oldest_ms) = (newest, oldest);
         of.came += rows.len() as u64;
         of.older.extend(rows);
@@ -337,7 +337,9 @@ impl Logs {
             }
         }
         let mut all: Vec<_> = all.into_values().collect();
-        all.iter_mut().for_each(|(_, hosts)| hosts.sort_unstable());
+        for (_, hosts) in &mut all {
+            hosts.sort_unstable();
+        }
         all.sort_by(|a, b| (a.0.kind, &a.0.source).cmp(&(b.0.kind, &b.0.source)));
         all
     }

@@ -162,10 +162,7 @@ impl Back {
         let mut hits = 0;
         while at < self.end {
             let room = usize::try_from(self.end - at).unwrap_or(buffer.len()).min(buffer.len());
-            let n = match opened.file.read_at(&mut buffer[..room], at) {
-                Ok(n @ 1..) => n,
-                _ => break,
-            };
+            let Ok(n @ 1..) = opened.file.read_at(&mut buffer[..room], at) else { break };
             if at == from {
                 too_old = self.sieve.since_ms().is_some_and(|since| {
                     first_time(&buffer[..n], self.sieve.times()).is_some_and(|ms| ms < since)
@@ -366,9 +363,8 @@ fn at_time(opened: &Opened, sieve: &mut Sieve, since_ms: u64) -> u64 {
         let n = opened.file.read_at(&mut probe, start).unwrap_or(0);
         match first_time(&probe[..n], sieve.times()) {
             Some(ms) if ms < since_ms => low = start,
-            Some(_) => high = middle,
-            // Nothing tells here: read more than is needed.
-            None => high = middle,
+            // Where nothing tells, more is read than is needed.
+            _ => high = middle,
         }
     }
     low

@@ -266,11 +266,8 @@ impl Reading {
                 Err(gap) => self.gaps.push(gap),
             }
         }
-        let opened = match self.access.open(&self.path) {
-            Ok(opened) => opened,
-            // It may come yet; nobody could read it now.
-            Err(_) => return,
-        };
+        // It may come yet; nobody could read it now.
+        let Ok(opened) = self.access.open(&self.path) else { return };
         // It was rotated while the files before it were read.
         if let Some(expected) = self.expected.take().filter(|inode| *inode != opened.inode) {
             let moved = self.access.rotated(&self.path).into_iter().find(|r| r.inode == expected);

@@ -141,7 +141,7 @@ fn in_brackets(line: &[u8]) -> Option<Stamp> {
         at.one_of(b":")?;
         let of_day = at.of_day()?;
         at.skip(b' ');
-        at.placed(days(year, month, day)? * DAY_MS + of_day)
+        Some(at.placed(days(year, month, day)? * DAY_MS + of_day))
     })
 }
 
@@ -158,11 +158,11 @@ fn iso(at: &mut Cursor<'_>) -> Option<Stamp> {
     let mut zoned = Cursor(at.0);
     zoned.skip(b' ');
     let ms = days(year, month, day)? * DAY_MS + of_day;
-    let stamp = at.placed(ms)?;
+    let stamp = at.placed(ms);
     if matches!(stamp, Stamp::Local(_))
         && matches!(zoned.0, [b'+' | b'-', b'0'..=b'9', b'0'..=b'9', ..])
     {
-        return zoned.placed(ms);
+        return Some(zoned.placed(ms));
     }
     Some(stamp)
 }
@@ -176,17 +176,14 @@ fn named_month(at: &mut Cursor<'_>) -> Option<Stamp> {
         at.skip(b',');
         at.one_of(b" ")?;
     }
-    let (month, day) = match at.month() {
-        Some(month) => {
-            at.one_of(b" ")?;
-            at.skip(b' ');
-            (month, at.short()?)
-        }
-        None => {
-            let day = at.short()?;
-            at.one_of(b" -")?;
-            (at.month()?, day)
-        }
+    let (month, day) = if let Some(month) = at.month() {
+        at.one_of(b" ")?;
+        at.skip(b' ');
+        (month, at.short()?)
+    } else {
+        let day = at.short()?;
+        at.one_of(b" -")?;
+        (at.month()?, day)
     };
     at.one_of(b" -,")?;
     at.skip(b' ');
@@ -201,7 +198,7 @@ fn named_month(at: &mut Cursor<'_>) -> Option<Stamp> {
     match year {
         Some(year) => {
             at.skip(b' ');
-            at.placed(days(year, month, day)? * DAY_MS + of_day)
+            Some(at.placed(days(year, month, day)? * DAY_MS + of_day))
         }
         None => Some(Stamp::Yearless { month, day, of_day }),
     }
@@ -316,22 +313,20 @@ impl Cursor<'_> {
     }
 
     /// With the zone that follows, if one does.
-    fn placed(&mut self, ms: i64) -> Option<Stamp> {
+    fn placed(&mut self, ms: i64) -> Stamp {
         match self.0 {
-            [b'Z' | b'z', ..] | [b'U', b'T', b'C', ..] | [b'G', b'M', b'T', ..] => {
-                Some(Stamp::Exact(ms))
-            }
+            [b'Z' | b'z', ..] | [b'U', b'T', b'C', ..] | [b'G', b'M', b'T', ..] => Stamp::Exact(ms),
             [sign @ (b'+' | b'-'), rest @ ..] => {
                 let mut at = Cursor(rest);
                 let Some(hours) = at.number(2).filter(|n| *n <= 18) else {
-                    return Some(Stamp::Local(ms));
+                    return Stamp::Local(ms);
                 };
                 at.skip(b':');
                 let minutes = at.number(2).filter(|n| *n < 60).unwrap_or(0);
                 let east = (hours * 60 + minutes) * 60_000;
-                Some(Stamp::Exact(if *sign == b'+' { ms - east } else { ms + east }))
+                Stamp::Exact(if *sign == b'+' { ms - east } else { ms + east })
             }
-            _ => Some(Stamp::Local(ms)),
+            _ => Stamp::Local(ms),
         }
     }
 

@@ -56,8 +56,8 @@ impl Merge {
         let count = item.lines.len();
         for (n, line) in item.lines.into_iter().enumerate() {
             one.last = line.at_ms.unwrap_or(one.last).max(one.last);
-            let _permit = if n + 1 == count { permit.take() } else { None };
-            one.held.push_back(Held { key: one.last, came: now, line, _permit });
+            let held = if n + 1 == count { permit.take() } else { None };
+            one.held.push_back(Held { key: one.last, came: now, line, _permit: held });
         }
     }
 

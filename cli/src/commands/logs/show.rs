@@ -243,7 +243,9 @@ mod tests {
         };
         let mut show = Show::new(&out, chosen, None);
         let mut bytes = show.begin().bytes;
-        lines.iter().for_each(|(at, line)| show.line(*at, line, &mut bytes));
+        for (at, line) in lines {
+            show.line(*at, line, &mut bytes);
+        }
         show.end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
