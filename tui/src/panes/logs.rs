@@ -10,8 +10,8 @@ mod screen;
 use super::{Context, Pane, Subscription};
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, LIST, key};
+use crate::store::audit;
 use crate::store::logs::{self, Logs, Row};
-use crate::store::{FeedState, audit};
 use crate::theme::Role;
 use crate::widgets::{frame as boxes, table};
 use cmdr_protocol::hosts::HostState;
@@ -593,14 +593,5 @@ impl Pane for LogsPane {
             return self.draw_picker(context, frame, area);
         }
         screen::draw(context, frame, area, self);
-    }
-}
-
-/// Whether a stream's host or feed is in trouble, in words.
-fn trouble(context: &Context<'_>, streams: &[(HostId, String)], at: usize) -> Option<String> {
-    let key = feed::key(streams, at)?;
-    match context.store.feeds.get(&key) {
-        Some(FeedState::Failed(error)) => Some(crate::action::reason(error)),
-        _ => None,
     }
 }

@@ -1,11 +1,14 @@
 //! The lines on the screen: the newest at the bottom, or those around the cursor; where each is from, when,
 //! how grave; above them what is going on.
 
-use super::{LogsPane, Stamps, look::Look, trouble};
+use super::{LogsPane, Stamps, feed, look::Look};
 use crate::panes::Context;
+use crate::store::FeedState;
 use crate::store::logs::{Logs, Row, short};
+
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
+use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::logs::{GapKind, Kind, Level, parts};
 use ratatui::Frame;
@@ -384,6 +387,15 @@ fn filters(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static>
         push("logs.is.stamps", texts.get(pane.look.stamps.text()), Role::Soft);
     }
     Line::from(spans)
+}
+
+/// Whether a stream's host or feed is in trouble, in words.
+fn trouble(context: &Context<'_>, streams: &[(HostId, String)], at: usize) -> Option<String> {
+    let key = feed::key(streams, at)?;
+    match context.store.feeds.get(&key) {
+        Some(FeedState::Failed(error)) => Some(crate::action::reason(error)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
