@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod dialer;
+mod items;
 pub mod join;
 pub mod policy;
 pub mod run;
@@ -12,6 +13,7 @@ pub mod sampler;
 pub mod services;
 pub mod state;
 pub mod supervise;
+mod systemd;
 mod text;
 mod users;
 

@@ -5,13 +5,17 @@ pub mod facts;
 mod hostkeys;
 pub mod metrics;
 pub mod ping;
+pub mod ports;
 pub mod processes;
+#[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
+pub mod services;
 
 use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] =
+    &["exec", "facts", "hostkeys", "metrics", "ping", "ports", "processes", "services"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -20,6 +24,8 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         facts::register,
         metrics::register,
         processes::register,
+        ports::register,
+        services::register,
         exec::register,
         hostkeys::register,
     ]

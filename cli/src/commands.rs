@@ -13,6 +13,7 @@ mod local;
 mod login;
 mod operators;
 mod ping;
+mod ports;
 mod processes;
 mod recordings;
 mod roles;
@@ -43,6 +44,7 @@ pub enum Command {
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
+    Ports(ports::PortsArgs),
     Ping(ping::PingArgs),
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
@@ -86,6 +88,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,
         Command::Renice(args) => processes::renice(app, &args).await,
+        Command::Ports(args) => ports::run(app, &args).await,
         Command::Ping(args) => ping::run(app, &args).await,
         Command::Tokens(args) => tokens::run(app, &args).await,
         Command::Operators(args) => operators::run(app, &args).await,

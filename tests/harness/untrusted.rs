@@ -11,7 +11,9 @@ use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
-use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
+use cmdr_protocol::{
+    CallError, exec, facts, hosts, metrics, ports, processes, services, system, table,
+};
 use futures::executor::block_on;
 use std::io::Cursor;
 use std::path::Path;
@@ -36,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("recording_file", recording_file),
     ("audit_log", audit_log),
     ("id_token", id_token),
+    ("host_files", host_files),
 ];
 
 /// Cuts bytes into frames.
@@ -69,6 +72,16 @@ pub fn messages(data: &[u8]) {
     each::<exec::Item>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
+    each::<ports::Change>(data);
+    each::<ports::Listing>(data);
+    each::<table::Change<services::Unit>>(data);
+    each::<services::Done>(data);
+    each::<services::Shown>(data);
+    each::<system::Found<system::Mount>>(data);
+    each::<system::Found<system::Interface>>(data);
+    each::<system::Found<system::Login>>(data);
+    each::<system::Found<system::Job>>(data);
+    each::<system::PackagePage>(data);
 }
 
 /// Decodes what the control stream carries.
@@ -210,4 +223,11 @@ pub fn audit_log(data: &[u8]) {
 /// Reads what an OpenID Connect provider answers.
 pub fn id_token(data: &[u8]) {
     assert!(!cmdr_hub::login::oidc::try_bytes(data), "bytes that nobody has signed");
+}
+/// Reads what the kernel and programs of a host write: lines of sockets.
+pub fn host_files(data: &[u8]) {
+    for line in data.split(|b| *b == b'\n') {
+        cmdr_agentd::services::ports::read_line(false, line);
+        cmdr_agentd::services::ports::read_line(true, line);
+    }
 }

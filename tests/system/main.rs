@@ -17,6 +17,7 @@ mod login_hub;
 mod login_ldap;
 mod login_oidc;
 mod metrics;
+mod ports;
 mod processes;
 mod recordings;
 mod releases;

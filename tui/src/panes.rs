@@ -7,9 +7,11 @@ pub mod audit;
 pub mod hosts;
 pub mod overview;
 pub mod player;
+pub mod ports;
 pub mod processes;
 pub mod records;
 pub mod rights;
+mod sheet;
 
 use crate::action::Action;
 use crate::event::Event;
@@ -42,6 +44,7 @@ pub struct Tab {
 pub const TABS: &[Tab] = &[
     Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
     Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
+    Tab { title: "ports.title", make: |host| Box::new(ports::Ports::new(host)) },
 ];
 
 /// Gives the columns of a table.
@@ -51,6 +54,7 @@ pub type AllColumns = fn() -> Vec<Column>;
 pub const TABLES: &[(&str, AllColumns)] = &[
     ("hosts", hosts::columns),
     ("processes", processes::columns),
+    ("ports", ports::columns),
     ("audit", audit::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),

@@ -5,10 +5,12 @@ pub mod approvals;
 pub mod audit;
 pub mod hosts;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
 pub mod settled;
+pub mod sheets;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -81,6 +83,8 @@ pub struct Store {
     pub metrics: HashMap<HostId, metrics::Metrics>,
     /// Processes of hosts that were looked at.
     pub processes: HashMap<HostId, processes::Processes>,
+    /// Lists of hosts and of the fleet that were looked at.
+    pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -119,6 +123,7 @@ impl Store {
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
             processes: HashMap::new(),
+            sheets: HashMap::new(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

@@ -6,6 +6,7 @@ mod act;
 mod linux;
 mod table;
 
+pub(super) use linux::parse_stat;
 pub use table::Table;
 
 use crate::sampler::{Sampler, Take};
