@@ -39,6 +39,8 @@ pub struct Config {
     pub etc_root: PathBuf,
     /// What programs keep while the host runs; another folder in tests.
     pub run_root: PathBuf,
+    /// What programs keep for good; another folder in tests.
+    pub var_root: PathBuf,
     /// The Docker engine's socket.
     pub docker_socket: PathBuf,
     /// The agent's own folder.
@@ -57,6 +59,7 @@ impl Config {
             sys_root: "/sys".into(),
             etc_root: "/etc".into(),
             run_root: "/run".into(),
+            var_root: "/var".into(),
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),
@@ -79,6 +82,7 @@ struct Shared {
     processes: Sampler<Table>,
     ports: Sampler<ports::Taken>,
     units: services::services::Live,
+    packages: services::system::Packages,
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
     scripts: Scripts,
@@ -94,7 +98,9 @@ impl Agent {
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let facts = Mutex::new(None);
         let units = services::services::Live::default();
-        let shared = Shared { config, metrics, processes, ports, units, facts, programs, scripts };
+        let packages = services::system::Packages::default();
+        let shared =
+            Shared { config, metrics, processes, ports, units, packages, facts, programs, scripts };
         Self { shared: Arc::new(shared) }
     }
 
@@ -129,6 +135,9 @@ impl Agent {
     /// The units of this host, while somebody watches.
     pub fn units(&self) -> &services::services::Live {
         &self.shared.units
+    }
+    pub(crate) fn packages(&self) -> &services::system::Packages {
+        &self.shared.packages
     }
     pub(crate) fn facts(&self) -> &Mutex<Option<(Instant, facts::Facts)>> {
         &self.shared.facts

@@ -9,13 +9,14 @@ pub mod ports;
 pub mod processes;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
+pub mod system;
 
 use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
 pub const NAMES: &[&str] =
-    &["exec", "facts", "hostkeys", "metrics", "ping", "ports", "processes", "services"];
+    &["exec", "facts", "hostkeys", "metrics", "ping", "ports", "processes", "services", "system"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -26,6 +27,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         processes::register,
         ports::register,
         services::register,
+        system::register,
         exec::register,
         hostkeys::register,
     ]

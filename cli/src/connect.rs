@@ -99,11 +99,21 @@ impl Hub {
         targets: &'t [Target],
         call: &C,
     ) -> Vec<(&'t Target, Result<C::Reply, Failure>)> {
-        futures::stream::iter(targets)
-            .map(|target| async move { (target, self.ask_host(target.id, call).await) })
-            .buffered(AT_ONCE)
-            .collect()
-            .await
+        self.ask_hosts_within(targets, call, self.patience).await
+    }
+
+    /// As [`Hub::ask_hosts`], for what takes its time.
+    pub async fn ask_hosts_within<'t, C: Call>(
+        &self,
+        targets: &'t [Target],
+        call: &C,
+        patience: Duration,
+    ) -> Vec<(&'t Target, Result<C::Reply, Failure>)> {
+        let ask = async |target: &'t Target| {
+            let reply = self.client.call(Some(target.id), call, patience).await;
+            (target, reply.map_err(Failure::from))
+        };
+        futures::stream::iter(targets).map(ask).buffered(AT_ONCE).collect().await
     }
 
     async fn targets(&self, selector: &str) -> Result<Vec<Target>, Failure> {

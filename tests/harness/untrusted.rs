@@ -226,6 +226,7 @@ pub fn id_token(data: &[u8]) {
 }
 /// Reads what the kernel and programs of a host write: lines of sockets.
 pub fn host_files(data: &[u8]) {
+    cmdr_agentd::services::system::untrusted::read(data);
     for line in data.split(|b| *b == b'\n') {
         cmdr_agentd::services::ports::read_line(false, line);
         cmdr_agentd::services::ports::read_line(true, line);

@@ -23,4 +23,6 @@ mod recordings;
 mod releases;
 mod roles;
 mod secrets;
+mod services;
+mod system;
 mod untrusted;

@@ -9,8 +9,10 @@ pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
+pub mod services;
 pub mod settled;
 pub mod sheets;
+pub mod system;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;

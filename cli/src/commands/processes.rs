@@ -132,7 +132,7 @@ pub(super) async fn ps(app: &App, args: &PsArgs) -> Result<Exit, Failure> {
         return watch(app, &hub, &targets, args, &view, screen).await;
     }
     let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
-    for (target, answer) in hub.ask_hosts(&targets, &List {}).await {
+    for (target, answer) in hub.ask_hosts(&targets, &List::default()).await {
         match answer {
             Ok(listing) => rows.extend(view.rows(&target.name, listing.processes)),
             Err(failure) => {
@@ -232,7 +232,7 @@ async fn watch(
 
 /// The process that has this number now.
 async fn find(hub: &Hub, host: &Target, pids: &[u32]) -> Result<Vec<Process>, Failure> {
-    let listing = hub.ask_host::<List>(host.id, &List {}).await?;
+    let listing = hub.ask_host::<List>(host.id, &List::default()).await?;
     pids.iter()
         .map(|pid| {
             listing

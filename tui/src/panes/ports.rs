@@ -198,7 +198,7 @@ impl Pane for Ports {
                 let loading = texts.get("sheet.loading");
                 nothing_yet::<Watch>(context, self.host, loading, theme, store)
             };
-            return super::notice(frame, area, &lines);
+            return super::notice(frame, area, &sheet::wrapped(lines, area.width));
         };
         let word = if self.connected { "ports.sockets" } else { "ports.listening" };
         let count = format::count(sheet.rows.len());

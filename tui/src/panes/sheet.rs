@@ -244,3 +244,17 @@ pub(super) fn missing(context: &Context<'_>, sheet: Option<&Sheet>) -> Vec<Line<
         _ => vec![Line::styled(texts.get("sheet.loading"), theme.style(Role::Soft))],
     }
 }
+
+/// Lines broken so that they fit into a width: why something is not there may take a sentence or two.
+pub(super) fn wrapped(lines: Vec<Line<'static>>, width: u16) -> Vec<Line<'static>> {
+    let width = usize::from(width.saturating_sub(4)).max(20);
+    let broken = lines.into_iter().flat_map(|line| {
+        let style = line.style;
+        let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+        let rows = crate::overlays::wrap(&[(Role::Text, text)], width);
+        rows.into_iter().map(move |row| {
+            Line::styled(row.into_iter().map(|(_, text)| text).collect::<String>(), style)
+        })
+    });
+    broken.collect()
+}

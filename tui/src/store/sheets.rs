@@ -141,7 +141,9 @@ pub struct Sheet {
     pub error: Option<CallError>,
     /// Rows that there are in all, when they come in pages.
     pub total: usize,
-    /// Of a list over many hosts: those that have answered, and those that could not.
+    /// Of a list over many hosts: when all were begun to be asked, which have answered, which could
+    /// not and why, and which are being asked.
+    pub round_ms: u64,
     pub answered: HashSet<HostId>,
     pub failed: HashMap<HostId, String>,
     pub waiting: HashSet<HostId>,
@@ -166,6 +168,14 @@ impl Sheet {
         self.rows.extend(rows.map(|row| (row.id, row)));
         self.answered.insert(host);
         self.failed.remove(&host);
+        self.waiting.remove(&host);
+        self.came(now_ms);
+    }
+
+    /// This host could not tell, for this reason.
+    pub fn fail_host(&mut self, now_ms: u64, host: HostId, why: String) {
+        self.rows.retain(|_, row| row.host != host);
+        self.failed.insert(host, why);
         self.waiting.remove(&host);
         self.came(now_ms);
     }

@@ -76,6 +76,14 @@ impl Row {
 }
 
 impl Table {
+    /// So many of them, those first that use most processor time, then most memory.
+    pub(super) fn busiest(&self, count: usize) -> Self {
+        let mut rows = self.rows.clone();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.cpu, row.memory)));
+        rows.truncate(count);
+        Self { rows }
+    }
+
     /// The whole table in one reply. Where it would be too large, command lines are cut.
     pub(super) fn listing(&self) -> Result<Listing, CallError> {
         let weight: usize = self.rows.iter().map(Row::weight).sum();
@@ -203,6 +211,13 @@ mod tests {
         let items = table.changes_since(None);
         let shape: Vec<_> = items.iter().map(|item| (item.reset, item.put.len())).collect();
         assert_eq!(shape, [(true, 500), (false, 500), (false, 500), (false, 299)]);
+    }
+
+    #[test]
+    fn the_busiest_are_told_alone_and_first() {
+        let table = table([(1, (7, 3)), (2, (7, 9)), (3, (7, 5))].into());
+        let busiest = table.busiest(2).listing().unwrap().processes;
+        assert_eq!(busiest.iter().map(|p| p.pid).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]
