@@ -31,7 +31,7 @@ impl Host {
         command.args(["--security-opt", "apparmor=unconfined"]);
         command.args(["-v", "/sys/fs/cgroup:/sys/fs/cgroup", "-v", &agent]);
         command.args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]);
-        let output = run(command.args(["commander-systemd:1", "/sbin/init"]));
+        let output = run(command.args(["commander-systemd:2", "/sbin/init"]));
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "docker run: {words}");
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();

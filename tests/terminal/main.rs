@@ -14,6 +14,7 @@ mod hubkey;
 mod load;
 mod local;
 mod operators;
+mod ports;
 mod recordings;
 mod sealed;
 mod secrets;
