@@ -90,7 +90,7 @@ impl Manager {
     {
         let asked = self.bus.call_method(Some(SYSTEMD), path, Some(interface), method, body).await;
         let reply = asked.map_err(|e| told(&e))?;
-        reply.body().deserialize::<R>().map_err(|e| told(&e.into()))
+        reply.body().deserialize::<R>().map_err(|e| told(&e))
     }
 
     /// Asks the manager.
@@ -199,7 +199,7 @@ pub(crate) fn words(properties: &Properties, name: &str) -> Vec<String> {
 pub(crate) fn own_unit(proc_root: &Path) -> String {
     let groups = small(&proc_root.join("self/cgroup"));
     let units = groups.lines().filter_map(|line| line.rsplit('/').next());
-    units.filter(|unit| unit.ends_with(".service")).last().unwrap_or_default().to_owned()
+    units.rev().find(|unit| unit.ends_with(".service")).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -363,7 +363,7 @@ async fn the_lists_of_the_system_page() {
         let mut world = at_system(setup.clone()).await;
         for name in ["mounts", "interfaces", "logins", "packages", "jobs", "environment"] {
             snap(&format!("{lang}system_{name}"), &world);
-            world.press("l").await;
+            world.press("]").await;
         }
         let mut world = World::new(setup).await;
         world.far.answer(|_| Err(CallError::denied("the service 'system' is switched off here")));
@@ -376,7 +376,7 @@ async fn the_lists_of_the_system_page() {
 #[tokio::test]
 async fn packages_come_in_pages_and_secrets_only_when_they_are_asked_for() {
     let mut world = at_system(Setup::default()).await;
-    world.press("lll").await;
+    world.press("]]]").await;
     let asked: Vec<_> =
         world.calls().into_iter().filter(|c| c.method == "system.packages").collect();
     let skips: Vec<_> = asked.iter().map(|c| c.body["skip"].as_u64()).collect();
@@ -385,7 +385,7 @@ async fn packages_come_in_pages_and_secrets_only_when_they_are_asked_for() {
     world.press("u").await;
     world.check_hides("zsh");
     world.check_shows("5.2-3");
-    world.press("ll").await;
+    world.press("]]").await;
     world.check_shows("struck out");
     world.check_hides("hunter2");
     world.press("s").await;

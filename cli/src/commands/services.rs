@@ -109,9 +109,6 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The whole name of a unit.
 fn whole(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(['/', ' ']) {
-        return Err(format!("'{text}' is not the name of a unit such as nginx or backup.timer"));
-    }
     const KINDS: [&str; 11] = [
         "service",
         "socket",
@@ -125,6 +122,9 @@ fn whole(text: &str) -> Result<String, String> {
         "scope",
         "device",
     ];
+    if text.is_empty() || text.contains(['/', ' ']) {
+        return Err(format!("'{text}' is not the name of a unit such as nginx or backup.timer"));
+    }
     let kind = text.rsplit_once('.').map(|(_, kind)| kind);
     if kind.is_some_and(|kind| KINDS.contains(&kind)) {
         return Ok(text.to_owned());

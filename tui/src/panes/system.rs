@@ -29,8 +29,8 @@ static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "system.key.open").hint(),
-    key(&["l", "<right>"], NEXT, "system.key.next").hint(),
-    key(&["h", "<left>"], PREVIOUS, "system.key.previous"),
+    key(&["]", "<right>"], NEXT, "system.key.next").hint(),
+    key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
     key(&["R"], REFRESH, "system.key.refresh"),
     key(&["u"], UPGRADABLE, "system.key.upgradable").hint(),
     key(&["s"], REVEAL, "system.key.reveal").danger(Secrets::METHOD),

@@ -37,9 +37,7 @@ impl Wanted {
     }
 
     fn keeps(&self, socket: &Line) -> bool {
-        if socket.state == State::TimeWait && !self.connected
-            || !self.connected && socket.state != State::Listen
-        {
+        if !self.connected && socket.state != State::Listen {
             return false;
         }
         self.port

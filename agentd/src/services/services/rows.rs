@@ -78,9 +78,10 @@ impl Reader {
 /// A unit may be gone before it is asked about; then nothing is known of it.
 async fn ask(manager: &Manager, path: &str, counts: bool, state: (String, String)) -> Known {
     let of_unit = manager.properties(path, "Unit").await.unwrap_or_default();
-    let of_service = match counts {
-        true => manager.properties(path, "Service").await.unwrap_or_default(),
-        false => Properties::new(),
+    let of_service = if counts {
+        manager.properties(path, "Service").await.unwrap_or_default()
+    } else {
+        Properties::new()
     };
     Known {
         state,

@@ -131,7 +131,7 @@ pub(super) async fn timers(config: &Config, found: &mut Found<Job>) {
         let manager = Manager::connect(config).await?;
         let mut jobs = Vec::new();
         let units = manager.units().await?;
-        let timers = units.into_iter().filter(|unit| unit.0.ends_with(".timer"));
+        let timers = units.into_iter().filter(|unit| unit.0.rsplit('.').next() == Some("timer"));
         for unit in timers.filter(|unit| unit.3 == "active").take(MOST) {
             // One may end while it is asked about.
             let Ok(timer) = manager.properties(unit.6.as_str(), "Timer").await else { continue };
