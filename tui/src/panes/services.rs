@@ -43,7 +43,7 @@ const BINDINGS: &[Binding] = &[
     key(&["d"], DISABLE, "services.key.disable").danger(Disable::METHOD),
     key(&["m"], MASK, "services.key.mask").danger(Mask::METHOD),
     key(&["U"], UNMASK, "services.key.unmask").danger(Unmask::METHOD),
-    key(&["F"], RESET_FAILED, "services.key.reset_failed").danger(ResetFailed::METHOD),
+    key(&["c"], RESET_FAILED, "services.key.reset_failed").danger(ResetFailed::METHOD),
     key(&["f"], FAILED, "services.key.failed").hint(),
     key(&["C-y"], COPY_LIST, "services.key.copy_list"),
 ];
