@@ -14,6 +14,7 @@ use cmdr_protocol::system::{
     Packages, Secrets, Variable,
 };
 use serde::Serialize;
+use std::time::Duration;
 
 /// Show what else there is on a host or more: mounts, interfaces, logins, packages, jobs, environment.
 #[derive(Debug, Args)]
@@ -74,6 +75,8 @@ struct Of<T> {
     row: T,
 }
 
+/// How long a page of packages may take unless `--timeout` says otherwise.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The most pages of packages of one host that are asked for.
 const PAGES: usize = 50;
 
@@ -148,7 +151,9 @@ async fn packages(app: &App, on: &On, call: Packages) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let targets = hub.resolve(&on.selector).await?;
     let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
-    for (target, first) in hub.ask_hosts(&targets, &call).await {
+    // What an upgrade would bring takes a package manager a while to find out.
+    let patience = app.patience_or(PATIENCE);
+    for (target, first) in hub.ask_hosts_within(&targets, &call, patience).await {
         let mut answer = first;
         let mut got = 0;
         for page in 0..PAGES {

@@ -31,7 +31,7 @@ const SUMMARY: usize = 160;
 /// What is installed, kept from one question to the next.
 #[derive(Debug, Default)]
 pub struct Packages {
-    kept: Mutex<Option<Arc<Kept>>>,
+    kept: Arc<Mutex<Option<Arc<Kept>>>>,
 }
 
 /// When the files last changed that all of this was read from.
@@ -70,16 +70,21 @@ impl Packages {
         })
     }
 
-    /// Reads anew what has changed. Who asks meanwhile waits for the same answer.
+    /// Reads anew what has changed. Who asks meanwhile waits for the same answer, and it is kept also
+    /// when whoever asked has lost patience: the next one finds it.
     async fn newest(&self, config: &Config) -> Result<Arc<Kept>, CallError> {
-        let mut held = self.kept.lock().await;
-        let stamp = stamp(config);
-        if let Some(kept) = held.as_ref().filter(|kept| kept.stamp == stamp) {
-            return Ok(kept.clone());
-        }
-        let kept = Arc::new(Kept { stamp, ..look(config).await? });
-        *held = Some(kept.clone());
-        Ok(kept)
+        let (held, config) = (self.kept.clone(), config.clone());
+        let reading = tokio::spawn(async move {
+            let mut held = held.lock().await;
+            let stamp = stamp(&config);
+            if let Some(kept) = held.as_ref().filter(|kept| kept.stamp == stamp) {
+                return Ok(kept.clone());
+            }
+            let kept = Arc::new(Kept { stamp, ..look(&config).await? });
+            *held = Some(kept.clone());
+            Ok(kept)
+        });
+        reading.await.map_err(|e| CallError::failed(format!("reading packages: {e}")))?
     }
 }
 
