@@ -6,11 +6,13 @@ use harness::process::program;
 use harness::tmux::Terminal;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// A program that listens on a port of its own; ended when dropped.
 struct Listening {
     child: Child,
+    /// Kept: to wait for the program closes what it reads, which would end it too.
+    _stdin: Option<ChildStdin>,
     port: String,
 }
 
@@ -26,7 +28,8 @@ impl Listening {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().to_owned() }
+        let _stdin = child.stdin.take();
+        Self { child, _stdin, port: line.trim().to_owned() }
     }
 }
 

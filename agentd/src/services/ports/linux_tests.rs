@@ -1,3 +1,5 @@
+//! Sockets out of a made-up `/proc`, and out of this machine's own.
+
 use super::*;
 use proptest::prelude::*;
 use std::fmt::Write as _;
