@@ -224,7 +224,8 @@ pub fn audit_log(data: &[u8]) {
 pub fn id_token(data: &[u8]) {
     assert!(!cmdr_hub::login::oidc::try_bytes(data), "bytes that nobody has signed");
 }
-/// Reads what the kernel and programs of a host write: lines of sockets.
+
+/// Reads what the kernel and programs of a host write.
 pub fn host_files(data: &[u8]) {
     cmdr_agentd::services::system::untrusted::read(data);
     for line in data.split(|b| *b == b'\n') {
