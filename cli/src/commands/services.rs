@@ -384,9 +384,9 @@ async fn show(app: &App, args: &ShowArgs) -> Result<Exit, Failure> {
     let unit = &shown.unit;
     let mut text = format!("# {}: {} ({}), {}\n", unit.name, unit.active, unit.sub, unit.enabled);
     for file in &shown.files {
-        text.push_str(&format!("# {}\n", file.path));
+        text.extend(["# ", &file.path, "\n"]);
         if !file.note.is_empty() {
-            text.push_str(&format!("# {}\n", file.note));
+            text.extend(["# ", &file.note, "\n"]);
         }
         text.push_str(file.text.trim_end());
         text.push('\n');

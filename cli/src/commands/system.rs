@@ -126,17 +126,17 @@ where
             }
         }
     }
-    told(app, exit, &rows, with_host(columns, targets.len()))
+    told(app, exit, &rows, &with_host(columns, targets.len()))
 }
 
 fn told<T: Serialize>(
     app: &App,
     exit: Exit,
     rows: &[Of<T>],
-    columns: Vec<Column<Of<T>>>,
+    columns: &[Column<Of<T>>],
 ) -> Result<Exit, Failure> {
     if exit == Exit::Ok || !rows.is_empty() || !app.out.format.is_table() {
-        app.out.list(rows, &columns, |row| row.host.clone())?;
+        app.out.list(rows, columns, |row| row.host.clone())?;
     }
     Ok(exit)
 }
@@ -190,7 +190,7 @@ async fn packages(app: &App, on: &On, call: Packages) -> Result<Exit, Failure> {
         Column::text("ARCH", |r: &Of<Package>| r.row.arch.as_str().into()).wide(),
         Column::text("SUMMARY", |r: &Of<Package>| r.row.summary.as_str().into()),
     ];
-    told(app, exit, &rows, with_host(columns, targets.len()))
+    told(app, exit, &rows, &with_host(columns, targets.len()))
 }
 
 fn bytes(n: Option<u64>) -> Cell {
