@@ -28,8 +28,8 @@ impl Listening {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let _stdin = child.stdin.take();
-        Self { child, _stdin, port: line.trim().to_owned() }
+        let stdin = child.stdin.take();
+        Self { child, _stdin: stdin, port: line.trim().to_owned() }
     }
 }
 
