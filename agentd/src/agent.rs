@@ -8,6 +8,7 @@ use crate::sampler::Sampler;
 use crate::services;
 use crate::services::exec::Scripts;
 use crate::services::metrics::Collected;
+use crate::services::ports;
 use crate::services::processes::Table;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
@@ -36,6 +37,10 @@ pub struct Config {
     pub sys_root: PathBuf,
     /// The host's configuration; another folder in tests.
     pub etc_root: PathBuf,
+    /// What programs keep while the host runs; another folder in tests.
+    pub run_root: PathBuf,
+    /// What programs keep for good; another folder in tests.
+    pub var_root: PathBuf,
     /// The Docker engine's socket.
     pub docker_socket: PathBuf,
     /// The agent's own folder.
@@ -53,6 +58,8 @@ impl Config {
             proc_root: "/proc".into(),
             sys_root: "/sys".into(),
             etc_root: "/etc".into(),
+            run_root: "/run".into(),
+            var_root: "/var".into(),
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),
@@ -73,6 +80,9 @@ struct Shared {
     config: Config,
     metrics: Sampler<Collected>,
     processes: Sampler<Table>,
+    ports: Sampler<ports::Taken>,
+    units: services::services::Live,
+    packages: services::system::Packages,
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
     scripts: Scripts,
@@ -84,11 +94,25 @@ impl Agent {
     pub fn new(config: Config) -> Self {
         let metrics = services::metrics::sampler(&config);
         let processes = services::processes::sampler(&config);
+        let ports = services::ports::sampler(&config);
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let facts = Mutex::new(None);
         let log_readers = services::logs::readers();
-        let shared = Shared { config, metrics, processes, facts, programs, scripts, log_readers };
+        let units = services::services::Live::default();
+        let packages = services::system::Packages::default();
+        let shared = Shared {
+            config,
+            metrics,
+            processes,
+            ports,
+            units,
+            packages,
+            facts,
+            programs,
+            scripts,
+            log_readers,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -115,6 +139,17 @@ impl Agent {
     /// The sampler of the process table.
     pub fn processes(&self) -> &Sampler<Table> {
         &self.shared.processes
+    }
+    /// The sampler of listening sockets.
+    pub fn ports(&self) -> &Sampler<ports::Taken> {
+        &self.shared.ports
+    }
+    /// The units of this host, while somebody watches.
+    pub fn units(&self) -> &services::services::Live {
+        &self.shared.units
+    }
+    pub(crate) fn packages(&self) -> &services::system::Packages {
+        &self.shared.packages
     }
     pub(crate) fn facts(&self) -> &Mutex<Option<(Instant, facts::Facts)>> {
         &self.shared.facts

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod dialer;
+mod items;
 pub mod join;
 mod launch;
 pub mod policy;
@@ -13,6 +14,7 @@ pub mod sampler;
 pub mod services;
 pub mod state;
 pub mod supervise;
+mod systemd;
 mod text;
 mod users;
 

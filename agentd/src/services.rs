@@ -6,13 +6,28 @@ mod hostkeys;
 pub mod logs;
 pub mod metrics;
 pub mod ping;
+pub mod ports;
 pub mod processes;
+#[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
+pub mod services;
+pub mod system;
 
 use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "logs", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] = &[
+    "exec",
+    "facts",
+    "hostkeys",
+    "logs",
+    "metrics",
+    "ping",
+    "ports",
+    "processes",
+    "services",
+    "system",
+];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -21,6 +36,9 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         facts::register,
         metrics::register,
         processes::register,
+        ports::register,
+        services::register,
+        system::register,
         exec::register,
         hostkeys::register,
         logs::register,

@@ -14,10 +14,13 @@ mod login;
 mod logs;
 mod operators;
 mod ping;
+mod ports;
 mod processes;
 mod recordings;
 mod roles;
 mod secrets;
+mod services;
+mod system;
 mod tokens;
 mod top;
 mod totp;
@@ -45,6 +48,9 @@ pub enum Command {
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
+    Ports(ports::PortsArgs),
+    Services(services::ServicesArgs),
+    System(system::SystemArgs),
     Ping(ping::PingArgs),
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
@@ -89,6 +95,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,
         Command::Renice(args) => processes::renice(app, &args).await,
+        Command::Ports(args) => ports::run(app, &args).await,
+        Command::Services(args) => services::run(app, &args).await,
+        Command::System(args) => system::run(app, &args).await,
         Command::Ping(args) => ping::run(app, &args).await,
         Command::Tokens(args) => tokens::run(app, &args).await,
         Command::Operators(args) => operators::run(app, &args).await,

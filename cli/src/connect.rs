@@ -14,11 +14,15 @@ use cmdr_protocol::roles::{CanI, Question};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::Welcome;
 use cmdr_protocol::{Call, HostId};
+use futures::StreamExt as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Hosts asked at once.
+pub const AT_ONCE: usize = 64;
 
 /// A host that an order goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +91,29 @@ impl Hub {
     /// Asks a host.
     pub async fn ask_host<C: Call>(&self, host: HostId, call: &C) -> Result<C::Reply, Failure> {
         Ok(self.client.call(Some(host), call, self.patience).await?)
+    }
+
+    /// Asks many hosts the same, so many at once; answers in the order of the hosts.
+    pub async fn ask_hosts<'t, C: Call>(
+        &self,
+        targets: &'t [Target],
+        call: &C,
+    ) -> Vec<(&'t Target, Result<C::Reply, Failure>)> {
+        self.ask_hosts_within(targets, call, self.patience).await
+    }
+
+    /// As [`Hub::ask_hosts`], for what takes its time.
+    pub async fn ask_hosts_within<'t, C: Call>(
+        &self,
+        targets: &'t [Target],
+        call: &C,
+        patience: Duration,
+    ) -> Vec<(&'t Target, Result<C::Reply, Failure>)> {
+        let ask = async |target: &'t Target| {
+            let reply = self.client.call(Some(target.id), call, patience).await;
+            (target, reply.map_err(Failure::from))
+        };
+        futures::stream::iter(targets).map(ask).buffered(AT_ONCE).collect().await
     }
 
     async fn targets(&self, selector: &str) -> Result<Vec<Target>, Failure> {

@@ -7,6 +7,7 @@ use crate::{
     approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, logs,
     metrics, operators, ping, processes, roles, secrets, tokens, totp,
 };
+use crate::{ports, services, system};
 
 /// One method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,27 @@ pub const METHODS: &[Method] = &[
     feed::<processes::Watch>(Place::Host),
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
+    call::<ports::List>(Place::Host),
+    feed::<ports::Watch>(Place::Host),
+    call::<services::List>(Place::Host),
+    feed::<services::Watch>(Place::Host),
+    call::<services::Show>(Place::Host),
+    call::<services::Start>(Place::Host),
+    call::<services::Stop>(Place::Host),
+    call::<services::Restart>(Place::Host),
+    call::<services::Reload>(Place::Host),
+    call::<services::Enable>(Place::Host),
+    call::<services::Disable>(Place::Host),
+    call::<services::Mask>(Place::Host),
+    call::<services::Unmask>(Place::Host),
+    call::<services::ResetFailed>(Place::Host),
+    call::<system::Mounts>(Place::Host),
+    call::<system::Interfaces>(Place::Host),
+    call::<system::Logins>(Place::Host),
+    call::<system::Packages>(Place::Host),
+    call::<system::Jobs>(Place::Host),
+    call::<system::Environment>(Place::Host),
+    call::<system::Secrets>(Place::Host),
     feed::<exec::Start>(Place::Host),
     call::<logs::Sources>(Place::Host),
     feed::<logs::Follow>(Place::Host),

@@ -11,7 +11,9 @@ use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
-use cmdr_protocol::{CallError, exec, facts, hosts, logs, metrics, processes};
+use cmdr_protocol::{
+    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, system, table,
+};
 use futures::executor::block_on;
 use std::io::Cursor;
 use std::path::Path;
@@ -37,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("audit_log", audit_log),
     ("id_token", id_token),
     ("log_lines", log_lines),
+    ("host_files", host_files),
 ];
 
 /// Cuts bytes into frames.
@@ -72,6 +75,16 @@ pub fn messages(data: &[u8]) {
     each::<logs::Item>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
+    each::<ports::Change>(data);
+    each::<ports::Listing>(data);
+    each::<table::Change<services::Unit>>(data);
+    each::<services::Done>(data);
+    each::<services::Shown>(data);
+    each::<system::Found<system::Mount>>(data);
+    each::<system::Found<system::Interface>>(data);
+    each::<system::Found<system::Login>>(data);
+    each::<system::Found<system::Job>>(data);
+    each::<system::PackagePage>(data);
 }
 
 /// Decodes what the control stream carries.
@@ -225,5 +238,14 @@ pub fn log_lines(data: &[u8]) {
         assert_eq!(one.of(line), times().of(line));
         level_of(line);
         is_entry(line);
+    }
+}
+
+/// Reads what the kernel and programs of a host write.
+pub fn host_files(data: &[u8]) {
+    cmdr_agentd::services::system::untrusted::read(data);
+    for line in data.split(|b| *b == b'\n') {
+        cmdr_agentd::services::ports::read_line(false, line);
+        cmdr_agentd::services::ports::read_line(true, line);
     }
 }

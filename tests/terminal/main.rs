@@ -15,6 +15,7 @@ mod load;
 mod local;
 mod logs;
 mod operators;
+mod ports;
 mod recordings;
 mod sealed;
 mod secrets;

@@ -119,9 +119,20 @@ impl Action {
         call: C,
         done: impl FnOnce(C::Reply) -> (Option<Update>, Action) + Send + 'static,
     ) -> Self {
+        Self::call_within(what, host, call, PATIENCE, done)
+    }
+
+    /// As [`Action::call`], for what takes its time.
+    pub fn call_within<C: Call + Clone>(
+        what: String,
+        host: Option<HostId>,
+        call: C,
+        patience: Duration,
+        done: impl FnOnce(C::Reply) -> (Option<Update>, Action) + Send + 'static,
+    ) -> Self {
         Self::Errand(Box::new(move |link| {
             Box::pin(async move {
-                match link.call(host, call.clone(), PATIENCE).await {
+                match link.call(host, call.clone(), patience).await {
                     Ok(reply) => {
                         let (update, action) = done(reply);
                         Event::Done(update, action)
@@ -133,7 +144,7 @@ impl Action {
                             host,
                             what: what.clone(),
                             why: reason(&error),
-                            again: Self::call(what, host, call, done),
+                            again: Self::call_within(what, host, call, patience, done),
                         };
                         Event::Done(None, Self::Refused(Box::new(refused)))
                     }

@@ -3,7 +3,7 @@
 
 mod own;
 
-use cmdr_protocol::{Call as _, Feed as _, approvals, audit, roles};
+use cmdr_protocol::{Call as _, Feed as _, approvals, audit, ports, processes, roles};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
 
@@ -50,6 +50,10 @@ pub enum Command {
     Rights,
     /// Go to rights that were asked for.
     Approvals,
+    /// Go to who listens, on all hosts.
+    FleetPorts,
+    /// Go to the busiest processes of all hosts.
+    FleetProcesses,
     /// Ask for rights.
     Ask,
     /// Do again what was refused before it was asked for.
@@ -149,6 +153,8 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["O"], Command::Records, "key.records").needs(audit::List::METHOD),
     key(&["I"], Command::Rights, "key.rights").needs(roles::List::METHOD),
     key(&["P"], Command::Approvals, "key.approvals").needs(approvals::Watch::METHOD),
+    key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
+    key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["T"], Command::Themes, "key.themes"),

@@ -4,13 +4,18 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod fleet;
 pub mod hosts;
 pub mod logs;
 pub mod overview;
 pub mod player;
+pub mod ports;
 pub mod processes;
 pub mod records;
 pub mod rights;
+pub mod services;
+mod sheet;
+pub mod system;
 
 use crate::action::Action;
 use crate::event::Event;
@@ -43,6 +48,9 @@ pub struct Tab {
 pub const TABS: &[Tab] = &[
     Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
     Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
+    Tab { title: "ports.title", make: |host| Box::new(ports::Ports::new(host)) },
+    Tab { title: "services.title", make: |host| Box::new(services::Services::new(host)) },
+    Tab { title: "system.title", make: |host| Box::new(system::System::new(host)) },
     Tab { title: "logs.title", make: |host| Box::new(logs::LogsPane::new(host)) },
 ];
 
@@ -53,6 +61,16 @@ pub type AllColumns = fn() -> Vec<Column>;
 pub const TABLES: &[(&str, AllColumns)] = &[
     ("hosts", hosts::columns),
     ("processes", processes::columns),
+    ("ports", ports::columns),
+    ("services", services::columns),
+    ("mounts", system::mounts),
+    ("interfaces", system::interfaces),
+    ("logins", system::logins),
+    ("packages", system::packages),
+    ("jobs", system::jobs),
+    ("environment", system::environment),
+    ("fleet_ports", fleet::ports),
+    ("fleet_processes", fleet::processes),
     ("logs", logs::columns),
     ("audit", audit::columns),
     ("records", records::columns),
@@ -70,6 +88,8 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("records", Place::Records),
         ("rights", Place::Rights),
         ("approvals", Place::Approvals),
+        ("fleet_ports", Place::FleetPorts),
+        ("fleet_processes", Place::FleetProcesses),
         ("recording", Place::Recording(0)),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
@@ -102,6 +122,10 @@ pub enum Place {
     Rights,
     /// Rights that were asked for.
     Approvals,
+    /// Who listens, on all hosts.
+    FleetPorts,
+    /// The busiest processes of all hosts.
+    FleetProcesses,
     /// What a command wrote, by its number.
     Recording(u64),
 }
@@ -117,6 +141,8 @@ impl Place {
             Self::Records => Box::new(records::RecordsPane::default()),
             Self::Rights => Box::new(rights::RightsPane::default()),
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
+            Self::FleetPorts => Box::new(fleet::Fleet::ports()),
+            Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
         }
     }
@@ -130,6 +156,8 @@ impl Place {
             Self::Records => "records.title",
             Self::Rights => "rights.title",
             Self::Approvals => "approvals.title",
+            Self::FleetPorts => "fleet.ports",
+            Self::FleetProcesses => "fleet.processes",
             Self::Recording(_) => "player.title",
         }
     }

@@ -6,10 +6,14 @@ pub mod audit;
 pub mod hosts;
 pub mod logs;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
+pub mod services;
 pub mod settled;
+pub mod sheets;
+pub mod system;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -84,6 +88,8 @@ pub struct Store {
     pub processes: HashMap<HostId, processes::Processes>,
     /// Lines of logs that are looked at.
     pub logs: logs::Logs,
+    /// Lists of hosts and of the fleet that were looked at.
+    pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -123,6 +129,7 @@ impl Store {
             metrics: HashMap::new(),
             processes: HashMap::new(),
             logs: logs::Logs::default(),
+            sheets: HashMap::new(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

@@ -30,6 +30,23 @@ impl Spots {
     }
 }
 
+/// The tabs that fit: all by name; else only the one that is shown by name and the others by number;
+/// else without the first ones, so that the one that is shown is always seen.
+fn tabs(titles: &[&str], now: usize, room: usize) -> Vec<(usize, String)> {
+    let named = |n: usize| format!(" {} {} ", n + 1, titles[n]);
+    let short = |n: usize| if n == now { named(n) } else { format!(" {} ", n + 1) };
+    let width = |tabs: &[String]| tabs.iter().map(|tab| tab.width() + 1).sum::<usize>();
+    let mut all: Vec<String> = (0..titles.len()).map(named).collect();
+    let mut first = 0;
+    if width(&all) > room {
+        all = (0..titles.len()).map(short).collect();
+        while first < now && width(&all[first..=now]) > room {
+            first += 1;
+        }
+    }
+    all.into_iter().enumerate().skip(first).collect()
+}
+
 impl App {
     pub(super) fn paint(&mut self, frame: &mut Frame<'_>) {
         let screen = frame.area();
@@ -90,6 +107,7 @@ impl App {
                 self.spots.0.push((Rect { x, width: after - x, ..area }, place));
             }
             x = after;
+            x
         };
         if area.width >= 72 || self.place == Place::Hosts {
             let brand = theme.style(Role::Accent).add_modifier(ratatui::style::Modifier::BOLD);
@@ -105,9 +123,10 @@ impl App {
             put(home, soft, Some(Place::Hosts));
             put(" ▸ ", faint, None);
             put(&self.store.hosts.name(host), theme.style(Role::Title), None);
-            put("  ", soft, None);
-            for (n, tab) in TABS.iter().enumerate() {
-                let text = format!(" {} {} ", n + 1, self.face.texts.get(tab.title));
+            let at = put("  ", soft, None);
+            let titles = TABS.iter().map(|tab| self.face.texts.get(tab.title));
+            let room = usize::from(end.saturating_sub(at));
+            for (n, text) in tabs(&titles.collect::<Vec<_>>(), now, room) {
                 let role = if n == now { Role::TabActive } else { Role::Tab };
                 put(&text, theme.style(role), Some(Place::Host(host, n)));
                 put(" ", soft, None);

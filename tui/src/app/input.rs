@@ -123,6 +123,8 @@ impl App {
             Command::Audit => Action::Go(Place::Audit),
             Command::Records => Action::Go(Place::Records),
             Command::Approvals => Action::Go(Place::Approvals),
+            Command::FleetPorts => Action::Go(Place::FleetPorts),
+            Command::FleetProcesses => Action::Go(Place::FleetProcesses),
             Command::Rights => self.rights(),
             Command::Ask => self.ask(),
             Command::Again => self.again(),

@@ -1,6 +1,6 @@
 //! The processes of a host: flat or as a tree, sorted, filtered, marked, signalled, reniced.
 
-mod acts;
+pub(super) mod acts;
 mod columns;
 
 use super::overview::{nothing_yet, stale};
@@ -68,6 +68,13 @@ impl Processes {
         let mut table = table::State::default();
         table.sort = columns::CPU;
         Self { host, table, tree: false, branches: HashMap::new(), ordered: None }
+    }
+
+    /// Of this host, with the cursor on this process.
+    pub fn at(host: HostId, pid: u32) -> Self {
+        let mut pane = Self::new(host);
+        pane.table.select(pid);
+        pane
     }
 
     fn order(&mut self, context: &Context<'_>) {
@@ -276,7 +283,10 @@ impl Pane for Processes {
                 self.table.version += 1;
                 Action::None
             }
-            SIGNAL => self.act(context, acts::signal),
+            SIGNAL => self.act(context, |context, host, processes| {
+                let processes: Vec<_> = processes.iter().map(|p| (host, *p)).collect();
+                acts::signal(context, &processes)
+            }),
             RENICE => self.act(context, acts::renice),
             Command::CopyValue => self
                 .selected(context)
