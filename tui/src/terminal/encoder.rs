@@ -9,15 +9,30 @@ use ratatui::style::{Color, Modifier};
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr as _;
 
+/// Other lines below letters than the straight one, beside [`Modifier::UNDERLINED`]: bits that ratatui
+/// does not use. Only for terminals of all colours; others would take them for something else.
+pub const DOUBLE: Modifier = Modifier::from_bits_retain(1 << 9);
+/// As [`DOUBLE`].
+pub const CURLY: Modifier = Modifier::from_bits_retain(1 << 10);
+/// As [`DOUBLE`].
+pub const DOTTED: Modifier = Modifier::from_bits_retain(1 << 11);
+/// As [`DOUBLE`].
+pub const DASHED: Modifier = Modifier::from_bits_retain(1 << 12);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Attributes {
     fg: Color,
     bg: Color,
+    line: Color,
     modifier: Modifier,
 }
 
-const PLAIN: Attributes =
-    Attributes { fg: Color::Reset, bg: Color::Reset, modifier: Modifier::empty() };
+const PLAIN: Attributes = Attributes {
+    fg: Color::Reset,
+    bg: Color::Reset,
+    line: Color::Reset,
+    modifier: Modifier::empty(),
+};
 
 /// Neighbouring cells of a row that look alike.
 struct Run {
@@ -102,16 +117,20 @@ impl Pen {
             now = PLAIN;
         }
         for (flag, code) in [
-            (Modifier::BOLD, 1u8),
-            (Modifier::DIM, 2),
-            (Modifier::ITALIC, 3),
-            (Modifier::UNDERLINED, 4),
-            (Modifier::REVERSED, 7),
-            (Modifier::CROSSED_OUT, 9),
+            (Modifier::BOLD, "1"),
+            (Modifier::DIM, "2"),
+            (Modifier::ITALIC, "3"),
+            (Modifier::UNDERLINED, "4"),
+            (DOUBLE, "4:2"),
+            (CURLY, "4:3"),
+            (DOTTED, "4:4"),
+            (DASHED, "4:5"),
+            (Modifier::REVERSED, "7"),
+            (Modifier::CROSSED_OUT, "9"),
         ] {
             if wanted.modifier.contains(flag) && !now.modifier.contains(flag) {
                 separate(&mut self.bytes, start);
-                write!(self.bytes, "{code}")?;
+                self.bytes.extend_from_slice(code.as_bytes());
             }
         }
         if wanted.fg != now.fg {
@@ -121,6 +140,15 @@ impl Pen {
         if wanted.bg != now.bg {
             separate(&mut self.bytes, start);
             colour(&mut self.bytes, wanted.bg, 40)?;
+        }
+        if wanted.line != now.line {
+            separate(&mut self.bytes, start);
+            // With colons: who does not know it passes over all of it.
+            match wanted.line {
+                Color::Rgb(r, g, b) => write!(self.bytes, "58:2::{r}:{g}:{b}")?,
+                Color::Indexed(n) => write!(self.bytes, "58:5:{n}")?,
+                _ => self.bytes.extend_from_slice(b"59"),
+            }
         }
         self.bytes.push(b'm');
         self.attributes = wanted;
@@ -172,7 +200,8 @@ impl<W: Write> Backend for Encoder<W> {
         let mut runs: Vec<Run> = Vec::new();
         for (x, y, cell) in content {
             let symbol = cell.symbol();
-            let attributes = Attributes { fg: cell.fg, bg: cell.bg, modifier: cell.modifier };
+            let (fg, bg, line) = (cell.fg, cell.bg, cell.underline_color);
+            let attributes = Attributes { fg, bg, line, modifier: cell.modifier };
             let from = text.len();
             text.push_str(symbol);
             // Terminals disagree about wide and composed characters: behind one, the cursor's place
