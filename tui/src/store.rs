@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
+pub mod sessions;
 pub mod settled;
 
 use crate::link::LinkState;
@@ -89,6 +90,10 @@ pub struct Store {
     pub rights: rights::Rights,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
+    /// Sessions of hosts, and those that are open here.
+    pub sessions: sessions::Sessions,
+    /// Something came, or changed, that is to be seen without delay.
+    pub hurried: bool,
     /// What is to be said in the status line, once.
     pub toasts: VecDeque<Toast>,
 }
@@ -123,6 +128,8 @@ impl Store {
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             approvals: approvals::Approvals::default(),
+            sessions: sessions::Sessions::default(),
+            hurried: false,
             toasts: VecDeque::new(),
         }
     }

@@ -33,6 +33,8 @@ struct Inner {
     /// Items for feeds that are not there yet.
     waiting: VecDeque<(Option<HostId>, &'static str, Value)>,
     health: Option<Health>,
+    /// What was sent to feeds, in order.
+    inputs: Vec<Asked>,
 }
 
 /// The far end.
@@ -44,6 +46,12 @@ pub struct Far {
 
 /// Items as the test pushed them.
 pub struct FarItems(mpsc::Receiver<Answer>);
+
+/// Takes what is sent to a feed.
+pub struct FarInputs {
+    far: Far,
+    to: Option<HostId>,
+}
 
 impl Default for Far {
     fn default() -> Self {
@@ -117,6 +125,15 @@ impl Far {
         std::mem::take(&mut self.inner().asked)
     }
 
+    /// Everything sent to feeds since the last time, in order.
+    pub fn take_inputs(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.inner().inputs)
+    }
+
+    pub(super) fn inputs<F: Feed>(&self, to: Option<HostId>) -> FarInputs {
+        FarInputs { far: self.clone(), to }
+    }
+
     /// Ends all feeds of this kind.
     pub fn end<F: Feed>(&self, to: Option<HostId>) {
         self.inner().feeds.retain(|(asked, _)| asked.to != to || asked.method != F::METHOD);
@@ -186,6 +203,14 @@ impl Far {
 
 fn json(body: &impl serde::Serialize) -> Result<Value, CallError> {
     serde_json::to_value(body).map_err(|e| CallError::malformed(e.to_string()))
+}
+
+impl FarInputs {
+    pub(super) fn send<F: Feed>(&self, input: &F::Input) -> Result<(), CallError> {
+        let asked = Asked { to: self.to, method: F::METHOD, body: json(input)? };
+        self.far.inner().inputs.push(asked);
+        Ok(())
+    }
 }
 
 impl FarItems {
