@@ -37,6 +37,8 @@ pub(crate) struct Hold {
     pub(crate) session: Session,
     /// So many seconds without a key and without anybody attached end it.
     pub(crate) idle_s: u64,
+    /// Whether somebody attaches at once.
+    pub(crate) awaited: bool,
     /// The folder of the sockets.
     pub(crate) dir: PathBuf,
 }
@@ -74,7 +76,7 @@ pub fn main() -> io::Result<()> {
 type Begun = (Arc<State>, serve::Door, tokio::process::Child);
 
 async fn begun(hold: Hold) -> io::Result<Begun> {
-    let Hold { job, mut session, idle_s, dir } = hold;
+    let Hold { job, mut session, idle_s, awaited, dir } = hold;
     // First the door: a session that nobody can find again must not begin.
     let door = serve::Door::open(&dir, &session.id)?;
     let started = async {
@@ -92,6 +94,6 @@ async fn begun(hold: Hold) -> io::Result<Begun> {
     session.pid = child.id().unwrap_or_default();
     session.started_ms = cmdr_link::clock::now_ms();
     session.active_ms = session.started_ms;
-    let state = State::new(session, terminal, idle_s)?;
+    let state = State::new(session, terminal, idle_s, awaited)?;
     Ok((Arc::new(state), door, child))
 }

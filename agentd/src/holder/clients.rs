@@ -20,6 +20,8 @@ pub(super) struct Attached {
     /// May never drive.
     only_watches: bool,
     begun: bool,
+    /// It is sent what came from the first byte on instead of a picture.
+    from_start: bool,
     /// Who is attached has changed since it was told.
     news: bool,
     /// Bytes of output that it was sent, and those that it has taken in.
@@ -72,6 +74,11 @@ pub(super) struct Clients {
 }
 
 impl Clients {
+    /// Whether anybody has ever been attached.
+    pub(super) const fn had_any(&self) -> bool {
+        self.last > 0
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -111,6 +118,7 @@ impl Clients {
             client,
             only_watches: who.only_watch,
             begun: false,
+            from_start: who.new,
             news: true,
             sent: 0,
             taken: 0,
@@ -193,7 +201,7 @@ impl Clients {
         let first = !attached.begun;
         if first {
             attached.begun = true;
-            let mode = attached.client.mode.clone();
+            let mode = attached.client.mode;
             item.begun = Some(Begun { id: session.to_owned(), client: id, mode });
             says = true;
         }
@@ -208,9 +216,10 @@ impl Clients {
         let room = attached.room();
         // Whoever has fallen behind is drawn the screen when it can take some of it.
         if attached.at.is_none() && (first || room >= attached.window as usize / 2) {
-            attached.redraw = draw(first);
+            let whole = std::mem::take(&mut attached.from_start) && output.begin() == 0;
+            attached.redraw = if whole { Vec::new() } else { draw(first) };
             attached.drawn = 0;
-            attached.at = Some(output.end());
+            attached.at = Some(if whole { 0 } else { output.end() });
             attached.size = None;
             item.fresh = true;
             item.lost = attached.behind_since.take().map(|since| output.end() - since);
@@ -264,7 +273,7 @@ mod tests {
     }
 
     fn who(mode: Mode) -> Attach {
-        Attach { operator: "ann".into(), mode, size: size(), only_watch: false }
+        Attach { operator: "ann".into(), mode, size: size(), only_watch: false, new: false }
     }
 
     fn next(clients: &mut Clients, id: u32, output: &Output) -> Option<Item> {
@@ -333,7 +342,7 @@ mod tests {
         let looker = clients.add(&looker, 0).unwrap();
         assert!(!clients.hand_over(looker));
         assert!(!clients.hand_over(4711));
-        let modes: Vec<_> = clients.shown().iter().map(|c| (c.id, c.mode.clone())).collect();
+        let modes: Vec<_> = clients.shown().iter().map(|c| (c.id, c.mode)).collect();
         assert_eq!(modes[0], (first, Mode::Drive));
         clients.remove(first);
         assert!(clients.driver().is_none());

@@ -68,6 +68,8 @@ struct Inner {
     screen: Screen,
     output: Output,
     clients: Clients,
+    /// Who has begun it is about to attach.
+    awaited: bool,
     keys: VecDeque<u8>,
     exit: Option<Exit>,
     /// Of a session that has ended: what it showed.
@@ -77,7 +79,12 @@ struct Inner {
 }
 
 impl State {
-    pub(super) fn new(session: Session, terminal: OwnedFd, idle_s: u64) -> io::Result<Self> {
+    pub(super) fn new(
+        session: Session,
+        terminal: OwnedFd,
+        idle_s: u64,
+        awaited: bool,
+    ) -> io::Result<Self> {
         let size = session.size;
         let inner = Inner {
             session,
@@ -85,6 +92,7 @@ impl State {
             screen: Screen::new(size),
             output: Output::new(size),
             clients: Clients::default(),
+            awaited,
             keys: VecDeque::new(),
             exit: None,
             last: Vec::new(),
@@ -149,14 +157,16 @@ impl State {
     pub(super) fn output(&self, bytes: &[u8]) {
         let mut inner = self.inner();
         inner.screen.feed(bytes);
-        if inner.clients.is_empty() {
+        let awaited = inner.awaited && !inner.clients.had_any();
+        if inner.clients.is_empty() && !awaited {
             inner.output.forget();
         }
         inner.output.push(bytes);
         inner.session.active_ms = clock::now_ms();
         let answers = inner.screen.answers();
         // Whoever drives has a terminal that answers for itself.
-        if inner.clients.driver().is_none() && inner.keys.len() + answers.len() <= KEYS {
+        if inner.clients.driver().is_none() && !awaited && inner.keys.len() + answers.len() <= KEYS
+        {
             inner.keys.extend(&answers);
             self.has_keys.notify_one();
         }

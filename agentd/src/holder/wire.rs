@@ -34,6 +34,8 @@ pub(crate) struct Attach {
     pub(crate) size: Size,
     /// May never drive.
     pub(crate) only_watch: bool,
+    /// Who has just begun it, and is sent all from the first byte on, as it came.
+    pub(crate) new: bool,
 }
 
 /// How a session stands.

@@ -56,7 +56,13 @@ async fn open(
         let begun = Begun { id, client: 0, mode: Mode::Watch };
         return feeding.send(&Item { begun: Some(begun), ..Item::default() }).await;
     }
-    let who = wire::Attach { operator: caller(&asked), mode: Mode::Drive, size, only_watch: false };
+    let who = wire::Attach {
+        operator: caller(&asked),
+        mode: Mode::Drive,
+        size,
+        only_watch: false,
+        new: true,
+    };
     let held = agent.sessions().attach(&id, who).await?;
     carry(held, feeding).await
 }
@@ -71,8 +77,8 @@ async fn attach(
     let operator = caller(&asked);
     let held = async {
         agent.sessions().owned_by(&id, &operator).await?;
-        let mode = asked_for(&mode)?;
-        let who = wire::Attach { operator, mode, size, only_watch: false };
+        let mode = asked_for(mode)?;
+        let who = wire::Attach { operator, mode, size, only_watch: false, new: false };
         agent.sessions().attach(&id, who).await
     };
     let held = held.await;
@@ -88,9 +94,9 @@ async fn join(
 ) -> Result<(), CallError> {
     let Join { id, mode, size } = join;
     let held = async {
-        let mode = asked_for(&mode)?;
+        let mode = asked_for(mode)?;
         let only_watch = mode == Mode::Watch;
-        let who = wire::Attach { operator: caller(&asked), mode, size, only_watch };
+        let who = wire::Attach { operator: caller(&asked), mode, size, only_watch, new: false };
         agent.sessions().attach(&id, who).await
     };
     let held = held.await;
@@ -98,10 +104,12 @@ async fn join(
     carry(held?, feeding).await
 }
 
-fn asked_for(mode: &Mode) -> Result<Mode, CallError> {
+fn asked_for(mode: Mode) -> Result<Mode, CallError> {
     match mode {
-        Mode::Drive | Mode::Watch => Ok(mode.clone()),
-        _ => Err(CallError::malformed("one attaches to a session to 'drive' or to 'watch' it")),
+        Mode::Drive | Mode::Watch => Ok(mode),
+        Mode::Unknown => {
+            Err(CallError::malformed("one attaches to a session to 'drive' or to 'watch' it"))
+        }
     }
 }
 

@@ -170,11 +170,12 @@ impl Pen {
         while column < end {
             let cell = &row[Column(column)];
             let wide = is_wide(&row[..], column);
-            // The next character is wide and makes this gap itself.
+            // The next character is wide and makes this gap itself, of its own colours.
             let gap = wraps
                 && column == columns - 1
                 && cell.flags.contains(Flags::LEADING_WIDE_CHAR_SPACER)
-                && is_wide(&grid[line + 1_usize][..], 0);
+                && is_wide(&grid[line + 1_usize][..], 0)
+                && are_alike(cell, &grid[line + 1_usize][Column(0)]);
             if !gap {
                 self.cell(cell, wide || !is_half(cell));
             }
@@ -194,16 +195,7 @@ impl Pen {
 
     /// Sets what the next character is written with.
     fn attributes(&mut self, to: &Cell) {
-        let flags = |cell: &Cell| {
-            let shown = ATTRIBUTES.iter().fold(Flags::empty(), |all, (flag, _)| all | *flag);
-            cell.flags & shown
-        };
-        let now = &self.attributes;
-        if now.fg == to.fg
-            && now.bg == to.bg
-            && flags(now) == flags(to)
-            && now.underline_color() == to.underline_color()
-        {
+        if are_alike(&self.attributes, to) {
             return;
         }
         self.text("\x1b[0");
@@ -219,7 +211,7 @@ impl Pen {
         }
         self.text("m");
         self.attributes = Cell { c: ' ', extra: to.extra.clone(), ..to.clone() };
-        self.attributes.flags = flags(to);
+        self.attributes.flags = attributes(to);
     }
 
     fn color(&mut self, color: Color, base: u16, usual: NamedColor) {
@@ -340,6 +332,19 @@ impl Pen {
     fn set(&mut self, mode: &str, on: bool) {
         self.put(format_args!("\x1b[{mode}{}", if on { 'h' } else { 'l' }));
     }
+}
+
+/// What of a cell's flags is set by attributes.
+fn attributes(cell: &Cell) -> Flags {
+    cell.flags & ATTRIBUTES.iter().fold(Flags::empty(), |all, (flag, _)| all | *flag)
+}
+
+/// Whether two cells are written with the same attributes.
+fn are_alike(one: &Cell, other: &Cell) -> bool {
+    one.fg == other.fg
+        && one.bg == other.bg
+        && attributes(one) == attributes(other)
+        && one.underline_color() == other.underline_color()
 }
 
 /// Whether a character stands here that takes two cells and has both.

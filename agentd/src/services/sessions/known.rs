@@ -118,6 +118,7 @@ impl Sessions {
         operator: String,
     ) -> Result<String, CallError> {
         self.find().await;
+        let awaited = !open.detached;
         let Order { job, session, idle } = order::check(agent, open, operator)?;
         let id = session.id.clone();
         let most = agent.policy().sessions.max;
@@ -132,7 +133,8 @@ impl Sessions {
         }
         let mut place = Place { shared: &self.shared, id: &id, taken: false };
         let (arg0, user, cwd) = (job.arg0.clone(), session.user.clone(), job.cwd.clone());
-        let hold = Hold { job, session, idle_s: idle.as_secs(), dir: self.dir.clone() };
+        let (idle_s, dir) = (idle.as_secs(), self.dir.clone());
+        let hold = Hold { job, session, idle_s, awaited, dir };
         let told = timeout(PATIENCE, self.start(&hold)).await;
         let told = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match told.map_err(|e| CallError::failed(format!("starting the session: {e}")))? {
