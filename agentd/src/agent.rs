@@ -9,6 +9,7 @@ use crate::services;
 use crate::services::exec::Scripts;
 use crate::services::metrics::Collected;
 use crate::services::processes::Table;
+use crate::services::sessions::Sessions;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
@@ -76,6 +77,7 @@ struct Shared {
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
     scripts: Scripts,
+    sessions: Sessions,
 }
 
 impl Agent {
@@ -85,8 +87,9 @@ impl Agent {
         let processes = services::processes::sampler(&config);
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
+        let sessions = Sessions::new(&config);
         let facts = Mutex::new(None);
-        let shared = Shared { config, metrics, processes, facts, programs, scripts };
+        let shared = Shared { config, metrics, processes, facts, programs, scripts, sessions };
         Self { shared: Arc::new(shared) }
     }
 
@@ -119,6 +122,9 @@ impl Agent {
     }
     pub(crate) fn programs(&self) -> &Arc<Semaphore> {
         &self.shared.programs
+    }
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.sessions
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts

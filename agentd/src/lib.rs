@@ -5,7 +5,9 @@
 
 pub mod agent;
 pub mod dialer;
+pub mod holder;
 pub mod join;
+mod launch;
 pub mod policy;
 pub mod run;
 pub mod sampler;

@@ -19,6 +19,10 @@ use std::time::Duration;
 pub const DEFAULT_FILE: &str = "/etc/cmdr/agent.toml";
 /// Programs that run at once when the file says nothing.
 const PROGRAMS: usize = 128;
+/// Sessions at once when it says nothing.
+const SESSIONS: usize = 64;
+/// How long a session may be left alone when it says nothing.
+const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What the owner allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct Policy {
     off: BTreeSet<&'static str>,
     /// Limits of what operators run.
     pub exec: Exec,
+    /// Limits of their sessions, beside those of `exec`.
+    pub sessions: Sessions,
 }
 
 /// Limits of what operators run.
@@ -58,6 +64,23 @@ impl Default for Exec {
     }
 }
 
+/// Limits of sessions. What [`Exec`] says of users and programs holds for them too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// Names of the users to run as; absent for any.
+    pub users: Option<Vec<String>>,
+    /// So many at once.
+    pub max: usize,
+    /// One that nobody is attached to and nobody has typed into for so long is ended.
+    pub idle: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { users: None, max: SESSIONS, idle: IDLE }
+    }
+}
+
 /// Why a policy file is not used. The agent does not start without what its owner wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -80,6 +103,15 @@ pub enum PolicyError {
 struct Written {
     services: BTreeMap<Service, bool>,
     exec: WrittenExec,
+    sessions: WrittenSessions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenSessions {
+    users: Option<Vec<String>>,
+    max: Option<NonZeroUsize>,
+    idle_s: Option<NonZeroU64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -136,6 +168,16 @@ impl From<WrittenExec> for Exec {
     }
 }
 
+impl From<WrittenSessions> for Sessions {
+    fn from(written: WrittenSessions) -> Self {
+        Self {
+            users: written.users,
+            max: written.max.map_or(SESSIONS, NonZeroUsize::get),
+            idle: written.idle_s.map_or(IDLE, |s| Duration::from_secs(s.get())),
+        }
+    }
+}
+
 impl Policy {
     /// The policy in `file`, or in the usual place; none when that is not there.
     pub fn find(file: Option<&Path>) -> Result<Self, PolicyError> {
@@ -162,7 +204,7 @@ impl Policy {
         let written: Written = settings::parse(path, text)?;
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
         let (off, exec) = (off.collect(), written.exec.into());
-        Ok(Self { file: Some(path.to_owned()), off, exec })
+        Ok(Self { file: Some(path.to_owned()), off, exec, sessions: written.sessions.into() })
     }
 
     /// Whether a method's feature is switched on.
@@ -180,10 +222,24 @@ impl Policy {
 
     /// Whether programs may run as this user.
     pub fn allows_user(&self, user: &str) -> Result<(), CallError> {
-        match &self.exec.users {
+        self.lets_run(self.exec.users.as_ref(), "run programs", user)
+    }
+
+    /// Whether sessions may run as this user, who may run programs.
+    pub fn allows_session(&self, user: &str) -> Result<(), CallError> {
+        self.lets_run(self.sessions.users.as_ref(), "open sessions", user)
+    }
+
+    fn lets_run(
+        &self,
+        users: Option<&Vec<String>>,
+        what: &str,
+        user: &str,
+    ) -> Result<(), CallError> {
+        match users {
             Some(users) if !users.iter().any(|allowed| allowed == user) => {
                 Err(CallError::denied(format!(
-                    "this host's policy {} lets nobody run programs as '{}'",
+                    "this host's policy {} lets nobody {what} as '{}'",
                     self.place(),
                     cmdr_protocol::display::clean_to_width(user, 64)
                 )))

@@ -6,12 +6,14 @@ mod hostkeys;
 pub mod metrics;
 pub mod ping;
 pub mod processes;
+pub mod sessions;
 
 use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] =
+    &["exec", "facts", "hostkeys", "metrics", "ping", "processes", "sessions"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -22,6 +24,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         processes::register,
         exec::register,
         hostkeys::register,
+        sessions::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

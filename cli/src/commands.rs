@@ -17,6 +17,8 @@ mod processes;
 mod recordings;
 mod roles;
 mod secrets;
+mod sessions;
+mod shell;
 mod tokens;
 mod top;
 mod totp;
@@ -39,6 +41,9 @@ pub enum Command {
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
     Exec(exec::ExecArgs),
+    Shell(shell::ShellArgs),
+    Attach(shell::AttachArgs),
+    Sessions(sessions::SessionsArgs),
     Top(top::TopArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
@@ -82,6 +87,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,
         Command::Exec(args) => exec::run(app, args).await,
+        Command::Shell(args) => shell::shell(app, args).await,
+        Command::Attach(args) => shell::attach(app, &args).await,
+        Command::Sessions(args) => sessions::run(app, &args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,

@@ -5,7 +5,7 @@ use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
     approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, metrics,
-    operators, ping, processes, roles, secrets, tokens, totp,
+    operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
 
 /// One method.
@@ -117,6 +117,13 @@ pub const METHODS: &[Method] = &[
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
     feed::<exec::Start>(Place::Host),
+    feed::<sessions::Open>(Place::Host),
+    feed::<sessions::Attach>(Place::Host),
+    feed::<sessions::Join>(Place::Host),
+    call::<sessions::End>(Place::Host),
+    call::<sessions::EndAny>(Place::Host),
+    call::<sessions::List>(Place::Host),
+    feed::<sessions::Watch>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),
