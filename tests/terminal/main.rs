@@ -5,6 +5,7 @@
 mod agent_killed;
 mod audit;
 mod client;
+mod client_sessions;
 mod given_back;
 mod hostkeys;
 mod hub_faults;

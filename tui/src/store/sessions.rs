@@ -223,8 +223,7 @@ impl Attached {
         if !item.output.is_empty() {
             self.screen.feed(&item.output);
             let answers = self.screen.answers();
-            // What draws a screen anew asks nothing.
-            if self.mode == Mode::Drive && !item.fresh && !answers.is_empty() {
+            if self.mode == Mode::Drive && !answers.is_empty() {
                 self.type_in(&answers);
             }
             let text = self.screen.clipboard();

@@ -121,10 +121,6 @@ impl Pen {
             (Modifier::DIM, "2"),
             (Modifier::ITALIC, "3"),
             (Modifier::UNDERLINED, "4"),
-            (DOUBLE, "4:2"),
-            (CURLY, "4:3"),
-            (DOTTED, "4:4"),
-            (DASHED, "4:5"),
             (Modifier::REVERSED, "7"),
             (Modifier::CROSSED_OUT, "9"),
         ] {
@@ -141,17 +137,31 @@ impl Pen {
             separate(&mut self.bytes, start);
             colour(&mut self.bytes, wanted.bg, 40)?;
         }
-        if wanted.line != now.line {
-            separate(&mut self.bytes, start);
-            // With colons: who does not know it passes over all of it.
-            match wanted.line {
-                Color::Rgb(r, g, b) => write!(self.bytes, "58:2::{r}:{g}:{b}")?,
-                Color::Indexed(n) => write!(self.bytes, "58:5:{n}")?,
-                _ => self.bytes.extend_from_slice(b"59"),
+        if self.bytes.len() > start {
+            self.bytes.push(b'm');
+        } else {
+            self.bytes.truncate(start - 2);
+        }
+        self.underline(wanted, now)?;
+        self.attributes = wanted;
+        Ok(())
+    }
+
+    /// Lines below letters in sequences of their own: a terminal that does not know them loses nothing
+    /// else.
+    fn underline(&mut self, wanted: Attributes, now: Attributes) -> io::Result<()> {
+        for (flag, code) in [(DOUBLE, 2), (CURLY, 3), (DOTTED, 4), (DASHED, 5)] {
+            if wanted.modifier.contains(flag) && !now.modifier.contains(flag) {
+                write!(self.bytes, "\x1b[4:{code}m")?;
             }
         }
-        self.bytes.push(b'm');
-        self.attributes = wanted;
+        if wanted.line != now.line {
+            match wanted.line {
+                Color::Rgb(r, g, b) => write!(self.bytes, "\x1b[58:2::{r}:{g}:{b}m")?,
+                Color::Indexed(n) => write!(self.bytes, "\x1b[58:5:{n}m")?,
+                _ => self.bytes.extend_from_slice(b"\x1b[59m"),
+            }
+        }
         Ok(())
     }
 }
@@ -391,6 +401,21 @@ mod tests {
             .expect("draw");
         let expected = "\x1b[?2026h\x1b[2;2H\x1b[31mab\x1b[2C\x1b[48;2;1;2;3mc\x1b[?2026l";
         assert_eq!(sink.take(), expected);
+    }
+
+    #[test]
+    fn lines_below_letters_have_sequences_of_their_own() {
+        let (mut terminal, sink) = terminal();
+        let red = Color::Rgb(9, 8, 7);
+        let style = Style::new().add_modifier(Modifier::UNDERLINED | CURLY).underline_color(red);
+        terminal.draw(|f| f.buffer_mut().set_string(0, 0, "a", style)).expect("draw");
+        let curly = "\x1b[?2026h\x1b[1H\x1b[4m\x1b[4:3m\x1b[58:2::9:8:7ma\x1b[?2026l";
+        assert_eq!(sink.take(), curly);
+        let other = style.underline_color(Color::Indexed(3));
+        terminal.draw(|f| f.buffer_mut().set_string(0, 0, "b", other)).expect("draw");
+        assert_eq!(sink.take(), "\x1b[?2026h\x1b[1H\x1b[58:5:3mb\x1b[?2026l");
+        terminal.draw(|f| f.buffer_mut().set_string(0, 0, "c", Style::new())).expect("draw");
+        assert_eq!(sink.take(), "\x1b[?2026h\x1b[1H\x1b[0mc\x1b[?2026l");
     }
 
     #[test]

@@ -176,6 +176,8 @@ impl Screen {
         let (selected, hit) = (theme.style(Role::Selected), theme.style(Role::Match));
         let mut text = String::new();
         for row in 0..rows {
+            // Whether the cell before is the first half of a character.
+            let mut half = false;
             let line = Line((row + top) as i32 - back);
             let cells = &self.term.grid()[line];
             let y = area.y + row as u16;
@@ -186,8 +188,11 @@ impl Screen {
                 to.set_style(brush.style(cell));
                 let spacer = Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER;
                 let wide = cell.flags.contains(Flags::WIDE_CHAR);
-                // A half at an edge is a blank of the same ground.
-                if cell.flags.intersects(spacer) || (wide && column + 1 == columns) {
+                if std::mem::take(&mut half) {
+                    // Not a blank: one that takes its place is then told from it, and drawn.
+                    to.set_symbol("");
+                } else if cell.flags.intersects(spacer) || (wide && column + 1 == columns) {
+                    // A half at an edge is a blank of the same ground.
                     to.set_symbol(" ");
                 } else {
                     symbol(cell, &mut text);
@@ -196,6 +201,7 @@ impl Screen {
                         && !(column + 1 < columns
                             && cells[at.column + 1].flags.contains(Flags::WIDE_CHAR_SPACER));
                     to.set_symbol(if broken { " " } else { &text });
+                    half = !broken && text.width() > 1;
                 }
                 if found.iter().any(|one| one.contains(&at)) {
                     to.set_style(hit);

@@ -70,7 +70,17 @@ fn a_wide_character_is_never_cut_by_the_edge() {
     let (buffer, cursor) = drawn(&screen, (5, 4));
     assert_eq!(cursor, Some(Position::new(3, 2)));
     let row: Vec<&str> = (0..5).map(|x| buffer[(x, 2)].symbol()).collect();
-    assert_eq!(row, [" ", "四", " ", "五", " "]);
+    assert_eq!(row, [" ", "四", "", "五", ""]);
+}
+
+#[test]
+fn a_blank_where_half_a_character_was_is_drawn() {
+    let mut screen = screen((10, 1), "a一二");
+    let (before, _) = drawn(&screen, (10, 1));
+    screen.feed("\r一\x1b[K".as_bytes());
+    let (after, _) = drawn(&screen, (10, 1));
+    let sent: Vec<u16> = before.diff(&after).into_iter().map(|(x, ..)| x).collect();
+    assert!(sent.contains(&2) && sent.contains(&4), "{sent:?}");
 }
 
 #[test]
