@@ -84,7 +84,7 @@ pub struct AttachArgs {
     watch: bool,
 
     /// Drive a session of somebody else.
-    #[arg(short, long)]
+    #[arg(long)]
     take: bool,
 
     /// Let programs on the host write to the clipboard of this terminal (OSC 52).
