@@ -176,7 +176,7 @@ mod tests {
 
     fn asked(name: &str, role: Role, resource: &str) -> (Caller, Header) {
         let caller =
-            Caller { key: KeyId([0; 16]), name: name.into(), role, address: String::new() };
+            Caller { key: KeyId([0; 16]), name: name.into(), operator: String::new(), role, address: String::new() };
         let header = Header {
             to: None,
             method: "exec.start".into(),
