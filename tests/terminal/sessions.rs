@@ -69,7 +69,7 @@ fn a_shell_with_vim_is_resized_left_killed_and_found_again() {
     terminal.until(&["30 100"]);
     terminal.resize(80, 24);
     terminal.line("vim -u NONE -N /tmp/no-such-file");
-    terminal.until(&["~", "no-such-file"]);
+    terminal.until(&["~\n~\n~"]);
     terminal.keys(&["i"]);
     terminal.keys(&["-l", "written in vim 容器"]);
     terminal.until(&["written in vim 容器"]);

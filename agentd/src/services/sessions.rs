@@ -61,13 +61,7 @@ async fn open(
         let begun = Begun { id, client: 0, mode: Mode::Watch };
         return feeding.send(&Item { begun: Some(begun), ..Item::default() }).await;
     }
-    let who = wire::Attach {
-        operator,
-        mode: Mode::Drive,
-        size,
-        only_watch: false,
-        new: true,
-    };
+    let who = wire::Attach { operator, mode: Mode::Drive, size, only_watch: false, new: true };
     let held = agent.sessions().attach(&id, who).await?;
     carry(held, feeding).await
 }
