@@ -27,6 +27,8 @@ pub struct Method {
     pub secrets: &'static [&'static str],
     /// The field of the last item that says how it ended; empty for none.
     pub result: &'static str,
+    /// What it is about goes on when its caller goes away, so that this is no error.
+    pub leaves: bool,
 }
 
 /// Which hosts a method is about.
@@ -63,6 +65,7 @@ const fn call<C: Call>(place: Place) -> Method {
         changes: C::CHANGES,
         secrets: C::SECRETS,
         result: "",
+        leaves: false,
     }
 }
 
@@ -76,6 +79,7 @@ const fn feed<F: Feed>(place: Place) -> Method {
         changes: F::CHANGES,
         secrets: F::SECRETS,
         result: F::RESULT,
+        leaves: false,
     }
 }
 
@@ -92,6 +96,10 @@ const fn about(place: Place) -> About {
 impl Method {
     const fn about(self, about: About) -> Self {
         Self { about, ..self }
+    }
+
+    const fn leaves(self) -> Self {
+        Self { leaves: true, ..self }
     }
 
     /// Whether the audit log has it: all but plain looking. What lets keys in is recorded by whoever
@@ -117,9 +125,9 @@ pub const METHODS: &[Method] = &[
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
     feed::<exec::Start>(Place::Host),
-    feed::<sessions::Open>(Place::Host),
-    feed::<sessions::Attach>(Place::Host),
-    feed::<sessions::Join>(Place::Host),
+    feed::<sessions::Open>(Place::Host).leaves(),
+    feed::<sessions::Attach>(Place::Host).leaves(),
+    feed::<sessions::Join>(Place::Host).leaves(),
     call::<sessions::End>(Place::Host),
     call::<sessions::EndAny>(Place::Host),
     call::<sessions::List>(Place::Host),

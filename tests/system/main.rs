@@ -22,4 +22,5 @@ mod recordings;
 mod releases;
 mod roles;
 mod secrets;
+mod sessions;
 mod untrusted;

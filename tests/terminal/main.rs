@@ -18,4 +18,5 @@ mod operators;
 mod recordings;
 mod sealed;
 mod secrets;
+mod sessions;
 mod verbs;

@@ -24,14 +24,18 @@ pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
     service.feed(open).feed(attach).feed(join).on(end).on(end_any).on(list).feed(watch)
 }
 
-/// Who asks.
-fn caller(asked: &Asked) -> String {
-    asked.caller.as_ref().map_or_else(String::new, |caller| caller.name.clone())
+/// The operator who asks.
+fn operator(asked: &Asked) -> Result<String, CallError> {
+    let operator = asked.caller.as_ref().map(|caller| caller.operator.clone());
+    operator.filter(|operator| !operator.is_empty()).ok_or_else(|| {
+        CallError::denied("a session belongs to an operator, and the hub did not say to whom; is it older than this agent?")
+    })
 }
 
 /// Says once what happened.
 fn note(asked: &Asked, what: &str, id: &str, result: &Result<(), CallError>) {
-    let caller = clean_to_width(&caller(asked), 64);
+    let caller = asked.caller.as_ref().map_or("", |caller| caller.name.as_str());
+    let caller = clean_to_width(caller, 64);
     let (trace, id) = (asked.trace, clean_to_width(id, 16));
     let outcome = result.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
     tracing::info!(caller, trace, session = id, outcome, "session {what}");
@@ -44,7 +48,8 @@ async fn open(
     feeding: Feeding<Open>,
 ) -> Result<(), CallError> {
     let (size, detached) = (open.size, open.detached);
-    let begun = agent.sessions().begin(&agent, open, caller(&asked)).await;
+    let operator = operator(&asked)?;
+    let begun = agent.sessions().begin(&agent, open, operator.clone()).await;
     note(
         &asked,
         "opened",
@@ -56,13 +61,7 @@ async fn open(
         let begun = Begun { id, client: 0, mode: Mode::Watch };
         return feeding.send(&Item { begun: Some(begun), ..Item::default() }).await;
     }
-    let who = wire::Attach {
-        operator: caller(&asked),
-        mode: Mode::Drive,
-        size,
-        only_watch: false,
-        new: true,
-    };
+    let who = wire::Attach { operator, mode: Mode::Drive, size, only_watch: false, new: true };
     let held = agent.sessions().attach(&id, who).await?;
     carry(held, feeding).await
 }
@@ -74,8 +73,8 @@ async fn attach(
     feeding: Feeding<Attach>,
 ) -> Result<(), CallError> {
     let Attach { id, mode, size } = attach;
-    let operator = caller(&asked);
     let held = async {
+        let operator = operator(&asked)?;
         agent.sessions().owned_by(&id, &operator).await?;
         let mode = asked_for(mode)?;
         let who = wire::Attach { operator, mode, size, only_watch: false, new: false };
@@ -96,7 +95,7 @@ async fn join(
     let held = async {
         let mode = asked_for(mode)?;
         let only_watch = mode == Mode::Watch;
-        let who = wire::Attach { operator: caller(&asked), mode, size, only_watch, new: false };
+        let who = wire::Attach { operator: operator(&asked)?, mode, size, only_watch, new: false };
         agent.sessions().attach(&id, who).await
     };
     let held = held.await;
@@ -142,7 +141,7 @@ async fn carry<F: Feed<Item = Item, Input = Input>>(
 
 async fn end(agent: Arc<Agent>, asked: Asked, call: End) -> Result<Nothing, CallError> {
     let ended = async {
-        agent.sessions().owned_by(&call.id, &caller(&asked)).await?;
+        agent.sessions().owned_by(&call.id, &operator(&asked)?).await?;
         agent.sessions().end(&call.id).await
     };
     let ended = ended.await;

@@ -92,7 +92,13 @@ pub(crate) struct Items<F: Feed> {
 }
 
 pub(crate) fn operator() -> Caller {
-    Caller { key: KeyId([1; 16]), name: "ann".into(), role: Role::OPERATOR, address: String::new() }
+    Caller {
+        key: KeyId([1; 16]),
+        name: "ann@desk".into(),
+        operator: "ann".into(),
+        role: Role::OPERATOR,
+        address: String::new(),
+    }
 }
 
 impl<F: Feed> Items<F> {

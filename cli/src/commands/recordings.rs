@@ -439,7 +439,7 @@ async fn export(app: &App, hub: &Hub, id: u64, path: &Path) -> Result<Exit, Fail
                 ("host", &r.host_name),
                 ("method", &r.method),
             ];
-            cast::header(&mut lines, r.at_ms, &r.command, &extra);
+            cast::header(&mut lines, r.at_ms, &r.command, r.terminal, &extra);
         }
         for event in &item.events {
             events += 1;

@@ -9,6 +9,7 @@ use crate::output::Column;
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
 use cmdr_protocol::hosts::HostState;
+use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::sessions::{End, EndAny, List, Mode, Session};
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -230,9 +231,10 @@ async fn end(
         .collect();
     let question = format!("End {} with all that runs in it?", shown.join(", "));
     app.out.confirm(yes.yes, &question, "yes").await?;
+    let me = hub.ask(&WhoAmI {}).await?.name;
     for found in &chosen {
         let id = found.session.id.clone();
-        if found.session.operator == hub.welcome.name {
+        if found.session.operator == me {
             hub.ask_host(found.host.id, &End { id }).await?;
         } else {
             hub.ask_host(found.host.id, &EndAny { id }).await?;

@@ -17,6 +17,7 @@ use attached::{Attached, What};
 use clap::Args;
 use cmdr_protocol::exec::{self, Outcome};
 use cmdr_protocol::hosts::HostState;
+use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::sessions::{Mode, Open};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use std::io::IsTerminal as _;
@@ -84,7 +85,7 @@ pub struct AttachArgs {
     watch: bool,
 
     /// Drive a session of somebody else.
-    #[arg(short, long)]
+    #[arg(long)]
     take: bool,
 
     /// Let programs on the host write to the clipboard of this terminal (OSC 52).
@@ -159,7 +160,7 @@ pub(super) async fn attach(app: &App, args: &AttachArgs) -> Result<Exit, Failure
     )?;
     let hub = Hub::connect(app).await?;
     let found = sessions::find(app, &hub, &args.host, &args.id).await?;
-    let mine = found.session.operator == hub.welcome.name;
+    let mine = found.session.operator == hub.ask(&WhoAmI {}).await?.name;
     let mode = if args.watch || (!mine && !args.take) { Mode::Watch } else { Mode::Drive };
     let attached = Attached {
         app: app.clone(),

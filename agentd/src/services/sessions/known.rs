@@ -164,6 +164,8 @@ impl Sessions {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         Command::new(&self.program)
             .arg(WORD)
+            // For those who list processes.
+            .arg(&hold.session.id)
             .env_clear()
             .current_dir("/")
             .stdin(OwnedFd::from(theirs))

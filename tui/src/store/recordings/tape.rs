@@ -196,7 +196,7 @@ impl Tape {
                 let text = clean(text.trim_end_matches(['\n', '\r']));
                 self.whole_line(kind, at_us, &text);
             }
-            EventKind::Unknown => {}
+            EventKind::Resize | EventKind::Unknown => {}
         }
         self.trim();
     }
