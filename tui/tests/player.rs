@@ -556,6 +556,7 @@ async fn a_recorded_terminal_is_shown_as_it_was_forwards_and_backwards() {
         let mut recordings = known();
         for recording in &mut recordings {
             recording.method = "sessions.open".into();
+            recording.terminal = Some(cmdr_protocol::sessions::Size { columns: 40, rows: 12 });
             recording.took_ms = 9000;
             recording.marks.clear();
         }

@@ -226,8 +226,10 @@ impl Attached {
             if self.mode == Mode::Drive && !answers.is_empty() {
                 self.type_in(&answers);
             }
-            let text = self.screen.clipboard();
-            if let Some(text) = text.filter(|text| text.len() <= CLIPBOARD && !item.fresh) {
+            // Only for who drives; and what was copied before is not copied anew.
+            let ours = self.mode == Mode::Drive && !item.fresh;
+            let text = self.screen.clipboard().filter(|text| ours && text.len() <= CLIPBOARD);
+            if let Some(text) = text {
                 self.clipboard = Some(text);
             }
             let credit = self.flow.took(item.output.len(), Instant::now(), rtt_us);
@@ -248,6 +250,14 @@ fn change(owner: u64, change: impl FnOnce(&mut Attached) + Send + 'static) -> Up
         if let Some(open) = store.sessions.open_mut(owner) {
             change(open);
         }
+    })
+}
+
+/// The sessions of a host, as they were asked for once.
+pub fn listed(host: HostId, listing: Listing) -> Update {
+    Update::new(move |store| {
+        let now_ms = store.now_ms;
+        store.sessions.listed(now_ms, host, listing);
     })
 }
 

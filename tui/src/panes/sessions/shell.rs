@@ -8,7 +8,7 @@ use super::line::{How, subscription};
 use super::list::Sessions;
 use super::opening::{self, Opening};
 use super::{END, MOVING, NEW, NEW_AS, TAKE, WATCH, acts, copy, head};
-use crate::action::{Action, Refused, reason};
+use crate::action::{Action, PATIENCE, Refused, reason};
 use crate::config::Clipboard;
 use crate::keymap::{Binding, Command, key};
 use crate::link::is_passing;
@@ -18,14 +18,14 @@ use crate::panes::overview::nothing_yet;
 use crate::panes::{Context, Pane, Place, Raw, SHELL, Subscription, notice};
 use crate::store::audit;
 use crate::store::sessions::{
-    Attached, State, clipboard_done, drop_it, hold, look, resize, take_over, unsent_told,
+    Attached, State, clipboard_done, drop_it, hold, listed, look, resize, take_over, unsent_told,
 };
 use crate::theme::Role;
 use crate::widgets::frame as boxes;
 use crate::widgets::table::{self, Column};
 use crate::widgets::terminal::{Caret, Find};
 use cmdr_protocol::display::{clean, clean_to_width};
-use cmdr_protocol::sessions::{Attach, End, Join, Mode, Open, Size, Watch};
+use cmdr_protocol::sessions::{Attach, End, Join, List, Mode, Open, Size, Watch};
 use cmdr_protocol::{Call as _, ErrorKind, Feed as _, HostId};
 use crossterm::event::MouseEvent;
 use ratatui::Frame;
@@ -108,6 +108,8 @@ pub(super) struct At {
     asking: Weak<()>,
     /// The operator knows that keys went nowhere.
     away_said: bool,
+    /// What it is was asked for.
+    asked: bool,
 }
 
 impl At {
@@ -126,6 +128,7 @@ impl At {
             rang_ms: None,
             asking: Weak::new(),
             away_said: false,
+            asked: false,
         }
     }
 
@@ -413,6 +416,15 @@ impl ShellPane {
         }
         if open.is_live() {
             at.away_said = false;
+            let list = context.store.sessions.list(self.host);
+            let known = list.is_some_and(|list| list.sessions.iter().any(|one| one.id == open.id));
+            // Whose and what it is stands in the list, which is not followed meanwhile.
+            if !known && !std::mem::replace(&mut at.asked, true) {
+                let host = self.host;
+                actions.push(Action::fetch(Some(host), List {}, PATIENCE, move |listing| {
+                    (listing.ok().map(|listing| listed(host, listing)), Action::None)
+                }));
+            }
         }
         actions.extend(self.clipboard(context, open));
         if actions.is_empty() { Action::None } else { Action::All(actions) }

@@ -3,12 +3,11 @@
 
 use crate::store::audit;
 use cmdr_protocol::recordings::{Event, EventKind, Recording};
-use cmdr_protocol::sessions::Size;
 use std::collections::VecDeque;
 
 /// Whether a terminal was recorded.
 pub fn is_terminal(recording: &Recording) -> bool {
-    recording.method.starts_with("sessions.")
+    recording.terminal.is_some()
 }
 
 /// Bytes that are kept: an emulator takes them in again within the blink of an eye, so that going back
@@ -16,6 +15,12 @@ pub fn is_terminal(recording: &Recording) -> bool {
 pub const MOST: usize = 8 << 20;
 /// What a piece takes beside its bytes.
 const PIECE: usize = 48;
+
+/// Reads `80x24`.
+fn size(data: &[u8]) -> Option<(u16, u16)> {
+    let (columns, rows) = std::str::from_utf8(data).ok()?.split_once('x')?;
+    Some((columns.parse().ok()?, rows.parse().ok()?))
+}
 
 /// A piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +47,8 @@ pub struct Reel {
 impl Reel {
     /// For a recording, when it is one of a terminal.
     pub fn of(recording: &Recording) -> Option<Self> {
-        let size = Size::default();
-        is_terminal(recording).then(|| Self {
+        let size = recording.terminal?;
+        Some(Self {
             number: audit::owner(),
             size: (size.columns, size.rows),
             pieces: VecDeque::new(),
@@ -56,6 +61,10 @@ impl Reel {
     pub fn take(&mut self, at_us: u64, event: &Event) {
         let piece = match event.kind {
             EventKind::Output => Piece::Output(event.data.clone()),
+            EventKind::Resize => match size(&event.data) {
+                Some((columns, rows)) => Piece::Size(columns, rows),
+                None => return,
+            },
             _ => return,
         };
         self.bytes += event.data.len() + PIECE;
@@ -89,20 +98,28 @@ impl Reel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_protocol::sessions::Size;
 
     fn event(data: &[u8]) -> Event {
         Event { kind: EventKind::Output, data: data.to_vec(), ..Event::default() }
     }
 
     fn reel() -> Reel {
-        let recording = Recording { method: "sessions.open".into(), ..Recording::default() };
-        Reel::of(&recording).expect("a session")
+        let terminal = Some(Size { columns: 100, rows: 30 });
+        let reel = Reel::of(&Recording { terminal, ..Recording::default() });
+        reel.expect("a terminal")
     }
 
     #[test]
     fn only_sessions_have_a_terminal() {
-        let recording = Recording { method: "exec.start".into(), ..Recording::default() };
-        assert!(Reel::of(&recording).is_none());
+        assert!(Reel::of(&Recording::default()).is_none());
+        let mut reel = reel();
+        assert_eq!(reel.size, (100, 30));
+        let resize = |data: &[u8]| Event { kind: EventKind::Resize, data: data.into(), at_us: 0 };
+        for data in [&b"90x20"[..], b"x", b"99999x1", b"\xff"] {
+            reel.take(0, &resize(data));
+        }
+        assert_eq!(reel.pieces(0, 9).collect::<Vec<_>>(), [&Piece::Size(90, 20)]);
     }
 
     #[test]
