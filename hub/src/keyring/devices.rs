@@ -20,7 +20,7 @@ pub enum Standing {
     /// Nothing.
     Unknown,
     /// It acted for somebody, and its rights were taken away.
-    Revoked,
+    Revoked(Box<DeviceRecord>),
     /// Its login has ended.
     Expired(Box<DeviceRecord>),
     /// Its operator is shut out.
@@ -42,10 +42,10 @@ impl Keyring {
         let state = self.lock();
         let Some(device) = state.devices.get(&id) else { return Standing::Unknown };
         if device.revoked {
-            return Standing::Revoked;
+            return Standing::Revoked(Box::new(device.clone()));
         }
         match state.accounts.get(&device.operator) {
-            None => Standing::Revoked,
+            None => Standing::Revoked(Box::new(device.clone())),
             Some(_) if device.has_expired(clock::now_ms()) => {
                 Standing::Expired(Box::new(device.clone()))
             }

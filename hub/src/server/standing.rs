@@ -127,10 +127,8 @@ impl Hub {
 
     fn sees_asked(&self, who: &Who, host: Asked<'_>) -> bool {
         let Some(method) = methods::index(hosts::List::METHOD) else { return false };
-        Rights::scope_touches(who, &host) && {
-            let request = Request { method, resource: Some(""), host: Some(host) };
-            self.rights.by_people(who, &request).is_ok()
-        }
+        let request = Request { method, resource: Some(""), host: Some(host) };
+        Rights::in_scope(who, &request) && self.rights.by_people(who, &request).is_ok()
     }
 
     /// Cuts the links of every operator who has a role, so that what they have running is decided anew.

@@ -280,7 +280,7 @@ impl PlayerPane {
         if tape.ahead(self.clock.at_us) >= AHEAD {
             return None;
         }
-        let read = self.reader.read(self.id, self.owner, tape.rest());
+        let read = self.reader.read(context, self.id, self.owner, tape.rest());
         Some(Action::All(vec![Action::Apply(tape::asking()), read]))
     }
 
@@ -487,12 +487,16 @@ impl Pane for PlayerPane {
                 let (columns, rows) = played.draw(buffer, lines, theme);
                 // Where its terminal ended is to be seen.
                 let faint = theme.style(Role::Faint);
-                if columns < lines.width {
-                    for y in lines.top()..lines.bottom() {
+                let (right, below) = (columns < lines.width, rows < lines.height);
+                if right {
+                    for y in lines.top()..(lines.y + rows).min(lines.bottom()) {
                         buffer.set_string(lines.x + columns, y, "│", faint);
                     }
                 }
-                if rows < lines.height {
+                if right && below {
+                    buffer.set_string(lines.x + columns, lines.y + rows, "╯", faint);
+                }
+                if below {
                     let line = "─".repeat(columns.min(lines.width).into());
                     buffer.set_string(lines.x, lines.y + rows, line, faint);
                 }
