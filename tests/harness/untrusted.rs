@@ -9,7 +9,7 @@ use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
-use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
+use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes, sessions};
 use futures::executor::block_on;
 use std::path::Path;
 
@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("join_token", join_token),
     ("hub_config", hub_config),
     ("terminal_text", terminal_text),
+    ("holder", holder),
 ];
 
 /// Cuts bytes into frames.
@@ -58,6 +59,10 @@ pub fn messages(data: &[u8]) {
     each::<processes::Listing>(data);
     each::<exec::Start>(data);
     each::<exec::Item>(data);
+    each::<sessions::Open>(data);
+    each::<sessions::Input>(data);
+    each::<sessions::Item>(data);
+    each::<sessions::Listing>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
 }
@@ -143,4 +148,9 @@ pub fn terminal_text(data: &[u8]) {
     let out = filter.push(head) + &filter.push(tail) + &filter.finish();
     let mut whole = Filter::new();
     assert_eq!(whole.push(data) + &whole.finish(), out);
+}
+
+/// What a session's holder is told over its socket, and what it then shows: frames, messages, output.
+pub fn holder(data: &[u8]) {
+    cmdr_agentd::holder::untrusted(data);
 }
