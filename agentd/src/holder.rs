@@ -97,3 +97,24 @@ async fn begun(hold: Hold) -> io::Result<Begun> {
     let state = State::new(session, terminal, idle_s, awaited)?;
     Ok((Arc::new(state), door, child))
 }
+
+/// Reads bytes as a holder reads those of its socket and of its terminal. For tests.
+pub fn untrusted(data: &[u8]) {
+    use cmdr_link::local;
+    use cmdr_protocol::sessions::{Input, Size};
+    if let Some((tag, payload)) = data.split_first() {
+        let tag = match tag % 4 {
+            0 => cmdr_link::frame::Tag::Body,
+            1 => cmdr_link::frame::Tag::End,
+            2 => cmdr_link::frame::Tag::Error,
+            _ => cmdr_link::frame::Tag::Header,
+        };
+        drop(local::read::<wire::Ask>(tag, payload));
+        drop(local::read::<wire::News>(tag, payload));
+        drop(local::read::<Input>(tag, payload));
+    }
+    let mut screen = screen::Screen::new(Size { columns: 20, rows: 5 });
+    screen.feed(data);
+    let drawn = screen.redraw(screen::LINES);
+    assert!(drawn.len() < 4 << 20, "{} bytes draw a small screen", drawn.len());
+}

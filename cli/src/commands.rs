@@ -15,6 +15,7 @@ mod operators;
 mod ping;
 mod processes;
 mod recordings;
+mod replay;
 mod roles;
 mod secrets;
 mod sessions;
@@ -60,6 +61,7 @@ pub enum Command {
     Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Recordings(recordings::RecordingsArgs),
+    Replay(replay::ReplayArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -106,6 +108,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Recordings(args) => recordings::run(app, &args).await,
+        Command::Replay(args) => replay::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

@@ -11,7 +11,7 @@ use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
-use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
+use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes, sessions};
 use futures::executor::block_on;
 use std::io::Cursor;
 use std::path::Path;
@@ -36,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("recording_file", recording_file),
     ("audit_log", audit_log),
     ("id_token", id_token),
+    ("holder", holder),
 ];
 
 /// Cuts bytes into frames.
@@ -67,6 +68,10 @@ pub fn messages(data: &[u8]) {
     each::<processes::Listing>(data);
     each::<exec::Start>(data);
     each::<exec::Item>(data);
+    each::<sessions::Open>(data);
+    each::<sessions::Input>(data);
+    each::<sessions::Item>(data);
+    each::<sessions::Listing>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
 }
@@ -210,4 +215,9 @@ pub fn audit_log(data: &[u8]) {
 /// Reads what an OpenID Connect provider answers.
 pub fn id_token(data: &[u8]) {
     assert!(!cmdr_hub::login::oidc::try_bytes(data), "bytes that nobody has signed");
+}
+
+/// What a session's holder is told over its socket, and what it then shows: frames, messages, output.
+pub fn holder(data: &[u8]) {
+    cmdr_agentd::holder::untrusted(data);
 }

@@ -4,6 +4,8 @@
 mod play;
 mod rules;
 
+pub(super) use play::speed;
+
 use crate::App;
 use crate::args::{self, When, Yes};
 use crate::connect::Hub;
@@ -256,7 +258,7 @@ fn stands(state: State) -> Cell {
 }
 
 /// `1:05.2`: minutes, seconds and tenths.
-fn span(ms: u64) -> String {
+pub(super) fn span(ms: u64) -> String {
     format!("{}:{:02}.{}", ms / 60_000, ms / 1000 % 60, ms / 100 % 10)
 }
 

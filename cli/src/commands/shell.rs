@@ -5,8 +5,8 @@
 
 mod attached;
 mod keys;
-mod passage;
-mod terminal;
+pub(super) mod passage;
+pub(super) mod terminal;
 
 use crate::App;
 use crate::args;

@@ -6,7 +6,7 @@ const LONGEST: usize = 64;
 
 /// What a session's programs have set in the terminal.
 #[derive(Debug, Default)]
-pub(super) struct Modes {
+pub(in crate::commands) struct Modes {
     /// Private modes that differ from those of a fresh terminal, by number.
     changed: Vec<u16>,
     keypad: bool,
@@ -38,7 +38,7 @@ const PRIVATE: [(u16, bool); 17] = [
 
 impl Modes {
     /// Whether the other screen is shown, that of full-screen programs.
-    pub(super) fn is_full_screen(&self) -> bool {
+    pub(in crate::commands) fn is_full_screen(&self) -> bool {
         [47, 1047, 1049].iter().any(|mode| self.changed.contains(mode))
     }
 
@@ -77,7 +77,7 @@ impl Modes {
     }
 
     /// What makes the terminal as it was; after it nothing is set any more.
-    pub(super) fn undo(&mut self) -> Vec<u8> {
+    pub(in crate::commands) fn undo(&mut self) -> Vec<u8> {
         let modes = std::mem::take(self);
         let mut text = String::new();
         if modes.keyboard > 0 {
@@ -124,7 +124,7 @@ enum State {
 
 /// Takes output and gives what the terminal shall get.
 #[derive(Debug)]
-pub(super) struct Passage {
+pub(in crate::commands) struct Passage {
     clipboard: bool,
     state: State,
     /// What has come of a sequence and is not decided yet.
@@ -133,12 +133,12 @@ pub(super) struct Passage {
 
 impl Passage {
     /// With `clipboard` programs may write to it.
-    pub(super) fn new(clipboard: bool) -> Self {
+    pub(in crate::commands) fn new(clipboard: bool) -> Self {
         Self { clipboard, state: State::Ground, held: Vec::new() }
     }
 
     /// What goes on of these bytes.
-    pub(super) fn push(&mut self, bytes: &[u8], modes: &mut Modes) -> Vec<u8> {
+    pub(in crate::commands) fn push(&mut self, bytes: &[u8], modes: &mut Modes) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() + self.held.len());
         let mut at = 0;
         while at < bytes.len() {

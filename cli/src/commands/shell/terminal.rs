@@ -19,7 +19,7 @@ const SHOWN: Duration = Duration::from_millis(40);
 const MEASURED: u64 = 64 * 1024;
 
 /// The terminal's size, or the usual one.
-pub(super) fn size() -> Size {
+pub(in crate::commands) fn size() -> Size {
     let size = tcgetwinsize(rustix::stdio::stdout()).ok();
     let size = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
     size.map_or_else(Size::default, |size| Size {
@@ -30,14 +30,14 @@ pub(super) fn size() -> Size {
 
 /// A raw terminal. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Raw {
+pub(in crate::commands) struct Raw {
     before: Termios,
     modes: Arc<Mutex<Modes>>,
 }
 
 impl Raw {
     /// Makes the terminal raw; `modes` are what the session has set in it.
-    pub(super) fn enter(modes: Arc<Mutex<Modes>>) -> io::Result<Self> {
+    pub(in crate::commands) fn enter(modes: Arc<Mutex<Modes>>) -> io::Result<Self> {
         let before = tcgetattr(rustix::stdio::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
@@ -57,7 +57,7 @@ impl Drop for Raw {
 }
 
 /// What is typed. Read by a thread of its own, because a keyboard may give nothing for hours.
-pub(super) fn keyboard() -> io::Result<mpsc::Receiver<Vec<u8>>> {
+pub(in crate::commands) fn keyboard() -> io::Result<mpsc::Receiver<Vec<u8>>> {
     let mut keyboard = File::from(rustix::io::dup(rustix::stdio::stdin())?);
     let (send, keys) = mpsc::channel(4);
     std::thread::Builder::new().name("keyboard".into()).spawn(move || {
@@ -75,25 +75,25 @@ pub(super) fn keyboard() -> io::Result<mpsc::Receiver<Vec<u8>>> {
 
 /// What was written, and how fast.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(in crate::commands) struct Pace {
     /// Bytes of output that are on the terminal.
-    pub(super) taken: u64,
+    pub(in crate::commands) taken: u64,
     /// Bytes that may be under way.
-    pub(super) window: u32,
+    pub(in crate::commands) window: u32,
 }
 
 /// The way to the terminal. A thread writes, so that one that stands still holds up nothing else.
 #[derive(Debug)]
-pub(super) struct Paper {
+pub(in crate::commands) struct Paper {
     pieces: mpsc::Sender<(Vec<u8>, u64)>,
     /// How far it is.
-    pub(super) pace: watch::Receiver<Pace>,
+    pub(in crate::commands) pace: watch::Receiver<Pace>,
     /// Bytes of output handed over.
-    pub(super) given: u64,
+    pub(in crate::commands) given: u64,
 }
 
 impl Paper {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::commands) fn new() -> io::Result<Self> {
         let mut out = File::from(rustix::io::dup(rustix::stdio::stdout())?);
         let (pieces, mut waiting) = mpsc::channel::<(Vec<u8>, u64)>(PIECES);
         let (tell, pace) = watch::channel(Pace { taken: 0, window: WINDOW });
@@ -121,13 +121,13 @@ impl Paper {
     }
 
     /// Hands over bytes that stand for so many of the session's; false when nobody can see them.
-    pub(super) async fn write(&mut self, bytes: Vec<u8>, stands_for: u64) -> bool {
+    pub(in crate::commands) async fn write(&mut self, bytes: Vec<u8>, stands_for: u64) -> bool {
         self.given += stands_for;
         self.pieces.send((bytes, stands_for)).await.is_ok()
     }
 
     /// Waits until all is written, but not for good.
-    pub(super) async fn finish(self) {
+    pub(in crate::commands) async fn finish(self) {
         let Self { pieces, mut pace, .. } = self;
         drop(pieces);
         let written = async { while pace.changed().await.is_ok() {} };
