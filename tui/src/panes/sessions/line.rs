@@ -57,7 +57,7 @@ impl At {
         self.tell(opening(self.owner)).await;
         let end = self.run(link, feed).await;
         let (key, owner) = (self.key, self.owner);
-        let failed = end.clone().unwrap_or_else(|| CallError::lost("the session ended"));
+        let failed = end.clone().unwrap_or_else(|| CallError::lost(""));
         self.tell(Update::new(move |store| {
             store.feeds.insert(key, FeedState::Failed(failed));
         }))

@@ -9,29 +9,26 @@ use super::list::Sessions;
 use super::opening::{self, Opening};
 use super::{END, MOVING, NEW, NEW_AS, TAKE, WATCH, acts, copy, head};
 use crate::action::{Action, PATIENCE, Refused, reason};
-use crate::config::Clipboard;
 use crate::keymap::{Binding, Command, key};
 use crate::link::is_passing;
 use crate::overlays::confirm::Confirm;
-use crate::overlays::menu::Menu;
 use crate::panes::overview::nothing_yet;
 use crate::panes::{Context, Pane, Place, Raw, SHELL, Subscription, notice};
 use crate::store::audit;
 use crate::store::sessions::{
-    Attached, State, clipboard_done, drop_it, hold, listed, look, resize, take_over, unsent_told,
+    Attached, State, drop_it, hold, listed, look, resize, take_over, unsent_told,
 };
 use crate::theme::Role;
 use crate::widgets::frame as boxes;
 use crate::widgets::table::{self, Column};
 use crate::widgets::terminal::{Caret, Find};
-use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::sessions::{Attach, End, Join, List, Mode, Open, Size, Watch};
 use cmdr_protocol::{Call as _, ErrorKind, Feed as _, HostId};
 use crossterm::event::MouseEvent;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 const DETACH: Command = Command::Own(10);
@@ -265,47 +262,6 @@ impl ShellPane {
             _ => Action::Complain(format!("{what}: {why}")),
         };
         Action::All(vec![left, told])
-    }
-
-    /// What a session wants in the clipboard, as far as it may.
-    fn clipboard(&mut self, context: &Context<'_>, open: &Attached) -> Option<Action> {
-        let text = open.clipboard.clone()?;
-        let at = self.at.as_mut()?;
-        let done = Action::Apply(clipboard_done(at.owner));
-        let act = match context.terminal.clipboard {
-            Clipboard::Never => return Some(done),
-            Clipboard::Always => Action::Copy(text),
-            // One question at a time; what comes meanwhile is not asked about.
-            Clipboard::Ask if at.asking.strong_count() > 0 => return Some(done),
-            Clipboard::Ask => {
-                let asking = Arc::new(());
-                at.asking = Arc::downgrade(&asking);
-                let over = crate::store::Update::new(move |_| drop(asking));
-                let shown = text.lines().take(PASTED).map(|line| clean(line).into_owned());
-                let about: Vec<String> = shown.collect();
-                let act = Action::All(vec![Action::Apply(over), Action::Copy(text)]);
-                let title = context.texts.get("shell.clipboard").to_owned();
-                Action::Open(Box::new(Confirm::one(title, act).about(about)))
-            }
-        };
-        Some(Action::All(vec![done, act]))
-    }
-
-    /// The links that are seen, to be copied.
-    fn links(open: &Attached, context: &Context<'_>) -> Action {
-        let links = open.screen.links();
-        if links.is_empty() {
-            return Action::Say(context.texts.get("shell.no_links").to_owned());
-        }
-        let items = links
-            .iter()
-            .map(|link| (clean_to_width(link.text.trim(), 30), clean_to_width(&link.address, 60)));
-        let (items, title) = (items.collect(), context.texts.get("shell.links").to_owned());
-        Action::Open(Box::new(Menu::new(title, items, 0, move |at| {
-            links
-                .get(at)
-                .map_or(Action::None, |link| Action::Copy(clean(&link.address).into_owned()))
-        })))
     }
 
     /// Drives from now on, or only watches.

@@ -1,15 +1,20 @@
-//! What is typed, pasted and pointed at in a session: bytes for its program, or a selection of ours.
+//! What is typed, pasted and pointed at in a session: bytes for its program, or a selection of ours. And
+//! what comes out of it for the clipboard.
 
 use super::{PASTED, ShellPane};
 use crate::action::Action;
+use crate::config::Clipboard;
 use crate::overlays::confirm::Confirm;
+use crate::overlays::menu::Menu;
 use crate::panes::{Context, Raw};
-use crate::store::sessions::{Attached, State, look, type_in};
+use crate::store::Update;
+use crate::store::sessions::{Attached, State, clipboard_done, look, type_in};
 use crate::widgets::terminal::{Kind, Modes, keys, mouse as pointer, paste};
-use cmdr_protocol::display::clean;
+use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::sessions::Mode;
 use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
+use std::sync::Arc;
 
 /// Lines that a turn of the wheel goes.
 const WHEEL: i32 = 3;
@@ -145,6 +150,47 @@ impl ShellPane {
             }
             _ => Action::None,
         }
+    }
+
+    /// What a session wants in the clipboard, as far as it may.
+    pub(super) fn clipboard(&mut self, context: &Context<'_>, open: &Attached) -> Option<Action> {
+        let text = open.clipboard.clone()?;
+        let at = self.at.as_mut()?;
+        let done = Action::Apply(clipboard_done(at.owner));
+        let act = match context.terminal.clipboard {
+            Clipboard::Never => return Some(done),
+            Clipboard::Always => Action::Copy(text),
+            // One question at a time; what comes meanwhile is not asked about.
+            Clipboard::Ask if at.asking.strong_count() > 0 => return Some(done),
+            Clipboard::Ask => {
+                let asking = Arc::new(());
+                at.asking = Arc::downgrade(&asking);
+                let over = Update::new(move |_| drop(asking));
+                let shown = text.lines().take(PASTED).map(|line| clean(line).into_owned());
+                let about: Vec<String> = shown.collect();
+                let act = Action::All(vec![Action::Apply(over), Action::Copy(text)]);
+                let title = context.texts.get("shell.clipboard").to_owned();
+                Action::Open(Box::new(Confirm::one(title, act).about(about)))
+            }
+        };
+        Some(Action::All(vec![done, act]))
+    }
+
+    /// The links that are seen, to be copied.
+    pub(super) fn links(open: &Attached, context: &Context<'_>) -> Action {
+        let links = open.screen.links();
+        if links.is_empty() {
+            return Action::Say(context.texts.get("shell.no_links").to_owned());
+        }
+        let items = links
+            .iter()
+            .map(|link| (clean_to_width(link.text.trim(), 30), clean_to_width(&link.address, 60)));
+        let (items, title) = (items.collect(), context.texts.get("shell.links").to_owned());
+        Action::Open(Box::new(Menu::new(title, items, 0, move |at| {
+            links
+                .get(at)
+                .map_or(Action::None, |link| Action::Copy(clean(&link.address).into_owned()))
+        })))
     }
 }
 
