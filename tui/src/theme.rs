@@ -166,10 +166,11 @@ impl Theme {
     pub fn ground(&self) -> Option<[(u8, u8, u8); 2]> {
         let ground = self.style(Role::Ground);
         let letters = ground.fg.or(self.style(Role::Text).fg);
-        match (letters, ground.bg) {
-            (Some(Color::Rgb(r, g, b)), Some(Color::Rgb(x, y, z))) => Some([(r, g, b), (x, y, z)]),
+        let parts = |colour| match colour {
+            Some(Color::Rgb(r, g, b)) => Some((r, g, b)),
             _ => None,
-        }
+        };
+        Some([parts(letters)?, parts(ground.bg)?])
     }
 
     /// A role's style.

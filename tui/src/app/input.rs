@@ -87,7 +87,7 @@ impl App {
 
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
         let double = self.clicks.is_double(mouse);
-        if let Some(action) = self.raw_mouse(&mouse, double) {
+        if let Some(action) = self.raw_mouse(mouse, double) {
             return action;
         }
         if matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Up(_)) {

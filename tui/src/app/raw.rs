@@ -51,11 +51,11 @@ impl App {
     }
 
     /// The mouse where the pane wants it as it is.
-    pub(super) fn raw_mouse(&mut self, mouse: &MouseEvent, double: bool) -> Option<Action> {
+    pub(super) fn raw_mouse(&mut self, mouse: MouseEvent, double: bool) -> Option<Action> {
         if !self.is_raw() {
             return None;
         }
-        match self.give(&Raw::Mouse(mouse, double)) {
+        match self.give(&Raw::Mouse(&mouse, double)) {
             Action::Pass => None,
             action => Some(action),
         }

@@ -100,7 +100,7 @@ pub(super) fn draw(
         }
         match &open.state {
             State::Live if !open.is_live() => {
-                say(texts.get("shell.opening").to_owned(), Role::Warn)
+                say(texts.get("shell.opening").to_owned(), Role::Warn);
             }
             State::Opening => say(texts.get("shell.opening").to_owned(), Role::Warn),
             State::Cut(error) => {

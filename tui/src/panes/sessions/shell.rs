@@ -507,7 +507,7 @@ impl Pane for ShellPane {
 
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
         if self.at.is_some() {
-            return self.pointed(context, mouse, double);
+            return self.pointed(context, *mouse, double);
         }
         if !table::List::mouse(&mut self.list.table, mouse) {
             return Action::Pass;
@@ -563,7 +563,7 @@ impl Pane for ShellPane {
             }
             State::Ended(_) => {}
             State::Live | State::Opening | State::Cut(_) => {
-                boxes::fade(frame.buffer_mut(), below, theme)
+                boxes::fade(frame.buffer_mut(), below, theme);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::overlays::menu::Menu;
 use crate::panes::{Context, Raw};
 use crate::store::Update;
 use crate::store::sessions::{Attached, State, clipboard_done, look, type_in};
-use crate::widgets::terminal::{Kind, Modes, keys, mouse as pointer, paste};
+use crate::widgets::terminal::{Kind, Modes, Screen, keys, mouse as pointer, paste};
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::sessions::Mode;
 use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -43,7 +43,7 @@ impl ShellPane {
                     _ => Action::None,
                 }
             }
-            Raw::Mouse(mouse, double) => self.pointed(context, mouse, *double),
+            Raw::Mouse(mouse, double) => self.pointed(context, **mouse, *double),
         }
     }
 
@@ -88,26 +88,26 @@ impl ShellPane {
     pub(super) fn pointed(
         &mut self,
         context: &Context<'_>,
-        mouse: &MouseEvent,
+        mouse: MouseEvent,
         double: bool,
     ) -> Action {
         let Some(at) = &mut self.at else { return Action::Pass };
         let (Some(open), Some(area)) = (at.open(context), at.area) else { return Action::Pass };
         let inside = area.contains(Position::new(mouse.column, mouse.row));
         let drags = matches!(mouse.kind, MouseEventKind::Drag(_) | MouseEventKind::Up(_));
-        if !inside && !(drags && at.dragged) {
+        if !(inside || drags && at.dragged) {
             return Action::Pass;
         }
         let (modes, owner) = (open.screen.modes(), open.owner);
         let drives = open.is_live() && open.mode == Mode::Drive && !at.looking;
-        if drives && !at.dragged && pointer::wanted(mouse, modes) {
+        if drives && !at.dragged && pointer::wanted(&mouse, modes) {
             let cell = open.screen.cell(area, mouse.column, mouse.row);
             let moved = matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Drag(_));
             if moved && at.told == Some(cell) {
                 return Action::None;
             }
             at.told = Some(cell);
-            return Action::Apply(type_in(owner, pointer::encode(mouse, cell, modes)));
+            return Action::Apply(type_in(owner, pointer::encode(&mouse, cell, modes)));
         }
         match mouse.kind {
             MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
@@ -145,7 +145,7 @@ impl ShellPane {
                 let dragged = std::mem::take(&mut at.dragged);
                 match open.screen.selected().filter(|_| dragged) {
                     Some(text) => Action::Copy(text),
-                    None => Action::Apply(look(owner, |screen| screen.unselect())),
+                    None => Action::Apply(look(owner, Screen::unselect)),
                 }
             }
             _ => Action::None,
