@@ -18,7 +18,7 @@ impl App {
     pub(super) fn linked(&mut self, state: LinkState) {
         match &state {
             LinkState::Up(peer) => {
-                tracing::info!(name = %peer.name, role = %peer.role, "link up");
+                tracing::info!(name = %peer.name, role = %peer.role, "up");
                 self.admitted = Some(Instant::now());
                 self.retry.clear();
             }

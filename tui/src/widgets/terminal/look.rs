@@ -104,6 +104,11 @@ impl Find {
     }
 }
 
+/// Reads a text; none when the emulator falls over what a host has put there. Nothing is changed by that.
+fn caught(read: impl FnOnce() -> String) -> Option<String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
+}
+
 impl Screen {
     /// Whether one looks around in it by keys.
     pub fn is_looked_at(&self) -> bool {
@@ -205,7 +210,17 @@ impl Screen {
 
     /// What is selected.
     pub fn selected(&self) -> Option<String> {
-        let text = self.term.selection_to_string()?;
+        let range = self.term.selection.as_ref()?.to_range(&self.term)?;
+        let (top, bottom) = (self.term.topmost_line(), self.term.bottommost_line());
+        // A wide character that found no room at the end of the last line is looked for below it, where
+        // nothing is; the emulator falls over that.
+        let text = if range.start.line < top || range.end.line > bottom {
+            let [start, end] =
+                [range.start, range.end].map(|at| at.grid_clamp(&self.term, Boundary::Grid));
+            caught(|| self.term.bounds_to_string(start, end))?
+        } else {
+            caught(|| self.term.selection_to_string().unwrap_or_default())?
+        };
         (!text.is_empty()).then_some(text)
     }
 
