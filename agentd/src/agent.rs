@@ -10,6 +10,7 @@ use crate::services::exec::Scripts;
 use crate::services::metrics::Collected;
 use crate::services::ports;
 use crate::services::processes::Table;
+use crate::services::sessions::Sessions;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
@@ -87,6 +88,7 @@ struct Shared {
     programs: Arc<Semaphore>,
     scripts: Scripts,
     log_readers: Arc<Semaphore>,
+    sessions: Sessions,
 }
 
 impl Agent {
@@ -97,6 +99,7 @@ impl Agent {
         let ports = services::ports::sampler(&config);
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
+        let sessions = Sessions::new(&config);
         let facts = Mutex::new(None);
         let log_readers = services::logs::readers();
         let units = services::services::Live::default();
@@ -112,6 +115,7 @@ impl Agent {
             programs,
             scripts,
             log_readers,
+            sessions,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -156,6 +160,9 @@ impl Agent {
     }
     pub(crate) fn programs(&self) -> &Arc<Semaphore> {
         &self.shared.programs
+    }
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.sessions
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod dialer;
+pub mod holder;
 mod items;
 pub mod join;
 mod launch;

@@ -23,6 +23,10 @@ use std::time::Duration;
 pub const DEFAULT_FILE: &str = "/etc/cmdr/agent.toml";
 /// Programs that run at once when the file says nothing.
 const PROGRAMS: usize = 128;
+/// Sessions at once when it says nothing.
+const SESSIONS: usize = 64;
+/// How long a session may be left alone when it says nothing.
+const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What the owner allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Policy {
     pub exec: Exec,
     /// Which logs are read.
     pub logs: Logs,
+    /// Limits of their sessions, beside those of `exec`.
+    pub sessions: Sessions,
 }
 
 /// Limits of what operators run.
@@ -64,6 +70,23 @@ impl Default for Exec {
     }
 }
 
+/// Limits of sessions. What [`Exec`] says of users and programs holds for them too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// Names of the users to run as; absent for any.
+    pub users: Option<Vec<String>>,
+    /// So many at once.
+    pub max: usize,
+    /// One that nobody is attached to and nobody has typed into for so long is ended.
+    pub idle: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { users: None, max: SESSIONS, idle: IDLE }
+    }
+}
+
 /// Why a policy file is not used. The agent does not start without what its owner wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -87,6 +110,15 @@ struct Written {
     services: BTreeMap<Service, bool>,
     exec: WrittenExec,
     logs: logs::WrittenLogs,
+    sessions: WrittenSessions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenSessions {
+    users: Option<Vec<String>>,
+    max: Option<NonZeroUsize>,
+    idle_s: Option<NonZeroU64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,6 +175,16 @@ impl From<WrittenExec> for Exec {
     }
 }
 
+impl From<WrittenSessions> for Sessions {
+    fn from(written: WrittenSessions) -> Self {
+        Self {
+            users: written.users,
+            max: written.max.map_or(SESSIONS, NonZeroUsize::get),
+            idle: written.idle_s.map_or(IDLE, |s| Duration::from_secs(s.get())),
+        }
+    }
+}
+
 impl Policy {
     /// The policy in `file`, or in the usual place; none when that is not there.
     pub fn find(file: Option<&Path>) -> Result<Self, PolicyError> {
@@ -169,7 +211,8 @@ impl Policy {
         let written: Written = settings::parse(path, text)?;
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
         let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
-        Ok(Self { file: Some(path.to_owned()), off, exec, logs })
+        let sessions = written.sessions.into();
+        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions })
     }
 
     /// Whether a method's feature is switched on.
@@ -187,10 +230,24 @@ impl Policy {
 
     /// Whether programs may run as this user.
     pub fn allows_user(&self, user: &str) -> Result<(), CallError> {
-        match &self.exec.users {
+        self.lets_run(self.exec.users.as_ref(), "run programs", user)
+    }
+
+    /// Whether sessions may run as this user, who may run programs.
+    pub fn allows_session(&self, user: &str) -> Result<(), CallError> {
+        self.lets_run(self.sessions.users.as_ref(), "open sessions", user)
+    }
+
+    fn lets_run(
+        &self,
+        users: Option<&Vec<String>>,
+        what: &str,
+        user: &str,
+    ) -> Result<(), CallError> {
+        match users {
             Some(users) if !users.iter().any(|allowed| allowed == user) => {
                 Err(CallError::denied(format!(
-                    "this host's policy {} lets nobody run programs as '{}'",
+                    "this host's policy {} lets nobody {what} as '{}'",
                     self.place(),
                     cmdr_protocol::display::clean_to_width(user, 64)
                 )))

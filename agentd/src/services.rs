@@ -11,6 +11,7 @@ pub mod processes;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
 pub mod system;
+pub mod sessions;
 
 use crate::Agent;
 use cmdr_link::service::Service;
@@ -26,6 +27,7 @@ pub const NAMES: &[&str] = &[
     "ports",
     "processes",
     "services",
+    "sessions",
     "system",
 ];
 
@@ -42,6 +44,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         exec::register,
         hostkeys::register,
         logs::register,
+        sessions::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

@@ -17,10 +17,13 @@ mod ping;
 mod ports;
 mod processes;
 mod recordings;
+mod replay;
 mod roles;
 mod secrets;
 mod services;
 mod system;
+mod sessions;
+mod shell;
 mod tokens;
 mod top;
 mod totp;
@@ -44,6 +47,9 @@ pub enum Command {
     Hosts(hosts::HostsArgs),
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
+    Shell(shell::ShellArgs),
+    Attach(shell::AttachArgs),
+    Sessions(sessions::SessionsArgs),
     Top(top::TopArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
@@ -63,6 +69,7 @@ pub enum Command {
     Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Recordings(recordings::RecordingsArgs),
+    Replay(replay::ReplayArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -91,6 +98,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Hosts(args) => hosts::run(app, args).await,
         Command::Exec(args) => exec::run(app, args).await,
         Command::Logs(args) => logs::run(app, args).await,
+        Command::Shell(args) => shell::shell(app, args).await,
+        Command::Attach(args) => shell::attach(app, &args).await,
+        Command::Sessions(args) => sessions::run(app, &args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,
@@ -110,6 +120,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Recordings(args) => recordings::run(app, &args).await,
+        Command::Replay(args) => replay::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

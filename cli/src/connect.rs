@@ -56,6 +56,7 @@ pub struct Hub {
     /// What the hub said to our hello.
     pub welcome: Welcome,
     patience: Duration,
+    dialer: Dialer,
 }
 
 impl Hub {
@@ -63,12 +64,13 @@ impl Hub {
     pub async fn connect(app: &App) -> Result<Self, Failure> {
         let context = app.context()?;
         let address = context.target.address.clone();
-        let (client, welcome) = dial(&Dialer::client(context, VERSION), app.patience()).await?;
+        let dialer = Dialer::client(context, VERSION);
+        let (client, welcome) = dial(&dialer, app.patience()).await?;
         app.out.detail(&format!(
             "hub {address}, version {}, as {} ({})",
             welcome.version, welcome.name, welcome.role
         ));
-        let hub = Self { client, welcome, patience: app.patience() };
+        let hub = Self { client, welcome, patience: app.patience(), dialer };
         if hub.welcome.renew_ms.is_some_and(|from| hub.welcome.at_ms >= from) {
             // What was asked for goes on without it: the login holds for a while yet.
             if let Err(e) = hub.ask(&Renew {}).await {
@@ -76,6 +78,12 @@ impl Hub {
             }
         }
         Ok(hub)
+    }
+
+    /// Dials the same hub once more, after the link was cut.
+    pub async fn again(&self) -> Result<Self, DialError> {
+        let (client, welcome) = dial(&self.dialer, self.patience).await?;
+        Ok(Self { client, welcome, patience: self.patience, dialer: self.dialer.clone() })
     }
 
     /// How long one question may take.

@@ -19,6 +19,7 @@ pub mod frame;
 pub mod hubkeys;
 pub mod keys;
 pub mod link;
+pub mod local;
 pub mod memory;
 pub mod mux;
 pub mod noise;

@@ -5,7 +5,7 @@ use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
     approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, logs,
-    metrics, operators, ping, processes, roles, secrets, tokens, totp,
+    metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
 use crate::{ports, services, system};
 
@@ -28,6 +28,8 @@ pub struct Method {
     pub secrets: &'static [&'static str],
     /// The field of the last item that says how it ended; empty for none.
     pub result: &'static str,
+    /// What it is about goes on when its caller goes away, so that this is no error.
+    pub leaves: bool,
 }
 
 /// Which hosts a method is about.
@@ -64,6 +66,7 @@ const fn call<C: Call>(place: Place) -> Method {
         changes: C::CHANGES,
         secrets: C::SECRETS,
         result: "",
+        leaves: false,
     }
 }
 
@@ -77,6 +80,7 @@ const fn feed<F: Feed>(place: Place) -> Method {
         changes: F::CHANGES,
         secrets: F::SECRETS,
         result: F::RESULT,
+        leaves: false,
     }
 }
 
@@ -93,6 +97,10 @@ const fn about(place: Place) -> About {
 impl Method {
     const fn about(self, about: About) -> Self {
         Self { about, ..self }
+    }
+
+    const fn leaves(self) -> Self {
+        Self { leaves: true, ..self }
     }
 
     /// Whether it says which hosts there are. Whoever has any right on a host may know of it.
@@ -151,6 +159,13 @@ pub const METHODS: &[Method] = &[
     feed::<exec::Start>(Place::Host),
     call::<logs::Sources>(Place::Host),
     feed::<logs::Follow>(Place::Host),
+    feed::<sessions::Open>(Place::Host).leaves(),
+    feed::<sessions::Attach>(Place::Host).leaves(),
+    feed::<sessions::Join>(Place::Host).leaves(),
+    call::<sessions::End>(Place::Host),
+    call::<sessions::EndAny>(Place::Host),
+    call::<sessions::List>(Place::Host),
+    feed::<sessions::Watch>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

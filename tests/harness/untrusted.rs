@@ -12,7 +12,7 @@ use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{
-    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, system, table,
+    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, sessions, system, table,
 };
 use futures::executor::block_on;
 use std::io::Cursor;
@@ -40,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("id_token", id_token),
     ("log_lines", log_lines),
     ("host_files", host_files),
+    ("holder", holder),
 ];
 
 /// Cuts bytes into frames.
@@ -73,6 +74,10 @@ pub fn messages(data: &[u8]) {
     each::<exec::Item>(data);
     each::<logs::Follow>(data);
     each::<logs::Item>(data);
+    each::<sessions::Open>(data);
+    each::<sessions::Input>(data);
+    each::<sessions::Item>(data);
+    each::<sessions::Listing>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
     each::<ports::Change>(data);
@@ -248,4 +253,9 @@ pub fn host_files(data: &[u8]) {
         cmdr_agentd::services::ports::read_line(false, line);
         cmdr_agentd::services::ports::read_line(true, line);
     }
+}
+
+/// What a session's holder is told over its socket, and what it then shows: frames, messages, output.
+pub fn holder(data: &[u8]) {
+    cmdr_agentd::holder::untrusted(data);
 }

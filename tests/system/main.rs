@@ -26,4 +26,5 @@ mod roles;
 mod secrets;
 mod services;
 mod system;
+mod sessions;
 mod untrusted;

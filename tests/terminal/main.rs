@@ -5,6 +5,7 @@
 mod agent_killed;
 mod audit;
 mod client;
+mod client_sessions;
 mod given_back;
 mod hostkeys;
 mod hub_faults;
@@ -19,4 +20,5 @@ mod ports;
 mod recordings;
 mod sealed;
 mod secrets;
+mod sessions;
 mod verbs;

@@ -209,6 +209,7 @@ fn main() -> anyhow::Result<()> {
             theme,
             depth: Depth::True,
             glyphs: Glyphs::Braille,
+            terminal: cmdr_tui::config::Terminal::default(),
             keys: Keymap::default(),
             kept: Kept::default(),
             config: std::env::var_os("CMDR_DEMO_SETTINGS").map(Into::into),

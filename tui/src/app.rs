@@ -7,6 +7,7 @@ mod drawn;
 mod feeds;
 mod input;
 mod kept;
+mod raw;
 
 use crate::action::{Action, Held};
 use crate::config;
@@ -14,13 +15,14 @@ use crate::event::Event;
 use crate::i18n::{Lang, Texts};
 use crate::journal::Journal;
 use crate::keymap::{Command, Keymap};
-use crate::link::{Link, LinkState};
+use crate::link::Link;
 use crate::overlays::Overlay;
 use crate::panes::{self, Context, Face, Pane, Place};
 use crate::store::{FeedKey, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
 use crate::theme::{Depth, Theme};
 use crate::widgets::chart::Glyphs;
+use crate::widgets::terminal::Caret;
 use drawn::{Dirty, Drawn};
 use futures::{Stream, StreamExt as _};
 pub use kept::Kept;
@@ -49,6 +51,8 @@ pub struct Options {
     pub depth: Depth,
     pub glyphs: Glyphs,
     pub keys: Keymap,
+    /// How sessions are shown and what they may do.
+    pub terminal: config::Terminal,
     /// Columns and views that were kept.
     pub kept: Kept,
     /// Where what is chosen is remembered.
@@ -70,6 +74,7 @@ struct Note {
 enum Wish {
     Copy(String),
     Mouse(bool),
+    Caret(Caret),
     Suspend,
     Resume,
     Redraw,
@@ -91,7 +96,7 @@ pub struct App {
     overlays: Vec<Box<dyn Overlay>>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
-    feeds: HashMap<FeedKey, AbortHandle>,
+    feeds: HashMap<FeedKey, (u64, AbortHandle)>,
     retry: HashMap<FeedKey, Instant>,
     /// What was refused, has been asked for and is done again on a key.
     held: Vec<Held>,
@@ -100,6 +105,10 @@ pub struct App {
     note: Option<Note>,
     wishes: Vec<Wish>,
     mouse: bool,
+    /// The key before a command was pressed where keys go elsewhere.
+    prefixed: bool,
+    /// How the cursor looks.
+    caret: Caret,
     clicks: input::Clicks,
     spots: chrome::Spots,
     dirty: Dirty,
@@ -138,6 +147,7 @@ impl App {
                 texts: Texts::new(options.lang),
                 glyphs: options.glyphs,
                 keys: options.keys.clone(),
+                terminal: options.terminal.clone(),
             },
             place: Place::Hosts,
             pane: options.kept.pane(Place::Hosts),
@@ -155,6 +165,8 @@ impl App {
             note: None,
             wishes: Vec::new(),
             mouse: true,
+            prefixed: false,
+            caret: Caret::Own,
             clicks: input::Clicks::default(),
             spots: chrome::Spots::default(),
             dirty: Dirty::Quick,
@@ -289,9 +301,14 @@ impl App {
         }
         match event {
             Event::Key(key) => {
-                self.soil(Dirty::Quick);
                 self.store.now_ms = (self.options.now_ms)();
-                let action = self.key(&key);
+                let action = if self.is_raw() {
+                    // What it comes to is drawn when it comes back, and must not wait for this.
+                    self.raw_key(&key)
+                } else {
+                    self.soil(Dirty::Quick);
+                    self.key(&key)
+                };
                 self.perform(action);
             }
             Event::Mouse(mouse) => {
@@ -300,15 +317,9 @@ impl App {
             }
             Event::Paste(text) => {
                 self.soil(Dirty::Quick);
-                match self.overlays.last_mut() {
-                    Some(overlay) => overlay.paste(&text),
-                    None => {
-                        if let Some(list) = self.pane.list_mut() {
-                            list.paste(&text);
-                        }
-                    }
-                }
+                self.paste(&text);
             }
+            Event::Focus(on) => self.focus(on),
             Event::Resize => self.soil(Dirty::Quick),
             Event::Link(state) => {
                 self.fresh_until = Instant::now() + FRESH;
@@ -320,6 +331,7 @@ impl App {
                 self.store.now_ms = (self.options.now_ms)();
                 let waited = self.store.opening();
                 self.store.apply(update);
+                self.hurry();
                 let fresh = Instant::now() < self.fresh_until;
                 self.soil(if self.store.opening() < waited {
                     Dirty::Now
@@ -352,35 +364,6 @@ impl App {
         }
     }
 
-    fn linked(&mut self, state: LinkState) {
-        match &state {
-            LinkState::Up(peer) => {
-                tracing::info!(name = %peer.name, role = %peer.role, "link up");
-                self.admitted = Some(Instant::now());
-                self.retry.clear();
-            }
-            LinkState::Connecting { last_error: Some(error), attempt, .. } => {
-                tracing::warn!(attempt, "link: {error}");
-            }
-            LinkState::Refused(why) => tracing::error!("refused: {why}"),
-            _ => {}
-        }
-        let now_ms = (self.options.now_ms)();
-        self.store.apply(Update::new(move |store| {
-            store.now_ms = now_ms;
-            if store.is_up() {
-                store.up_until_ms = Some(now_ms);
-            }
-            if let LinkState::Up(peer) = &state {
-                store.hosts.me = Some(peer.clone());
-                // What failed with the old link is asked for over the new one at once.
-                store.feeds.clear();
-                store.rights.renew();
-            }
-            store.link = state;
-        }));
-    }
-
     fn tick(&mut self) {
         let now_ms = (self.options.now_ms)();
         let health = self.link.health();
@@ -402,6 +385,10 @@ impl App {
     }
 
     fn perform(&mut self, action: Action) {
+        use Action::{All, Apply, Errand, None, Pass};
+        if !matches!(action, None | Pass | All(_) | Errand(_) | Apply(_)) {
+            self.soil(Dirty::Quick);
+        }
         match action {
             Action::None | Action::Pass => {}
             Action::All(actions) => actions.into_iter().for_each(|action| self.perform(action)),
@@ -413,7 +400,10 @@ impl App {
                     drop(sender.send(event).await);
                 });
             }
-            Action::Apply(update) => self.store.apply(update),
+            Action::Apply(update) => {
+                self.store.apply(update);
+                self.hurry();
+            }
             Action::Go(place) => self.go(place),
             Action::Enter(place, pane) => self.enter(place, pane),
             Action::Refused(refused) => self.refused(refused),
@@ -528,6 +518,7 @@ impl App {
             match wish {
                 Wish::Copy(text) => control.copy(&text)?,
                 Wish::Mouse(on) => control.mouse(on)?,
+                Wish::Caret(caret) => control.caret(caret)?,
                 Wish::Suspend => {
                     control.suspend()?;
                     self.repaint(terminal)?;
@@ -559,6 +550,7 @@ impl App {
         self.dirty = Dirty::No;
         self.frames += 1;
         terminal.draw(|frame| self.paint(frame))?;
+        self.shape_caret();
         if self.store.hosts.known
             && let Some(admitted) = self.admitted.take()
         {

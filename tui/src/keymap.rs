@@ -3,7 +3,7 @@
 
 mod own;
 
-use cmdr_protocol::{Call as _, Feed as _, approvals, audit, ports, processes, roles};
+use cmdr_protocol::{Call as _, Feed as _, approvals, audit, ports, processes, roles, sessions};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
 
@@ -54,6 +54,8 @@ pub enum Command {
     FleetPorts,
     /// Go to the busiest processes of all hosts.
     FleetProcesses,
+    /// Go to the sessions of the fleet.
+    Sessions,
     /// Ask for rights.
     Ask,
     /// Do again what was refused before it was asked for.
@@ -155,6 +157,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["P"], Command::Approvals, "key.approvals").needs(approvals::Watch::METHOD),
     key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
+    key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["T"], Command::Themes, "key.themes"),
@@ -241,7 +244,14 @@ pub fn parse_keys(text: &str) -> Option<Vec<KeyEvent>> {
 /// the character counts.
 fn same((code, modifiers): (KeyCode, KeyModifiers), event: &KeyEvent) -> bool {
     let held = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
-    event.code == code && held == modifiers
+    let event_code = match event.code {
+        // Terminals send the same byte for both, and it is told by the digit.
+        KeyCode::Char(digit @ '4'..='7') if held == KeyModifiers::CONTROL => {
+            KeyCode::Char(['\\', ']', '^', '_'][digit as usize - '4' as usize])
+        }
+        code => code,
+    };
+    held == modifiers && (event_code == code || event.code == code)
 }
 
 /// A key's name for people: short, and the same in every language.

@@ -126,6 +126,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         depth: Depth::detect(var),
         glyphs: glyphs.unwrap_or_default(),
         keys: config.keys.clone(),
+        terminal: config.terminal.clone(),
         kept: config.into(),
         config: Some(path),
         now_ms: cmdr_link::clock::now_ms,

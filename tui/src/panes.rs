@@ -16,8 +16,10 @@ pub mod rights;
 pub mod services;
 mod sheet;
 pub mod system;
+pub mod sessions;
 
 use crate::action::Action;
+use crate::config;
 use crate::event::Event;
 use crate::i18n::Texts;
 use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE};
@@ -27,8 +29,9 @@ use crate::theme::Theme;
 use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
+use crate::widgets::terminal::Caret;
 use cmdr_protocol::{CallError, HostId};
-use crossterm::event::MouseEvent;
+use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use std::future::Future;
@@ -52,7 +55,11 @@ pub const TABS: &[Tab] = &[
     Tab { title: "services.title", make: |host| Box::new(services::Services::new(host)) },
     Tab { title: "system.title", make: |host| Box::new(system::System::new(host)) },
     Tab { title: "logs.title", make: |host| Box::new(logs::LogsPane::new(host)) },
+    Tab { title: "shell.title", make: |host| Box::new(sessions::shell::ShellPane::new(host)) },
 ];
+
+/// The tab of a host's sessions: the last one.
+pub const SHELL: usize = TABS.len() - 1;
 
 /// Gives the columns of a table.
 pub type AllColumns = fn() -> Vec<Column>;
@@ -77,6 +84,8 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
     ("approvals", approvals::columns),
+    ("sessions", sessions::columns),
+    ("shell", sessions::shell::columns),
 ];
 
 /// Every place where keys mean something, with its key tables.
@@ -91,6 +100,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("fleet_ports", Place::FleetPorts),
         ("fleet_processes", Place::FleetProcesses),
         ("recording", Place::Recording(0)),
+        ("sessions", Place::Sessions),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
@@ -101,6 +111,10 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         let name = tab.title.split('.').next().unwrap_or(tab.title);
         let tables = of(Place::Host(HostId([0; 16]), n));
         places.push((name, [tables, vec![PAGE, EVERYWHERE]].concat()));
+    }
+    // Where these hold, they come before what holds everywhere.
+    for (name, tables) in sessions::shell::TABLES_BESIDE {
+        places.push((name, tables.to_vec()));
     }
     places
 }
@@ -128,6 +142,8 @@ pub enum Place {
     FleetProcesses,
     /// What a command wrote, by its number.
     Recording(u64),
+    /// The sessions of the fleet.
+    Sessions,
 }
 
 impl Place {
@@ -144,6 +160,7 @@ impl Place {
             Self::FleetPorts => Box::new(fleet::Fleet::ports()),
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
+            Self::Sessions => Box::new(sessions::SessionsPane::default()),
         }
     }
 
@@ -159,6 +176,7 @@ impl Place {
             Self::FleetPorts => "fleet.ports",
             Self::FleetProcesses => "fleet.processes",
             Self::Recording(_) => "player.title",
+            Self::Sessions => "sessions.title",
         }
     }
 }
@@ -171,6 +189,7 @@ pub struct Context<'a> {
     pub texts: &'a Texts,
     pub glyphs: Glyphs,
     pub keys: &'a Keymap,
+    pub terminal: &'a config::Terminal,
 }
 
 /// How everything looks and which keys there are: what a [`Context`] has beside the store.
@@ -179,13 +198,14 @@ pub struct Face {
     pub texts: Texts,
     pub glyphs: Glyphs,
     pub keys: Keymap,
+    pub terminal: config::Terminal,
 }
 
 impl Face {
     /// With the store, all that panes and overlays read.
     pub fn context<'a>(&'a self, store: &'a Store) -> Context<'a> {
-        let Self { theme, texts, glyphs, keys } = self;
-        Context { store, theme, texts, glyphs: *glyphs, keys }
+        let Self { theme, texts, glyphs, keys, terminal } = self;
+        Context { store, theme, texts, glyphs: *glyphs, keys, terminal }
     }
 }
 
@@ -208,10 +228,24 @@ pub enum Choice {
     Command(Command),
     /// Goes there.
     Go(Place),
+    /// Goes there, to what is called so.
+    Open(Place, String),
     /// Puts the pane's cursor on the row of this number.
     Pick(u64),
     /// Shows the pane's table so.
     Look(View),
+}
+
+/// What reaches a pane as it is.
+pub enum Raw<'a> {
+    /// A key.
+    Key(&'a KeyEvent),
+    /// The mouse; `true` with the second click on the same cell.
+    Mouse(&'a MouseEvent, bool),
+    /// Pasted text.
+    Paste(&'a str),
+    /// Whether the terminal is the one that is typed in.
+    Focus(bool),
 }
 
 /// A pane.
@@ -244,6 +278,23 @@ pub trait Pane: Send {
     /// Whether keys are text for it now, not commands.
     fn is_typing(&self) -> bool {
         self.list().is_some_and(|(_, list)| list.is_editing())
+    }
+    /// Whether keys, pastes and the mouse go to it as they are: all but a prefix, behind which its key
+    /// tables hold.
+    fn is_raw(&self, _context: &Context<'_>) -> bool {
+        false
+    }
+    /// Something for it as it is.
+    fn raw(&mut self, _context: &Context<'_>, _input: &Raw<'_>) -> Action {
+        Action::Pass
+    }
+    /// Whether it has the whole screen for itself.
+    fn fills(&self) -> bool {
+        false
+    }
+    /// How the cursor is to look.
+    fn caret(&self, _context: &Context<'_>) -> Caret {
+        Caret::Own
     }
     /// The mouse within it; `double` with the second click on the same cell.
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
@@ -287,12 +338,15 @@ pub fn set_view(pane: &mut dyn Pane, view: &View) {
 }
 
 type Run = Box<dyn FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task>;
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What follows a feed.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A feed that is wanted.
 pub struct Subscription {
     /// Which.
     pub key: FeedKey,
+    /// Another number ends the one that runs and begins anew.
+    pub turn: u64,
     run: Run,
 }
 
@@ -303,7 +357,16 @@ impl Subscription {
             let feed = feed.resumed(store, host);
             Box::pin(follow::<F>(link, host, feed, events))
         };
-        Self { key: (host, F::METHOD), run: Box::new(run) }
+        Self { key: (host, F::METHOD), turn: 0, run: Box::new(run) }
+    }
+
+    /// A feed with a task of its own, which says itself how it is.
+    pub fn own(
+        key: FeedKey,
+        turn: u64,
+        run: impl FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task + 'static,
+    ) -> Self {
+        Self { key, turn, run: Box::new(run) }
     }
 
     /// The task that follows it to its end.

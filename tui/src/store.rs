@@ -11,6 +11,7 @@ pub mod processes;
 pub mod recordings;
 pub mod rights;
 pub mod services;
+pub mod sessions;
 pub mod settled;
 pub mod sheets;
 pub mod system;
@@ -98,6 +99,10 @@ pub struct Store {
     pub rights: rights::Rights,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
+    /// Sessions of hosts, and those that are open here.
+    pub sessions: sessions::Sessions,
+    /// Something came, or changed, that is to be seen without delay.
+    pub hurried: bool,
     /// What is to be said in the status line, once.
     pub toasts: VecDeque<Toast>,
 }
@@ -134,6 +139,8 @@ impl Store {
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             approvals: approvals::Approvals::default(),
+            sessions: sessions::Sessions::default(),
+            hurried: false,
             toasts: VecDeque::new(),
         }
     }

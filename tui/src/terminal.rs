@@ -5,8 +5,11 @@ pub mod encoder;
 
 use crate::app::App;
 use crate::event::Event;
+use crate::widgets::terminal::Caret;
+use crossterm::cursor::SetCursorStyle;
 use crossterm::event::{
-    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
+    EnableFocusChange, EnableMouseCapture,
 };
 use crossterm::execute;
 use crossterm::terminal::{
@@ -32,6 +35,8 @@ pub trait Control {
     fn copy(&mut self, text: &str) -> io::Result<()>;
     /// Takes the mouse, or leaves it to the terminal.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
+    /// Shows the cursor so.
+    fn caret(&mut self, caret: Caret) -> io::Result<()>;
     /// Gives the terminal back, stops the program, and takes the terminal again when it goes on.
     fn suspend(&mut self) -> io::Result<()>;
     /// Takes the terminal again after the program was stopped without being asked.
@@ -108,7 +113,7 @@ impl Drop for Guard {
 
 fn enter(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
     if mouse {
         execute!(stdout(), EnableMouseCapture)?;
     }
@@ -120,7 +125,9 @@ fn leave() {
     drop(execute!(
         stdout(),
         DisableMouseCapture,
+        DisableFocusChange,
         DisableBracketedPaste,
+        SetCursorStyle::DefaultUserShape,
         LeaveAlternateScreen,
         crossterm::cursor::Show
     ));
@@ -146,6 +153,16 @@ impl Control for Guard {
         } else {
             execute!(stdout(), DisableMouseCapture)
         }
+    }
+
+    fn caret(&mut self, caret: Caret) -> io::Result<()> {
+        let style = match caret {
+            Caret::Own => SetCursorStyle::DefaultUserShape,
+            Caret::Block => SetCursorStyle::SteadyBlock,
+            Caret::Underline => SetCursorStyle::SteadyUnderScore,
+            Caret::Beam => SetCursorStyle::SteadyBar,
+        };
+        execute!(stdout(), style)
     }
 
     fn suspend(&mut self) -> io::Result<()> {

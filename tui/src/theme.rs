@@ -114,6 +114,7 @@ struct Full {
 pub struct Theme {
     /// Its name.
     pub name: String,
+    depth: Depth,
     styles: Vec<Style>,
     /// Colours from low to high for charts, finely graded where the terminal can.
     grades: Vec<Color>,
@@ -153,7 +154,23 @@ impl Theme {
         }
         let colour = |role: Role| raw[role as usize].fg.unwrap_or(Color::Reset);
         let grades = grades([colour(Role::Low), colour(Role::Mid), colour(Role::High)], depth);
-        Ok(Self { name: name.to_owned(), styles, grades })
+        Ok(Self { name: name.to_owned(), depth, styles, grades })
+    }
+
+    /// How many colours the terminal shows.
+    pub const fn depth(&self) -> Depth {
+        self.depth
+    }
+
+    /// Letters and ground as the theme has them, when both are colours of its own.
+    pub fn ground(&self) -> Option<[(u8, u8, u8); 2]> {
+        let ground = self.style(Role::Ground);
+        let letters = ground.fg.or(self.style(Role::Text).fg);
+        let parts = |colour| match colour {
+            Some(Color::Rgb(r, g, b)) => Some((r, g, b)),
+            _ => None,
+        };
+        Some([parts(letters)?, parts(ground.bg)?])
     }
 
     /// A role's style.
@@ -254,7 +271,7 @@ fn colour(text: &str) -> Option<Color> {
 }
 
 /// The nearest colour the terminal has.
-fn reduce(colour: Color, depth: Depth) -> Color {
+pub fn reduce(colour: Color, depth: Depth) -> Color {
     let Color::Rgb(r, g, b) = colour else {
         return if depth == Depth::None { Color::Reset } else { colour };
     };
@@ -290,6 +307,11 @@ const SIXTEEN: [(u8, u8, u8); 16] = [
     (41, 184, 219),
     (255, 255, 255),
 ];
+
+/// What a colour of the palette usually looks like.
+pub fn palette(n: u8) -> (u8, u8, u8) {
+    SIXTEEN.get(usize::from(n)).copied().unwrap_or_else(|| indexed(n))
+}
 
 const fn indexed(n: u8) -> (u8, u8, u8) {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];

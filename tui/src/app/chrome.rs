@@ -62,8 +62,14 @@ impl App {
             notice(frame, screen, &lines);
             return;
         }
-        self.top(frame, Rect { height: 1, ..screen });
+        let fills = self.pane.fills() && self.store.hosts.me.is_some();
         let mut area = Rect { y: screen.y + 1, height: screen.height - 2, ..screen };
+        if fills {
+            area = screen;
+            self.spots = Spots::default();
+        } else {
+            self.top(frame, Rect { height: 1, ..screen });
+        }
         if self.store.hosts.me.is_none() {
             self.waiting(frame, area);
         } else {
@@ -78,7 +84,12 @@ impl App {
             let context = self.face.context(&self.store);
             self.pane.draw(&context, frame, area);
         }
-        self.bottom(frame, Rect { y: screen.bottom() - 1, height: 1, ..screen });
+        if !fills || self.note.is_some() || self.prefixed {
+            let line = Rect { y: screen.bottom() - 1, height: 1, ..screen };
+            ratatui::widgets::Widget::render(ratatui::widgets::Clear, line, frame.buffer_mut());
+            frame.buffer_mut().set_style(line, self.face.theme.style(Role::Ground));
+            self.bottom(frame, line);
+        }
         let context = self.face.context(&self.store);
         for overlay in &mut self.overlays {
             overlay.draw(&context, frame, screen);
@@ -274,7 +285,16 @@ impl App {
         };
         let mut hints: Vec<_> = tables.flatten().filter(offered).map(hint).collect();
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
-        let room = usize::from(area.width) + 1;
+        let mut x = area.x + 1;
+        if self.pane.is_raw(&self.context()) {
+            // Which key is to be pressed before these.
+            let role = if self.prefixed { Role::Banner } else { Role::Accent };
+            let text = format!("{} ", self.prefix());
+            (x, _) = frame.buffer_mut().set_stringn(x, area.y, &text, 20, theme.style(role));
+            x += 1;
+            hints.retain(|(b, ..)| b.command != Command::Quit);
+        }
+        let room = usize::from(area.right().saturating_sub(x)) + 2;
         while hints.iter().map(|(_, keys, words)| needs(keys, words)).sum::<usize>() > room {
             // The way to all keys stays; leaving is known from everywhere else.
             let last = hints.iter().rposition(|(b, ..)| b.command != Command::Help);
@@ -282,7 +302,6 @@ impl App {
             let Some(at) = quit.or(last) else { break };
             hints.remove(at);
         }
-        let mut x = area.x + 1;
         for (binding, keys, words) in hints {
             let role = if binding.danger { Role::Danger } else { Role::Key };
             let buffer = frame.buffer_mut();

@@ -6,7 +6,7 @@ use crate::keymap::{Binding, Command, EVERYWHERE, PAGE};
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, hosts};
+use crate::panes::{Choice, Entry, Place, TABS, hosts, sessions};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use crossterm::event::{
@@ -46,6 +46,7 @@ impl App {
         if key.kind == KeyEventKind::Release {
             return Action::None;
         }
+        self.prefixed = false;
         // A note was read when the next key comes.
         self.note = None;
         let context = self.face.context(&self.store);
@@ -58,6 +59,11 @@ impl App {
             list.key(key);
             return Action::None;
         }
+        self.commanded(key)
+    }
+
+    /// A key that is no text.
+    pub(super) fn commanded(&mut self, key: &KeyEvent) -> Action {
         if let (Place::Host(host, now), KeyCode::Char(digit @ '1'..='9'), false) =
             (self.place, key.code, key.modifiers.contains(KeyModifiers::ALT))
         {
@@ -80,11 +86,14 @@ impl App {
     }
 
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
+        let double = self.clicks.is_double(mouse);
+        if let Some(action) = self.raw_mouse(mouse, double) {
+            return action;
+        }
         if matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Up(_)) {
             return Action::None;
         }
         self.soil(super::Dirty::Quick);
-        let double = self.clicks.is_double(mouse);
         let context = self.face.context(&self.store);
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.mouse(&context, &mouse);
@@ -114,7 +123,10 @@ impl App {
                     tables.push(PAGE);
                 }
                 let offer = |binding: &Binding| self.offer(binding);
-                Action::Open(Box::new(help::help(&self.context(), &tables, &self.views(), offer)))
+                let prefix = self.is_raw().then(|| self.prefix());
+                let views = self.views();
+                let help = help::help(&self.context(), &tables, &views, prefix.as_deref(), offer);
+                Action::Open(Box::new(help))
             }
             Command::Palette => Action::Open(Box::new(Palette::new(self.entries()))),
             Command::Themes => Action::Open(Box::new(themes::choice(&self.context()))),
@@ -125,6 +137,7 @@ impl App {
             Command::Approvals => Action::Go(Place::Approvals),
             Command::FleetPorts => Action::Go(Place::FleetPorts),
             Command::FleetProcesses => Action::Go(Place::FleetProcesses),
+            Command::Sessions => Action::Go(Place::Sessions),
             Command::Rights => self.rights(),
             Command::Ask => self.ask(),
             Command::Again => self.again(),
@@ -204,6 +217,7 @@ impl App {
         }
         entries.extend(self.view_entries());
         entries.extend(hosts::entries(&context));
+        entries.extend(sessions::entries(&context));
         entries.extend(self.pane.entries(&context));
         entries
     }

@@ -33,6 +33,8 @@ struct Inner {
     /// Items for feeds that are not there yet.
     waiting: VecDeque<(Option<HostId>, &'static str, Value)>,
     health: Option<Health>,
+    /// What was sent to feeds, in order.
+    inputs: Vec<Asked>,
 }
 
 /// The far end.
@@ -47,6 +49,12 @@ pub struct FarItems {
     answers: mpsc::Receiver<Answer>,
     asked: Asked,
     inner: Arc<Mutex<Inner>>,
+}
+
+/// Takes what is sent to a feed.
+pub struct FarInputs {
+    far: Far,
+    to: Option<HostId>,
 }
 
 impl Default for Far {
@@ -121,6 +129,15 @@ impl Far {
         std::mem::take(&mut self.inner().asked)
     }
 
+    /// Everything sent to feeds since the last time, in order.
+    pub fn take_inputs(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.inner().inputs)
+    }
+
+    pub(super) fn inputs<F: Feed>(&self, to: Option<HostId>) -> FarInputs {
+        FarInputs { far: self.clone(), to }
+    }
+
     /// Ends all feeds of this kind.
     pub fn end<F: Feed>(&self, to: Option<HostId>) {
         self.inner().feeds.retain(|(asked, _)| asked.to != to || asked.method != F::METHOD);
@@ -190,6 +207,14 @@ impl Far {
 
 fn json(body: &impl serde::Serialize) -> Result<Value, CallError> {
     serde_json::to_value(body).map_err(|e| CallError::malformed(e.to_string()))
+}
+
+impl FarInputs {
+    pub(super) fn send<F: Feed>(&self, input: &F::Input) -> Result<(), CallError> {
+        let asked = Asked { to: self.to, method: F::METHOD, body: json(input)? };
+        self.far.inner().inputs.push(asked);
+        Ok(())
+    }
 }
 
 impl FarItems {

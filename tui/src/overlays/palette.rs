@@ -2,6 +2,7 @@
 
 use super::{Overlay, leaves, step};
 use crate::action::Action;
+use crate::keymap::Command;
 use crate::panes::{Choice, Context, Entry};
 use crate::theme::Role;
 use crate::widgets::input::Input;
@@ -56,6 +57,9 @@ impl Palette {
             None => return Action::None,
             Some(Choice::Command(command)) => Action::Run(command),
             Some(Choice::Go(place)) => Action::Go(place),
+            Some(Choice::Open(place, what)) => {
+                Action::All(vec![Action::Go(place), Action::Give(Command::Open, what)])
+            }
             Some(Choice::Pick(number)) => Action::Pick(number),
             Some(Choice::Look(view)) => Action::Look(view),
         };

@@ -24,6 +24,7 @@ use cmdr_tui::link::{Link, LinkState, Peer};
 use cmdr_tui::terminal::Control;
 use cmdr_tui::theme::Depth;
 use cmdr_tui::widgets::chart::Glyphs;
+use cmdr_tui::widgets::terminal::Caret;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::cell::Cell;
@@ -50,6 +51,7 @@ pub(crate) struct Recorded {
     pub(crate) copied: Vec<String>,
     pub(crate) mouse: Vec<bool>,
     pub(crate) suspended: usize,
+    pub(crate) carets: Vec<Caret>,
 }
 
 impl Control for Recorded {
@@ -59,6 +61,10 @@ impl Control for Recorded {
     }
     fn mouse(&mut self, on: bool) -> std::io::Result<()> {
         self.mouse.push(on);
+        Ok(())
+    }
+    fn caret(&mut self, caret: Caret) -> std::io::Result<()> {
+        self.carets.push(caret);
         Ok(())
     }
     fn suspend(&mut self) -> std::io::Result<()> {
@@ -118,6 +124,7 @@ impl World {
             depth: Depth::True,
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
+            terminal: settings.terminal.clone(),
             kept: settings.into(),
             config: setup.config,
             now_ms,
