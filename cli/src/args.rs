@@ -51,12 +51,14 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all ok; 1 some target failed, or something on this machine (a full disk); 2 usage, or a
-home that is damaged; 3 no target matched; 4 some unreachable, lost or timed out; 5 denied, also when
-the hub is not the one whose key is known; 6 halted or cancelled; 7 hub not reachable; 70 a fault of
-ours; 141 the reader of the output left, as in '| head -1'. When targets end differently the worst
-decides: 70, 6, 7, 5, 4, 1, 0. With exactly one target, exec gives the remote exit code: 128+n after
-signal n, 124 when --timeout ended it, 126 or 127 when it could not be run or does not exist.";
+Exit codes: 0 all ok; 1 some target failed, or something on this machine (a full disk); 2 usage: also \
+a home that knows no hub or is damaged, and a question where nobody can be asked; 3 no target matched, \
+or what was named is not there; 4 some unreachable, lost or timed out; 5 denied, also when the hub is \
+not the one whose key is known, or a key is used from where it may not; 6 halted or cancelled; 7 hub \
+not reachable; 70 a fault of ours; 141 the reader of the output left, as in '| head -1'. When targets \
+end differently the worst decides: 70, 6, 7, 5, 4, 1, 0. With exactly one target, exec gives the \
+remote exit code: 128+n after signal n, 124 when --timeout ended it, 126 or 127 when it could not be \
+run or does not exist.";
 
 /// Reads `500ms`, `30s`, `5m`, `2h`, `1h30m`, `7d`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,7 @@
 //! needs the fleet begins with [`Hub::connect`].
 
 use crate::App;
+use crate::args::Yes;
 use crate::exit::{Exit, Failure};
 use cmdr_link::Client;
 use cmdr_link::backoff::Backoff;
@@ -9,6 +10,7 @@ use cmdr_link::link::DialError;
 use cmdr_link::session::Dialer;
 use cmdr_protocol::hosts::{HostState, Resolve};
 use cmdr_protocol::login::Renew;
+use cmdr_protocol::roles::{CanI, Question};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::Welcome;
 use cmdr_protocol::{Call, HostId};
@@ -30,6 +32,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether a selector's plain name means it.
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.id.to_string() == name
+    }
+
     /// The name, and enough of the id to tell two apart.
     pub fn shown(&self) -> String {
         let id = self.id.to_string();
@@ -96,18 +103,64 @@ impl Hub {
         Ok(reply.targets.into_iter().map(one).collect())
     }
 
-    /// The hosts a selector picks; none is a failure that says so.
+    /// The hosts a selector picks. None is a failure that says so, and so is a name without wildcards
+    /// that is no host's: whoever writes it out means that host.
     pub async fn resolve(&self, selector: &str) -> Result<Vec<Target>, Failure> {
         if selector.trim().is_empty() {
             // An unset variable in a script must not mean the whole fleet.
             return Err(Failure::usage("no host is named; all of them are '*'"));
         }
-        Selector::parse(selector).map_err(|e| Failure::usage(e.to_string()))?;
+        let parsed = Selector::parse(selector).map_err(|e| Failure::usage(e.to_string()))?;
         let targets = self.targets(selector).await?;
-        if targets.is_empty() {
-            return Err(no_match(selector, &self.targets("").await?));
+        let mut missing = unmatched(&parsed, &targets);
+        if targets.is_empty() || !missing.is_empty() {
+            let all = self.targets("").await?;
+            // What a condition or an exception takes out is there all the same.
+            missing.retain(|name| !all.iter().any(|target| target.is_called(name)));
+            if targets.is_empty() {
+                return Err(no_match(selector, &all));
+            }
+            if !missing.is_empty() {
+                let mut failure = no_match(&missing.join(","), &all);
+                failure.message = format!("{}, which '{selector}' names", failure.message);
+                return Err(failure);
+            }
         }
         Ok(targets)
+    }
+
+    /// As [`Hub::resolve`], of what is shown by other means. While one watches, hosts may still come that
+    /// a pattern picks; a name that is written out is looked for all the same.
+    pub async fn check(&self, selector: &str, watching: bool) -> Result<(), Failure> {
+        let names = Selector::parse(selector).is_ok_and(|parsed| parsed.names().next().is_some());
+        if watching && !names { Ok(()) } else { self.resolve(selector).await.map(drop) }
+    }
+
+    /// Asks before something that cannot be undone, in the words of [`Output::confirm`]. Whether it may be
+    /// done at all is found out before, so that nobody says yes and is refused then.
+    ///
+    /// [`Output::confirm`]: crate::output::Output::confirm
+    pub async fn confirm<C: Call>(
+        &self,
+        app: &App,
+        yes: Yes,
+        (call, host): (&C, Option<HostId>),
+        (question, word): (&str, &str),
+    ) -> Result<(), Failure> {
+        if yes.yes {
+            return Ok(());
+        }
+        let asked = Question { verb: C::METHOD.to_owned(), resource: call.resource(), host };
+        let can_i = CanI { question: asked, ..CanI::default() };
+        match self.client.call(None, &can_i, self.patience).await {
+            Ok(answer) if !answer.allowed => {
+                let what = format!("{} is not allowed for you: {}", C::METHOD, answer.reason);
+                return Err(Failure::new(Exit::Denied, what));
+            }
+            // A hub that does not say refuses later.
+            Ok(_) | Err(_) => {}
+        }
+        app.out.confirm(false, question, word).await
     }
 
     /// The one host that a name, a unique beginning of an id, or a selector means.
@@ -181,6 +234,11 @@ fn by_name_or_id(text: &str, all: &[Target]) -> Vec<Target> {
     all.iter().filter(|t| t.id.to_string().starts_with(&lower)).cloned().collect()
 }
 
+/// The names that a selector writes out and none of these hosts has.
+fn unmatched<'a>(selector: &'a Selector, targets: &[Target]) -> Vec<&'a str> {
+    selector.names().filter(|name| !targets.iter().any(|target| target.is_called(name))).collect()
+}
+
 /// Says that nothing matches, with the nearest names.
 fn no_match(selector: &str, all: &[Target]) -> Failure {
     let failure = Failure::new(Exit::NoMatch, format!("no host matches '{selector}'"));
@@ -196,7 +254,7 @@ fn no_match(selector: &str, all: &[Target]) -> Failure {
 }
 
 /// Up to three names that are much like one the selector writes out.
-fn near_names<'a>(selector: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn near_names<'a>(selector: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let words: Vec<&str> = selector
         .split([',', '|'])
         .map(|term| term.trim().trim_start_matches('!'))

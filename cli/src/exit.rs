@@ -17,9 +17,9 @@ pub enum Exit {
     Ok,
     /// Some target failed.
     Failed,
-    /// The command line is wrong.
+    /// The command line is wrong, or there is nothing to connect to, or nobody to ask.
     Usage,
-    /// No target matched.
+    /// No target matched, or what was named is not there.
     NoMatch,
     /// Some target is unreachable, was lost or timed out.
     Unreachable,
@@ -27,7 +27,7 @@ pub enum Exit {
     Denied,
     /// Halted or cancelled.
     Cancelled,
-    /// There is no hub to ask.
+    /// The hub cannot be reached.
     NoHub,
     /// Whoever read our output has left.
     Unread,
@@ -84,6 +84,8 @@ impl Exit {
             ErrorKind::Cancelled => Self::Cancelled,
             // What the other side could not understand is, nearly always, what was typed.
             ErrorKind::Malformed => Self::Usage,
+            // Whatever was named and is not there: a host, a role, a token, a process.
+            ErrorKind::NotFound => Self::NoMatch,
             _ => Self::Failed,
         }
     }
@@ -154,7 +156,8 @@ impl From<DialError> for Failure {
 impl From<ContextError> for Failure {
     fn from(error: ContextError) -> Self {
         match error {
-            ContextError::None(_) => Self::new(Exit::NoHub, error.to_string())
+            // Nothing was tried: there is no hub to reach.
+            ContextError::None(_) => Self::usage(error.to_string())
                 .hint("log in with: cmdr login TOKEN; or start a hub for yourself: cmdr up"),
             ContextError::Key(KeyError::Seal { .. }) => Self::failed(error.to_string()),
             // The home is as wrong as a mistyped option, and asking again does not help.
@@ -239,6 +242,18 @@ mod tests {
         assert_eq!(refused(RefusalKind::Version), Exit::Denied);
         let (address, expected) = ("hub:1".into(), cmdr_protocol::PublicKey([1; 32]));
         assert_eq!(Failure::from(DialError::Impostor { address, expected }).exit, Exit::Denied);
+    }
+
+    #[test]
+    fn what_is_named_and_not_there_is_no_match_and_a_home_without_a_hub_is_usage() {
+        assert_eq!(Failure::from(CallError::not_found("no such token")).exit, Exit::NoMatch);
+        assert_eq!(Failure::from_hub(CallError::not_found("no such role")).exit, Exit::NoMatch);
+        let failure = Failure::from(ContextError::None("/nowhere".into()));
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.hint.unwrap().contains("cmdr login TOKEN"));
+        let refusal = Refusal { kind: RefusalKind::Elsewhere, message: "not from there".into() };
+        let refused = DialError::Refused { address: "hub:1".into(), refusal };
+        assert_eq!(Failure::from(refused).exit, Exit::Denied);
     }
 
     #[test]

@@ -19,8 +19,10 @@ use clap::Parser as _;
 use cmdr_link::card;
 use cmdr_link::context::Context;
 use cmdr_link::link::Target;
+use cmdr_protocol::display::clean;
 use exit::{Exit, Failure};
 use output::Output;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,15 +67,33 @@ impl App {
     }
 }
 
+/// Why a command line is wrong, in words that steer no terminal. What was typed is made harmless before
+/// it is read once more for the message, so that the colours in there are clap's own.
+fn misread(error: &clap::Error, words: &[std::ffi::OsString], colour: bool) -> String {
+    let harmless = words.iter().map(|word| clean(&word.to_string_lossy()).into_owned());
+    match Cli::try_parse_from(harmless) {
+        Err(same) if same.kind() == error.kind() && colour => same.render().ansi().to_string(),
+        Err(same) if same.kind() == error.kind() => same.render().to_string(),
+        _ => {
+            let text = error.render().to_string();
+            text.lines().map(|line| clean(line).into_owned() + "\n").collect()
+        }
+    }
+}
+
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(e) if e.use_stderr() => {
+            let out = Output::new(output::Format::Table, false, false, 0);
+            let text = misread(&e, &std::env::args_os().collect::<Vec<_>>(), out.colour_err);
+            // Where words cannot be written nobody reads them.
+            std::io::stderr().lock().write_all(text.as_bytes()).ok();
+            return ExitCode::from(Exit::Usage.code());
+        }
         Err(e) => {
             let printed = e.print();
-            if e.use_stderr() {
-                return ExitCode::from(Exit::Usage.code());
-            }
             // Help and version are data.
             let failure = printed.err().map(|e| output::unwritable(&e));
             let out = Output::new(output::Format::Table, false, false, 0);
@@ -107,6 +127,30 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             app.out.failure(&failure);
             ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_told_without_what_would_steer_a_terminal() {
+        let evil = "x\u{1b}]0;owned\u{7}\u{1b}[8m";
+        for line in
+            [&["cmdr", evil][..], &["cmdr", "-o", evil, "hosts"], &["cmdr", "-t", evil, "hosts"]]
+        {
+            let words: Vec<std::ffi::OsString> = line.iter().map(Into::into).collect();
+            let error = Cli::try_parse_from(&words).unwrap_err();
+            let plain = misread(&error, &words, false);
+            assert!(!plain.contains('\u{1b}') && !plain.contains('\u{7}'), "{plain:?}");
+            let coloured = misread(&error, &words, true);
+            assert!(
+                !coloured.contains("\u{1b}]") && !coloured.contains("\u{1b}[8m"),
+                "{coloured:?}"
+            );
+            assert!(coloured.contains("\u{1b}["), "its own colours stay: {coloured:?}");
         }
     }
 }

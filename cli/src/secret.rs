@@ -30,7 +30,7 @@ pub async fn ask_openly(question: &str) -> Result<Zeroizing<String>, Failure> {
 }
 
 async fn line(question: &str, terminal: bool) -> Result<Zeroizing<String>, Failure> {
-    let question = question.to_owned();
+    let (question, asked) = (question.to_owned(), cmdr_protocol::display::clean(question));
     let reading = tokio::task::spawn_blocking(move || {
         if terminal {
             write!(io::stderr(), "{question}: ")?;
@@ -41,9 +41,11 @@ async fn line(question: &str, terminal: bool) -> Result<Zeroizing<String>, Failu
     });
     let value = reading.await.map_err(|e| Failure::new(Exit::Fault, e.to_string()))??;
     if value.is_empty() {
-        return Err(Failure::new(Exit::Cancelled, "nothing was given").hint(
-            "it is asked for on a terminal, or read from standard input, one line for each answer",
-        ));
+        if terminal {
+            return Err(Failure::new(Exit::Cancelled, "nothing was done"));
+        }
+        return Err(Failure::usage(format!("{asked}: nobody can be asked, and standard input is empty"))
+            .hint("run it on a terminal, or give one line for each answer on standard input; a new password is read once there"));
     }
     let text = std::str::from_utf8(&value).map_err(|_| Failure::usage("that is not text"))?;
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))

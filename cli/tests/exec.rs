@@ -51,6 +51,36 @@ fn a_selector_without_a_match_says_so_and_names_what_is_near() {
 }
 
 #[test]
+fn a_name_that_is_no_hosts_among_others_stops_it_before_anything_runs() {
+    let hub = FakeHub::start();
+    for verb in [
+        &["exec", "web1,wbe2", "--", "exit", "0"][..],
+        &["hosts", "web1 | wbe2"],
+        &["top", "web*,wbe2"],
+    ] {
+        let ran = run(&hub, verb);
+        assert_eq!(ran.code, Some(3), "{verb:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("no host matches 'wbe2'"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("did you mean: web2"), "{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+    assert_eq!(hub.started(), 0);
+    // A pattern may pick nothing beside others, and a host that is taken out again is there.
+    for selector in ["web1,nosuch*", "web1,web2,!web2", "web1,away1,role=web", "web1 | role=nosuch"]
+    {
+        let ran = run(&hub, &["exec", selector, "--", "exit", "0"]);
+        assert_eq!(ran.code, Some(0), "{selector}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn where_nobody_can_be_asked_it_is_usage() {
+    let ran = run(&FakeHub::start(), &["passwd"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("standard input is empty"), "{}", ran.stderr);
+}
+
+#[test]
 fn wrong_usage_is_told_before_anything_is_asked() {
     let hub = FakeHub::start();
     for wrong in [
@@ -230,7 +260,7 @@ fn an_empty_home_variable_is_as_none() {
         .output()
         .unwrap();
     let words = text(out.stderr);
-    assert_eq!(out.status.code(), Some(7), "{words}");
+    assert_eq!(out.status.code(), Some(2), "{words}");
     assert!(words.contains(&state.path().join("cmdr/client").display().to_string()), "{words}");
 }
 
@@ -339,7 +369,7 @@ fn ctrl_c_cancels_at_the_hosts_and_says_so() {
 }
 
 #[test]
-fn without_a_hub_every_verb_ends_with_7_and_says_what_to_do() {
+fn without_a_hub_every_verb_says_what_to_do_and_one_that_is_down_is_not_reachable() {
     let home = tempfile::tempdir().unwrap();
     for arguments in [&["hosts"][..], &["exec", "*", "--", "true"], &["ping"], &["whoami"]] {
         let out = Command::new(env!("CARGO_BIN_EXE_cmdr"))
@@ -347,7 +377,7 @@ fn without_a_hub_every_verb_ends_with_7_and_says_what_to_do() {
             .env("CMDR_HOME", home.path())
             .output()
             .unwrap();
-        assert_eq!(out.status.code(), Some(7), "{arguments:?}");
+        assert_eq!(out.status.code(), Some(2), "{arguments:?}");
         assert!(text(out.stderr).contains("cmdr login TOKEN"), "{arguments:?}");
     }
     let gone = FakeHub::start();

@@ -5,13 +5,14 @@ use crate::audit::trail::{self, Joining};
 use crate::fleet::Standing as HostStanding;
 use crate::keyring::Standing;
 use crate::network::Network;
-use crate::records::host_key;
+use crate::records::{DeviceRecord, host_key};
 use crate::server::Hub;
 use crate::store::Batch;
 use crate::who::Who;
 use cmdr_link::keys;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::hosts::Labels;
+use cmdr_protocol::operators::By;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, OLDEST, PROTOCOL, PeerKind, Refusal, RefusalKind};
@@ -181,17 +182,23 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
             (device, account)
         }
         (_, None) if wants_to_log_in => return Ok(Peer::Guest(caller("", Role::NONE))),
+        (Standing::Expired(device), None) if device.program.is_some() => {
+            return refuse(
+                RefusalKind::LoginExpired,
+                format!(
+                    "the program's key '{}' has expired; {} can make a new one: cmdr keys create",
+                    device.name, device.operator
+                ),
+            );
+        }
         (Standing::Expired(device), None) => {
             return refuse(
                 RefusalKind::LoginExpired,
                 format!("the login of {} has ended; log in again: cmdr login", device.operator),
             );
         }
-        (Standing::Revoked, None) => {
-            return refuse(
-                RefusalKind::UnknownKey,
-                "this device's rights were taken away; with a new token it may come back: cmdr login TOKEN",
-            );
+        (Standing::Revoked(device), None) => {
+            return refuse(RefusalKind::UnknownKey, taken_away(hub, &device));
         }
         (Standing::Unknown, None) => {
             return refuse(
@@ -204,11 +211,38 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
         && !in_networks(&program.networks, address)
     {
         return refuse(
-            RefusalKind::Locked,
-            format!("the key '{}' may not be used from {address}", device.name),
+            RefusalKind::Elsewhere,
+            format!(
+                "the key '{}' may not be used from {address}; its operator can make one that may: cmdr keys create --from",
+                device.name
+            ),
         );
     }
     Ok(Peer::Operator(caller(&account.name, account.role)))
+}
+
+/// What was taken away from a device, and how it comes back.
+fn taken_away(hub: &Hub, device: &DeviceRecord) -> String {
+    let DeviceRecord { operator, name, .. } = device;
+    if hub.keyring.account(operator).is_none() {
+        return format!("the operator {operator} was removed; ask an administrator");
+    }
+    match device.by {
+        By::Key => format!(
+            "the program's key '{name}' was revoked; {operator} can make a new one: cmdr keys create"
+        ),
+        By::Token | By::Unknown => {
+            "this device's rights were taken away; with a new token it may come back: cmdr login TOKEN"
+                .to_owned()
+        }
+        By::Password => format!(
+            "this login was ended, as all others are when the password is changed, or by an administrator; log in again: cmdr login --user {operator}"
+        ),
+        By::Ldap => format!(
+            "this login was ended; log in again: cmdr login --user {operator}"
+        ),
+        By::Oidc => "this login was ended; log in again: cmdr login --oidc".to_owned(),
+    }
 }
 
 /// Whether an address is in one of these networks; in none when one of them cannot be read.

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 /// Requests that are remembered; beyond it the oldest that are over go.
 const REMEMBERED: usize = 1000;
-/// Requests of one operator that wait.
-const WAITING: usize = 20;
+/// Requests of one operator that wait or hold.
+const OPEN: usize = 5;
 
 /// All requests.
 #[derive(Debug)]
@@ -125,18 +125,19 @@ impl Approvals {
     pub async fn ask(&self, mut approval: Approval) -> Result<Approval, CallError> {
         let _changing = self.changing.lock().await;
         let now = clock::now_ms();
-        let (waiting, over) = {
+        let (open, over) = {
             let all = self.lock();
             approval.id = all.keys().next_back().map_or(1, |last| last + 1);
-            let waits =
-                |a: &&Approval| a.operator == approval.operator && state(a, now) == State::Waiting;
-            let over = |a: &&Approval| !matches!(state(a, now), State::Waiting | State::Active);
+            let is_over = |a: &Approval| !matches!(state(a, now), State::Waiting | State::Active);
+            let open = all.values().filter(|a| a.operator == approval.operator && !is_over(a));
             let beyond = (all.len() + 1).saturating_sub(REMEMBERED);
-            let over: Vec<_> = all.values().filter(over).map(|a| a.id).take(beyond).collect();
-            (all.values().filter(waits).count(), over)
+            let over = all.values().filter(|a| is_over(a)).map(|a| a.id).take(beyond);
+            (open.count(), over.collect::<Vec<_>>())
         };
-        if waiting >= WAITING {
-            return Err(busy(format!("{WAITING} requests of yours wait already; end some first")));
+        if open >= OPEN {
+            return Err(busy(format!(
+                "{OPEN} requests of yours wait or hold already; end one first: cmdr approvals end ID"
+            )));
         }
         for id in over {
             self.store.apply(Batch::new().delete(approval_key(id))).await.map_err(busy)?;

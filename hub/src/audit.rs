@@ -14,6 +14,7 @@ pub mod forward;
 pub mod read;
 pub mod retention;
 pub mod trail;
+mod unanswered;
 pub mod verify;
 mod writer;
 
@@ -189,6 +190,28 @@ impl Audit {
         let record = Record { event, message, ..Record::default() };
         if let Err(e) = self.append(record).await {
             tracing::error!("the audit log did not take '{event}': {e}");
+        }
+    }
+
+    /// Says of every request that a crash has left without an end before this point that its end is not
+    /// known.
+    pub async fn tell_unanswered(self, end: Point) {
+        let shared = self.shared.clone();
+        let find = move || unanswered::find(&shared.dir, &shared.key, end);
+        let found = match tokio::task::spawn_blocking(find).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(e)) => return tracing::error!("looking for what a crash has cut short: {e}"),
+            Err(e) => return tracing::error!("looking for what a crash has cut short: {e}"),
+        };
+        if !found.is_empty() {
+            tracing::warn!(requests = found.len(), "the hub ended before these did");
+        }
+        for record in found {
+            if let Err(e) = self.append(record).await {
+                return tracing::error!(
+                    "the audit log did not take what a crash has cut short: {e}"
+                );
+            }
         }
     }
 

@@ -6,9 +6,13 @@ use crate::gate::Bounds;
 use crate::lockout::Rules;
 use crate::login::{ldap, oidc, password};
 use crate::network::Network;
+use crate::records::{AccountRecord, DeviceRecord};
 use cmdr_link::settings::{self, SettingsError};
+use cmdr_protocol::operators::By;
 use cmdr_protocol::recordings::Level;
+use cmdr_protocol::role::Role;
 use serde::Deserialize;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 /// Everything that can be configured, with what holds when nothing is.
@@ -34,13 +38,15 @@ pub struct Config {
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
-/// data folder, which the hub makes.
+/// data folder, which the hub makes. That it is one of them is looked at by
+/// [`crate::vault::master::Source::of`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Secrets {
     /// A file for its owner alone.
     pub key_file: Option<PathBuf>,
     /// A program and its arguments, which writes the key on its standard output.
+    #[serde(deserialize_with = "wrong::command")]
     pub key_command: Option<Vec<String>>,
     /// A variable of the hub's environment.
     pub key_env: String,
@@ -53,7 +59,7 @@ pub struct Recordings {
     /// The oldest recordings are removed when all take more than so many GiB; 0 for no limit.
     pub keep_gb: u64,
     /// A recording holds so many MiB of output at most.
-    pub largest_mb: u64,
+    pub largest_mb: NonZeroU64,
     /// Nothing is recorded while less than so many MiB of the disk are free: the hub needs them itself.
     pub free_mb: u64,
     /// Dangerous commands, beside those that the hub knows.
@@ -65,16 +71,20 @@ pub struct Recordings {
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
     /// A regular expression; `^` and `$` are the ends of lines.
+    #[serde(deserialize_with = "wrong::pattern")]
     pub pattern: String,
     /// `notice`, `warning` or `danger`.
+    #[serde(deserialize_with = "wrong::level")]
     pub level: Level,
     /// What it does, in a few words.
     pub what: String,
 }
 
+const LARGEST_MB: NonZeroU64 = NonZeroU64::new(64).unwrap();
+
 impl Default for Recordings {
     fn default() -> Self {
-        Self { keep_gb: 10, largest_mb: 64, free_mb: 256, danger: Vec::new() }
+        Self { keep_gb: 10, largest_mb: LARGEST_MB, free_mb: 256, danger: Vec::new() }
     }
 }
 
@@ -90,12 +100,25 @@ pub struct Login {
     pub lasts_h: u32,
     /// Hours within which it can be renewed; then the person has to log in again.
     pub renewable_h: u32,
+    /// Whether those who log in with a password need a second factor.
+    pub second_factor: SecondFactor,
     /// What passwords have to be like.
     pub password: password::Rules,
     /// People in an LDAP directory.
     pub ldap: Option<ldap::Settings>,
     /// People whom an OpenID Connect provider knows.
     pub oidc: Option<oidc::Settings>,
+}
+
+/// Who needs a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondFactor {
+    /// Who has set one up.
+    Optional,
+    /// Everybody who logs in with a password, the hub's own or the directory's. An OpenID Connect provider
+    /// asks for what it wants itself, and a device's key of its own is something that one has.
+    Required,
 }
 
 impl Default for Login {
@@ -105,6 +128,7 @@ impl Default for Login {
             wrong: Rules::default(),
             lasts_h: 12,
             renewable_h: 7 * 24,
+            second_factor: SecondFactor::Optional,
             password: password::Rules::default(),
             ldap: None,
             oidc: None,
@@ -113,6 +137,20 @@ impl Default for Login {
 }
 
 impl Login {
+    /// Whether a login still lacks the second factor that this hub wants.
+    pub fn owes_factor(&self, device: &DeviceRecord, account: &AccountRecord) -> bool {
+        self.second_factor == SecondFactor::Required
+            && matches!(device.by, By::Password | By::Ldap)
+            && !account.totp.as_ref().is_some_and(|totp| totp.confirmed)
+    }
+
+    /// Roles that groups of directories are mapped to.
+    pub fn mapped(&self) -> impl Iterator<Item = Role> {
+        let ldap = self.ldap.iter().flat_map(|ldap| &ldap.groups);
+        let oidc = self.oidc.iter().flat_map(|oidc| &oidc.groups);
+        ldap.chain(oidc).map(|mapping| mapping.role)
+    }
+
     /// Whether what is said of directories makes sense; else, what does not.
     pub fn check(&self) -> Result<(), String> {
         self.ldap.as_ref().map_or(Ok(()), ldap::Settings::check)?;
@@ -213,6 +251,51 @@ impl Config {
     }
 }
 
+/// Values that have the right kind and make no sense.
+mod wrong {
+    use crate::recording::danger_regex;
+    use cmdr_protocol::recordings::Level;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer};
+
+    pub(super) fn pattern<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+        let pattern = String::deserialize(d)?;
+        if pattern.is_empty() {
+            return Err(D::Error::custom("an empty pattern would mark every command"));
+        }
+        match danger_regex(&pattern) {
+            Ok(_) => Ok(pattern),
+            // The last line says what; those before it draw where.
+            Err(e) => Err(D::Error::custom(format!(
+                "this is no regular expression: {}",
+                e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")
+            ))),
+        }
+    }
+
+    pub(super) fn level<'de, D: Deserializer<'de>>(d: D) -> Result<Level, D::Error> {
+        let text = String::deserialize(d)?;
+        match Level::parse(&text) {
+            Level::Unknown | Level::None => {
+                Err(D::Error::custom("here should be notice, warning or danger"))
+            }
+            level => Ok(level),
+        }
+    }
+
+    pub(super) fn command<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Vec<String>>, D::Error> {
+        let words = Vec::<String>::deserialize(d)?;
+        match words.first().map(String::as_str) {
+            None | Some("") => {
+                Err(D::Error::custom("key_command is empty; name a program that prints the key"))
+            }
+            Some(_) => Ok(Some(words)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,5 +316,34 @@ mod tests {
             error.to_string(),
             "/etc/cmdr/hub.toml:4: unknown key 'handshake'; did you mean 'handshakes'?"
         );
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_named_with_its_line() {
+        let wrong = |text: &str| {
+            settings::parse::<Config>(Path::new("hub.toml"), text).unwrap_err().to_string()
+        };
+        let pattern = |pattern: &str, level: &str| {
+            format!("[[recordings.danger]]\nwhat = 'x'\npattern = '{pattern}'\nlevel = '{level}'\n")
+        };
+        assert_eq!(
+            wrong(&pattern("rm", "doom")),
+            "hub.toml:4: here should be notice, warning or danger"
+        );
+        assert_eq!(
+            wrong(&pattern("", "danger")),
+            "hub.toml:3: an empty pattern would mark every command"
+        );
+        let error = wrong(&pattern("rm (", "danger"));
+        assert_eq!(error, "hub.toml:3: this is no regular expression: unclosed group");
+        assert_eq!(
+            wrong("[recordings]\nlargest_mb = 0\n"),
+            "hub.toml:2: here should be a whole number of at least 1"
+        );
+        assert_eq!(
+            wrong("\n[secrets]\nkey_command = []\n"),
+            "hub.toml:3: key_command is empty; name a program that prints the key"
+        );
+        assert!(wrong("[login]\nsecond_factor = 'requird'\n").contains("did you mean 'required'"));
     }
 }

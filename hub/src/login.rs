@@ -3,8 +3,8 @@
 //! answers with a [`person`] and their groups; [`groups`] turns those into a role. Asked by the services
 //! `login`, `operators` and `totp`.
 //!
-//! Of directories nothing is kept: each question dials anew, so one that is down takes nobody else with
-//! it.
+//! Of directories nothing is kept but what [`refresh`] has: each question dials anew, so one that is down
+//! takes nobody else with it.
 
 pub mod directory;
 pub mod groups;
@@ -12,6 +12,7 @@ pub mod ldap;
 pub mod oidc;
 pub mod password;
 pub mod person;
+pub mod refresh;
 pub mod totp;
 
 mod tls;

@@ -21,6 +21,7 @@ mod typed;
 mod workers;
 mod writing;
 
+pub(crate) use danger::regex as danger_regex;
 pub(crate) use retention::retain;
 
 use crate::config;
@@ -170,7 +171,7 @@ impl Recorder {
 
     fn bounds(&self) -> Bounds {
         Bounds {
-            largest: self.settings.largest_mb.saturating_mul(1 << 20),
+            largest: self.settings.largest_mb.get().saturating_mul(1 << 20),
             free: self.settings.free_mb.saturating_mul(1 << 20),
         }
     }

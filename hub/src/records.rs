@@ -170,6 +170,9 @@ pub struct DeviceRecord {
     /// Its rights were taken away. Kept, so that taking them away again can say so.
     #[serde(default)]
     pub revoked: bool,
+    /// The OpenID Connect provider's refresh token, sealed; empty for none.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub refresh: Vec<u8>,
 }
 
 /// What is special about a program's key.

@@ -13,7 +13,7 @@ pub use compiled::{Asked, Compiled, Missing, Wish};
 
 use crate::records::{RoleRecord, prefix, role_key};
 use crate::store::{Batch, Store, StoreError};
-use crate::who::Who;
+use crate::who::{Member, Who};
 use cmdr_link::clock;
 use cmdr_protocol::HostId;
 use cmdr_protocol::call::{Access, CallError};
@@ -55,6 +55,9 @@ pub struct Request<'a> {
 pub struct Allowed {
     /// By what.
     pub by: By,
+    /// The grant does not name it: it only shows that the host is there, on which the grant is for
+    /// something else.
+    pub implied: bool,
     /// How often the grant may be used.
     pub limit: Option<Limit>,
 }
@@ -131,18 +134,16 @@ impl Rights {
         all
     }
 
-    /// Decides for one role alone: the number of the grant that allows it, or what is missing.
+    /// Decides for one role alone: by which grant it is allowed, or what is missing.
     fn by_role(
         &self,
         role: Role,
         request: &Request<'_>,
         requested: bool,
-    ) -> Result<(usize, Option<Limit>), Missing> {
+    ) -> Result<Found, Missing> {
         let held = self.held(role).ok_or(Missing::Role)?;
         let wish = Wish { resource: request.resource, now_ms: clock::now_ms(), requested };
-        let (about, host) = (about(request)?, request.host.as_ref());
-        let grant = held.compiled.decide(request.method, about, host, &wish)?;
-        Ok((grant, held.compiled.limit(grant)))
+        find(&held.compiled, request, &wish)
     }
 
     /// By the own role, or by that in a group whose hosts it is about.
@@ -154,9 +155,12 @@ impl Rights {
     ) -> Result<Allowed, Missing> {
         let own = self.by_role(who.role, request, requested);
         let (mut nearest, mut limited) = match own {
-            Ok((grant, None)) => return Ok(Allowed { by: By::Role(who.role, grant), limit: None }),
-            Ok((grant, limit)) => {
-                (Missing::Verb, Some(Allowed { by: By::Role(who.role, grant), limit }))
+            Ok(found) => {
+                let allowed = found.allowed(By::Role(who.role, found.grant));
+                if found.limit.is_none() {
+                    return Ok(allowed);
+                }
+                (Missing::Verb, Some(allowed))
             }
             Err(missing) => (missing, None),
         };
@@ -165,12 +169,12 @@ impl Rights {
                 continue;
             }
             match self.by_role(member.role, request, requested) {
-                Ok((grant, limit)) => {
-                    let by = By::Group(member.group, member.role, grant);
-                    if limit.is_none() {
-                        return Ok(Allowed { by, limit });
+                Ok(found) => {
+                    let by = By::Group(member.group, member.role, found.grant);
+                    if found.limit.is_none() {
+                        return Ok(found.allowed(by));
                     }
-                    limited.get_or_insert(Allowed { by, limit });
+                    limited.get_or_insert(found.allowed(by));
                 }
                 Err(missing) => nearest = nearest.max(missing),
             }
@@ -183,31 +187,34 @@ impl Rights {
         if !who.is_known(clock::now_ms()) {
             return Err(Missing::Operator);
         }
+        if who.owes_factor {
+            return Err(Missing::Factor);
+        }
         self.by_standing(who, request, false)
     }
 
     /// Decides: why it is allowed, or what is missing.
     pub fn decide(&self, who: &Who, request: &Request<'_>) -> Result<Allowed, Missing> {
         let method = METHODS.get(request.method).ok_or(Missing::Verb)?;
-        let everybody = Allowed { by: By::Everybody, limit: None };
+        let everybody = Allowed { by: By::Everybody, implied: false, limit: None };
         let now_ms = clock::now_ms();
         match (method.access, &who.program) {
             (Access::Open, _) => return Ok(everybody),
             _ if !who.is_known(now_ms) => return Err(Missing::Operator),
+            _ if who.owes_factor && !is_before_factor(method) => return Err(Missing::Factor),
             (Access::Own, None) => return Ok(everybody),
             (Access::Own, Some(_)) if is_harmless(method) => return Ok(everybody),
             (Access::Own, Some(_)) => return Err(Missing::Program),
             (_, Some(_)) if is_for_people(method) => return Err(Missing::Program),
             (_, Some(scope)) => {
                 let wish = Wish { resource: request.resource, now_ms, requested: true };
-                let host = request.host.as_ref();
-                scope
-                    .decide(request.method, about(request)?, host, &wish)
-                    .map_err(|_| Missing::Scope)?;
+                find(scope, request, &wish).map_err(|_| Missing::Scope)?;
             }
             _ => {}
         }
+        let barred = is_for_administrators(method) && who.role != Role::ADMINISTRATOR;
         match self.by_standing(who, request, false) {
+            Ok(_) | Err(Missing::Request) if barred => return Err(Missing::Administrator),
             Err(Missing::Request) => {}
             decided => return decided,
         }
@@ -216,9 +223,9 @@ impl Rights {
             let host = request.host.as_ref();
             // Both have to hold still: what was approved, and the grant that it was asked for by.
             if approval.wanted.decide(request.method, about(request)?, host, &wish).is_ok()
-                && let Ok(Allowed { limit, .. }) = self.by_standing(who, request, true)
+                && let Ok(allowed) = self.by_standing(who, request, true)
             {
-                return Ok(Allowed { by: By::Approval(approval.id), limit });
+                return Ok(Allowed { by: By::Approval(approval.id), ..allowed });
             }
         }
         Err(Missing::Request)
@@ -234,16 +241,44 @@ impl Rights {
         }
     }
 
-    /// Whether somebody may do anything at all on a host.
-    pub(crate) fn scope_touches(who: &Who, host: &Asked<'_>) -> bool {
-        who.program.as_ref().is_none_or(|scope| scope.touches(host))
+    /// Whether a program's key is for this; a person's devices are for everything.
+    pub(crate) fn in_scope(who: &Who, request: &Request<'_>) -> bool {
+        let now_ms = clock::now_ms();
+        let wish = Wish { resource: request.resource, now_ms, requested: true };
+        who.program.as_ref().is_none_or(|scope| find(scope, request, &wish).is_ok())
     }
 
-    /// What each of a role's grants that have a method takes to be asked for.
-    pub fn on_request(&self, role: Role, method: usize) -> Vec<OnRequest> {
-        let Some(held) = self.held(role) else { return Vec::new() };
-        let grants = held.compiled.about(method, About::Nothing, None);
-        grants.into_iter().filter_map(|grant| held.compiled.on_request(grant)).collect()
+    /// What it takes to ask for this, of each grant that somebody has it on request by. Without a host it
+    /// is about whatever hosts those grants are for.
+    pub fn on_request(&self, who: &Who, request: &Request<'_>) -> Vec<OnRequest> {
+        let vain = METHODS.get(request.method).is_none_or(is_for_administrators);
+        if vain && who.role != Role::ADMINISTRATOR {
+            return Vec::new();
+        }
+        let of = |role: Role| {
+            let (Some(held), Ok(about)) = (self.held(role), about(request)) else {
+                return Vec::new();
+            };
+            let about = if request.host.is_some() { about } else { About::Nothing };
+            held.compiled.on_request(request.method, about, request.host.as_ref(), request.resource)
+        };
+        let covers = |member: &&Member| {
+            request.host.is_none() || member.covers(request).is_ok_and(|covers| covers)
+        };
+        let groups = who.groups.iter().filter(covers).flat_map(|member| of(member.role));
+        of(who.role).into_iter().chain(groups).collect()
+    }
+
+    /// The methods that somebody can ask for, by name.
+    pub fn may_ask(&self, who: &Who) -> Vec<String> {
+        if who.program.is_some() {
+            return Vec::new();
+        }
+        let asks = |&method: &usize| {
+            let request = Request { method, resource: None, host: None };
+            !self.on_request(who, &request).is_empty()
+        };
+        (0..METHODS.len()).filter(asks).map(|at| METHODS[at].name.to_owned()).collect()
     }
 
     /// The methods that somebody can use on something, by name. What is not among them need not be
@@ -254,14 +289,22 @@ impl Rights {
             let may = match (method.access, &who.program) {
                 (Access::Open, _) => true,
                 _ if who.operator.is_empty() => false,
+                _ if who.owes_factor && !is_before_factor(method) => false,
                 (Access::Own, program) => program.is_none() || is_harmless(method),
                 (_, Some(_)) if is_for_people(method) => false,
+                _ if is_for_administrators(method) && who.role != Role::ADMINISTRATOR => false,
                 (_, Some(scope)) if !scope.has(at) => false,
                 _ => roles.iter().any(|held| held.compiled.has(at)),
             };
             may.then(|| method.name.to_owned())
         };
         METHODS.iter().enumerate().filter_map(has).collect()
+    }
+
+    /// The grant of a role that implies a method in this place without naming it.
+    pub fn implied(&self, role: Role, request: &Request<'_>) -> Option<usize> {
+        let wish = Wish { resource: None, now_ms: clock::now_ms(), requested: true };
+        self.held(role)?.compiled.implied(request.method, request.host.as_ref(), &wish)
     }
 
     /// The grants of a role that have a method and are for this place.
@@ -325,7 +368,16 @@ impl Missing {
         let resource = cmdr_protocol::display::clean_to_width(resource, 80);
         let role = who.standing();
         match self {
-            Self::Operator => "the login has ended; log in again: cmdr login".to_owned(),
+            Self::Role if who.roles().all(|role| role == Role::NONE) => {
+                "there is no role to allow anything; an administrator gives one".to_owned()
+            }
+            Self::Factor => {
+                "this hub wants a second factor of everybody who logs in with a password; set yours up \
+                 first: cmdr totp enable"
+                    .to_owned()
+            }
+            Self::Operator => "this key acts for nobody any more; log in again (cmdr login), or give a program a new key (cmdr keys create)".to_owned(),
+            Self::Administrator => ONLY_ADMINISTRATORS.to_owned(),
             Self::Program => format!("{verb} is for people, not for a program's key"),
             Self::Scope => format!("this program's key is not for {verb} here"),
             Self::Role => format!("{role} does not exist (any more), so it allows nothing"),
@@ -336,6 +388,32 @@ impl Missing {
             Self::Request => format!(
                 "{role} allows {verb} here once it was asked for: cmdr approvals ask {verb} --reason WHY"
             ),
+        }
+    }
+}
+
+/// The grant by which something is allowed.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    grant: usize,
+    limit: Option<Limit>,
+    implied: bool,
+}
+
+impl Found {
+    fn allowed(self, by: By) -> Allowed {
+        Allowed { by, implied: self.implied, limit: self.limit }
+    }
+}
+
+/// The grant that names a method, else one that implies it.
+fn find(grants: &Compiled, request: &Request<'_>, wish: &Wish<'_>) -> Result<Found, Missing> {
+    let host = request.host.as_ref();
+    match grants.decide(request.method, about(request)?, host, wish) {
+        Ok(grant) => Ok(Found { grant, limit: grants.limit(grant), implied: false }),
+        Err(missing) => {
+            let grant = grants.implied(request.method, host, wish).ok_or(missing)?;
+            Ok(Found { grant, limit: None, implied: true })
         }
     }
 }
@@ -357,7 +435,36 @@ fn is_for_people(method: &Method) -> bool {
         && matches!(feature, "operators" | "roles" | "groups" | "approvals" | "totp" | "keys")
 }
 
+/// What somebody may do who still has to set up a second factor.
+fn is_before_factor(method: &Method) -> bool {
+    let feature = method.name.split('.').next().unwrap_or_default();
+    matches!(feature, "login" | "totp") && method.access == Access::Own
+        || matches!(method.name, "operators.whoami" | "operators.change-password" | "roles.mine")
+}
+
+/// Whoever can change these can do everything. A role with such a verb alone would be the same as
+/// administrator under a harmless name.
+pub(crate) fn is_for_administrators(method: &Method) -> bool {
+    matches!(
+        method.name,
+        "operators.create"
+            | "operators.update"
+            | "operators.delete"
+            | "operators.set-password"
+            | "totp.reset"
+            | "roles.put"
+            | "roles.delete"
+            | "roles.assign"
+            | "groups.put"
+            | "groups.delete"
+    )
+}
+
+/// Why nobody else may.
+pub(crate) const ONLY_ADMINISTRATORS: &str = "only the role administrator changes operators, roles and groups: it would be a way to every right";
+
 /// What a program may know of itself.
 fn is_harmless(method: &Method) -> bool {
-    matches!(method.name, "operators.whoami" | "roles.can-i")
+    let own = ["operators.whoami", "roles.can-i", "roles.list", "roles.matrix", "roles.mine"];
+    own.contains(&method.name)
 }

@@ -211,7 +211,9 @@ impl Hub {
             tracing::error!("writing the operators of devices from before there were any: {e}");
         }
         let what = format!("cmdr-hub {VERSION}, listening on {}", self.listen);
+        let before = self.audit.point();
         self.audit.mark(Event::Started, what).await;
+        tokio::spawn(self.audit.clone().tell_unanswered(before));
         match self.recorder.recover().await {
             0 => {}
             recordings => {

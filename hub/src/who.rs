@@ -25,6 +25,8 @@ pub struct Who {
     pub program: Option<Compiled>,
     /// When the login ends, milliseconds since 1970.
     pub expires_ms: Option<u64>,
+    /// Has to set up a second factor before anything else.
+    pub owes_factor: bool,
 }
 
 /// A role on the hosts of a group.

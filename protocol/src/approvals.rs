@@ -99,6 +99,13 @@ pub struct Approval {
     pub may_decide: bool,
 }
 
+impl Approval {
+    /// Whether it waits or holds.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Active)
+    }
+}
+
 /// Asks for something that the caller's role has on request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -170,6 +177,8 @@ impl Call for List {
 pub struct Listing {
     /// Those that wait or hold first, then newest first.
     pub approvals: Vec<Approval>,
+    /// The methods that the caller has on request; absent from a hub that does not say.
+    pub may_ask: Option<Vec<String>>,
 }
 
 /// The same, whole again whenever one of them changes.

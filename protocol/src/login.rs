@@ -79,6 +79,9 @@ pub struct LoggedIn {
     pub expires_ms: u64,
     /// Until when it can be renewed, milliseconds since 1970.
     pub renewable_ms: u64,
+    /// The hub wants a second factor, and nothing else is allowed until one is set up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub owes_factor: bool,
 }
 
 /// Logs in with an OpenID Connect provider: the person confirms in a browser, on any machine.

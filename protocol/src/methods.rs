@@ -102,6 +102,16 @@ impl Method {
         Self { leaves: true, ..self }
     }
 
+    /// Whether it says which hosts there are. Whoever has any right on a host may know of it.
+    pub const fn shows_hosts(&self) -> bool {
+        matches!(self.about, About::Visible)
+    }
+
+    /// Whether a right to use it is one on a host.
+    pub const fn is_on_hosts(&self) -> bool {
+        matches!(self.about, About::Host | About::Visible) || matches!(self.place, Place::Both)
+    }
+
     /// Whether the audit log has it: all but plain looking. What lets keys in is recorded by whoever
     /// answers it: strangers may ask it, and shall not fill the log.
     pub const fn is_recorded(&self) -> bool {

@@ -54,7 +54,7 @@ impl Role {
         if fits { Ok(Self::known(name)) } else { Err(BadRole(name.to_owned())) }
     }
 
-    /// Its name; `unknown` when there is none.
+    /// Its name on the wire; `unknown` when there is none.
     pub fn as_str(&self) -> &str {
         match std::str::from_utf8(&self.text[..usize::from(self.len)]) {
             Ok(name) if !name.is_empty() => name,
@@ -70,7 +70,8 @@ impl Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        // For people no role is a dash, as every value that is not there.
+        f.pad(if *self == Self::NONE { "-" } else { self.as_str() })
     }
 }
 
@@ -117,5 +118,6 @@ mod tests {
         }
         let decoded: Role = serde_json::from_str("\"Web Team\"").unwrap();
         assert_eq!((decoded, decoded.as_str()), (Role::NONE, "unknown"));
+        assert_eq!(decoded.to_string(), "-");
     }
 }

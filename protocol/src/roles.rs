@@ -102,13 +102,14 @@ pub struct Definition {
     pub operators: u32,
 }
 
-/// All roles.
+/// The caller's own roles, had by account or in groups; all of them for those who may list operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {}
 
 impl Call for List {
     const METHOD: &'static str = "roles.list";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Listing;
 }
 
@@ -259,7 +260,8 @@ pub struct Matrix {
 
 impl Call for Matrix {
     const METHOD: &'static str = "roles.matrix";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Table;
 }
 
@@ -321,7 +323,8 @@ pub struct Mine {
 
 impl Call for Mine {
     const METHOD: &'static str = "roles.mine";
-    const ACCESS: Access = Access::Read;
+    const ACCESS: Access = Access::Own;
+    const CHANGES: bool = false;
     type Reply = Verbs;
 }
 

@@ -79,6 +79,12 @@ impl Selector {
         })
     }
 
+    /// The names that it writes out, without those with wildcards and those after `!`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let all = self.alternatives.iter().flat_map(|alternative| &alternative.any_of);
+        all.filter(|name| !name.contains(['*', '?'])).map(String::as_str)
+    }
+
     /// The one name this selector is, when it is nothing more than a name without wildcards.
     pub fn as_name(&self) -> Option<&str> {
         match self.alternatives.as_slice() {
@@ -329,6 +335,12 @@ mod tests {
         assert_eq!(Selector::parse("db1").unwrap().as_name(), Some("db1"));
         assert_eq!(Selector::parse("db*").unwrap().as_name(), None);
         assert_eq!(Selector::parse("db1,db2").unwrap().as_name(), None);
+    }
+
+    #[test]
+    fn the_names_that_are_written_out_are_those_without_wildcards() {
+        let selector = Selector::parse("db1,web*,role=x,!db3 | db2,env=prod").unwrap();
+        assert_eq!(selector.names().collect::<Vec<_>>(), ["db1", "db2"]);
     }
 
     proptest! {

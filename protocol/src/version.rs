@@ -144,6 +144,8 @@ open_enum! {
         Version = "version",
         /// This address may not log in, or not now: there were too many wrong tries from it.
         Locked = "locked",
+        /// This key may not be used from there.
+        Elsewhere = "elsewhere",
         /// The hub cannot take anyone in now (stopping, disk full, list full); dial again later.
         Busy = "busy",
     }

@@ -36,6 +36,10 @@ fn folder() -> PathBuf {
     folder
 }
 
+fn gone(dir: &Path) -> PathBuf {
+    dir.join("gone")
+}
+
 impl Provider {
     /// Starts a provider whose codes last so many seconds.
     pub fn start(code_seconds: u64) -> Self {
@@ -43,7 +47,8 @@ impl Provider {
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
         let client = |id: &str, method: &str| {
             let mut client = serde_json::json!({
-                "client_id": id, "token_endpoint_auth_method": method, "grant_types": [grant],
+                "client_id": id, "token_endpoint_auth_method": method,
+                "grant_types": [grant, "refresh_token"],
                 "redirect_uris": [], "response_types": [],
             });
             if method != "none" {
@@ -52,7 +57,7 @@ impl Provider {
             client
         };
         let clients = [client("cmdr", "none"), client("cmdr-secret", "client_secret_basic")];
-        let options = serde_json::json!({ "clients": clients, "ttl": code_seconds });
+        let options = serde_json::json!({ "clients": clients, "ttl": code_seconds, "gone": gone(dir.path()) });
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/provider.mjs");
         let mut command = Command::new("node");
         command.arg(script).arg(folder()).arg(port.to_string()).arg(options.to_string());
@@ -70,6 +75,11 @@ impl Provider {
     /// Its address.
     pub fn issuer(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Removes somebody.
+    pub fn remove(&self, person: &str) {
+        std::fs::write(gone(self.dir.path()), person).unwrap();
     }
 
     /// What it wrote.

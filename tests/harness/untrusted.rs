@@ -2,16 +2,20 @@
 //! fuzzers, and of the test that replays what they have found.
 
 use bytes::Bytes;
+use cmdr_hub::audit::{body, chain};
 use cmdr_hub::config::Config;
+use cmdr_hub::recording::chunks::{self, Chunks};
 use cmdr_link::frame::FrameReader;
-use cmdr_link::{codec, settings, token};
+use cmdr_link::{card, codec, hubkeys, pins, settings, token};
 use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes, sessions};
 use futures::executor::block_on;
+use std::io::Cursor;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Reads bytes; panics when it does not keep its promise.
 pub type Target = fn(&[u8]);
@@ -28,6 +32,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hub_config", hub_config),
     ("terminal_text", terminal_text),
     ("holder", holder),
+    ("cards", cards),
+    ("key_files", key_files),
+    ("recording_file", recording_file),
+    ("audit_log", audit_log),
+    ("id_token", id_token),
 ];
 
 /// Cuts bytes into frames.
@@ -153,4 +162,62 @@ pub fn terminal_text(data: &[u8]) {
 /// What a session's holder is told over its socket, and what it then shows: frames, messages, output.
 pub fn holder(data: &[u8]) {
     cmdr_agentd::holder::untrusted(data);
+}
+
+/// Reads a hub's card and a program's key.
+pub fn cards(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for text in [text.to_owned(), format!("cmdrhub1-{text}"), format!("cmdrkey1-{text}")] {
+        drop(card::read_card(&text));
+        drop(card::read_key(&text));
+    }
+}
+
+/// Reads the files with a hub's keys and with what peers pin of them.
+pub fn key_files(data: &[u8]) {
+    thread_local! {
+        static DIR: tempfile::TempDir = tempfile::tempdir().unwrap();
+    }
+    DIR.with(|dir| {
+        for name in ["hub.key", "hub", "key", "server"] {
+            std::fs::write(dir.path().join(name), data).unwrap();
+        }
+        drop(hubkeys::HubKeys::load(&dir.path().join("hub.key")));
+        drop(pins::Pins::load(dir.path()));
+        drop(cmdr_link::context::Context::load(dir.path()));
+    });
+}
+
+/// Reads the file of a recording; what is in it must have been sealed with its key.
+pub fn recording_file(data: &[u8]) {
+    let key = Zeroizing::new([7; 32]);
+    let file = [&chunks::file_head(1), data].concat();
+    for file in [data, &file] {
+        drop(chunks::find(&mut Cursor::new(file), 1_000_000));
+        let Ok(Ok(mut chunks)) = Chunks::new(file, 1, &key) else { continue };
+        assert!(!matches!(chunks.read(), Ok(Ok(Some(_)))), "bytes that know nothing of the key");
+    }
+}
+
+/// Reads a segment of the audit log, and the bodies that are recorded in it.
+pub fn audit_log(data: &[u8]) {
+    thread_local! {
+        static KEY: chain::ChainKey = chain::ChainKey::new(&cmdr_link::SecretKey::generate().unwrap());
+    }
+    KEY.with(|key| {
+        let head = chain::Head { number: 1, first_seq: 1, at_ms: 0, before: [0; 32] };
+        let segment = [head.encode(key).0.as_slice(), data].concat();
+        for bytes in [data, &segment] {
+            if let Ok((_, records)) = chain::Records::of(key, bytes) {
+                assert_eq!(records.flatten().count(), 0);
+            }
+        }
+    });
+    drop(body::value(data, &["password", "env.*", "a.*.b"]));
+    drop(body::field(data, "x"));
+}
+
+/// Reads what an OpenID Connect provider answers.
+pub fn id_token(data: &[u8]) {
+    assert!(!cmdr_hub::login::oidc::try_bytes(data), "bytes that nobody has signed");
 }

@@ -352,7 +352,7 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
     from.from = Some([127, 0, 0, 9].into());
     match from.connect().await {
         Err(cmdr_link::link::DialError::Refused { refusal, .. }) => {
-            assert_eq!(refusal.kind, RefusalKind::Locked);
+            assert_eq!(refusal.kind, RefusalKind::Elsewhere);
         }
         other => panic!("it may not come from there: {other:?}"),
     }
@@ -459,4 +459,81 @@ async fn the_matrix_shows_what_each_role_allows_and_others_only_their_own() {
     let observer = scene.operator("eve", Role::OBSERVER).await;
     let own = observer.call(None, &Matrix { host: None }, PATIENCE).await.unwrap();
     assert_eq!(own.roles, [Role::OBSERVER]);
+}
+
+#[tokio::test]
+async fn what_is_on_no_request_is_refused_at_once_and_put_to_nobody() {
+    let scene = Scene::new().await;
+    let asked = Grant {
+        hosts: "tier=web".into(),
+        resources: vec!["facts:*".into()],
+        on_request: Some(OnRequest { approvals: 1, longest_minutes: 30 }),
+        ..grant(&["facts.get"])
+    };
+    let narrow = scene.put("on-call-web", vec![grant(&["hosts.*"]), asked]).await;
+    let ann = scene.operator("ann", narrow).await;
+    let ask =
+        async |ask: Ask| ann.call(None, &ask, PATIENCE).await.map_err(|e| (e.kind, e.message));
+    for hosts in ["tier=db", "h0,h1"] {
+        let (kind, message) = ask(wanted(hosts)).await.unwrap_err();
+        assert_eq!(kind, ErrorKind::Denied);
+        assert!(message.contains("at h1") && message.contains("no request"), "{message}");
+    }
+    assert_eq!(ask(wanted("h9")).await.unwrap_err().0, ErrorKind::NotFound);
+    let mut elsewhere = wanted("h0");
+    elsewhere.wanted.resources = vec!["command:ls".into()];
+    let (kind, message) = ask(elsewhere).await.unwrap_err();
+    assert!(kind == ErrorKind::Denied && message.contains("on 'command:ls'"), "{message}");
+    let listing = scene.ask(&List {}).await.unwrap();
+    assert!(listing.approvals.is_empty(), "nobody is asked about what cannot be given");
+    assert_eq!(listing.may_ask, Some(Vec::new()), "an administrator has nothing on request");
+    let mine = ann.call(None, &List {}, PATIENCE).await.unwrap();
+    assert_eq!(mine.may_ask, Some(vec!["facts.get".to_owned()]));
+    for hosts in ["", "*", "h0", "tier=web"] {
+        assert_eq!(ask(wanted(hosts)).await.unwrap().state, State::Waiting, "{hosts}");
+    }
+}
+
+#[tokio::test]
+async fn five_requests_of_one_person_are_open_at_most_those_that_hold_among_them() {
+    let scene = Scene::new().await;
+    let ann = scene.operator("ann", scene.on_request(0).await).await;
+    let mut last = 0;
+    for _ in 0..5 {
+        last = ann.call(None, &wanted(""), PATIENCE).await.unwrap().id;
+    }
+    let refused = ann.call(None, &wanted(""), PATIENCE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Busy);
+    assert!(refused.message.contains("cmdr approvals end"), "{refused}");
+    let bob = scene.operator("bob", role("on-call")).await;
+    bob.call(None, &wanted(""), PATIENCE).await.unwrap();
+    ann.call(None, &End { id: last }, PATIENCE).await.unwrap();
+    ann.call(None, &wanted(""), PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_roles_that_one_has_in_groups_are_ones_own_to_read_and_others_are_not() {
+    let scene = Scene::new().await;
+    let web = scene.put("web-readers", vec![grant(&["facts.get"])]).await;
+    scene.put("others", vec![grant(&["exec.start"])]).await;
+    let ann = scene.operator("ann", Role::NONE).await;
+    let own = async |client: &Client| {
+        let listing = client.call(None, &cmdr_protocol::roles::List {}, PATIENCE).await.unwrap();
+        listing.roles.into_iter().map(|role| role.name).collect::<Vec<_>>()
+    };
+    assert_eq!(own(&ann).await, []);
+    let group = Group {
+        name: role("web"),
+        kind: Kind::Project,
+        hosts: "tier=web".into(),
+        members: vec![Member { operator: "ann".into(), role: web }],
+        ..Group::default()
+    };
+    scene.ask(&groups::Put { group, was: None }).await.unwrap();
+    ann.link().down().await;
+    let ann = scene.device("ann").await;
+    assert_eq!(own(&ann).await, [web]);
+    // A right in a group shows the hosts of that group, and no more.
+    let seen = ann.call(None, &hosts::List::default(), PATIENCE).await.unwrap().hosts;
+    assert_eq!(seen.iter().map(|host| host.name.as_str()).collect::<Vec<_>>(), ["h0"]);
 }

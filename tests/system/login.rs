@@ -1,6 +1,7 @@
 //! Operators who log in with a password and a second factor: what lets them in, what does not, and what
 //! becomes of a login.
 
+use cmdr_hub::config::{Config, Login, SecondFactor};
 use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey, keys};
 use cmdr_protocol::login::{CAPABILITY, LoggedIn, Logout, Password, Renew, Ways};
@@ -53,14 +54,22 @@ impl Device {
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::start().await;
+        Self::with(Login::default()).await
+    }
+
+    async fn with(login: Login) -> Self {
+        let world = World::start_with(Config { login, ..Config::default() }).await;
         let administrator = world.client(Role::ADMINISTRATOR).await;
         Self { world, administrator }
     }
 
     /// With the operator ann, who has chosen her password.
     async fn with_ann() -> (Self, Device) {
-        let scene = Self::new().await;
+        Self::with_ann_and(Login::default()).await
+    }
+
+    async fn with_ann_and(login: Login) -> (Self, Device) {
+        let scene = Self::with(login).await;
         scene.create("ann").await;
         let device = scene.device();
         let first = |ask: &mut Password| {
@@ -326,6 +335,32 @@ async fn the_second_factor_is_asked_for_and_each_code_works_once() {
     scene.ask(&Unlock::default()).await.unwrap();
     other.login(|_| {}).await.unwrap();
     assert!(scene.world.hub.check().await.unwrap().damage.is_empty());
+}
+
+#[tokio::test]
+async fn where_a_second_factor_is_wanted_nothing_else_is_allowed_before_there_is_one() {
+    let login = Login { second_factor: SecondFactor::Required, ..Login::default() };
+    let (scene, device) = Scene::with_ann_and(login).await;
+    assert!(device.login(|_| {}).await.unwrap().owes_factor);
+    let (client, _) = device.dial().await.unwrap();
+    let look = hosts::List::default();
+    let refused = client.call(None, &look, PATIENCE).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Denied);
+    assert!(refused.message.contains("cmdr totp enable"), "{refused}");
+    let programs = cmdr_protocol::keys::List {};
+    assert_eq!(kind(client.call(None, &programs, PATIENCE).await), Some(ErrorKind::Denied));
+    client.call(None, &cmdr_protocol::operators::WhoAmI {}, PATIENCE).await.unwrap();
+    let begin = totp::Begin { password: OWN.into() };
+    let made = client.call(None, &begin, PATIENCE).await.unwrap();
+    assert_eq!(kind(client.call(None, &look, PATIENCE).await), Some(ErrorKind::Denied));
+    let codes = harness::totp::Codes::of(&made.secret);
+    let confirm = totp::Confirm { code: codes.now() };
+    client.call(None, &confirm, PATIENCE).await.unwrap();
+    client.call(None, &look, PATIENCE).await.unwrap();
+    let disable = totp::Disable { code: codes.next() };
+    assert_eq!(kind(client.call(None, &disable, PATIENCE).await), Some(ErrorKind::Conflict));
+    // A device whose own key is its login owes nothing.
+    scene.ask(&look).await.unwrap();
 }
 
 #[tokio::test]

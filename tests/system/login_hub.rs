@@ -6,6 +6,7 @@ use cmdr_link::{Client, SecretKey, keys};
 use cmdr_protocol::login::{CAPABILITY, LoggedIn, Oidc, Password, Renew, Ways};
 use cmdr_protocol::operators::{By, Create, List, SetPassword, Source, Update, WhoAmI};
 use cmdr_protocol::role::Role;
+use cmdr_protocol::secrets::Rotate;
 use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{Call, CallError, ErrorKind};
 use harness::World;
@@ -134,13 +135,32 @@ async fn somebody_confirms_in_a_browser_and_is_in() {
     assert_eq!((welcome.name.as_str(), welcome.role), ("alice", Role::OPERATOR));
     assert_eq!(ask(&client, &WhoAmI {}).await.unwrap().by, By::Oidc);
 
+    // It is asked again when the login is renewed, more than once; what it is asked with survives a
+    // rotation of keys.
+    for _ in 0..2 {
+        ask(&client, &Renew {}).await.unwrap();
+    }
+    let administrator = world.client(Role::ADMINISTRATOR).await;
+    let mut rotation = administrator.feed(None, &Rotate::default()).await.unwrap();
+    while let Some(step) = rotation.next().await {
+        step.unwrap();
+    }
+    ask(&client, &Renew {}).await.unwrap();
+    assert!(world.hub.check().await.unwrap().damage.is_empty());
+
     let other = device(&world);
-    let (client, _) = other.connect().await.unwrap();
-    let mut feed = client.feed(None, &Oidc::default()).await.unwrap();
+    let (others, _) = other.connect().await.unwrap();
+    let mut feed = others.feed(None, &Oidc::default()).await.unwrap();
     let step = feed.next().await.unwrap().unwrap();
     let address = step.uri_complete;
     tokio::task::spawn_blocking(move || Browser::new().deny(&address)).await.unwrap();
     let denied = feed.next().await.unwrap().unwrap_err();
     assert_eq!(denied.kind, ErrorKind::Denied, "{denied}");
     assert_eq!(other.connect().await.unwrap().1.role, Role::NONE);
+
+    // Whom the provider does not let in any more is out at the next renewal.
+    provider.remove("alice");
+    assert_eq!(kind(ask(&client, &Renew {}).await), Some(ErrorKind::Denied));
+    assert!(client.link().down().await.contains("does not know you any more"));
+    assert!(world.hub.keyring.device(keys::key_id(&dialer.key.public())).is_none());
 }

@@ -43,6 +43,8 @@ async fn somebody_confirms_in_a_browser_and_is_known_with_their_groups() {
         let alice = waiting.await.unwrap().unwrap_or_else(|e| panic!("{e}\n{}", provider.log()));
         let groups = vec!["ops".to_owned(), "dev-web".to_owned()];
         let full_name = "Alice Ångström".to_owned();
+        assert!(alice.refresh.is_some());
+        let alice = alice.person;
         assert_eq!(alice, Person { name: "alice".to_owned(), full_name, groups });
         assert_eq!(role_of(&alice.groups, &settings.groups), Some(Role::OPERATOR));
         // A code serves once.
@@ -56,7 +58,7 @@ async fn somebody_without_groups_is_known_and_has_no_role() {
     let settings = provider.settings("cmdr");
     let started = start(&settings).await;
     at_browser(&started, |browser, address| browser.confirm(address, "bob")).await;
-    let bob = finish(&settings, None, started).await.unwrap();
+    let bob = finish(&settings, None, started).await.unwrap().person;
     assert_eq!((bob.name.as_str(), role_of(&bob.groups, &settings.groups)), ("bob", None));
 }
 
@@ -232,7 +234,7 @@ impl Liar {
         *self.tokens.lock().unwrap() = tokens.iter().cloned().collect();
         let settings = self.settings();
         let started = begin(&settings, None).await?;
-        finish(&settings, None, started).await
+        finish(&settings, None, started).await.map(|vouched| vouched.person)
     }
 
     async fn with(&self, header: &Value, changes: Value) -> Result<Person, Unable> {

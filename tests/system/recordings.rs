@@ -187,7 +187,8 @@ async fn what_must_be_recorded_and_cannot_is_refused_and_other_things_go_on_with
 
 #[tokio::test]
 async fn a_recording_that_reaches_its_limit_says_so_and_what_is_strict_ends_with_it() {
-    let recordings = Recordings { largest_mb: 1, ..Recordings::default() };
+    let recordings =
+        Recordings { largest_mb: std::num::NonZero::new(1).unwrap(), ..Recordings::default() };
     let world = World::start_with(Config { recordings, ..Config::default() }).await;
     let agent = world.agent("here").await;
     let admin = world.client(Role::ADMINISTRATOR).await;

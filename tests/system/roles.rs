@@ -97,6 +97,42 @@ async fn a_role_for_some_hosts_sees_and_reaches_those_and_learns_of_no_other() {
 }
 
 #[tokio::test]
+async fn a_right_to_run_one_thing_shows_the_hosts_it_is_for_and_says_why() {
+    let scene = Scene::new().await;
+    scene.put(grants(&["exec.start"], "tier=web")).await.unwrap();
+    let client = scene.world.client(scene.role).await;
+    assert_eq!(names(&client).await, ["web1"]);
+    let mut feed = client.feed(None, &Watch::default()).await.unwrap();
+    let first = feed.next().await.unwrap().unwrap();
+    assert_eq!(first.put.iter().map(|h| h.name.as_str()).collect::<Vec<_>>(), ["web1"]);
+    let question = Question { verb: "hosts.list".into(), ..Question::default() };
+    let can_i = CanI { question, ..CanI::default() };
+    let answer = client.call(None, &can_i, PATIENCE).await.unwrap();
+    assert_eq!((answer.allowed, answer.grant), (true, Some(1)));
+    assert!(answer.reason.contains("implied by grant 1 of the role web-watchers"), "{answer:?}");
+    let table = client.call(None, &roles::Matrix { host: None }, PATIENCE).await.unwrap();
+    let row = table.rows.iter().find(|row| row.verb == "hosts.watch").unwrap();
+    assert_eq!(row.cells[0].allowed, roles::Allowed::Some);
+    assert!(row.cells[0].reason.contains("implied by grant 1"), "{:?}", row.cells[0]);
+    assert_eq!(facts_of(&client, scene.web.id).await, Err(ErrorKind::Denied));
+}
+
+#[tokio::test]
+async fn everybody_reads_their_own_roles_and_administrators_all() {
+    let scene = Scene::new().await;
+    scene.put(grants(&["exec.start"], "tier=web")).await.unwrap();
+    let all = async |client: &Client| {
+        let roles = client.call(None, &roles::List {}, PATIENCE).await.unwrap().roles;
+        roles.into_iter().map(|role| role.name).collect::<Vec<_>>()
+    };
+    assert_eq!(all(&scene.administrator).await.len(), 5);
+    let client = scene.world.client(scene.role).await;
+    assert_eq!(all(&client).await, [scene.role]);
+    let observer = scene.world.client(Role::OBSERVER).await;
+    assert_eq!(all(&observer).await, [Role::OBSERVER]);
+}
+
+#[tokio::test]
 async fn a_host_comes_into_sight_and_goes_out_of_it_with_its_labels() {
     let scene = Scene::new().await;
     let client = scene.world.client(scene.role).await;
@@ -226,7 +262,7 @@ async fn roles_that_are_wrong_or_built_in_are_refused_and_good_ones_outlive_a_re
     let Scene { world, administrator, web, db, role } = scene;
     drop((administrator, web, db));
     let world = world.restart().await;
-    let client = world.client(Role::OBSERVER).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
     let Listing { roles } = client.call(None, &roles::List {}, PATIENCE).await.unwrap();
     let kept = roles.iter().find(|one| one.name == role).unwrap();
     assert_eq!((kept.grants.clone(), kept.built_in), (grants(&["@read"], "tier=web"), false));

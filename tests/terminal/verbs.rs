@@ -91,7 +91,9 @@ fn tokens_are_made_listed_used_and_revoked() {
     assert!(words.contains("as ann (observer)"), "{words}");
     assert_eq!(one(listed())["uses_left"], 1);
 
-    assert!(done(&home.cmdr(&["tokens", "revoke", id])).contains("is revoked"));
+    let asked = home.cmdr(&["tokens", "revoke", id]);
+    assert_eq!(asked.status.code(), Some(2), "{}", text(&asked.stderr));
+    assert!(done(&home.cmdr(&["tokens", "revoke", id, "--yes"])).contains("is revoked"));
     let words = done(&home.cmdr(&["tokens", "revoke", id, "--yes"]));
     assert!(words.contains("was revoked already"), "{words}");
     assert_eq!(one(listed())["state"], "revoked");
@@ -156,7 +158,33 @@ fn up_is_safe_to_repeat_and_down_with_purge_leaves_nothing_of_ours() {
     let left: Vec<_> =
         std::fs::read_dir(home.dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(left, [other]);
-    assert_eq!(home.cmdr(&["hosts"]).status.code(), Some(7));
+    assert_eq!(home.cmdr(&["hosts"]).status.code(), Some(2), "there is no hub to reach");
+}
+
+#[test]
+fn up_makes_no_administrator_again_unasked_whom_another_one_removed() {
+    let home = Home::up();
+    let me = home.json(&["whoami", "-o", "json"]);
+    let token = home.cmdr(&["tokens", "create", "--operator", "administrator"]);
+    let other = tempfile::tempdir().unwrap();
+    let elsewhere = |arguments: &[&str]| {
+        run(Command::new(program("cmdr")).args(arguments).env("CMDR_HOME", other.path()))
+    };
+    done(&elsewhere(&["login", text(&token.stdout).trim()]));
+    done(&elsewhere(&["operators", "delete", me["name"].as_str().unwrap(), "--yes"]));
+    let names = || {
+        let listed = elsewhere(&["operators", "-o", "name"]);
+        text(&listed.stdout).lines().count()
+    };
+    assert_eq!(names(), 1);
+    let refused = home.cmdr(&["up", "--detach"]);
+    let words = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{words}");
+    assert!(words.contains("does not let this home in") && words.contains("--yes"), "{words}");
+    assert_eq!(names(), 1);
+    let words = done(&home.cmdr(&["up", "--detach", "--yes"]));
+    assert!(words.contains("this home is logged in as"), "{words}");
+    assert_eq!(names(), 2);
 }
 
 #[test]

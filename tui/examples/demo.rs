@@ -283,7 +283,10 @@ async fn live(far: Far, count: usize) {
                 (None, "approvals.watch") => {
                     if new {
                         let approvals = log::approvals(began_ms);
-                        far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+                        far.push::<approvals::Watch>(
+                            None,
+                            &approvals::Listing { approvals, may_ask: None },
+                        );
                     }
                 }
                 (None, "audit.watch") => {

@@ -127,6 +127,33 @@ mod tests {
     }
 
     #[test]
+    fn what_panes_and_overlays_show_is_in_the_tables_and_not_in_the_code() {
+        let words = regex::Regex::new("[A-Za-z]{2,} [a-z]{2,}").expect("regex");
+        let src = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+        let mut folders: Vec<_> =
+            ["panes", "overlays", "app"].iter().map(|folder| src.join(folder)).collect();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("src") {
+                let path = entry.expect("entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let code = std::fs::read_to_string(&path).expect("source");
+                let shown = code.split("#[cfg(test)]").next().unwrap_or_default();
+                let lines = shown.lines().filter(|line| !line.trim_start().starts_with("//"));
+                // What stands between two quotes, the second of each pair.
+                let texts = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+                for text in texts.filter(|text| words.is_match(text)) {
+                    // Command lines are the same in every language.
+                    let file = path.display();
+                    assert!(text.starts_with("cmdr "), "{file}: '{text}' belongs into both tables");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_language_is_read_from_a_locale() {
         assert_eq!(Lang::parse("zh_CN.UTF-8"), Some(Lang::Zh));
         assert_eq!(Lang::parse("en"), Some(Lang::En));

@@ -7,6 +7,7 @@ use cmdr_protocol::metrics::Watch as MetricsWatch;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, HostId, processes};
 use cmdr_tui::event::Event;
+use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::LinkState;
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use serde_json::json;
@@ -438,4 +439,19 @@ async fn hosts_that_go_take_their_marks_with_them() {
     world.far.push::<hosts::Watch>(None, &change);
     world.idle().await;
     world.check_shows("4 marked");
+}
+
+#[tokio::test]
+async fn a_role_that_shows_no_hosts_says_so_and_which_key_tells_what_one_may_do() {
+    for (lang, text) in [
+        (Lang::En, "Your role shows you no hosts; I shows what you may do."),
+        (Lang::Zh, "查看你能做什么"),
+    ] {
+        let mut world = World::new(Setup { lang, ..Setup::default() }).await;
+        world.far.fail::<hosts::Watch>(None, &CallError::denied("no grant has hosts.watch"));
+        world.idle().await;
+        let screen: String = world.screen().split(' ').collect();
+        let text: String = text.split(' ').collect();
+        assert!(screen.contains(&text), "{}", world.screen());
+    }
 }

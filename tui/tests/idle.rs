@@ -86,7 +86,7 @@ async fn a_log_and_requests_to_which_nothing_happens_draw_nothing() {
         let mut world = World::with_log(Setup::default(), 40).await;
         let mut approvals = log::approvals(NOW_MS);
         approvals.retain(|approval| !approval.own);
-        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals, may_ask: None });
         world.press(keys).await;
         let mut line = Line::new(world);
         // The screen itself, and the clock going out.

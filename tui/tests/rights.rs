@@ -317,7 +317,10 @@ async fn what_has_to_be_asked_for_is_offered_with_a_sign() {
     world.check_shows("has to be asked for first");
     let held = Approval { until_ms: NOW_MS + 600_000, ..own(State::Active) };
     world.press("<esc>").await;
-    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals: vec![held] });
+    world.far.push::<approvals::Watch>(
+        None,
+        &approvals::Listing { approvals: vec![held], may_ask: None },
+    );
     world.idle().await;
     world.check_hides("⚐t");
     world.check_shows("⚐ 10 min");
@@ -386,7 +389,7 @@ async fn hostile_bytes_in_every_field_are_harmless() {
     approval.wanted.resources = vec![evil.into()];
     approval.wanted.hosts = evil.into();
     let approvals = vec![approval];
-    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals, may_ask: None });
     let walk = [
         "A",
         "<enter>",

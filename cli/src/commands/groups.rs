@@ -4,11 +4,12 @@ use crate::App;
 use crate::args::Yes;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
+use crate::human;
 use crate::output::{Column, Format};
 use clap::{Args, Subcommand};
 use cmdr_link::settings;
 use cmdr_protocol::ErrorKind;
-use cmdr_protocol::display::clean;
+use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::groups::{Delete, Group, Kind, List, Member, Put};
 use cmdr_protocol::role::Role;
 use std::io::Read as _;
@@ -43,11 +44,13 @@ enum Verb {
     /// Print a group as the file that 'groups set' reads.
     Show {
         /// Which.
+        #[arg(value_parser = name)]
         group: Role,
     },
     /// Make a group, or replace it; holds at once.
     Set {
         /// A name of its own: a-z, 0-9 and '-'.
+        #[arg(value_parser = name)]
         group: Role,
         /// The group, as TOML; - reads standard input.
         #[arg(long, value_name = "FILE")]
@@ -56,6 +59,7 @@ enum Verb {
     /// Give an operator a role in a group.
     Add {
         /// Which.
+        #[arg(value_parser = name)]
         group: Role,
         /// Whom.
         operator: String,
@@ -66,17 +70,32 @@ enum Verb {
     /// Take an operator out of a group.
     Remove {
         /// Which.
+        #[arg(value_parser = name)]
         group: Role,
         /// Whom.
         operator: String,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Remove a group; its members keep what they have elsewhere.
     Delete {
         /// Which.
+        #[arg(value_parser = name)]
         group: Role,
         #[command(flatten)]
         yes: Yes,
     },
+}
+
+/// Reads the name of a group.
+fn name(text: &str) -> Result<Role, String> {
+    let shown = || clean_to_width(text, 40);
+    Role::parse(text).map_err(|_| {
+        format!(
+            "'{}' cannot name a group: 1 to 31 of a-z, 0-9 and '-', beginning with a letter",
+            shown()
+        )
+    })
 }
 
 pub(super) async fn run(app: &App, args: &GroupsArgs) -> Result<Exit, Failure> {
@@ -93,9 +112,9 @@ pub(super) async fn run(app: &App, args: &GroupsArgs) -> Result<Exit, Failure> {
         }
         Verb::Set { group, file } => {
             let read = Group { name: *group, ..read(file)? };
-            let count = read.members.len();
+            let count = human::count(read.members.len() as u64, "member");
             hub.ask(&Put { group: read, was: None }).await?;
-            app.out.note(&format!("the group {group} has {count} members now"));
+            app.out.note(&format!("the group {group} has {count} now"));
         }
         Verb::Add { group, operator, role } => {
             change(&hub, *group, |group| {
@@ -106,26 +125,36 @@ pub(super) async fn run(app: &App, args: &GroupsArgs) -> Result<Exit, Failure> {
             .await?;
             app.out.note(&format!("{operator} is {role} in {group} now"));
         }
-        Verb::Remove { group, operator } => {
+        Verb::Remove { group, operator, yes } => {
+            let was = find(&hub, *group).await?;
+            is_in(&was, operator)?;
+            let put = Put { group: was, was: None };
+            let question = format!("Take {} out of {group}?", clean(operator));
+            hub.confirm(app, *yes, (&put, None), (&question, "yes")).await?;
             change(&hub, *group, |group| {
-                let before = group.members.len();
+                is_in(group, operator)?;
                 group.members.retain(|member| member.operator != *operator);
-                if group.members.len() == before {
-                    let what = format!("{operator} is not in {}", group.name);
-                    return Err(Failure::new(Exit::NoMatch, what));
-                }
                 Ok(())
             })
             .await?;
             app.out.note(&format!("{operator} is not in {group} any more"));
         }
         Verb::Delete { group, yes } => {
-            app.out.confirm(yes.yes, &format!("Delete the group {group}?"), "yes").await?;
-            hub.ask(&Delete { name: *group }).await?;
+            let (delete, question) =
+                (Delete { name: *group }, format!("Delete the group {group}?"));
+            hub.confirm(app, *yes, (&delete, None), (&question, "yes")).await?;
+            hub.ask(&delete).await?;
             app.out.note(&format!("the group {group} is deleted"));
         }
     }
     Ok(Exit::Ok)
+}
+
+fn is_in(group: &Group, operator: &str) -> Result<(), Failure> {
+    if group.members.iter().any(|member| member.operator == operator) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::NoMatch, format!("{operator} is not in {}", group.name)))
 }
 
 /// Changes a group, again when somebody else has changed it in between.
@@ -215,6 +244,12 @@ fn write(group: &Group) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_name_is_told_as_a_groups() {
+        assert!(name("Web Team").unwrap_err().contains("cannot name a group"));
+        assert_eq!(name("web"), Ok(Role::parse("web").unwrap()));
+    }
 
     #[test]
     fn the_file_in_the_help_is_one_and_reads_back() {

@@ -134,8 +134,9 @@ pub(super) async fn run(app: &App, args: HostsArgs) -> Result<Exit, Failure> {
                 "Give {} a new key? Its link is cut once, and what runs there through the hub is ended.",
                 host.name
             );
-            app.out.confirm(yes.yes, &question, &host.name).await?;
-            let rotated = hub.ask(&Rotate { host: host.id }).await?;
+            let rotate = Rotate { host: host.id };
+            hub.confirm(app, yes, (&rotate, None), (&question, &host.name)).await?;
+            let rotated = hub.ask(&rotate).await?;
             app.out.note(&format!("{} has the new key {}", host.name, rotated.key));
         }
         Verb::Forget { host, yes } => {
@@ -144,8 +145,9 @@ pub(super) async fn run(app: &App, args: HostsArgs) -> Result<Exit, Failure> {
                 "Forget {} with its name and labels? It has to join again with a token.",
                 host.shown()
             );
-            app.out.confirm(yes.yes, &question, &host.name).await?;
-            hub.ask(&Forget { host: host.id }).await?;
+            let forget = Forget { host: host.id };
+            hub.confirm(app, yes, (&forget, None), (&question, &host.name)).await?;
+            hub.ask(&forget).await?;
             app.out.note(&format!(
                 "{} is forgotten, with its name and labels; when it joins again it begins under the \
                  name that its agent asks for",
@@ -158,9 +160,12 @@ pub(super) async fn run(app: &App, args: HostsArgs) -> Result<Exit, Failure> {
             hub.ask(&Approve { host: host.id, labels }).await?;
             app.out.note(&format!("{} belongs to the fleet", host.name));
         }
-        Verb::Reject { host, .. } => {
+        Verb::Reject { host, yes } => {
             let host = hub.one_host_or_pending(&host).await?;
-            hub.ask(&Reject { host: host.id }).await?;
+            let (reject, question) =
+                (Reject { host: host.id }, format!("Reject {}, now and later?", host.shown()));
+            hub.confirm(app, yes, (&reject, None), (&question, "yes")).await?;
+            hub.ask(&reject).await?;
             app.out.note(&format!("{} is rejected", host.name));
         }
     }
@@ -229,13 +234,12 @@ async fn list(app: &App, hub: &Hub, args: &ListArgs) -> Result<Exit, Failure> {
     };
     let interval = args.watch.watch.unwrap_or(Duration::from_millis(250));
     let mut screen = Screen::new(app, args.watch.watch.is_some())?;
+    if args.selector.is_some() {
+        hub.check(selector, args.watch.watch.is_some()).await?;
+    }
     let mut watching = Watching::start(hub, selector, interval).await?;
     if args.watch.watch.is_none() {
         watching.settle(FIGURES_WAIT).await?;
-        if watching.fleet.is_empty() && args.selector.is_some() {
-            // Says so, with near names.
-            hub.resolve(selector).await?;
-        }
         app.out.list(&watching.fleet.rows(clock::now_ms()), &columns(), |r| r.name.clone())?;
         return Ok(Exit::Ok);
     }

@@ -71,10 +71,10 @@ pub(super) async fn run(app: &App, args: &KeysArgs) -> Result<Exit, Failure> {
             let all = hub.ask(&List {}).await?.keys;
             let one = find(&all, key)?;
             let name = clean(&one.name).into_owned();
-            app.out
-                .confirm(yes.yes, &format!("Revoke the key {name} ({})?", one.key), "yes")
-                .await?;
-            let revoked = hub.ask(&Revoke { key: one.key }).await?;
+            let revoke = Revoke { key: one.key };
+            let question = format!("Revoke the key {name} ({})?", one.key);
+            hub.confirm(app, *yes, (&revoke, None), (&question, "yes")).await?;
+            let revoked = hub.ask(&revoke).await?;
             app.out.note(&revoked.told(&format!("the key {name}")));
         }
     }

@@ -36,6 +36,10 @@ pub struct UpArgs {
     /// Port of the hub on 127.0.0.1 [default: a free one, the same each time].
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+
+    /// Log in anew, as an administrator, when the hub does not know this home's login any more.
+    #[command(flatten)]
+    yes: Yes,
 }
 
 /// Take down what up has brought up; keys and state stay.
@@ -176,7 +180,7 @@ pub(super) async fn up(app: &App, args: &UpArgs) -> Result<Exit, Failure> {
     let places = Places { home };
     let before = (places.hub_daemon().running(), places.agent_daemon().running());
     let (ready, hub, agent) = tokio::select! {
-        begun = begin(app, &places, args.port) => begun?,
+        begun = begin(app, &places, args) => begun?,
         () = super::interrupted() => {
             if before.0.is_none() && before.1.is_none() {
                 let _locked = lock(&places).await?;
@@ -221,16 +225,16 @@ pub(super) async fn up(app: &App, args: &UpArgs) -> Result<Exit, Failure> {
 async fn begin(
     app: &App,
     places: &Places,
-    port: Option<u16>,
+    args: &UpArgs,
 ) -> Result<(Ready, Running, Running), Failure> {
     let _locked = lock(places).await?;
-    let (mut ready, hub) = start_hub(app, places, port).await?;
+    let (mut ready, hub) = start_hub(app, places, args.port).await?;
     // It may have another key than the one that it wrote down when it started.
     if let Ok(keys) = places.hub_keys() {
         ready.key = keys.current.public();
         ready.previous = keys.previous.map(|key| key.public());
     }
-    setup::client(app, places, &ready).await?;
+    setup::client(app, places, &ready, args.yes).await?;
     let joined = setup::agent(app, places, &ready).await?;
     let agent = start_agent(places, joined).await?;
     setup::wait_online(app, places, &agent).await?;

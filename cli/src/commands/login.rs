@@ -113,6 +113,11 @@ pub(super) async fn login(app: &App, args: &LoginArgs) -> Result<Exit, Failure> 
         human::moment(done.expires_ms),
         human::moment(done.renewable_ms)
     ));
+    if done.owes_factor {
+        app.out.note(
+            "this hub wants a second factor; until you have one it lets you do nothing else: cmdr totp enable",
+        );
+    }
     Ok(Exit::Ok)
 }
 

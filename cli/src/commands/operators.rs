@@ -201,13 +201,15 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
         }
         Verb::ResetTotp { name, yes } => {
             let question = format!("Let {name} log in without the second factor?");
-            app.out.confirm(yes.yes, &question, "yes").await?;
-            hub.ask(&cmdr_protocol::totp::Reset { name: name.clone() }).await?;
+            let reset = cmdr_protocol::totp::Reset { name: name.clone() };
+            hub.confirm(app, *yes, (&reset, None), (&question, "yes")).await?;
+            hub.ask(&reset).await?;
             app.out.note(&format!("{name} has no second factor now"));
         }
         Verb::Disable { name, yes } => {
-            app.out.confirm(yes.yes, &format!("Shut {name} out?"), "yes").await?;
-            hub.ask(&disabled(name, true)).await?;
+            let (shut, question) = (disabled(name, true), format!("Shut {name} out?"));
+            hub.confirm(app, *yes, (&shut, None), (&question, "yes")).await?;
+            hub.ask(&shut).await?;
             app.out.note(&format!("{name} is shut out"));
         }
         Verb::Enable { name } => {
@@ -216,8 +218,9 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
         }
         Verb::Delete { name, yes } => {
             let question = format!("Remove {name}, and revoke all their devices and keys?");
-            app.out.confirm(yes.yes, &question, "yes").await?;
-            hub.ask(&Delete { name: name.clone() }).await?;
+            let delete = Delete { name: name.clone() };
+            hub.confirm(app, *yes, (&delete, None), (&question, "yes")).await?;
+            hub.ask(&delete).await?;
             app.out.note(&format!("{name} is removed"));
         }
         Verb::Devices { name } => {
@@ -233,8 +236,9 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
                 // A device without rights is in no list, but the hub knows what it did to its key.
                 Err(failure) => (device.parse().map_err(|_| failure)?, "a device"),
             };
-            app.out.confirm(yes.yes, &format!("Revoke {name} ({key})?"), "yes").await?;
-            let revoked = hub.ask(&Revoke { key }).await?;
+            let (revoke, question) = (Revoke { key }, format!("Revoke {name} ({key})?"));
+            hub.confirm(app, *yes, (&revoke, None), (&question, "yes")).await?;
+            let revoked = hub.ask(&revoke).await?;
             app.out.note(&revoked.told(&format!("{name} ({key})")));
         }
     }

@@ -267,7 +267,10 @@ pub(super) async fn kill(app: &App, args: &KillArgs) -> Result<Exit, Failure> {
     let name = signal_name(args.signal);
     let list: Vec<_> = processes.iter().map(shown).collect();
     let question = format!("Send {name} on {} to {}?", host.name, list.join("; "));
-    app.out.confirm(args.yes.yes, &question, "yes").await?;
+    if let Some(first) = processes.first() {
+        let call = Signal { pid: first.pid, start: first.start, signal: args.signal };
+        hub.confirm(app, args.yes, (&call, Some(host.id)), (&question, "yes")).await?;
+    }
     let mut exit = Exit::Ok;
     for process in &processes {
         match signal(&hub, host.id, process, args.signal).await {

@@ -300,8 +300,9 @@ pub(super) async fn run(app: &App, args: &RecordingsArgs) -> Result<Exit, Failur
         Some(Verb::Watch { one, from_now }) => play::watch(app, &hub, one.id, *from_now).await,
         Some(Verb::Stop { one, reason, yes }) => {
             let question = format!("End the command of recording {}?", one.id);
-            app.out.confirm(yes.yes, &question, "yes").await?;
-            hub.ask(&Stop { id: one.id, reason: reason.clone() }).await?;
+            let stop = Stop { id: one.id, reason: reason.clone() };
+            hub.confirm(app, *yes, (&stop, None), (&question, "yes")).await?;
+            hub.ask(&stop).await?;
             app.out.note(&format!("the command of recording {} is ended", one.id));
             Ok(Exit::Ok)
         }
@@ -462,7 +463,10 @@ async fn export(app: &App, hub: &Hub, id: u64, path: &Path) -> Result<Exit, Fail
 
 async fn remove(app: &App, hub: &Hub, ids: &[u64], yes: Yes) -> Result<Exit, Failure> {
     let all = human::count(ids.len() as u64, "recording");
-    app.out.confirm(yes.yes, &format!("Remove {all} for good?"), "yes").await?;
+    if let Some(&id) = ids.first() {
+        let question = format!("Remove {all} for good?");
+        hub.confirm(app, yes, (&Delete { id }, None), (&question, "yes")).await?;
+    }
     for &id in ids {
         hub.ask(&Delete { id }).await?;
         app.out.note(&format!("recording {id} is removed"));

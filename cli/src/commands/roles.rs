@@ -4,8 +4,9 @@ mod file;
 
 use crate::App;
 use crate::args::Yes;
-use crate::connect::Hub;
+use crate::connect::{Hub, near_names};
 use crate::exit::{Exit, Failure};
+use crate::human;
 use crate::output::{Cell, Column, Format, Paint};
 use clap::{Args, Subcommand};
 use cmdr_protocol::display::clean;
@@ -15,6 +16,7 @@ use cmdr_protocol::roles::{
     Allowed, Answer, Assign, CanI, Definition, Delete, List, Matrix, Put, Question, Row, Table,
     WhoCan,
 };
+use cmdr_protocol::{Call, ErrorKind};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -153,16 +155,17 @@ pub(super) async fn run(app: &App, args: &RolesArgs) -> Result<Exit, Failure> {
         }
         Some(Verb::Set { role, file }) => {
             let read = file::read(file)?;
-            let count = read.grants.len();
+            let count = human::count(read.grants.len() as u64, "grant");
             let put = Put { name: *role, description: read.description, grants: read.grants };
             hub.ask(&put).await?;
-            app.out.note(&format!("the role {role} has {count} grants now"));
+            app.out.note(&format!("the role {role} has {count} now"));
         }
         Some(Verb::Delete { role, yes }) => {
             let question =
                 format!("Delete the role {role}? Operators who have it may do nothing by it then.");
-            app.out.confirm(yes.yes, &question, "yes").await?;
-            hub.ask(&Delete { name: *role }).await?;
+            let delete = Delete { name: *role };
+            hub.confirm(app, *yes, (&delete, None), (&question, "yes")).await?;
+            hub.ask(&delete).await?;
             app.out.note(&format!("the role {role} is deleted"));
         }
         Some(Verb::Assign { operator, role }) => {
@@ -273,11 +276,25 @@ async fn question(hub: &Hub, args: &QuestionArgs) -> Result<Question, Failure> {
     Ok(Question { verb: args.verb.clone(), resource: args.on.clone(), host })
 }
 
+/// Asks what is about a verb. One that nobody knows is a slip of the pen, and told as such.
+async fn asked<C: Call>(hub: &Hub, verb: &str, call: &C) -> Result<C::Reply, Failure> {
+    match hub.client.call(None, call, hub.patience()).await {
+        Err(e) if e.kind == ErrorKind::NotFound && cmdr_protocol::methods::find(verb).is_none() => {
+            let near = near_names(verb, METHODS.iter().map(|method| method.name));
+            Err(Failure::usage(e.message).hint(match near.as_slice() {
+                [] => "all of them: cmdr roles verbs".to_owned(),
+                near => format!("did you mean: {}", near.join(", ")),
+            }))
+        }
+        done => done.map_err(Failure::from_hub),
+    }
+}
+
 pub(super) async fn can_i(app: &App, args: &CanIArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let question = question(&hub, &args.question).await?;
-    let answer =
-        hub.ask(&CanI { question, role: args.role, operator: args.operator.clone() }).await?;
+    let can_i = CanI { question, role: args.role, operator: args.operator.clone() };
+    let answer = asked(&hub, &args.question.verb, &can_i).await?;
     let word = |r: &Answer| match (r.allowed, r.on_request) {
         (true, _) => Cell::painted("yes", Paint::Good),
         (false, true) => Cell::painted("on request", Paint::Warn),
@@ -304,7 +321,7 @@ struct AbleRow {
 pub(super) async fn who_can(app: &App, args: &WhoCanArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let question = question(&hub, &args.question).await?;
-    let able = hub.ask(&WhoCan { question }).await?;
+    let able = asked(&hub, &args.question.verb, &WhoCan { question }).await?;
     let row = |(operator, answer): &(String, Answer)| AbleRow {
         operator: operator.clone(),
         role: answer.role,

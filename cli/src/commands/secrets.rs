@@ -91,8 +91,9 @@ pub(super) async fn run(app: &App, args: &SecretsArgs) -> Result<Exit, Failure> 
             let hub = Hub::connect(app).await?;
             let question =
                 format!("The secret {name} is forgotten, and what uses it stops working.");
-            app.out.confirm(yes.yes, &question, name).await?;
-            hub.ask(&Delete { name: name.clone() }).await?;
+            let delete = Delete { name: name.clone() };
+            hub.confirm(app, *yes, (&delete, None), (&question, name)).await?;
+            hub.ask(&delete).await?;
             app.out.note(&format!("secret {name} forgotten"));
             Ok(Exit::Ok)
         }

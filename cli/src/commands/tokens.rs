@@ -107,8 +107,10 @@ pub(super) async fn run(app: &App, args: &TokensArgs) -> Result<Exit, Failure> {
             app.out.list(&rows, &columns(), |r| r.id.to_string())?;
         }
         Verb::Create(args) => create(app, &hub, args).await?,
-        Verb::Revoke { id, .. } => {
-            let revoked = hub.ask(&Revoke { id: *id }).await?;
+        Verb::Revoke { id, yes } => {
+            let (revoke, question) = (Revoke { id: *id }, format!("Revoke the token {id}?"));
+            hub.confirm(app, *yes, (&revoke, None), (&question, "yes")).await?;
+            let revoked = hub.ask(&revoke).await?;
             app.out.note(&revoked.told(&format!("token {id}")));
         }
     }

@@ -127,10 +127,8 @@ pub(super) async fn run(app: &App, args: &TopArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let selector = args.selector.as_deref().unwrap_or("*");
     let interval = args.watch.watch.unwrap_or(Duration::from_millis(250));
+    hub.check(selector, args.watch.watch.is_some()).await?;
     let mut watching = Watching::start(&hub, selector, interval).await?;
-    if watching.fleet.is_empty() && args.watch.watch.is_none() {
-        hub.resolve(selector).await?;
-    }
     watching.settle(FIRST_SAMPLE).await?;
     let mut rows = watching.fleet.rows(clock::now_ms());
     if args.selector.is_some() && args.watch.watch.is_none() {

@@ -9,6 +9,9 @@ use cmdr_protocol::operators::ChangePassword;
 use cmdr_protocol::totp::{Begin, Confirm, Disable};
 
 /// Change your password; other logins by the old one end.
+///
+/// On a terminal the new password is asked for twice. On standard input it stands once: a line with the
+/// old password (empty when there is none), a line with the new one.
 #[derive(Debug, Args)]
 pub struct PasswdArgs {}
 

@@ -1,5 +1,5 @@
 use super::*;
-use cmdr_protocol::audit::{Filter, Value};
+use cmdr_protocol::audit::{Filter, Outcome, Value};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use std::fs;
@@ -172,6 +172,50 @@ fn half_a_record_at_the_end_is_cut_off_and_the_log_says_so() {
     );
     log.close();
     assert_eq!(log.verify().broken, None);
+}
+
+#[test]
+fn what_a_crash_has_left_without_an_end_gets_one_once() {
+    let mut log = Log::new();
+    let write = |log: &Log, event, asked| {
+        let record = Record { event, asked, ..record(1) };
+        block_on(log.audit().append(record)).unwrap()
+    };
+    let earlier = write(&log, Event::Asked, None);
+    write(&log, Event::Started, None);
+    log.append(40);
+    let done = write(&log, Event::Asked, None);
+    let cut = write(&log, Event::Asked, None);
+    write(&log, Event::Answered, Some(done));
+    for asked in (earlier + 2)..done {
+        write(&log, Event::Answered, Some(asked));
+    }
+    log.close();
+    for _ in 0..2 {
+        log.open();
+        let end = log.audit().point();
+        write(&log, Event::Started, None);
+        block_on(log.audit().clone().tell_unanswered(end));
+        log.close();
+    }
+    log.open();
+    let lost: Vec<_> = log.all().into_iter().filter(|r| r.outcome == Some(Outcome::Lost)).collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!((lost[0].asked, lost[0].event), (Some(cut), Event::Answered));
+    assert_eq!((lost[0].operator.as_str(), lost[0].body.as_ref()), ("op1", None));
+    assert_eq!(block_on(log.audit().verify()).unwrap().broken, None);
+}
+
+#[test]
+fn after_an_end_in_good_order_nothing_is_looked_for() {
+    let mut log = Log::new();
+    log.append(3);
+    block_on(log.audit().mark(Event::Stopped, String::new()));
+    log.close();
+    log.open();
+    let end = log.audit().point();
+    block_on(log.audit().clone().tell_unanswered(end));
+    assert_eq!(log.all().len(), 4);
 }
 
 #[test]

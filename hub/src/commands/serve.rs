@@ -73,6 +73,12 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
     let vault = Vault::unlock(&store, &source).await?;
     let hub = Hub::new(keys, store, vault, &audit, config, local.to_string(), address.clone())?;
     hub.config.login.check().map_err(Misconfigured)?;
+    for role in hub.config.login.mapped().filter(|role| !hub.rights.exists(*role)) {
+        tracing::warn!(
+            %role,
+            "groups of the directory are mapped to a role that does not exist: their people cannot log in; make it with: cmdr roles"
+        );
+    }
     hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
     data.announce(&loopback(local).to_string())?;
     tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.keys.public(), "the hub is up");

@@ -20,7 +20,7 @@ pub enum Standing {
     /// Nothing.
     Unknown,
     /// It acted for somebody, and its rights were taken away.
-    Revoked,
+    Revoked(Box<DeviceRecord>),
     /// Its login has ended.
     Expired(Box<DeviceRecord>),
     /// Its operator is shut out.
@@ -42,10 +42,10 @@ impl Keyring {
         let state = self.lock();
         let Some(device) = state.devices.get(&id) else { return Standing::Unknown };
         if device.revoked {
-            return Standing::Revoked;
+            return Standing::Revoked(Box::new(device.clone()));
         }
         match state.accounts.get(&device.operator) {
-            None => Standing::Revoked,
+            None => Standing::Revoked(Box::new(device.clone())),
             Some(_) if device.has_expired(clock::now_ms()) => {
                 Standing::Expired(Box::new(device.clone()))
             }
@@ -125,6 +125,7 @@ impl Keyring {
             renewable_ms: None,
             program: None,
             revoked: false,
+            refresh: Vec::new(),
         };
         // Looked at before the token is used: nobody loses one because of what an administrator did.
         let named =
@@ -208,6 +209,7 @@ impl Keyring {
             return Ok(Revocation::Already);
         }
         device.revoked = true;
+        device.refresh.clear();
         self.store.apply(Batch::new().put(device_key(id), &device)).await?;
         self.write().devices.insert(id, device);
         Ok(Revocation::Now)

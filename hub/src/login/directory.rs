@@ -76,6 +76,9 @@ pub async fn still_there(
     }
 }
 
+/// An operator, and what the provider can be asked again with.
+pub type Refreshed = (AccountRecord, Option<Zeroizing<String>>);
+
 /// Begins a login with a browser.
 pub async fn begin_oidc(hub: &Hub, settings: &oidc::Settings) -> Result<oidc::Started, CallError> {
     let own = secret(hub, &settings.client_secret_secret, "oidc")?;
@@ -87,13 +90,34 @@ pub async fn finish_oidc(
     hub: &Hub,
     settings: &oidc::Settings,
     started: oidc::Started,
-) -> Result<AccountRecord, CallError> {
+) -> Result<Refreshed, CallError> {
     let own = secret(hub, &settings.client_secret_secret, "oidc")?;
-    let person = oidc::finish(settings, own.as_ref(), started).await.map_err(|e| match e {
+    let vouched = oidc::finish(settings, own.as_ref(), started).await.map_err(|e| match e {
         Unable::Wrong => CallError::denied("the provider did not let you in"),
         other => told(&other),
     })?;
-    operator(hub, &person, &settings.groups, Source::Oidc).await
+    let account = operator(hub, &vouched.person, &settings.groups, Source::Oidc).await?;
+    Ok((account, vouched.refresh))
+}
+
+/// Whether the provider still lets an operator in; they get the role that their groups give now.
+pub async fn still_let_in(
+    hub: &Hub,
+    settings: &oidc::Settings,
+    name: &str,
+    refresh: &Zeroizing<String>,
+) -> Result<Option<Refreshed>, CallError> {
+    let own = secret(hub, &settings.client_secret_secret, "oidc")?;
+    let asked = oidc::again(settings, own.as_ref(), refresh).await.map_err(|e| told(&e))?;
+    // Somebody else by now is nobody whom this device may act for.
+    let Some(vouched) = asked.filter(|v| v.person.name.eq_ignore_ascii_case(name)) else {
+        return Ok(None);
+    };
+    if role_of(&vouched.person.groups, &settings.groups).is_none() {
+        return Ok(None);
+    }
+    let account = operator(hub, &vouched.person, &settings.groups, Source::Oidc).await?;
+    Ok(Some((account, vouched.refresh)))
 }
 
 /// The operator whom a directory vouches for, made or brought up to date.

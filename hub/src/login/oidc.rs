@@ -83,11 +83,29 @@ struct DeviceAnswer {
 
 #[derive(Deserialize)]
 struct Tokens {
-    #[serde(deserialize_with = "wiped")]
-    access_token: Zeroizing<String>,
+    #[serde(rename = "access_token", deserialize_with = "wiped")]
+    access: Zeroizing<String>,
     /// Empty when there is none.
-    #[serde(default, deserialize_with = "wiped")]
-    id_token: Zeroizing<String>,
+    #[serde(rename = "id_token", default, deserialize_with = "wiped")]
+    id: Zeroizing<String>,
+    /// As well.
+    #[serde(rename = "refresh_token", default, deserialize_with = "wiped")]
+    refresh: Zeroizing<String>,
+}
+
+/// Somebody whom the provider vouches for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Vouched {
+    /// Who that is.
+    pub person: Person,
+    /// With this it can be asked again later; none when the provider gives none.
+    pub refresh: Option<Zeroizing<String>>,
+}
+
+impl std::fmt::Debug for Vouched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vouched").field("person", &self.person).finish_non_exhaustive()
+    }
 }
 
 fn wiped<'de, D: Deserializer<'de>>(d: D) -> Result<Zeroizing<String>, D::Error> {
@@ -219,36 +237,90 @@ pub async fn finish(
     settings: &Settings,
     client_secret: Option<&Zeroizing<String>>,
     started: Started,
-) -> Result<Person, Unable> {
+) -> Result<Vouched, Unable> {
     settings.check().map_err(Unable::Misconfigured)?;
     let secret = settings.own_secret(client_secret)?;
     let web = Web::new(settings).map_err(Unable::Misconfigured)?;
     let tokens = poll(settings, &web, secret.as_ref(), &started).await?;
-    let untrusted = |why: &str| down(settings, &format!("it vouches for nobody: {why}"));
-    if tokens.id_token.is_empty() {
+    if tokens.id.is_empty() {
         return Err(misconfigured(settings, "it gives no ID token; is 'openid' among the scopes?"));
     }
-    let mut claims = None;
+    let claims = proven(settings, &web, &started.provider, &tokens.id).await?;
+    vouched(settings, &web, &started.provider, tokens, claims).await
+}
+
+/// Asks once more about somebody who has logged in before. None when the provider does not let them in
+/// any more.
+pub async fn again(
+    settings: &Settings,
+    client_secret: Option<&Zeroizing<String>>,
+    refresh: &Zeroizing<String>,
+) -> Result<Option<Vouched>, Unable> {
+    settings.check().map_err(Unable::Misconfigured)?;
+    let secret = settings.own_secret(client_secret)?;
+    let web = Web::new(settings).map_err(Unable::Misconfigured)?;
+    let provider = discover(settings, &web).await?;
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
+    let auth = provider.auth(settings, secret.as_ref());
+    let asked = web.post(&provider.token_endpoint, &form, auth, None).await;
+    let (status, body) = asked.map_err(|why| down(settings, &why))?;
+    if status != 200 {
+        let problem = Problem::read(&body);
+        return match problem.error.as_str() {
+            "invalid_grant" => Ok(None),
+            _ => Err(down(settings, &format!("it answered {status} when asked again"))),
+        };
+    }
+    let mut tokens: Tokens = serde_json::from_slice(&body)
+        .map_err(|e| down(settings, &format!("its tokens cannot be read: {e}")))?;
+    if tokens.refresh.is_empty() {
+        // The one it gave before goes on to hold (RFC 6749, 6).
+        tokens.refresh.clone_from(refresh);
+    }
+    let claims = if tokens.id.is_empty() {
+        about(settings, &web, &provider, &tokens).await?
+    } else {
+        proven(settings, &web, &provider, &tokens.id).await?
+    };
+    vouched(settings, &web, &provider, tokens, claims).await.map(Some)
+}
+
+async fn vouched(
+    settings: &Settings,
+    web: &Web,
+    provider: &Provider,
+    tokens: Tokens,
+    mut claims: Map<String, Value>,
+) -> Result<Vouched, Unable> {
+    complete(settings, web, provider, &tokens, &mut claims).await?;
+    let person = person(settings, &claims)?;
+    let refresh = Some(tokens.refresh).filter(|token| !token.is_empty());
+    Ok(Vouched { person, refresh })
+}
+
+/// What an ID token says, once it has proven to be one.
+async fn proven(
+    settings: &Settings,
+    web: &Web,
+    provider: &Provider,
+    id_token: &str,
+) -> Result<Map<String, Value>, Unable> {
+    let untrusted = |why: &str| down(settings, &format!("it vouches for nobody: {why}"));
     for again in [false, true] {
-        let keys = keys(settings, &web, &started.provider).await?;
+        let keys = keys(settings, web, provider).await?;
         let expected = token::Expected {
             issuer: settings.issuer.as_str(),
             client: &settings.client_id,
             now: clock::now_ms() / 1000,
         };
-        match token::verify(&tokens.id_token, &keys, &expected) {
-            Ok(found) => {
-                claims = Some(found);
-                break;
-            }
+        match token::verify(id_token, &keys, &expected) {
+            Ok(claims) => return Ok(claims),
             // Its keys have just changed, perhaps: once more, and no more than that.
             Err(token::Flaw::UnknownKey) if !again => sleep(KEYS_AGAIN).await,
             Err(flaw) => return Err(untrusted(&flaw.to_string())),
         }
     }
-    let mut claims = claims.ok_or_else(|| untrusted("its keys are unknown"))?;
-    complete(settings, &web, &started.provider, &tokens, &mut claims).await?;
-    person(settings, &claims)
+    Err(untrusted("its keys are unknown"))
 }
 
 async fn poll(
@@ -320,6 +392,25 @@ async fn keys(
     token::keys(&body).map_err(|why| down(settings, &why))
 }
 
+/// What the provider says of whom its access token is for.
+async fn about(
+    settings: &Settings,
+    web: &Web,
+    provider: &Provider,
+    tokens: &Tokens,
+) -> Result<Map<String, Value>, Unable> {
+    let Some(endpoint) = &provider.userinfo_endpoint else {
+        return Err(misconfigured(settings, "it says nothing about whom it lets in"));
+    };
+    let (status, body) =
+        web.get(endpoint, Some(&tokens.access)).await.map_err(|why| down(settings, &why))?;
+    if status != 200 {
+        return Err(down(settings, &format!("it answered {status} when asked who that is")));
+    }
+    serde_json::from_slice(&body)
+        .map_err(|e| down(settings, &format!("its user info cannot be read: {e}")))
+}
+
 /// Asks for what the ID token leaves out.
 async fn complete(
     settings: &Settings,
@@ -329,17 +420,12 @@ async fn complete(
     claims: &mut Map<String, Value>,
 ) -> Result<(), Unable> {
     let has = |claims: &Map<String, Value>, name: &str| claim(claims, name).is_some();
-    let Some(endpoint) = &provider.userinfo_endpoint else { return Ok(()) };
-    if has(claims, &settings.name_claim) && has(claims, &settings.groups_claim) {
+    if provider.userinfo_endpoint.is_none()
+        || has(claims, &settings.name_claim) && has(claims, &settings.groups_claim)
+    {
         return Ok(());
     }
-    let (status, body) =
-        web.get(endpoint, Some(&tokens.access_token)).await.map_err(|why| down(settings, &why))?;
-    if status != 200 {
-        return Err(down(settings, &format!("it answered {status} when asked who that is")));
-    }
-    let more: Map<String, Value> = serde_json::from_slice(&body)
-        .map_err(|e| down(settings, &format!("its user info cannot be read: {e}")))?;
+    let more = about(settings, web, provider, tokens).await?;
     // Of the same person, or it must not be used (OpenID Connect Core, 5.3.2).
     if more.get("sub").is_none() || more.get("sub") != claims.get("sub") {
         return Err(down(settings, "its user info is about somebody else"));
@@ -382,6 +468,21 @@ fn person(settings: &Settings, claims: &Map<String, Value>) -> Result<Person, Un
         _ => Vec::new(),
     };
     Person::new(name, text(&settings.full_name_claim), groups)
+}
+
+/// Reads bytes as each of the answers of a provider, for the fuzzers; whether they were taken for a token.
+pub fn try_bytes(data: &[u8]) -> bool {
+    drop(serde_json::from_slice::<Provider>(data));
+    drop(serde_json::from_slice::<DeviceAnswer>(data));
+    drop(serde_json::from_slice::<Tokens>(data));
+    drop(Problem::read(data).said());
+    let own = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let expected = token::Expected { issuer: "https://id.example", client: "cmdr", now: 1 << 31 };
+    let text = String::from_utf8_lossy(data);
+    [own.as_slice(), data].into_iter().filter_map(|keys| token::keys(keys).ok()).any(|keys| {
+        // A key of its own makes no signature by chance either.
+        token::verify(&text, &keys, &expected).is_ok()
+    })
 }
 
 #[cfg(test)]

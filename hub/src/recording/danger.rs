@@ -119,6 +119,11 @@ pub(super) struct Danger {
     patterns: Vec<(Level, Regex, String)>,
 }
 
+/// The regular expression of a pattern.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).multi_line(true).size_limit(SIZE).build()
+}
+
 impl Danger {
     /// The error names the pattern that is wrong.
     pub(super) fn new(own: &[Pattern]) -> anyhow::Result<Self> {
@@ -126,8 +131,7 @@ impl Danger {
         let own = own.iter().map(|p| (p.level, p.pattern.as_str(), p.what.as_str()));
         let mut patterns = Vec::new();
         for (level, pattern, what) in own.chain(built_in) {
-            let regex = RegexBuilder::new(pattern).multi_line(true).size_limit(SIZE).build();
-            let regex = regex.map_err(|e| {
+            let regex = regex(pattern).map_err(|e| {
                 anyhow::anyhow!(
                     "[[recordings.danger]] pattern = '{pattern}' is no regular expression: {e}"
                 )

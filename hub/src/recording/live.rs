@@ -147,8 +147,8 @@ impl Live {
         }
     }
 
-    /// Takes out what waits.
-    pub(super) fn take(&self) -> VecDeque<(Duration, Part)> {
+    /// Takes out what waits; with whether it is much.
+    pub(super) fn take(&self) -> (VecDeque<(Duration, Part)>, bool) {
         let (parts, bytes) = {
             let mut queue = held(&self.queue);
             (std::mem::take(&mut queue.parts), std::mem::take(&mut queue.bytes))
@@ -159,7 +159,7 @@ impl Live {
                 self.wake();
             }
         }
-        parts
+        (parts, bytes >= WORTH_A_LOOK)
     }
 
     fn wake(&self) {
@@ -433,7 +433,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         flood(&mut ear);
         assert!(ear.poll_room(&mut cx).is_ready());
-        let parts = live.take();
+        let parts = live.take().0;
         let kept: usize = parts
             .iter()
             .filter_map(|(_, part)| if let Part::Piece(_, p) = part { Some(p.len()) } else { None })
@@ -441,7 +441,7 @@ mod tests {
         let Some((_, Part::Lost(lost))) = parts.back() else { panic!("nothing was lost") };
         assert_eq!((kept, *lost), (8 << 20, 4 << 20));
         ear.back(&Bytes::from(frame(b"room again")));
-        assert!(matches!(live.take().back(), Some((_, Part::Piece(Way::Back, _)))));
+        assert!(matches!(live.take().0.back(), Some((_, Part::Piece(Way::Back, _)))));
     }
 
     #[test]
@@ -451,7 +451,7 @@ mod tests {
         assert!(ear.poll_room(&mut cx).is_ready());
         flood(&mut ear);
         assert!(ear.poll_room(&mut cx).is_pending());
-        assert!(live.take().iter().all(|(_, part)| matches!(part, Part::Piece(..))));
+        assert!(live.take().0.iter().all(|(_, part)| matches!(part, Part::Piece(..))));
         assert!(ear.poll_room(&mut cx).is_ready());
     }
 
@@ -462,7 +462,7 @@ mod tests {
         let mut ear = Ear::new(live.clone(), false);
         // One frame is taken, so that nobody starves.
         flood(&mut ear);
-        assert_eq!(live.take().iter().filter(|(_, p)| matches!(p, Part::Piece(..))).count(), 1);
+        assert_eq!(live.take().0.iter().filter(|(_, p)| matches!(p, Part::Piece(..))).count(), 1);
     }
 
     proptest! {

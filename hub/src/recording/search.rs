@@ -232,6 +232,29 @@ mod tests {
     }
 
     #[test]
+    fn text_is_found_whatever_escape_sequences_stand_within_it() {
+        for within in [
+            "\u{1b}[31mer\u{1b}[0mror",
+            "er\u{1b}[38;2;1;2;3mror",
+            "er\u{1b}]0;title\u{7}ror",
+            "er\u{1b}]8;;http://x\u{1b}\\ror",
+            "er\u{1b}(Bror",
+            "er\u{1b}[Kror",
+            "er\u{1b}Pq#0\u{1b}\\ror",
+            "er\u{1b}=ror",
+            "er\u{f}ror",
+            "e\u{7}r\u{0}ror",
+        ] {
+            assert_eq!(hits(&text("error"), &[within]).len(), 1, "{within:?}");
+            // However it came in pieces.
+            for at in (1..within.len()).filter(|at| within.is_char_boundary(*at)) {
+                let pieces = [&within[..at], &within[at..]];
+                assert_eq!(hits(&text("error"), &pieces).len(), 1, "{pieces:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_long_line_is_cut_around_what_was_found() {
         let line = format!("{}needle{}", "a".repeat(5000), "b".repeat(5000));
         let found = &hits(&text("needle"), &[&line])[0].2;

@@ -172,7 +172,8 @@ impl Writing {
     /// Writes what has come. True when nothing more will.
     pub(super) fn turn(&mut self, press: &mut Press) -> bool {
         let live = self.live.clone();
-        let parts = live.take();
+        let (parts, much) = live.take();
+        press.hurry = much;
         let came = !parts.is_empty();
         {
             let mut fresh = fresh(&live);

@@ -6,7 +6,7 @@ use cmdr_protocol::HostId;
 use cmdr_protocol::approvals::MAX_MINUTES;
 use cmdr_protocol::call::Access;
 use cmdr_protocol::hosts::Host;
-use cmdr_protocol::methods::{About, METHODS};
+use cmdr_protocol::methods::{About, METHODS, Method};
 use cmdr_protocol::roles::{Grant, Limit, MAX_GRANTS, MAX_PATTERN, MAX_PATTERNS, OnRequest};
 use cmdr_protocol::selector::{Selector, glob};
 use std::collections::HashMap;
@@ -22,10 +22,14 @@ const MAX_APPROVALS: u32 = 5;
 pub enum Missing {
     /// The caller acts for no operator, or not any more.
     Operator,
+    /// The login has no second factor, and this hub wants one.
+    Factor,
     /// It is for people.
     Program,
     /// The program's key is for other things.
     Scope,
+    /// The role administrator alone may.
+    Administrator,
     /// There is no such role any more.
     Role,
     /// No grant has the verb.
@@ -74,11 +78,22 @@ struct Checked {
     on_request: Option<OnRequest>,
 }
 
+impl Checked {
+    /// Whether it is for this resource; none is anything at all.
+    fn fits(&self, resource: Option<&str>) -> bool {
+        let fits =
+            |resource: &str| !wanders(resource) && self.resources.iter().any(|r| glob(r, resource));
+        self.resources.is_empty() || resource.is_none_or(fits)
+    }
+}
+
 #[derive(Debug)]
 pub struct Compiled {
     grants: Vec<Checked>,
     /// For each method, the grants that have it.
     by_method: Vec<Bits>,
+    /// The grants that have anything that is done on a host.
+    on_hosts: Bits,
     by_host: Mutex<HashMap<HostId, (u64, Bits)>>,
 }
 
@@ -116,12 +131,18 @@ impl Compiled {
                 bits(grants.len(), has)
             })
             .collect();
-        Ok(Self { grants: checked, by_method, by_host: Mutex::default() })
+        let on_hosts = bits(grants.len(), |at| {
+            let mut on_hosts = METHODS.iter().filter(|m| m.is_on_hosts());
+            on_hosts.any(|m| grants[at].verbs.iter().any(|v| covers(v, m.name, m.access)))
+        });
+        Ok(Self { grants: checked, by_method, on_hosts, by_host: Mutex::default() })
     }
 
-    /// Whether any grant has the method at all.
+    /// Whether any grant has the method at all, or implies it.
     pub fn has(&self, method: usize) -> bool {
-        self.by_method.get(method).is_some_and(|bits| bits.iter().any(|&word| word != 0))
+        let any = |bits: &Bits| bits.iter().any(|&word| word != 0);
+        self.by_method.get(method).is_some_and(any)
+            || METHODS.get(method).is_some_and(Method::shows_hosts) && any(&self.on_hosts)
     }
 
     /// How often the grant of this number may be used.
@@ -129,9 +150,16 @@ impl Compiled {
         self.grants.get(grant)?.limit
     }
 
-    /// What it takes to ask for the grant of this number.
-    pub fn on_request(&self, grant: usize) -> Option<OnRequest> {
-        self.grants.get(grant)?.on_request
+    /// What it takes to ask for a method here, of each grant that has it on request.
+    pub fn on_request(
+        &self,
+        method: usize,
+        about: About,
+        host: Option<&Asked<'_>>,
+        resource: Option<&str>,
+    ) -> Vec<OnRequest> {
+        let grants = self.about(method, about, host).into_iter().map(|at| &self.grants[at]);
+        grants.filter(|grant| grant.fits(resource)).filter_map(|grant| grant.on_request).collect()
     }
 
     /// Whether any grant is for this host at all.
@@ -198,6 +226,33 @@ impl Compiled {
         }
     }
 
+    /// Of what only shows which hosts there are: the first grant of anything on this host, or on any
+    /// where none is named. It need not name the method, nor what it is used on, nor be asked for first.
+    pub fn implied(
+        &self,
+        method: usize,
+        host: Option<&Asked<'_>>,
+        wish: &Wish<'_>,
+    ) -> Option<usize> {
+        if !METHODS.get(method).is_some_and(Method::shows_hosts) {
+            return None;
+        }
+        let look = |of_host: Option<&[u64]>| {
+            let has = |bits: &[u64], at: usize| {
+                bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+            };
+            (0..self.grants.len()).find(|&at| {
+                has(&self.on_hosts, at)
+                    && of_host.is_none_or(|bits| has(bits, at))
+                    && self.grants[at].window.is_none_or(|window| window.holds(wish.now_ms))
+            })
+        };
+        match host {
+            Some(asked) => self.of_host(asked, |bits| look(Some(bits))),
+            None => look(None),
+        }
+    }
+
     fn first(
         &self,
         of_method: &Bits,
@@ -214,10 +269,8 @@ impl Compiled {
             while left != 0 {
                 let grant = at * 64 + left.trailing_zeros() as usize;
                 left &= left - 1;
-                let Checked { resources, window, limit, on_request, .. } = &self.grants[grant];
-                let fits =
-                    |resource| !wanders(resource) && resources.iter().any(|r| glob(r, resource));
-                if !resources.is_empty() && !wish.resource.is_none_or(fits) {
+                let Checked { window, limit, on_request, .. } = &self.grants[grant];
+                if !self.grants[grant].fits(wish.resource) {
                     nearest = nearest.max(Missing::Resource);
                 } else if window.is_some_and(|window| !window.holds(wish.now_ms)) {
                     nearest = nearest.max(Missing::Hours);

@@ -5,7 +5,7 @@ use cmdr_link::SecretKey;
 use cmdr_protocol::envelope::Kind;
 use cmdr_protocol::methods::METHODS;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::roles::{Definition, Grant};
+use cmdr_protocol::roles::{Definition, Grant, OnRequest};
 use cmdr_protocol::{Access, PublicKey};
 
 /// A hub with the hosts `web1` (labelled `env=prod`) and `db1`.
@@ -244,6 +244,41 @@ async fn a_narrow_role_does_what_it_names_and_nothing_beside_it() {
     assert!(hub.sees(&Who::of(role), db1));
     assert!(hub.rights.delete(role).await.unwrap());
     assert!(may("hosts.list", None, "").unwrap_err().contains("does not exist"));
+}
+
+#[tokio::test]
+async fn a_right_on_a_host_is_one_to_see_that_host_and_no_other() {
+    let (_dir, hub, [web1, db1]) = hub();
+    let role = Role::parse("runners").unwrap();
+    let put = async |verbs: &[&str], hosts: &str, grant: Grant| {
+        let verbs = verbs.iter().map(|&verb| verb.to_owned()).collect();
+        let grants = vec![Grant { verbs, hosts: hosts.into(), ..grant }];
+        hub.rights.put(Definition { name: role, grants, ..Definition::default() }).await.unwrap();
+    };
+    let looks = || {
+        let verbs = ["hosts.list", "hosts.resolve", "hosts.watch"];
+        let may = |verb| ask(&hub, role, methods::find(verb).unwrap(), None, "").is_ok();
+        let told = hub.rights.verbs(&Who::of(role));
+        for verb in verbs {
+            assert_eq!(told.iter().any(|one| one == verb), may(verb), "{verb}");
+        }
+        verbs.map(may)
+    };
+    let sees = || [web1, db1].map(|id| hub.sees(&Who::of(role), id));
+    let only = vec!["command:/usr/bin/uptime".to_owned()];
+    put(&["exec.start"], "web*", Grant { resources: only, ..Grant::default() }).await;
+    assert_eq!((looks(), sees()), ([true; 3], [true, false]));
+    let allowed = hub.decide(&Who::of(role), methods::index("hosts.list").unwrap(), None, None);
+    assert!(allowed.unwrap().implied);
+    // To ask for something on a host one has to know of it.
+    let asked = Grant { on_request: Some(OnRequest::default()), ..Grant::default() };
+    put(&["exec.start"], "db*", asked).await;
+    assert_eq!((looks(), sees()), ([true; 3], [false, true]));
+    // What is not done on hosts shows none, and neither does a role without grants.
+    put(&["audit.list", "tokens.create"], "", Grant::default()).await;
+    assert_eq!((looks(), sees()), ([false; 3], [false, false]));
+    hub.rights.put(Definition { name: role, ..Definition::default() }).await.unwrap();
+    assert_eq!((looks(), sees()), ([false; 3], [false, false]));
 }
 
 #[test]

@@ -49,7 +49,12 @@ impl Hub {
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = self.login_ends(caller.key) => {
-                link.close("the login has ended; log in again: cmdr login");
+                let program = self.keyring.device(caller.key).is_some_and(|d| d.program.is_some());
+                link.close(if program {
+                    "this program's key has expired; its operator makes another: cmdr keys create"
+                } else {
+                    "the login has ended; log in again: cmdr login"
+                });
                 link.down().await
             }
             () = serving => link.down().await,

@@ -56,6 +56,7 @@ impl Hub {
             Some(Ok(scope)) => Some(scope),
             None => None,
         };
+        let owes_factor = self.config.login.owes_factor(&device, &account);
         Who {
             groups: self.groups.of(&account.name),
             // What a person asked for is not for their programs.
@@ -64,6 +65,7 @@ impl Hub {
             role: account.role,
             program,
             expires_ms: device.expires_ms,
+            owes_factor,
         }
     }
 
@@ -125,10 +127,8 @@ impl Hub {
 
     fn sees_asked(&self, who: &Who, host: Asked<'_>) -> bool {
         let Some(method) = methods::index(hosts::List::METHOD) else { return false };
-        Rights::scope_touches(who, &host) && {
-            let request = Request { method, resource: Some(""), host: Some(host) };
-            self.rights.by_people(who, &request).is_ok()
-        }
+        let request = Request { method, resource: Some(""), host: Some(host) };
+        Rights::in_scope(who, &request) && self.rights.by_people(who, &request).is_ok()
     }
 
     /// Cuts the links of every operator who has a role, so that what they have running is decided anew.

@@ -10,6 +10,7 @@ use cmdr_protocol::approvals::{
     Approval, Ask, Decide, Decision, End, List, Listing, MAX_REASON, State, WAITS_MINUTES, Wanted,
     Watch,
 };
+use cmdr_protocol::hosts::Host;
 use cmdr_protocol::methods::{About, METHODS, index};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::OnRequest;
@@ -29,8 +30,17 @@ pub(super) fn register(service: HubService) -> HubService {
     service.on(ask).on(decide).on(end).on(list).feed(watch)
 }
 
-/// What it takes to ask for these verbs: the most that any grant takes, for the shortest time.
+/// What it takes to ask for these verbs: the most that any grant takes, for the shortest time. What no
+/// grant of theirs has on request there is refused, and never put to others.
 fn takes(hub: &Hub, who: &Who, wanted: &Wanted) -> Result<OnRequest, CallError> {
+    let hosts = match wanted.hosts.trim() {
+        "" | "*" => None,
+        _ => Some(picked(hub, who, &wanted.hosts)?),
+    };
+    let resources: Vec<_> = match wanted.resources.as_slice() {
+        [] => vec![None],
+        named => named.iter().map(|resource| Some(resource.as_str())).collect(),
+    };
     let mut all: Option<OnRequest> = None;
     for verb in &wanted.verbs {
         let shown = cmdr_protocol::display::clean_to_width(verb, 80);
@@ -39,23 +49,60 @@ fn takes(hub: &Hub, who: &Who, wanted: &Wanted) -> Result<OnRequest, CallError> 
                 "no method is called '{shown}'; cmdr roles verbs lists them"
             ))
         })?;
-        let grants = who.roles().flat_map(|role| hub.rights.on_request(role, method));
-        let most = grants.reduce(|a: OnRequest, b: OnRequest| OnRequest {
-            approvals: a.approvals.max(b.approvals),
-            longest_minutes: a.longest_minutes.min(b.longest_minutes),
-        });
-        let Some(most) = most else {
-            return Err(CallError::denied(format!(
-                "{} has {shown} on no request: it is allowed as it is, or not at all (cmdr can-i {shown})",
-                who.standing()
-            )));
+        let places: Vec<_> = match &hosts {
+            Some(hosts) if METHODS[method].about == About::Host => hosts.iter().map(Some).collect(),
+            _ => vec![None],
         };
-        all = Some(all.map_or(most, |a| OnRequest {
-            approvals: a.approvals.max(most.approvals),
-            longest_minutes: a.longest_minutes.min(most.longest_minutes),
-        }));
+        let mut most: Option<OnRequest> = None;
+        for place in &places {
+            for resource in &resources {
+                let id = place.and_then(|host| host.id);
+                let grants =
+                    hub.about(method, *resource, id, |request| hub.rights.on_request(who, request));
+                let missing = grants.is_empty()
+                    && (id.is_none() || hub.decide(who, method, *resource, id).is_err());
+                if missing {
+                    return Err(not_on_request(who, &shown, *place, *resource));
+                }
+                most = grants.into_iter().chain(most).reduce(stricter);
+            }
+        }
+        // Where it is allowed as it is everywhere, there is nothing to ask for.
+        let Some(most) = most else { return Err(not_on_request(who, &shown, None, None)) };
+        all = Some(all.map_or(most, |all| stricter(all, most)));
     }
     all.ok_or_else(|| CallError::malformed("a request names at least one verb"))
+}
+
+fn stricter(a: OnRequest, b: OnRequest) -> OnRequest {
+    OnRequest {
+        approvals: a.approvals.max(b.approvals),
+        longest_minutes: a.longest_minutes.min(b.longest_minutes),
+    }
+}
+
+/// The hosts that a request names, as far as who asks may know of them.
+fn picked(hub: &Hub, who: &Who, hosts: &str) -> Result<Vec<Host>, CallError> {
+    let selector = Selector::parse(hosts).map_err(|e| CallError::malformed(e.to_string()))?;
+    let mut picked = hub.fleet.hosts();
+    picked.retain(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(who, id)));
+    if picked.is_empty() {
+        let shown = cmdr_protocol::display::clean_to_width(hosts, 80);
+        return Err(CallError::not_found(format!("no host that you may see matches '{shown}'")));
+    }
+    Ok(picked)
+}
+
+fn not_on_request(who: &Who, verb: &str, host: Option<&Host>, resource: Option<&str>) -> CallError {
+    let place = host.map_or_else(String::new, |host| format!(" {}", host.name));
+    let at = host.map_or_else(String::new, |host| format!(" at {}", host.name));
+    let on = resource.map_or_else(String::new, |resource| {
+        format!(" on '{}'", cmdr_protocol::display::clean_to_width(resource, 80))
+    });
+    CallError::denied(format!(
+        "{} has {verb}{at}{on} on no request: it is allowed as it is, or not at all (cmdr can-i {verb}{place})",
+        who.standing()
+    ))
 }
 
 async fn ask(hub: Arc<Hub>, asked: Asked, ask: Ask) -> Result<Approval, CallError> {
@@ -219,7 +266,7 @@ fn listing(hub: &Hub, who: &Who) -> Listing {
     approvals.sort_by_key(|a| (!open(a), std::cmp::Reverse(a.id)));
     // Enough to look back; each item is whole.
     approvals.truncate(200);
-    Listing { approvals }
+    Listing { approvals, may_ask: Some(hub.rights.may_ask(who)) }
 }
 
 async fn list(hub: Arc<Hub>, asked: Asked, _: List) -> Result<Listing, CallError> {

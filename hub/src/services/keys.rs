@@ -97,6 +97,7 @@ async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Key, Call
             ..ProgramRecord::default()
         }),
         revoked: false,
+        refresh: Vec::new(),
     };
     hub.keyring.bind(device.clone()).await.map_err(busy)?;
     tracing::info!(operator = caller.name, key = %id, name = device.name, "a program's key was made");

@@ -5,7 +5,7 @@ use super::{HubService, busy, nobody};
 use crate::audit::trail::{self, Joining};
 use crate::gate::source;
 use crate::keyring::Standing;
-use crate::login::{directory, oidc, totp};
+use crate::login::{directory, oidc, refresh, totp};
 use crate::records::{AccountRecord, DeviceRecord, PasswordRecord};
 use crate::server::Hub;
 use cmdr_link::clock;
@@ -16,9 +16,10 @@ use cmdr_protocol::login::{
 };
 use cmdr_protocol::operators::{By, Source, check_name};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::{Call as _, CallError, ErrorKind, Feed as _, Nothing};
+use cmdr_protocol::{Call as _, CallError, ErrorKind, Feed as _, KeyId, Nothing};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 pub(super) fn register(service: HubService) -> HubService {
     service.on(ways).on(password).feed(oidc).on(renew).on(logout)
@@ -90,7 +91,7 @@ async fn try_password(
     hub.lockout.right(&address);
     hub.login.wrong.right(&known);
     let by = if account.source == Source::Ldap { By::Ldap } else { By::Password };
-    bind(hub, caller, &login.device, account, by, Password::METHOD).await
+    bind(hub, caller, &login.device, account, by, None, Password::METHOD).await
 }
 
 /// The operator, when all that is asked for is right.
@@ -220,6 +221,7 @@ pub(super) async fn bind(
     device: &str,
     account: AccountRecord,
     by: By,
+    refresh: Option<&Zeroizing<String>>,
     method: &'static str,
 ) -> Result<LoggedIn, CallError> {
     let link = hub.clients().into_iter().find(|(key, _)| *key == caller.key);
@@ -236,6 +238,7 @@ pub(super) async fn bind(
         ));
     }
     let span = hub.login.span();
+    let _sealing = hub.vault.sealing().await;
     let name = cmdr_protocol::display::clean_to_width(device, 64);
     let device = DeviceRecord {
         key: link.peer(),
@@ -248,7 +251,12 @@ pub(super) async fn bind(
         renewable_ms: Some(span.renewable_ms),
         program: None,
         revoked: false,
+        refresh: match refresh {
+            Some(token) => sealed(hub, caller.key, token)?,
+            None => Vec::new(),
+        },
     };
+    let owes_factor = hub.config.login.owes_factor(&device, &account);
     let refused =
         |refusal: cmdr_protocol::version::Refusal| CallError::new(ErrorKind::Busy, refusal.message);
     let joining = Joining::login(hub, caller, method, &account.name).await.map_err(refused)?;
@@ -265,7 +273,13 @@ pub(super) async fn bind(
         role: account.role,
         expires_ms: span.expires_ms,
         renewable_ms: span.renewable_ms,
+        owes_factor,
     })
+}
+
+fn sealed(hub: &Hub, device: KeyId, token: &str) -> Result<Vec<u8>, CallError> {
+    refresh::seal(hub, device, token)
+        .map_err(|e| CallError::failed(format!("keeping what the provider can be asked with: {e}")))
 }
 
 async fn oidc(
@@ -304,11 +318,12 @@ async fn try_oidc(
         done: None,
     };
     feeding.send(&step).await?;
-    let account = directory::finish_oidc(hub, settings, started).await?;
+    let (account, refresh) = directory::finish_oidc(hub, settings, started).await?;
     if account.disabled {
         return Err(shut_out(&account.name));
     }
-    let done = bind(hub, caller, &login.device, account, By::Oidc, Oidc::METHOD).await?;
+    let refresh = refresh.as_ref();
+    let done = bind(hub, caller, &login.device, account, By::Oidc, refresh, Oidc::METHOD).await?;
     feeding.send(&Step { done: Some(done), ..Step::default() }).await
 }
 
@@ -326,34 +341,56 @@ async fn renew(hub: Arc<Hub>, asked: Asked, _: Renew) -> Result<LoggedIn, CallEr
             "this device's login does not end, so it needs no renewing",
         ));
     };
-    let account = match (device.by, &hub.config.login.ldap) {
-        (By::Ldap, Some(settings)) => {
-            let there = directory::still_there(&hub, settings, &account.name).await?;
-            let Some(account) = there else {
-                hub.keyring.revoke_device(caller.key).await.map_err(busy)?;
-                hub.cut(
-                    caller.key,
-                    "the directory does not know you any more, or no group of yours may come in",
-                );
-                return Err(CallError::denied(
-                    "the directory does not know you any more, or no group of yours may come in",
-                ));
+    let login = &hub.config.login;
+    let refresh = refresh::open(&hub, caller.key, &device)
+        .map_err(|e| CallError::failed(format!("what the provider can be asked with: {e}")))?;
+    let mut renewed = None;
+    let account = match (device.by, &login.ldap, &login.oidc, refresh) {
+        (By::Ldap, Some(settings), _, _) => {
+            match directory::still_there(&hub, settings, &account.name).await? {
+                Some(account) => account,
+                None => return Err(gone(&hub, caller.key).await),
+            }
+        }
+        (By::Oidc, _, Some(settings), Some(refresh)) => {
+            let _sealing = hub.vault.sealing().await;
+            let asked = directory::still_let_in(&hub, settings, &account.name, &refresh).await?;
+            let Some((account, refresh)) = asked else {
+                return Err(gone(&hub, caller.key).await);
             };
+            renewed = refresh.map(|token| sealed(&hub, caller.key, &token)).transpose()?;
             account
         }
-        (By::Ldap, None) => {
+        (By::Ldap, None, ..) | (By::Oidc, _, None, _) => {
             return Err(CallError::denied(
-                "this hub asks no LDAP directory any more; log in again",
+                "this hub does not ask the directory any more by which you came; log in again",
             ));
         }
         _ => *account,
     };
     // Never shorter than it was: a clock that was put back must not end a login.
     let expires_ms = hub.login.renewed(renewable_ms).max(expires_ms);
-    let changed =
-        hub.keyring.change_device(caller.key, |device| device.expires_ms = Some(expires_ms));
+    let changing = hub.keyring.changing().await;
+    let changed = hub.keyring.change_device(caller.key, |device| {
+        device.expires_ms = Some(expires_ms);
+        if let Some(refresh) = renewed {
+            device.refresh = refresh;
+        }
+    });
     changed.await.map_err(busy)?;
-    Ok(LoggedIn { name: account.name, role: account.role, expires_ms, renewable_ms })
+    drop(changing);
+    let owes_factor = hub.config.login.owes_factor(&device, &account);
+    Ok(LoggedIn { name: account.name, role: account.role, expires_ms, renewable_ms, owes_factor })
+}
+
+/// Whoever vouched for the operator of this device does so no more.
+async fn gone(hub: &Hub, device: KeyId) -> CallError {
+    let why = "the directory does not know you any more, or no group of yours may come in";
+    if let Err(e) = hub.keyring.revoke_device(device).await {
+        return busy(e);
+    }
+    hub.cut(device, why);
+    CallError::denied(why)
 }
 
 async fn logout(hub: Arc<Hub>, asked: Asked, _: Logout) -> Result<Nothing, CallError> {

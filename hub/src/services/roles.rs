@@ -1,7 +1,7 @@
 //! Roles: list, make, remove, give; and who may do what.
 
 use super::{HubService, nobody};
-use crate::rights::{By, Missing};
+use crate::rights::{By, Missing, ONLY_ADMINISTRATORS, is_for_administrators};
 use crate::router::host_of;
 use crate::server::Hub;
 use crate::who::Who;
@@ -27,8 +27,14 @@ pub(super) fn register(service: HubService) -> HubService {
 /// What operators are told whose rights have changed.
 const CHANGED: &str = "your rights have changed; connect again";
 
-async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
+async fn list(hub: Arc<Hub>, asked: Asked, _: List) -> Result<Listing, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let who = hub.who(&caller);
     let mut roles = hub.rights.roles();
+    if !may_list_operators(&hub, &who) {
+        // What others may do, and where, is not everybody's business.
+        roles.retain(|role| who.roles().any(|own| own == role.name));
+    }
     let groups = hub.groups.all();
     for role in &mut roles {
         let mut have: BTreeSet<_> = hub.keyring.with_role(role.name).into_iter().collect();
@@ -82,15 +88,12 @@ async fn assign(hub: Arc<Hub>, asked: Asked, assign: Assign) -> Result<Nothing, 
     Ok(Nothing {})
 }
 
-/// Whoever can change roles can do everything. A role with that verb alone would be the same as
-/// administrator under a harmless name.
+/// As the router decides it, for whoever is asked on another way.
 pub(super) fn only_administrators(role: Role) -> Result<(), CallError> {
     if role == Role::ADMINISTRATOR {
         return Ok(());
     }
-    Err(CallError::denied(
-        "only the role administrator changes operators, roles and groups: it would be a way to every right",
-    ))
+    Err(CallError::denied(ONLY_ADMINISTRATORS))
 }
 
 pub(crate) fn no_role(role: Role) -> CallError {
@@ -117,13 +120,18 @@ fn answer(hub: &Hub, who: &Who, question: &Question) -> Result<Answer, CallError
         Ok(allowed) => {
             let (role, number, reason) = match allowed.by {
                 By::Everybody => (role, None, format!("everybody may use {verb}")),
+                By::Role(role, n) if allowed.implied => {
+                    (role, Some(n), format!("{verb} is implied by {}", grant_of(n, role, None)))
+                }
+                By::Group(group, role, n) if allowed.implied => {
+                    let grant = grant_of(n, role, Some(group));
+                    (role, Some(n), format!("{verb} is implied by {grant}"))
+                }
                 By::Role(role, n) => {
-                    (role, Some(n), format!("grant {} of the role {role} allows {verb}", n + 1))
+                    (role, Some(n), format!("{} allows {verb}", grant_of(n, role, None)))
                 }
                 By::Group(group, role, n) => {
-                    let reason =
-                        format!("grant {} of the role {role} in {group} allows {verb}", n + 1);
-                    (role, Some(n), reason)
+                    (role, Some(n), format!("{} allows {verb}", grant_of(n, role, Some(group))))
                 }
                 By::Approval(id) => (role, None, format!("request {id} was approved")),
             };
@@ -146,6 +154,12 @@ fn answer(hub: &Hub, who: &Who, question: &Question) -> Result<Answer, CallError
             on_request: missing == Missing::Request,
         },
     })
+}
+
+/// A grant in words.
+fn grant_of(n: usize, role: Role, group: Option<Role>) -> String {
+    let group = group.map_or_else(String::new, |group| format!(" in {group}"));
+    format!("grant {} of the role {role}{group}", n + 1)
 }
 
 async fn can_i(hub: Arc<Hub>, asked: Asked, can_i: CanI) -> Result<Answer, CallError> {
@@ -198,6 +212,13 @@ fn cell(hub: &Hub, role: Role, method: usize, host: Option<HostId>) -> Cell {
         }
         Access::Read | Access::Act | Access::Admin => {}
     }
+    if is_for_administrators(&METHODS[method]) && role != Role::ADMINISTRATOR {
+        return Cell {
+            reason: ONLY_ADMINISTRATORS.to_owned(),
+            allowed: Allowed::No,
+            ..Cell::default()
+        };
+    }
     let everywhere = |grant: &Grant| matches!(grant.hosts.trim(), "" | "*");
     let grants = hub.about(method, None, host, |request| hub.rights.grants(role, request));
     let full = |grant: &Grant| {
@@ -224,6 +245,12 @@ fn cell(hub: &Hub, role: Role, method: usize, host: Option<HostId>) -> Cell {
             Allowed::OnRequest,
             format!("grant {} allows it for a time {by}, {}", n + 1, bounds(grant)),
         )
+    } else if let Some(n) =
+        hub.about(method, None, host, |request| hub.rights.implied(role, request))
+    {
+        let reason = format!("implied by grant {}: the hosts it is for are seen", n + 1);
+        let numbers = vec![n as u32 + 1];
+        return Cell { allowed: Allowed::Some, grants: numbers, reason };
     } else {
         (Allowed::No, "no grant allows it here".to_owned())
     };
@@ -262,7 +289,8 @@ async fn matrix(hub: Arc<Hub>, asked: Asked, matrix: Matrix) -> Result<Table, Ca
         hub.rights.roles().into_iter().map(|role| role.name).collect()
     } else {
         let own: BTreeSet<_> = who.roles().filter(|role| *role != Role::NONE).collect();
-        own.into_iter().collect()
+        // Without any there is still what everybody may.
+        if own.is_empty() { vec![Role::NONE] } else { own.into_iter().collect() }
     };
     let rows = METHODS.iter().enumerate().map(|(at, method)| Row {
         verb: method.name.to_owned(),

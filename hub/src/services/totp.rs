@@ -1,6 +1,7 @@
 //! The second factor: set it up, take it away.
 
 use super::{HubService, busy, nobody};
+use crate::config::SecondFactor;
 use crate::login::totp::{self, Secret};
 use crate::records::TotpRecord;
 use crate::server::Hub;
@@ -116,9 +117,17 @@ async fn disable(hub: Arc<Hub>, asked: Asked, disable: Disable) -> Result<Nothin
     let caller = asked.caller.ok_or_else(nobody)?;
     let _changing = hub.keyring.changing().await;
     let account = hub.keyring.account(&caller.name).ok_or_else(nobody)?;
+    let wanted = hub.config.login.second_factor == SecondFactor::Required;
     let Some(record) = account.totp else {
         return Err(CallError::not_found("there is no second factor"));
     };
+    if record.confirmed && wanted {
+        return Err(CallError::new(
+            ErrorKind::Conflict,
+            "this hub wants a second factor of everybody who logs in with a password; for another \
+             authenticator ask an administrator: cmdr operators reset-totp",
+        ));
+    }
     if record.confirmed {
         if let Some(wait) = hub.login.wrong.waits(&caller.name) {
             return Err(CallError::denied(format!("too many wrong tries; try again in {wait} s")));

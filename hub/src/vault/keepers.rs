@@ -41,6 +41,7 @@ pub const KEEPERS: &[Keeper] = &[
         check: |hub| check_records(hub, prefix::SECRET, secret),
     },
     crate::services::TOTP,
+    crate::login::refresh::KEEPER,
     Keeper {
         what: "keys of recordings",
         reseal: |hub| Box::pin(hub.recorder.reseal()),

@@ -16,8 +16,10 @@ pub struct Shown {
     pub id: TokenId,
     /// `host` or `operator`.
     pub kind: TokenKind,
-    /// What an operator may do; absent for hosts.
+    /// What a new operator may do; absent for hosts, and where there is an operator already.
     pub role: Option<Role>,
+    /// The operator whose next device it is for, when there is one already.
+    pub operator: Option<String>,
     /// Whether it still works.
     pub state: TokenState,
     /// Uses left.
@@ -40,7 +42,11 @@ pub struct Shown {
 pub const HEADS: [&str; 8] = ["ID", "FOR", "STATE", "USED", "LEFT", "BY", "CREATED", "LABELS"];
 
 fn role(kind: TokenKind, role: Role) -> Option<Role> {
-    (kind == TokenKind::Operator).then_some(role)
+    (kind == TokenKind::Operator && role != Role::NONE).then_some(role)
+}
+
+fn operator(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 impl Shown {
@@ -51,6 +57,7 @@ impl Shown {
             id: token.id,
             kind: token.kind,
             role: role(token.kind, token.role),
+            operator: operator(&token.operator),
             state: token.state,
             uses_left: token.uses_left,
             uses: token.uses,
@@ -68,7 +75,11 @@ impl Shown {
         let labels: Vec<_> = self.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         [
             self.id.to_string(),
-            self.role.map_or_else(|| self.kind.to_string(), |role| role.to_string()),
+            match (&self.operator, self.role) {
+                (Some(operator), _) => clean(operator).into_owned(),
+                (None, Some(role)) => role.to_string(),
+                (None, None) => self.kind.to_string(),
+            },
             self.state.as_str().to_owned(),
             format!("{}/{}", self.uses - self.uses_left.min(self.uses), self.uses),
             self.left.clone(),
@@ -88,8 +99,10 @@ pub struct Made {
     pub token: String,
     /// `host` or `operator`.
     pub kind: TokenKind,
-    /// What an operator may do; absent for hosts.
+    /// What a new operator may do; absent for hosts, and where there is an operator already.
     pub role: Option<Role>,
+    /// The operator whose next device it is for, when there is one already.
+    pub operator: Option<String>,
     /// How often it can be used.
     pub uses: u32,
     /// When it ends, RFC 3339.
@@ -104,6 +117,7 @@ impl Made {
             token: made.text.clone(),
             kind: asked.kind,
             role: role(asked.kind, asked.role),
+            operator: operator(&asked.operator),
             uses: asked.uses,
             expires: human::moment(made.expires_ms),
         }
@@ -144,11 +158,15 @@ mod tests {
             [&id, "observer", "valid", "1/3", "1m", "ann␛", "1970-01-01T00:00:00Z", "-"]
         );
         let expected = serde_json::json!({
-            "id": id, "kind": "operator", "role": "observer", "state": "valid", "uses_left": 2,
-            "uses": 3, "labels": {}, "created": "1970-01-01T00:00:00Z", "created_by": "ann\u{1b}",
+            "id": id, "kind": "operator", "role": "observer", "operator": null, "state": "valid",
+            "uses_left": 2, "uses": 3, "labels": {}, "created": "1970-01-01T00:00:00Z", "created_by": "ann\u{1b}",
             "expires": "1970-01-01T00:01:00Z",
         });
         assert_eq!(serde_json::to_value(&shown).unwrap(), expected);
+        // One for somebody who is there already is for them, whatever their role.
+        let operator = "bob".to_owned();
+        let shown = Shown { operator: Some(operator), role: None, ..shown };
+        assert_eq!(shown.cells()[1], "bob");
     }
 
     #[test]
@@ -157,7 +175,7 @@ mod tests {
         let made = Created { text: "cmdr1-x".into(), expires_ms: 1000 };
         let made = Made::new(TokenId([2; 8]), &asked, &made);
         let expected = serde_json::json!({
-            "id": TokenId([2; 8]).to_string(), "token": "cmdr1-x", "kind": "host", "role": null,
+            "id": TokenId([2; 8]).to_string(), "token": "cmdr1-x", "kind": "host", "role": null, "operator": null,
             "uses": 1, "expires": "1970-01-01T00:00:01Z",
         });
         assert_eq!(serde_json::to_value(&made).unwrap(), expected);

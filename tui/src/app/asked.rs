@@ -49,15 +49,22 @@ impl App {
         if binding.danger && self.store.read_only {
             return Some(texts.get("note.read_only").to_owned());
         }
-        let role = self.store.role();
+        let key = match binding.verb {
+            approvals::Ask::METHOD => "approvals.nothing_to_ask",
+            _ => "approvals.nothing_to_end",
+        };
+        if self.store.has_nothing_to(binding.verb) {
+            return Some(texts.get(key).to_owned());
+        }
+        let role = self.store.role().to_string();
         // On the fleet as a whole it may be allowed all the same.
         if self.store.offer(binding.verb, binding.danger, &[]) == Offer::No {
-            return Some(texts.fill("note.role", &[role.as_str()]));
+            return Some(texts.fill("note.role", &[&role]));
         }
         let denied =
             |host: &HostId| self.store.offer(binding.verb, binding.danger, &[*host]) == Offer::No;
         let host = self.at_hand().into_iter().find(denied)?;
-        Some(texts.fill("note.role_here", &[role.as_str(), &self.store.hosts.name(host)]))
+        Some(texts.fill("note.role_here", &[&role, &self.store.hosts.name(host)]))
     }
 
     /// Asks what the pane and the key line need to know.

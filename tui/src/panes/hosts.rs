@@ -6,13 +6,14 @@ mod order;
 
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
-use crate::keymap::{Binding, Command, LIST, key};
+use crate::keymap::{Binding, Command, EVERYWHERE, LIST, key};
+use crate::store::FeedState;
 use crate::theme::Role;
 use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
 use cmdr_protocol::hosts::{Approve, Forget, HostState, Label, Reject, Rename, Watch};
-use cmdr_protocol::{Call as _, HostId};
+use cmdr_protocol::{Call as _, ErrorKind, HostId};
 use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
 use order::Order;
@@ -241,12 +242,19 @@ impl Pane for HostsPane {
             }
         });
         if self.table.order().is_empty() {
-            let text = if !store.hosts.known {
-                texts.get("hosts.loading")
+            let denied = match store.feed::<Watch>(None) {
+                Some(FeedState::Failed(error)) => error.kind == ErrorKind::Denied,
+                _ => false,
+            };
+            let text = if denied && store.is_up() {
+                let key = context.keys.of(&[EVERYWHERE], Command::Rights);
+                texts.fill("hosts.no_rights", &[&key])
+            } else if !store.hosts.known {
+                texts.get("hosts.loading").to_owned()
             } else if store.hosts.rows.is_empty() {
-                texts.get("hosts.none")
+                texts.get("hosts.none").to_owned()
             } else {
-                texts.get("table.nothing_left")
+                texts.get("table.nothing_left").to_owned()
             };
             super::notice(frame, below, &[Line::styled(text, theme.style(Role::Soft))]);
         }

@@ -275,7 +275,7 @@ impl PlayerPane {
         if tape.ahead(self.clock.at_us) >= AHEAD {
             return None;
         }
-        let read = self.reader.read(self.id, self.owner, tape.rest());
+        let read = self.reader.read(context, self.id, self.owner, tape.rest());
         Some(Action::All(vec![Action::Apply(tape::asking()), read]))
     }
 

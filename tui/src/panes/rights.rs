@@ -219,7 +219,7 @@ impl RightsPane {
         ]);
         let buffer = frame.buffer_mut();
         let inner = boxes::panel(buffer, area, title, Line::default(), theme, glyphs);
-        let mut lines = vec![vec![(Style::Text, cell.reason.clone())]];
+        let mut lines = vec![vec![(Style::Text, grants::why(context, cell))]];
         let definition = Self::definition(context, role);
         for n in &cell.grants {
             let grant = (*n as usize).checked_sub(1);
@@ -399,11 +399,11 @@ impl Pane for RightsPane {
         });
         let x = grid.x + left;
         for &(at, from, width) in &places {
-            let name = matrix.roles[at].as_str();
+            let name = matrix.roles[at].to_string();
             let (text, style) = if own == Some(at) {
                 (format!("◆{name}"), Style::HeaderSorted)
             } else {
-                (name.to_owned(), Style::Header)
+                (name, Style::Header)
             };
             let text = clean_to_width(&text, usize::from(width));
             let line = Line::styled(text, theme.style(style));

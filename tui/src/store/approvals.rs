@@ -11,6 +11,8 @@ use cmdr_protocol::display::clean;
 pub struct Approvals {
     /// Texts made harmless.
     pub rows: Vec<Approval>,
+    /// What we have on request; none from a hub that does not say.
+    pub may_ask: Option<Vec<String>>,
     /// False until the first item came.
     pub known: bool,
     /// Goes up with every change.
@@ -66,6 +68,7 @@ impl Approvals {
             }
         }
         self.rows = rows;
+        self.may_ask = listing.may_ask;
         self.known = true;
         self.version += 1;
         toasts
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn what_is_new_or_decided_is_told_once_and_what_was_there_at_first_is_not() {
         let mut approvals = Approvals::default();
-        let list = |approvals| Listing { approvals };
+        let list = |approvals| Listing { approvals, may_ask: None };
         assert_eq!(approvals.change(list(vec![own(1, State::Waiting, 9)])), []);
         let other = Approval {
             own: false,
@@ -132,7 +135,7 @@ mod tests {
     #[test]
     fn what_has_lapsed_by_the_clock_holds_no_more() {
         let mut approvals = Approvals::default();
-        approvals.change(Listing { approvals: vec![own(1, State::Active, 100)] });
+        approvals.change(Listing { approvals: vec![own(1, State::Active, 100)], may_ask: None });
         assert!(approvals.covers("exec.start", 99) && !approvals.covers("exec.start", 100));
         assert!(!approvals.covers("processes.signal", 99));
         assert_eq!(approvals.elevated(100), None);

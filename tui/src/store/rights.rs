@@ -2,10 +2,12 @@
 //! shows it. Forgotten when the link is renewed or rights may have changed.
 
 use super::{Store, Update};
+use cmdr_protocol::approvals::{Approval, Ask, End};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::operators::Operator;
+use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Allowed, Definition, Table};
-use cmdr_protocol::{CallError, HostId};
+use cmdr_protocol::{Call as _, CallError, HostId};
 use std::collections::{HashMap, HashSet};
 
 /// Hosts that answers are kept for.
@@ -83,6 +85,18 @@ impl Rights {
 }
 
 impl Store {
+    /// Whether there is nothing on request to ask for, or no request that we could end.
+    pub fn has_nothing_to(&self, verb: &str) -> bool {
+        match verb {
+            Ask::METHOD => self.approvals.may_ask.as_ref().is_some_and(Vec::is_empty),
+            End::METHOD => {
+                let ours = |a: &Approval| a.own || self.role() == Role::ADMINISTRATOR;
+                self.approvals.known && !self.approvals.rows.iter().any(|a| ours(a) && a.is_open())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a verb is offered on these hosts (none: for what is not about any).
     pub fn offer(&self, verb: &str, danger: bool, hosts: &[HostId]) -> Offer {
         if danger && self.read_only {
@@ -90,6 +104,9 @@ impl Store {
         }
         if verb.is_empty() {
             return Offer::Yes;
+        }
+        if self.has_nothing_to(verb) {
+            return Offer::No;
         }
         let used = self.hosts.me.as_ref().is_some_and(|me| me.verbs.iter().any(|v| v == verb));
         let here = |host: &HostId| self.rights.on(*host, verb).unwrap_or(used);
@@ -205,7 +222,7 @@ pub fn operators(operators: Result<Vec<Operator>, CallError>) -> Update {
 mod tests {
     use super::*;
     use crate::link::Peer;
-    use cmdr_protocol::approvals::{Approval, Listing, State, Wanted, Watch};
+    use cmdr_protocol::approvals::{Listing, State, Wanted, Watch};
 
     const SIGNAL: &str = "processes.signal";
     const HOST: [HostId; 2] = [HostId([1; 16]), HostId([2; 16])];
@@ -250,8 +267,30 @@ mod tests {
         let wanted = Wanted { verbs: vec![SIGNAL.into()], ..Wanted::default() };
         let (state, until_ms) = (State::Active, 5000);
         let held = Approval { own: true, state, wanted, until_ms, ..Approval::default() };
-        <Watch as super::super::Stored>::apply(&mut store, None, Listing { approvals: vec![held] });
+        <Watch as super::super::Stored>::apply(
+            &mut store,
+            None,
+            Listing { approvals: vec![held], may_ask: None },
+        );
         assert_eq!(store.offer(SIGNAL, true, &HOST), Offer::Yes);
+    }
+
+    #[test]
+    fn who_has_nothing_on_request_and_no_open_request_is_offered_neither_to_ask_nor_to_end() {
+        let mut store = store();
+        let verbs = vec![Ask::METHOD.to_owned(), End::METHOD.to_owned()];
+        store.hosts.me = Some(Peer { verbs, role: Role::OPERATOR, ..Peer::default() });
+        let offers = |store: &Store| [Ask::METHOD, End::METHOD].map(|v| store.offer(v, true, &[]));
+        let list = |store: &mut Store, approvals, may_ask| {
+            <Watch as super::super::Stored>::apply(store, None, Listing { approvals, may_ask });
+        };
+        let one = |state, own| Approval { own, state, until_ms: 5000, ..Approval::default() };
+        list(&mut store, vec![one(State::Active, true)], Some(vec![SIGNAL.to_owned()]));
+        assert_eq!(offers(&store), [Offer::Yes, Offer::Yes]);
+        list(&mut store, vec![one(State::Ended, true), one(State::Active, false)], Some(vec![]));
+        assert_eq!(offers(&store), [Offer::No, Offer::No]);
+        list(&mut store, vec![one(State::Active, true)], None);
+        assert_eq!(offers(&store), [Offer::Yes, Offer::Yes], "a hub that does not say");
     }
 
     #[test]

@@ -28,7 +28,10 @@ async fn what_was_refused_is_asked_for_approved_and_done_again_with_one_key() {
     world.check_shows("waits for the approval of #15");
     for state in [State::Waiting, State::Active] {
         let approval = Approval { until_ms: NOW_MS + 3_600_000, ..own(state) };
-        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals: vec![approval] });
+        world.far.push::<approvals::Watch>(
+            None,
+            &approvals::Listing { approvals: vec![approval], may_ask: None },
+        );
         world.idle().await;
     }
     world.check_shows("#15 is approved: . does it now");
@@ -52,7 +55,7 @@ async fn several_refusals_of_one_kind_are_one_request() {
 pub(super) async fn at_approvals(setup: Setup) -> World {
     let mut world = World::with_log(setup, 5).await;
     let approvals = log::approvals(NOW_MS);
-    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+    world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals, may_ask: None });
     world.press("P").await;
     world.calls();
     world
@@ -104,7 +107,7 @@ async fn ones_own_elevation_is_ended_after_a_question_and_read_only_ends_nothing
 async fn a_new_request_and_a_decision_about_ones_own_are_told_wherever_one_is() {
     let mut world = World::with_log(Setup::default(), 5).await;
     let tell = |world: &World, approvals: Vec<Approval>| {
-        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals });
+        world.far.push::<approvals::Watch>(None, &approvals::Listing { approvals, may_ask: None });
     };
     tell(&world, vec![own(State::Waiting)]);
     world.idle().await;

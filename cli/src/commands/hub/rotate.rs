@@ -62,8 +62,9 @@ pub(super) async fn run(app: &App, hub: &Hub, args: &RotateArgs) -> Result<Exit,
         Verb::Switch { force, yes } => {
             let rotation = hub.ask(&Status {}).await?;
             let question = format!("{}Give the hub its new key?", warning(&rotation));
-            app.out.confirm(yes.yes, &question, "switch").await?;
-            let rotation = hub.ask(&Switch { force: *force }).await?;
+            let switch = Switch { force: *force };
+            hub.confirm(app, *yes, (&switch, None), (&question, "switch")).await?;
+            let rotation = hub.ask(&switch).await?;
             app.out.note(&format!(
                 "the hub's key is {}; the old one still answers until: cmdr hub rotate-key finish",
                 rotation.key
@@ -73,8 +74,9 @@ pub(super) async fn run(app: &App, hub: &Hub, args: &RotateArgs) -> Result<Exit,
         Verb::Finish { force, yes } => {
             let rotation = hub.ask(&Status {}).await?;
             let question = format!("{}Retire the hub's old key for good?", warning(&rotation));
-            app.out.confirm(yes.yes, &question, "finish").await?;
-            let done = hub.ask(&Finish { force: *force }).await?;
+            let finish = Finish { force: *force };
+            hub.confirm(app, *yes, (&finish, None), (&question, "finish")).await?;
+            let done = hub.ask(&finish).await?;
             tell_left_out(app, &rotation);
             app.out.note(&format!(
                 "the hub's only key is {}; keep a new copy of its hub.key with the backups",

@@ -4,6 +4,7 @@
 use super::process::{Running, find};
 use super::{Places, Ready};
 use crate::App;
+use crate::args::Yes;
 use crate::commands::login;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
@@ -91,7 +92,12 @@ fn joined(dir: &Path, ready: &Ready) -> Result<Joined, Failure> {
 }
 
 /// Logs our client in, unless it is.
-pub(super) async fn client(app: &App, places: &Places, ready: &Ready) -> Result<(), Failure> {
+pub(super) async fn client(
+    app: &App,
+    places: &Places,
+    ready: &Ready,
+    yes: Yes,
+) -> Result<(), Failure> {
     let dir = places.client();
     match joined(&dir, ready)? {
         Joined::Elsewhere(address) => {
@@ -112,8 +118,14 @@ pub(super) async fn client(app: &App, places: &Places, ready: &Ready) -> Result<
     let here = App { home: places.home.clone(), ..app.clone() };
     match Hub::connect(&here).await {
         Ok(_) => Ok(()),
-        // The hub does not know the key any more: its state was restored or we were revoked.
+        // The hub does not know the key any more: its state was restored, or somebody took our rights
+        // away on purpose. Whoever has the hub's folder can have them back, but not unawares.
         Err(failure) if failure.exit == Exit::Denied => {
+            let question = format!(
+                "The hub of this home does not let this home in: {}. Log in anew as an administrator?",
+                failure.message
+            );
+            app.out.confirm(yes.yes, &question, "yes").await?;
             let token = token(places, ready, &["--operator", "administrator"]).await?;
             log_in(app, &dir, &token).await
         }
@@ -129,7 +141,9 @@ async fn log_in(app: &App, dir: &Path, token: &JoinToken) -> Result<(), Failure>
         seal: None,
         patience: app.patience(),
     };
-    login::join(dir, &joining).await.map(drop)
+    let (welcome, _) = login::join(dir, &joining).await?;
+    app.out.note(&format!("this home is logged in as {} ({})", welcome.name, welcome.role));
+    Ok(())
 }
 
 /// Joins the agent, unless it is. Says whether something changed for it.

@@ -103,8 +103,9 @@ pub(super) async fn run(app: &App, hub: &Hub, args: &RulesArgs) -> Result<Exit, 
         }
         Some(Verb::Rm { name, yes }) => {
             let question = format!("Remove the rule {name}? What it names is recorded no more.");
-            app.out.confirm(yes.yes, &question, "yes").await?;
-            hub.ask(&DeleteRule { name: name.clone() }).await?;
+            let delete = DeleteRule { name: name.clone() };
+            hub.confirm(app, *yes, (&delete, None), (&question, "yes")).await?;
+            hub.ask(&delete).await?;
             app.out.note(&format!("the rule {name} is removed"));
         }
     }

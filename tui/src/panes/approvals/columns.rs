@@ -17,13 +17,14 @@ const fn column(title: &'static str, width: u16, rank: u8) -> Column {
 
 /// From left to right.
 pub(super) const COLUMNS: &[Column] = &[
-    Column { right: true, descending: true, ..column("approvals.col.number", 5, 4) },
-    column("approvals.col.state", 20, 0),
-    column("approvals.col.who", 14, 0),
-    column("approvals.col.what", 18, 0),
-    column("approvals.col.where", 16, 2),
-    Column { right: true, ..column("approvals.col.for", 7, 3) },
-    Column { grows: true, ..column("approvals.col.why", 20, 1) },
+    // On 80 cells all of them fit: who decides has to see where, and for how long.
+    Column { right: true, descending: true, ..column("approvals.col.number", 4, 4) },
+    Column { grows: true, most: 20, ..column("approvals.col.state", 16, 0) },
+    Column { grows: true, most: 16, ..column("approvals.col.who", 11, 0) },
+    Column { grows: true, most: 30, ..column("approvals.col.what", 15, 0) },
+    Column { grows: true, most: 30, ..column("approvals.col.where", 12, 1) },
+    Column { right: true, ..column("approvals.col.for", 7, 2) },
+    Column { grows: true, ..column("approvals.col.why", 7, 3) },
 ];
 
 /// Those that wait for us first, then ours, then what waits or holds, then the past.

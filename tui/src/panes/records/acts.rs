@@ -230,18 +230,21 @@ struct Reading {
 impl Reader {
     /// Reads the next piece for a pane, from a millisecond on, but for so many events of it that are here
     /// already.
-    pub(in crate::panes) fn read(&self, id: u64, owner: u64, from: (u64, usize)) -> Action {
+    pub(in crate::panes) fn read(
+        &self,
+        context: &Context<'_>,
+        id: u64,
+        owner: u64,
+        from: (u64, usize),
+    ) -> Action {
         let reader = self.clone();
+        let [number, seconds] = [id, LONGEST.as_secs()].map(|n| n.to_string());
+        let late = context.texts.fill("player.no_answer", &[&number, &seconds]);
         Action::Errand(Box::new(move |link| {
             Box::pin(async move {
                 let reading = tokio::time::timeout(LONGEST, reader.piece(&link, id, from));
-                let piece = reading.await.unwrap_or_else(|_| {
-                    let text = format!("no answer for {} s", LONGEST.as_secs());
-                    Err(CallError::new(
-                        ErrorKind::TimedOut,
-                        format!("reading recording {id}: {text}"),
-                    ))
-                });
+                let late = |_| Err(CallError::new(ErrorKind::TimedOut, late));
+                let piece = reading.await.unwrap_or_else(late);
                 Event::Done(Some(tape::read(owner, from, piece)), Action::None)
             })
         }))

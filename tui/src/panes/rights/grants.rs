@@ -1,5 +1,6 @@
 //! A grant and a role in words.
 
+use crate::i18n::Lang;
 use crate::overlays::help::ASK;
 use crate::overlays::pager::{Pager, Piece};
 use crate::panes::Context;
@@ -7,7 +8,7 @@ use crate::theme::Role as Style;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::operators::Operator;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::roles::{Allowed, Definition, Grant, Hours};
+use cmdr_protocol::roles::{Allowed, Cell, Definition, Grant, Hours};
 
 /// The sign of an answer, the key of its word, and its colour.
 pub(super) const fn sign(allowed: Allowed) -> (&'static str, &'static str, Style) {
@@ -54,13 +55,42 @@ pub(super) fn words(context: &Context<'_>, grant: &Grant) -> String {
     clean(&parts.join(" · ")).into_owned()
 }
 
+/// Why a cell says what it says: in the hub's words, which are English, or in ours.
+pub(super) fn why(context: &Context<'_>, cell: &Cell) -> String {
+    let texts = context.texts;
+    if texts.lang == Lang::En {
+        return cell.reason.clone();
+    }
+    let grant = cell.grants.first().map(ToString::to_string);
+    let (plain, by_grant) = match cell.allowed {
+        Allowed::Yes => ("rights.why.everybody", "rights.why.yes"),
+        Allowed::Some => ("rights.some", "rights.why.some"),
+        Allowed::OnRequest => ("rights.on_request", "rights.why.on_request"),
+        Allowed::No => ("rights.why.no", "rights.why.no"),
+        Allowed::Unknown => return cell.reason.clone(),
+    };
+    grant.map_or_else(|| texts.get(plain).to_owned(), |n| texts.fill(by_grant, &[&n]))
+}
+
+/// What a role is for. Of those that every hub has we know it ourselves.
+fn description(context: &Context<'_>, definition: &Definition) -> String {
+    let key = match definition.name {
+        Role::ADMINISTRATOR => "rights.role.administrator",
+        Role::OPERATOR => "rights.role.operator",
+        Role::DEVELOPER => "rights.role.developer",
+        Role::OBSERVER => "rights.role.observer",
+        _ => return clean(&definition.description).into_owned(),
+    };
+    context.texts.get(key).to_owned()
+}
+
 /// A role whole: what it is for, its grants, and who has it.
 pub(super) fn pager(context: &Context<'_>, role: Role, definition: Option<&Definition>) -> Pager {
     let texts = context.texts;
     let mut lines: Vec<Vec<Piece>> = Vec::new();
     if let Some(definition) = definition {
         if !definition.description.is_empty() {
-            let description = clean(&definition.description).into_owned();
+            let description = description(context, definition);
             lines.push(vec![(Style::Strong, description)]);
         }
         let built_in = if definition.built_in { "rights.built_in" } else { "rights.own" };
@@ -101,6 +131,6 @@ pub(super) fn pager(context: &Context<'_>, role: Role, definition: Option<&Defin
             }
         }
     }
-    Pager::new(texts.fill("rights.role_title", &[role.as_str()]), lines)
+    Pager::new(texts.fill("rights.role_title", &[&role.to_string()]), lines)
         .copying_command(format!("cmdr roles show {role}"))
 }
