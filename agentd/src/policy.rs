@@ -26,7 +26,7 @@ const PROGRAMS: usize = 128;
 /// Sessions at once when it says nothing.
 const SESSIONS: usize = 64;
 /// How long a session may be left alone when it says nothing.
-const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+const IDLE: Duration = Duration::from_hours(7 * 24);
 
 /// What the owner allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

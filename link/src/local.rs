@@ -35,9 +35,9 @@ impl Source for Incoming {
             let n = into.filled().len();
             // Nothing is kept while nothing comes.
             if n == 0 {
-                self.got = BytesMut::new()
+                self.got = BytesMut::new();
             } else {
-                self.got.truncate(n)
+                self.got.truncate(n);
             }
             ready!(read)?;
         }

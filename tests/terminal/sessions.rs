@@ -68,7 +68,7 @@ fn a_shell_with_vim_is_resized_left_killed_and_found_again() {
     terminal.line("stty size");
     terminal.until(&["30 100"]);
     terminal.resize(80, 24);
-    terminal.line("vim -u NONE -N /tmp/no-such-file");
+    terminal.line("vim -n -u NONE -N");
     terminal.until(&["~\n~\n~"]);
     terminal.keys(&["i"]);
     terminal.keys(&["-l", "written in vim 容器"]);
@@ -92,7 +92,8 @@ fn a_shell_with_vim_is_resized_left_killed_and_found_again() {
     second.until(&["left with 137"]);
     // And the agent, as a power cut would: the session does not notice.
     kill_process(agent_pid(home.dir.path()), Signal::KILL).unwrap();
-    until("the agent is back", || {
+    until("another agent has found it", || {
+        home.cmdr(&["up", "--detach"]);
         let output = home.cmdr(&["sessions", "-o", "json"]);
         text(&output.stdout).contains(&id)
     });

@@ -85,13 +85,10 @@ pub(super) async fn run(state: &Arc<State>, door: Door, mut child: Child) {
     let accepting = async {
         let free = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
         loop {
-            let socket = match door.listener.accept().await {
-                Ok((socket, _)) => socket,
+            let Ok((socket, _)) = door.listener.accept().await else {
                 // No descriptor is free; they come back.
-                Err(_) => {
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
+                sleep(Duration::from_millis(100)).await;
+                continue;
             };
             if let Ok(permit) = free.clone().try_acquire_owned() {
                 let state = state.clone();

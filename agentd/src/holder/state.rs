@@ -171,7 +171,8 @@ impl State {
             self.has_keys.notify_one();
         }
         if inner.screen.title() != inner.session.title {
-            inner.session.title = inner.screen.title().to_owned();
+            let title = inner.screen.title().to_owned();
+            inner.session.title = title;
             self.looks.send_modify(|n| *n += 1);
         }
         self.tell();

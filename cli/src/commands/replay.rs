@@ -63,7 +63,7 @@ impl Film {
             return true;
         }
         let at = Duration::from_micros(event.at_us).max(self.last);
-        let pause = at - self.last;
+        let pause = at.saturating_sub(self.last);
         self.last = at;
         self.shown += limit.map_or(pause, |limit| pause.min(limit));
         self.bytes += event.data.len();
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(player.due().unwrap() - Instant::now(), Duration::from_secs(2));
         tokio::time::advance(Duration::from_secs(1)).await;
         player.wish(Wish::Pause);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(player.now(), Duration::from_secs(2));
         assert_eq!(player.due(), None);
     }

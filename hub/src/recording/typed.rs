@@ -35,8 +35,7 @@ impl Typed {
         let mut marks = Vec::new();
         for &key in keys {
             self.escape = match (&self.escape, key) {
-                (Escape::Begun, b'[' | b'O') => Escape::Sequence,
-                (Escape::Sequence, 0x20..=0x3f) => Escape::Sequence,
+                (Escape::Begun, b'[' | b'O') | (Escape::Sequence, 0x20..=0x3f) => Escape::Sequence,
                 (Escape::None, 0x1b) => Escape::Begun,
                 (Escape::None, _) => {
                     marks.extend(self.key(key, at_ms));

@@ -310,7 +310,7 @@ impl Handler for Guard<'_> {
     }
 
     fn report_keyboard_mode(&mut self) {
-        let mode = self.keyboard().last().map_or(0, |mode| mode.bits());
+        let mode = self.keyboard().last().map_or(0, KeyboardModes::bits);
         self.answers.send_event(Event::PtyWrite(format!("\x1b[?{mode}u")));
     }
 

@@ -128,7 +128,7 @@ impl Pen {
 
     /// Scrollback and screen of a grid, in a terminal whose cursor is at home on an empty screen.
     fn grid(&mut self, grid: &Grid<Cell>, lines: usize) {
-        self.charsets(&[StandardCharset::Ascii; 4]);
+        self.charsets([StandardCharset::Ascii; 4]);
         let first = Line(-(grid.history_size().min(lines) as i32));
         let last = grid.bottommost_line();
         let mut line = first;
@@ -230,14 +230,14 @@ impl Pen {
         }
     }
 
-    fn charsets(&mut self, to: &[StandardCharset; 4]) {
+    fn charsets(&mut self, to: [StandardCharset; 4]) {
         for (at, sign) in [(0, '('), (1, ')'), (2, '*'), (3, '+')] {
             if self.charsets[at] != to[at] {
                 let graphic = to[at] == StandardCharset::SpecialCharacterAndLineDrawing;
                 self.put(format_args!("\x1b{sign}{}", if graphic { '0' } else { 'B' }));
             }
         }
-        self.charsets = *to;
+        self.charsets = to;
     }
 
     /// Puts the cursor where it is, with what it writes with. `above` are lines that count from a region.
@@ -251,7 +251,7 @@ impl Pen {
             let wide = last > 0 && is_wide(&cells[..], last - 1);
             let at = if wide { last - 1 } else { last };
             self.put(format_args!("\x1b[{row};{}H", at + 1));
-            self.charsets(&[StandardCharset::Ascii; 4]);
+            self.charsets([StandardCharset::Ascii; 4]);
             let cell = &cells[Column(at)];
             self.cell(cell, wide || !is_half(cell));
             if column.0 < last {
@@ -264,7 +264,7 @@ impl Pen {
             self.put(format_args!("\x1b[{row};{}H", column.0 + 1));
         }
         self.attributes(&cursor.template);
-        self.charsets(&CHARSETS.map(|index| cursor.charsets[index]));
+        self.charsets(CHARSETS.map(|index| cursor.charsets[index]));
     }
 
     fn keyboard(&mut self, stack: &[KeyboardModes]) {

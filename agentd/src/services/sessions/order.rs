@@ -44,13 +44,12 @@ pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order
     env.insert("CMDR_SESSION".to_owned(), id.clone());
     env.extend(added);
     let cwd = program::where_to(cwd, &user)?;
-    let (named, arg0, args) = match argv.split_first() {
-        Some((program, args)) => (program.clone(), program.clone(), args.to_vec()),
+    let (named, arg0, args) = if let Some((program, args)) = argv.split_first() {
+        (program.clone(), program.clone(), args.to_vec())
+    } else {
         // As after a login: a shell whose name begins with a dash reads the user's profile.
-        None => {
-            let name = user.shell.rsplit('/').next().unwrap_or_default();
-            (user.shell.clone(), format!("-{name}"), Vec::new())
-        }
+        let name = user.shell.rsplit('/').next().unwrap_or_default();
+        (user.shell.clone(), format!("-{name}"), Vec::new())
     };
     let program = program::find(&named, &env, &cwd).map_err(|e| e.refuse(&named, ""))?;
     let program = program::judged(agent, program)?;

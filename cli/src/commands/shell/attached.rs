@@ -108,20 +108,12 @@ impl Attached {
             What::Open(open) => self.follow(&hub, &mut desk, &open).await,
             What::Attach(_) => self.attach(&hub, &mut desk).await,
         };
-        loop {
-            let Over::Cut(why) = &over else { break };
-            if desk.id.is_none() {
-                break;
-            }
+        while let Over::Cut(why) = &over
+            && desk.id.is_some()
+        {
             let why = clean(&why.message).into_owned();
             desk.say(&format!("cut off: {why}; Ctrl-C gives up"), true).await;
-            match self.again(&mut hub, &mut desk).await {
-                Some(next) => over = next,
-                None => {
-                    over = Over::Detached;
-                    break;
-                }
-            }
+            over = self.again(&mut hub, &mut desk).await.unwrap_or(Over::Detached);
         }
         let Desk { paper, id, .. } = desk;
         paper.finish().await;

@@ -81,7 +81,7 @@ impl Modes {
         let modes = std::mem::take(self);
         let mut text = String::new();
         if modes.keyboard > 0 {
-            text += &format!("\x1b[<{}u", modes.keyboard);
+            text.extend(["\x1b[<", &modes.keyboard.to_string(), "u"]);
         }
         if modes.region {
             // Setting it moves the cursor.
@@ -89,7 +89,7 @@ impl Modes {
         }
         for mode in modes.changed {
             let usual = PRIVATE.iter().any(|(number, usual)| *number == mode && *usual);
-            text += &format!("\x1b[?{mode}{}", if usual { 'h' } else { 'l' });
+            text.extend(["\x1b[?", &mode.to_string(), if usual { "h" } else { "l" }]);
         }
         if modes.keypad {
             text += "\x1b>";
