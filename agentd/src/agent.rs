@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::sampler::Sampler;
 use crate::services;
 use crate::services::exec::Scripts;
+use crate::services::files::Files;
 use crate::services::metrics::Collected;
 use crate::services::processes::Table;
 use cmdr_link::frame::FrameReader;
@@ -76,6 +77,7 @@ struct Shared {
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
     scripts: Scripts,
+    files: Files,
 }
 
 impl Agent {
@@ -86,7 +88,8 @@ impl Agent {
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let facts = Mutex::new(None);
-        let shared = Shared { config, metrics, processes, facts, programs, scripts };
+        let files = Files::new(&config);
+        let shared = Shared { config, metrics, processes, facts, programs, scripts, files };
         Self { shared: Arc::new(shared) }
     }
 
@@ -119,6 +122,9 @@ impl Agent {
     }
     pub(crate) fn programs(&self) -> &Arc<Semaphore> {
         &self.shared.programs
+    }
+    pub(crate) fn files(&self) -> &Files {
+        &self.shared.files
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts

@@ -2,6 +2,7 @@
 
 pub mod exec;
 pub mod facts;
+pub mod files;
 mod hostkeys;
 pub mod metrics;
 pub mod ping;
@@ -11,7 +12,7 @@ use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "hostkeys", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] = &["exec", "facts", "files", "hostkeys", "metrics", "ping", "processes"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -21,6 +22,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         metrics::register,
         processes::register,
         exec::register,
+        files::register,
         hostkeys::register,
     ]
     .into_iter()

@@ -4,8 +4,8 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, metrics,
-    operators, ping, processes, roles, secrets, tokens, totp,
+    approvals, audit, exec, facts, files, groups, hostkeys, hosts, hub, hubkey, keys, login,
+    metrics, operators, ping, processes, roles, secrets, tokens, totp,
 };
 
 /// One method.
@@ -127,6 +127,18 @@ pub const METHODS: &[Method] = &[
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
     feed::<exec::Start>(Place::Host),
+    feed::<files::List>(Place::Host),
+    call::<files::Stat>(Place::Host),
+    call::<files::Real>(Place::Host),
+    feed::<files::Read>(Place::Host),
+    feed::<files::Write>(Place::Host),
+    call::<files::MakeFolder>(Place::Host),
+    call::<files::Rename>(Place::Host),
+    call::<files::Delete>(Place::Host),
+    call::<files::Chmod>(Place::Host),
+    call::<files::Checksum>(Place::Host),
+    feed::<files::Archive>(Place::Host),
+    feed::<files::Unpack>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

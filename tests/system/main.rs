@@ -7,6 +7,7 @@ mod approvals;
 mod audit;
 mod audit_forward;
 mod exec;
+mod files;
 mod hostkeys;
 mod hosts;
 mod hubkey;

@@ -126,6 +126,7 @@ pub(super) fn told(context: &Context<'_>, log: &Log, record: &Record) -> String 
                 | Outcome::Unreachable
                 | Outcome::NotFound
                 | Outcome::Conflict
+                | Outcome::Elsewhere
                 | Outcome::Busy
                 | Outcome::Malformed
                 | Outcome::UnknownMethod
