@@ -556,6 +556,9 @@ pub struct Copying {
     /// Bytes that this order has carried: less than the whole when there was a part of it.
     #[serde(rename = "c")]
     pub carried: u64,
+    /// The file was changed while it was read: the copy is what was there at the time.
+    #[serde(rename = "x", skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
     /// Why it stands still, in words; empty while it goes on.
     #[serde(rename = "q", skip_serializing_if = "String::is_empty")]
     pub waiting: String,

@@ -40,6 +40,9 @@ pub enum About {
     Fleet,
     /// None: any right to use it covers it.
     Nothing,
+    /// Hosts and resources that are decided one by one while it is answered: any right to use it covers it
+    /// until then.
+    Parts,
 }
 
 /// Who answers a method.
@@ -139,6 +142,7 @@ pub const METHODS: &[Method] = &[
     call::<files::Checksum>(Place::Host),
     feed::<files::Archive>(Place::Host),
     feed::<files::Unpack>(Place::Host),
+    feed::<files::Copy>(Place::Hub).about(About::Parts),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

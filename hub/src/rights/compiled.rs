@@ -226,7 +226,9 @@ impl Compiled {
                 };
                 self.first(of_method, word, wish)
             }
-            (About::Visible | About::Nothing, _) => self.first(of_method, |_| u64::MAX, wish),
+            (About::Visible | About::Nothing | About::Parts, _) => {
+                self.first(of_method, |_| u64::MAX, wish)
+            }
         }
     }
 

@@ -80,6 +80,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("files.checksum", "aod"),
     ("files.archive", "aod"),
     ("files.unpack", "aod"),
+    ("files.copy", "aod"),
     ("hosts.list", "aodv"),
     ("hosts.resolve", "aodv"),
     ("hosts.watch", "aodv"),

@@ -68,19 +68,19 @@ impl Looked {
         self.stat.st_gid
     }
     pub(super) const fn device(&self) -> u64 {
-        self.stat.st_dev as u64
+        self.stat.st_dev
     }
     pub(super) fn target(&self) -> &str {
         &self.target
     }
 
     pub(super) const fn mtime_ns(&self) -> i64 {
-        let (s, ns) = (self.stat.st_mtime as i64, self.stat.st_mtime_nsec as i64);
+        let (s, ns) = (self.stat.st_mtime, self.stat.st_mtime_nsec as i64);
         s.saturating_mul(1_000_000_000).saturating_add(ns)
     }
 
     pub(super) const fn version(&self) -> Version {
-        Version { size: self.size(), mtime_ns: self.mtime_ns(), inode: self.stat.st_ino as u64 }
+        Version { size: self.size(), mtime_ns: self.mtime_ns(), inode: self.stat.st_ino }
     }
 
     /// As callers see it.

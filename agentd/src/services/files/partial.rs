@@ -62,7 +62,7 @@ pub(super) struct Turn {
     pub(super) transfer: Transfer,
     /// Told when another one wants to go on with it.
     pub(super) give_way: Arc<Notify>,
-    _turn: OwnedMutexGuard<()>,
+    _held: OwnedMutexGuard<()>,
 }
 
 impl Partials {
@@ -92,7 +92,7 @@ impl Partials {
             }
         });
         let turn = taken.await.map_err(|_| busy())?;
-        Ok(Turn { transfer, give_way, _turn: turn })
+        Ok(Turn { transfer, give_way, _held: turn })
     }
 
     /// Notes a part before it is made, and takes away those that nobody came back for.

@@ -126,7 +126,7 @@ impl Source {
         if unchanged.is_some_and(|expected| expected != version) {
             return Err(changed(path));
         }
-        let system = fstatfs(&file).map(|system| system.f_type as u64).unwrap_or(0);
+        let system = fstatfs(&file).map_or(0, |system| system.f_type as u64);
         if system == PROC && place.name == "mem" {
             return Err(CallError::denied(format!("{path} is a program's memory, not a file")));
         }

@@ -267,7 +267,7 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
     /// Opens a folder below the root, making those that are not there.
     fn folder(&self, path: &Path, make: bool) -> Result<OwnedFd, Not> {
         let mut dir = self.root.try_clone().map_err(|e| Not::Laid(e.to_string()))?;
-        for name in path.iter() {
+        for name in path {
             let next = match step(&dir, name) {
                 Err(Step::Errno(Errno::NOENT)) if make => {
                     mkdirat(&dir, name, Mode::from_raw_mode(0o755)).map_err(errno)?;
@@ -337,9 +337,8 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
     }
 
     fn hard_link(&self, path: &Path, target: &OsStr) -> Result<(), Not> {
-        let target = match inner(Path::new(target)) {
-            Ok(Some(target)) => target,
-            _ => return Err(Not::Laid("the link leads out of the folder".to_owned())),
+        let Ok(Some(target)) = inner(Path::new(target)) else {
+            return Err(Not::Laid("the link leads out of the folder".to_owned()));
         };
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(Not::Laid("it is a link to nothing".to_owned()));

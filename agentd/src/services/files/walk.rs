@@ -64,7 +64,7 @@ type Identity = (u64, u64);
 
 fn identity(fd: impl AsFd) -> Result<Identity, Errno> {
     let stat = fstat(fd)?;
-    Ok((stat.st_dev as u64, stat.st_ino as u64))
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Says no: for the host's policy, and for the agent's own folder, in which its keys are.
@@ -112,10 +112,7 @@ impl Place {
 impl Guard {
     pub(super) fn new(agent: &Agent) -> Self {
         let own = rustix::fs::stat(&agent.config().state_dir).ok();
-        Self {
-            policy: agent.policy().clone(),
-            own: own.map(|stat| (stat.st_dev as u64, stat.st_ino as u64)),
-        }
+        Self { policy: agent.policy().clone(), own: own.map(|stat| (stat.st_dev, stat.st_ino)) }
     }
 
     /// Whether the host's policy lets this path through, which has no links in it.

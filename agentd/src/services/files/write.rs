@@ -102,36 +102,27 @@ impl Target {
     fn open(agent: &Arc<Agent>, turn: Turn, write: Write) -> Result<Self, CallError> {
         let guard = Guard::new(agent);
         let place = guard.to_write(&write.path)?;
-        let _old = expected(&place, &write)?;
+        expected(&place, &write)?;
         let partials = &agent.files().partials;
         let name = turn.transfer.file_name();
         let resumed =
             if partials.is_noted(&turn.transfer, &place) { part(&place, &name) } else { None };
-        let wrong = |e: Errno| fault("writing beside", &place.path, e);
-        let (file, mut hasher) = (resumed, blake3::Hasher::new());
-        let (file, have) = match file {
-            Some(mut file) => {
-                let have = hash(&mut file, &mut hasher)
-                    .map_err(|e| fault("reading what is there of", &place.path, e))?;
-                // Its age counts from now on.
-                partials.note(&guard, &turn.transfer, &place)?;
-                (file, have)
-            }
-            None => {
-                partials.note(&guard, &turn.transfer, &place)?;
-                unlinkat(&place.dir, &name, AtFlags::empty()).ok();
-                let flags = OFlags::RDWR
-                    | OFlags::CREATE
-                    | OFlags::EXCL
-                    | OFlags::NOFOLLOW
-                    | OFlags::CLOEXEC;
-                let made = openat(&place.dir, &name, flags, Mode::RUSR | Mode::WUSR);
-                let made = made.map_err(|e| {
-                    partials.forget(&turn.transfer);
-                    wrong(e)
-                })?;
-                (File::from(made), 0)
-            }
+        let mut hasher = blake3::Hasher::new();
+        // A part that was there counts its age from now on.
+        partials.note(&guard, &turn.transfer, &place)?;
+        let (file, have) = if let Some(mut file) = resumed {
+            let have = hash(&mut file, &mut hasher)
+                .map_err(|e| fault("reading what is there of", &place.path, e))?;
+            (file, have)
+        } else {
+            unlinkat(&place.dir, &name, AtFlags::empty()).ok();
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = openat(&place.dir, &name, flags, Mode::RUSR | Mode::WUSR).map_err(|e| {
+                partials.forget(&turn.transfer);
+                fault("writing beside", &place.path, e)
+            })?;
+            (File::from(made), 0)
         };
         let mut target =
             Self { write, place, turn, agent: agent.clone(), file, have, hasher, spoilt: false };
@@ -314,7 +305,7 @@ fn part(place: &Place, name: &str) -> Option<File> {
     let mine = meta.is_file()
         && meta.nlink() == 1
         && meta.uid() == rustix::process::geteuid().as_raw()
-        && meta.mode() & 0o077 == 0;
+        && meta.mode().trailing_zeros() >= 6;
     mine.then_some(file)
 }
 
