@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,55 +45,55 @@ pub struct Progress {
     pub waiting: String,
 }
 
-/// What a transfer needs: links, somebody who is told, and for how long it bears to be without a link.
-pub struct Way<'a> {
+/// What a transfer needs: links, somebody who is told, and for how long it bears to get no further.
+#[derive(Clone)]
+pub struct Way {
     /// A client whose link is up, or why there is none now.
-    pub client: &'a (dyn Fn() -> Dialing<'a> + Send + Sync),
+    pub client: Arc<dyn Fn() -> Dialing + Send + Sync>,
     /// Told how far it is.
-    pub tell: &'a (dyn Fn(&Progress) + Send + Sync),
+    pub tell: Arc<dyn Fn(&Progress) + Send + Sync>,
     /// How long it goes on trying without getting any further.
     pub patience: Duration,
 }
 
 /// A link on its way.
-pub type Dialing<'a> =
-    std::pin::Pin<Box<dyn Future<Output = Result<Client, CallError>> + Send + 'a>>;
+pub type Dialing = Pin<Box<dyn Future<Output = Result<Client, CallError>> + Send>>;
 
-impl std::fmt::Debug for Way<'_> {
+impl std::fmt::Debug for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Way").field("patience", &self.patience).finish_non_exhaustive()
     }
 }
 
-impl Way<'_> {
-    /// Tries `attempt` until it succeeds, fails for good, or gets no further for too long.
-    async fn insist<T>(
-        &self,
+/// Tries that have failed, and since when nothing has come.
+struct Tries {
+    had: u64,
+    since: Instant,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { had: 0, since: Instant::now() }
+    }
+
+    /// After a try that failed because a link is away: waits a little, or has had enough.
+    async fn again(
+        &mut self,
+        way: &Way,
         progress: &mut Progress,
-        mut attempt: impl AsyncFnMut(Client, &mut Progress) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let mut since = Instant::now();
-        loop {
-            let had = progress.have;
-            let tried = match (self.client)().await {
-                Ok(client) => attempt(client, progress).await,
-                Err(e) => Err(e),
-            };
-            let error = match tried {
-                Err(e) if away(&e) => e,
-                done => return done,
-            };
-            if progress.have > had {
-                since = Instant::now();
-            }
-            if since.elapsed() >= self.patience {
-                return Err(error);
-            }
-            progress.waiting.clone_from(&error.message);
-            (self.tell)(progress);
-            tokio::time::sleep(PAUSE).await;
-            progress.waiting.clear();
+        error: CallError,
+    ) -> Result<(), CallError> {
+        if progress.have > self.had {
+            (self.had, self.since) = (progress.have, Instant::now());
         }
+        if !away(&error) || self.since.elapsed() >= way.patience {
+            return Err(error);
+        }
+        progress.waiting = error.message;
+        (way.tell)(progress);
+        tokio::time::sleep(PAUSE).await;
+        progress.waiting.clear();
+        Ok(())
     }
 }
 
@@ -128,23 +130,59 @@ fn version_of(file: &File) -> io::Result<(Version, std::fs::Metadata)> {
 /// A file of this machine to a host. `write` says where and under which conditions; its transfer, size and, if
 /// `preserve` is set, permissions and time are filled in.
 pub async fn upload(
-    way: &Way<'_>,
+    way: &Way,
     from: &Path,
     to: HostId,
     write: Write,
     preserve: bool,
 ) -> Result<(Written, Progress), CallError> {
-    let mut progress = Progress::default();
-    let written = way
-        .insist(&mut progress, async |client, progress| {
-            push(way, &client, from, to, write.clone(), preserve, progress).await
-        })
-        .await?;
-    Ok((written, progress))
+    let (mut progress, mut tries) = (Progress::default(), Tries::new());
+    loop {
+        let tried = match (way.client)().await {
+            Ok(client) => {
+                push(way, &client, from, to, write.clone(), preserve, &mut progress).await
+            }
+            Err(e) => Err(e),
+        };
+        match tried {
+            Ok(written) => return Ok((written, progress)),
+            Err(e) => tries.again(way, &mut progress, e).await?,
+        }
+    }
+}
+
+/// A small content to a host, in one go over this link.
+pub async fn put(
+    client: &Client,
+    to: HostId,
+    mut write: Write,
+    content: Vec<u8>,
+) -> Result<Written, CallError> {
+    let hash = blake3::hash(&content);
+    let (now, hash) = (crate::clock::now_ms(), data_encoding::HEXLOWER.encode(hash.as_bytes()));
+    let path = write.path.as_str().as_bytes();
+    write.transfer = name(&[b"put", &now.to_le_bytes(), &to.0, path, hash.as_bytes()]);
+    let size = content.len() as u64;
+    write.size = Some(size);
+    let mut feed = client.feed(Some(to), &write).await?;
+    let half = || Err(CallError::lost("the host ended it half-way"));
+    feed.next().await.unwrap_or_else(half)?;
+    let mut at = 0;
+    for data in content.chunks(CHUNK) {
+        feed.send(&Chunk { at, data: data.to_vec(), ..Chunk::default() }).await?;
+        at += data.len() as u64;
+    }
+    let sum = Sum { size, hash, ..Sum::default() };
+    feed.send(&Chunk { at, sum: Some(sum), ..Chunk::default() }).await?;
+    loop {
+        if let Some(written) = feed.next().await.unwrap_or_else(half)?.written {
+            return Ok(written);
+        }
+    }
 }
 
 async fn push(
-    way: &Way<'_>,
+    way: &Way,
     client: &Client,
     from: &Path,
     to: HostId,
@@ -321,19 +359,23 @@ pub struct Fetched {
 
 /// A file of a host to this machine, in place once it is whole.
 pub async fn download(
-    way: &Way<'_>,
+    way: &Way,
     from: HostId,
     path: &FilePath,
     to: &Path,
     wanted: Wanted,
 ) -> Result<Fetched, CallError> {
-    let mut progress = Progress::default();
-    let (file, sum) = way
-        .insist(&mut progress, async |client, progress| {
-            pull(way, &client, from, path, to, wanted, progress).await
-        })
-        .await?;
-    Ok(Fetched { file, sum, progress })
+    let (mut progress, mut tries) = (Progress::default(), Tries::new());
+    loop {
+        let tried = match (way.client)().await {
+            Ok(client) => pull(way, &client, from, path, to, wanted, &mut progress).await,
+            Err(e) => Err(e),
+        };
+        match tried {
+            Ok((file, sum)) => return Ok(Fetched { file, sum, progress }),
+            Err(e) => tries.again(way, &mut progress, e).await?,
+        }
+    }
 }
 
 /// A file that comes, beside its place.
@@ -421,7 +463,7 @@ fn umask() -> u32 {
 }
 
 async fn pull(
-    way: &Way<'_>,
+    way: &Way,
     client: &Client,
     from: HostId,
     path: &FilePath,

@@ -5,6 +5,7 @@
 mod agent_killed;
 mod audit;
 mod client;
+mod files;
 mod given_back;
 mod hostkeys;
 mod hub_faults;

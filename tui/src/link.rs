@@ -93,6 +93,15 @@ impl Link {
         }
     }
 
+    /// The link itself, when it is up: for what goes on over many of them.
+    pub fn client(&self) -> Option<cmdr_link::Client> {
+        match self {
+            Self::Session(session) => session.client(),
+            #[cfg(feature = "fake")]
+            Self::Fake(_) => None,
+        }
+    }
+
     /// How much went over the link and how long a round trip takes, when it is up.
     pub fn health(&self) -> Option<Health> {
         match self {

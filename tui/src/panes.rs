@@ -4,6 +4,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod files;
 pub mod hosts;
 pub mod overview;
 pub mod player;
@@ -42,6 +43,7 @@ pub struct Tab {
 pub const TABS: &[Tab] = &[
     Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
     Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
+    Tab { title: "files.title", make: |host| Box::new(files::Files::new(host)) },
 ];
 
 /// Gives the columns of a table.
@@ -51,6 +53,7 @@ pub type AllColumns = fn() -> Vec<Column>;
 pub const TABLES: &[(&str, AllColumns)] = &[
     ("hosts", hosts::columns),
     ("processes", processes::columns),
+    ("files", files::columns),
     ("audit", audit::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),

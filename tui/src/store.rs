@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod files;
 pub mod hosts;
 pub mod metrics;
 pub mod processes;
@@ -81,6 +82,8 @@ pub struct Store {
     pub metrics: HashMap<HostId, metrics::Metrics>,
     /// Processes of hosts that were looked at.
     pub processes: HashMap<HostId, processes::Processes>,
+    /// Folders that were looked at, and files on their way.
+    pub files: files::Files,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -119,6 +122,7 @@ impl Store {
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
             processes: HashMap::new(),
+            files: files::Files::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
