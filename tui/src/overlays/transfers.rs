@@ -49,7 +49,15 @@ impl Overlay for Transfers {
             theme.style(Role::Title),
         );
         let height = (transfers.len() as u16).saturating_mul(2).clamp(1, 40) + 3;
-        let inner = boxes::popup(frame.buffer_mut(), screen, (100, height + 1), title, false, theme, glyphs);
+        let inner = boxes::popup(
+            frame.buffer_mut(),
+            screen,
+            (100, height + 1),
+            title,
+            false,
+            theme,
+            glyphs,
+        );
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let buffer = frame.buffer_mut();
         let below = Line::styled(texts.get("files.transfers.hint"), theme.style(Role::Soft));
@@ -85,23 +93,28 @@ fn state(context: &Context<'_>, transfer: &Transfer) -> Line<'static> {
                 Span::styled(format!("    {}", "█".repeat(filled)), style(Role::Accent)),
                 Span::styled("░".repeat(BAR as usize - filled), style(Role::Faint)),
                 Span::styled(
-                    format!(" {percent:>3}%  {} / {}  ", format::size(p.have), format::size(p.size)),
+                    format!(
+                        " {percent:>3}%  {} / {}  ",
+                        format::size(p.have),
+                        format::size(p.size)
+                    ),
                     style(Role::Soft),
                 ),
             ];
             if !p.waiting.is_empty() {
                 let why = cmdr_protocol::display::clean(&p.waiting).into_owned();
-                spans.push(Span::styled(texts.fill("files.transfer.waiting", &[&why]), style(Role::Warn)));
+                spans.push(Span::styled(
+                    texts.fill("files.transfer.waiting", &[&why]),
+                    style(Role::Warn),
+                ));
             }
             Line::from(spans)
         }
-        State::Done => Line::styled(
-            format!("    ✓ {}", format::size(p.size)),
-            style(Role::Ok),
-        ),
+        State::Done => Line::styled(format!("    ✓ {}", format::size(p.size)), style(Role::Ok)),
         State::Failed(why) => Line::styled(format!("    ✗ {why}"), style(Role::Bad)),
-        State::Stopped => {
-            Line::styled(format!("    ◼ {}", texts.get("files.transfers.stopped")), style(Role::Warn))
-        }
+        State::Stopped => Line::styled(
+            format!("    ◼ {}", texts.get("files.transfers.stopped")),
+            style(Role::Warn),
+        ),
     }
 }

@@ -188,7 +188,8 @@ impl Pane for Files {
                 Action::None
             }
             REFRESH => {
-                let changed = |side: &Side| crate::store::files::changed(side.host, side.path.clone());
+                let changed =
+                    |side: &Side| crate::store::files::changed(side.host, side.path.clone());
                 Action::All(self.sides.iter().map(|side| Action::Apply(changed(side))).collect())
             }
             SPLIT => {
@@ -226,7 +227,8 @@ impl Pane for Files {
             Command::CopyValue => {
                 let side = &self.sides[active];
                 let name = side.selected(context).map(|entry| entry.name.clone());
-                let path = name.and_then(|name| side.inner(&name)).unwrap_or_else(|| side.path.clone());
+                let path =
+                    name.and_then(|name| side.inner(&name)).unwrap_or_else(|| side.path.clone());
                 Action::Copy(path.to_string())
             }
             Command::CopyCommand => {
@@ -305,4 +307,3 @@ impl Pane for Files {
         }
     }
 }
-

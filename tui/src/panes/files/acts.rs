@@ -125,7 +125,12 @@ pub(super) fn chmod(context: &Context<'_>, side: &Side) -> Action {
     let host = side.host;
     let title = context.texts.fill(
         "files.chmod.title",
-        &[&many(context, &targets), &columns::letters(first.kind, first.mode), &first.user, &first.group],
+        &[
+            &many(context, &targets),
+            &columns::letters(first.kind, first.mode),
+            &first.user,
+            &first.group,
+        ],
     );
     let (bad, what) = (context.texts.get("files.chmod.bad"), context.texts.get("files.key.chmod"));
     let text = format!("{:o}", first.mode);
@@ -138,10 +143,11 @@ pub(super) fn chmod(context: &Context<'_>, side: &Side) -> Action {
                 Some(mode.ok_or_else(|| bad.to_owned())?)
             }
         };
-        let (user, group) = match words.next().map(|owner| owner.split_once(':').unwrap_or((owner, ""))) {
-            None => (None, None),
-            Some((user, group)) => (Some(user), Some(group)),
-        };
+        let (user, group) =
+            match words.next().map(|owner| owner.split_once(':').unwrap_or((owner, ""))) {
+                None => (None, None),
+                Some((user, group)) => (Some(user), Some(group)),
+            };
         let some = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let calls = targets.iter().map(|(path, _)| {
             let call = Chmod {
@@ -187,7 +193,10 @@ pub(super) fn delete(context: &Context<'_>, side: &Side) -> Action {
                 let plan = match link.call(Some(host), plan, LONG).await {
                     Ok(plan) => plan,
                     Err(e) => {
-                        return Event::Done(None, Action::Complain(format!("{path}: {}", reason(&e))));
+                        return Event::Done(
+                            None,
+                            Action::Complain(format!("{path}: {}", reason(&e))),
+                        );
                     }
                 };
                 all.files += plan.files;
@@ -203,7 +212,13 @@ pub(super) fn delete(context: &Context<'_>, side: &Side) -> Action {
             let count = all.files + all.folders;
             let title = texts.fill(
                 "files.delete.ask",
-                &[&of, &on, &all.files.to_string(), &all.folders.to_string(), &format::size(all.bytes)],
+                &[
+                    &of,
+                    &on,
+                    &all.files.to_string(),
+                    &all.folders.to_string(),
+                    &format::size(all.bytes),
+                ],
             );
             let act = Action::All(acts);
             let confirm = if count <= 1 {
@@ -217,7 +232,13 @@ pub(super) fn delete(context: &Context<'_>, side: &Side) -> Action {
 }
 
 /// Copies to the folder beside; `take` moves.
-pub(super) fn copy(context: &Context<'_>, side: &Side, other: &Side, split: bool, take: bool) -> Action {
+pub(super) fn copy(
+    context: &Context<'_>,
+    side: &Side,
+    other: &Side,
+    split: bool,
+    take: bool,
+) -> Action {
     if !split {
         return Action::Say(context.texts.get("files.copy.split").to_owned());
     }
@@ -235,7 +256,9 @@ pub(super) fn copy(context: &Context<'_>, side: &Side, other: &Side, split: bool
         if take && from == to {
             let call = Rename { from: path.clone(), to: target.clone(), replace: false };
             let (here, there) = (changed(from, path.parent()), changed(to, target.parent()));
-            actions.push(Action::call(what, Some(from), call, move |_| (Some(here), Action::Apply(there))));
+            actions.push(Action::call(what, Some(from), call, move |_| {
+                (Some(here), Action::Apply(there))
+            }));
         } else if entry.kind == FileKind::File {
             let copy = Copy {
                 from,
@@ -250,7 +273,9 @@ pub(super) fn copy(context: &Context<'_>, side: &Side, other: &Side, split: bool
             actions.push(carry::start(id, what, Job::Across { copy, take }));
             id += 1;
         } else {
-            actions.push(Action::Complain(context.texts.fill("files.copy.only_files", &[&path.to_string()])));
+            actions.push(Action::Complain(
+                context.texts.fill("files.copy.only_files", &[&path.to_string()]),
+            ));
         }
     }
     Action::All(actions)
@@ -272,7 +297,8 @@ pub(super) fn download(context: &Context<'_>, side: &Side) -> Action {
     let name = context.store.hosts.name(host);
     let first = context.store.files.next;
     let title = context.texts.fill("files.download.title", &[&many(context, &targets)]);
-    let (bad, only) = (context.texts.get("files.download.bad"), context.texts.get("files.copy.only_files"));
+    let (bad, only) =
+        (context.texts.get("files.download.bad"), context.texts.get("files.copy.only_files"));
     let here = std::env::current_dir().unwrap_or_default().display().to_string();
     Action::Open(Box::new(Prompt::new(title, here, "files.download.hint", move |text| {
         let folder = local(text.trim());
@@ -305,7 +331,8 @@ pub(super) fn upload(context: &Context<'_>, side: &Side) -> Action {
     let here = std::env::current_dir().unwrap_or_default().display().to_string() + "/";
     Action::Open(Box::new(Prompt::new(title, here, "files.upload.hint", move |text| {
         let from = local(text.trim());
-        let name_here = from.file_name().filter(|_| from.is_file()).ok_or_else(|| bad.to_owned())?;
+        let name_here =
+            from.file_name().filter(|_| from.is_file()).ok_or_else(|| bad.to_owned())?;
         let text = cmdr_protocol::files::escape(name_here.as_encoded_bytes());
         let to = folder.join(&text).map_err(|e| e.to_string())?;
         let what = format!("{} → {name}:{to}", shown_local(&from));

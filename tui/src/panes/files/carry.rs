@@ -22,10 +22,23 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A file from here to there.
 pub(super) enum Job {
-    Up { from: PathBuf, host: HostId, to: FilePath, replace: bool },
-    Down { host: HostId, from: FilePath, to: PathBuf, replace: bool },
+    Up {
+        from: PathBuf,
+        host: HostId,
+        to: FilePath,
+        replace: bool,
+    },
+    Down {
+        host: HostId,
+        from: FilePath,
+        to: PathBuf,
+        replace: bool,
+    },
     /// `take` also deletes it where it was, once it is there.
-    Across { copy: Copy, take: bool },
+    Across {
+        copy: Copy,
+        take: bool,
+    },
 }
 
 impl Job {
@@ -125,11 +138,7 @@ async fn run(link: Link, job: Job, tell: watch::Sender<Progress>) -> Result<(), 
 }
 
 /// The hub does it; when our link to it is cut it is asked again, and goes on.
-async fn across(
-    link: &Link,
-    copy: &Copy,
-    tell: &watch::Sender<Progress>,
-) -> Result<(), CallError> {
+async fn across(link: &Link, copy: &Copy, tell: &watch::Sender<Progress>) -> Result<(), CallError> {
     let mut since = tokio::time::Instant::now();
     loop {
         let tried = async {
@@ -152,7 +161,10 @@ async fn across(
             Err(CallError::lost("the hub ended it half-way"))
         };
         match tried.await {
-            Err(e) if matches!(e.kind, ErrorKind::Lost | ErrorKind::Unreachable) && since.elapsed() < PATIENCE => {
+            Err(e)
+                if matches!(e.kind, ErrorKind::Lost | ErrorKind::Unreachable)
+                    && since.elapsed() < PATIENCE =>
+            {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             done => return done,

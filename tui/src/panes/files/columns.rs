@@ -86,9 +86,10 @@ fn name(context: &Context<'_>, entry: &Entry) -> Line<'static> {
     let style = |role| context.theme.style(role);
     let text = shown(&entry.name);
     match entry.kind {
-        FileKind::Folder => {
-            Line::from(vec![Span::styled(text, style(Role::Accent)), Span::styled("/", style(Role::Soft))])
-        }
+        FileKind::Folder => Line::from(vec![
+            Span::styled(text, style(Role::Accent)),
+            Span::styled("/", style(Role::Soft)),
+        ]),
         FileKind::Link => Line::from(vec![
             Span::styled(text, style(Role::Info)),
             Span::styled(format!(" → {}", shown(&entry.target)), style(Role::Faint)),

@@ -102,7 +102,8 @@ impl Side {
         }
         self.made = Some(made);
         let compare = columns::COMPARE[self.table.sort.min(COLUMNS.len() - 1)];
-        let descending = COLUMNS[self.table.sort.min(COLUMNS.len() - 1)].descending != self.table.reverse;
+        let descending =
+            COLUMNS[self.table.sort.min(COLUMNS.len() - 1)].descending != self.table.reverse;
         let filter = &self.table.filter;
         let mut kept: Vec<(usize, &Entry)> = folder
             .entries
@@ -188,7 +189,10 @@ impl Side {
         let mut spans = Vec::new();
         if many {
             let host = format!("{}:", store.hosts.name(self.host));
-            spans.push(Span::styled(host, theme.style(if active { Role::Accent } else { Role::Soft })));
+            spans.push(Span::styled(
+                host,
+                theme.style(if active { Role::Accent } else { Role::Soft }),
+            ));
         }
         let folder = self.folder(context);
         let count = folder.map(|folder| {
@@ -208,16 +212,32 @@ impl Side {
         spans.push(Span::styled(tail(&self.path.to_string(), room), theme.style(role)));
         spans.push(Span::styled(format!("  {count}"), theme.style(Role::Faint)));
         let line = Line::from(spans);
-        table::put(frame.buffer_mut(), head.x + 1, head.y, head.width.saturating_sub(2), &line, false);
+        table::put(
+            frame.buffer_mut(),
+            head.x + 1,
+            head.y,
+            head.width.saturating_sub(2),
+            &line,
+            false,
+        );
         let Some(folder) = folder.filter(|f| f.version > 0) else {
             let text = if store.is_up() { "files.loading" } else { "overview.no_hub" };
             return notice(frame, body, &[Line::styled(texts.get(text), theme.style(Role::Soft))]);
         };
         if let Some(error) = &folder.error {
-            let lines: Vec<_> = crate::overlays::wrap(&[(Role::Bad, error.clone())], usize::from(body.width.saturating_sub(2)))
-                .into_iter()
-                .map(|row| Line::from(row.into_iter().map(|(role, text)| Span::styled(text, theme.style(role))).collect::<Vec<_>>()))
-                .collect();
+            let lines: Vec<_> = crate::overlays::wrap(
+                &[(Role::Bad, error.clone())],
+                usize::from(body.width.saturating_sub(2)),
+            )
+            .into_iter()
+            .map(|row| {
+                Line::from(
+                    row.into_iter()
+                        .map(|(role, text)| Span::styled(text, theme.style(role)))
+                        .collect::<Vec<_>>(),
+                )
+            })
+            .collect();
             return notice(frame, body, &lines);
         }
         let at = &self.at;

@@ -68,7 +68,8 @@ fn is_text(bytes: &[u8]) -> bool {
 pub(super) fn lines(texts: &Texts, entry: &Entry, bytes: &[u8]) -> Vec<Vec<Piece>> {
     let mut lines = Vec::new();
     if entry.size > bytes.len() as u64 {
-        let text = texts.fill("files.view.first", &[&format::size(MOST), &format::size(entry.size)]);
+        let text =
+            texts.fill("files.view.first", &[&format::size(MOST), &format::size(entry.size)]);
         lines.push(vec![(Role::Warn, text)]);
     }
     if bytes.is_empty() {
