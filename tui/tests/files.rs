@@ -118,7 +118,7 @@ async fn an_empty_folder_one_that_may_not_be_read_and_a_lost_hub() {
     let mut world = world(Setup { size: (80, 24), ..Setup::default() }).await;
     world.press("j<enter>").await;
     snap("files_empty", &world);
-    world.press("h").await;
+    world.press("-").await;
     // The cursor is where it came from.
     assert!(world.screen().contains("nginx"));
     world.far.answer_feeds(|_| None);
@@ -168,7 +168,7 @@ async fn what_would_be_deleted_is_asked_for_and_shown_first() {
             .collect::<Vec<_>>()
     };
     assert_eq!(deletes(&world), [json!(true)]);
-    world.press("1<enter>").await;
+    world.press("3<enter>").await;
     assert_eq!(deletes(&world), [json!(false)]);
 }
 

@@ -19,6 +19,8 @@ const LISTED: usize = 8;
 pub struct Confirm {
     title: String,
     names: Vec<String>,
+    /// How many there are, when not all are listed.
+    count: usize,
     /// Typed so far, when the count must be.
     typed: Option<Input>,
     act: Option<Action>,
@@ -29,12 +31,20 @@ pub struct Confirm {
 impl Confirm {
     /// For one thing: `y` does it.
     pub fn one(title: String, act: Action) -> Self {
-        Self { title, names: Vec::new(), typed: None, act: Some(act), command: None }
+        Self { title, names: Vec::new(), count: 1, typed: None, act: Some(act), command: None }
     }
 
     /// For many: they are listed, and their count has to be typed.
     pub fn many(title: String, names: Vec<String>, act: Action) -> Self {
-        Self { title, names, typed: Some(Input::default()), act: Some(act), command: None }
+        let (count, typed) = (names.len(), Some(Input::default()));
+        Self { title, names, count, typed, act: Some(act), command: None }
+    }
+
+    /// Of more than are listed.
+    #[must_use]
+    pub fn counting(mut self, count: usize) -> Self {
+        self.count = count;
+        self
     }
 
     /// With more to read before deciding.
@@ -78,7 +88,7 @@ impl Overlay for Confirm {
             },
             Some(input) => {
                 if key.code == KeyCode::Enter {
-                    if input.text().trim() == self.names.len().to_string() {
+                    if input.text().trim() == self.count.to_string() {
                         return self.agreed();
                     }
                 } else {
@@ -97,13 +107,13 @@ impl Overlay for Confirm {
             None => self.names.iter().flat_map(|line| rows(line, room)).collect(),
             Some(_) => self.names.iter().take(LISTED).cloned().collect(),
         };
-        if self.typed.is_some() && self.names.len() > LISTED {
-            lines.push(texts.fill("confirm.more", &[&(self.names.len() - LISTED).to_string()]));
+        if self.typed.is_some() && self.count > LISTED {
+            lines.push(texts.fill("confirm.more", &[&(self.count - LISTED).to_string()]));
         }
         let ask = match &self.typed {
             None if self.command.is_some() => texts.get("confirm.one_copy").to_owned(),
             None => texts.get("confirm.one").to_owned(),
-            Some(_) => texts.fill("confirm.many", &[&self.names.len().to_string()]),
+            Some(_) => texts.fill("confirm.many", &[&self.count.to_string()]),
         };
         let widest = lines.iter().chain([&self.title, &ask]).map(|l| l.width()).max();
         let width = (widest.unwrap_or(0) as u16 + 12).clamp(40, 90);

@@ -51,8 +51,8 @@ const WIDE: u16 = 76;
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>", "l", "<right>"], Command::Open, "files.key.open").needs(List::METHOD).hint(),
-    key(&["h", "<left>", "<backspace>", "-"], UP, "files.key.up").hint(),
+    key(&["<enter>", "<right>"], Command::Open, "files.key.open").needs(List::METHOD).hint(),
+    key(&["<left>", "-"], UP, "files.key.up").hint(),
     key(&["o"], TYPE_PATH, "files.key.go"),
     key(&["i"], HIDDEN, "files.key.hidden"),
     key(&["<f5>"], REFRESH, "files.key.refresh"),

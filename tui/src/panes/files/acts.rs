@@ -225,6 +225,7 @@ pub(super) fn delete(context: &Context<'_>, side: &Side) -> Action {
                 Confirm::one(title, act).about(lines)
             } else {
                 Confirm::many(title, lines, act)
+                    .counting(usize::try_from(count).unwrap_or(usize::MAX))
             };
             Event::Done(None, Action::Open(Box::new(confirm.copying(command))))
         })

@@ -67,7 +67,7 @@ fn is_text(bytes: &[u8]) -> bool {
 
 pub(super) fn lines(texts: &Texts, entry: &Entry, bytes: &[u8]) -> Vec<Vec<Piece>> {
     let mut lines = Vec::new();
-    if entry.size > bytes.len() as u64 {
+    if entry.size > MOST && bytes.len() as u64 >= MOST {
         let text =
             texts.fill("files.view.first", &[&format::size(MOST), &format::size(entry.size)]);
         lines.push(vec![(Role::Warn, text)]);
@@ -134,6 +134,7 @@ mod tests {
 
     #[test]
     fn a_long_file_says_that_it_goes_on() {
-        assert!(shown(b"a", 5 << 20)[0].contains("5"));
+        let long = vec![b'a'; MOST as usize];
+        assert!(shown(&long, 5 << 20)[0].contains("5.0 MiB"), "{}", shown(&long, 5 << 20)[0]);
     }
 }
