@@ -3,8 +3,9 @@
 use cmdr_agentd::agent;
 use cmdr_link::Client;
 use cmdr_protocol::files::{
-    Archive, CHUNK, Checksum, Chmod, Chunk, Copy, Copying, Delete, Entry, FileKind, FilePath, List,
-    MakeFolder, Packed, Read, Real, Rename, Stat, Sum, Unpack, Write, Writing, Written, escape,
+    Archive, CHUNK, Checksum, Chmod, Chunk, Copy, Copying, Counted, Delete, Entry, FileKind,
+    FilePath, List, MakeFolder, Packed, Read, Real, Rename, Stat, Sum, Unpack, Write, Writing,
+    Written, escape,
 };
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
@@ -491,7 +492,7 @@ async fn a_folder_goes_through_an_archive_as_it_was() {
     for data in packed.chunks(CHUNK) {
         feed.send(&Packed { data: data.to_vec(), packed: None }).await.unwrap();
     }
-    feed.send(&Packed { packed: Some(Default::default()), ..Packed::default() }).await.unwrap();
+    feed.send(&Packed { packed: Some(Counted::default()), ..Packed::default() }).await.unwrap();
     let mut done = None;
     while let Some(item) = feed.next().await {
         done = item.unwrap().done;
