@@ -1,7 +1,5 @@
 //! Files of real hosts through the hub: what is read and written, what is refused, what a cut leaves.
 
-mod copy;
-
 use cmdr_agentd::agent;
 use cmdr_link::Client;
 use cmdr_protocol::files::{
@@ -18,7 +16,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 fn named(path: &Path) -> FilePath {
     FilePath::from_bytes(path.as_os_str().as_bytes()).unwrap()
@@ -29,24 +27,24 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// Bytes that are not the same anywhere.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// A hub, an agent on this machine, an operator, and a folder without links in its path.
-struct Desk {
-    world: World,
-    host: HostId,
-    client: Client,
-    dir: PathBuf,
+pub(crate) struct Desk {
+    pub(crate) world: World,
+    pub(crate) host: HostId,
+    pub(crate) client: Client,
+    pub(crate) dir: PathBuf,
     _folder: tempfile::TempDir,
     _agent: harness::BareAgent,
 }
 
 impl Desk {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_policy("").await
     }
 
@@ -67,7 +65,7 @@ impl Desk {
         Self { host: agent.id, world, client, dir, _folder: folder, _agent: agent }
     }
 
-    fn at(&self, name: &str) -> FilePath {
+    pub(crate) fn at(&self, name: &str) -> FilePath {
         named(&self.dir.join(name))
     }
 

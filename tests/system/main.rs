@@ -8,6 +8,7 @@ mod audit;
 mod audit_forward;
 mod exec;
 mod files;
+mod files_copy;
 mod hostkeys;
 mod hosts;
 mod hubkey;

@@ -1,6 +1,6 @@
 //! Copies from host to host, carried by the hub.
 
-use super::{Desk, PATIENCE, noise};
+use crate::files::{Desk, PATIENCE, noise};
 use cmdr_link::Client;
 use cmdr_protocol::files::{CHUNK, Copy, Copying};
 use cmdr_protocol::role::Role;
