@@ -7,6 +7,7 @@ use crate::policy::Policy;
 use crate::sampler::Sampler;
 use crate::services;
 use crate::services::exec::Scripts;
+use crate::services::files::Files;
 use crate::services::metrics::Collected;
 use crate::services::ports;
 use crate::services::processes::Table;
@@ -89,6 +90,7 @@ struct Shared {
     scripts: Scripts,
     log_readers: Arc<Semaphore>,
     sessions: Sessions,
+    files: Files,
 }
 
 impl Agent {
@@ -101,6 +103,7 @@ impl Agent {
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let sessions = Sessions::new(&config);
         let facts = Mutex::new(None);
+        let files = Files::new(&config);
         let log_readers = services::logs::readers();
         let units = services::services::Live::default();
         let packages = services::system::Packages::default();
@@ -116,6 +119,7 @@ impl Agent {
             scripts,
             log_readers,
             sessions,
+            files,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -163,6 +167,9 @@ impl Agent {
     }
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.shared.sessions
+    }
+    pub(crate) fn files(&self) -> &Files {
+        &self.shared.files
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts

@@ -41,6 +41,28 @@ pub struct Policy {
     pub logs: Logs,
     /// Limits of their sessions, beside those of `exec`.
     pub sessions: Sessions,
+    /// Limits of which files they reach.
+    pub files: Files,
+}
+
+/// Limits of which files operators reach: paths, and folders (ending in `/`) with all below them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// What may be looked at and read; absent for anything.
+    pub read: Option<Vec<PathBuf>>,
+    /// What may be written, made, moved and taken away; absent for anything.
+    pub write: Option<Vec<PathBuf>>,
+    /// What may be neither.
+    pub denied: Vec<PathBuf>,
+}
+
+/// What somebody wants with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Look at it or read it.
+    Read,
+    /// Write it, make it, move it, take it away.
+    Write,
 }
 
 /// Limits of what operators run.
@@ -111,6 +133,7 @@ struct Written {
     exec: WrittenExec,
     logs: logs::WrittenLogs,
     sessions: WrittenSessions,
+    files: WrittenFiles,
 }
 
 #[derive(Default, Deserialize)]
@@ -119,6 +142,14 @@ struct WrittenSessions {
     users: Option<Vec<String>>,
     max: Option<NonZeroUsize>,
     idle_s: Option<NonZeroU64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenFiles {
+    read: Option<Paths>,
+    write: Option<Paths>,
+    denied: Paths,
 }
 
 #[derive(Default, Deserialize)]
@@ -185,6 +216,58 @@ impl From<WrittenSessions> for Sessions {
     }
 }
 
+impl From<WrittenFiles> for Files {
+    fn from(written: WrittenFiles) -> Self {
+        Self {
+            read: written.read.map(|paths| paths.0),
+            write: written.write.map(|paths| paths.0),
+            denied: written.denied.0,
+        }
+    }
+}
+
+impl Files {
+    /// Whether a path without links is let through.
+    pub fn allows(&self, want: Want, path: &Path) -> bool {
+        let within = |listed: &PathBuf| {
+            let listed = Listed::of(listed);
+            if listed.folder { path.starts_with(&listed.path) } else { path == listed.path }
+        };
+        let list = match want {
+            Want::Read => &self.read,
+            Want::Write => &self.write,
+        };
+        !self.denied.iter().any(within) && list.as_ref().is_none_or(|list| list.iter().any(within))
+    }
+
+    /// Whether something below this folder is not let through: such a one is not moved or taken away whole.
+    pub fn holds_denied(&self, want: Want, folder: &Path) -> bool {
+        let below = |listed: &PathBuf| Listed::of(listed).path.starts_with(folder);
+        // What is allowed is a prefix: a folder that is allowed is so with all below it.
+        self.denied.iter().any(below) || !self.allows(want, folder)
+    }
+}
+
+/// A path of the file, behind all links that lead to it.
+struct Listed {
+    path: PathBuf,
+    folder: bool,
+}
+
+impl Listed {
+    fn of(listed: &Path) -> Self {
+        let folder = listed.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let real = |path: &Path| {
+            // What is not there yet is where its nearest folder leads.
+            path.ancestors().find_map(|above| {
+                let rest = path.strip_prefix(above).ok()?;
+                Some(above.canonicalize().ok()?.components().chain(rest.components()).collect())
+            })
+        };
+        Self { path: real(listed).unwrap_or_else(|| listed.to_owned()), folder }
+    }
+}
+
 impl Policy {
     /// The policy in `file`, or in the usual place; none when that is not there.
     pub fn find(file: Option<&Path>) -> Result<Self, PolicyError> {
@@ -211,8 +294,8 @@ impl Policy {
         let written: Written = settings::parse(path, text)?;
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
         let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
-        let sessions = written.sessions.into();
-        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions })
+        let (sessions, files) = (written.sessions.into(), written.files.into());
+        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions, files })
     }
 
     /// Whether a method's feature is switched on.
@@ -277,6 +360,22 @@ impl Policy {
             )));
         }
         Ok(())
+    }
+
+    /// Whether operators may do this with this path, which has no links in it.
+    pub fn allows_path(&self, want: Want, path: &Path) -> Result<(), CallError> {
+        if self.files.allows(want, path) {
+            return Ok(());
+        }
+        let what = match want {
+            Want::Read => "looked at or read",
+            Want::Write => "changed",
+        };
+        Err(CallError::denied(format!(
+            "this host's policy {} does not let {} be {what}",
+            self.place(),
+            cmdr_protocol::display::clean_to_width(&path.to_string_lossy(), 200)
+        )))
     }
 
     /// Whether the file that runs must be the very one that was looked at.

@@ -2,6 +2,7 @@
 
 pub mod exec;
 pub mod facts;
+pub mod files;
 mod hostkeys;
 pub mod logs;
 pub mod metrics;
@@ -10,8 +11,8 @@ pub mod ports;
 pub mod processes;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
-pub mod system;
 pub mod sessions;
+pub mod system;
 
 use crate::Agent;
 use cmdr_link::service::Service;
@@ -20,6 +21,7 @@ use cmdr_link::service::Service;
 pub const NAMES: &[&str] = &[
     "exec",
     "facts",
+    "files",
     "hostkeys",
     "logs",
     "metrics",
@@ -42,6 +44,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         services::register,
         system::register,
         exec::register,
+        files::register,
         hostkeys::register,
         logs::register,
         sessions::register,

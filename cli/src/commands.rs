@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod exec;
+mod files;
 mod generate;
 mod groups;
 mod hosts;
@@ -21,9 +22,9 @@ mod replay;
 mod roles;
 mod secrets;
 mod services;
-mod system;
 mod sessions;
 mod shell;
+mod system;
 mod tokens;
 mod top;
 mod totp;
@@ -50,6 +51,16 @@ pub enum Command {
     Shell(shell::ShellArgs),
     Attach(shell::AttachArgs),
     Sessions(sessions::SessionsArgs),
+    Ls(files::LsArgs),
+    Cat(files::CatArgs),
+    Cp(files::cp::CpArgs),
+    Stat(files::StatArgs),
+    Mkdir(files::MkdirArgs),
+    Mv(files::MvArgs),
+    Rm(files::RmArgs),
+    Chmod(files::ChmodArgs),
+    Archive(files::ArchiveArgs),
+    Unpack(files::UnpackArgs),
     Top(top::TopArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
@@ -101,6 +112,16 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Shell(args) => shell::shell(app, args).await,
         Command::Attach(args) => shell::attach(app, &args).await,
         Command::Sessions(args) => sessions::run(app, &args).await,
+        Command::Ls(args) => files::ls(app, &args).await,
+        Command::Cat(args) => files::cat(app, &args).await,
+        Command::Cp(args) => files::cp::cp(app, &args).await,
+        Command::Stat(args) => files::stat(app, &args).await,
+        Command::Mkdir(args) => files::mkdir(app, &args).await,
+        Command::Mv(args) => files::mv(app, &args).await,
+        Command::Rm(args) => files::rm(app, &args).await,
+        Command::Chmod(args) => files::chmod(app, &args).await,
+        Command::Archive(args) => files::archive(app, &args).await,
+        Command::Unpack(args) => files::unpack(app, &args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,

@@ -63,7 +63,7 @@ pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller
 
 /// Whether the caller's role covers the method, on this resource and host, and the method is for that
 /// place.
-fn authorise(hub: &Hub, who: &Who, header: &Header) -> Result<(), CallError> {
+pub(crate) fn authorise(hub: &Hub, who: &Who, header: &Header) -> Result<(), CallError> {
     let shown = cmdr_protocol::display::clean_to_width(&header.method, 80);
     let unknown = |place: &str| {
         CallError::new(
@@ -89,7 +89,8 @@ fn authorise(hub: &Hub, who: &Who, header: &Header) -> Result<(), CallError> {
         (None, About::Host) => host_of(&header.resource),
         _ => None,
     };
-    let allowed = hub.decide(who, index, Some(&header.resource), about).map_err(|missing| {
+    let resource = (method.about != About::Parts).then_some(header.resource.as_str());
+    let allowed = hub.decide(who, index, resource, about).map_err(|missing| {
         let why = missing.told(who, &header.method, &header.resource);
         let kind = match missing {
             Missing::Request => ErrorKind::OnRequest,

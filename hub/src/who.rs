@@ -98,7 +98,7 @@ impl Member {
             (Some(host), _) => self.fences.iter().all(|fence| fence.touches(host)),
             // A group is never the whole fleet.
             (None, About::Fleet | About::Host) => false,
-            (None, About::Visible | About::Nothing) => true,
+            (None, About::Visible | About::Nothing | About::Parts) => true,
         })
     }
 }

@@ -33,6 +33,7 @@ pub mod session;
 pub mod settings;
 pub mod ssh_agent;
 pub mod token;
+pub mod transfer;
 pub mod unlock;
 pub mod zone;
 

@@ -25,6 +25,8 @@ use tokio::time::timeout;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the end the caller hangs up; so long we wait for it, so that the end is not cut off.
 const LINGER: Duration = Duration::from_secs(5);
+/// The largest header: it may name two paths.
+const MAX_HEADER: usize = 12 * 1024;
 /// Inputs of a feed that its handler has not taken yet.
 const INPUTS: usize = 8;
 
@@ -284,11 +286,11 @@ fn check_resource(named: &str, header: &str) -> Result<(), CallError> {
 pub async fn read_header(reader: &mut FrameReader<Stream>) -> io::Result<Header> {
     let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     match reader.next().await? {
-        Some(frame) if frame.tag == Tag::Header && frame.payload.len() <= 4096 => {
+        Some(frame) if frame.tag == Tag::Header && frame.payload.len() <= MAX_HEADER => {
             codec::decode(&frame.payload)
                 .map_err(|e| bad(format!("the header cannot be read: {e}")))
         }
-        Some(_) => Err(bad("the stream does not begin with a header of at most 4 KiB".to_owned())),
+        Some(_) => Err(bad("the stream does not begin with a header of at most 12 KiB".to_owned())),
         None => Err(bad("the stream ended before its header".to_owned())),
     }
 }

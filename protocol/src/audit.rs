@@ -67,6 +67,8 @@ open_enum! {
         NotFound = "not-found",
         /// What it names is not as the caller believed.
         Conflict = "conflict",
+        /// The path leads through a link, and has to be asked for by its own name.
+        Elsewhere = "elsewhere",
         /// A limit was reached, or a disk is full.
         Busy = "busy",
         /// It could not be understood.

@@ -103,6 +103,8 @@ open_enum! {
         NotFound = "not-found",
         /// What the request names is there, but not as the caller believes (a reused pid, a taken name).
         Conflict = "conflict",
+        /// The path leads through a link: the place is another one, to be asked for by its own name.
+        Elsewhere = "elsewhere",
         /// The host has no link now; nothing was sent to it.
         Unreachable = "unreachable",
         /// The link ended before the answer was complete; what happened on the host is not known.

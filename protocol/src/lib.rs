@@ -23,6 +23,7 @@ pub mod approvals;
 pub mod audit;
 pub mod exec;
 pub mod facts;
+pub mod files;
 pub mod groups;
 pub mod hostkeys;
 pub mod hosts;

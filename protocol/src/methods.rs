@@ -4,7 +4,7 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, exec, facts, groups, hostkeys, hosts, hub, hubkey, keys, login, logs,
+    approvals, audit, exec, facts, files, groups, hostkeys, hosts, hub, hubkey, keys, login, logs,
     metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
 use crate::{ports, services, system};
@@ -43,6 +43,9 @@ pub enum About {
     Fleet,
     /// None: any right to use it covers it.
     Nothing,
+    /// Hosts and resources that are decided one by one while it is answered: any right to use it covers it
+    /// until then.
+    Parts,
 }
 
 /// Who answers a method.
@@ -157,6 +160,19 @@ pub const METHODS: &[Method] = &[
     call::<system::Environment>(Place::Host),
     call::<system::Secrets>(Place::Host),
     feed::<exec::Start>(Place::Host),
+    feed::<files::List>(Place::Host),
+    call::<files::Stat>(Place::Host),
+    call::<files::Real>(Place::Host),
+    feed::<files::Read>(Place::Host),
+    feed::<files::Write>(Place::Host),
+    call::<files::MakeFolder>(Place::Host),
+    call::<files::Rename>(Place::Host),
+    call::<files::Delete>(Place::Host),
+    call::<files::Chmod>(Place::Host),
+    call::<files::Checksum>(Place::Host),
+    feed::<files::Archive>(Place::Host),
+    feed::<files::Unpack>(Place::Host),
+    feed::<files::Copy>(Place::Hub).about(About::Parts),
     call::<logs::Sources>(Place::Host),
     feed::<logs::Follow>(Place::Host),
     feed::<sessions::Open>(Place::Host).leaves(),

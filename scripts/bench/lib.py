@@ -171,7 +171,7 @@ def sshd():
     shutil.copy(key + ".pub", f"{TMP}/auth"); os.chmod(f"{TMP}/auth", 0o644); os.chmod(TMP, 0o755)
     s = socket.socket(); s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
     open(f"{TMP}/sshd.conf", "w").write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {key}\nAuthorizedKeysFile {TMP}/auth\nPidFile none\nUsePAM no\nStrictModes no\n"
-                                         "PermitRootLogin yes\nMaxSessions 1000\nMaxStartups 1000\nPrintMotd no\nPrintLastLog no\nUseDNS no\n")
+                                         "PermitRootLogin yes\nMaxSessions 1000\nMaxStartups 1000\nPrintMotd no\nPrintLastLog no\nUseDNS no\nSubsystem sftp internal-sftp\n")
     p = start(["/usr/sbin/sshd", "-D", "-f", f"{TMP}/sshd.conf"]); wait_port(port)
     user = subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
     base = ["ssh", "-F", "none", "-p", str(port), "-i", key, "-l", user, "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={TMP}/kh",

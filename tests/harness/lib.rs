@@ -7,6 +7,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+pub mod disk;
 pub mod process;
 pub mod totp;
 

@@ -12,7 +12,8 @@ use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{
-    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, sessions, system, table,
+    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, sessions, system,
+    table,
 };
 use futures::executor::block_on;
 use std::io::Cursor;
@@ -41,6 +42,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_lines", log_lines),
     ("host_files", host_files),
     ("holder", holder),
+    ("file_path", file_path),
+    ("unpack", unpack),
 ];
 
 /// Cuts bytes into frames.
@@ -163,6 +166,30 @@ pub fn hub_config(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         drop(settings::parse::<Config>(Path::new("fuzz"), text));
     }
+}
+
+/// Reads the path of a file: what is taken stands in one way, and goes nowhere up.
+pub fn file_path(data: &[u8]) {
+    use cmdr_protocol::files::{FilePath, escape, shown, unescape};
+    let text = escape(data);
+    assert_eq!(unescape(&text).as_deref(), Some(data));
+    assert!(!shown(&text).chars().any(is_harmful));
+    let read = std::str::from_utf8(data).ok().and_then(|text| FilePath::parse(text).ok());
+    for path in read.into_iter().chain(FilePath::from_bytes(data).ok()) {
+        assert_eq!(FilePath::parse(path.as_str()).as_ref(), Ok(&path));
+        assert!(path.parts().all(|part| !matches!(part, "" | "." | "..")));
+    }
+}
+
+/// Lays an archive out: nothing appears beside the folder.
+pub fn unpack(data: &[u8]) {
+    use cmdr_agentd::services::files::unpack::{Limits, lay_out};
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    let root = std::fs::File::open(dir.path().join("in")).unwrap().into();
+    let limits = Limits { bytes: 1 << 20, entries: 100, replace: true };
+    drop(lay_out(&root, data, limits, |_| Ok(())));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 /// Makes text harmless, whole and streamed in pieces.

@@ -29,6 +29,7 @@ impl Lang {
 }
 
 /// The texts of one language.
+#[derive(Clone)]
 pub struct Texts {
     /// Which.
     pub lang: Lang,

@@ -147,6 +147,17 @@ impl Link {
         }
     }
 
+    /// The link itself, when it is up: for what goes on over many of them.
+    pub fn client(&self) -> Result<cmdr_link::Client, CallError> {
+        let client = match self {
+            Self::Session(session) => session.client(),
+            #[cfg(feature = "fake")]
+            Self::Fake(_) => None,
+        };
+        let none = || CallError::new(ErrorKind::Unreachable, "there is no link to the hub");
+        client.ok_or_else(none)
+    }
+
     /// How much went over the link and how long a round trip takes, when it is up.
     pub fn health(&self) -> Option<Health> {
         match self {
@@ -214,6 +225,11 @@ impl StateWatch {
             Self::Fake(receiver) => receiver.changed().await.is_ok(),
         }
     }
+}
+
+/// The error of a feed of the hub's that ends before it is done.
+pub fn cut_short() -> CallError {
+    CallError::lost("the hub ended it half-way")
 }
 
 fn from_session(state: &cmdr_link::session::State) -> LinkState {

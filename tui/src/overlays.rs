@@ -11,6 +11,7 @@ pub mod palette;
 pub mod prompt;
 pub mod search;
 pub mod themes;
+pub mod transfers;
 pub mod views;
 
 use crate::action::{Action, Refused};

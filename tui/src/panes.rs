@@ -4,6 +4,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod files;
 pub mod fleet;
 pub mod hosts;
 pub mod logs;
@@ -14,9 +15,9 @@ pub mod processes;
 pub mod records;
 pub mod rights;
 pub mod services;
+pub mod sessions;
 mod sheet;
 pub mod system;
-pub mod sessions;
 
 use crate::action::Action;
 use crate::config;
@@ -54,6 +55,7 @@ pub const TABS: &[Tab] = &[
     Tab { title: "ports.title", make: |host| Box::new(ports::Ports::new(host)) },
     Tab { title: "services.title", make: |host| Box::new(services::Services::new(host)) },
     Tab { title: "system.title", make: |host| Box::new(system::System::new(host)) },
+    Tab { title: "files.title", make: |host| Box::new(files::Files::new(host)) },
     Tab { title: "logs.title", make: |host| Box::new(logs::LogsPane::new(host)) },
     Tab { title: "shell.title", make: |host| Box::new(sessions::shell::ShellPane::new(host)) },
 ];
@@ -79,6 +81,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("fleet_ports", fleet::ports),
     ("fleet_processes", fleet::processes),
     ("logs", logs::columns),
+    ("files", files::columns),
     ("audit", audit::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),

@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod files;
 pub mod hosts;
 pub mod logs;
 pub mod metrics;
@@ -91,6 +92,8 @@ pub struct Store {
     pub logs: logs::Logs,
     /// Lists of hosts and of the fleet that were looked at.
     pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
+    /// Folders that were looked at, and files on their way.
+    pub files: files::Files,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -135,6 +138,7 @@ impl Store {
             processes: HashMap::new(),
             logs: logs::Logs::default(),
             sheets: HashMap::new(),
+            files: files::Files::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

@@ -233,6 +233,23 @@ async fn recorded<'a>(
 }
 
 impl Trail {
+    /// Records a part of a larger request, decided and recorded like one of its own.
+    pub(crate) async fn part(
+        hub: &Hub,
+        caller: &Caller,
+        header: &Header,
+        request: &Bytes,
+    ) -> Result<Option<Self>, CallError> {
+        let method = cmdr_protocol::methods::find(&header.method).ok_or_else(|| {
+            CallError::failed(format!("{} is not in the table of methods", header.method))
+        })?;
+        let record = Record {
+            body: Some(body::value(request, method.secrets)),
+            ..about(hub, caller, header)
+        };
+        Self::begin(&hub.audit, record, method).await
+    }
+
     /// Records that something is about to be done. What changes nothing is let through even when it
     /// cannot be recorded: a hub with a full disk can still be looked at.
     pub async fn begin(

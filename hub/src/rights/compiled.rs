@@ -81,8 +81,12 @@ struct Checked {
 impl Checked {
     /// Whether it is for this resource; none is anything at all.
     fn fits(&self, resource: Option<&str>) -> bool {
-        let fits =
-            |resource: &str| !wanders(resource) && self.resources.iter().any(|r| glob(r, resource));
+        // What names several places has to be covered in each.
+        let fits = |resource: &str| {
+            resource
+                .split('\0')
+                .all(|part| !wanders(part) && self.resources.iter().any(|r| glob(r, part)))
+        };
         self.resources.is_empty() || resource.is_none_or(fits)
     }
 }
@@ -222,7 +226,9 @@ impl Compiled {
                 };
                 self.first(of_method, word, wish)
             }
-            (About::Visible | About::Nothing, _) => self.first(of_method, |_| u64::MAX, wish),
+            (About::Visible | About::Nothing | About::Parts, _) => {
+                self.first(of_method, |_| u64::MAX, wish)
+            }
         }
     }
 

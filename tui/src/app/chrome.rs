@@ -187,6 +187,10 @@ impl App {
             let name = cmdr_protocol::display::clean_to_width(&me.name, 28);
             spans.push(Span::styled(format!("{name} ({})  ", me.role), soft));
         }
+        if let Some((count, percent)) = store.files.running() {
+            let text = format!("⇅ {count} {percent}%  ");
+            spans.push(Span::styled(text, theme.style(Role::Accent)));
+        }
         match &store.link {
             LinkState::Up(_) => {
                 let rtt = store.rtt_us.get().and_then(|us| u32::try_from(us).ok());

@@ -19,6 +19,8 @@ const LISTED: usize = 8;
 pub struct Confirm {
     title: String,
     names: Vec<String>,
+    /// How many there are, when not all are listed.
+    count: usize,
     /// Typed so far, when the count must be.
     typed: Option<Input>,
     /// What has to be typed instead of the count.
@@ -31,18 +33,33 @@ pub struct Confirm {
 impl Confirm {
     /// For one thing: `y` does it.
     pub fn one(title: String, act: Action) -> Self {
-        Self { title, names: Vec::new(), typed: None, word: None, act: Some(act), command: None }
+        Self {
+            title,
+            names: Vec::new(),
+            count: 1,
+            typed: None,
+            word: None,
+            act: Some(act),
+            command: None,
+        }
     }
 
     /// For many: they are listed, and their count has to be typed.
     pub fn many(title: String, names: Vec<String>, act: Action) -> Self {
-        let typed = Some(Input::default());
-        Self { title, names, typed, word: None, act: Some(act), command: None }
+        let (count, typed) = (names.len(), Some(Input::default()));
+        Self { title, names, count, typed, word: None, act: Some(act), command: None }
     }
 
     /// For what may shut out whoever does it: the lines are shown, and the word has to be typed.
     pub fn word(title: String, lines: Vec<String>, word: String, act: Action) -> Self {
         Self { word: Some(word), ..Self::many(title, lines, act) }
+    }
+
+    /// Of more than are listed.
+    #[must_use]
+    pub fn counting(mut self, count: usize) -> Self {
+        self.count = count;
+        self
     }
 
     /// With more to read before deciding.
@@ -78,7 +95,7 @@ impl Overlay for Confirm {
         if let (KeyCode::Char('Y'), Some(command), None) = (key.code, &self.command, &self.word) {
             return Action::Copy(command.clone());
         }
-        let wanted = self.word.clone().unwrap_or_else(|| self.names.len().to_string());
+        let wanted = self.word.clone().unwrap_or_else(|| self.count.to_string());
         match &mut self.typed {
             None => match key.code {
                 KeyCode::Char('y') => self.agreed(),
@@ -109,15 +126,15 @@ impl Overlay for Confirm {
             }
             Some(_) => self.names.iter().take(LISTED).cloned().collect(),
         };
-        if self.typed.is_some() && self.word.is_none() && self.names.len() > LISTED {
-            lines.push(texts.fill("confirm.more", &[&(self.names.len() - LISTED).to_string()]));
+        if self.typed.is_some() && self.word.is_none() && self.count > LISTED {
+            lines.push(texts.fill("confirm.more", &[&(self.count - LISTED).to_string()]));
         }
         let ask = match &self.typed {
             None if self.command.is_some() => texts.get("confirm.one_copy").to_owned(),
             None => texts.get("confirm.one").to_owned(),
             Some(_) => match &self.word {
                 Some(word) => texts.fill("confirm.word", &[word]),
-                None => texts.fill("confirm.many", &[&self.names.len().to_string()]),
+                None => texts.fill("confirm.many", &[&self.count.to_string()]),
             },
         };
         let widest = lines.iter().chain([&self.title, &ask]).map(|l| l.width()).max();

@@ -155,6 +155,19 @@ fn a_path_that_leads_elsewhere_is_covered_by_no_pattern() {
 }
 
 #[test]
+fn what_names_two_places_is_covered_only_where_both_are() {
+    let resources = vec!["path:/srv/*".to_owned()];
+    let role = Compiled::new(&[Grant { resources, ..grant(&["files.rename"], "") }]).unwrap();
+    let test = host(1, "test");
+    assert_eq!(decide(&role, "files.rename", "path:/srv/a\0path:/srv/b", &test), Ok(0));
+    for wrong in
+        ["path:/srv/a\0path:/etc/b", "path:/etc/a\0path:/srv/b", "path:/srv/a\0", "\0path:/srv/a"]
+    {
+        assert_eq!(decide(&role, "files.rename", wrong, &test), Err(Missing::Resource), "{wrong}");
+    }
+}
+
+#[test]
 fn limits_and_requests_that_make_no_sense_are_refused() {
     for limit in [
         Limit { hosts: 0, minutes: 5 },

@@ -91,6 +91,7 @@ pub(in crate::panes) const fn state(standing: Standing) -> (&'static str, &'stat
             Outcome::TimedOut => ("◔", "audit.state.timed_out", Role::Bad),
             Outcome::NotFound => ("✗", "audit.state.not_found", Role::Bad),
             Outcome::Conflict => ("✗", "audit.state.conflict", Role::Bad),
+            Outcome::Elsewhere => ("✗", "audit.state.elsewhere", Role::Warn),
             Outcome::Busy => ("✗", "audit.state.busy", Role::Bad),
             Outcome::Malformed => ("✗", "audit.state.malformed", Role::Bad),
             Outcome::UnknownMethod => ("✗", "audit.state.unknown_method", Role::Bad),

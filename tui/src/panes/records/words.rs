@@ -10,6 +10,16 @@ use cmdr_protocol::display::clean;
 /// For each method the key of its sentence, and the fields of the request that are filled in.
 const WORDS: &[(&str, &str, &[&str])] = &[
     ("exec.start", "done.exec", &["argv"]),
+    ("files.read", "done.files_read", &["path"]),
+    ("files.write", "done.files_write", &["path"]),
+    ("files.mkdir", "done.files_mkdir", &["path"]),
+    ("files.rename", "done.files_rename", &["from", "to"]),
+    ("files.delete", "done.files_delete", &["path"]),
+    ("files.chmod", "done.files_chmod", &["path"]),
+    ("files.checksum", "done.files_checksum", &["path"]),
+    ("files.archive", "done.files_archive", &["path"]),
+    ("files.unpack", "done.files_unpack", &["path"]),
+    ("files.copy", "done.files_copy", &["path", "target"]),
     ("processes.signal", "done.signal", &["signal", "pid"]),
     ("processes.renice", "done.renice", &["pid", "nice"]),
     ("hosts.rename", "done.rename", &["host", "name"]),
@@ -126,6 +136,7 @@ pub(super) fn told(context: &Context<'_>, log: &Log, record: &Record) -> String 
                 | Outcome::Unreachable
                 | Outcome::NotFound
                 | Outcome::Conflict
+                | Outcome::Elsewhere
                 | Outcome::Busy
                 | Outcome::Malformed
                 | Outcome::UnknownMethod

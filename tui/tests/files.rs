@@ -1,0 +1,221 @@
+//! The files pane: looking around, reading, changing, carrying.
+
+mod support;
+
+use cmdr_protocol::files::{
+    Chunk, Copy, Copying, Deleted, Entry, FileKind, FilePath, Page, Sum, Written,
+};
+use cmdr_protocol::role::Role;
+use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_tui::i18n::Lang;
+use serde_json::{Value, json};
+use support::{NOW_MS, Setup, World, id, some_hosts};
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
+
+fn entry(name: &str, kind: FileKind, size: u64, mode: u32) -> Entry {
+    Entry {
+        name: name.into(),
+        kind,
+        size,
+        mode,
+        user: "root".into(),
+        group: if size > 5000 { "adm" } else { "root" }.into(),
+        mtime_ns: i64::try_from(NOW_MS).unwrap() * 1_000_000 - 86_400_000_000_000,
+        inode: 7,
+        ..Entry::default()
+    }
+}
+
+fn etc() -> Vec<Entry> {
+    let link = Entry {
+        target: "/usr/share/zoneinfo/UTC".into(),
+        ..entry("localtime", FileKind::Link, 23, 0o777)
+    };
+    vec![
+        entry("hosts", FileKind::File, 220, 0o644),
+        entry("nginx", FileKind::Folder, 4096, 0o755),
+        entry("shadow", FileKind::File, 1200, 0o640),
+        link,
+        entry("esc\u{1b}[31m\n%ff", FileKind::File, 1 << 30, 0o4755),
+        entry("节点.conf", FileKind::File, 5400, 0o600),
+        entry(".pwd.lock", FileKind::File, 0, 0o600),
+        entry("apt", FileKind::Folder, 4096, 0o755),
+        entry("initctl", FileKind::Pipe, 0, 0o600),
+    ]
+}
+
+fn page(entries: Vec<Entry>) -> Vec<Value> {
+    vec![serde_json::to_value(Page { entries }).unwrap()]
+}
+
+/// At the files of web1, whose every folder looks like /etc.
+async fn world(setup: Setup) -> World {
+    let mut world = World::new(setup).await;
+    world.far.answer_feeds(|asked| match asked.method {
+        "files.list" if asked.body["path"] == "/nginx" => Some(page(Vec::new())),
+        "files.list" => Some(page(etc())),
+        "files.read" => {
+            let text = "127.0.0.1\tlocalhost\n# \u{1b}[31mred\u{1b}[0m\n10.0.0.7  db1\n";
+            let items = [
+                Chunk {
+                    file: Some(entry("hosts", FileKind::File, 220, 0o644)),
+                    ..Chunk::default()
+                },
+                Chunk { data: text.into(), ..Chunk::default() },
+                Chunk { sum: Some(Sum::default()), ..Chunk::default() },
+            ];
+            Some(items.iter().map(|item| serde_json::to_value(item).unwrap()).collect())
+        }
+        _ => None,
+    });
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter><enter>").await;
+    let at = cmdr_tui::panes::TABS.iter().position(|tab| tab.title == "files.title").unwrap();
+    world.press(&(at + 1).to_string()).await;
+    world.idle().await;
+    world
+}
+
+fn snap(name: &str, world: &World) {
+    let size = world.terminal.backend().buffer().area;
+    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
+}
+
+/// Waits until the screen shows this: transfers run beside the app.
+async fn until(world: &mut World, text: &str) {
+    let shows = async {
+        loop {
+            world.idle().await;
+            if world.screen().contains(text) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let shown = tokio::time::timeout(std::time::Duration::from_secs(20), shows).await;
+    assert!(shown.is_ok(), "no {text}:\n{}", world.screen());
+}
+
+#[tokio::test]
+async fn the_pane_in_every_state() {
+    for size in SIZES {
+        for (lang, of) in [(Lang::En, "en"), (Lang::Zh, "zh")] {
+            let mut world = world(Setup { size, lang, ..Setup::default() }).await;
+            snap(&format!("files_{of}"), &world);
+            world.press("ij<space>").await;
+            snap(&format!("files_marked_{of}"), &world);
+            world.press("s").await;
+            snap(&format!("files_two_{of}"), &world);
+            world.press("<esc>s/hosts<enter><enter>").await;
+            snap(&format!("files_view_{of}"), &world);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_folder_one_that_may_not_be_read_and_a_lost_hub() {
+    let mut world = world(Setup { size: (80, 24), ..Setup::default() }).await;
+    world.press("j<enter>").await;
+    snap("files_empty", &world);
+    world.press("-").await;
+    // The cursor is where it came from.
+    assert!(world.screen().contains("nginx"));
+    world.far.answer_feeds(|_| None);
+    world.press("<f5>").await;
+    let denied = CallError::denied("this host's policy does not let / be looked at or read");
+    world.far.fail::<cmdr_protocol::files::List>(Some(id(1)), &denied);
+    world.idle().await;
+    snap("files_denied", &world);
+    world.lose().await;
+    world.later(30).await;
+    snap("files_hub_lost", &world);
+}
+
+#[tokio::test]
+async fn nothing_of_a_name_reaches_the_terminal_as_it_is() {
+    let mut world = world(Setup::default()).await;
+    let screen = world.screen();
+    assert!(screen.contains("esc␛[31m␊%ff"), "{screen}");
+    assert!(!screen.contains('\u{1b}'));
+    world.press("/hosts<enter><enter>").await;
+    assert!(world.screen().contains("1 127.0.0.1    localhost"), "{}", world.screen());
+    assert!(world.screen().contains("␛[31mred␛[0m"));
+}
+
+#[tokio::test]
+async fn what_would_be_deleted_is_asked_for_and_shown_first() {
+    let mut world = world(Setup::default()).await;
+    world.far.answer(|asked| {
+        Ok(match (asked.method, &asked.body["plan"]) {
+            ("files.delete", Value::Bool(_)) => serde_json::to_value(Deleted {
+                files: 2,
+                folders: 1,
+                bytes: 3000,
+                first: vec!["a".into(), "b\n".into()],
+            })
+            .unwrap(),
+            _ => json!({}),
+        })
+    });
+    world.press("/apt<enter>x").await;
+    snap("files_delete", &world);
+    let deletes = |world: &World| {
+        let asked = world.far.take_asked().into_iter();
+        asked
+            .filter(|a| a.method == "files.delete")
+            .map(|a| a.body["plan"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(deletes(&world), [json!(true)]);
+    world.press("3<enter>").await;
+    assert_eq!(deletes(&world), [json!(false)]);
+}
+
+#[tokio::test]
+async fn a_file_goes_to_the_folder_beside_through_the_hub_while_one_goes_on_looking() {
+    let mut world = world(Setup::default()).await;
+    world.press("/hosts<enter>c").await;
+    assert!(world.screen().contains("open a second folder first"), "{}", world.screen());
+    world.press("swo").await;
+    world.press("<backspace>/srv<enter>wc").await;
+    let asked = world.far.take_asked().into_iter().find(|a| a.method == "files.copy").unwrap();
+    assert_eq!(
+        (asked.to, &asked.body["path"], &asked.body["target"]),
+        (None, &json!("/hosts"), &json!("/srv/hosts"))
+    );
+    assert_eq!(asked.body["absent"], json!(true));
+    world.far.push::<Copy>(None, &Copying { size: 200, have: 50, ..Copying::default() });
+    until(&mut world, "⇅ 1 25%").await;
+    world.press("t").await;
+    snap("files_transfers", &world);
+    let written = Some(Written::default());
+    world.far.push::<Copy>(None, &Copying { size: 200, have: 200, written, ..Copying::default() });
+    until(&mut world, "✓").await;
+    world.press("<esc>").await;
+    assert!(!world.screen().contains('⇅'));
+}
+
+#[tokio::test]
+async fn who_may_only_look_is_offered_nothing_else() {
+    let mut world = world(Setup { role: Role::OBSERVER, ..Setup::default() }).await;
+    let screen = world.screen();
+    assert!(screen.contains("open") && !screen.contains("download"), "{screen}");
+    world.press("x").await;
+    assert!(world.far.take_asked().iter().all(|a| a.method != "files.delete"));
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_place_behind_it() {
+    let mut world = world(Setup::default()).await;
+    world.far.answer(|asked| match asked.method {
+        "files.real" => Ok(json!({ "path": FilePath::parse("/nginx").unwrap() })),
+        "files.stat" => {
+            Ok(serde_json::to_value(entry("nginx", FileKind::Folder, 1, 0o755)).unwrap())
+        }
+        _ => Err(CallError::new(ErrorKind::Failed, "unexpected")),
+    });
+    world.press("/localtime<enter><enter>").await;
+    world.idle().await;
+    assert!(world.screen().contains("/nginx"), "{}", world.screen());
+}
