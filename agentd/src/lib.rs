@@ -10,6 +10,7 @@ mod items;
 pub mod join;
 mod launch;
 pub mod policy;
+mod program;
 pub mod run;
 pub mod sampler;
 pub mod services;

@@ -187,15 +187,6 @@ impl<F: Feed> Items<F> {
             Self::Fake(items) => items.next::<F>().await,
         }
     }
-
-    /// Says something to the far end while items come.
-    pub async fn send(&mut self, input: &F::Input) -> Result<(), CallError> {
-        match self {
-            Self::Session(stream) => stream.send(input).await,
-            #[cfg(feature = "fake")]
-            Self::Fake(items) => items.send::<F>(input),
-        }
-    }
 }
 
 /// A watch over the link's state.

@@ -111,8 +111,7 @@ fn some_lines() -> Item {
 }
 
 fn inputs(world: &World) -> Vec<Input> {
-    let asked = world.far.take_asked().into_iter();
-    let said = asked.filter(|a| a.method == Follow::METHOD && a.body.get("source").is_none());
+    let said = world.far.take_inputs().into_iter().filter(|a| a.method == Follow::METHOD);
     said.map(|a| serde_json::from_value(a.body).expect("an input")).collect()
 }
 
@@ -201,7 +200,7 @@ async fn a_pause_stands_still_at_the_host_too() {
     let mut world = Box::pin(running(Setup::default())).await;
     world.far.push::<Follow>(Some(id(1)), &some_lines());
     world.idle().await;
-    world.far.take_asked();
+    world.far.take_inputs();
     world.press("<space>").await;
     assert_eq!(inputs(&world)[0].pause, Some(true));
     world.check_shows("paused");
@@ -215,7 +214,7 @@ async fn older_lines_come_when_one_goes_above_the_first() {
     let mut world = Box::pin(running(Setup::default())).await;
     world.far.push::<Follow>(Some(id(1)), &some_lines());
     world.idle().await;
-    world.far.take_asked();
+    world.far.take_inputs();
     world.press("gg").await;
     let older = inputs(&world)[0].older.clone().unwrap();
     assert_eq!(Some(older.before), place(0));

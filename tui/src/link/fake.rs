@@ -47,8 +47,6 @@ pub struct Far {
 /// Items as the test pushed them.
 pub struct FarItems {
     answers: mpsc::Receiver<Answer>,
-    asked: Asked,
-    inner: Arc<Mutex<Inner>>,
 }
 
 /// Takes what is sent to a feed.
@@ -198,10 +196,10 @@ impl Far {
             for item in items {
                 drop(sender.try_send(Ok(item)));
             }
-            return Ok(FarItems { answers: receiver, asked, inner: self.inner.clone() });
+            return Ok(FarItems { answers: receiver });
         }
-        inner.feeds.push((asked.clone(), sender));
-        Ok(FarItems { answers: receiver, asked, inner: self.inner.clone() })
+        inner.feeds.push((asked, sender));
+        Ok(FarItems { answers: receiver })
     }
 }
 
@@ -218,13 +216,6 @@ impl FarInputs {
 }
 
 impl FarItems {
-    /// An input reaches the far end as if it were asked: with the feed's method and itself as the body.
-    pub(super) fn send<F: Feed>(&mut self, input: &F::Input) -> Result<(), CallError> {
-        let asked = Asked { body: json(input)?, ..self.asked.clone() };
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).asked.push(asked);
-        Ok(())
-    }
-
     pub(super) async fn next<F: Feed>(&mut self) -> Option<Result<F::Item, CallError>> {
         let item = self.answers.recv().await?;
         Some(item.and_then(|value| {

@@ -60,7 +60,7 @@ pub(super) fn subscription(
             drop(events.send(Event::Update(update)).await);
         })
     };
-    Subscription { key, run: Box::new(run) }
+    Subscription::own(key, 0, run)
 }
 
 async fn run(
@@ -73,8 +73,8 @@ async fn run(
     events: &mpsc::Sender<Event>,
 ) -> CallError {
     let gone = || CallError::lost("the client ends");
-    let mut items = match link.feed(Some(host), asked).await {
-        Ok(items) => items,
+    let (mut items, mut far) = match link.both(Some(host), asked).await {
+        Ok(both) => both.split(),
         Err(error) => return error,
     };
     let (inputs, mut said) = mpsc::channel(8);
@@ -85,7 +85,7 @@ async fn run(
         let item = tokio::select! {
             item = items.next() => item,
             Some(input) = said.recv() => {
-                if let Err(error) = items.send(&input).await {
+                if let Err(error) = far.send(&input).await {
                     return error;
                 }
                 continue;
