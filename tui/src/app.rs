@@ -7,9 +7,10 @@ mod drawn;
 mod feeds;
 mod input;
 mod kept;
+mod screen;
+mod walk;
 
 use crate::action::{Action, Held};
-use crate::config;
 use crate::event::Event;
 use crate::i18n::{Lang, Texts};
 use crate::journal::Journal;
@@ -26,6 +27,7 @@ use futures::{Stream, StreamExt as _};
 pub use kept::Kept;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use screen::Wish;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::task::Poll;
@@ -63,16 +65,6 @@ struct Note {
     text: String,
     bad: bool,
     at_ms: u64,
-}
-
-/// What only the terminal can do, until the loop does it.
-#[derive(Debug, PartialEq, Eq)]
-enum Wish {
-    Copy(String),
-    Mouse(bool),
-    Suspend,
-    Resume,
-    Redraw,
 }
 
 /// The client.
@@ -454,46 +446,6 @@ impl App {
         }
     }
 
-    fn go(&mut self, place: Place) {
-        if place == self.place {
-            return;
-        }
-        // Another tab of the same host is no new place to come back from.
-        match (self.place, place) {
-            (Place::Host(a, _), Place::Host(b, _)) if a == b => {
-                let left = self.tabs.iter().position(|(tab, _)| *tab == place);
-                let pane =
-                    left.map_or_else(|| self.kept.pane(place), |at| self.tabs.swap_remove(at).1);
-                let old = (self.place, std::mem::replace(&mut self.pane, pane));
-                self.tabs.push(old);
-                self.place = place;
-                self.fresh_until = Instant::now() + FRESH;
-            }
-            _ => self.enter(place, self.kept.pane(place)),
-        }
-    }
-
-    fn enter(&mut self, place: Place, pane: Box<dyn Pane>) {
-        let pane = std::mem::replace(&mut self.pane, pane);
-        // A walk of hundreds of hosts need not be walked back whole.
-        if self.history.len() >= 50 {
-            self.history.remove(1);
-        }
-        self.history.push((self.place, pane));
-        self.show_at(place);
-    }
-
-    fn show_at(&mut self, place: Place) {
-        self.tabs.clear();
-        self.place = place;
-        self.fresh_until = Instant::now() + FRESH;
-    }
-
-    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
-        self.pane = pane;
-        self.show_at(place);
-    }
-
     fn say(&mut self, text: &str, bad: bool) {
         let text = cmdr_protocol::display::clean(text).into_owned();
         if bad {
@@ -501,55 +453,6 @@ impl App {
             self.options.journal.push(&format!("{clock} {text}"));
         }
         self.note = Some(Note { text, bad, at_ms: (self.options.now_ms)() });
-    }
-
-    fn use_theme(&mut self, name: &str, keep: bool) {
-        match Theme::load(name, self.options.depth) {
-            Ok(theme) => self.face.theme = theme,
-            Err(error) => return self.say(&error, true),
-        }
-        if let (true, Some(path)) = (keep, &self.options.config) {
-            match config::save(path, config::Change::Theme(name)) {
-                Ok(()) => self.say(&self.face.texts.fill("note.theme_kept", &[name]), false),
-                Err(error) => self.say(&error, true),
-            }
-        }
-    }
-
-    fn grant<B: Backend>(
-        &mut self,
-        terminal: &mut Terminal<B>,
-        control: &mut dyn Control,
-    ) -> anyhow::Result<()>
-    where
-        B::Error: Send + Sync + 'static,
-    {
-        for wish in std::mem::take(&mut self.wishes) {
-            match wish {
-                Wish::Copy(text) => control.copy(&text)?,
-                Wish::Mouse(on) => control.mouse(on)?,
-                Wish::Suspend => {
-                    control.suspend()?;
-                    self.repaint(terminal)?;
-                }
-                Wish::Resume => {
-                    control.resume()?;
-                    self.repaint(terminal)?;
-                }
-                Wish::Redraw => self.repaint(terminal)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Draws everything anew, at the size that the terminal has now.
-    fn repaint<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>
-    where
-        B::Error: Send + Sync + 'static,
-    {
-        terminal.resize(terminal.size()?.into())?;
-        self.soil(Dirty::Quick);
-        Ok(())
     }
 
     fn draw<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>

@@ -1,6 +1,7 @@
 //! Keys and the mouse on their way to the layers, and the commands that work everywhere.
 
-use super::{App, Wish};
+use super::App;
+use super::screen::Wish;
 use crate::action::Action;
 use crate::keymap::{Binding, Command, EVERYWHERE, PAGE};
 use crate::overlays::pager::Pager;
