@@ -3,10 +3,16 @@
 
 mod asked;
 mod chrome;
+mod desk;
 mod drawn;
 mod feeds;
+mod hinted;
 mod input;
 mod kept;
+mod meter;
+mod parts;
+mod prints;
+mod remembered;
 mod screen;
 mod walk;
 
@@ -20,7 +26,8 @@ use crate::overlays::Overlay;
 use crate::panes::{self, Context, Face, Pane, Place};
 use crate::store::{FeedKey, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
-use crate::theme::{Depth, Theme};
+use crate::terminal::flow::Flow;
+use crate::theme::{AUTO, Depth, Theme};
 use crate::widgets::chart::Glyphs;
 use drawn::{Dirty, Drawn};
 use futures::{Stream, StreamExt as _};
@@ -38,6 +45,8 @@ use tokio::time::Instant;
 
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long the first frame waits for the terminal to tell its ground.
+const GROUND: Duration = Duration::from_millis(100);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
@@ -49,12 +58,19 @@ pub struct Options {
     pub lang: Lang,
     pub theme: String,
     pub depth: Depth,
+    /// Few bytes before all else: the line to the terminal is thin.
+    pub thin: bool,
     pub glyphs: Glyphs,
     pub keys: Keymap,
     /// Columns and views that were kept.
     pub kept: Kept,
     /// Where what is chosen is remembered.
     pub config: Option<PathBuf>,
+    /// Where what was on the screens is kept, and whether it is shown again.
+    pub memory: Option<PathBuf>,
+    pub restore: bool,
+    /// Whether hints are given.
+    pub hints: bool,
     /// The wall clock.
     pub now_ms: fn() -> u64,
     pub utc_offset_s: i32,
@@ -80,6 +96,10 @@ pub struct App {
     history: Vec<(Place, Box<dyn Pane>)>,
     /// The other tabs of the host one is at, as they were left.
     tabs: Vec<(Place, Box<dyn Pane>)>,
+    desks: desk::Desks,
+    memory: remembered::Kept,
+    hints: hinted::Hints,
+    meter: meter::Meter,
     overlays: Vec<Box<dyn Overlay>>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
@@ -91,6 +111,12 @@ pub struct App {
     asked_ms: u64,
     note: Option<Note>,
     wishes: Vec<Wish>,
+    /// The way to the terminal, while there is one.
+    flow: Option<Flow>,
+    /// The terminal's own ground, when it told.
+    ground: Option<[u8; 3]>,
+    /// Until then the first frame waits for the ground.
+    first_at: Option<Instant>,
     mouse: bool,
     clicks: input::Clicks,
     spots: chrome::Spots,
@@ -111,7 +137,9 @@ impl App {
     /// On the fleet's page, with a link that may still be down. Call it on a runtime: it begins to
     /// watch the link at once.
     pub fn new(options: Options, link: Link) -> Result<Self, String> {
-        let theme = Theme::load(&options.theme, options.depth)?;
+        let automatic = options.theme == AUTO;
+        let theme = if automatic { "dark" } else { &options.theme };
+        let theme = Theme::load(theme, options.depth)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let mut watch = link.watch();
         let to = sender.clone();
@@ -122,7 +150,7 @@ impl App {
                 }
             }
         });
-        Ok(Self {
+        let mut app = Self {
             store: Store::new((options.now_ms)(), options.utc_offset_s, options.read_only),
             link,
             face: Face {
@@ -137,6 +165,10 @@ impl App {
             options,
             history: Vec::new(),
             tabs: Vec::new(),
+            desks: desk::Desks::default(),
+            memory: remembered::Kept::default(),
+            hints: hinted::Hints::default(),
+            meter: meter::Meter::default(),
             overlays: Vec::new(),
             events,
             sender,
@@ -146,6 +178,9 @@ impl App {
             asked_ms: 0,
             note: None,
             wishes: Vec::new(),
+            flow: None,
+            ground: None,
+            first_at: automatic.then(|| Instant::now() + GROUND),
             mouse: true,
             clicks: input::Clicks::default(),
             spots: chrome::Spots::default(),
@@ -156,7 +191,9 @@ impl App {
             active_at_ms: 0,
             quit: false,
             frames: 0,
-        })
+        };
+        app.read_memory();
+        Ok(app)
     }
 
     /// Runs until the operator leaves. `input` brings keys, the mouse and the end of the terminal.
@@ -171,13 +208,16 @@ impl App {
     {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drawn = Drawn::default();
+        self.flow = control.flow();
+        let mut drawn = Drawn::new(control.flow(), self.options.thin);
         while !self.quit {
             self.follow_feeds();
             self.grant(terminal, control)?;
-            let due = drawn.due(self.dirty);
-            let beat = self.pane.wakes(&self.context()).map(|after| Instant::now() + after);
-            if due.is_some_and(|due| due <= Instant::now()) {
+            let due = drawn.due(self.dirty).map(|due| self.first_at.map_or(due, |at| at.max(due)));
+            let busy = drawn.is_busy();
+            let beat = self.wakes().map(|after| Instant::now() + after);
+            if !busy && due.is_some_and(|due| due <= Instant::now()) {
+                self.first_at = None;
                 drawn.now(self.dirty);
                 self.draw(terminal)?;
                 continue;
@@ -198,7 +238,8 @@ impl App {
                     self.drain();
                 }
                 _ = ticks.tick() => self.handle(Event::Tick),
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !busy => {}
+                () = drawn.free(), if busy => {}
                 () = tokio::time::sleep_until(beat.unwrap_or_else(Instant::now)), if beat.is_some() => {
                     self.handle(Event::Beat);
                 }
@@ -265,6 +306,11 @@ impl App {
         self.frames
     }
 
+    /// Whether few bytes come before all else.
+    pub fn is_thin(&self) -> bool {
+        self.options.thin
+    }
+
     /// What is known.
     pub fn store(&self) -> &Store {
         &self.store
@@ -276,7 +322,10 @@ impl App {
 
     fn handle(&mut self, event: Event) {
         // What was asked for in the background is nothing that happened.
-        if !matches!(event, Event::Tick | Event::Beat | Event::Done(_, Action::None)) {
+        if !matches!(
+            event,
+            Event::Tick | Event::Beat | Event::Ground(_) | Event::Done(_, Action::None)
+        ) {
             self.active_at_ms = (self.options.now_ms)();
         }
         match event {
@@ -334,6 +383,7 @@ impl App {
                 self.perform(action);
                 self.tell();
             }
+            Event::Ground(colour) => self.on_ground(colour),
             Event::Tick => self.tick(),
             Event::Beat => {
                 self.store.now_ms = (self.options.now_ms)();
@@ -390,6 +440,9 @@ impl App {
         if self.note.as_ref().is_some_and(|n| now_ms.saturating_sub(n.at_ms) > NOTE_MS) {
             self.note = None;
         }
+        self.meter(now_ms);
+        self.hint();
+        self.keep_now_and_then();
         self.soil(Dirty::Calm);
     }
 
@@ -442,6 +495,7 @@ impl App {
             Action::Look(view) => panes::set_view(&mut *self.pane, &view),
             Action::Remember(what) => self.remember(what),
             Action::Theme(name, keep) => self.use_theme(&name, keep),
+            Action::Want(wanted) => self.want(wanted),
             Action::Quit => self.quit = true,
         }
     }

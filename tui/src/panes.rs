@@ -11,10 +11,12 @@ pub mod processes;
 pub mod records;
 pub mod rights;
 
-use crate::action::Action;
+mod words;
+
+use crate::action::{Action, Wanted};
 use crate::event::Event;
 use crate::i18n::Texts;
-use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE};
+use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE, desk};
 use crate::link::Link;
 use crate::store::{FeedKey, FeedState, Store, Stored, Update};
 use crate::theme::Theme;
@@ -79,6 +81,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         let tables = of(Place::Host(HostId([0; 16]), n));
         places.push((name, [tables, vec![PAGE, EVERYWHERE]].concat()));
     }
+    places.push(("desk", vec![desk::CHORD]));
     places
 }
 
@@ -136,6 +139,8 @@ pub struct Context<'a> {
     pub texts: &'a Texts,
     pub glyphs: Glyphs,
     pub keys: &'a Keymap,
+    /// Whether the keys go there.
+    pub focused: bool,
 }
 
 /// How everything looks and which keys there are: what a [`Context`] has beside the store.
@@ -150,7 +155,7 @@ impl Face {
     /// With the store, all that panes and overlays read.
     pub fn context<'a>(&'a self, store: &'a Store) -> Context<'a> {
         let Self { theme, texts, glyphs, keys } = self;
-        Context { store, theme, texts, glyphs: *glyphs, keys }
+        Context { store, theme, texts, glyphs: *glyphs, keys, focused: true }
     }
 }
 
@@ -177,6 +182,24 @@ pub enum Choice {
     Pick(u64),
     /// Shows the pane's table so.
     Look(View),
+    /// Goes there and puts the cursor on the row of this number.
+    At(Place, u64),
+    /// Shows the desk of this number.
+    Desk(usize),
+}
+
+impl Choice {
+    /// Does it.
+    pub fn action(self) -> Action {
+        match self {
+            Self::Command(command) => Action::Run(command),
+            Self::Go(place) => Action::Go(place),
+            Self::Pick(number) => Action::Pick(number),
+            Self::Look(view) => Action::Look(view),
+            Self::At(place, number) => Action::All(vec![Action::Go(place), Action::Pick(number)]),
+            Self::Desk(at) => Action::Want(Wanted::Desk(at)),
+        }
+    }
 }
 
 /// A pane.
@@ -229,6 +252,13 @@ pub trait Pane: Send {
     fn take(&mut self, _context: &Context<'_>, _command: Command, _text: &str) -> Action {
         Action::None
     }
+    /// What of itself it wants to find again at the next start, beside its place and table: a short
+    /// text.
+    fn keepsake(&self) -> Option<String> {
+        None
+    }
+    /// Takes what it kept; a text that makes no sense is passed over.
+    fn recall(&mut self, _keepsake: &str) {}
     /// After how long it looks different although nothing happened; `None` when it stands still.
     fn wakes(&self, _context: &Context<'_>) -> Option<Duration> {
         None

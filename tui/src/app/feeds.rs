@@ -18,6 +18,7 @@ impl App {
     pub(super) fn follow_feeds(&mut self) {
         self.look_after();
         let mut wanted = self.pane.feeds();
+        wanted.extend(self.desks.others().flat_map(|part| part.pane.feeds()));
         wanted.extend(self.approvals());
         let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
         let up = self.store.is_up();

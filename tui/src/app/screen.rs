@@ -3,7 +3,7 @@
 use super::{App, Dirty};
 use crate::config;
 use crate::terminal::Control;
-use crate::theme::Theme;
+use crate::theme::{AUTO, Theme, for_ground};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 
@@ -19,15 +19,30 @@ pub(super) enum Wish {
 
 impl App {
     pub(super) fn use_theme(&mut self, name: &str, keep: bool) {
-        match Theme::load(name, self.options.depth) {
+        let shown = if name == AUTO { self.ground.map_or("dark", for_ground) } else { name };
+        match Theme::load(shown, self.options.depth) {
             Ok(theme) => self.face.theme = theme,
             Err(error) => return self.say(&error, true),
+        }
+        if keep {
+            name.clone_into(&mut self.options.theme);
         }
         if let (true, Some(path)) = (keep, &self.options.config) {
             match config::save(path, config::Change::Theme(name)) {
                 Ok(()) => self.say(&self.face.texts.fill("note.theme_kept", &[name]), false),
                 Err(error) => self.say(&error, true),
             }
+        }
+    }
+
+    /// The terminal told its ground: of the two themes the fitting one is used, unless one was named.
+    pub(super) fn on_ground(&mut self, colour: [u8; 3]) {
+        self.ground = Some(colour);
+        self.first_at = None;
+        let fits = for_ground(colour);
+        if self.options.theme == AUTO && self.face.theme.name != fits && self.overlays.is_empty() {
+            self.use_theme(AUTO, false);
+            self.soil(Dirty::Quick);
         }
     }
 

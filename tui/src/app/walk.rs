@@ -28,6 +28,7 @@ impl App {
     }
 
     pub(super) fn enter(&mut self, place: Place, pane: Box<dyn Pane>) {
+        self.kept.note(self.place, &*self.pane);
         let pane = std::mem::replace(&mut self.pane, pane);
         if self.history.len() >= WAY {
             self.history.remove(1);
@@ -43,6 +44,7 @@ impl App {
     }
 
     pub(super) fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
+        self.kept.note(self.place, &*self.pane);
         self.pane = pane;
         self.show_at(place);
     }

@@ -7,6 +7,7 @@ use super::filter::Filter;
 use super::input::Input;
 use crate::i18n::Texts;
 use crate::keymap::Command;
+use crate::printed::Printed;
 use crate::theme::{Role, Theme};
 use crate::view::View;
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
@@ -90,6 +91,9 @@ pub struct State<K> {
     body: Rect,
     /// Where each visible column's title is: from, to, index.
     titles: Vec<(u16, u16, usize)>,
+    /// What is drawn next is taken as text instead.
+    printing: bool,
+    printed: Option<Printed>,
     /// Goes up when the pane must order the rows anew.
     pub version: u64,
     /// When rows come above the cursor, it stays where it is on the screen.
@@ -114,6 +118,8 @@ impl<K> Default for State<K> {
             editing: None,
             body: Rect::default(),
             titles: Vec::new(),
+            printing: false,
+            printed: None,
             version: 0,
             anchored: false,
         }
@@ -136,6 +142,12 @@ pub trait List {
     fn mouse(&mut self, mouse: &MouseEvent) -> bool;
     /// Whether a click there is on a row.
     fn is_row(&self, column: u16, row: u16) -> bool;
+    /// How many rows it has.
+    fn rows(&self) -> usize;
+    /// Lets what is drawn next be taken as text, all rows of it.
+    fn print(&mut self);
+    /// What was taken.
+    fn printed(&mut self) -> Option<Printed>;
 }
 
 impl<K: Copy + Eq + Hash> List for State<K> {
@@ -219,6 +231,19 @@ impl<K: Copy + Eq + Hash> List for State<K> {
     fn is_row(&self, column: u16, row: u16) -> bool {
         self.body.contains(Position::new(column, row))
             && self.offset + usize::from(row - self.body.y) < self.order.len()
+    }
+
+    fn rows(&self) -> usize {
+        self.order.len()
+    }
+
+    fn print(&mut self) {
+        self.printing = true;
+    }
+
+    fn printed(&mut self) -> Option<Printed> {
+        self.printing = false;
+        self.printed.take()
     }
 }
 
@@ -437,6 +462,10 @@ impl<K: Copy + Eq + Hash> State<K> {
         texts: &Texts,
         cell: impl Fn(K, &Column, u16) -> Cell<'a>,
     ) {
+        if self.printing {
+            self.printed = Some(self.written(columns, texts, cell));
+            return;
+        }
         let below = self.editing.is_some() || self.filter.is_on() || !self.marks.is_empty();
         let below = u16::from(below);
         if area.height < 2 + below || area.width < 8 {
@@ -478,6 +507,36 @@ impl<K: Copy + Eq + Hash> State<K> {
         if below == 1 {
             self.below(frame, Rect { y: area.bottom() - 1, height: 1, ..area }, theme, texts);
         }
+    }
+
+    /// All rows as text, in the columns that are chosen, whether there is room for them or not.
+    fn written<'a>(
+        &self,
+        columns: &[Column],
+        texts: &Texts,
+        cell: impl Fn(K, &Column, u16) -> Cell<'a>,
+    ) -> Printed {
+        let chosen = self.layout.chosen(columns);
+        let head = chosen.iter().map(|(_, c)| (texts.get(c.title).to_owned(), c.right)).collect();
+        let mut printed = Printed { head, rows: Vec::with_capacity(self.order.len()) };
+        for id in &self.order {
+            printed.rows.push(Vec::with_capacity(chosen.len()));
+            let mut rest = false;
+            for (_, column) in &chosen {
+                let width = if column.grows { WIDEST } else { column.width };
+                let line = match cell(*id, column, width) {
+                    _ if rest => Line::default(),
+                    Cell::Line(line) => line,
+                    Cell::Rest(line) => {
+                        rest = true;
+                        line
+                    }
+                };
+                let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+                printed.cell(&text);
+            }
+        }
+        printed
     }
 
     fn header(
