@@ -14,6 +14,7 @@ pub mod directory;
 pub mod provider;
 
 mod proxy;
+pub mod thin;
 pub mod tmux;
 pub mod untrusted;
 mod wait;

@@ -17,4 +17,5 @@ mod operators;
 mod recordings;
 mod sealed;
 mod secrets;
+mod thin;
 mod verbs;

@@ -131,10 +131,10 @@ async fn desks_are_made_named_turned_to_and_closed() {
 async fn the_keys_behind_the_first_are_listed_and_others_do_nothing() {
     let mut world = fleet(wide()).await;
     world.press("C-w").await;
-    world.check_shows("split side by side");
+    world.check_shows("split, side by side");
     world.check_shows("to the next part");
     world.press("D").await;
-    world.check_hides("split side by side");
+    world.check_hides("split, side by side");
     assert_eq!(world.calls(), []);
 }
 

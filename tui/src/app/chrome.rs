@@ -248,7 +248,7 @@ impl App {
     /// A note, or the keys that matter here.
     fn bottom(&self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
-        let desks = self.desks_line();
+        let desks = self.desks_line(area.width);
         let needs = (desks.width() as u16).min(area.width / 2);
         table::put(frame.buffer_mut(), area.right() - needs, area.y, needs, &desks, false);
         let area = Rect { width: area.width - needs, ..area };

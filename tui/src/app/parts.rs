@@ -66,7 +66,7 @@ impl App {
     }
 
     /// Which desk this is among the others, for the right end of the key line.
-    pub(super) fn desks_line(&self) -> Line<'static> {
+    pub(super) fn desks_line(&self, width: u16) -> Line<'static> {
         let theme = &self.face.theme;
         let mut line = Line::default();
         let desk = self.desks.now();
@@ -76,7 +76,10 @@ impl App {
             line.push_span(Span::styled(text, theme.style(Role::Warn)));
         }
         if self.desks.all.len() > 1 {
-            for at in 0..self.desks.all.len() {
+            let all = self.desks.all.len();
+            // Where there is little room the present one has to do.
+            let shown = if width < 110 { self.desks.at..self.desks.at + 1 } else { 0..all };
+            for at in shown {
                 let name = cmdr_protocol::display::clean_to_width(&self.desk_name(at), 16);
                 let now = at == self.desks.at;
                 let role = if now { Role::TabActive } else { Role::Tab };

@@ -14,32 +14,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const BEST: usize = 200;
 /// Texts that are looked at between two looks at whether a key came.
 const STRIDE: usize = 4096;
+/// So many of those that fit are scored.
+const SCORED: usize = 1000;
 /// So many texts are worth a second thread.
 const MANY: usize = 20_000;
 /// What a choice of before counts more than others.
 const RECENT: u32 = 40;
 
-/// A text that can be found.
-struct Item {
-    text: Box<str>,
-    /// The same with each Chinese character as the first letter of its sound.
-    sound: Option<Box<str>>,
-    letters: u64,
-}
-
-/// All of them, as they were when the finder was opened.
+/// All of them, as they were when the finder was opened: one text after the other in one piece, because
+/// they are gone through in order, and often.
 pub struct Items {
-    all: Vec<Item>,
+    texts: String,
+    /// Where each text begins, and where it and its sound end; the next one begins there.
+    ends: Vec<[u32; 2]>,
+    /// What letters and digits each has; all of them where that cannot be told.
+    letters: Vec<u64>,
     /// Chosen before: the newest counts most.
     recent: HashMap<u32, u32>,
 }
 
-/// The letters and digits of a text, one bit each; all other characters share one.
+/// The letters and digits of a text, one bit each.
 fn letters(text: &str) -> u64 {
-    text.chars().fold(0, |set, c| {
-        let bit = match c.to_ascii_lowercase() {
-            c @ 'a'..='z' => c as u32 - 'a' as u32,
-            c @ '0'..='9' => 26 + c as u32 - '0' as u32,
+    text.bytes().fold(0, |set, byte| {
+        let bit = match byte.to_ascii_lowercase() {
+            c @ b'a'..=b'z' => c - b'a',
+            c @ b'0'..=b'9' => 26 + c - b'0',
             _ => return set,
         };
         set | 1 << bit
@@ -63,25 +62,42 @@ fn sound(text: &str) -> Option<Box<str>> {
 
 impl Items {
     /// These; `recent` has the numbers of those chosen before, newest first.
-    pub fn new<'a>(texts: impl Iterator<Item = &'a str>, recent: &[u32]) -> Self {
-        let item = |text: &'a str| {
+    pub fn new<'a>(each: impl Iterator<Item = &'a str>, recent: &[u32]) -> Self {
+        let (mut texts, mut ends, mut all) = (String::new(), Vec::new(), Vec::new());
+        for text in each {
+            texts.push_str(text);
+            let end = texts.len() as u32;
             let sound = sound(text);
-            let letters = letters(text) | sound.as_deref().map_or(0, letters);
-            Item { text: text.into(), sound, letters }
-        };
+            texts.push_str(sound.as_deref().unwrap_or_default());
+            ends.push([end, texts.len() as u32]);
+            all.push(match &sound {
+                Some(sound) => letters(text) | letters(sound),
+                None if text.is_ascii() => letters(text),
+                // Of other letters some count as these.
+                None => u64::MAX,
+            });
+        }
         let rank = |(at, item): (usize, &u32)| (*item, RECENT.saturating_sub(at as u32).max(1));
         let recent = recent.iter().enumerate().map(rank).collect();
-        Self { all: texts.map(item).collect(), recent }
+        Self { texts, ends, letters: all, recent }
+    }
+
+    /// A text, and how it sounds if that is something else.
+    fn get(&self, at: u32) -> (&str, Option<&str>) {
+        let at = at as usize;
+        let begin = at.checked_sub(1).map_or(0, |before| self.ends[before][1]) as usize;
+        let [end, last] = self.ends[at].map(|end| end as usize);
+        (&self.texts[begin..end], (end < last).then(|| &self.texts[end..last]))
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.ends.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.ends.is_empty()
     }
 }
 
@@ -123,8 +139,6 @@ pub struct Search {
     /// The newest question; an older one need not be answered.
     newest: Arc<AtomicU64>,
 }
-
-type Best = BinaryHeap<Reverse<(u32, Reverse<u32>)>>;
 
 impl Search {
     /// Among these.
@@ -180,9 +194,6 @@ impl Search {
         text: &str,
         from: Option<&[u32]>,
     ) -> Option<(Answer, Vec<u32>)> {
-        let pattern = parse(text);
-        // What is not to be there is no letter that must be.
-        let needs = if text.contains('!') { 0 } else { letters(text) };
         let total = from.map_or(self.items.len(), <[u32]>::len);
         let part = total.div_ceil(self.matchers.len()).max(1);
         let (items, newest) = (&*self.items, &*self.newest);
@@ -190,30 +201,7 @@ impl Search {
             let range = (n * part).min(total)..((n + 1) * part).min(total);
             let at = |i: usize| from.map_or(i as u32, |from| from[i]);
             let overtaken = || newest.load(Ordering::Relaxed) > question;
-            let mut found = (Best::new(), Vec::new());
-            let mut buffer = Vec::new();
-            for (seen, at) in range.map(at).enumerate() {
-                if seen % STRIDE == 0 && overtaken() {
-                    return None;
-                }
-                let item = &items.all[at as usize];
-                if item.letters & needs != needs {
-                    continue;
-                }
-                let mut score = |text| pattern.score(Utf32Str::new(text, &mut buffer), matcher);
-                let fits = score(&item.text).or_else(|| score(item.sound.as_deref()?));
-                let Some(score) = fits else { continue };
-                found.1.push(at);
-                let score = score + items.recent.get(&at).copied().unwrap_or(0);
-                let entry = Reverse((score, Reverse(at)));
-                if found.0.len() < BEST {
-                    found.0.push(entry);
-                } else if found.0.peek().is_some_and(|worst| entry < *worst) {
-                    found.0.pop();
-                    found.0.push(entry);
-                }
-            }
-            Some(found)
+            Look { items, text, pattern: parse(text) }.all(range.map(at), matcher, overtaken)
         };
         let results: Vec<_> = match self.matchers.as_mut_slice() {
             [one] => vec![look(one, 0)],
@@ -231,13 +219,108 @@ impl Search {
         let (mut all, mut fits) = (Vec::new(), Vec::new());
         for result in results {
             let (best, found) = result?;
-            all.extend(best.into_iter().map(|Reverse(entry)| entry));
+            all.extend(best);
             fits.extend(found);
         }
-        all.sort_unstable_by(|a, b| b.cmp(a));
-        let best = all.into_iter().take(BEST).map(|(_, Reverse(at))| at).collect();
+        all.sort_unstable_by_key(|(score, at)| (Reverse(*score), *at));
+        let best = all.into_iter().take(BEST).map(|(_, at)| at).collect();
         Some((Answer { text: text.to_owned(), count: fits.len(), best }, fits))
     }
+}
+
+/// One look through a part of the texts.
+struct Look<'a> {
+    items: &'a Items,
+    text: &'a str,
+    pattern: Pattern,
+}
+
+/// The best with their scores, and all that fit.
+type Found = (Vec<(u32, u32)>, Vec<u32>);
+
+impl Look<'_> {
+    fn all(
+        &self,
+        numbers: impl Iterator<Item = u32>,
+        matcher: &mut Matcher,
+        overtaken: impl Fn() -> bool,
+    ) -> Option<Found> {
+        // Small letters and digits without signs: whether they come one after the other is all.
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_./:@ ".contains(c);
+        let words: Vec<&[u8]> = if self.text.chars().all(plain) {
+            self.text.split_ascii_whitespace().map(str::as_bytes).collect()
+        } else {
+            Vec::new()
+        };
+        let needs = if narrows(self.text) { letters(self.text) } else { 0 };
+        let (mut fits, mut buffer) = (Vec::new(), Vec::new());
+        // Of very many that fit, those are scored that look best at first sight.
+        let mut sighted: BinaryHeap<(u32, u32)> = BinaryHeap::new();
+        for (seen, at) in numbers.enumerate() {
+            if seen % STRIDE == 0 && overtaken() {
+                return None;
+            }
+            if self.items.letters[at as usize] & needs != needs {
+                continue;
+            }
+            let (text, sound) = self.items.get(at);
+            let sight = if words.is_empty() || (sound.is_none() && !text.is_ascii()) {
+                self.score(text, sound, matcher, &mut buffer).map(|score| u32::MAX - score)
+            } else {
+                let sight = |text: &str| at_sight(&words, text.as_bytes());
+                sight(text).or_else(|| sight(sound?))
+            };
+            let Some(sight) = sight else { continue };
+            fits.push(at);
+            let sight = if self.items.recent.contains_key(&at) { 0 } else { sight };
+            if sighted.len() < SCORED {
+                sighted.push((sight, at));
+            } else if sighted.peek().is_some_and(|worst| (sight, at) < *worst) {
+                sighted.pop();
+                sighted.push((sight, at));
+            }
+        }
+        let score = |(_, at)| {
+            let (text, sound) = self.items.get(at);
+            let score = self.score(text, sound, matcher, &mut buffer)?;
+            Some((score + self.items.recent.get(&at).copied().unwrap_or(0), at))
+        };
+        Some((sighted.into_iter().filter_map(score).collect(), fits))
+    }
+
+    fn score(
+        &self,
+        text: &str,
+        sound: Option<&str>,
+        matcher: &mut Matcher,
+        buffer: &mut Vec<char>,
+    ) -> Option<u32> {
+        let mut score = |text| self.pattern.score(Utf32Str::new(text, buffer), matcher);
+        score(text).or_else(|| score(sound?))
+    }
+}
+
+/// Whether the letters of each word come one after the other, and if so how well at first sight: the
+/// less the better. Words in one piece are better than scattered letters, at the start of a word better
+/// than within, early better than late, short texts better than long ones.
+fn at_sight(words: &[&[u8]], text: &[u8]) -> Option<u32> {
+    let mut sight = text.len().min(255) as u32;
+    for word in words {
+        let mut at = 0;
+        let mut first = None;
+        let mut gaps = 0;
+        for letter in *word {
+            let upper = letter.to_ascii_uppercase();
+            let found = memchr::memchr2(*letter, upper, text.get(at..)?)?;
+            gaps += u32::from(found > 0 && first.is_some());
+            at += found + 1;
+            first = first.or(Some(at - 1));
+        }
+        let first = first.unwrap_or(0);
+        let within = first > 0 && text[first - 1].is_ascii_alphanumeric();
+        sight += gaps.min(15) * 4096 + u32::from(within) * 1024 + first.min(200) as u32 * 4;
+    }
+    Some(sight)
 }
 
 /// Whether whatever fits a longer text fits this one too: not where a sign turns the meaning round.

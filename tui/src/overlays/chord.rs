@@ -42,7 +42,7 @@ impl Overlay for Chord {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
         let Context { theme, texts, glyphs, .. } = *context;
         let entries: Vec<(String, &str)> =
-            self.table.iter().map(|b| (context.keys.shown(b), texts.get(b.text))).collect();
+            self.table.iter().map(|b| (context.keys.first(b), texts.get(b.text))).collect();
         let keys = entries.iter().map(|(keys, _)| keys.width()).max().unwrap_or(0);
         let words = entries.iter().map(|(_, text)| text.width()).max().unwrap_or(0);
         let width = (keys + words + 4) as u16;
