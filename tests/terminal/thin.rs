@@ -35,16 +35,16 @@ fn on_thin_line(home: &Home, extra: &[&str]) -> ThinTerminal {
 
 /// Pages, how one gets there from the one before, and what then stands on the screen and did not before.
 const PAGES: &[(&str, &str, &str)] = &[
-    ("overview", "\r", "Memory"),
+    ("overview", "\r", "Cores"),
     ("processes", "2", "COMMAND"),
-    ("sorted", "<", "PID▲"),
+    ("sorted", "<", "USER▲"),
     ("details", "\r", "parent"),
     ("fleet again", "\x1b\x1b", "LABELS"),
-    ("audit", "A", "requests"),
-    ("records", "O", "WHO"),
-    ("rights", "I", "administrator"),
-    ("help", "?", "works everywhere"),
-    ("finder", "\x1b\x10", " of "),
+    ("audit", "A", "following"),
+    ("records", "O", "operations"),
+    ("rights", "I", "verbs"),
+    ("help", "?", "Everywhere"),
+    ("finder", "\x1b\x10", "╭ find"),
 ];
 
 /// Goes through all pages; the longest time and who needed it.
@@ -89,7 +89,7 @@ fn without_being_told_the_client_finds_out_how_slow_the_line_is() {
     let terminal = on_thin_line(&home, &[]);
     terminal.until("the fleet", |screen| screen.contains("online"));
     terminal.keys("\r");
-    terminal.until("charts", |screen| screen.contains("Memory"));
+    terminal.until("charts", |screen| screen.contains("Cores"));
     terminal.keys("2");
     terminal.until("processes", |screen| screen.contains("COMMAND"));
     terminal.watch(Duration::from_secs(6));
@@ -100,7 +100,7 @@ fn without_being_told_the_client_finds_out_how_slow_the_line_is() {
     }
     let begin = Instant::now();
     terminal.keys("?");
-    terminal.until("help", |screen| screen.contains("works everywhere"));
+    terminal.until("help", |screen| screen.contains("Everywhere"));
     let took = begin.elapsed();
     println!("after a key held down: {} ms", took.as_millis());
     assert!(took < LONGEST * 2, "{took:?}");
