@@ -189,3 +189,17 @@ async fn columns_that_were_chosen_are_shown_on_a_thin_line_too() {
     world.idle().await;
     world.check_shows("60 S");
 }
+
+#[tokio::test]
+async fn the_theme_follows_the_ground_of_the_terminal_unless_one_was_named() {
+    use cmdr_tui::event::Event;
+    use ratatui::style::Color;
+    for (theme, light) in [("auto", true), ("dark", false)] {
+        let mut world = World::new(Setup { theme, ..Setup::default() }).await;
+        world.fleet(some_hosts()).await;
+        world.events([Event::Ground([253, 246, 227])]).await;
+        let ground = world.terminal.backend().buffer()[(0, 5)].bg;
+        let Color::Rgb(red, ..) = ground else { panic!("{ground:?}") };
+        assert_eq!(red > 128, light, "{theme}");
+    }
+}

@@ -2,6 +2,8 @@
 //! a filter line. Only rows on the screen are formatted. Panes give the order and the cells.
 
 mod layout;
+mod print;
+mod put;
 
 use super::filter::Filter;
 use super::input::Input;
@@ -12,6 +14,7 @@ use crate::theme::{Role, Theme};
 use crate::view::View;
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 pub use layout::{Layout, WIDEST};
+pub use put::put;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -509,36 +512,6 @@ impl<K: Copy + Eq + Hash> State<K> {
         }
     }
 
-    /// All rows as text, in the columns that are chosen, whether there is room for them or not.
-    fn written<'a>(
-        &self,
-        columns: &[Column],
-        texts: &Texts,
-        cell: impl Fn(K, &Column, u16) -> Cell<'a>,
-    ) -> Printed {
-        let chosen = self.layout.chosen(columns);
-        let head = chosen.iter().map(|(_, c)| (texts.get(c.title).to_owned(), c.right)).collect();
-        let mut printed = Printed { head, rows: Vec::with_capacity(self.order.len()) };
-        for id in &self.order {
-            printed.rows.push(Vec::with_capacity(chosen.len()));
-            let mut rest = false;
-            for (_, column) in &chosen {
-                let width = if column.grows { WIDEST } else { column.width };
-                let line = match cell(*id, column, width) {
-                    _ if rest => Line::default(),
-                    Cell::Line(line) => line,
-                    Cell::Rest(line) => {
-                        rest = true;
-                        line
-                    }
-                };
-                let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
-                printed.cell(&text);
-            }
-        }
-        printed
-    }
-
     fn header(
         &mut self,
         buffer: &mut Buffer,
@@ -598,34 +571,6 @@ impl<K: Copy + Eq + Hash> State<K> {
             let left = usize::from(area.right().saturating_sub(x));
             (x, _) = frame.buffer_mut().set_stringn(x, area.y, text, left, *style);
         }
-    }
-}
-
-/// Writes a line into `width` cells, cut with `…` when it is longer.
-pub fn put(buffer: &mut Buffer, x: u16, y: u16, width: u16, line: &Line<'_>, right: bool) {
-    let needs = line.width();
-    let room = usize::from(width);
-    let mut x = if right && needs < room { x + (room - needs) as u16 } else { x };
-    let mut left = room;
-    let cut = needs > room;
-    if cut {
-        left = left.saturating_sub(1);
-    }
-    for span in &line.spans {
-        let style = line.style.patch(span.style);
-        let before = x;
-        (x, _) = buffer.set_stringn(x, y, &span.content, left, style);
-        left -= usize::from(x - before).min(left);
-        if left == 0 {
-            if cut && room > 0 {
-                buffer.set_string(x, y, "…", style);
-            }
-            return;
-        }
-    }
-    // A wide character did not fit into the last cell: the cut is shown there all the same.
-    if cut && room > 0 {
-        buffer.set_string(x, y, "…", line.style);
     }
 }
 
