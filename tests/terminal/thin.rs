@@ -41,7 +41,7 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("sorted", "<", "USER▲"),
     ("details", "\r", "parent"),
     ("details closed", "\x1b", "!parent"),
-    ("fleet again", "\x1b", "LABELS"),
+    ("fleet again", "\x1b", "LOAD"),
     ("audit", "A", "following"),
     ("records", "O", "operations"),
     ("rights", "I", "verbs"),
@@ -83,7 +83,7 @@ fn check(rows: &[(&str, Duration, u64)]) {
 fn every_page_can_be_used_when_the_terminal_is_at_the_end_of_a_thin_line() {
     let home = Home::up();
     let terminal = on_thin_line(&home, &["--thin"]);
-    terminal.until("the fleet", |screen| screen.contains("online"));
+    terminal.until("the fleet", |screen| screen.contains("1 online"));
     check(&walk(&terminal));
 }
 
@@ -91,7 +91,7 @@ fn every_page_can_be_used_when_the_terminal_is_at_the_end_of_a_thin_line() {
 fn without_being_told_the_client_finds_out_how_slow_the_line_is() {
     let home = Home::up();
     let terminal = on_thin_line(&home, &[]);
-    terminal.until("the fleet", |screen| screen.contains("online"));
+    terminal.until("the fleet", |screen| screen.contains("1 online"));
     terminal.keys("\r");
     terminal.until("charts", |screen| screen.contains("Cores"));
     terminal.keys("2");
@@ -128,7 +128,7 @@ async fn every_page_can_be_used_when_the_link_to_the_hub_is_thin() {
         move || {
             let log = home_path.join("client.err");
             let terminal = ThinTerminal::start((120, 40), fast, &mut command, &log);
-            terminal.until("the fleet", |screen| screen.contains("online"));
+            terminal.until("the fleet", |screen| screen.contains("1 online"));
             walk(&terminal)
         }
     });

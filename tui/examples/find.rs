@@ -1,5 +1,7 @@
 //! How long the finder takes for a key among very many entries: `scripts/bench-finder`.
 
+#![allow(clippy::print_stdout, reason = "what it measured")]
+
 use cmdr_tui::finds::search::{Items, Search};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

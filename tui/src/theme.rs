@@ -424,13 +424,18 @@ mod tests {
                 assert!(is >= least, "{name}: {role:?} on {bg:?} has {is:.2}, not {least}");
             };
             for bg in [ground_bg, ground(Popup).expect("popup")] {
-                letters.iter().for_each(|role| check(*role, bg, text));
-                [Faint, Stale, Grid].iter().for_each(|role| check(*role, bg, dim));
+                for role in letters {
+                    check(role, bg, text);
+                }
+                for role in [Faint, Stale, Grid] {
+                    check(role, bg, dim);
+                }
             }
             // Where the cursor stands colours may be a little closer.
-            letters
-                .iter()
-                .for_each(|role| check(*role, ground(Selected).expect("bar"), text / 1.6));
+            let bar = ground(Selected).expect("bar");
+            for role in letters {
+                check(role, bar, text / 1.6);
+            }
             for role in [TabActive, Banner] {
                 check(role, ground(role).expect("own ground"), text.min(4.5));
             }

@@ -167,7 +167,7 @@ impl App {
     }
 
     /// Asks which of the keys behind the one that was pressed.
-    pub(super) fn chord(&self) -> Action {
+    pub(super) fn chord() -> Action {
         Action::Open(Box::new(Chord::new("desk.title", CHORD)))
     }
 

@@ -104,7 +104,7 @@ impl App {
                 Action::Go(place)
             };
         }
-        self.mouse_in_part(&mouse, double)
+        self.mouse_in_part(mouse, double)
     }
 
     /// Commands that the pane passed on.
@@ -120,7 +120,7 @@ impl App {
                 let offer = |binding: &Binding| self.offer(binding);
                 Action::Open(Box::new(help::help(&self.context(), &tables, &self.views(), offer)))
             }
-            Command::Desks => self.chord(),
+            Command::Desks => Self::chord(),
             Command::Desk(_) => self.on_desk(command),
             Command::Print => self.print(),
             Command::Meter => self.toggle_meter(),

@@ -90,13 +90,13 @@ impl App {
     }
 
     /// The mouse, in the part that it is over. A click gives that part the keys.
-    pub(super) fn mouse_in_part(&mut self, mouse: &MouseEvent, double: bool) -> Action {
+    pub(super) fn mouse_in_part(&mut self, mouse: MouseEvent, double: bool) -> Action {
         let over = self.desks.part_at(Position::new(mouse.column, mouse.row));
         let before = self.desks.now().focus;
         if let Some(id) = over.filter(|id| *id != before) {
             self.focus(id);
         }
-        let action = self.pane.mouse(&self.face.context(&self.store), mouse, double);
+        let action = self.pane.mouse(&self.face.context(&self.store), &mouse, double);
         if !matches!(mouse.kind, MouseEventKind::Down(_)) {
             self.focus(before);
         }

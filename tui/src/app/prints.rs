@@ -60,13 +60,16 @@ impl App {
         }
         let Some(printed) = self.printed() else { return Action::None };
         let rows = printed.rows.len().to_string();
-        let said = self.face.texts.fill("print.saved", &[&rows, &file.display().to_string()]);
+        let (texts, shown) = (&self.face.texts, file.display().to_string());
+        let said = texts.fill("print.saved", &[&rows, &shown]);
+        // What went wrong is put in when it is known.
+        let failed = texts.fill("print.failed", &[&shown, "\0"]);
         Action::Errand(Box::new(move |_| {
             Box::pin(async move {
                 let task = tokio::task::spawn_blocking(move || save(&file, &printed.written(form)));
-                let action = match task.await.map_err(|error| error.to_string()) {
-                    Ok(Ok(())) => Action::Say(said),
-                    Ok(Err(error)) | Err(error) => Action::Complain(error),
+                let action = match task.await.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+                    Ok(()) => Action::Say(said),
+                    Err(error) => Action::Complain(failed.replace('\0', &error.to_string())),
                 };
                 Event::Done(None, action)
             })
@@ -84,12 +87,10 @@ impl App {
     }
 }
 
-fn save(path: &Path, text: &str) -> Result<(), String> {
-    let failed =
-        |e: std::io::Error| format!("writing {}: {e}; nothing was written", path.display());
-    let mut file = Partial::create(path).map_err(failed)?;
-    file.write(text.as_bytes()).map_err(failed)?;
-    file.finish().map(drop).map_err(failed)
+fn save(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = Partial::create(path)?;
+    file.write(text.as_bytes())?;
+    file.finish().map(drop)
 }
 
 /// A path with `~` for the home folder.

@@ -124,13 +124,13 @@ impl App {
             return;
         }
         self.memory.looked = Some(now);
-        if let Some((path, text)) = self.to_keep() {
+        if let Some((path, text)) = self.changed() {
             // A disk that is slow must not stop the screen.
             drop(tokio::task::spawn_blocking(move || memory::write(&path, &text)));
         }
     }
 
-    fn to_keep(&mut self) -> Option<(std::path::PathBuf, String)> {
+    fn changed(&mut self) -> Option<(std::path::PathBuf, String)> {
         let path = self.options.memory.clone()?;
         let text = self.recollect().written().ok()?;
         if text == self.memory.written {

@@ -67,7 +67,7 @@ impl Stored for Watch {
     }
 
     fn resumed(&self, store: &Store, _host: Option<HostId>) -> Self {
-        Self { interval_ms: store.interval_ms(self.interval_ms), ..self.clone() }
+        Self { interval_ms: store.interval_ms(self.interval_ms) }
     }
 }
 
