@@ -65,9 +65,9 @@ async fn a_click_gives_a_part_the_keys_and_the_wheel_does_not() {
         cmdr_tui::event::Event::Mouse(MouseEvent { kind, column: 20, row: 12, modifiers })
     };
     world.events([mouse(MouseEventKind::ScrollDown)]).await;
-    assert_eq!(first_line(&world).contains("audit"), true);
+    assert!(first_line(&world).contains("audit"));
     world.events([mouse(MouseEventKind::Down(MouseButton::Left))]).await;
-    assert_eq!(first_line(&world).contains("audit"), false);
+    assert!(!first_line(&world).contains("audit"));
 }
 
 fn first_line(world: &World) -> String {
