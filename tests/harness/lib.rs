@@ -16,6 +16,7 @@ pub mod provider;
 
 mod proxy;
 pub mod systemd;
+pub mod thin;
 pub mod tmux;
 pub mod untrusted;
 mod wait;

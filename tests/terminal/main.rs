@@ -22,4 +22,5 @@ mod recordings;
 mod sealed;
 mod secrets;
 mod sessions;
+mod thin;
 mod verbs;

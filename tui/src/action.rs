@@ -67,8 +67,25 @@ pub enum Action {
     Remember(Remember),
     /// Use this theme; with `true` also remember it.
     Theme(String, bool),
+    /// What the app's own overlays want of it.
+    Want(Wanted),
     /// End the program.
     Quit,
+}
+
+/// What the app's own overlays want of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Show the desk of this number.
+    Desk(usize),
+    /// Call the present desk so.
+    NameDesk(String),
+    /// Print the table: in which form, and to which file if not to the clipboard.
+    Print(crate::printed::Form, Option<String>),
+    /// The same into a file that is there already.
+    PrintOver(crate::printed::Form, String),
+    /// This was found and chosen: remember it.
+    Found(String),
 }
 
 /// Something that may be done once it was asked for.

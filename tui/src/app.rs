@@ -3,11 +3,19 @@
 
 mod asked;
 mod chrome;
+mod desk;
 mod drawn;
 mod feeds;
+mod hinted;
 mod input;
 mod kept;
+mod meter;
+mod parts;
+mod prints;
 mod raw;
+mod remembered;
+mod screen;
+mod walk;
 
 use crate::action::{Action, Held};
 use crate::config;
@@ -20,7 +28,8 @@ use crate::overlays::Overlay;
 use crate::panes::{self, Context, Face, Pane, Place};
 use crate::store::{FeedKey, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
-use crate::theme::{Depth, Theme};
+use crate::terminal::flow::Flow;
+use crate::theme::{AUTO, Depth, Theme};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::terminal::Caret;
 use drawn::{Dirty, Drawn};
@@ -28,6 +37,7 @@ use futures::{Stream, StreamExt as _};
 pub use kept::Kept;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use screen::Wish;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::task::Poll;
@@ -38,6 +48,8 @@ use tokio::time::Instant;
 
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long the first frame waits for the terminal to tell its ground.
+const GROUND: Duration = Duration::from_millis(100);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
@@ -49,6 +61,8 @@ pub struct Options {
     pub lang: Lang,
     pub theme: String,
     pub depth: Depth,
+    /// Few bytes before all else: the line to the terminal is thin.
+    pub thin: bool,
     pub glyphs: Glyphs,
     pub keys: Keymap,
     /// How sessions are shown and what they may do.
@@ -57,6 +71,11 @@ pub struct Options {
     pub kept: Kept,
     /// Where what is chosen is remembered.
     pub config: Option<PathBuf>,
+    /// Where what was on the screens is kept, and whether it is shown again.
+    pub memory: Option<PathBuf>,
+    pub restore: bool,
+    /// Whether hints are given.
+    pub hints: bool,
     /// The wall clock.
     pub now_ms: fn() -> u64,
     pub utc_offset_s: i32,
@@ -67,17 +86,6 @@ struct Note {
     text: String,
     bad: bool,
     at_ms: u64,
-}
-
-/// What only the terminal can do, until the loop does it.
-#[derive(Debug, PartialEq, Eq)]
-enum Wish {
-    Copy(String),
-    Mouse(bool),
-    Caret(Caret),
-    Suspend,
-    Resume,
-    Redraw,
 }
 
 /// The client.
@@ -93,6 +101,10 @@ pub struct App {
     history: Vec<(Place, Box<dyn Pane>)>,
     /// The other tabs of the host one is at, as they were left.
     tabs: Vec<(Place, Box<dyn Pane>)>,
+    desks: desk::Desks,
+    memory: remembered::Kept,
+    hints: hinted::Hints,
+    meter: meter::Meter,
     overlays: Vec<Box<dyn Overlay>>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
@@ -104,6 +116,12 @@ pub struct App {
     asked_ms: u64,
     note: Option<Note>,
     wishes: Vec<Wish>,
+    /// The way to the terminal, while there is one.
+    flow: Option<Flow>,
+    /// The terminal's own ground, when it told.
+    ground: Option<[u8; 3]>,
+    /// Until then the first frame waits for the ground.
+    first_at: Option<Instant>,
     mouse: bool,
     /// The key before a command was pressed where keys go elsewhere.
     prefixed: bool,
@@ -128,7 +146,9 @@ impl App {
     /// On the fleet's page, with a link that may still be down. Call it on a runtime: it begins to
     /// watch the link at once.
     pub fn new(options: Options, link: Link) -> Result<Self, String> {
-        let theme = Theme::load(&options.theme, options.depth)?;
+        let automatic = options.theme == AUTO;
+        let theme = if automatic { "dark" } else { &options.theme };
+        let theme = Theme::load(theme, options.depth)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let mut watch = link.watch();
         let to = sender.clone();
@@ -139,7 +159,7 @@ impl App {
                 }
             }
         });
-        Ok(Self {
+        let mut app = Self {
             store: Store::new((options.now_ms)(), options.utc_offset_s, options.read_only),
             link,
             face: Face {
@@ -155,6 +175,10 @@ impl App {
             options,
             history: Vec::new(),
             tabs: Vec::new(),
+            desks: desk::Desks::default(),
+            memory: remembered::Kept::default(),
+            hints: hinted::Hints::default(),
+            meter: meter::Meter::default(),
             overlays: Vec::new(),
             events,
             sender,
@@ -164,6 +188,9 @@ impl App {
             asked_ms: 0,
             note: None,
             wishes: Vec::new(),
+            flow: None,
+            ground: None,
+            first_at: automatic.then(|| Instant::now() + GROUND),
             mouse: true,
             prefixed: false,
             caret: Caret::Own,
@@ -176,7 +203,9 @@ impl App {
             active_at_ms: 0,
             quit: false,
             frames: 0,
-        })
+        };
+        app.read_memory();
+        Ok(app)
     }
 
     /// Runs until the operator leaves. `input` brings keys, the mouse and the end of the terminal.
@@ -191,13 +220,16 @@ impl App {
     {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drawn = Drawn::default();
+        self.flow = control.flow();
+        let mut drawn = Drawn::new(control.flow(), self.options.thin);
         while !self.quit {
             self.follow_feeds();
             self.grant(terminal, control)?;
-            let due = drawn.due(self.dirty);
-            let beat = self.pane.wakes(&self.context()).map(|after| Instant::now() + after);
-            if due.is_some_and(|due| due <= Instant::now()) {
+            let due = drawn.due(self.dirty).map(|due| self.first_at.map_or(due, |at| at.max(due)));
+            let busy = drawn.is_busy();
+            let beat = self.wakes().map(|after| Instant::now() + after);
+            if !busy && due.is_some_and(|due| due <= Instant::now()) {
+                self.first_at = None;
                 drawn.now(self.dirty);
                 self.draw(terminal)?;
                 continue;
@@ -218,7 +250,8 @@ impl App {
                     self.drain();
                 }
                 _ = ticks.tick() => self.handle(Event::Tick),
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !busy => {}
+                () = drawn.free(), if busy => {}
                 () = tokio::time::sleep_until(beat.unwrap_or_else(Instant::now)), if beat.is_some() => {
                     self.handle(Event::Beat);
                 }
@@ -285,6 +318,11 @@ impl App {
         self.frames
     }
 
+    /// Whether few bytes come before all else.
+    pub fn is_thin(&self) -> bool {
+        self.options.thin
+    }
+
     /// What is known.
     pub fn store(&self) -> &Store {
         &self.store
@@ -296,7 +334,10 @@ impl App {
 
     fn handle(&mut self, event: Event) {
         // What was asked for in the background is nothing that happened.
-        if !matches!(event, Event::Tick | Event::Beat | Event::Done(_, Action::None)) {
+        if !matches!(
+            event,
+            Event::Tick | Event::Beat | Event::Ground(_) | Event::Done(_, Action::None)
+        ) {
             self.active_at_ms = (self.options.now_ms)();
         }
         match event {
@@ -319,7 +360,7 @@ impl App {
                 self.soil(Dirty::Quick);
                 self.paste(&text);
             }
-            Event::Focus(on) => self.focus(on),
+            Event::Focus(on) => self.gazed(on),
             Event::Resize => self.soil(Dirty::Quick),
             Event::Link(state) => {
                 self.fresh_until = Instant::now() + FRESH;
@@ -354,6 +395,7 @@ impl App {
                 self.perform(action);
                 self.tell();
             }
+            Event::Ground(colour) => self.on_ground(colour),
             Event::Tick => self.tick(),
             Event::Beat => {
                 self.store.now_ms = (self.options.now_ms)();
@@ -381,6 +423,9 @@ impl App {
         if self.note.as_ref().is_some_and(|n| now_ms.saturating_sub(n.at_ms) > NOTE_MS) {
             self.note = None;
         }
+        self.meter(now_ms);
+        self.hint();
+        self.keep_now_and_then();
         self.soil(Dirty::Calm);
     }
 
@@ -440,48 +485,9 @@ impl App {
             Action::Look(view) => panes::set_view(&mut *self.pane, &view),
             Action::Remember(what) => self.remember(what),
             Action::Theme(name, keep) => self.use_theme(&name, keep),
+            Action::Want(wanted) => self.want(wanted),
             Action::Quit => self.quit = true,
         }
-    }
-
-    fn go(&mut self, place: Place) {
-        if place == self.place {
-            return;
-        }
-        // Another tab of the same host is no new place to come back from.
-        match (self.place, place) {
-            (Place::Host(a, _), Place::Host(b, _)) if a == b => {
-                let left = self.tabs.iter().position(|(tab, _)| *tab == place);
-                let pane =
-                    left.map_or_else(|| self.kept.pane(place), |at| self.tabs.swap_remove(at).1);
-                let old = (self.place, std::mem::replace(&mut self.pane, pane));
-                self.tabs.push(old);
-                self.place = place;
-                self.fresh_until = Instant::now() + FRESH;
-            }
-            _ => self.enter(place, self.kept.pane(place)),
-        }
-    }
-
-    fn enter(&mut self, place: Place, pane: Box<dyn Pane>) {
-        let pane = std::mem::replace(&mut self.pane, pane);
-        // A walk of hundreds of hosts need not be walked back whole.
-        if self.history.len() >= 50 {
-            self.history.remove(1);
-        }
-        self.history.push((self.place, pane));
-        self.show_at(place);
-    }
-
-    fn show_at(&mut self, place: Place) {
-        self.tabs.clear();
-        self.place = place;
-        self.fresh_until = Instant::now() + FRESH;
-    }
-
-    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
-        self.pane = pane;
-        self.show_at(place);
     }
 
     fn say(&mut self, text: &str, bad: bool) {
@@ -491,56 +497,6 @@ impl App {
             self.options.journal.push(&format!("{clock} {text}"));
         }
         self.note = Some(Note { text, bad, at_ms: (self.options.now_ms)() });
-    }
-
-    fn use_theme(&mut self, name: &str, keep: bool) {
-        match Theme::load(name, self.options.depth) {
-            Ok(theme) => self.face.theme = theme,
-            Err(error) => return self.say(&error, true),
-        }
-        if let (true, Some(path)) = (keep, &self.options.config) {
-            match config::save(path, config::Change::Theme(name)) {
-                Ok(()) => self.say(&self.face.texts.fill("note.theme_kept", &[name]), false),
-                Err(error) => self.say(&error, true),
-            }
-        }
-    }
-
-    fn grant<B: Backend>(
-        &mut self,
-        terminal: &mut Terminal<B>,
-        control: &mut dyn Control,
-    ) -> anyhow::Result<()>
-    where
-        B::Error: Send + Sync + 'static,
-    {
-        for wish in std::mem::take(&mut self.wishes) {
-            match wish {
-                Wish::Copy(text) => control.copy(&text)?,
-                Wish::Mouse(on) => control.mouse(on)?,
-                Wish::Caret(caret) => control.caret(caret)?,
-                Wish::Suspend => {
-                    control.suspend()?;
-                    self.repaint(terminal)?;
-                }
-                Wish::Resume => {
-                    control.resume()?;
-                    self.repaint(terminal)?;
-                }
-                Wish::Redraw => self.repaint(terminal)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Draws everything anew, at the size that the terminal has now.
-    fn repaint<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>
-    where
-        B::Error: Send + Sync + 'static,
-    {
-        terminal.resize(terminal.size()?.into())?;
-        self.soil(Dirty::Quick);
-        Ok(())
     }
 
     fn draw<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>

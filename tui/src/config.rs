@@ -21,6 +21,12 @@ pub struct Config {
     pub theme: Option<String>,
     pub lang: Option<Lang>,
     pub chart: Option<Glyphs>,
+    /// Few bytes before all else.
+    pub thin: bool,
+    /// No hints are given.
+    pub no_hints: bool,
+    /// Nothing of the last time is shown again at the start.
+    pub no_restore: bool,
     pub keys: Keymap,
     pub terminal: Terminal,
     /// For a table the columns that are shown.
@@ -75,6 +81,9 @@ struct Written {
     lang: Option<Lang>,
     #[serde(deserialize_with = "chart")]
     chart: Option<Glyphs>,
+    thin: bool,
+    hints: Option<bool>,
+    restore: Option<bool>,
     keys: keymap::Written,
     terminal: Terminal,
     columns: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
@@ -144,6 +153,9 @@ fn parse(path: &Path, text: &str) -> Result<Config, SettingsError> {
         theme: written.theme,
         lang: written.lang,
         chart: written.chart,
+        thin: written.thin,
+        no_hints: written.hints == Some(false),
+        no_restore: written.restore == Some(false),
         columns: written
             .columns
             .into_iter()

@@ -24,6 +24,8 @@ pub enum Event {
     Update(Update),
     /// A call came back: what it brought for the store, and what to do about it.
     Done(Option<Update>, Action),
+    /// The terminal told the colour of its ground.
+    Ground([u8; 3]),
     /// A second went by.
     Tick,
     /// The moment came that the pane waited for.

@@ -1,6 +1,7 @@
 //! Keys to commands. Each layer (overlay, pane, everywhere) has a table of [`Binding`]s; help and
 //! the key line are made from the same tables, so they cannot disagree with what a key does.
 
+pub mod desk;
 mod own;
 
 use cmdr_protocol::{Call as _, Feed as _, approvals, audit, ports, processes, roles, sessions};
@@ -42,6 +43,16 @@ pub enum Command {
     Help,
     Palette,
     Themes,
+    /// Asks which of the keys of [`desk`].
+    Desks,
+    /// One of these.
+    Desk(u8),
+    /// Print the table.
+    Print,
+    /// Show how much is drawn, or no longer.
+    Meter,
+    /// Find anything.
+    Find,
     /// Go to the audit log.
     Audit,
     /// Go to what was done.
@@ -142,13 +153,15 @@ pub static LIST: &[Binding] = &[
     key(&["r"], Command::SortReverse, "key.sort_reverse"),
     key(&["C"], Command::Columns, "key.columns"),
     key(&["V"], Command::Views, "key.views"),
+    key(&["X"], Command::Print, "key.print"),
     key(&["y"], Command::CopyValue, "key.copy_value"),
     key(&["Y"], Command::CopyCommand, "key.copy_command"),
 ];
 
 /// Works everywhere, unless a pane or an overlay uses the key itself.
 pub static EVERYWHERE: &[Binding] = &[
-    key(&[":", "C-p"], Command::Palette, "key.palette").hint(),
+    key(&[":"], Command::Palette, "key.palette").hint(),
+    key(&["C-p"], Command::Find, "key.find").hint(),
     key(&["?", "<f1>"], Command::Help, "key.help").hint(),
     key(&["<esc>", "<backspace>"], Command::Back, "key.back"),
     key(&["A"], Command::Audit, "key.audit").needs(audit::List::METHOD),
@@ -160,7 +173,9 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
+    key(&["C-w"], Command::Desks, "key.desks"),
     key(&["T"], Command::Themes, "key.themes"),
+    key(&["<f8>"], Command::Meter, "key.meter"),
     key(&["L"], Command::Log, "key.log"),
     key(&["M"], Command::Mouse, "key.mouse"),
     key(&["C-l"], Command::Redraw, "key.redraw"),

@@ -13,7 +13,7 @@ use cmdr_tui::keymap::Keymap;
 use cmdr_tui::link::Link;
 use cmdr_tui::local;
 use cmdr_tui::terminal;
-use cmdr_tui::theme::Depth;
+use cmdr_tui::theme::{AUTO, Depth};
 use cmdr_tui::widgets::chart::Glyphs;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -30,9 +30,15 @@ struct Args {
     /// Leave out everything that changes something
     #[arg(long)]
     read_only: bool,
-    /// Colours: dark, light, high-contrast, nord, dracula, catppuccin-mocha, sixteen or mono
+    /// Colours: auto (dark or light, as the terminal is), or a name from the list under T; mono has none
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
+    /// Begin with the fleet, not with what was on the screens the last time
+    #[arg(long)]
+    fresh: bool,
+    /// Few bytes before all else, for a thin line: calmer, no fine drawings, at most 256 colours
+    #[arg(long, env = "CMDR_THIN", value_parser = clap::builder::FalseyValueParser::new())]
+    thin: bool,
     /// Language: en or zh [default: what LANG says]
     #[arg(long, value_name = "LANG")]
     lang: Option<String>,
@@ -119,16 +125,23 @@ fn start(args: &Args) -> Result<(), Failure> {
     })?;
     let journal = Journal::default();
     keep_log(&journal, &folder.join("tui.log"));
+    let (no_restore, hints) = (config.no_restore, !config.no_hints);
+    let thin = args.thin || config.thin;
+    let depth = Depth::detect(var);
     let options = Options {
         read_only: args.read_only,
+        thin,
         lang: lang.or(from_locale).unwrap_or_default(),
-        theme: args.theme.clone().or(config.theme.clone()).unwrap_or_else(|| "dark".to_owned()),
-        depth: Depth::detect(var),
-        glyphs: glyphs.unwrap_or_default(),
+        theme: args.theme.clone().or(config.theme.clone()).unwrap_or_else(|| AUTO.to_owned()),
+        depth: if thin { depth.at_most_256() } else { depth },
+        glyphs: glyphs.unwrap_or(if thin { Glyphs::Block } else { Glyphs::default() }),
         keys: config.keys.clone(),
         terminal: config.terminal.clone(),
         kept: config.into(),
         config: Some(path),
+        memory: Some(folder.join("screens.toml")),
+        restore: !args.fresh && !no_restore,
+        hints,
         now_ms: cmdr_link::clock::now_ms,
         utc_offset_s: zone::offset_s(cmdr_link::clock::now_ms() / 1000, var),
         journal,

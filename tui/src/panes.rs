@@ -19,11 +19,13 @@ pub mod sessions;
 mod sheet;
 pub mod system;
 
-use crate::action::Action;
+mod words;
+
+use crate::action::{Action, Wanted};
 use crate::config;
 use crate::event::Event;
 use crate::i18n::Texts;
-use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE};
+use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE, desk};
 use crate::link::Link;
 use crate::store::{FeedKey, FeedState, Store, Stored, Update};
 use crate::theme::Theme;
@@ -119,6 +121,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
     for (name, tables) in sessions::shell::TABLES_BESIDE {
         places.push((name, tables.to_vec()));
     }
+    places.push(("desk", vec![desk::CHORD]));
     places
 }
 
@@ -193,6 +196,8 @@ pub struct Context<'a> {
     pub glyphs: Glyphs,
     pub keys: &'a Keymap,
     pub terminal: &'a config::Terminal,
+    /// Whether the keys go there.
+    pub focused: bool,
 }
 
 /// How everything looks and which keys there are: what a [`Context`] has beside the store.
@@ -208,7 +213,7 @@ impl Face {
     /// With the store, all that panes and overlays read.
     pub fn context<'a>(&'a self, store: &'a Store) -> Context<'a> {
         let Self { theme, texts, glyphs, keys, terminal } = self;
-        Context { store, theme, texts, glyphs: *glyphs, keys, terminal }
+        Context { store, theme, texts, glyphs: *glyphs, keys, terminal, focused: true }
     }
 }
 
@@ -237,6 +242,27 @@ pub enum Choice {
     Pick(u64),
     /// Shows the pane's table so.
     Look(View),
+    /// Goes there and puts the cursor on the row of this number.
+    At(Place, u64),
+    /// Shows the desk of this number.
+    Desk(usize),
+}
+
+impl Choice {
+    /// Does it.
+    pub fn action(self) -> Action {
+        match self {
+            Self::Command(command) => Action::Run(command),
+            Self::Go(place) => Action::Go(place),
+            Self::Pick(number) => Action::Pick(number),
+            Self::Look(view) => Action::Look(view),
+            Self::At(place, number) => Action::All(vec![Action::Go(place), Action::Pick(number)]),
+            Self::Desk(at) => Action::Want(Wanted::Desk(at)),
+            Self::Open(place, what) => {
+                Action::All(vec![Action::Go(place), Action::Give(Command::Open, what)])
+            }
+        }
+    }
 }
 
 /// What reaches a pane as it is.
@@ -318,6 +344,13 @@ pub trait Pane: Send {
     fn take(&mut self, _context: &Context<'_>, _command: Command, _text: &str) -> Action {
         Action::None
     }
+    /// What of itself it wants to find again at the next start, beside its place and table: a short
+    /// text.
+    fn keepsake(&self) -> Option<String> {
+        None
+    }
+    /// Takes what it kept; a text that makes no sense is passed over.
+    fn recall(&mut self, _keepsake: &str) {}
     /// After how long it looks different although nothing happened; `None` when it stands still.
     fn wakes(&self, _context: &Context<'_>) -> Option<Duration> {
         None

@@ -80,6 +80,8 @@ pub struct Store {
     pub traffic: [Rate; 2],
     /// Dangerous acts are off, whatever the role.
     pub read_only: bool,
+    /// Few bytes before all else: figures come less often.
+    pub thin: bool,
     /// Feeds by host and method.
     pub feeds: HashMap<FeedKey, FeedState>,
     /// The fleet.
@@ -132,6 +134,7 @@ impl Store {
             rtt_us: Settled::default(),
             traffic: [Rate::default(); 2],
             read_only,
+            thin: false,
             feeds: HashMap::new(),
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
@@ -152,6 +155,11 @@ impl Store {
     /// The one place where what is known changes.
     pub fn apply(&mut self, update: Update) {
         (update.0)(self);
+    }
+
+    /// How often figures come that would come so often.
+    pub fn interval_ms(&self, usual: u64) -> u64 {
+        if self.thin { usual.saturating_mul(3) } else { usual }
     }
 
     /// Whether the link is up now.

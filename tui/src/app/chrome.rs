@@ -81,8 +81,7 @@ impl App {
                 table::put(buffer, area.x, area.y, area.width, &line, false);
                 area = Rect { y: area.y + 1, height: area.height - 1, ..area };
             }
-            let context = self.face.context(&self.store);
-            self.pane.draw(&context, frame, area);
+            self.draw_parts(frame, area);
         }
         if !fills || self.note.is_some() || self.prefixed {
             let line = Rect { y: screen.bottom() - 1, height: 1, ..screen };
@@ -90,6 +89,7 @@ impl App {
             frame.buffer_mut().set_style(line, self.face.theme.style(Role::Ground));
             self.bottom(frame, line);
         }
+        self.draw_card(frame, screen);
         let context = self.face.context(&self.store);
         for overlay in &mut self.overlays {
             overlay.draw(&context, frame, screen);
@@ -183,6 +183,13 @@ impl App {
         let (store, theme) = (&self.store, &self.face.theme);
         let soft = theme.style(Role::Soft);
         let mut spans = Vec::new();
+        if let Some(text) = self.meter_text().filter(|_| width >= 80) {
+            spans.push(Span::styled(text, theme.style(Role::Info)));
+        }
+        if self.options.thin && width >= 100 {
+            let word = self.face.texts.get("chrome.thin");
+            spans.push(Span::styled(format!("{word}  "), theme.style(Role::Info)));
+        }
         if let Some(me) = store.hosts.me.as_ref().filter(|_| width >= 110) {
             let name = cmdr_protocol::display::clean_to_width(&me.name, 28);
             spans.push(Span::styled(format!("{name} ({})  ", me.role), soft));
@@ -275,6 +282,10 @@ impl App {
     /// A note, or the keys that matter here.
     fn bottom(&self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
+        let desks = self.desks_line(area.width);
+        let needs = (desks.width() as u16).min(area.width / 2);
+        table::put(frame.buffer_mut(), area.right() - needs, area.y, needs, &desks, false);
+        let area = Rect { width: area.width - needs, ..area };
         if let Some(note) = &self.note {
             let (sign, role) = if note.bad { ("✗ ", Role::Bad) } else { ("", Role::Info) };
             let line = Line::styled(format!("{sign}{}", note.text), theme.style(role));

@@ -48,6 +48,7 @@ impl App {
     pub(super) fn follow_feeds(&mut self) {
         self.look_after();
         let mut wanted = self.pane.feeds();
+        wanted.extend(self.desks.others().flat_map(|part| part.pane.feeds()));
         wanted.extend(self.approvals());
         let keys: Vec<(FeedKey, u64)> = wanted.iter().map(|s| (s.key, s.turn)).collect();
         let up = self.store.is_up();

@@ -1,8 +1,11 @@
 //! Keys and the mouse on their way to the layers, and the commands that work everywhere.
 
-use super::{App, Wish};
+use super::App;
+use super::screen::Wish;
 use crate::action::Action;
-use crate::keymap::{Binding, Command, EVERYWHERE, PAGE};
+use crate::finds::FINDS;
+use crate::keymap::{Binding, Command, EVERYWHERE, PAGE, desk};
+use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
@@ -49,6 +52,7 @@ impl App {
         self.prefixed = false;
         // A note was read when the next key comes.
         self.note = None;
+        self.hints.card = false;
         let context = self.face.context(&self.store);
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.key(&context, key);
@@ -109,7 +113,7 @@ impl App {
                 Action::Go(place)
             };
         }
-        self.pane.mouse(&context, &mouse, double)
+        self.mouse_in_part(mouse, double)
     }
 
     /// Commands that the pane passed on.
@@ -128,6 +132,11 @@ impl App {
                 let help = help::help(&self.context(), &tables, &views, prefix.as_deref(), offer);
                 Action::Open(Box::new(help))
             }
+            Command::Desks => Self::chord(),
+            Command::Desk(_) => self.on_desk(command),
+            Command::Print => self.print(),
+            Command::Meter => self.toggle_meter(),
+            Command::Find => self.find(),
             Command::Palette => Action::Open(Box::new(Palette::new(self.entries()))),
             Command::Themes => Action::Open(Box::new(themes::choice(&self.context()))),
             Command::Columns => self.choose_columns(),
@@ -177,9 +186,36 @@ impl App {
         Action::Open(Box::new(Pager::new(title, lines).from_end()))
     }
 
+    /// Everything that offers itself, wherever it is.
+    pub(super) fn find(&self) -> Action {
+        let context = self.context();
+        let mut entries = self.commands();
+        entries.extend((0..self.desks.all.len()).filter(|at| *at != self.desks.at).map(|at| {
+            Entry {
+                kind: "palette.desk",
+                text: self.desk_name(at),
+                note: (at + 1).to_string(),
+                choice: Choice::Desk(at),
+            }
+        }));
+        let own = self.pane.entries(&context).into_iter();
+        entries.extend(own.filter(|entry| entry.kind != "palette.process"));
+        entries.extend(FINDS.iter().flat_map(|finds| finds(&context)));
+        Action::Open(Box::new(Finder::new(entries, &self.memory.found, self.sender.clone())))
+    }
+
     /// Everything the palette can find from here.
     fn entries(&self) -> Vec<Entry> {
         let context = self.context();
+        let mut entries = self.commands();
+        entries.extend(hosts::entries(&context));
+        entries.extend(sessions::entries(&context));
+        entries.extend(self.pane.entries(&context));
+        entries
+    }
+
+    /// Tabs, commands and views of the place at hand.
+    fn commands(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         if let Place::Host(host, _) = self.place {
             entries.extend(TABS.iter().enumerate().map(|(n, tab)| Entry {
@@ -199,15 +235,20 @@ impl App {
                     | Command::HalfUp
                     | Command::HalfDown
                     | Command::Palette
+                    | Command::Find
             )
         };
-        let tables = self.pane.bindings().iter().chain([&EVERYWHERE]);
+        let tables = self.pane.bindings().iter().chain([&EVERYWHERE, &desk::CHORD]);
         for binding in tables.flat_map(|table| table.iter()) {
             let offer = self.offer(binding);
             if moving(binding.command) || offer == Offer::No {
                 continue;
             }
-            let keys = self.face.keys.shown(binding);
+            let mut keys = self.face.keys.shown(binding);
+            if matches!(binding.command, Command::Desk(_)) {
+                let first = self.face.keys.of(&[EVERYWHERE], Command::Desks);
+                keys = format!("{first} {keys}");
+            }
             entries.push(Entry {
                 kind: "palette.command",
                 text: self.face.texts.get(binding.text).to_owned(),
@@ -216,9 +257,6 @@ impl App {
             });
         }
         entries.extend(self.view_entries());
-        entries.extend(hosts::entries(&context));
-        entries.extend(sessions::entries(&context));
-        entries.extend(self.pane.entries(&context));
         entries
     }
 }

@@ -72,7 +72,7 @@ impl App {
         }
     }
 
-    pub(super) fn focus(&mut self, on: bool) {
+    pub(super) fn gazed(&mut self, on: bool) {
         if self.is_raw() {
             let action = self.give(&Raw::Focus(on));
             self.perform(action);

@@ -92,6 +92,9 @@ pub(crate) struct Setup {
     pub(crate) lang: Lang,
     pub(crate) theme: &'static str,
     pub(crate) config: Option<std::path::PathBuf>,
+    pub(crate) memory: Option<std::path::PathBuf>,
+    pub(crate) hints: bool,
+    pub(crate) thin: bool,
     /// Instead of those that the role has.
     pub(crate) verbs: Option<Vec<String>>,
 }
@@ -105,6 +108,9 @@ impl Default for Setup {
             lang: Lang::En,
             theme: "dark",
             config: None,
+            memory: None,
+            hints: false,
+            thin: false,
             verbs: None,
         }
     }
@@ -122,11 +128,15 @@ impl World {
             lang: setup.lang,
             theme: setup.theme.to_owned(),
             depth: Depth::True,
+            thin: setup.thin,
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
             terminal: settings.terminal.clone(),
             kept: settings.into(),
             config: setup.config,
+            memory: setup.memory,
+            restore: true,
+            hints: setup.hints,
             now_ms,
             utc_offset_s: 0,
             journal: Journal::default(),
