@@ -79,7 +79,7 @@ async fn a_table_is_copied_whole_as_csv() {
         },
     );
     world.idle().await;
-    world.press("rrWG<enter>").await;
+    world.press("rrXG<enter>").await;
     let csv = world.control.copied.last().expect("copied");
     assert!(csv.starts_with("PID,USER,"), "{csv}");
     assert!(csv.contains("\r\n900,"), "{csv}");
@@ -94,7 +94,7 @@ async fn a_table_is_written_to_a_file_and_none_is_written_over_without_a_questio
     let path = folder.path().join("hosts.txt");
     let mut world = World::new(Setup::default()).await;
     world.fleet(some_hosts()).await;
-    let save = format!("W<enter>C-u{}<enter>", path.display());
+    let save = format!("X<enter>C-u{}<enter>", path.display());
     world.press(&save).await;
     until(&mut world, "rows written to").await;
     let text = std::fs::read_to_string(&path).expect("written");
@@ -109,7 +109,7 @@ async fn a_table_is_written_to_a_file_and_none_is_written_over_without_a_questio
     world.press("y").await;
     until(&mut world, "rows written to").await;
     assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
-    world.press("W<enter>C-u/nowhere/at/all<enter>").await;
+    world.press("X<enter>C-u/nowhere/at/all<enter>").await;
     until(&mut world, "nothing was written").await;
 }
 

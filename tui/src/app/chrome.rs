@@ -4,7 +4,7 @@ use super::App;
 use crate::keymap::{Binding, Command, EVERYWHERE};
 use crate::link::LinkState;
 use crate::overlays::help::ASK;
-use crate::panes::{Place, TABS, notice};
+use crate::panes::{Place, TABS, Tab, notice};
 use crate::store::rights::Offer;
 use crate::store::settled;
 use crate::theme::Role;
@@ -17,6 +17,8 @@ use unicode_width::UnicodeWidthStr as _;
 /// The smallest screen there is something to see on.
 const LEAST: (u16, u16) = (60, 18);
 
+/// Cells that the brand takes.
+const BRAND: u16 = 6;
 /// How long the clock is shown after the last key or news.
 const CLOCK_STAYS_MS: u64 = 60_000;
 
@@ -35,7 +37,7 @@ impl Spots {
 fn tabs(titles: &[&str], now: usize, room: usize) -> Vec<(usize, String)> {
     let named = |n: usize| format!(" {} {} ", n + 1, titles[n]);
     let short = |n: usize| if n == now { named(n) } else { format!(" {} ", n + 1) };
-    let width = |tabs: &[String]| tabs.iter().map(|tab| tab.width() + 1).sum::<usize>();
+    let width = |tabs: &[String]| tabs.iter().map(|tab| tab.width()).sum::<usize>();
     let mut all: Vec<String> = (0..titles.len()).map(named).collect();
     let mut first = 0;
     if width(&all) > room {
@@ -97,13 +99,41 @@ impl App {
     }
 
     /// Where one is at the left; who, how the link is and what time it is at the right.
+    /// What the name of a host and all its tabs take; nothing elsewhere.
+    fn host_width(&self) -> u16 {
+        let Place::Host(host, _) = self.place else { return 0 };
+        let texts = &self.face.texts;
+        let tab = |(n, tab): (usize, &Tab)| format!(" {} {} ", n + 1, texts.get(tab.title)).width();
+        let tabs: usize = TABS.iter().enumerate().map(tab).sum();
+        let home = texts.get("hosts.title").width() + self.store.hosts.name(host).width();
+        (home + " ▸ ".width() + 2 + tabs) as u16
+    }
+
     fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
         let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
         let badge = self.badge(area.width >= 140);
         let badge_width = badge.width() as u16;
-        let mut right = badge;
-        right.extend(self.health(area.width));
+        let (mut right, mut brand) = (badge, area.width >= 72 || self.place == Place::Hosts);
+        // The names of all tabs are worth more than who one is, how much the link carries and the brand.
+        let wanted = self.host_width();
+        let fits = |health: &Line<'_>, brand: u16| {
+            brand + wanted + badge_width + health.width() as u16 + 2 <= area.width
+        };
+        let mut health = self.health(area.width);
+        if wanted > 0 && !fits(&health, BRAND) {
+            let ways = [(109, true), (99, true), (99, false)];
+            let way = ways.into_iter().filter(|(width, _)| *width < area.width).find_map(
+                |(width, shown)| {
+                    let health = self.health(width);
+                    fits(&health, if shown { BRAND } else { 0 }).then_some((health, shown))
+                },
+            );
+            if let Some(way) = way {
+                (health, brand) = way;
+            }
+        }
+        right.extend(health);
         let badge = badge_width;
         let right_width = (right.width() as u16).min(area.width);
         let buffer = frame.buffer_mut();
@@ -120,7 +150,7 @@ impl App {
             x = after;
             x
         };
-        if area.width >= 72 || self.place == Place::Hosts {
+        if brand {
             let brand = theme.style(Role::Accent).add_modifier(ratatui::style::Modifier::BOLD);
             put("cmdr", brand, None);
             put("  ", soft, None);
@@ -140,7 +170,6 @@ impl App {
             for (n, text) in tabs(&titles.collect::<Vec<_>>(), now, room) {
                 let role = if n == now { Role::TabActive } else { Role::Tab };
                 put(&text, theme.style(role), Some(Place::Host(host, n)));
-                put(" ", soft, None);
             }
         } else if self.place == Place::Hosts {
             put(home, theme.style(Role::Title), Some(Place::Hosts));

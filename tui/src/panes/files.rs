@@ -65,7 +65,7 @@ const BINDINGS: &[Binding] = &[
     key(&["u"], UPLOAD, "files.key.upload").danger(Write::METHOD).hint(),
     key(&["t"], TRANSFERS, "files.key.transfers"),
     key(&["a"], NEW_FILE, "files.key.new_file").danger(Write::METHOD),
-    key(&["F"], NEW_FOLDER, "files.key.new_folder").danger(MakeFolder::METHOD),
+    key(&["<f7>"], NEW_FOLDER, "files.key.new_folder").danger(MakeFolder::METHOD),
     key(&["R"], RENAME, "files.key.rename").danger(Rename::METHOD),
     key(&["p"], CHMOD, "files.key.chmod").danger(Chmod::METHOD),
     key(&["x", "<delete>"], DELETE, "files.key.delete").danger(Delete::METHOD),

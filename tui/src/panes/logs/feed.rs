@@ -2,7 +2,7 @@
 //! than its lines are taken in, and what the pane wants to say goes the other way.
 
 use crate::event::Event;
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::panes::{Subscription, Task};
 use crate::store::logs::{self, Stream};
 use crate::store::{FeedKey, FeedState, Store, Update};
@@ -72,7 +72,7 @@ async fn run(
     link: &Link,
     events: &mpsc::Sender<Event>,
 ) -> CallError {
-    let gone = || CallError::lost("the client ends");
+    let gone = || CallError::lost("");
     let (mut items, mut far) = match link.both(Some(host), asked).await {
         Ok(both) => both.split(),
         Err(error) => return error,
@@ -106,7 +106,7 @@ async fn run(
                 }
             }
             Some(Err(error)) => return error,
-            None => return CallError::lost("the feed ended"),
+            None => return link::cut_short(),
         }
     }
 }
