@@ -6,6 +6,7 @@
 use crate::policy::Policy;
 use crate::sampler::Sampler;
 use crate::services;
+use crate::services::edits::Edits;
 use crate::services::exec::Scripts;
 use crate::services::files::Files;
 use crate::services::metrics::Collected;
@@ -78,6 +79,7 @@ struct Shared {
     programs: Arc<Semaphore>,
     scripts: Scripts,
     files: Files,
+    edits: Edits,
 }
 
 impl Agent {
@@ -89,7 +91,8 @@ impl Agent {
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let facts = Mutex::new(None);
         let files = Files::new(&config);
-        let shared = Shared { config, metrics, processes, facts, programs, scripts, files };
+        let edits = Edits::new(&config);
+        let shared = Shared { config, metrics, processes, facts, programs, scripts, files, edits };
         Self { shared: Arc::new(shared) }
     }
 
@@ -125,6 +128,9 @@ impl Agent {
     }
     pub(crate) fn files(&self) -> &Files {
         &self.shared.files
+    }
+    pub(crate) fn edits(&self) -> &Edits {
+        &self.shared.edits
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts

@@ -31,6 +31,15 @@ pub struct Policy {
     pub exec: Exec,
     /// Limits of which files they reach.
     pub files: Files,
+    /// Which edits are looked at more closely.
+    pub edits: Edits,
+}
+
+/// Which edits are looked at more closely.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Files of the form of `/etc/hosts`, which is one always.
+    pub hosts_files: Vec<PathBuf>,
 }
 
 /// Limits of which files operators reach: paths, and folders (ending in `/`) with all below them.
@@ -103,6 +112,13 @@ struct Written {
     services: BTreeMap<Service, bool>,
     exec: WrittenExec,
     files: WrittenFiles,
+    edits: WrittenEdits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenEdits {
+    hosts_files: Paths,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,7 +261,8 @@ impl Policy {
         let written: Written = settings::parse(path, text)?;
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
         let (off, exec, files) = (off.collect(), written.exec.into(), written.files.into());
-        Ok(Self { file: Some(path.to_owned()), off, exec, files })
+        let edits = Edits { hosts_files: written.edits.hosts_files.0 };
+        Ok(Self { file: Some(path.to_owned()), off, exec, files, edits })
     }
 
     /// Whether a method's feature is switched on.

@@ -1,5 +1,7 @@
 //! The list of what an agent offers. A feature is one file beside this and one line here.
 
+pub(crate) mod edits;
+mod environment;
 pub mod exec;
 pub mod facts;
 pub mod files;
@@ -12,7 +14,8 @@ use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] = &["exec", "facts", "files", "hostkeys", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] =
+    &["edits", "environment", "exec", "facts", "files", "hostkeys", "metrics", "ping", "processes"];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -22,6 +25,8 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         metrics::register,
         processes::register,
         exec::register,
+        edits::register,
+        environment::register,
         files::register,
         hostkeys::register,
     ]

@@ -22,6 +22,7 @@ pub mod link;
 pub mod memory;
 pub mod mux;
 pub mod noise;
+pub mod packed;
 pub mod pins;
 pub mod port;
 pub mod prompt;

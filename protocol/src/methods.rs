@@ -4,8 +4,8 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, exec, facts, files, groups, hostkeys, hosts, hub, hubkey, keys, login,
-    metrics, operators, ping, processes, roles, secrets, tokens, totp,
+    approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
+    keys, login, metrics, operators, ping, processes, roles, secrets, tokens, totp,
 };
 
 /// One method.
@@ -25,7 +25,7 @@ pub struct Method {
     pub changes: bool,
     /// Fields of the request that the audit log must not hold.
     pub secrets: &'static [&'static str],
-    /// The field of the last item that says how it ended; empty for none.
+    /// The field of the answer or the last item that says how it ended; empty for none.
     pub result: &'static str,
 }
 
@@ -65,7 +65,7 @@ const fn call<C: Call>(place: Place) -> Method {
         about: about(place),
         changes: C::CHANGES,
         secrets: C::SECRETS,
-        result: "",
+        result: C::RESULT,
     }
 }
 
@@ -142,6 +142,18 @@ pub const METHODS: &[Method] = &[
     call::<files::Checksum>(Place::Host),
     feed::<files::Archive>(Place::Host),
     feed::<files::Unpack>(Place::Host),
+    call::<edits::Open>(Place::Host),
+    call::<edits::Save>(Place::Host),
+    call::<edits::Confirm>(Place::Host),
+    call::<edits::Revert>(Place::Host),
+    feed::<edits::Pending>(Place::Host),
+    call::<edits::Versions>(Place::Host),
+    call::<edits::OfVersion>(Place::Host),
+    call::<edits::Restore>(Place::Host),
+    call::<environment::List>(Place::Host),
+    call::<environment::Values>(Place::Host),
+    call::<environment::Set>(Place::Host),
+    call::<environment::Unset>(Place::Host),
     feed::<files::Copy>(Place::Hub).about(About::Parts),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
