@@ -5,6 +5,7 @@
 mod agent_killed;
 mod audit;
 mod client;
+mod edits;
 mod files;
 mod given_back;
 mod hostkeys;

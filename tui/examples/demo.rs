@@ -211,6 +211,7 @@ fn main() -> anyhow::Result<()> {
             glyphs: Glyphs::Braille,
             keys: Keymap::default(),
             kept: Kept::default(),
+            drafts: None,
             config: std::env::var_os("CMDR_DEMO_SETTINGS").map(Into::into),
             now_ms: cmdr_link::clock::now_ms,
             utc_offset_s: 0,

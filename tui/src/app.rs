@@ -53,6 +53,8 @@ pub struct Options {
     pub kept: Kept,
     /// Where what is chosen is remembered.
     pub config: Option<PathBuf>,
+    /// Where texts are kept that were not saved.
+    pub drafts: Option<PathBuf>,
     /// The wall clock.
     pub now_ms: fn() -> u64,
     pub utc_offset_s: i32,
@@ -130,8 +132,15 @@ impl App {
                 }
             }
         });
+        let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
+        if let Some(folder) = options.drafts.clone() {
+            store.apply(Update::new(move |store| {
+                store.edits.drafts = panes::edit::draft::all(&folder);
+                store.edits.folder = Some(folder);
+            }));
+        }
         Ok(Self {
-            store: Store::new((options.now_ms)(), options.utc_offset_s, options.read_only),
+            store,
             link,
             face: Face {
                 theme,
@@ -302,6 +311,10 @@ impl App {
                 self.soil(Dirty::Quick);
                 match self.overlays.last_mut() {
                     Some(overlay) => overlay.paste(&text),
+                    None if self.pane.is_writing() => {
+                        let action = self.pane.paste(&self.face.context(&self.store), &text);
+                        self.perform(action);
+                    }
                     None => {
                         if let Some(list) = self.pane.list_mut() {
                             list.paste(&text);
@@ -418,6 +431,10 @@ impl App {
             Action::Enter(place, pane) => self.enter(place, pane),
             Action::Refused(refused) => self.refused(refused),
             Action::Hold(held) => self.hold(*held),
+            Action::Make(what) => {
+                let action = what.make(&self.context());
+                self.perform(action);
+            }
             Action::Back => {
                 if let Some((place, pane)) = self.history.pop() {
                     self.show(place, pane);

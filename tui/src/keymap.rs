@@ -42,6 +42,8 @@ pub enum Command {
     Help,
     Palette,
     Themes,
+    /// What waits to be confirmed, and texts that were not saved.
+    Edits,
     /// Go to the audit log.
     Audit,
     /// Go to what was done.
@@ -151,6 +153,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["P"], Command::Approvals, "key.approvals").needs(approvals::Watch::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
+    key(&["E"], Command::Edits, "key.edits"),
     key(&["T"], Command::Themes, "key.themes"),
     key(&["L"], Command::Log, "key.log"),
     key(&["M"], Command::Mouse, "key.mouse"),

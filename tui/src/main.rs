@@ -127,6 +127,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         keys: config.keys.clone(),
         kept: config.into(),
         config: Some(path),
+        drafts: Some(folder.join("drafts")),
         now_ms: cmdr_link::clock::now_ms,
         utc_offset_s: zone::offset_s(cmdr_link::clock::now_ms() / 1000, var),
         journal,

@@ -4,6 +4,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod edit;
 pub mod files;
 pub mod hosts;
 pub mod overview;
@@ -22,8 +23,9 @@ use crate::theme::Theme;
 use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
+use cmdr_protocol::files::FilePath;
 use cmdr_protocol::{CallError, HostId};
-use crossterm::event::MouseEvent;
+use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use std::future::Future;
@@ -71,6 +73,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("rights", Place::Rights),
         ("approvals", Place::Approvals),
         ("recording", Place::Recording(0)),
+        ("edit", Place::Edit(HostId([0; 16]), 0)),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
@@ -102,6 +105,8 @@ pub enum Place {
     Approvals,
     /// What a command wrote, by its number.
     Recording(u64),
+    /// The editor of a file of a host, by its number ([`edit::number`]).
+    Edit(HostId, u64),
 }
 
 impl Place {
@@ -115,6 +120,7 @@ impl Place {
             Self::Rights => Box::new(rights::RightsPane::default()),
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
+            Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
         }
     }
 
@@ -127,6 +133,7 @@ impl Place {
             Self::Rights => "rights.title",
             Self::Approvals => "approvals.title",
             Self::Recording(_) => "player.title",
+            Self::Edit(..) => "edit.title",
         }
     }
 }
@@ -212,6 +219,18 @@ pub trait Pane: Send {
     /// Whether keys are text for it now, not commands.
     fn is_typing(&self) -> bool {
         self.list().is_some_and(|(_, list)| list.is_editing())
+    }
+    /// Whether one writes in it: keys that its own table does not name go to [`Pane::write`] first.
+    fn is_writing(&self) -> bool {
+        false
+    }
+    /// A key of what one writes; [`Action::Pass`] for one that means nothing there.
+    fn write(&mut self, _context: &Context<'_>, _key: &KeyEvent) -> Action {
+        Action::Pass
+    }
+    /// A text that was pasted into what one writes.
+    fn paste(&mut self, _context: &Context<'_>, _text: &str) -> Action {
+        Action::None
     }
     /// The mouse within it; `double` with the second click on the same cell.
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {

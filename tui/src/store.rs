@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod edits;
 pub mod files;
 pub mod hosts;
 pub mod metrics;
@@ -84,6 +85,8 @@ pub struct Store {
     pub processes: HashMap<HostId, processes::Processes>,
     /// Folders that were looked at, and files on their way.
     pub files: files::Files,
+    /// Edits of files of hosts.
+    pub edits: edits::Edits,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -123,6 +126,7 @@ impl Store {
             metrics: HashMap::new(),
             processes: HashMap::new(),
             files: files::Files::default(),
+            edits: edits::Edits::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

@@ -6,7 +6,7 @@ use crate::keymap::{Binding, Command, EVERYWHERE, PAGE};
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, hosts};
+use crate::panes::{Choice, Entry, Place, TABS, edit, hosts};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use crossterm::event::{
@@ -69,6 +69,12 @@ impl App {
         if matches!(self.place, Place::Host(..)) {
             tables.push(PAGE);
         }
+        if self.pane.is_writing() && self.face.keys.find(&tables, key).is_none() {
+            match self.pane.write(&context, key) {
+                Action::Pass => {}
+                action => return action,
+            }
+        }
         tables.push(EVERYWHERE);
         let Some(binding) = self.face.keys.find(&tables, key) else {
             return self.recalled(key).unwrap_or_default();
@@ -126,6 +132,7 @@ impl App {
             Command::Rights => self.rights(),
             Command::Ask => self.ask(),
             Command::Again => self.again(),
+            Command::Edits => edit::waiting(&self.context()),
             Command::Log => self.log(),
             Command::Mouse => {
                 self.mouse = !self.mouse;

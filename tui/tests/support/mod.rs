@@ -86,6 +86,7 @@ pub(crate) struct Setup {
     pub(crate) lang: Lang,
     pub(crate) theme: &'static str,
     pub(crate) config: Option<std::path::PathBuf>,
+    pub(crate) drafts: Option<std::path::PathBuf>,
     /// Instead of those that the role has.
     pub(crate) verbs: Option<Vec<String>>,
 }
@@ -99,6 +100,7 @@ impl Default for Setup {
             lang: Lang::En,
             theme: "dark",
             config: None,
+            drafts: None,
             verbs: None,
         }
     }
@@ -119,6 +121,7 @@ impl World {
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
             kept: settings.into(),
+            drafts: setup.drafts.clone(),
             config: setup.config,
             now_ms,
             utc_offset_s: 0,
