@@ -87,13 +87,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_comes_back_and_a_changed_one_does_not(
-            text in proptest::collection::vec(any::<u8>(), 0..400), at in any::<usize>(), bit in 0..8,
+            text in proptest::collection::vec(any::<u8>(), 0..400), at in any::<usize>(), bit in 0..8u8,
         ) {
             let content = pack(&text).unwrap();
             prop_assert_eq!(unpack(&content).unwrap(), text.clone());
             let mut other = content;
             let at = at % other.data.len();
-            other.data[at] ^= 1 << bit;
+            other.data[at] ^= 1u8 << bit;
             if let Ok(back) = unpack(&other) {
                 prop_assert_eq!(back, text);
             }

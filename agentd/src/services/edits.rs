@@ -22,7 +22,7 @@ use cmdr_protocol::edits::{
 };
 use cmdr_protocol::{CallError, ErrorKind};
 use intents::{Intent, Intents};
-pub(super) use save::Order;
+pub(super) use save::{Expected, Order};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -224,7 +224,7 @@ async fn save(agent: Arc<Agent>, asked: Asked, save: Save) -> Result<Saving, Cal
     let order = Order {
         text: unpack(&save.content)?,
         path: save.path,
-        expect: Some(save.expect),
+        expect: Expected::Only(save.expect),
         mode: save.mode,
         owned: None,
         confirm_s: save.confirm_s,
@@ -234,7 +234,7 @@ async fn save(agent: Arc<Agent>, asked: Asked, save: Save) -> Result<Saving, Cal
         is_checked: true,
         force: save.force,
     };
-    work(&agent, move |agent, ledger| ledger.save(agent, order)).await
+    work(&agent, move |agent, ledger| ledger.save(agent, &order)).await
 }
 
 async fn restore(agent: Arc<Agent>, asked: Asked, restore: Restore) -> Result<Saving, CallError> {
@@ -246,7 +246,7 @@ async fn restore(agent: Arc<Agent>, asked: Asked, restore: Restore) -> Result<Sa
         let order = Order {
             text,
             path: restore.path,
-            expect: restore.expect.map(Some),
+            expect: restore.expect.map_or(Expected::Any, |hash| Expected::Only(Some(hash))),
             mode: None,
             owned: Some(kept::owned_of(&version)),
             confirm_s: restore.confirm_s,
@@ -256,7 +256,7 @@ async fn restore(agent: Arc<Agent>, asked: Asked, restore: Restore) -> Result<Sa
             is_checked: false,
             force: true,
         };
-        ledger.save(agent, order)
+        ledger.save(agent, &order)
     })
     .await
 }

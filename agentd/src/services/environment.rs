@@ -2,7 +2,7 @@
 
 pub(super) mod line;
 
-use super::edits::{self, Order};
+use super::edits::{self, Expected, Order};
 use super::files::whole::Whole;
 use crate::Agent;
 use cmdr_link::packed::hash;
@@ -86,7 +86,7 @@ async fn change(
         let order = Order {
             path,
             text: new.into_bytes(),
-            expect: Some(present.map(|present| hash(&present.text))),
+            expect: Expected::Only(present.map(|present| hash(&present.text))),
             mode: None,
             owned: None,
             confirm_s,
@@ -96,7 +96,7 @@ async fn change(
             is_checked: true,
             force,
         };
-        ledger.save(agent, order)
+        ledger.save(agent, &order)
     })
     .await
 }

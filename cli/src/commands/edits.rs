@@ -371,21 +371,19 @@ async fn diff(
 ) -> Result<Exit, Failure> {
     let at = At::new(app, what).await?;
     let shown = at.place.shown();
-    let (new, hash, new_name) = match to {
-        Some(number) => (at.text(number).await?, None, format!("{shown} version {number}")),
-        None => {
-            let (text, hash) = at.now().await?;
-            (text, Some(hash), shown.clone())
-        }
+    let (new, hash, new_name) = if let Some(number) = to {
+        (at.text(number).await?, None, format!("{shown} version {number}"))
+    } else {
+        let (text, hash) = at.now().await?;
+        (text, Some(hash), shown.clone())
     };
-    let from = match from {
-        Some(from) => from,
-        None => {
-            let versions = at.versions().await?;
-            let other = versions.iter().find(|version| Some(&version.hash) != hash.as_ref());
-            let none = || Failure::failed(format!("no other text of {shown} is kept"));
-            other.map(|version| version.number).ok_or_else(none)?
-        }
+    let from = if let Some(from) = from {
+        from
+    } else {
+        let versions = at.versions().await?;
+        let other = versions.iter().find(|version| Some(&version.hash) != hash.as_ref());
+        let none = || Failure::failed(format!("no other text of {shown} is kept"));
+        other.map(|version| version.number).ok_or_else(none)?
     };
     let old = at.text(from).await?;
     let old_name = format!("{shown} version {from}");

@@ -24,13 +24,21 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// So long the lines that changed are counted at most; what is not counted by then is told as replaced.
 const COUNTING: Duration = Duration::from_millis(300);
 
+/// What has to be there for a text to take its place.
+#[derive(Debug)]
+pub(in crate::services) enum Expected {
+    /// Whatever is.
+    Any,
+    /// The text with this hash; nothing, when absent.
+    Only(Option<String>),
+}
+
 /// A text for a file.
 #[derive(Debug)]
 pub(in crate::services) struct Order {
     pub(in crate::services) path: FilePath,
     pub(in crate::services) text: Vec<u8>,
-    /// The hash that has to be there, or that nothing is; absent for whatever is.
-    pub(in crate::services) expect: Option<Option<String>>,
+    pub(in crate::services) expect: Expected,
     /// Permissions of a new file.
     pub(in crate::services) mode: Option<u32>,
     /// Permissions and owner also of one that is there.
@@ -95,13 +103,13 @@ impl Ledger {
     pub(in crate::services) fn save(
         &mut self,
         agent: &Agent,
-        order: Order,
+        order: &Order,
     ) -> Result<Saving, CallError> {
-        self.may_be_saved(&order)?;
+        self.may_be_saved(order)?;
         let whole = Whole::to_write(agent, &order.path)?;
         let present = whole.read()?;
         let there = present.as_ref().map(|present| hash(&present.text));
-        if order.expect.as_ref().is_some_and(|expect| *expect != there) {
+        if matches!(&order.expect, Expected::Only(expect) if *expect != there) {
             return Ok(left(SaveEnd::Conflict, present.as_ref(), Vec::new()));
         }
         let new = Owned { mode: order.mode.unwrap_or(NEW) & 0o7777, owner: None };
@@ -116,12 +124,12 @@ impl Ledger {
         }
         let mut found = Vec::new();
         if order.is_checked {
-            found = problems(agent, &order, present.as_ref());
+            found = problems(agent, order, present.as_ref());
             if found.iter().any(|problem| !problem.warning || !order.force) {
                 return Ok(left(SaveEnd::Invalid, present.as_ref(), found));
             }
         }
-        let intent = self.intend(&order, present.as_ref(), owned)?;
+        let intent = self.intend(order, present.as_ref(), owned)?;
         let put = (|| {
             let staged = whole.stage(intent.part(), &order.text, owned)?;
             staged.put(present.as_ref())
@@ -348,8 +356,10 @@ impl Ledger {
             if let Some(present) = &present {
                 let needed = self.needed();
                 match self.versions.keep(path, present, now_ms(), &needed) {
-                    Ok(number) => words += &format!(", what is there now is version {number}"),
-                    Err(e) => words += &format!("; what is there now could not be kept: {e}"),
+                    Ok(number) => {
+                        words = format!("{words}, what is there now is version {number}");
+                    }
+                    Err(e) => words = format!("{words}; what is there now could not be kept: {e}"),
                 }
             }
             return Ok(Some(words));
@@ -371,13 +381,11 @@ impl Ledger {
         self.is_awake = true;
         self.ends = self.intents.ends();
         for intent in self.intents.all() {
-            if let Err(e) = self.take_up(agent, intent) {
-                tracing::error!("an edit of an earlier agent: {e}");
-            }
+            self.take_up(agent, intent);
         }
     }
 
-    fn take_up(&mut self, agent: &Agent, intent: Intent) -> Result<(), CallError> {
+    fn take_up(&mut self, agent: &Agent, intent: Intent) {
         let path = &intent.path;
         let whole = Whole::to_write(agent, path);
         if let Ok(whole) = &whole {
@@ -392,11 +400,11 @@ impl Ledger {
             if intent.confirm_s.is_some() {
                 self.end(&intent, ArmedEnd::Never, String::new(), String::new());
             }
-            return Ok(());
+            return;
         }
         let Some(_) = intent.confirm_s else {
             self.forget(&intent.id);
-            return Ok(());
+            return;
         };
         let left = if intent.undoing.is_some() { 0 } else { intent.left_ms(now_ms()) };
         tracing::info!(%path, by = intent.by, left_ms = left, "an armed edit was found");
@@ -409,6 +417,5 @@ impl Ledger {
         {
             tracing::error!("an edit could not be undone and is tried again: {e}");
         }
-        Ok(())
     }
 }

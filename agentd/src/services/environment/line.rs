@@ -113,7 +113,7 @@ mod tests {
         #[test]
         fn a_value_that_can_be_written_is_read_as_it_was(value in "[ a-z\"'#=\t]{0,12}", text in "[A-Z=\n\"]{0,30}") {
             if let Some(text) = set(&text, "NAME", &value) {
-                let line = text.lines().filter(|line| names(line) == Some("NAME")).last().unwrap();
+                let line = text.lines().rfind(|line| names(line) == Some("NAME")).unwrap();
                 let Line::Variable { raw, .. } = parse(line) else { panic!() };
                 prop_assert_eq!(super::value(raw), value);
             }

@@ -123,7 +123,7 @@ impl Whole {
             )
         })?;
         let mut entry = looked.entry(&mut Names::new(&self.agent));
-        entry.name = self.path().name().to_owned();
+        self.path().name().clone_into(&mut entry.name);
         Ok(Some(Present { text, entry, links }))
     }
 

@@ -83,8 +83,9 @@ fn no_editor() -> Failure {
 /// The editor with its arguments: those are words, and no shell comes near them.
 fn editor(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let named = ["VISUAL", "EDITOR"].into_iter().filter_map(variable);
-    let named = named.map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    named.filter(|words| !words.is_empty()).next().unwrap_or_else(|| vec!["vi".to_owned()])
+    let mut named =
+        named.map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    named.find(|words| !words.is_empty()).unwrap_or_else(|| vec!["vi".to_owned()])
 }
 
 #[cfg(test)]

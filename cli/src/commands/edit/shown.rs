@@ -15,12 +15,12 @@ const AROUND: usize = 3;
 pub(in crate::commands) fn unified(out: &Output, names: [&str; 2], old: &str, new: &str) -> String {
     let diff = TextDiff::configure().timeout(LOOKING).diff_lines(old, new);
     let colour = out.colour_out;
-    let shown = |text: &str| match out.tty_out {
-        // A tab is no danger, and lines with one are to be told from those with blanks.
-        true => {
-            text.split('\t').map(|part| clean(part).into_owned()).collect::<Vec<_>>().join("\t")
+    let shown = |text: &str| {
+        if !out.tty_out {
+            return text.to_owned();
         }
-        false => text.to_owned(),
+        // A tab is no danger, and lines with one are to be told from those with blanks.
+        text.split('\t').map(|part| clean(part).into_owned()).collect::<Vec<_>>().join("\t")
     };
     let mut text = String::new();
     let mut line = |paint: Paint, line: &str| {

@@ -237,9 +237,10 @@ async fn ask(link: Link, order: Order) -> (News, Action) {
     match saving.result.how {
         SaveEnd::Saved | SaveEnd::Same => {
             let lost = saving.lost.iter().map(|lost| clean(lost).into_owned()).collect::<Vec<_>>();
-            let told = match lost.is_empty() {
-                true => Action::None,
-                false => Action::Complain(format!("{}: {}", order.name, lost.join(", "))),
+            let told = if lost.is_empty() {
+                Action::None
+            } else {
+                Action::Complain(format!("{}: {}", order.name, lost.join(", ")))
             };
             (News::Saved(order.text, saving.armed), told)
         }
@@ -464,7 +465,7 @@ mod tests {
     fn a_difference_is_harmless_and_bounded() {
         let lines = difference("a\n", "a\n\u{1b}[31mb\n");
         assert!(lines.iter().flatten().any(|(_, text)| text == "+␛[31mb"), "{lines:?}");
-        let many: String = (0..20_000).map(|n| format!("{n}\n")).collect();
-        assert!(difference("", &many).len() <= SHOWN + 2);
+        let many: Vec<_> = (0..20_000).map(|n| n.to_string()).collect();
+        assert!(difference("", &many.join("\n")).len() <= SHOWN + 2);
     }
 }

@@ -128,7 +128,7 @@ impl Text {
                 (from.0 <= n && n <= to.0).then_some(begin..end)
             };
             let marked = selected.and_then(of_line);
-            self.line(context, frame, Rect { y, height: 1, ..body }, &lines[n], marked);
+            self.line(context, frame, Rect { y, height: 1, ..body }, &lines[n], marked.as_ref());
         }
         if has_focus {
             let x = body.x + u16::try_from(cells - self.left).unwrap_or(0);
@@ -145,7 +145,7 @@ impl Text {
         frame: &mut Frame<'_>,
         area: Rect,
         line: &str,
-        marked: Option<std::ops::Range<usize>>,
+        marked: Option<&std::ops::Range<usize>>,
     ) {
         let theme = context.theme;
         let pieces = colours(self.kind, line);
@@ -189,7 +189,7 @@ impl Text {
             if sought.iter().flatten().any(|range| range.contains(&at)) {
                 style = style.patch(theme.style(Role::Match));
             }
-            if marked.as_ref().is_some_and(|marked| marked.contains(&n)) {
+            if marked.is_some_and(|marked| marked.contains(&n)) {
                 style = style.patch(theme.style(Role::Selected));
             }
             put(buffer, area, from - self.left, &text, wide, style);
