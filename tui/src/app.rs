@@ -133,12 +133,7 @@ impl App {
             }
         });
         let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
-        if let Some(folder) = options.drafts.clone() {
-            store.apply(Update::new(move |store| {
-                store.edits.drafts = panes::edit::draft::all(&folder);
-                store.edits.folder = Some(folder);
-            }));
-        }
+        store.apply(panes::edit::drafts(options.drafts.clone()));
         Ok(Self {
             store,
             link,
@@ -309,18 +304,7 @@ impl App {
             }
             Event::Paste(text) => {
                 self.soil(Dirty::Quick);
-                match self.overlays.last_mut() {
-                    Some(overlay) => overlay.paste(&text),
-                    None if self.pane.is_writing() => {
-                        let action = self.pane.paste(&self.face.context(&self.store), &text);
-                        self.perform(action);
-                    }
-                    None => {
-                        if let Some(list) = self.pane.list_mut() {
-                            list.paste(&text);
-                        }
-                    }
-                }
+                self.paste(&text);
             }
             Event::Resize => self.soil(Dirty::Quick),
             Event::Link(state) => {

@@ -85,6 +85,17 @@ impl App {
         self.command(binding.command)
     }
 
+    pub(super) fn paste(&mut self, text: &str) {
+        if let Some(overlay) = self.overlays.last_mut() {
+            overlay.paste(text);
+        } else if self.pane.is_writing() {
+            let action = self.pane.paste(&self.face.context(&self.store), text);
+            self.perform(action);
+        } else if let Some(list) = self.pane.list_mut() {
+            list.paste(text);
+        }
+    }
+
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
         if matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Up(_)) {
             return Action::None;

@@ -4,18 +4,19 @@
 //! [`open`] is the way in, from wherever a file is named.
 
 mod acts;
-pub(crate) mod draft;
+mod draft;
+mod head;
 mod lexer;
 mod text;
+mod typing;
 
 use super::{Context, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, key};
 use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
+use crate::store::Update;
 use crate::store::edits::{Draft, Key, News};
-use crate::theme::Role;
-use crate::widgets::table;
 pub use acts::{open, waiting};
 use cmdr_protocol::Call as _;
 use cmdr_protocol::HostId;
@@ -24,15 +25,12 @@ use cmdr_protocol::edits::{
 };
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::hosts::HostState;
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use lexer::Kind;
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
-use ratatui_textarea::{CursorMove, DataCursor};
 use std::path::PathBuf;
 use text::Text;
-use unicode_width::UnicodeWidthStr as _;
 
 const SAVE: Command = Command::Own(0);
 const UNDO: Command = Command::Own(2);
@@ -79,6 +77,15 @@ const BINDINGS: &[Binding] = &[
     key(&["<f8>"], REVERT, "edit.key.revert").danger(Revert::METHOD),
     key(&["<f9>"], KEEP, "edit.key.keep").danger(Confirm::METHOD),
 ];
+
+/// Texts that were not saved are kept in this folder; those that are there are known from now on.
+pub fn drafts(folder: Option<PathBuf>) -> Update {
+    let drafts = folder.as_deref().map(draft::all).unwrap_or_default();
+    Update::new(move |store| {
+        store.edits.drafts = drafts;
+        store.edits.folder = folder;
+    })
+}
 
 /// The number of a file, for the place where it is edited.
 pub fn number(path: &FilePath) -> u64 {
@@ -308,57 +315,6 @@ impl EditPane {
         })))
     }
 
-    fn sought(&self) -> String {
-        self.text.area.search_pattern().map(|p| p.as_str().to_owned()).unwrap_or_default()
-    }
-
-    fn find(&mut self, context: &Context<'_>, forward: bool) -> Action {
-        let area = &mut self.text.area;
-        if area.search_pattern().is_none() {
-            return Action::Say(context.texts.get("edit.find.nothing").to_owned());
-        }
-        area.cancel_selection();
-        let found = if forward { area.search_forward(false) } else { area.search_back(false) };
-        if found {
-            return Action::None;
-        }
-        Action::Say(context.texts.fill("edit.find.none", &[&self.sought()]))
-    }
-
-    fn set_pattern(&mut self, text: &str) -> Result<(), String> {
-        if text.len() > 500 {
-            return Err("…".to_owned());
-        }
-        let any = if text.chars().any(char::is_uppercase) { "" } else { "(?i)" };
-        let pattern = if text.is_empty() { String::new() } else { format!("{any}{text}") };
-        self.text.area.set_search_pattern(pattern).map_err(|e| e.to_string())
-    }
-
-    fn replace_all(&mut self, context: &Context<'_>, with: &str) -> Action {
-        let Some(pattern) = self.text.area.search_pattern().cloned() else { return Action::None };
-        let old = self.text.whole();
-        let count = pattern.find_iter(&old).count();
-        let new = pattern.replace_all(&old, with).into_owned();
-        if new.len() > cmdr_protocol::edits::MOST {
-            return Action::Complain(context.texts.get("edit.too_large").to_owned());
-        }
-        if count > 0 {
-            self.text.replace(&new);
-        }
-        Action::Say(context.texts.fill("edit.replaced", &[&count.to_string()]))
-    }
-
-    /// A move of the cursor, with Shift as a selection.
-    fn step(&mut self, to: CursorMove, shift: bool) {
-        let area = &mut self.text.area;
-        match (shift, area.is_selecting()) {
-            (true, false) => area.start_selection(),
-            (false, true) => area.cancel_selection(),
-            _ => {}
-        }
-        area.move_cursor(to);
-    }
-
     /// What was typed may be lost by a crash for so long.
     fn typed(&mut self, context: &Context<'_>) -> Action {
         self.now_ms = context.store.now_ms;
@@ -366,53 +322,6 @@ impl EditPane {
             self.write_draft();
         }
         Action::None
-    }
-
-    fn bar(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let Context { theme, texts, keys, .. } = *context;
-        let Some((armed, left)) = self.armed(context) else { return };
-        let s = left.div_ceil(1000).to_string();
-        let shown = |command| keys.of(TABLES, command);
-        let words = texts.fill("edit.armed", &[&s, &shown(KEEP), &shown(REVERT)]);
-        let room = usize::from(area.width).saturating_sub(words.width() + 5).min(40);
-        let whole = u64::from(armed.confirm_s).max(1) * 1000;
-        let full = (room as u64 * left.min(whole)).div_ceil(whole) as usize;
-        let role = if left < 10_000 { Role::Bad } else { Role::Warn };
-        let line = Line::from(vec![
-            Span::styled(format!(" {words}  "), theme.style(role)),
-            Span::styled("█".repeat(full), theme.style(role)),
-            Span::styled("░".repeat(room - full), theme.style(Role::Faint)),
-        ]);
-        table::put(frame.buffer_mut(), area.x, area.y, area.width, &line, false);
-    }
-
-    fn head(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let Context { theme, texts, .. } = *context;
-        let mut spans = vec![Span::styled(format!(" {}", self.name()), theme.style(Role::Title))];
-        let mut mark = |key: &'static str, role| {
-            spans.push(Span::styled(format!("  {}", texts.get(key)), theme.style(role)));
-        };
-        if !self.base.exists {
-            mark("edit.new", Role::Info);
-        }
-        if self.is_dirty() {
-            mark("edit.dirty", Role::Warn);
-        }
-        if !self.may_save(context) {
-            mark("edit.read_only", Role::Soft);
-        }
-        if self.saving {
-            mark("edit.saving", Role::Info);
-        }
-        if !self.is_there(context) {
-            mark("edit.away", Role::Bad);
-        }
-        let DataCursor(row, column) = self.text.area.cursor();
-        let place = Line::styled(format!("{}:{} ", row + 1, column + 1), theme.style(Role::Soft));
-        table::put(frame.buffer_mut(), area.x, area.y, area.width, &Line::from(spans), false);
-        let width = place.width() as u16;
-        let x = area.right().saturating_sub(width);
-        table::put(frame.buffer_mut(), x, area.y, width, &place, false);
     }
 
     fn may_save(&self, context: &Context<'_>) -> bool {
@@ -607,65 +516,7 @@ impl Pane for EditPane {
     }
 
     fn write(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let shift = key.modifiers.contains(KeyModifiers::SHIFT);
-        if key.modifiers.contains(KeyModifiers::ALT) {
-            return Action::Pass;
-        }
-        let page = self.text.height().saturating_sub(1).max(1);
-        let step = match (key.code, control) {
-            (KeyCode::Left, false) => CursorMove::Back,
-            (KeyCode::Right, false) => CursorMove::Forward,
-            (KeyCode::Up, false) => CursorMove::Up,
-            (KeyCode::Down, false) => CursorMove::Down,
-            (KeyCode::Home, false) => CursorMove::Head,
-            (KeyCode::End, false) => CursorMove::End,
-            (KeyCode::Left, true) => CursorMove::WordBack,
-            (KeyCode::Right, true) => CursorMove::WordForward,
-            (KeyCode::Home, true) => CursorMove::Top,
-            (KeyCode::End, true) => CursorMove::Bottom,
-            (KeyCode::PageUp | KeyCode::PageDown, _) => {
-                let to =
-                    if key.code == KeyCode::PageUp { CursorMove::Up } else { CursorMove::Down };
-                for _ in 0..page {
-                    self.step(to, shift);
-                }
-                return Action::None;
-            }
-            (KeyCode::Char(c), false) => {
-                self.text.area.insert_char(c);
-                return self.typed(context);
-            }
-            (KeyCode::Enter, _) => {
-                let DataCursor(row, column) = self.text.area.cursor();
-                let line = &self.text.area.lines()[row];
-                // As far in as the line before.
-                let indent: String =
-                    line.chars().take(column).take_while(|c| matches!(c, ' ' | '\t')).collect();
-                self.text.area.insert_newline();
-                self.text.area.insert_str(indent);
-                return self.typed(context);
-            }
-            (KeyCode::Backspace, _) => {
-                if control {
-                    self.text.area.delete_word()
-                } else {
-                    self.text.area.delete_char()
-                };
-                return self.typed(context);
-            }
-            (KeyCode::Delete, _) => {
-                self.text.area.delete_next_char();
-                return self.typed(context);
-            }
-            (KeyCode::Tab, _) => {
-                self.text.area.insert_tab();
-                return self.typed(context);
-            }
-            _ => return Action::Pass,
-        };
-        self.step(step, shift);
-        Action::None
+        self.type_key(context, key)
     }
 
     fn paste(&mut self, context: &Context<'_>, text: &str) -> Action {
@@ -699,23 +550,7 @@ impl Pane for EditPane {
             self.bar(context, frame, Rect { height: 1, ..body });
             body = Rect { y: body.y + 1, height: body.height.saturating_sub(1), ..body };
         }
-        if !self.problems.is_empty() {
-            let DataCursor(row, _) = self.text.area.cursor();
-            let here = self.problems.iter().find(|p| p.line as usize == row + 1);
-            let problem = here.or(self.problems.first());
-            let rest = Rect { y: body.bottom().saturating_sub(1), height: 1, ..body };
-            if let Some(problem) = problem {
-                let role = if problem.warning { Role::Warn } else { Role::Bad };
-                let what = cmdr_protocol::display::clean(&problem.what).into_owned();
-                let text = context.texts.fill(
-                    "edit.problem",
-                    &[&problem.line.to_string(), &what, &self.problems.len().to_string()],
-                );
-                let line = Line::styled(format!(" {text}"), context.theme.style(role));
-                table::put(frame.buffer_mut(), rest.x, rest.y, rest.width, &line, false);
-                body.height = body.height.saturating_sub(1);
-            }
-        }
+        body = self.problem(context, frame, body);
         self.text.draw(context, frame, body, &self.problems, true);
     }
 }

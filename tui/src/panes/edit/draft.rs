@@ -28,7 +28,7 @@ pub(super) fn forget(folder: &Path, key: &Key) {
 }
 
 /// All that there are, newest first.
-pub(crate) fn all(folder: &Path) -> Vec<Draft> {
+pub(super) fn all(folder: &Path) -> Vec<Draft> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok);
     let read = entries.filter(|entry| entry.file_name().len() == 32).filter_map(|entry| {
         let bytes = read_private(&entry.path(), LARGEST).ok()?;
