@@ -6,6 +6,7 @@
 use crate::policy::Policy;
 use crate::sampler::Sampler;
 use crate::services;
+use crate::services::edits::Edits;
 use crate::services::exec::Scripts;
 use crate::services::files::Files;
 use crate::services::metrics::Collected;
@@ -91,6 +92,7 @@ struct Shared {
     log_readers: Arc<Semaphore>,
     sessions: Sessions,
     files: Files,
+    edits: Edits,
 }
 
 impl Agent {
@@ -104,6 +106,7 @@ impl Agent {
         let sessions = Sessions::new(&config);
         let facts = Mutex::new(None);
         let files = Files::new(&config);
+        let edits = Edits::new(&config);
         let log_readers = services::logs::readers();
         let units = services::services::Live::default();
         let packages = services::system::Packages::default();
@@ -120,6 +123,7 @@ impl Agent {
             log_readers,
             sessions,
             files,
+            edits,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -170,6 +174,9 @@ impl Agent {
     }
     pub(crate) fn files(&self) -> &Files {
         &self.shared.files
+    }
+    pub(crate) fn edits(&self) -> &Edits {
+        &self.shared.edits
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts

@@ -43,6 +43,15 @@ pub struct Policy {
     pub sessions: Sessions,
     /// Limits of which files they reach.
     pub files: Files,
+    /// Which edits are looked at more closely.
+    pub edits: Edits,
+}
+
+/// Which edits are looked at more closely.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Files of the form of `/etc/hosts`, which is one always.
+    pub hosts_files: Vec<PathBuf>,
 }
 
 /// Limits of which files operators reach: paths, and folders (ending in `/`) with all below them.
@@ -134,6 +143,13 @@ struct Written {
     logs: logs::WrittenLogs,
     sessions: WrittenSessions,
     files: WrittenFiles,
+    edits: WrittenEdits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenEdits {
+    hosts_files: Paths,
 }
 
 #[derive(Default, Deserialize)]
@@ -295,7 +311,8 @@ impl Policy {
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
         let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
         let (sessions, files) = (written.sessions.into(), written.files.into());
-        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions, files })
+        let edits = Edits { hosts_files: written.edits.hosts_files.0 };
+        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions, files, edits })
     }
 
     /// Whether a method's feature is switched on.

@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::facts;
+use crate::services::{edits, facts};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -57,6 +57,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     );
     let agent = Agent::new(config);
     agent.scripts().clear();
+    // Before the hub is dialed: an edit that is overdue may be why it cannot be reached.
+    edits::resume(&agent).await;
     let service = Arc::new(agent.into_service());
     let hub = clean(&context.target.address).into_owned();
     let dialer = join::dialer(context.target, context.key, basics.hostname, None);

@@ -1,5 +1,7 @@
 //! The list of what an agent offers. A feature is one file beside this and one line here.
 
+pub(crate) mod edits;
+mod environment;
 pub mod exec;
 pub mod facts;
 pub mod files;
@@ -19,6 +21,8 @@ use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
 pub const NAMES: &[&str] = &[
+    "edits",
+    "environment",
     "exec",
     "facts",
     "files",
@@ -44,6 +48,8 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         services::register,
         system::register,
         exec::register,
+        edits::register,
+        environment::register,
         files::register,
         hostkeys::register,
         logs::register,

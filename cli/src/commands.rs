@@ -2,6 +2,9 @@
 
 mod approvals;
 mod audit;
+mod edit;
+mod edits;
+mod environment;
 mod exec;
 mod files;
 mod generate;
@@ -61,6 +64,10 @@ pub enum Command {
     Chmod(files::ChmodArgs),
     Archive(files::ArchiveArgs),
     Unpack(files::UnpackArgs),
+    Edit(edit::EditArgs),
+    Edits(edits::EditsArgs),
+    HostsFile(edit::HostsFileArgs),
+    Env(environment::EnvArgs),
     Top(top::TopArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
@@ -88,7 +95,14 @@ pub enum Command {
 
 /// Does it. Ctrl-C ends any verb; those that have something to put in order first see to it themselves.
 pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
-    let orderly = matches!(command, Command::Exec(_) | Command::Logs(_) | Command::Up(_));
+    let orderly = matches!(
+        command,
+        Command::Exec(_)
+            | Command::Logs(_)
+            | Command::Up(_)
+            | Command::Edit(_)
+            | Command::HostsFile(_)
+    );
     tokio::select! {
         biased;
         result = choose(app, command) => result,
@@ -122,6 +136,10 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Chmod(args) => files::chmod(app, &args).await,
         Command::Archive(args) => files::archive(app, &args).await,
         Command::Unpack(args) => files::unpack(app, &args).await,
+        Command::Edit(args) => edit::edit(app, &args).await,
+        Command::Edits(args) => edits::run(app, &args).await,
+        Command::HostsFile(args) => edit::hosts_file(app, &args).await,
+        Command::Env(args) => environment::run(app, &args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,

@@ -23,6 +23,7 @@ pub mod local;
 pub mod memory;
 pub mod mux;
 pub mod noise;
+pub mod packed;
 pub mod pins;
 pub mod port;
 pub mod prompt;

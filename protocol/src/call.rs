@@ -30,6 +30,8 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     const CHANGES: bool = !matches!(Self::ACCESS, Access::Read);
     /// Fields of the request that the audit log must not hold: `password`, `env.*` for every entry.
     const SECRETS: &'static [&'static str] = &[];
+    /// The field of the answer that says how it ended, for the audit log; empty for none.
+    const RESULT: &'static str = "";
     /// What comes back.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 

@@ -21,6 +21,8 @@ pub mod version;
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod edits;
+pub mod environment;
 pub mod exec;
 pub mod facts;
 pub mod files;

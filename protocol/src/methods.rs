@@ -4,8 +4,8 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, exec, facts, files, groups, hostkeys, hosts, hub, hubkey, keys, login, logs,
-    metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
+    approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
+    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
 use crate::{ports, services, system};
 
@@ -26,7 +26,7 @@ pub struct Method {
     pub changes: bool,
     /// Fields of the request that the audit log must not hold.
     pub secrets: &'static [&'static str],
-    /// The field of the last item that says how it ended; empty for none.
+    /// The field of the answer or the last item that says how it ended; empty for none.
     pub result: &'static str,
     /// What it is about goes on when its caller goes away, so that this is no error.
     pub leaves: bool,
@@ -68,7 +68,7 @@ const fn call<C: Call>(place: Place) -> Method {
         about: about(place),
         changes: C::CHANGES,
         secrets: C::SECRETS,
-        result: "",
+        result: C::RESULT,
         leaves: false,
     }
 }
@@ -172,6 +172,18 @@ pub const METHODS: &[Method] = &[
     call::<files::Checksum>(Place::Host),
     feed::<files::Archive>(Place::Host),
     feed::<files::Unpack>(Place::Host),
+    call::<edits::Open>(Place::Host),
+    call::<edits::Save>(Place::Host),
+    call::<edits::Confirm>(Place::Host),
+    call::<edits::Revert>(Place::Host),
+    feed::<edits::Pending>(Place::Host),
+    call::<edits::Versions>(Place::Host),
+    call::<edits::OfVersion>(Place::Host),
+    call::<edits::Restore>(Place::Host),
+    call::<environment::List>(Place::Host),
+    call::<environment::Values>(Place::Host),
+    call::<environment::Set>(Place::Host),
+    call::<environment::Unset>(Place::Host),
     feed::<files::Copy>(Place::Hub).about(About::Parts),
     call::<logs::Sources>(Place::Host),
     feed::<logs::Follow>(Place::Host),

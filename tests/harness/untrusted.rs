@@ -44,6 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("holder", holder),
     ("file_path", file_path),
     ("unpack", unpack),
+    ("packed_text", packed_text),
 ];
 
 /// Cuts bytes into frames.
@@ -190,6 +191,20 @@ pub fn unpack(data: &[u8]) {
     let limits = Limits { bytes: 1 << 20, entries: 100, replace: true };
     drop(lay_out(&root, data, limits, |_| Ok(())));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Reads the text of a file as it travels: never more than it says it is.
+pub fn packed_text(data: &[u8]) {
+    use cmdr_link::packed::{hash, pack, unpack};
+    use cmdr_protocol::edits::Content;
+    let packed = pack(data).unwrap();
+    assert_eq!(unpack(&packed).unwrap(), data);
+    let (size, rest) = data.split_at(data.len().min(4));
+    let size = size.iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    let content = Content { size, hash: hash(rest), data: rest.to_vec() };
+    if let Ok(text) = unpack(&content) {
+        assert_eq!(text.len() as u64, size);
+    }
 }
 
 /// Makes text harmless, whole and streamed in pieces.

@@ -6,6 +6,7 @@ mod admission;
 mod approvals;
 mod audit;
 mod audit_forward;
+mod edits;
 mod exec;
 mod files;
 mod files_copy;

@@ -6,6 +6,7 @@ mod agent_killed;
 mod audit;
 mod client;
 mod client_sessions;
+mod edits;
 mod files;
 mod given_back;
 mod hostkeys;

@@ -213,6 +213,7 @@ fn main() -> anyhow::Result<()> {
             terminal: cmdr_tui::config::Terminal::default(),
             keys: Keymap::default(),
             kept: Kept::default(),
+            drafts: None,
             config: std::env::var_os("CMDR_DEMO_SETTINGS").map(Into::into),
             memory: None,
             restore: false,

@@ -4,7 +4,7 @@
 use crate::event::Event;
 use crate::link::{Items, Link};
 use crate::overlays::Overlay;
-use crate::panes::{Pane, Place};
+use crate::panes::{Context, Pane, Place};
 use crate::store::Update;
 use crate::view::View;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
@@ -37,6 +37,8 @@ pub enum Action {
     Go(Place),
     /// Show a place with this pane, even when one is at such a place already.
     Enter(Place, Box<dyn Pane>),
+    /// What it makes of what is known now.
+    Make(Box<dyn Make>),
     /// Go back to the place before.
     Back,
     /// Say what was refused, and offer to ask for it.
@@ -86,6 +88,12 @@ pub enum Wanted {
     PrintOver(crate::printed::Form, String),
     /// This was found and chosen: remember it.
     Found(String),
+}
+
+/// Something that needs to know what is known before it is an action.
+pub trait Make: Send {
+    /// The action.
+    fn make(self: Box<Self>, context: &Context<'_>) -> Action;
 }
 
 /// Something that may be done once it was asked for.

@@ -76,6 +76,8 @@ pub struct Options {
     pub restore: bool,
     /// Whether hints are given.
     pub hints: bool,
+    /// Where texts are kept that were not saved.
+    pub drafts: Option<PathBuf>,
     /// The wall clock.
     pub now_ms: fn() -> u64,
     pub utc_offset_s: i32,
@@ -159,8 +161,10 @@ impl App {
                 }
             }
         });
+        let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
+        store.apply(panes::edit::drafts(options.drafts.clone()));
         let mut app = Self {
-            store: Store::new((options.now_ms)(), options.utc_offset_s, options.read_only),
+            store,
             link,
             face: Face {
                 theme,
@@ -453,6 +457,10 @@ impl App {
             Action::Enter(place, pane) => self.enter(place, pane),
             Action::Refused(refused) => self.refused(refused),
             Action::Hold(held) => self.hold(*held),
+            Action::Make(what) => {
+                let action = what.make(&self.context());
+                self.perform(action);
+            }
             Action::Back => {
                 if let Some((place, pane)) = self.history.pop() {
                     self.show(place, pane);

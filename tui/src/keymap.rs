@@ -53,6 +53,8 @@ pub enum Command {
     Meter,
     /// Find anything.
     Find,
+    /// What waits to be confirmed, and texts that were not saved.
+    Edits,
     /// Go to the audit log.
     Audit,
     /// Go to what was done.
@@ -174,6 +176,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["C-w"], Command::Desks, "key.desks"),
+    key(&["U"], Command::Edits, "key.edits"),
     key(&["T"], Command::Themes, "key.themes"),
     key(&["<f8>"], Command::Meter, "key.meter"),
     key(&["L"], Command::Log, "key.log"),

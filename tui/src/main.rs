@@ -142,6 +142,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         memory: Some(folder.join("screens.toml")),
         restore: !args.fresh && !no_restore,
         hints,
+        drafts: Some(folder.join("drafts")),
         now_ms: cmdr_link::clock::now_ms,
         utc_offset_s: zone::offset_s(cmdr_link::clock::now_ms() / 1000, var),
         journal,

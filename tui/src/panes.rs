@@ -4,6 +4,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod edit;
 pub mod files;
 pub mod fleet;
 pub mod hosts;
@@ -33,6 +34,7 @@ use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
 use crate::widgets::terminal::Caret;
+use cmdr_protocol::files::FilePath;
 use cmdr_protocol::{CallError, HostId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
@@ -106,6 +108,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("fleet_processes", Place::FleetProcesses),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
+        ("edit", Place::Edit(HostId([0; 16]), 0)),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
@@ -150,6 +153,8 @@ pub enum Place {
     Recording(u64),
     /// The sessions of the fleet.
     Sessions,
+    /// The editor of a file of a host, by its number ([`edit::number`]).
+    Edit(HostId, u64),
 }
 
 impl Place {
@@ -167,6 +172,7 @@ impl Place {
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
+            Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
         }
     }
 
@@ -183,6 +189,7 @@ impl Place {
             Self::FleetProcesses => "fleet.processes",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
+            Self::Edit(..) => "edit.title",
         }
     }
 }
@@ -324,6 +331,18 @@ pub trait Pane: Send {
     /// How the cursor is to look.
     fn caret(&self, _context: &Context<'_>) -> Caret {
         Caret::Own
+    }
+    /// Whether one writes in it: keys that its own table does not name go to [`Pane::write`] first.
+    fn is_writing(&self) -> bool {
+        false
+    }
+    /// A key of what one writes; [`Action::Pass`] for one that means nothing there.
+    fn write(&mut self, _context: &Context<'_>, _key: &KeyEvent) -> Action {
+        Action::Pass
+    }
+    /// A text that was pasted into what one writes.
+    fn paste(&mut self, _context: &Context<'_>, _text: &str) -> Action {
+        Action::None
     }
     /// The mouse within it; `double` with the second click on the same cell.
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {

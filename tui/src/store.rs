@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod edits;
 pub mod files;
 pub mod hosts;
 pub mod logs;
@@ -96,6 +97,8 @@ pub struct Store {
     pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
     /// Folders that were looked at, and files on their way.
     pub files: files::Files,
+    /// Edits of files of hosts.
+    pub edits: edits::Edits,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -142,6 +145,7 @@ impl Store {
             logs: logs::Logs::default(),
             sheets: HashMap::new(),
             files: files::Files::default(),
+            edits: edits::Edits::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

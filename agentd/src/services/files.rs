@@ -14,6 +14,7 @@ mod partial;
 mod read;
 pub mod unpack;
 mod walk;
+pub(super) mod whole;
 mod write;
 
 use crate::Agent;

@@ -1,7 +1,7 @@
 //! `ls`, `cat`, `stat`, `mkdir`, `mv`, `rm`, `chmod`, `archive`, `unpack` and `cp`: files of hosts, written `HOST:PATH`.
 
 pub(super) mod cp;
-mod place;
+pub(super) mod place;
 mod progress;
 mod row;
 
@@ -172,7 +172,7 @@ pub struct UnpackArgs {
 #[derive(Clone, Copy, Debug)]
 struct Mode(Option<u32>);
 
-fn octal(text: &str) -> Result<u32, String> {
+pub(super) fn octal(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| format!("'{text}' are no permissions such as 644 or 0755"))
 }
@@ -183,7 +183,7 @@ fn octal_or_none(text: &str) -> Result<Mode, String> {
 
 /// Does `op`; once more with the place that is meant when the path leads through a link. `last` says whether
 /// a link at the end of the path is followed too.
-async fn follow<T>(
+pub(super) async fn follow<T>(
     hub: &Hub,
     host: HostId,
     path: &FilePath,
@@ -197,7 +197,12 @@ async fn follow<T>(
 }
 
 /// The place that a path with links means.
-async fn real(hub: &Hub, host: HostId, path: &FilePath, last: bool) -> Result<FilePath, CallError> {
+pub(super) async fn real(
+    hub: &Hub,
+    host: HostId,
+    path: &FilePath,
+    last: bool,
+) -> Result<FilePath, CallError> {
     let ask = async |last| {
         let real = Real { path: path.clone(), last };
         hub.client.call(Some(host), &real, hub.patience()).await.map(|real| real.path)

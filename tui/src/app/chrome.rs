@@ -227,6 +227,12 @@ impl App {
             let text = format!("⇅ {count} {percent}%  ");
             spans.push(Span::styled(text, theme.style(Role::Accent)));
         }
+        if let Some((_, armed, left)) = store.edits.waiting(store.now_ms).first() {
+            let name = cmdr_protocol::display::clean_to_width(&armed.path.to_string(), 24);
+            let role = if *left < 10_000 { Role::Bad } else { Role::Warn };
+            let text = format!("◔ {name} {} s  ", left.div_ceil(1000));
+            spans.push(Span::styled(text, theme.style(role)));
+        }
         match &store.link {
             LinkState::Up(_) => {
                 let rtt = store.rtt_us.get().and_then(|us| u32::try_from(us).ok());
@@ -323,11 +329,18 @@ impl App {
         }
         let tables = self.pane.bindings().iter().copied().chain([EVERYWHERE]);
         let offered = |b: &&Binding| b.hint && self.offer(b) != Offer::No;
+        let keys = &self.face.keys;
+        let writing = self.pane.is_writing();
         let hint = |b: &'static Binding| {
             let sign = if self.offer(b) == Offer::Ask { ASK } else { "" };
-            (b, format!("{sign}{}", self.face.keys.first(b)), self.face.texts.get(b.text))
+            let key = if writing { keys.first_beside_text(b) } else { keys.first(b) };
+            (b, format!("{sign}{key}"), self.face.texts.get(b.text))
         };
         let mut hints: Vec<_> = tables.flatten().filter(offered).map(hint).collect();
+        if writing {
+            let back = EVERYWHERE.iter().find(|b| b.command == Command::Back);
+            hints.extend(back.map(hint));
+        }
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
         let mut x = area.x + 1;
         if self.pane.is_raw(&self.context()) {

@@ -7,6 +7,7 @@ use crate::store::rights::Offer;
 use crate::store::{FeedKey, FeedState, Update};
 use cmdr_protocol::Feed as _;
 use cmdr_protocol::approvals::Watch;
+use cmdr_protocol::edits::Pending;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -50,6 +51,9 @@ impl App {
         let mut wanted = self.pane.feeds();
         wanted.extend(self.desks.others().flat_map(|part| part.pane.feeds()));
         wanted.extend(self.approvals());
+        // What waits to be confirmed is shown on every page.
+        let waiting = self.store.edits.hosts().into_iter();
+        wanted.extend(waiting.map(|host| Subscription::new(Some(host), Pending::default())));
         let keys: Vec<(FeedKey, u64)> = wanted.iter().map(|s| (s.key, s.turn)).collect();
         let up = self.store.is_up();
         self.feeds.retain(|key, (turn, task)| {

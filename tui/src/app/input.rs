@@ -9,7 +9,7 @@ use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, hosts, sessions};
+use crate::panes::{Choice, Entry, Place, TABS, edit, hosts, sessions};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use crossterm::event::{
@@ -78,6 +78,13 @@ impl App {
         let mut tables = self.pane.bindings().to_vec();
         if matches!(self.place, Place::Host(..)) {
             tables.push(PAGE);
+        }
+        if self.pane.is_writing() && self.face.keys.find(&tables, key).is_none() {
+            let context = self.face.context(&self.store);
+            match self.pane.write(&context, key) {
+                Action::Pass => {}
+                action => return action,
+            }
         }
         tables.push(EVERYWHERE);
         let Some(binding) = self.face.keys.find(&tables, key) else {
@@ -150,6 +157,7 @@ impl App {
             Command::Rights => self.rights(),
             Command::Ask => self.ask(),
             Command::Again => self.again(),
+            Command::Edits => edit::waiting(&self.context()),
             Command::Log => self.log(),
             Command::Mouse => {
                 self.mouse = !self.mouse;

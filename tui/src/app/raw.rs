@@ -67,6 +67,9 @@ impl App {
         } else if self.is_raw() {
             let action = self.give(&Raw::Paste(text));
             self.perform(action);
+        } else if self.pane.is_writing() {
+            let action = self.pane.paste(&self.face.context(&self.store), text);
+            self.perform(action);
         } else if let Some(list) = self.pane.list_mut() {
             list.paste(text);
         }

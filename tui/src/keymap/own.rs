@@ -157,6 +157,12 @@ impl Keymap {
         self.keys(binding).first().map_or_else(String::new, |key| label(key))
     }
 
+    /// The first of them that is no character, where characters are written.
+    pub fn first_beside_text(&self, binding: &Binding) -> String {
+        let keys = self.keys(binding).into_iter();
+        keys.filter(|key| key.chars().count() > 1).map(label).next().unwrap_or_default()
+    }
+
     /// Every action with its keys and what it does, as a settings file would name them.
     pub fn written(&self, texts: &Texts) -> String {
         let mut lines: BTreeMap<String, (Vec<&str>, &str)> = BTreeMap::new();

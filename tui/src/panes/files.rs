@@ -14,6 +14,7 @@ use crate::overlays::prompt::Prompt;
 use crate::overlays::transfers::Transfers;
 use crate::theme::Role;
 use crate::widgets::table;
+use cmdr_protocol::edits::Open;
 use cmdr_protocol::files::{
     Chmod, Copy, Delete, FileKind, FilePath, List, MakeFolder, Read, Rename, Write,
 };
@@ -44,6 +45,7 @@ const TRANSFERS: Command = Command::Own(16);
 const TYPE_PATH: Command = Command::Own(17);
 /// Shows the file that is given.
 const VIEW: Command = Command::Own(18);
+const EDIT: Command = Command::Own(19);
 
 /// Below this width two folders have no room beside each other.
 const WIDE: u16 = 76;
@@ -53,6 +55,7 @@ static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 const BINDINGS: &[Binding] = &[
     key(&["<enter>", "<right>"], Command::Open, "files.key.open").needs(List::METHOD).hint(),
     key(&["<left>", "-"], UP, "files.key.up").hint(),
+    key(&["e"], EDIT, "files.key.edit").needs(Open::METHOD).hint(),
     key(&["o"], TYPE_PATH, "files.key.go"),
     key(&["i"], HIDDEN, "files.key.hidden"),
     key(&["<f5>"], REFRESH, "files.key.refresh"),
@@ -186,6 +189,12 @@ impl Pane for Files {
             HIDDEN => {
                 self.side().hidden ^= true;
                 Action::None
+            }
+            EDIT => {
+                let side = &self.sides[active];
+                let name = side.selected(context).map(|entry| entry.name.clone());
+                let path = name.and_then(|name| side.inner(&name));
+                path.map_or(Action::None, |path| super::edit::open(context, side.host, path))
             }
             REFRESH => {
                 let changed =

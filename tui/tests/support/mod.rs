@@ -95,6 +95,7 @@ pub(crate) struct Setup {
     pub(crate) memory: Option<std::path::PathBuf>,
     pub(crate) hints: bool,
     pub(crate) thin: bool,
+    pub(crate) drafts: Option<std::path::PathBuf>,
     /// Instead of those that the role has.
     pub(crate) verbs: Option<Vec<String>>,
 }
@@ -111,6 +112,7 @@ impl Default for Setup {
             memory: None,
             hints: false,
             thin: false,
+            drafts: None,
             verbs: None,
         }
     }
@@ -133,6 +135,7 @@ impl World {
             keys: settings.keys.clone(),
             terminal: settings.terminal.clone(),
             kept: settings.into(),
+            drafts: setup.drafts.clone(),
             config: setup.config,
             memory: setup.memory,
             restore: true,

@@ -325,7 +325,7 @@ fn hash(file: &mut File, hasher: &mut blake3::Hasher) -> std::io::Result<u64> {
 }
 
 /// Copies what systems and people attach to files (labels, access lists), as far as it can be.
-fn attributes(old: &File, new: &File, lost: &mut Vec<String>) {
+pub(super) fn attributes(old: &File, new: &File, lost: &mut Vec<String>) {
     let mut names = vec![0; ATTRIBUTE];
     let Ok(len) = flistxattr(old, &mut names[..]) else { return };
     for name in names[..len].split(|b| *b == 0).filter(|name| !name.is_empty()) {

@@ -8,18 +8,18 @@ use std::path::PathBuf;
 
 /// A file of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Remote {
+pub(in crate::commands) struct Remote {
     /// Whose: a name, or a selector where several are meant.
-    pub(super) host: String,
+    pub(in crate::commands) host: String,
     /// Which.
-    pub(super) path: FilePath,
+    pub(in crate::commands) path: FilePath,
     /// Written with a slash at its end: a folder is meant.
-    pub(super) folder: bool,
+    pub(in crate::commands) folder: bool,
 }
 
 /// A file of a host or of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::commands) enum Role {
     /// Of this machine.
     Local(PathBuf),
     /// Of a host.
@@ -28,7 +28,7 @@ pub(super) enum Role {
 
 /// Reads either. A colon before any slash parts a host from its path; a file of this machine with such a name
 /// is written `./a:b`.
-pub(super) fn parse(text: &OsStr) -> Result<Role, String> {
+pub(in crate::commands) fn parse(text: &OsStr) -> Result<Role, String> {
     let bytes = text.as_bytes();
     let colon = bytes.iter().position(|b| *b == b':');
     let slash = bytes.iter().position(|b| *b == b'/');
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &OsStr) -> Result<Role, String> {
 }
 
 /// Reads a file of a host, for the command line: any bytes.
-pub(super) fn remote() -> impl TypedValueParser<Value = Remote> {
+pub(in crate::commands) fn remote() -> impl TypedValueParser<Value = Remote> {
     OsStringValueParser::new().try_map(|text| match parse(&text)? {
         Role::Remote(remote) => Ok(remote),
         Role::Local(path) => Err(format!("'{}' names no host; write HOST:PATH", path.display())),

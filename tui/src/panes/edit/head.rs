@@ -1,0 +1,83 @@
+//! What stands around the text: which file it is and how it is with it, the time of an armed edit, what is wrong.
+
+use super::{EditPane, KEEP, REVERT, TABLES};
+use crate::panes::Context;
+use crate::theme::Role;
+use crate::widgets::table;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui_textarea::DataCursor;
+use unicode_width::UnicodeWidthStr as _;
+
+impl EditPane {
+    pub(super) fn bar(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { theme, texts, keys, .. } = *context;
+        let Some((armed, left)) = self.armed(context) else { return };
+        let s = left.div_ceil(1000).to_string();
+        let shown = |command| keys.of(TABLES, command);
+        let words = texts.fill("edit.armed", &[&s, &shown(KEEP), &shown(REVERT)]);
+        let room = usize::from(area.width).saturating_sub(words.width() + 5).min(40);
+        let whole = u64::from(armed.confirm_s).max(1) * 1000;
+        let full = (room as u64 * left.min(whole)).div_ceil(whole) as usize;
+        let role = if left < 10_000 { Role::Bad } else { Role::Warn };
+        let line = Line::from(vec![
+            Span::styled(format!(" {words}  "), theme.style(role)),
+            Span::styled("█".repeat(full), theme.style(role)),
+            Span::styled("░".repeat(room - full), theme.style(Role::Faint)),
+        ]);
+        table::put(frame.buffer_mut(), area.x, area.y, area.width, &line, false);
+    }
+
+    pub(super) fn head(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { theme, texts, .. } = *context;
+        let mut spans = vec![Span::styled(format!(" {}", self.name()), theme.style(Role::Title))];
+        let mut mark = |key: &'static str, role| {
+            spans.push(Span::styled(format!("  {}", texts.get(key)), theme.style(role)));
+        };
+        if !self.base.exists {
+            mark("edit.new", Role::Info);
+        }
+        if self.is_dirty() {
+            mark("edit.dirty", Role::Warn);
+        }
+        if !self.may_save(context) {
+            mark("edit.read_only", Role::Soft);
+        }
+        if self.saving {
+            mark("edit.saving", Role::Info);
+        }
+        if !self.is_there(context) {
+            mark("edit.away", Role::Bad);
+        }
+        let DataCursor(row, column) = self.text.area.cursor();
+        let place = Line::styled(format!("{}:{} ", row + 1, column + 1), theme.style(Role::Soft));
+        table::put(frame.buffer_mut(), area.x, area.y, area.width, &Line::from(spans), false);
+        let width = place.width() as u16;
+        let x = area.right().saturating_sub(width);
+        table::put(frame.buffer_mut(), x, area.y, width, &place, false);
+    }
+
+    /// The problem of the line that one is in, else the first; says what is left of the area.
+    pub(super) fn problem(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) -> Rect {
+        let mut body = area;
+        if !self.problems.is_empty() {
+            let DataCursor(row, _) = self.text.area.cursor();
+            let here = self.problems.iter().find(|p| p.line as usize == row + 1);
+            let problem = here.or(self.problems.first());
+            let rest = Rect { y: body.bottom().saturating_sub(1), height: 1, ..body };
+            if let Some(problem) = problem {
+                let role = if problem.warning { Role::Warn } else { Role::Bad };
+                let what = cmdr_protocol::display::clean(&problem.what).into_owned();
+                let text = context.texts.fill(
+                    "edit.problem",
+                    &[&problem.line.to_string(), &what, &self.problems.len().to_string()],
+                );
+                let line = Line::styled(format!(" {text}"), context.theme.style(role));
+                table::put(frame.buffer_mut(), rest.x, rest.y, rest.width, &line, false);
+                body.height = body.height.saturating_sub(1);
+            }
+        }
+        body
+    }
+}
