@@ -98,8 +98,9 @@ mod tests {
         ) {
             let (before, now) = (units(&before), units(&now));
             let mut held = BTreeMap::new();
-            changes(None, &before).into_iter().for_each(|change| change.apply(&mut held));
-            changes(Some(&before), &now).into_iter().for_each(|change| change.apply(&mut held));
+            for change in changes(None, &before).into_iter().chain(changes(Some(&before), &now)) {
+                change.apply(&mut held);
+            }
             prop_assert_eq!(held.into_values().collect::<Vec<_>>(), now);
         }
     }

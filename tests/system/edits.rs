@@ -15,7 +15,7 @@ use cmdr_protocol::files::FilePath;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::{Call, CallError, ErrorKind, HostId};
-use harness::{World, until, until_some};
+use harness::{World, until};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};

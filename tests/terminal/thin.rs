@@ -71,9 +71,6 @@ fn walk(terminal: &ThinTerminal) -> Vec<(&'static str, Duration, u64)> {
 
 fn check(rows: &[(&str, Duration, u64)]) {
     for (page, took, bytes) in rows {
-        println!("{page:<12} {:>5} ms {bytes:>6} B/s", took.as_millis());
-    }
-    for (page, took, bytes) in rows {
         assert!(*took < LONGEST, "{page} came after {took:?}");
         assert!(*bytes < BUDGET, "{page} draws {bytes} bytes a second");
     }

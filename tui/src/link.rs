@@ -143,7 +143,7 @@ impl Link {
         match self {
             Self::Session(session) => Ok(Both::Session(session.feed(to, feed).await?)),
             #[cfg(feature = "fake")]
-            Self::Fake(far) => Ok(Both::Fake(far.feed(to, &feed)?, far.inputs::<F>(to))),
+            Self::Fake(far) => Ok(Both::Fake(far.feed(to, &feed)?, far.inputs(to))),
         }
     }
 

@@ -21,7 +21,7 @@ fn entry(name: &str, kind: FileKind, size: u64, mode: u32) -> Entry {
         mode,
         user: "root".into(),
         group: if size > 5000 { "adm" } else { "root" }.into(),
-        mtime_ns: i64::try_from(NOW_MS).unwrap() * 1_000_000 - 86_400_000_000_000,
+        mtime_ns: i64::try_from(NOW_MS).expect("as it is") * 1_000_000 - 86_400_000_000_000,
         inode: 7,
         ..Entry::default()
     }
@@ -46,7 +46,7 @@ fn etc() -> Vec<Entry> {
 }
 
 fn page(entries: Vec<Entry>) -> Vec<Value> {
-    vec![serde_json::to_value(Page { entries }).unwrap()]
+    vec![serde_json::to_value(Page { entries }).expect("as it is")]
 }
 
 /// At the files of web1, whose every folder looks like /etc.
@@ -65,13 +65,14 @@ async fn world(setup: Setup) -> World {
                 Chunk { data: text.into(), ..Chunk::default() },
                 Chunk { sum: Some(Sum::default()), ..Chunk::default() },
             ];
-            Some(items.iter().map(|item| serde_json::to_value(item).unwrap()).collect())
+            Some(items.iter().map(|item| serde_json::to_value(item).expect("as it is")).collect())
         }
         _ => None,
     });
     world.fleet(some_hosts()).await;
     world.press("/web1<enter><enter>").await;
-    let at = cmdr_tui::panes::TABS.iter().position(|tab| tab.title == "files.title").unwrap();
+    let at =
+        cmdr_tui::panes::TABS.iter().position(|tab| tab.title == "files.title").expect("as it is");
     world.press(&(at + 1).to_string()).await;
     world.idle().await;
     world
@@ -154,7 +155,7 @@ async fn what_would_be_deleted_is_asked_for_and_shown_first() {
                 bytes: 3000,
                 first: vec!["a".into(), "b\n".into()],
             })
-            .unwrap(),
+            .expect("as it is"),
             _ => json!({}),
         })
     });
@@ -179,7 +180,8 @@ async fn a_file_goes_to_the_folder_beside_through_the_hub_while_one_goes_on_look
     assert!(world.screen().contains("open a second folder first"), "{}", world.screen());
     world.press("swo").await;
     world.press("<backspace>/srv<enter>wc").await;
-    let asked = world.far.take_asked().into_iter().find(|a| a.method == "files.copy").unwrap();
+    let asked =
+        world.far.take_asked().into_iter().find(|a| a.method == "files.copy").expect("as it is");
     assert_eq!(
         (asked.to, &asked.body["path"], &asked.body["target"]),
         (None, &json!("/hosts"), &json!("/srv/hosts"))
@@ -209,9 +211,9 @@ async fn who_may_only_look_is_offered_nothing_else() {
 async fn a_link_leads_to_the_place_behind_it() {
     let mut world = world(Setup::default()).await;
     world.far.answer(|asked| match asked.method {
-        "files.real" => Ok(json!({ "path": FilePath::parse("/nginx").unwrap() })),
+        "files.real" => Ok(json!({ "path": FilePath::parse("/nginx").expect("as it is") })),
         "files.stat" => {
-            Ok(serde_json::to_value(entry("nginx", FileKind::Folder, 1, 0o755)).unwrap())
+            Ok(serde_json::to_value(entry("nginx", FileKind::Folder, 1, 0o755)).expect("as it is"))
         }
         _ => Err(CallError::new(ErrorKind::Failed, "unexpected")),
     });

@@ -1,6 +1,6 @@
 //! A real agent as a process: killed at any moment, without a hub, too late.
 
-use super::{Asking, LATER, PATIENCE, SOON, left, named};
+use super::{Asking, LATER, SOON, left, named};
 use cmdr_link::packed::pack;
 use cmdr_protocol::edits::{ArmedEnd, Confirm, KEPT, Revert, Save, Versions};
 use cmdr_protocol::role::Role;

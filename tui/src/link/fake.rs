@@ -132,7 +132,7 @@ impl Far {
         std::mem::take(&mut self.inner().inputs)
     }
 
-    pub(super) fn inputs<F: Feed>(&self, to: Option<HostId>) -> FarInputs {
+    pub(super) fn inputs(&self, to: Option<HostId>) -> FarInputs {
         FarInputs { far: self.clone(), to }
     }
 

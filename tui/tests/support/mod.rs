@@ -79,7 +79,8 @@ impl Control for Recorded {
 
 pub(crate) struct World {
     pub(crate) far: Far,
-    pub(crate) app: App,
+    /// Boxed: it is large, and tests are futures.
+    pub(crate) app: Box<App>,
     pub(crate) terminal: Terminal<TestBackend>,
     pub(crate) control: Recorded,
 }
@@ -144,7 +145,7 @@ impl World {
             utc_offset_s: 0,
             journal: Journal::default(),
         };
-        let app = App::new(options, Link::Fake(far.clone())).expect("app");
+        let app = Box::new(App::new(options, Link::Fake(far.clone())).expect("app"));
         let terminal = Terminal::new(TestBackend::new(setup.size.0, setup.size.1)).expect("screen");
         let mut world = Self { far, app, terminal, control: Recorded::default() };
         world.up_as(setup.role, setup.verbs.unwrap_or_else(|| verbs(setup.role)));

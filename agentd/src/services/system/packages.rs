@@ -348,7 +348,8 @@ mod tests {
         let kept = packages.newest(&config).await.unwrap();
         assert!(Arc::ptr_eq(&kept, &packages.newest(&config).await.unwrap()));
         put(dir.path(), "lib/apk/db/installed", "P:one\nV:1\n");
-        let later = SystemTime::now() + Duration::from_secs(9);
+        let now = std::fs::metadata(dir.path().join(APK)).unwrap().modified().unwrap();
+        let later = now + Duration::from_secs(9);
         let file = std::fs::File::options().write(true).open(dir.path().join(APK)).unwrap();
         file.set_modified(later).unwrap();
         assert_eq!(packages.newest(&config).await.unwrap().packages.len(), 1);

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!([reel.until(0), reel.until(35), reel.until(1000)], [1, 4, 10]);
         assert_eq!(reel.pieces(2, 5).count(), 3);
         for at_us in 0..100 {
-            reel.take(1000 + at_us, &event(&[b'y'; 200_000]));
+            reel.take(1000 + at_us, &event(&vec![b'y'; 200_000]));
         }
         assert!(reel.bytes <= MOST && reel.first() > 10);
         assert_eq!(reel.until(u64::MAX), 110);
