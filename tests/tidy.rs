@@ -201,7 +201,7 @@ fn no_test_file_is_forgotten() {
 
 #[test]
 fn every_feature_has_its_file_in_every_crate() {
-    for feature in ["hosts", "metrics", "processes", "exec"] {
+    for feature in ["hosts", "metrics", "processes", "exec", "ports", "services", "system"] {
         let mut places =
             vec![format!("protocol/src/{feature}.rs"), format!("tests/system/{feature}.rs")];
         places.push(match feature {

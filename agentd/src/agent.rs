@@ -10,7 +10,9 @@ use crate::services::edits::Edits;
 use crate::services::exec::Scripts;
 use crate::services::files::Files;
 use crate::services::metrics::Collected;
+use crate::services::ports;
 use crate::services::processes::Table;
+use crate::services::sessions::Sessions;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
@@ -38,6 +40,10 @@ pub struct Config {
     pub sys_root: PathBuf,
     /// The host's configuration; another folder in tests.
     pub etc_root: PathBuf,
+    /// What programs keep while the host runs; another folder in tests.
+    pub run_root: PathBuf,
+    /// What programs keep for good; another folder in tests.
+    pub var_root: PathBuf,
     /// The Docker engine's socket.
     pub docker_socket: PathBuf,
     /// The agent's own folder.
@@ -55,6 +61,8 @@ impl Config {
             proc_root: "/proc".into(),
             sys_root: "/sys".into(),
             etc_root: "/etc".into(),
+            run_root: "/run".into(),
+            var_root: "/var".into(),
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),
@@ -75,9 +83,14 @@ struct Shared {
     config: Config,
     metrics: Sampler<Collected>,
     processes: Sampler<Table>,
+    ports: Sampler<ports::Taken>,
+    units: services::services::Live,
+    packages: services::system::Packages,
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
     scripts: Scripts,
+    log_readers: Arc<Semaphore>,
+    sessions: Sessions,
     files: Files,
     edits: Edits,
 }
@@ -87,12 +100,31 @@ impl Agent {
     pub fn new(config: Config) -> Self {
         let metrics = services::metrics::sampler(&config);
         let processes = services::processes::sampler(&config);
+        let ports = services::ports::sampler(&config);
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
+        let sessions = Sessions::new(&config);
         let facts = Mutex::new(None);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
-        let shared = Shared { config, metrics, processes, facts, programs, scripts, files, edits };
+        let log_readers = services::logs::readers();
+        let units = services::services::Live::default();
+        let packages = services::system::Packages::default();
+        let shared = Shared {
+            config,
+            metrics,
+            processes,
+            ports,
+            units,
+            packages,
+            facts,
+            programs,
+            scripts,
+            log_readers,
+            sessions,
+            files,
+            edits,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -120,11 +152,25 @@ impl Agent {
     pub fn processes(&self) -> &Sampler<Table> {
         &self.shared.processes
     }
+    /// The sampler of listening sockets.
+    pub fn ports(&self) -> &Sampler<ports::Taken> {
+        &self.shared.ports
+    }
+    /// The units of this host, while somebody watches.
+    pub fn units(&self) -> &services::services::Live {
+        &self.shared.units
+    }
+    pub(crate) fn packages(&self) -> &services::system::Packages {
+        &self.shared.packages
+    }
     pub(crate) fn facts(&self) -> &Mutex<Option<(Instant, facts::Facts)>> {
         &self.shared.facts
     }
     pub(crate) fn programs(&self) -> &Arc<Semaphore> {
         &self.shared.programs
+    }
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.shared.sessions
     }
     pub(crate) fn files(&self) -> &Files {
         &self.shared.files
@@ -134,6 +180,9 @@ impl Agent {
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts
+    }
+    pub(crate) fn log_readers(&self) -> &Arc<Semaphore> {
+        &self.shared.log_readers
     }
 }
 

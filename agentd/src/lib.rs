@@ -5,13 +5,18 @@
 
 pub mod agent;
 pub mod dialer;
+pub mod holder;
+mod items;
 pub mod join;
+mod launch;
 pub mod policy;
+mod program;
 pub mod run;
 pub mod sampler;
 pub mod services;
 pub mod state;
 pub mod supervise;
+mod systemd;
 mod text;
 mod users;
 

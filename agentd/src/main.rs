@@ -6,7 +6,7 @@ use cmdr_agentd::join::{self, Ask};
 use cmdr_agentd::policy::Policy;
 use cmdr_agentd::services::facts;
 use cmdr_agentd::state::{self, Failure};
-use cmdr_agentd::{Config, run, supervise};
+use cmdr_agentd::{Config, holder, run, supervise};
 use cmdr_link::link::Target;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::{PublicKey, address};
@@ -88,17 +88,32 @@ impl Rules {
     }
 }
 
+/// What only the agent itself asks for: a program's supervisor, a session's holder and what begins its
+/// program.
+fn own_business() -> Option<ExitCode> {
+    let word = std::env::args_os().nth(1)?;
+    let (name, done) = if word == supervise::WORD {
+        (supervise::WORD, supervise::main())
+    } else if word == holder::WORD {
+        (holder::WORD, holder::main())
+    } else if word == holder::BEGIN_WORD {
+        (holder::BEGIN_WORD, holder::begin_main())
+    } else {
+        return None;
+    };
+    Some(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            writeln!(std::io::stderr(), "cmdr-agentd: {name} is for the agent itself: {e}").ok();
+            ExitCode::from(2)
+        }
+    })
+}
+
 fn main() -> ExitCode {
     // Once for each program that is run: nothing else is made ready before.
-    if std::env::args_os().nth(1).is_some_and(|word| word == supervise::WORD) {
-        return match supervise::main() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(e) => {
-                let words = "cmdr-agentd: supervise is for the agent itself";
-                writeln!(std::io::stderr(), "{words}: {e}").ok();
-                ExitCode::from(2)
-            }
-        };
+    if let Some(code) = own_business() {
+        return code;
     }
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()

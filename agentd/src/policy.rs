@@ -1,7 +1,11 @@
 //! What this host's owner allows, whatever the hub asks: a file only they can change.
 //!
 //! Read once at start. `agent.rs` asks it before any request is looked at, `services/exec` before a
-//! program is begun.
+//! program is begun, `services/logs` before a file is opened.
+
+mod logs;
+
+pub use logs::Logs;
 
 use crate::services;
 use cmdr_link::settings::{self, SettingsError};
@@ -19,6 +23,10 @@ use std::time::Duration;
 pub const DEFAULT_FILE: &str = "/etc/cmdr/agent.toml";
 /// Programs that run at once when the file says nothing.
 const PROGRAMS: usize = 128;
+/// Sessions at once when it says nothing.
+const SESSIONS: usize = 64;
+/// How long a session may be left alone when it says nothing.
+const IDLE: Duration = Duration::from_hours(7 * 24);
 
 /// What the owner allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +37,10 @@ pub struct Policy {
     off: BTreeSet<&'static str>,
     /// Limits of what operators run.
     pub exec: Exec,
+    /// Which logs are read.
+    pub logs: Logs,
+    /// Limits of their sessions, beside those of `exec`.
+    pub sessions: Sessions,
     /// Limits of which files they reach.
     pub files: Files,
     /// Which edits are looked at more closely.
@@ -89,6 +101,23 @@ impl Default for Exec {
     }
 }
 
+/// Limits of sessions. What [`Exec`] says of users and programs holds for them too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// Names of the users to run as; absent for any.
+    pub users: Option<Vec<String>>,
+    /// So many at once.
+    pub max: usize,
+    /// One that nobody is attached to and nobody has typed into for so long is ended.
+    pub idle: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { users: None, max: SESSIONS, idle: IDLE }
+    }
+}
+
 /// Why a policy file is not used. The agent does not start without what its owner wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -111,6 +140,8 @@ pub enum PolicyError {
 struct Written {
     services: BTreeMap<Service, bool>,
     exec: WrittenExec,
+    logs: logs::WrittenLogs,
+    sessions: WrittenSessions,
     files: WrittenFiles,
     edits: WrittenEdits,
 }
@@ -119,6 +150,14 @@ struct Written {
 #[serde(deny_unknown_fields, default)]
 struct WrittenEdits {
     hosts_files: Paths,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenSessions {
+    users: Option<Vec<String>>,
+    max: Option<NonZeroUsize>,
+    idle_s: Option<NonZeroU64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -179,6 +218,16 @@ impl From<WrittenExec> for Exec {
             denied_programs: written.denied_programs.0,
             max_runtime: written.max_runtime_s.map(|s| Duration::from_secs(s.get())),
             max_concurrent: written.max_concurrent.map_or(PROGRAMS, |n| n.get().min(most)),
+        }
+    }
+}
+
+impl From<WrittenSessions> for Sessions {
+    fn from(written: WrittenSessions) -> Self {
+        Self {
+            users: written.users,
+            max: written.max.map_or(SESSIONS, NonZeroUsize::get),
+            idle: written.idle_s.map_or(IDLE, |s| Duration::from_secs(s.get())),
         }
     }
 }
@@ -260,9 +309,10 @@ impl Policy {
     pub fn parse(path: &Path, text: &str) -> Result<Self, PolicyError> {
         let written: Written = settings::parse(path, text)?;
         let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
-        let (off, exec, files) = (off.collect(), written.exec.into(), written.files.into());
+        let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
+        let (sessions, files) = (written.sessions.into(), written.files.into());
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
-        Ok(Self { file: Some(path.to_owned()), off, exec, files, edits })
+        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions, files, edits })
     }
 
     /// Whether a method's feature is switched on.
@@ -280,10 +330,24 @@ impl Policy {
 
     /// Whether programs may run as this user.
     pub fn allows_user(&self, user: &str) -> Result<(), CallError> {
-        match &self.exec.users {
+        self.lets_run(self.exec.users.as_ref(), "run programs", user)
+    }
+
+    /// Whether sessions may run as this user, who may run programs.
+    pub fn allows_session(&self, user: &str) -> Result<(), CallError> {
+        self.lets_run(self.sessions.users.as_ref(), "open sessions", user)
+    }
+
+    fn lets_run(
+        &self,
+        users: Option<&Vec<String>>,
+        what: &str,
+        user: &str,
+    ) -> Result<(), CallError> {
+        match users {
             Some(users) if !users.iter().any(|allowed| allowed == user) => {
                 Err(CallError::denied(format!(
-                    "this host's policy {} lets nobody run programs as '{}'",
+                    "this host's policy {} lets nobody {what} as '{}'",
                     self.place(),
                     cmdr_protocol::display::clean_to_width(user, 64)
                 )))

@@ -6,16 +6,36 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 mod hostkeys;
+pub mod logs;
 pub mod metrics;
 pub mod ping;
+pub mod ports;
 pub mod processes;
+#[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
+pub mod services;
+pub mod sessions;
+pub mod system;
 
 use crate::Agent;
 use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
-pub const NAMES: &[&str] =
-    &["edits", "environment", "exec", "facts", "files", "hostkeys", "metrics", "ping", "processes"];
+pub const NAMES: &[&str] = &[
+    "edits",
+    "environment",
+    "exec",
+    "facts",
+    "files",
+    "hostkeys",
+    "logs",
+    "metrics",
+    "ping",
+    "ports",
+    "processes",
+    "services",
+    "sessions",
+    "system",
+];
 
 /// Registers every feature.
 pub fn all(service: Service<Agent>) -> Service<Agent> {
@@ -24,11 +44,16 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         facts::register,
         metrics::register,
         processes::register,
+        ports::register,
+        services::register,
+        system::register,
         exec::register,
         edits::register,
         environment::register,
         files::register,
         hostkeys::register,
+        logs::register,
+        sessions::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

@@ -18,6 +18,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, kill_process_group, pidfd_open,
     pidfd_send_signal, set_child_subreaper, wait,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -59,6 +60,17 @@ pub(crate) struct Rights {
     pub(crate) gid: u32,
     /// All groups, the first one included.
     pub(crate) groups: Vec<u32>,
+}
+
+impl Rights {
+    /// Gives this thread these rights and no others, for good.
+    pub(crate) fn take_on(&self) -> io::Result<()> {
+        let groups: Vec<_> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        rustix::thread::set_thread_groups(&groups)?;
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
+    }
 }
 
 /// What the supervisor tells the agent.
@@ -111,7 +123,7 @@ pub(crate) fn send_head(
     Ok(())
 }
 
-fn receive(socket: &mut UnixStream) -> io::Result<(Job, [OwnedFd; 3])> {
+pub(crate) fn receive(socket: &mut UnixStream) -> io::Result<(Job, [OwnedFd; 3])> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut length = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
@@ -136,6 +148,26 @@ fn receive(socket: &mut UnixStream) -> io::Result<(Job, [OwnedFd; 3])> {
     socket.read_exact(&mut text)?;
     let stdio = stdio.try_into().map_err(|_| bad("the job came without its input and outputs"))?;
     Ok((serde_json::from_slice(&text)?, stdio))
+}
+
+/// A job as it is sent to a program that gets nothing beside it.
+pub(crate) fn job_text(job: &impl Serialize) -> io::Result<Vec<u8>> {
+    let text = serde_json::to_vec(job)?;
+    let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+    Ok([&length.to_le_bytes(), &text[..]].concat())
+}
+
+/// Receives what [`job_text`] made.
+pub(crate) fn receive_job<T: DeserializeOwned>(socket: &mut UnixStream) -> io::Result<T> {
+    let mut length = [0; 4];
+    socket.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > LONGEST {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the job is too long"));
+    }
+    let mut text = vec![0; length];
+    socket.read_exact(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// Runs one job to the end of all that it starts.
@@ -177,11 +209,7 @@ fn start(job: Job, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Pid> {
     // The kernel keeps rights for each thread, and a program gets those of the thread that starts it.
     // The standard library could set user and group alone, and would drop all other groups.
     let as_user = move || {
-        let groups: Vec<_> = rights.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        let (uid, gid) = (Uid::from_raw(rights.uid), Gid::from_raw(rights.gid));
-        rustix::thread::set_thread_groups(&groups)?;
-        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+        rights.take_on()?;
         spawn()
     };
     let panicked = |_| Err(io::Error::other("a fault while starting"));

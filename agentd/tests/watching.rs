@@ -53,7 +53,7 @@ async fn facts_and_round_trips_are_answered() {
 #[tokio::test]
 async fn the_list_has_this_process_and_the_table_follows_a_child() {
     let world = World::new().await;
-    let listing = world.client.call(None, &processes::List {}, PATIENCE).await.unwrap();
+    let listing = world.client.call(None, &processes::List::default(), PATIENCE).await.unwrap();
     let own = listing.processes.iter().find(|p| p.pid == std::process::id()).unwrap();
     assert!(own.start > 0 && own.started_s > 1_600_000_000, "{own:?}");
 
@@ -103,7 +103,7 @@ async fn a_child_is_signalled_for_an_operator() {
     use std::os::unix::process::ExitStatusExt as _;
     let world = World::new().await;
     let mut child = std::process::Command::new("sleep").arg("655").spawn().unwrap();
-    let listing = world.client.call(None, &processes::List {}, PATIENCE).await.unwrap();
+    let listing = world.client.call(None, &processes::List::default(), PATIENCE).await.unwrap();
     let start = listing.processes.iter().find(|p| p.pid == child.id()).unwrap().start;
     for (start, tag) in [(start + 1, Tag::Error), (start, Tag::Body)] {
         let call = processes::Signal { pid: child.id(), start, signal: 15 };

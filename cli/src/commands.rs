@@ -15,12 +15,19 @@ mod key;
 mod keys;
 mod local;
 mod login;
+mod logs;
 mod operators;
 mod ping;
+mod ports;
 mod processes;
 mod recordings;
+mod replay;
 mod roles;
 mod secrets;
+mod services;
+mod sessions;
+mod shell;
+mod system;
 mod tokens;
 mod top;
 mod totp;
@@ -43,6 +50,10 @@ pub enum Command {
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
     Exec(exec::ExecArgs),
+    Logs(logs::LogsArgs),
+    Shell(shell::ShellArgs),
+    Attach(shell::AttachArgs),
+    Sessions(sessions::SessionsArgs),
     Ls(files::LsArgs),
     Cat(files::CatArgs),
     Cp(files::cp::CpArgs),
@@ -61,6 +72,9 @@ pub enum Command {
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
+    Ports(ports::PortsArgs),
+    Services(services::ServicesArgs),
+    System(system::SystemArgs),
     Ping(ping::PingArgs),
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
@@ -73,6 +87,7 @@ pub enum Command {
     Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Recordings(recordings::RecordingsArgs),
+    Replay(replay::ReplayArgs),
     Hub(hub::HubArgs),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
@@ -82,7 +97,11 @@ pub enum Command {
 pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
     let orderly = matches!(
         command,
-        Command::Exec(_) | Command::Up(_) | Command::Edit(_) | Command::HostsFile(_)
+        Command::Exec(_)
+            | Command::Logs(_)
+            | Command::Up(_)
+            | Command::Edit(_)
+            | Command::HostsFile(_)
     );
     tokio::select! {
         biased;
@@ -103,6 +122,10 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,
         Command::Exec(args) => exec::run(app, args).await,
+        Command::Logs(args) => logs::run(app, args).await,
+        Command::Shell(args) => shell::shell(app, args).await,
+        Command::Attach(args) => shell::attach(app, &args).await,
+        Command::Sessions(args) => sessions::run(app, &args).await,
         Command::Ls(args) => files::ls(app, &args).await,
         Command::Cat(args) => files::cat(app, &args).await,
         Command::Cp(args) => files::cp::cp(app, &args).await,
@@ -121,6 +144,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,
         Command::Renice(args) => processes::renice(app, &args).await,
+        Command::Ports(args) => ports::run(app, &args).await,
+        Command::Services(args) => services::run(app, &args).await,
+        Command::System(args) => system::run(app, &args).await,
         Command::Ping(args) => ping::run(app, &args).await,
         Command::Tokens(args) => tokens::run(app, &args).await,
         Command::Operators(args) => operators::run(app, &args).await,
@@ -133,6 +159,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Recordings(args) => recordings::run(app, &args).await,
+        Command::Replay(args) => replay::run(app, &args).await,
         Command::Hub(args) => hub::run(app, &args).await,
         Command::Completions(args) => generate::completions(app, &args),
         Command::Man(args) => generate::man(app, &args),

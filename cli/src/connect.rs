@@ -14,11 +14,15 @@ use cmdr_protocol::roles::{CanI, Question};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::Welcome;
 use cmdr_protocol::{Call, HostId};
+use futures::StreamExt as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Hosts asked at once.
+pub const AT_ONCE: usize = 64;
 
 /// A host that an order goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub struct Hub {
     /// What the hub said to our hello.
     pub welcome: Welcome,
     patience: Duration,
+    dialer: Dialer,
 }
 
 impl Hub {
@@ -59,12 +64,13 @@ impl Hub {
     pub async fn connect(app: &App) -> Result<Self, Failure> {
         let context = app.context()?;
         let address = context.target.address.clone();
-        let (client, welcome) = dial(&Dialer::client(context, VERSION), app.patience()).await?;
+        let dialer = Dialer::client(context, VERSION);
+        let (client, welcome) = dial(&dialer, app.patience()).await?;
         app.out.detail(&format!(
             "hub {address}, version {}, as {} ({})",
             welcome.version, welcome.name, welcome.role
         ));
-        let hub = Self { client, welcome, patience: app.patience() };
+        let hub = Self { client, welcome, patience: app.patience(), dialer };
         if hub.welcome.renew_ms.is_some_and(|from| hub.welcome.at_ms >= from) {
             // What was asked for goes on without it: the login holds for a while yet.
             if let Err(e) = hub.ask(&Renew {}).await {
@@ -72,6 +78,12 @@ impl Hub {
             }
         }
         Ok(hub)
+    }
+
+    /// Dials the same hub once more, after the link was cut.
+    pub async fn again(&self) -> Result<Self, DialError> {
+        let (client, welcome) = dial(&self.dialer, self.patience).await?;
+        Ok(Self { client, welcome, patience: self.patience, dialer: self.dialer.clone() })
     }
 
     /// How long one question may take.
@@ -87,6 +99,29 @@ impl Hub {
     /// Asks a host.
     pub async fn ask_host<C: Call>(&self, host: HostId, call: &C) -> Result<C::Reply, Failure> {
         Ok(self.client.call(Some(host), call, self.patience).await?)
+    }
+
+    /// Asks many hosts the same, so many at once; answers in the order of the hosts.
+    pub async fn ask_hosts<'t, C: Call>(
+        &self,
+        targets: &'t [Target],
+        call: &C,
+    ) -> Vec<(&'t Target, Result<C::Reply, Failure>)> {
+        self.ask_hosts_within(targets, call, self.patience).await
+    }
+
+    /// As [`Hub::ask_hosts`], for what takes its time.
+    pub async fn ask_hosts_within<'t, C: Call>(
+        &self,
+        targets: &'t [Target],
+        call: &C,
+        patience: Duration,
+    ) -> Vec<(&'t Target, Result<C::Reply, Failure>)> {
+        let ask = async |target: &'t Target| {
+            let reply = self.client.call(Some(target.id), call, patience).await;
+            (target, reply.map_err(Failure::from))
+        };
+        futures::stream::iter(targets).map(ask).buffered(AT_ONCE).collect().await
     }
 
     async fn targets(&self, selector: &str) -> Result<Vec<Target>, Failure> {

@@ -44,6 +44,11 @@ impl App {
         self.timeout.unwrap_or(Duration::from_secs(10))
     }
 
+    /// As [`App::patience`], for what takes its time.
+    pub fn patience_or(&self, usual: Duration) -> Duration {
+        self.timeout.unwrap_or(usual)
+    }
+
     /// The hub and our key for it: a program's key from the environment, else those of this home.
     pub fn context(&self) -> Result<Context, Failure> {
         match std::env::var_os("CMDR_KEY").filter(|text| !text.is_empty()) {

@@ -191,6 +191,13 @@ impl Output {
         }
     }
 
+    /// Tells, dimly, what may help; not with `--quiet`.
+    pub fn hint(&self, text: &str) {
+        if !self.quiet {
+            Self::words(&Paint::Dim.on(&clean(text), self.colour_err));
+        }
+    }
+
     /// Tells details, with `--verbose` only.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {

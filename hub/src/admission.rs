@@ -147,6 +147,8 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
     let caller = |name: &str, role| Caller {
         key: id,
         name: name.to_owned(),
+        // Looked up for each request.
+        operator: String::new(),
         role,
         address: address.to_owned(),
     };

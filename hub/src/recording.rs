@@ -7,9 +7,9 @@
 //! dangerous commands, `retention` removes what is old or too much. Each recording has a key of its own,
 //! which stands in the store, wrapped by the vault, with all that lists show.
 
+mod bodies;
 pub mod chunks;
 mod danger;
-mod exec;
 mod lines;
 pub mod live;
 mod recover;
@@ -17,6 +17,7 @@ mod retention;
 pub mod rules;
 pub(crate) mod search;
 pub(crate) mod tail;
+mod typed;
 mod workers;
 mod writing;
 
@@ -48,6 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tail::Source;
 use tokio::sync::{RwLock, Semaphore};
+use typed::Typed;
 use workers::Workers;
 use writing::{Bounds, Writing};
 use zeroize::Zeroizing;
@@ -68,7 +70,7 @@ pub struct Recorder {
     vault: Vault,
     dir: PathBuf,
     settings: config::Recordings,
-    danger: Danger,
+    danger: Arc<Danger>,
     /// What is recorded.
     pub rules: Rules,
     catalog: Mutex<BTreeMap<u64, Entry>>,
@@ -142,7 +144,7 @@ impl Recorder {
             }
         }
         Ok(Self {
-            danger: Danger::new(&settings.danger)?,
+            danger: Arc::new(Danger::new(&settings.danger)?),
             rules,
             catalog: Mutex::new(catalog),
             workers: Mutex::default(),
@@ -189,8 +191,10 @@ impl Recorder {
         recording.input = wanted.input;
         recording.until_ms = (wanted.keep_days > 0)
             .then(|| recording.at_ms + u64::from(wanted.keep_days) * 24 * 3600 * 1000);
-        let command = tokio::task::spawn_blocking(move || exec::command(&request));
+        let method = recording.method.clone();
+        let command = tokio::task::spawn_blocking(move || bodies::command(&method, &request));
         let command = command.await.map_err(|e| e.to_string())?;
+        (recording.session, recording.terminal) = (command.session, command.terminal);
         recording.command = command.title;
         recording.marks = self.danger.marks(&command.text, 0);
         recording.level = recording.marks.first().map_or(Level::None, |mark| mark.level);
@@ -211,7 +215,7 @@ impl Recorder {
         }
         let begun = self.start(&record, &key, file, wanted.strict);
         let live = begun.map_err(|e| format!("starting the recorder: {e}"))?;
-        let input = wanted.input;
+        let input = wanted.input || record.recording.terminal.is_some();
         self.entries().insert(id, Entry { record, live: Some(live.clone()) });
         Ok(Session { recorder: self, live, input })
     }
@@ -232,12 +236,21 @@ impl Recorder {
             workers.as_ref().map(|workers| workers.of(recording.id))
         };
         let worker = worker.ok_or_else(|| io::Error::other("there is no thread"))?;
-        let live = Arc::new(Live::new(recording.id, strict, worker.clone(), self.waiting.clone()));
+        let live = Arc::new(Live::new(
+            recording.id,
+            strict,
+            recording.terminal.is_none(),
+            worker.clone(),
+            self.waiting.clone(),
+        ));
+        live.session.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&recording.session);
+        let typed = recording.terminal.map(|_| Typed::new(self.danger.clone()));
         live.marks.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&recording.marks);
         let sealer = Sealer::new(recording.id, key, 0)?;
         let first = first_lines(recording);
         let writing =
             Writing::new(live.clone(), file, sealer, chunks::FILE_HEAD, first, self.bounds());
+        let writing = writing.with_input(recording.input, typed);
         worker.add(writing);
         Ok(live)
     }
@@ -459,7 +472,7 @@ fn first_lines(recording: &Recording) -> Vec<u8> {
         ("host", &recording.host_name),
         ("method", &recording.method),
     ];
-    cast::header(&mut lines, recording.at_ms, &recording.command, &extra);
+    cast::header(&mut lines, recording.at_ms, &recording.command, recording.terminal, &extra);
     for mark in &recording.marks {
         let told = format!("{}: {}", mark.level, mark.what);
         let kind = cmdr_protocol::recordings::EventKind::Mark;
@@ -485,7 +498,8 @@ impl Session<'_> {
 
     /// Brings it to its end; says what the audit log shall know of it.
     pub async fn end(self, ended: &Ended) -> String {
-        let how = exec::ended(&ended.result, ended.last.as_deref());
+        let leaves = !self.live.is_command;
+        let how = bodies::ended(leaves, &ended.result, ended.last.as_deref());
         self.live.end(how.clone());
         let mut done = self.live.done.subscribe();
         let waited = done.wait_for(|done| *done);

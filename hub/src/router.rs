@@ -29,7 +29,8 @@ pub async fn route(hub: Arc<Hub>, service: Arc<Service<Hub>>, caller: Arc<Caller
     // Who asks is known from the link; what the stream claims about it counts for nothing. What they may
     // do is looked up each time: it may have changed since the link began.
     let who = hub.who(&caller);
-    let caller = Caller { role: who.role, ..Caller::clone(&caller) };
+    let operator = who.operator.clone();
+    let caller = Caller { operator, role: who.role, ..Caller::clone(&caller) };
     header.caller = Some(caller.clone());
     if let Err(e) = authorise(&hub, &who, &header) {
         tracing::warn!(

@@ -6,6 +6,7 @@ use crate::link::Link;
 use crate::mux::{OpenError, Stream};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
+use futures::io::AsyncWrite;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -133,8 +134,8 @@ fn down(link: &Link) -> CallError {
     CallError::lost(format!("the link to the hub is down: {reason}"))
 }
 
-pub(crate) fn put<T: Serialize>(
-    writer: &mut FrameWriter<Stream>,
+pub(crate) fn put<T: Serialize, W: AsyncWrite + Unpin>(
+    writer: &mut FrameWriter<W>,
     tag: Tag,
     value: &T,
 ) -> Result<(), CallError> {

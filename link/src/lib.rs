@@ -19,6 +19,7 @@ pub mod frame;
 pub mod hubkeys;
 pub mod keys;
 pub mod link;
+pub mod local;
 pub mod memory;
 pub mod mux;
 pub mod noise;
@@ -35,6 +36,7 @@ pub mod ssh_agent;
 pub mod token;
 pub mod transfer;
 pub mod unlock;
+pub mod zone;
 
 pub use client::{Client, FeedStream};
 pub use keys::SecretKey;

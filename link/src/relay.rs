@@ -2,7 +2,7 @@
 
 mod witnessed;
 
-pub use witnessed::{Ended, Tap, Tapped, relay_witnessed};
+pub use witnessed::{Ended, GIVEN_UP, Tap, Tapped, relay_witnessed};
 
 use crate::mux::{Source as _, Stream};
 use bytes::{Buf as _, Bytes};

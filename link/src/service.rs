@@ -8,7 +8,7 @@ use crate::client::put;
 use crate::codec;
 use crate::frame::{FrameReader, FrameWriter, Tag};
 use crate::mux::Stream;
-use crate::relay::Ended;
+use crate::relay::{Ended, GIVEN_UP};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed};
 use std::collections::HashMap;
@@ -224,7 +224,7 @@ impl<T: Send + Sync + 'static> Service<T> {
             result = limited => result,
             () = pump(&mut reader, &stream, &send_input) => {
                 tracing::debug!(method = header.method, trace = header.trace, "given up by the caller");
-                let gone = CallError::new(ErrorKind::Cancelled, "given up by the caller");
+                let gone = CallError::new(ErrorKind::Cancelled, GIVEN_UP);
                 // There is nobody left to be told that this was not put down.
                 drop(witness(Ended::with(Err(gone))).await);
                 return;

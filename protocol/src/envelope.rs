@@ -44,9 +44,13 @@ pub struct Header {
 pub struct Caller {
     /// The device's key.
     pub key: KeyId,
-    /// The operator's name; for logs, never for decisions.
+    /// The device's name; for logs, never for decisions.
     #[serde(default)]
     pub name: String,
+    /// The operator whose device it is; empty for none, and from a hub that does not tell. By it agents
+    /// decide whose a session is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub operator: String,
     /// By which the hub decides what they may do; for logs, never for decisions.
     #[serde(default)]
     pub role: Role,

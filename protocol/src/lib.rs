@@ -15,6 +15,7 @@ pub mod methods;
 mod open_enum;
 pub mod role;
 pub mod selector;
+pub mod table;
 pub mod version;
 
 // One line per feature.
@@ -32,14 +33,18 @@ pub mod hub;
 pub mod hubkey;
 pub mod keys;
 pub mod login;
+pub mod logs;
 pub mod metrics;
 pub mod operators;
 pub mod ping;
+pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod roles;
 pub mod secrets;
+pub mod services;
 pub mod sessions;
+pub mod system;
 pub mod tokens;
 pub mod totp;
 

@@ -5,8 +5,9 @@ use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
-    keys, login, metrics, operators, ping, processes, roles, secrets, tokens, totp,
+    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
+use crate::{ports, services, system};
 
 /// One method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Method {
     pub secrets: &'static [&'static str],
     /// The field of the answer or the last item that says how it ended; empty for none.
     pub result: &'static str,
+    /// What it is about goes on when its caller goes away, so that this is no error.
+    pub leaves: bool,
 }
 
 /// Which hosts a method is about.
@@ -66,6 +69,7 @@ const fn call<C: Call>(place: Place) -> Method {
         changes: C::CHANGES,
         secrets: C::SECRETS,
         result: C::RESULT,
+        leaves: false,
     }
 }
 
@@ -79,6 +83,7 @@ const fn feed<F: Feed>(place: Place) -> Method {
         changes: F::CHANGES,
         secrets: F::SECRETS,
         result: F::RESULT,
+        leaves: false,
     }
 }
 
@@ -95,6 +100,10 @@ const fn about(place: Place) -> About {
 impl Method {
     const fn about(self, about: About) -> Self {
         Self { about, ..self }
+    }
+
+    const fn leaves(self) -> Self {
+        Self { leaves: true, ..self }
     }
 
     /// Whether it says which hosts there are. Whoever has any right on a host may know of it.
@@ -129,6 +138,27 @@ pub const METHODS: &[Method] = &[
     feed::<processes::Watch>(Place::Host),
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
+    call::<ports::List>(Place::Host),
+    feed::<ports::Watch>(Place::Host),
+    call::<services::List>(Place::Host),
+    feed::<services::Watch>(Place::Host),
+    call::<services::Show>(Place::Host),
+    call::<services::Start>(Place::Host),
+    call::<services::Stop>(Place::Host),
+    call::<services::Restart>(Place::Host),
+    call::<services::Reload>(Place::Host),
+    call::<services::Enable>(Place::Host),
+    call::<services::Disable>(Place::Host),
+    call::<services::Mask>(Place::Host),
+    call::<services::Unmask>(Place::Host),
+    call::<services::ResetFailed>(Place::Host),
+    call::<system::Mounts>(Place::Host),
+    call::<system::Interfaces>(Place::Host),
+    call::<system::Logins>(Place::Host),
+    call::<system::Packages>(Place::Host),
+    call::<system::Jobs>(Place::Host),
+    call::<system::Environment>(Place::Host),
+    call::<system::Secrets>(Place::Host),
     feed::<exec::Start>(Place::Host),
     feed::<files::List>(Place::Host),
     call::<files::Stat>(Place::Host),
@@ -155,6 +185,15 @@ pub const METHODS: &[Method] = &[
     call::<environment::Set>(Place::Host),
     call::<environment::Unset>(Place::Host),
     feed::<files::Copy>(Place::Hub).about(About::Parts),
+    call::<logs::Sources>(Place::Host),
+    feed::<logs::Follow>(Place::Host),
+    feed::<sessions::Open>(Place::Host).leaves(),
+    feed::<sessions::Attach>(Place::Host).leaves(),
+    feed::<sessions::Join>(Place::Host).leaves(),
+    call::<sessions::End>(Place::Host),
+    call::<sessions::EndAny>(Place::Host),
+    call::<sessions::List>(Place::Host),
+    feed::<sessions::Watch>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 
 /// All processes, with processor use measured over a short interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct List {}
+#[serde(default)]
+pub struct List {
+    /// Only so many, the busiest first; 0 for all of them by pid.
+    pub busiest: u32,
+}
 
 impl Call for List {
     const METHOD: &'static str = "processes.list";
@@ -17,7 +21,7 @@ impl Call for List {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
-    /// Every process, by pid.
+    /// Every process, by pid; or the busiest.
     pub processes: Vec<Process>,
 }
 

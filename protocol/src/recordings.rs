@@ -8,15 +8,21 @@
 pub mod cast;
 
 use crate::call::{Access, Call, Feed, Nothing};
-use crate::exec;
 use crate::ids::{HostId, KeyId};
 use crate::open_enum::open_enum;
 use crate::role::Role;
 use crate::selector::glob;
+use crate::sessions::Size;
+use crate::{exec, sessions};
 use serde::{Deserialize, Serialize};
 
 /// What can be recorded.
-pub const RECORDABLE: &[&str] = &[exec::Start::METHOD];
+pub const RECORDABLE: &[&str] = &[
+    exec::Start::METHOD,
+    sessions::Open::METHOD,
+    sessions::Attach::METHOD,
+    sessions::Join::METHOD,
+];
 /// Rules of one hub.
 pub const MAX_RULES: usize = 200;
 /// The longest name of a rule, in bytes.
@@ -173,6 +179,12 @@ pub struct Recording {
     pub resource: String,
     /// The command as people read it, cut to 1 KiB.
     pub command: String,
+    /// The session that it is an attachment of; empty for a command, and until the host has said it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session: String,
+    /// The terminal's size at first; absent when there is no terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Size>,
     /// How the command ended, in words: `exit 3`, `signal 9`, or an error; empty while it runs.
     pub ended: String,
     /// The rules it was recorded by.
@@ -319,6 +331,8 @@ open_enum! {
         Input = "i",
         /// A mark: a dangerous command, a gap, the end.
         Mark = "m",
+        /// The terminal has another size: `COLUMNSxROWS`.
+        Resize = "r",
     }
 }
 

@@ -1,6 +1,8 @@
 //! `cmdr-bench`: the ends that measurements need, over the same crates the programs use. Run by the
 //! scripts `scripts/bench-*`, which measure a peer beside it.
 
+mod shell;
+
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use cmdr_hub::audit::{Audit, Settings};
@@ -65,6 +67,36 @@ enum Command {
         /// How often
         count: usize,
     },
+    /// Presses keys that a session's terminal echoes, one after the other; prints microseconds
+    ShellKeys {
+        /// A token for an operator
+        token: String,
+        /// The host's name
+        host: String,
+        /// How often
+        count: usize,
+    },
+    /// Opens sessions and waits for the first byte of each; prints microseconds
+    ShellFirst {
+        /// A token for an operator
+        token: String,
+        /// The host's name
+        host: String,
+        /// How often
+        count: usize,
+        /// Each over a link of its own
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Has so many MB of text printed in a session and takes them in; prints seconds
+    ShellBulk {
+        /// A token for an operator
+        token: String,
+        /// The host's name
+        host: String,
+        /// Megabytes
+        megabytes: u64,
+    },
     /// Decides whether a request is allowed, by a role of so many grants, about one of so many hosts
     /// after the other; prints nanoseconds a decision: of the first look at each host, then of later ones
     Decisions {
@@ -98,6 +130,13 @@ async fn main() -> anyhow::Result<()> {
         Command::Bulk { token, host, megabytes } => bulk(&token, &host, megabytes).await,
         Command::Echo { token, host, count } => echo(&token, &host, count).await,
         Command::Exec { token, host, count } => run(&token, &host, count).await,
+        Command::ShellKeys { token, host, count } => shell::keys(&token, &host, count).await,
+        Command::ShellFirst { token, host, count, fresh } => {
+            shell::first(&token, &host, count, fresh).await
+        }
+        Command::ShellBulk { token, host, megabytes } => {
+            shell::bulk(&token, &host, megabytes).await
+        }
         Command::Decisions { grants, hosts } => decisions(grants, hosts).await,
         Command::Audit { dir, callers, count } => audit(&dir, callers, count).await,
         Command::Handshakes { count } => handshakes(count).await,

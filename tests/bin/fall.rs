@@ -3,13 +3,14 @@
 
 use anyhow::Context as _;
 use cmdr_tui::terminal::Guard;
+use cmdr_tui::terminal::flow::Flow;
 use std::io::{Read as _, Write as _};
 
 fn main() -> anyhow::Result<()> {
     let task = std::env::args().nth(1).as_deref() == Some("task");
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("a runtime")?;
     runtime.block_on(async {
-        let guard = Guard::take().context("taking the terminal")?;
+        let guard = Guard::take(Flow::stdout(), false).context("taking the terminal")?;
         print("the screen is up")?;
         assert!(task, "the app fell");
         let fallen = tokio::spawn(async { panic!("a task fell") }).await;

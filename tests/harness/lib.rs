@@ -15,6 +15,8 @@ pub mod directory;
 pub mod provider;
 
 mod proxy;
+pub mod systemd;
+pub mod thin;
 pub mod tmux;
 pub mod untrusted;
 mod wait;

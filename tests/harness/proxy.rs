@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::Instant;
 
 /// What the proxy does to all connections from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Fault {
     Cut,
     /// Each piece waits so long before it goes on.
     Delay(Duration),
+    /// So many bytes a second each way, each of them so much later.
+    Thin(u32, Duration),
 }
 
 /// A running proxy.
@@ -69,12 +72,34 @@ impl Proxy {
     }
 }
 
+/// Ends its task when it goes.
+struct Ends(tokio::task::JoinHandle<()>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 async fn carry(
     mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
+    to: tokio::net::tcp::OwnedWriteHalf,
     mut fault: watch::Receiver<Fault>,
 ) {
     let mut buf = vec![0; 16 * 1024];
+    let mut free = Instant::now();
+    let to = Arc::new(Mutex::new(to));
+    let (later, mut waiting) = mpsc::channel::<(Instant, Vec<u8>)>(64);
+    let end = to.clone();
+    let carrier = tokio::spawn(async move {
+        while let Some((at, bytes)) = waiting.recv().await {
+            tokio::time::sleep_until(at).await;
+            if end.lock().await.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let _ends = Ends(carrier);
     loop {
         let now = *fault.borrow_and_update();
         if now == Fault::Cut {
@@ -95,8 +120,18 @@ async fn carry(
             Fault::Blackhole => continue,
             Fault::Cut => return,
             Fault::Delay(time) => tokio::time::sleep(time).await,
+            Fault::Thin(rate, delay) => {
+                let takes = Duration::from_secs_f64(n as f64 / f64::from(rate));
+                free = free.max(Instant::now()) + takes;
+                // What waits along the way is bounded by the queue.
+                if later.send((free + delay, buf[..n].to_vec())).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             Fault::None => {}
         }
+        let mut to = to.lock().await;
         if to.write_all(&buf[..n]).await.is_err() {
             return;
         }

@@ -11,7 +11,10 @@ use cmdr_protocol::display::{Filter, clean, is_harmful};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
-use cmdr_protocol::{CallError, exec, facts, hosts, metrics, processes};
+use cmdr_protocol::{
+    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, sessions, system,
+    table,
+};
 use futures::executor::block_on;
 use std::io::Cursor;
 use std::path::Path;
@@ -36,6 +39,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("recording_file", recording_file),
     ("audit_log", audit_log),
     ("id_token", id_token),
+    ("log_lines", log_lines),
+    ("host_files", host_files),
+    ("holder", holder),
     ("file_path", file_path),
     ("unpack", unpack),
     ("packed_text", packed_text),
@@ -70,8 +76,24 @@ pub fn messages(data: &[u8]) {
     each::<processes::Listing>(data);
     each::<exec::Start>(data);
     each::<exec::Item>(data);
+    each::<logs::Follow>(data);
+    each::<logs::Item>(data);
+    each::<sessions::Open>(data);
+    each::<sessions::Input>(data);
+    each::<sessions::Item>(data);
+    each::<sessions::Listing>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
+    each::<ports::Change>(data);
+    each::<ports::Listing>(data);
+    each::<table::Change<services::Unit>>(data);
+    each::<services::Done>(data);
+    each::<services::Shown>(data);
+    each::<system::Found<system::Mount>>(data);
+    each::<system::Found<system::Interface>>(data);
+    each::<system::Found<system::Login>>(data);
+    each::<system::Found<system::Job>>(data);
+    each::<system::PackagePage>(data);
 }
 
 /// Decodes what the control stream carries.
@@ -251,4 +273,31 @@ pub fn audit_log(data: &[u8]) {
 /// Reads what an OpenID Connect provider answers.
 pub fn id_token(data: &[u8]) {
     assert!(!cmdr_hub::login::oidc::try_bytes(data), "bytes that nobody has signed");
+}
+
+/// Reads times, levels and entries of a journal: a line of any bytes has them or has none, and the same
+/// ones each time.
+pub fn log_lines(data: &[u8]) {
+    use cmdr_agentd::services::logs::{Times, is_entry, level_of};
+    let times = || Times::new(cmdr_link::zone::Zone::utc(), 1_795_183_320_000);
+    let mut one = times();
+    for line in data.split(|b| *b == b'\n') {
+        assert_eq!(one.of(line), times().of(line));
+        level_of(line);
+        is_entry(line);
+    }
+}
+
+/// Reads what the kernel and programs of a host write.
+pub fn host_files(data: &[u8]) {
+    cmdr_agentd::services::system::untrusted::read(data);
+    for line in data.split(|b| *b == b'\n') {
+        cmdr_agentd::services::ports::read_line(false, line);
+        cmdr_agentd::services::ports::read_line(true, line);
+    }
+}
+
+/// What a session's holder is told over its socket, and what it then shows: frames, messages, output.
+pub fn holder(data: &[u8]) {
+    cmdr_agentd::holder::untrusted(data);
 }

@@ -3,7 +3,7 @@
 use cmdr_agentd::agent;
 use cmdr_link::Client;
 use cmdr_protocol::files::{
-    Archive, CHUNK, Checksum, Chmod, Chunk, Copy, Copying, Delete, Entry, FileKind, FilePath, List,
+    Archive, CHUNK, Checksum, Chmod, Chunk, Counted, Delete, Entry, FileKind, FilePath, List,
     MakeFolder, Packed, Read, Real, Rename, Stat, Sum, Unpack, Write, Writing, Written, escape,
 };
 use cmdr_protocol::role::Role;
@@ -16,7 +16,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 fn named(path: &Path) -> FilePath {
     FilePath::from_bytes(path.as_os_str().as_bytes()).unwrap()
@@ -27,24 +27,24 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// Bytes that are not the same anywhere.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// A hub, an agent on this machine, an operator, and a folder without links in its path.
-struct Desk {
-    world: World,
-    host: HostId,
-    client: Client,
-    dir: PathBuf,
+pub(crate) struct Desk {
+    pub(crate) world: World,
+    pub(crate) host: HostId,
+    pub(crate) client: Client,
+    pub(crate) dir: PathBuf,
     _folder: tempfile::TempDir,
     _agent: harness::BareAgent,
 }
 
 impl Desk {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_policy("").await
     }
 
@@ -65,7 +65,7 @@ impl Desk {
         Self { host: agent.id, world, client, dir, _folder: folder, _agent: agent }
     }
 
-    fn at(&self, name: &str) -> FilePath {
+    pub(crate) fn at(&self, name: &str) -> FilePath {
         named(&self.dir.join(name))
     }
 
@@ -491,7 +491,7 @@ async fn a_folder_goes_through_an_archive_as_it_was() {
     for data in packed.chunks(CHUNK) {
         feed.send(&Packed { data: data.to_vec(), packed: None }).await.unwrap();
     }
-    feed.send(&Packed { packed: Some(Default::default()), ..Packed::default() }).await.unwrap();
+    feed.send(&Packed { packed: Some(Counted::default()), ..Packed::default() }).await.unwrap();
     let mut done = None;
     while let Some(item) = feed.next().await {
         done = item.unwrap().done;
@@ -558,75 +558,4 @@ async fn folders_names_and_permissions_are_changed() {
     assert_eq!((entry.mode, entry.user.as_str(), entry.mtime_ns), (0o600, "nobody", 5_000_000_000));
     let nobody = Chmod { user: Some("no-such-user".into()), ..chmod };
     assert_eq!(desk.call(nobody).await.unwrap_err().kind, ErrorKind::NotFound);
-}
-
-async fn copied(client: &Client, copy: &Copy) -> Result<Copying, CallError> {
-    let mut feed = client.feed(None, copy).await?;
-    let mut last = Copying::default();
-    while let Some(item) = feed.next().await {
-        last = item?;
-    }
-    Ok(last)
-}
-
-#[tokio::test]
-async fn a_copy_from_host_to_host_needs_reading_there_and_writing_here_and_is_recorded_as_both() {
-    let desk = Desk::new().await;
-    let other = desk.world.agent("there").await;
-    for name in ["from", "to"] {
-        std::fs::create_dir(desk.dir.join(name)).unwrap();
-    }
-    let bytes = noise(3 * CHUNK + 9);
-    std::fs::write(desk.dir.join("from/a"), &bytes).unwrap();
-    std::fs::set_permissions(desk.dir.join("from/a"), std::fs::Permissions::from_mode(0o600))
-        .unwrap();
-    let copy = Copy {
-        from: desk.host,
-        path: desk.at("from/a"),
-        to: other.id,
-        target: desk.at("to/a"),
-        absent: true,
-        unchanged: None,
-        preserve: true,
-        patience_s: Some(2),
-    };
-    let done = copied(&desk.client, &copy).await.unwrap();
-    assert_eq!((done.size, done.carried >= done.size), (bytes.len() as u64, true));
-    assert_eq!(done.written.unwrap().file.mode, 0o600);
-    assert!(std::fs::read(desk.dir.join("to/a")).unwrap() == bytes);
-    // It is there now, and nothing is overwritten.
-    assert_eq!(copied(&desk.client, &copy).await.unwrap_err().kind, ErrorKind::Conflict);
-    // Whoever may do one of the two may not do both.
-    for (n, (verb, path)) in [("files.read", "from"), ("files.write", "to")].into_iter().enumerate()
-    {
-        let role = Role::parse(&format!("half-{n}")).unwrap();
-        let grants = vec![Grant {
-            verbs: vec!["files.copy".into(), verb.into()],
-            resources: vec![format!("path:{}/*", desk.dir.join(path).display())],
-            ..Grant::default()
-        }];
-        desk.world
-            .hub
-            .rights
-            .put(Definition { name: role, grants, ..Definition::default() })
-            .await
-            .unwrap();
-        let half = desk.world.client(role).await;
-        let copy = Copy { absent: false, ..copy.clone() };
-        let denied = copied(&half, &copy).await.unwrap_err();
-        assert_eq!(denied.kind, ErrorKind::Denied, "{denied}");
-    }
-    let log = cmdr_protocol::audit::List::default();
-    let admin = desk.world.client(Role::ADMINISTRATOR).await;
-    let records = admin.call(None, &log, PATIENCE).await.unwrap().records;
-    for method in ["files.copy", "files.read", "files.write"] {
-        let of = |r: &&cmdr_protocol::audit::Record| {
-            r.method == method && r.outcome == Some(cmdr_protocol::audit::Outcome::Ok)
-        };
-        assert_eq!(records.iter().filter(of).count(), 1, "{method}");
-    }
-    let missing = Copy { path: desk.at("from/none"), absent: false, ..copy.clone() };
-    assert_eq!(copied(&desk.client, &missing).await.unwrap_err().kind, ErrorKind::NotFound);
-    let folder = Copy { path: desk.at("from"), absent: false, ..copy };
-    assert_eq!(copied(&desk.client, &folder).await.unwrap_err().kind, ErrorKind::Conflict);
 }

@@ -29,7 +29,7 @@ impl Drop for Sleeper {
 }
 
 async fn find(client: &Client, host: HostId, pid: u32) -> Process {
-    let listing = client.call(Some(host), &List {}, PATIENCE).await.unwrap();
+    let listing = client.call(Some(host), &List::default(), PATIENCE).await.unwrap();
     listing.processes.into_iter().find(|p| p.pid == pid).expect("the process is listed")
 }
 

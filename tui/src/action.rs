@@ -69,6 +69,8 @@ pub enum Action {
     Remember(Remember),
     /// Use this theme; with `true` also remember it.
     Theme(String, bool),
+    /// What the app's own overlays want of it.
+    Want(Wanted),
     /// End the program.
     Quit,
 }
@@ -77,6 +79,21 @@ pub enum Action {
 pub trait Make: Send {
     /// The action.
     fn make(self: Box<Self>, context: &Context<'_>) -> Action;
+}
+
+/// What the app's own overlays want of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Show the desk of this number.
+    Desk(usize),
+    /// Call the present desk so.
+    NameDesk(String),
+    /// Print the table: in which form, and to which file if not to the clipboard.
+    Print(crate::printed::Form, Option<String>),
+    /// The same into a file that is there already.
+    PrintOver(crate::printed::Form, String),
+    /// This was found and chosen: remember it.
+    Found(String),
 }
 
 /// Something that may be done once it was asked for.
@@ -127,9 +144,20 @@ impl Action {
         call: C,
         done: impl FnOnce(C::Reply) -> (Option<Update>, Action) + Send + 'static,
     ) -> Self {
+        Self::call_within(what, host, call, PATIENCE, done)
+    }
+
+    /// As [`Action::call`], for what takes its time.
+    pub fn call_within<C: Call + Clone>(
+        what: String,
+        host: Option<HostId>,
+        call: C,
+        patience: Duration,
+        done: impl FnOnce(C::Reply) -> (Option<Update>, Action) + Send + 'static,
+    ) -> Self {
         Self::Errand(Box::new(move |link| {
             Box::pin(async move {
-                match link.call(host, call.clone(), PATIENCE).await {
+                match link.call(host, call.clone(), patience).await {
                     Ok(reply) => {
                         let (update, action) = done(reply);
                         Event::Done(update, action)
@@ -141,7 +169,7 @@ impl Action {
                             host,
                             what: what.clone(),
                             why: reason(&error),
-                            again: Self::call(what, host, call, done),
+                            again: Self::call_within(what, host, call, patience, done),
                         };
                         Event::Done(None, Self::Refused(Box::new(refused)))
                     }

@@ -3,10 +3,19 @@
 
 mod asked;
 mod chrome;
+mod desk;
 mod drawn;
 mod feeds;
+mod hinted;
 mod input;
 mod kept;
+mod meter;
+mod parts;
+mod prints;
+mod raw;
+mod remembered;
+mod screen;
+mod walk;
 
 use crate::action::{Action, Held};
 use crate::config;
@@ -14,18 +23,21 @@ use crate::event::Event;
 use crate::i18n::{Lang, Texts};
 use crate::journal::Journal;
 use crate::keymap::{Command, Keymap};
-use crate::link::{Link, LinkState};
+use crate::link::Link;
 use crate::overlays::Overlay;
 use crate::panes::{self, Context, Face, Pane, Place};
 use crate::store::{FeedKey, RTT_NOISE_US, Store, Update};
 use crate::terminal::Control;
-use crate::theme::{Depth, Theme};
+use crate::terminal::flow::Flow;
+use crate::theme::{AUTO, Depth, Theme};
 use crate::widgets::chart::Glyphs;
+use crate::widgets::terminal::Caret;
 use drawn::{Dirty, Drawn};
 use futures::{Stream, StreamExt as _};
 pub use kept::Kept;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use screen::Wish;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::task::Poll;
@@ -36,6 +48,8 @@ use tokio::time::Instant;
 
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long the first frame waits for the terminal to tell its ground.
+const GROUND: Duration = Duration::from_millis(100);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
@@ -47,14 +61,23 @@ pub struct Options {
     pub lang: Lang,
     pub theme: String,
     pub depth: Depth,
+    /// Few bytes before all else: the line to the terminal is thin.
+    pub thin: bool,
     pub glyphs: Glyphs,
     pub keys: Keymap,
+    /// How sessions are shown and what they may do.
+    pub terminal: config::Terminal,
     /// Columns and views that were kept.
     pub kept: Kept,
     /// Where what is chosen is remembered.
     pub config: Option<PathBuf>,
     /// Where texts are kept that were not saved.
     pub drafts: Option<PathBuf>,
+    /// Where what was on the screens is kept, and whether it is shown again.
+    pub memory: Option<PathBuf>,
+    pub restore: bool,
+    /// Whether hints are given.
+    pub hints: bool,
     /// The wall clock.
     pub now_ms: fn() -> u64,
     pub utc_offset_s: i32,
@@ -65,16 +88,6 @@ struct Note {
     text: String,
     bad: bool,
     at_ms: u64,
-}
-
-/// What only the terminal can do, until the loop does it.
-#[derive(Debug, PartialEq, Eq)]
-enum Wish {
-    Copy(String),
-    Mouse(bool),
-    Suspend,
-    Resume,
-    Redraw,
 }
 
 /// The client.
@@ -90,10 +103,14 @@ pub struct App {
     history: Vec<(Place, Box<dyn Pane>)>,
     /// The other tabs of the host one is at, as they were left.
     tabs: Vec<(Place, Box<dyn Pane>)>,
+    desks: desk::Desks,
+    memory: remembered::Kept,
+    hints: hinted::Hints,
+    meter: meter::Meter,
     overlays: Vec<Box<dyn Overlay>>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
-    feeds: HashMap<FeedKey, AbortHandle>,
+    feeds: HashMap<FeedKey, (u64, AbortHandle)>,
     retry: HashMap<FeedKey, Instant>,
     /// What was refused, has been asked for and is done again on a key.
     held: Vec<Held>,
@@ -101,7 +118,17 @@ pub struct App {
     asked_ms: u64,
     note: Option<Note>,
     wishes: Vec<Wish>,
+    /// The way to the terminal, while there is one.
+    flow: Option<Flow>,
+    /// The terminal's own ground, when it told.
+    ground: Option<[u8; 3]>,
+    /// Until then the first frame waits for the ground.
+    first_at: Option<Instant>,
     mouse: bool,
+    /// The key before a command was pressed where keys go elsewhere.
+    prefixed: bool,
+    /// How the cursor looks.
+    caret: Caret,
     clicks: input::Clicks,
     spots: chrome::Spots,
     dirty: Dirty,
@@ -121,7 +148,9 @@ impl App {
     /// On the fleet's page, with a link that may still be down. Call it on a runtime: it begins to
     /// watch the link at once.
     pub fn new(options: Options, link: Link) -> Result<Self, String> {
-        let theme = Theme::load(&options.theme, options.depth)?;
+        let automatic = options.theme == AUTO;
+        let theme = if automatic { "dark" } else { &options.theme };
+        let theme = Theme::load(theme, options.depth)?;
         let (sender, events) = mpsc::channel(QUEUE);
         let mut watch = link.watch();
         let to = sender.clone();
@@ -134,7 +163,7 @@ impl App {
         });
         let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
         store.apply(panes::edit::drafts(options.drafts.clone()));
-        Ok(Self {
+        let mut app = Self {
             store,
             link,
             face: Face {
@@ -142,6 +171,7 @@ impl App {
                 texts: Texts::new(options.lang),
                 glyphs: options.glyphs,
                 keys: options.keys.clone(),
+                terminal: options.terminal.clone(),
             },
             place: Place::Hosts,
             pane: options.kept.pane(Place::Hosts),
@@ -149,6 +179,10 @@ impl App {
             options,
             history: Vec::new(),
             tabs: Vec::new(),
+            desks: desk::Desks::default(),
+            memory: remembered::Kept::default(),
+            hints: hinted::Hints::default(),
+            meter: meter::Meter::default(),
             overlays: Vec::new(),
             events,
             sender,
@@ -158,7 +192,12 @@ impl App {
             asked_ms: 0,
             note: None,
             wishes: Vec::new(),
+            flow: None,
+            ground: None,
+            first_at: automatic.then(|| Instant::now() + GROUND),
             mouse: true,
+            prefixed: false,
+            caret: Caret::Own,
             clicks: input::Clicks::default(),
             spots: chrome::Spots::default(),
             dirty: Dirty::Quick,
@@ -168,7 +207,9 @@ impl App {
             active_at_ms: 0,
             quit: false,
             frames: 0,
-        })
+        };
+        app.read_memory();
+        Ok(app)
     }
 
     /// Runs until the operator leaves. `input` brings keys, the mouse and the end of the terminal.
@@ -183,13 +224,16 @@ impl App {
     {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut drawn = Drawn::default();
+        self.flow = control.flow();
+        let mut drawn = Drawn::new(control.flow(), self.options.thin);
         while !self.quit {
             self.follow_feeds();
             self.grant(terminal, control)?;
-            let due = drawn.due(self.dirty);
-            let beat = self.pane.wakes(&self.context()).map(|after| Instant::now() + after);
-            if due.is_some_and(|due| due <= Instant::now()) {
+            let due = drawn.due(self.dirty).map(|due| self.first_at.map_or(due, |at| at.max(due)));
+            let busy = drawn.is_busy();
+            let beat = self.wakes().map(|after| Instant::now() + after);
+            if !busy && due.is_some_and(|due| due <= Instant::now()) {
+                self.first_at = None;
                 drawn.now(self.dirty);
                 self.draw(terminal)?;
                 continue;
@@ -210,7 +254,8 @@ impl App {
                     self.drain();
                 }
                 _ = ticks.tick() => self.handle(Event::Tick),
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !busy => {}
+                () = drawn.free(), if busy => {}
                 () = tokio::time::sleep_until(beat.unwrap_or_else(Instant::now)), if beat.is_some() => {
                     self.handle(Event::Beat);
                 }
@@ -277,6 +322,11 @@ impl App {
         self.frames
     }
 
+    /// Whether few bytes come before all else.
+    pub fn is_thin(&self) -> bool {
+        self.options.thin
+    }
+
     /// What is known.
     pub fn store(&self) -> &Store {
         &self.store
@@ -288,14 +338,22 @@ impl App {
 
     fn handle(&mut self, event: Event) {
         // What was asked for in the background is nothing that happened.
-        if !matches!(event, Event::Tick | Event::Beat | Event::Done(_, Action::None)) {
+        if !matches!(
+            event,
+            Event::Tick | Event::Beat | Event::Ground(_) | Event::Done(_, Action::None)
+        ) {
             self.active_at_ms = (self.options.now_ms)();
         }
         match event {
             Event::Key(key) => {
-                self.soil(Dirty::Quick);
                 self.store.now_ms = (self.options.now_ms)();
-                let action = self.key(&key);
+                let action = if self.is_raw() {
+                    // What it comes to is drawn when it comes back, and must not wait for this.
+                    self.raw_key(&key)
+                } else {
+                    self.soil(Dirty::Quick);
+                    self.key(&key)
+                };
                 self.perform(action);
             }
             Event::Mouse(mouse) => {
@@ -306,6 +364,7 @@ impl App {
                 self.soil(Dirty::Quick);
                 self.paste(&text);
             }
+            Event::Focus(on) => self.gazed(on),
             Event::Resize => self.soil(Dirty::Quick),
             Event::Link(state) => {
                 self.fresh_until = Instant::now() + FRESH;
@@ -317,6 +376,7 @@ impl App {
                 self.store.now_ms = (self.options.now_ms)();
                 let waited = self.store.opening();
                 self.store.apply(update);
+                self.hurry();
                 let fresh = Instant::now() < self.fresh_until;
                 self.soil(if self.store.opening() < waited {
                     Dirty::Now
@@ -339,6 +399,7 @@ impl App {
                 self.perform(action);
                 self.tell();
             }
+            Event::Ground(colour) => self.on_ground(colour),
             Event::Tick => self.tick(),
             Event::Beat => {
                 self.store.now_ms = (self.options.now_ms)();
@@ -347,35 +408,6 @@ impl App {
             Event::Continued => self.wishes.push(Wish::Resume),
             Event::Stop => self.quit = true,
         }
-    }
-
-    fn linked(&mut self, state: LinkState) {
-        match &state {
-            LinkState::Up(peer) => {
-                tracing::info!(name = %peer.name, role = %peer.role, "link up");
-                self.admitted = Some(Instant::now());
-                self.retry.clear();
-            }
-            LinkState::Connecting { last_error: Some(error), attempt, .. } => {
-                tracing::warn!(attempt, "link: {error}");
-            }
-            LinkState::Refused(why) => tracing::error!("refused: {why}"),
-            _ => {}
-        }
-        let now_ms = (self.options.now_ms)();
-        self.store.apply(Update::new(move |store| {
-            store.now_ms = now_ms;
-            if store.is_up() {
-                store.up_until_ms = Some(now_ms);
-            }
-            if let LinkState::Up(peer) = &state {
-                store.hosts.me = Some(peer.clone());
-                // What failed with the old link is asked for over the new one at once.
-                store.feeds.clear();
-                store.rights.renew();
-            }
-            store.link = state;
-        }));
     }
 
     fn tick(&mut self) {
@@ -395,10 +427,17 @@ impl App {
         if self.note.as_ref().is_some_and(|n| now_ms.saturating_sub(n.at_ms) > NOTE_MS) {
             self.note = None;
         }
+        self.meter(now_ms);
+        self.hint();
+        self.keep_now_and_then();
         self.soil(Dirty::Calm);
     }
 
     fn perform(&mut self, action: Action) {
+        use Action::{All, Apply, Errand, None, Pass};
+        if !matches!(action, None | Pass | All(_) | Errand(_) | Apply(_)) {
+            self.soil(Dirty::Quick);
+        }
         match action {
             Action::None | Action::Pass => {}
             Action::All(actions) => actions.into_iter().for_each(|action| self.perform(action)),
@@ -410,7 +449,10 @@ impl App {
                     drop(sender.send(event).await);
                 });
             }
-            Action::Apply(update) => self.store.apply(update),
+            Action::Apply(update) => {
+                self.store.apply(update);
+                self.hurry();
+            }
             Action::Go(place) => self.go(place),
             Action::Enter(place, pane) => self.enter(place, pane),
             Action::Refused(refused) => self.refused(refused),
@@ -451,48 +493,9 @@ impl App {
             Action::Look(view) => panes::set_view(&mut *self.pane, &view),
             Action::Remember(what) => self.remember(what),
             Action::Theme(name, keep) => self.use_theme(&name, keep),
+            Action::Want(wanted) => self.want(wanted),
             Action::Quit => self.quit = true,
         }
-    }
-
-    fn go(&mut self, place: Place) {
-        if place == self.place {
-            return;
-        }
-        // Another tab of the same host is no new place to come back from.
-        match (self.place, place) {
-            (Place::Host(a, _), Place::Host(b, _)) if a == b => {
-                let left = self.tabs.iter().position(|(tab, _)| *tab == place);
-                let pane =
-                    left.map_or_else(|| self.kept.pane(place), |at| self.tabs.swap_remove(at).1);
-                let old = (self.place, std::mem::replace(&mut self.pane, pane));
-                self.tabs.push(old);
-                self.place = place;
-                self.fresh_until = Instant::now() + FRESH;
-            }
-            _ => self.enter(place, self.kept.pane(place)),
-        }
-    }
-
-    fn enter(&mut self, place: Place, pane: Box<dyn Pane>) {
-        let pane = std::mem::replace(&mut self.pane, pane);
-        // A walk of hundreds of hosts need not be walked back whole.
-        if self.history.len() >= 50 {
-            self.history.remove(1);
-        }
-        self.history.push((self.place, pane));
-        self.show_at(place);
-    }
-
-    fn show_at(&mut self, place: Place) {
-        self.tabs.clear();
-        self.place = place;
-        self.fresh_until = Instant::now() + FRESH;
-    }
-
-    fn show(&mut self, place: Place, pane: Box<dyn Pane>) {
-        self.pane = pane;
-        self.show_at(place);
     }
 
     fn say(&mut self, text: &str, bad: bool) {
@@ -504,55 +507,6 @@ impl App {
         self.note = Some(Note { text, bad, at_ms: (self.options.now_ms)() });
     }
 
-    fn use_theme(&mut self, name: &str, keep: bool) {
-        match Theme::load(name, self.options.depth) {
-            Ok(theme) => self.face.theme = theme,
-            Err(error) => return self.say(&error, true),
-        }
-        if let (true, Some(path)) = (keep, &self.options.config) {
-            match config::save(path, config::Change::Theme(name)) {
-                Ok(()) => self.say(&self.face.texts.fill("note.theme_kept", &[name]), false),
-                Err(error) => self.say(&error, true),
-            }
-        }
-    }
-
-    fn grant<B: Backend>(
-        &mut self,
-        terminal: &mut Terminal<B>,
-        control: &mut dyn Control,
-    ) -> anyhow::Result<()>
-    where
-        B::Error: Send + Sync + 'static,
-    {
-        for wish in std::mem::take(&mut self.wishes) {
-            match wish {
-                Wish::Copy(text) => control.copy(&text)?,
-                Wish::Mouse(on) => control.mouse(on)?,
-                Wish::Suspend => {
-                    control.suspend()?;
-                    self.repaint(terminal)?;
-                }
-                Wish::Resume => {
-                    control.resume()?;
-                    self.repaint(terminal)?;
-                }
-                Wish::Redraw => self.repaint(terminal)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Draws everything anew, at the size that the terminal has now.
-    fn repaint<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>
-    where
-        B::Error: Send + Sync + 'static,
-    {
-        terminal.resize(terminal.size()?.into())?;
-        self.soil(Dirty::Quick);
-        Ok(())
-    }
-
     fn draw<B: Backend>(&mut self, terminal: &mut Terminal<B>) -> anyhow::Result<()>
     where
         B::Error: Send + Sync + 'static,
@@ -560,6 +514,7 @@ impl App {
         self.dirty = Dirty::No;
         self.frames += 1;
         terminal.draw(|frame| self.paint(frame))?;
+        self.shape_caret();
         if self.store.hosts.known
             && let Some(admitted) = self.admitted.take()
         {

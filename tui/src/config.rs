@@ -21,10 +21,55 @@ pub struct Config {
     pub theme: Option<String>,
     pub lang: Option<Lang>,
     pub chart: Option<Glyphs>,
+    /// Few bytes before all else.
+    pub thin: bool,
+    /// No hints are given.
+    pub no_hints: bool,
+    /// Nothing of the last time is shown again at the start.
+    pub no_restore: bool,
     pub keys: Keymap,
+    pub terminal: Terminal,
     /// For a table the columns that are shown.
     pub columns: BTreeMap<String, Vec<String>>,
     pub views: Vec<View>,
+}
+
+/// What a session may do with the operator's clipboard; reading it is never allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clipboard {
+    /// The operator is asked each time.
+    #[default]
+    Ask,
+    /// It may put text there.
+    Always,
+    /// It may not.
+    Never,
+}
+
+/// How sessions are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Terminal {
+    /// Whether a session may put text into the clipboard.
+    pub clipboard: Clipboard,
+    /// The key before a command while keys go to a session.
+    #[serde(deserialize_with = "prefix")]
+    pub prefix: String,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { clipboard: Clipboard::Ask, prefix: "C-\\".to_owned() }
+    }
+}
+
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match keymap::parse(&text) {
+        Some(_) => Ok(text),
+        None => Err(D::Error::custom(keymap::no_key(&text))),
+    }
 }
 
 /// The file as it is written.
@@ -36,7 +81,11 @@ struct Written {
     lang: Option<Lang>,
     #[serde(deserialize_with = "chart")]
     chart: Option<Glyphs>,
+    thin: bool,
+    hints: Option<bool>,
+    restore: Option<bool>,
     keys: keymap::Written,
+    terminal: Terminal,
     columns: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
     views: Vec<Spanned<View>>,
 }
@@ -100,9 +149,13 @@ fn parse(path: &Path, text: &str) -> Result<Config, SettingsError> {
     }
     Ok(Config {
         keys: Keymap::new(&written.keys, &written.views).map_err(wrong)?,
+        terminal: written.terminal,
         theme: written.theme,
         lang: written.lang,
         chart: written.chart,
+        thin: written.thin,
+        no_hints: written.hints == Some(false),
+        no_restore: written.restore == Some(false),
         columns: written
             .columns
             .into_iter()

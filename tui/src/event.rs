@@ -14,6 +14,8 @@ pub enum Event {
     Mouse(MouseEvent),
     /// Text was pasted.
     Paste(String),
+    /// The terminal is, or is no longer, the one that is typed in.
+    Focus(bool),
     /// The terminal has another size.
     Resize,
     /// The link to the hub changed.
@@ -22,6 +24,8 @@ pub enum Event {
     Update(Update),
     /// A call came back: what it brought for the store, and what to do about it.
     Done(Option<Update>, Action),
+    /// The terminal told the colour of its ground.
+    Ground([u8; 3]),
     /// A second went by.
     Tick,
     /// The moment came that the pane waited for.
@@ -39,7 +43,9 @@ impl From<crossterm::event::Event> for Event {
             Raw::Key(key) => Self::Key(key),
             Raw::Mouse(mouse) => Self::Mouse(mouse),
             Raw::Paste(text) => Self::Paste(text),
-            Raw::Resize(..) | Raw::FocusGained | Raw::FocusLost => Self::Resize,
+            Raw::FocusGained => Self::Focus(true),
+            Raw::FocusLost => Self::Focus(false),
+            Raw::Resize(..) => Self::Resize,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Keys to commands. Each layer (overlay, pane, everywhere) has a table of [`Binding`]s; help and
 //! the key line are made from the same tables, so they cannot disagree with what a key does.
 
+pub mod desk;
 mod own;
 
-use cmdr_protocol::{Call as _, Feed as _, approvals, audit, roles};
+use cmdr_protocol::{Call as _, Feed as _, approvals, audit, ports, processes, roles, sessions};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
 
@@ -44,6 +45,16 @@ pub enum Command {
     Themes,
     /// What waits to be confirmed, and texts that were not saved.
     Edits,
+    /// Asks which of the keys of [`desk`].
+    Desks,
+    /// One of these.
+    Desk(u8),
+    /// Print the table.
+    Print,
+    /// Show how much is drawn, or no longer.
+    Meter,
+    /// Find anything.
+    Find,
     /// Go to the audit log.
     Audit,
     /// Go to what was done.
@@ -52,6 +63,12 @@ pub enum Command {
     Rights,
     /// Go to rights that were asked for.
     Approvals,
+    /// Go to who listens, on all hosts.
+    FleetPorts,
+    /// Go to the busiest processes of all hosts.
+    FleetProcesses,
+    /// Go to the sessions of the fleet.
+    Sessions,
     /// Ask for rights.
     Ask,
     /// Do again what was refused before it was asked for.
@@ -138,23 +155,30 @@ pub static LIST: &[Binding] = &[
     key(&["r"], Command::SortReverse, "key.sort_reverse"),
     key(&["C"], Command::Columns, "key.columns"),
     key(&["V"], Command::Views, "key.views"),
+    key(&["X"], Command::Print, "key.print"),
     key(&["y"], Command::CopyValue, "key.copy_value"),
     key(&["Y"], Command::CopyCommand, "key.copy_command"),
 ];
 
 /// Works everywhere, unless a pane or an overlay uses the key itself.
 pub static EVERYWHERE: &[Binding] = &[
-    key(&[":", "C-p"], Command::Palette, "key.palette").hint(),
+    key(&[":"], Command::Palette, "key.palette").hint(),
+    key(&["C-p"], Command::Find, "key.find").hint(),
     key(&["?", "<f1>"], Command::Help, "key.help").hint(),
     key(&["<esc>", "<backspace>"], Command::Back, "key.back"),
     key(&["A"], Command::Audit, "key.audit").needs(audit::List::METHOD),
     key(&["O"], Command::Records, "key.records").needs(audit::List::METHOD),
     key(&["I"], Command::Rights, "key.rights").needs(roles::List::METHOD),
     key(&["P"], Command::Approvals, "key.approvals").needs(approvals::Watch::METHOD),
+    key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
+    key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
+    key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
-    key(&["E"], Command::Edits, "key.edits"),
+    key(&["!"], Command::Edits, "key.edits"),
+    key(&["C-w"], Command::Desks, "key.desks"),
     key(&["T"], Command::Themes, "key.themes"),
+    key(&["<f8>"], Command::Meter, "key.meter"),
     key(&["L"], Command::Log, "key.log"),
     key(&["M"], Command::Mouse, "key.mouse"),
     key(&["C-l"], Command::Redraw, "key.redraw"),
@@ -238,7 +262,14 @@ pub fn parse_keys(text: &str) -> Option<Vec<KeyEvent>> {
 /// the character counts.
 fn same((code, modifiers): (KeyCode, KeyModifiers), event: &KeyEvent) -> bool {
     let held = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
-    event.code == code && held == modifiers
+    let event_code = match event.code {
+        // Terminals send the same byte for both, and it is told by the digit.
+        KeyCode::Char(digit @ '4'..='7') if held == KeyModifiers::CONTROL => {
+            KeyCode::Char(['\\', ']', '^', '_'][digit as usize - '4' as usize])
+        }
+        code => code,
+    };
+    held == modifiers && (event_code == code || event.code == code)
 }
 
 /// A key's name for people: short, and the same in every language.

@@ -64,9 +64,54 @@ pub enum Link {
 pub enum Items<F: Feed> {
     /// Over the real link.
     Session(cmdr_link::FeedStream<F>),
+    /// Over the real link, of a feed that is also sent to.
+    Half(cmdr_link::client::Items<F>),
     /// From a test.
     #[cfg(feature = "fake")]
     Fake(fake::FarItems),
+}
+
+/// Both directions of a feed. It is cancelled when both are dropped.
+pub enum Both<F: Feed> {
+    /// Over the real link.
+    Session(cmdr_link::FeedStream<F>),
+    /// From a test.
+    #[cfg(feature = "fake")]
+    Fake(fake::FarItems, fake::FarInputs),
+}
+
+/// What one sends to a feed.
+pub enum Inputs<F: Feed> {
+    /// Over the real link.
+    Session(cmdr_link::client::Inputs<F>),
+    /// To a test.
+    #[cfg(feature = "fake")]
+    Fake(fake::FarInputs),
+}
+
+impl<F: Feed> Both<F> {
+    /// The directions apart.
+    pub fn split(self) -> (Items<F>, Inputs<F>) {
+        match self {
+            Self::Session(stream) => {
+                let (items, inputs) = stream.split();
+                (Items::Half(items), Inputs::Session(inputs))
+            }
+            #[cfg(feature = "fake")]
+            Self::Fake(items, inputs) => (Items::Fake(items), Inputs::Fake(inputs)),
+        }
+    }
+}
+
+impl<F: Feed> Inputs<F> {
+    /// Sends one, waiting for the far end's credit where needed.
+    pub async fn send(&mut self, input: &F::Input) -> Result<(), CallError> {
+        match self {
+            Self::Session(inputs) => inputs.send(input).await,
+            #[cfg(feature = "fake")]
+            Self::Fake(inputs) => inputs.send::<F>(input),
+        }
+    }
 }
 
 impl Link {
@@ -93,13 +138,24 @@ impl Link {
         }
     }
 
-    /// The link itself, when it is up: for what goes on over many of them.
-    pub fn client(&self) -> Option<cmdr_link::Client> {
+    /// Begins a feed that is also sent to.
+    pub async fn both<F: Feed>(&self, to: Option<HostId>, feed: F) -> Result<Both<F>, CallError> {
         match self {
+            Self::Session(session) => Ok(Both::Session(session.feed(to, feed).await?)),
+            #[cfg(feature = "fake")]
+            Self::Fake(far) => Ok(Both::Fake(far.feed(to, &feed)?, far.inputs::<F>(to))),
+        }
+    }
+
+    /// The link itself, when it is up: for what goes on over many of them.
+    pub fn client(&self) -> Result<cmdr_link::Client, CallError> {
+        let client = match self {
             Self::Session(session) => session.client(),
             #[cfg(feature = "fake")]
             Self::Fake(_) => None,
-        }
+        };
+        let none = || CallError::new(ErrorKind::Unreachable, "there is no link to the hub");
+        client.ok_or_else(none)
     }
 
     /// How much went over the link and how long a round trip takes, when it is up.
@@ -126,6 +182,7 @@ impl<F: Feed> Items<F> {
     pub async fn next(&mut self) -> Option<Result<F::Item, CallError>> {
         match self {
             Self::Session(stream) => stream.next().await,
+            Self::Half(items) => items.next().await,
             #[cfg(feature = "fake")]
             Self::Fake(items) => items.next::<F>().await,
         }
@@ -159,6 +216,11 @@ impl StateWatch {
             Self::Fake(receiver) => receiver.changed().await.is_ok(),
         }
     }
+}
+
+/// The error of a feed of the hub's that ends before it is done.
+pub fn cut_short() -> CallError {
+    CallError::lost("the hub ended it half-way")
 }
 
 fn from_session(state: &cmdr_link::session::State) -> LinkState {

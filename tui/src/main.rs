@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use cmdr_link::context::{Context, ContextError, client_dir};
 use cmdr_link::session::{Dialer, Session};
+use cmdr_link::zone;
 use cmdr_tui::app::{App, Options};
 use cmdr_tui::config;
 use cmdr_tui::i18n::{Lang, Texts};
@@ -11,9 +12,9 @@ use cmdr_tui::journal::Journal;
 use cmdr_tui::keymap::Keymap;
 use cmdr_tui::link::Link;
 use cmdr_tui::local;
-use cmdr_tui::theme::Depth;
+use cmdr_tui::terminal;
+use cmdr_tui::theme::{AUTO, Depth};
 use cmdr_tui::widgets::chart::Glyphs;
-use cmdr_tui::{terminal, zone};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -29,9 +30,15 @@ struct Args {
     /// Leave out everything that changes something
     #[arg(long)]
     read_only: bool,
-    /// Colours: dark, light, high-contrast, nord, dracula, catppuccin-mocha, sixteen or mono
+    /// Colours: auto (dark or light, as the terminal is), or a name from the list under T; mono has none
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
+    /// Begin with the fleet, not with what was on the screens the last time
+    #[arg(long)]
+    fresh: bool,
+    /// Few bytes before all else, for a thin line: calmer, no fine drawings, at most 256 colours
+    #[arg(long, env = "CMDR_THIN", value_parser = clap::builder::FalseyValueParser::new())]
+    thin: bool,
     /// Language: en or zh [default: what LANG says]
     #[arg(long, value_name = "LANG")]
     lang: Option<String>,
@@ -118,16 +125,24 @@ fn start(args: &Args) -> Result<(), Failure> {
     })?;
     let journal = Journal::default();
     keep_log(&journal, &folder.join("tui.log"));
+    let (no_restore, hints) = (config.no_restore, !config.no_hints);
+    let thin = args.thin || config.thin;
+    let depth = Depth::detect(var);
     let options = Options {
         read_only: args.read_only,
+        thin,
         lang: lang.or(from_locale).unwrap_or_default(),
-        theme: args.theme.clone().or(config.theme.clone()).unwrap_or_else(|| "dark".to_owned()),
-        depth: Depth::detect(var),
-        glyphs: glyphs.unwrap_or_default(),
+        theme: args.theme.clone().or(config.theme.clone()).unwrap_or_else(|| AUTO.to_owned()),
+        depth: if thin { depth.at_most_256() } else { depth },
+        glyphs: glyphs.unwrap_or(if thin { Glyphs::Block } else { Glyphs::default() }),
         keys: config.keys.clone(),
+        terminal: config.terminal.clone(),
         kept: config.into(),
         config: Some(path),
         drafts: Some(folder.join("drafts")),
+        memory: Some(folder.join("screens.toml")),
+        restore: !args.fresh && !no_restore,
+        hints,
         now_ms: cmdr_link::clock::now_ms,
         utc_offset_s: zone::offset_s(cmdr_link::clock::now_ms() / 1000, var),
         journal,

@@ -1,8 +1,10 @@
 //! What lies on top of a pane: the stack's member type and its kinds. The top one sees keys first.
 
 pub mod ask;
+pub mod chord;
 pub mod columns;
 pub mod confirm;
+pub mod finder;
 pub mod form;
 pub mod help;
 pub mod menu;

@@ -6,23 +6,34 @@ pub mod approvals;
 pub mod audit;
 pub mod edit;
 pub mod files;
+pub mod fleet;
 pub mod hosts;
+pub mod logs;
 pub mod overview;
 pub mod player;
+pub mod ports;
 pub mod processes;
 pub mod records;
 pub mod rights;
+pub mod services;
+pub mod sessions;
+mod sheet;
+pub mod system;
 
-use crate::action::Action;
+mod words;
+
+use crate::action::{Action, Wanted};
+use crate::config;
 use crate::event::Event;
 use crate::i18n::Texts;
-use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE};
+use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE, desk};
 use crate::link::Link;
 use crate::store::{FeedKey, FeedState, Store, Stored, Update};
 use crate::theme::Theme;
 use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
+use crate::widgets::terminal::Caret;
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::{CallError, HostId};
 use crossterm::event::{KeyEvent, MouseEvent};
@@ -45,8 +56,16 @@ pub struct Tab {
 pub const TABS: &[Tab] = &[
     Tab { title: "overview.title", make: |host| Box::new(overview::Overview::new(host)) },
     Tab { title: "processes.title", make: |host| Box::new(processes::Processes::new(host)) },
+    Tab { title: "ports.title", make: |host| Box::new(ports::Ports::new(host)) },
+    Tab { title: "services.title", make: |host| Box::new(services::Services::new(host)) },
+    Tab { title: "system.title", make: |host| Box::new(system::System::new(host)) },
     Tab { title: "files.title", make: |host| Box::new(files::Files::new(host)) },
+    Tab { title: "logs.title", make: |host| Box::new(logs::LogsPane::new(host)) },
+    Tab { title: "shell.title", make: |host| Box::new(sessions::shell::ShellPane::new(host)) },
 ];
+
+/// The tab of a host's sessions: the last one.
+pub const SHELL: usize = TABS.len() - 1;
 
 /// Gives the columns of a table.
 pub type AllColumns = fn() -> Vec<Column>;
@@ -55,12 +74,25 @@ pub type AllColumns = fn() -> Vec<Column>;
 pub const TABLES: &[(&str, AllColumns)] = &[
     ("hosts", hosts::columns),
     ("processes", processes::columns),
+    ("ports", ports::columns),
+    ("services", services::columns),
+    ("mounts", system::mounts),
+    ("interfaces", system::interfaces),
+    ("logins", system::logins),
+    ("packages", system::packages),
+    ("jobs", system::jobs),
+    ("environment", system::environment),
+    ("fleet_ports", fleet::ports),
+    ("fleet_processes", fleet::processes),
+    ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
     ("approvals", approvals::columns),
+    ("sessions", sessions::columns),
+    ("shell", sessions::shell::columns),
 ];
 
 /// Every place where keys mean something, with its key tables.
@@ -72,8 +104,11 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("records", Place::Records),
         ("rights", Place::Rights),
         ("approvals", Place::Approvals),
+        ("fleet_ports", Place::FleetPorts),
+        ("fleet_processes", Place::FleetProcesses),
         ("recording", Place::Recording(0)),
         ("edit", Place::Edit(HostId([0; 16]), 0)),
+        ("sessions", Place::Sessions),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
@@ -85,6 +120,11 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         let tables = of(Place::Host(HostId([0; 16]), n));
         places.push((name, [tables, vec![PAGE, EVERYWHERE]].concat()));
     }
+    // Where these hold, they come before what holds everywhere.
+    for (name, tables) in sessions::shell::TABLES_BESIDE {
+        places.push((name, tables.to_vec()));
+    }
+    places.push(("desk", vec![desk::CHORD]));
     places
 }
 
@@ -95,6 +135,8 @@ pub enum Place {
     Hosts,
     /// A tab of a host's page.
     Host(HostId, usize),
+    /// Logs of hosts that were marked.
+    Logs,
     /// The audit log.
     Audit,
     /// What was done.
@@ -103,10 +145,16 @@ pub enum Place {
     Rights,
     /// Rights that were asked for.
     Approvals,
+    /// Who listens, on all hosts.
+    FleetPorts,
+    /// The busiest processes of all hosts.
+    FleetProcesses,
     /// What a command wrote, by its number.
     Recording(u64),
     /// The editor of a file of a host, by its number ([`edit::number`]).
     Edit(HostId, u64),
+    /// The sessions of the fleet.
+    Sessions,
 }
 
 impl Place {
@@ -115,12 +163,16 @@ impl Place {
         match self {
             Self::Hosts => Box::new(hosts::HostsPane::default()),
             Self::Host(id, tab) => (TABS[tab.min(TABS.len() - 1)].make)(id),
+            Self::Logs => Box::new(logs::LogsPane::of(Vec::new())),
             Self::Audit => Box::new(audit::AuditPane::default()),
             Self::Records => Box::new(records::RecordsPane::default()),
             Self::Rights => Box::new(rights::RightsPane::default()),
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
+            Self::FleetPorts => Box::new(fleet::Fleet::ports()),
+            Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
+            Self::Sessions => Box::new(sessions::SessionsPane::default()),
         }
     }
 
@@ -128,12 +180,16 @@ impl Place {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Hosts | Self::Host(..) => "hosts.title",
+            Self::Logs => "logs.title",
             Self::Audit => "audit.title",
             Self::Records => "records.title",
             Self::Rights => "rights.title",
             Self::Approvals => "approvals.title",
+            Self::FleetPorts => "fleet.ports",
+            Self::FleetProcesses => "fleet.processes",
             Self::Recording(_) => "player.title",
             Self::Edit(..) => "edit.title",
+            Self::Sessions => "sessions.title",
         }
     }
 }
@@ -146,6 +202,9 @@ pub struct Context<'a> {
     pub texts: &'a Texts,
     pub glyphs: Glyphs,
     pub keys: &'a Keymap,
+    pub terminal: &'a config::Terminal,
+    /// Whether the keys go there.
+    pub focused: bool,
 }
 
 /// How everything looks and which keys there are: what a [`Context`] has beside the store.
@@ -154,13 +213,14 @@ pub struct Face {
     pub texts: Texts,
     pub glyphs: Glyphs,
     pub keys: Keymap,
+    pub terminal: config::Terminal,
 }
 
 impl Face {
     /// With the store, all that panes and overlays read.
     pub fn context<'a>(&'a self, store: &'a Store) -> Context<'a> {
-        let Self { theme, texts, glyphs, keys } = self;
-        Context { store, theme, texts, glyphs: *glyphs, keys }
+        let Self { theme, texts, glyphs, keys, terminal } = self;
+        Context { store, theme, texts, glyphs: *glyphs, keys, terminal, focused: true }
     }
 }
 
@@ -183,10 +243,45 @@ pub enum Choice {
     Command(Command),
     /// Goes there.
     Go(Place),
+    /// Goes there, to what is called so.
+    Open(Place, String),
     /// Puts the pane's cursor on the row of this number.
     Pick(u64),
     /// Shows the pane's table so.
     Look(View),
+    /// Goes there and puts the cursor on the row of this number.
+    At(Place, u64),
+    /// Shows the desk of this number.
+    Desk(usize),
+}
+
+impl Choice {
+    /// Does it.
+    pub fn action(self) -> Action {
+        match self {
+            Self::Command(command) => Action::Run(command),
+            Self::Go(place) => Action::Go(place),
+            Self::Pick(number) => Action::Pick(number),
+            Self::Look(view) => Action::Look(view),
+            Self::At(place, number) => Action::All(vec![Action::Go(place), Action::Pick(number)]),
+            Self::Desk(at) => Action::Want(Wanted::Desk(at)),
+            Self::Open(place, what) => {
+                Action::All(vec![Action::Go(place), Action::Give(Command::Open, what)])
+            }
+        }
+    }
+}
+
+/// What reaches a pane as it is.
+pub enum Raw<'a> {
+    /// A key.
+    Key(&'a KeyEvent),
+    /// The mouse; `true` with the second click on the same cell.
+    Mouse(&'a MouseEvent, bool),
+    /// Pasted text.
+    Paste(&'a str),
+    /// Whether the terminal is the one that is typed in.
+    Focus(bool),
 }
 
 /// A pane.
@@ -232,6 +327,23 @@ pub trait Pane: Send {
     fn paste(&mut self, _context: &Context<'_>, _text: &str) -> Action {
         Action::None
     }
+    /// Whether keys, pastes and the mouse go to it as they are: all but a prefix, behind which its key
+    /// tables hold.
+    fn is_raw(&self, _context: &Context<'_>) -> bool {
+        false
+    }
+    /// Something for it as it is.
+    fn raw(&mut self, _context: &Context<'_>, _input: &Raw<'_>) -> Action {
+        Action::Pass
+    }
+    /// Whether it has the whole screen for itself.
+    fn fills(&self) -> bool {
+        false
+    }
+    /// How the cursor is to look.
+    fn caret(&self, _context: &Context<'_>) -> Caret {
+        Caret::Own
+    }
     /// The mouse within it; `double` with the second click on the same cell.
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, double: bool) -> Action {
         let Some(list) = self.list_mut() else { return Action::Pass };
@@ -251,6 +363,13 @@ pub trait Pane: Send {
     fn take(&mut self, _context: &Context<'_>, _command: Command, _text: &str) -> Action {
         Action::None
     }
+    /// What of itself it wants to find again at the next start, beside its place and table: a short
+    /// text.
+    fn keepsake(&self) -> Option<String> {
+        None
+    }
+    /// Takes what it kept; a text that makes no sense is passed over.
+    fn recall(&mut self, _keepsake: &str) {}
     /// After how long it looks different although nothing happened; `None` when it stands still.
     fn wakes(&self, _context: &Context<'_>) -> Option<Duration> {
         None
@@ -274,12 +393,15 @@ pub fn set_view(pane: &mut dyn Pane, view: &View) {
 }
 
 type Run = Box<dyn FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task>;
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What follows a feed.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A feed that is wanted.
 pub struct Subscription {
     /// Which.
     pub key: FeedKey,
+    /// Another number ends the one that runs and begins anew.
+    pub turn: u64,
     run: Run,
 }
 
@@ -290,7 +412,16 @@ impl Subscription {
             let feed = feed.resumed(store, host);
             Box::pin(follow::<F>(link, host, feed, events))
         };
-        Self { key: (host, F::METHOD), run: Box::new(run) }
+        Self { key: (host, F::METHOD), turn: 0, run: Box::new(run) }
+    }
+
+    /// A feed with a task of its own, which says itself how it is.
+    pub fn own(
+        key: FeedKey,
+        turn: u64,
+        run: impl FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task + 'static,
+    ) -> Self {
+        Self { key, turn, run: Box::new(run) }
     }
 
     /// The task that follows it to its end.

@@ -6,11 +6,17 @@ pub mod audit;
 pub mod edits;
 pub mod files;
 pub mod hosts;
+pub mod logs;
 pub mod metrics;
+pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
+pub mod services;
+pub mod sessions;
 pub mod settled;
+pub mod sheets;
+pub mod system;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -75,6 +81,8 @@ pub struct Store {
     pub traffic: [Rate; 2],
     /// Dangerous acts are off, whatever the role.
     pub read_only: bool,
+    /// Few bytes before all else: figures come less often.
+    pub thin: bool,
     /// Feeds by host and method.
     pub feeds: HashMap<FeedKey, FeedState>,
     /// The fleet.
@@ -83,6 +91,10 @@ pub struct Store {
     pub metrics: HashMap<HostId, metrics::Metrics>,
     /// Processes of hosts that were looked at.
     pub processes: HashMap<HostId, processes::Processes>,
+    /// Lines of logs that are looked at.
+    pub logs: logs::Logs,
+    /// Lists of hosts and of the fleet that were looked at.
+    pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
     /// Folders that were looked at, and files on their way.
     pub files: files::Files,
     /// Edits of files of hosts.
@@ -95,6 +107,10 @@ pub struct Store {
     pub rights: rights::Rights,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
+    /// Sessions of hosts, and those that are open here.
+    pub sessions: sessions::Sessions,
+    /// Something came, or changed, that is to be seen without delay.
+    pub hurried: bool,
     /// What is to be said in the status line, once.
     pub toasts: VecDeque<Toast>,
 }
@@ -121,16 +137,21 @@ impl Store {
             rtt_us: Settled::default(),
             traffic: [Rate::default(); 2],
             read_only,
+            thin: false,
             feeds: HashMap::new(),
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
             processes: HashMap::new(),
+            logs: logs::Logs::default(),
+            sheets: HashMap::new(),
             files: files::Files::default(),
             edits: edits::Edits::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             approvals: approvals::Approvals::default(),
+            sessions: sessions::Sessions::default(),
+            hurried: false,
             toasts: VecDeque::new(),
         }
     }
@@ -138,6 +159,11 @@ impl Store {
     /// The one place where what is known changes.
     pub fn apply(&mut self, update: Update) {
         (update.0)(self);
+    }
+
+    /// How often figures come that would come so often.
+    pub fn interval_ms(&self, usual: u64) -> u64 {
+        if self.thin { usual.saturating_mul(3) } else { usual }
     }
 
     /// Whether the link is up now.

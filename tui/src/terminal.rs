@@ -2,26 +2,37 @@
 //! the program panics, is suspended, or was stopped by someone else.
 
 pub mod encoder;
+pub mod flow;
+mod line;
+mod replies;
 
 use crate::app::App;
 use crate::event::Event;
+use crate::widgets::terminal::Caret;
+use crossterm::cursor::SetCursorStyle;
 use crossterm::event::{
-    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+    DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
+    EnableFocusChange, EnableMouseCapture,
 };
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use encoder::Encoder;
+use flow::{Flow, Outlet};
 use futures::{Stream, StreamExt as _};
 use ratatui::Terminal;
+use replies::Replies;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write as _, stdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The longest text handed to the terminal's clipboard; many terminals take no more.
-const LONGEST_COPY: usize = 74_000;
+pub const LONGEST_COPY: usize = 74_000;
+
+/// Asks for clicks and the wheel, not for every movement.
+const CLICKS: &str = "\x1b[?1000h\x1b[?1006h";
 
 /// SIGCONT, which has no name among tokio's kinds.
 const CONTINUE: i32 = rustix::process::Signal::CONT.as_raw();
@@ -32,22 +43,32 @@ pub trait Control {
     fn copy(&mut self, text: &str) -> io::Result<()>;
     /// Takes the mouse, or leaves it to the terminal.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
+    /// Shows the cursor so.
+    fn caret(&mut self, caret: Caret) -> io::Result<()>;
     /// Gives the terminal back, stops the program, and takes the terminal again when it goes on.
     fn suspend(&mut self) -> io::Result<()>;
     /// Takes the terminal again after the program was stopped without being asked.
     fn resume(&mut self) -> io::Result<()>;
+    /// The way that drawn bytes take, when there is one whose speed matters.
+    fn flow(&self) -> Option<Flow> {
+        None
+    }
 }
 
 /// Shows the app on the real terminal until the operator leaves.
 pub async fn run(app: &mut App) -> anyhow::Result<()> {
-    let mut guard = Guard::take()?;
-    let mut terminal = Terminal::new(Encoder::new(stdout()))?;
-    let input = Box::pin(input()?);
-    app.run(&mut terminal, &mut guard, input).await
+    let flow = Flow::stdout();
+    let mut guard = Guard::take(flow.clone(), app.is_thin())?;
+    let mut terminal = Terminal::new(Encoder::new(Outlet::new(flow.clone())))?;
+    let input = Box::pin(input(flow)?);
+    let result = app.run(&mut terminal, &mut guard, input).await;
+    app.leave();
+    result
 }
 
 /// Keys and the mouse, and the signals that ask the program to end. Ends when the terminal is gone.
-fn input() -> io::Result<impl Stream<Item = Event>> {
+fn input(flow: Flow) -> io::Result<impl Stream<Item = Event>> {
+    let mut replies = Replies::new(flow);
     let stop = futures::stream::select(
         told(signal(SignalKind::terminate())?, || Event::Stop),
         told(signal(SignalKind::hangup())?, || Event::Stop),
@@ -58,6 +79,7 @@ fn input() -> io::Result<impl Stream<Item = Event>> {
     let keys = crossterm::event::EventStream::new()
         .take_while(|event| std::future::ready(event.is_ok()))
         .filter_map(|event| std::future::ready(event.ok().map(Event::from)))
+        .flat_map(move |event| futures::stream::iter(replies.take(event)))
         .chain(futures::stream::once(std::future::ready(Event::Stop)));
     Ok(futures::stream::select(keys, stop))
 }
@@ -71,6 +93,9 @@ fn told(signal: Signal, event: fn() -> Event) -> impl Stream<Item = Event> {
 /// Holds the terminal; gives it back when dropped.
 pub struct Guard {
     mouse: bool,
+    /// On a thin line the mouse tells of clicks only.
+    thin: bool,
+    flow: Flow,
     /// What a panic said: told when the terminal can be read again.
     panic: Arc<Mutex<Option<String>>>,
 }
@@ -78,7 +103,7 @@ pub struct Guard {
 impl Guard {
     /// Takes the terminal. From now on a panic is logged, and told only behind the screen: one in a
     /// task costs that task, and the screen stays; one of the app drops this guard.
-    pub fn take() -> io::Result<Self> {
+    pub fn take(flow: Flow, thin: bool) -> io::Result<Self> {
         let panic = Arc::new(Mutex::new(None));
         let told = panic.clone();
         std::panic::set_hook(Box::new(move |info| {
@@ -90,14 +115,18 @@ impl Guard {
             }
             *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(info.to_string());
         }));
-        enter(true)?;
-        Ok(Self { mouse: true, panic })
+        enter(true, thin)?;
+        if !std::env::var("TERM").is_ok_and(|term| term == "dumb" || term == "linux") {
+            flow.ask();
+        }
+        Ok(Self { mouse: true, thin, flow, panic })
     }
 }
 
 impl Drop for Guard {
     #[expect(clippy::print_stderr, reason = "the screen is down")]
     fn drop(&mut self) {
+        self.flow.drain();
         leave();
         let said = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (true, Some(said)) = (std::thread::panicking(), said) {
@@ -106,13 +135,26 @@ impl Drop for Guard {
     }
 }
 
-fn enter(mouse: bool) -> io::Result<()> {
+fn enter(mouse: bool, thin: bool) -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
     if mouse {
-        execute!(stdout(), EnableMouseCapture)?;
+        stdout().write_all(take_mouse(thin).as_bytes())?;
+        stdout().flush()?;
     }
     Ok(())
+}
+
+/// What takes the mouse.
+fn take_mouse(thin: bool) -> String {
+    if thin { CLICKS.to_owned() } else { ansi(&EnableMouseCapture) }
+}
+
+fn ansi(command: &impl crossterm::Command) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    command.write_ansi(&mut text).unwrap_or_default();
+    text
 }
 
 /// Gives the terminal back. Nothing more can be done about errors here.
@@ -120,7 +162,9 @@ fn leave() {
     drop(execute!(
         stdout(),
         DisableMouseCapture,
+        DisableFocusChange,
         DisableBracketedPaste,
+        SetCursorStyle::DefaultUserShape,
         LeaveAlternateScreen,
         crossterm::cursor::Show
     ));
@@ -134,30 +178,41 @@ impl Control for Guard {
             end -= 1;
         }
         let encoded = data_encoding::BASE64.encode(&text.as_bytes()[..end]);
-        let mut out = stdout();
-        write!(out, "\x1b]52;c;{encoded}\x07")?;
-        out.flush()
+        self.flow.write(format!("\x1b]52;c;{encoded}\x07").as_bytes())
     }
 
     fn mouse(&mut self, on: bool) -> io::Result<()> {
         self.mouse = on;
-        if on {
-            execute!(stdout(), EnableMouseCapture)
-        } else {
-            execute!(stdout(), DisableMouseCapture)
-        }
+        let text = if on { take_mouse(self.thin) } else { ansi(&DisableMouseCapture) };
+        self.flow.write(text.as_bytes())
+    }
+
+    fn caret(&mut self, caret: Caret) -> io::Result<()> {
+        let style = match caret {
+            Caret::Own => SetCursorStyle::DefaultUserShape,
+            Caret::Block => SetCursorStyle::SteadyBlock,
+            Caret::Underline => SetCursorStyle::SteadyUnderScore,
+            Caret::Beam => SetCursorStyle::SteadyBar,
+        };
+        execute!(stdout(), style)
     }
 
     fn suspend(&mut self) -> io::Result<()> {
+        self.flow.drain();
         leave();
         // The whole group, as the terminal itself does it: a shell then sees its job stop.
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
-        enter(self.mouse)
+        enter(self.mouse, self.thin)
     }
 
     fn resume(&mut self) -> io::Result<()> {
         // A shell between us and the terminal may have set it for itself: set it for us again.
         disable_raw_mode()?;
-        enter(self.mouse)
+        self.flow.drain();
+        enter(self.mouse, self.thin)
+    }
+
+    fn flow(&self) -> Option<Flow> {
+        Some(self.flow.clone())
     }
 }

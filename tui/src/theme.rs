@@ -13,9 +13,30 @@ pub const THEMES: &[(&str, &str)] = &[
     ("nord", include_str!("../../themes/nord.toml")),
     ("dracula", include_str!("../../themes/dracula.toml")),
     ("catppuccin-mocha", include_str!("../../themes/catppuccin-mocha.toml")),
+    ("catppuccin-latte", include_str!("../../themes/catppuccin-latte.toml")),
+    ("gruvbox-dark", include_str!("../../themes/gruvbox-dark.toml")),
+    ("solarized-light", include_str!("../../themes/solarized-light.toml")),
+    ("tokyo-night", include_str!("../../themes/tokyo-night.toml")),
     ("sixteen", include_str!("../../themes/sixteen.toml")),
     ("mono", include_str!("../../themes/mono.toml")),
 ];
+
+/// In settings: dark or light, as the terminal's own ground is.
+pub const AUTO: &str = "auto";
+
+/// The theme for a terminal whose ground has this colour.
+pub fn for_ground(colour: [u8; 3]) -> &'static str {
+    if luminance(colour) > 0.18 { "light" } else { "dark" }
+}
+
+/// How light a colour looks, 0 to 1 (WCAG 2).
+fn luminance([r, g, b]: [u8; 3]) -> f64 {
+    let linear = |part: u8| {
+        let part = f64::from(part) / 255.0;
+        if part <= 0.03928 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+}
 
 macro_rules! roles {
     ($($variant:ident = $name:literal,)+) => {
@@ -53,6 +74,12 @@ pub enum Depth {
 }
 
 impl Depth {
+    /// No more than 256: their codes are half as long.
+    #[must_use]
+    pub fn at_most_256(self) -> Self {
+        if self == Self::True { Self::Indexed } else { self }
+    }
+
     /// What the environment says of the terminal.
     pub fn detect(var: impl Fn(&str) -> Option<String>) -> Self {
         let term = var("TERM").unwrap_or_default();
@@ -114,6 +141,7 @@ struct Full {
 pub struct Theme {
     /// Its name.
     pub name: String,
+    depth: Depth,
     styles: Vec<Style>,
     /// Colours from low to high for charts, finely graded where the terminal can.
     grades: Vec<Color>,
@@ -153,7 +181,23 @@ impl Theme {
         }
         let colour = |role: Role| raw[role as usize].fg.unwrap_or(Color::Reset);
         let grades = grades([colour(Role::Low), colour(Role::Mid), colour(Role::High)], depth);
-        Ok(Self { name: name.to_owned(), styles, grades })
+        Ok(Self { name: name.to_owned(), depth, styles, grades })
+    }
+
+    /// How many colours the terminal shows.
+    pub const fn depth(&self) -> Depth {
+        self.depth
+    }
+
+    /// Letters and ground as the theme has them, when both are colours of its own.
+    pub fn ground(&self) -> Option<[(u8, u8, u8); 2]> {
+        let ground = self.style(Role::Ground);
+        let letters = ground.fg.or(self.style(Role::Text).fg);
+        let parts = |colour| match colour {
+            Some(Color::Rgb(r, g, b)) => Some((r, g, b)),
+            _ => None,
+        };
+        Some([parts(letters)?, parts(ground.bg)?])
     }
 
     /// A role's style.
@@ -254,7 +298,7 @@ fn colour(text: &str) -> Option<Color> {
 }
 
 /// The nearest colour the terminal has.
-fn reduce(colour: Color, depth: Depth) -> Color {
+pub fn reduce(colour: Color, depth: Depth) -> Color {
     let Color::Rgb(r, g, b) = colour else {
         return if depth == Depth::None { Color::Reset } else { colour };
     };
@@ -290,6 +334,11 @@ const SIXTEEN: [(u8, u8, u8); 16] = [
     (41, 184, 219),
     (255, 255, 255),
 ];
+
+/// What a colour of the palette usually looks like.
+pub fn palette(n: u8) -> (u8, u8, u8) {
+    SIXTEEN.get(usize::from(n)).copied().unwrap_or_else(|| indexed(n))
+}
 
 const fn indexed(n: u8) -> (u8, u8, u8) {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
@@ -339,6 +388,89 @@ mod tests {
             for depth in [Depth::True, Depth::Indexed, Depth::Sixteen, Depth::None] {
                 Theme::load(name, depth).unwrap_or_else(|e| panic!("{e}"));
             }
+        }
+    }
+
+    /// How well one colour stands out on another, 1 to 21 (WCAG 2).
+    fn contrast(one: Color, other: Color) -> f64 {
+        let of = |colour| match colour {
+            Color::Rgb(r, g, b) => luminance([r, g, b]) + 0.05,
+            other => panic!("{other:?} has no brightness that is known"),
+        };
+        let (a, b) = (of(one), of(other));
+        a.max(b) / a.min(b)
+    }
+
+    #[test]
+    fn every_theme_can_be_read() {
+        use Role::{
+            Accent, Bad, Banner, Danger, Faint, Grid, Ground, Header, HeaderSorted, High, Info,
+            Input, Key, Label, LineA, LineB, Low, Marked, Match, Mid, Ok, Popup, Selected, Soft,
+            Stale, Strong, Tab, TabActive, Text, Title, Warn,
+        };
+        let letters = [
+            Text,
+            Soft,
+            Strong,
+            Accent,
+            Title,
+            Header,
+            HeaderSorted,
+            Marked,
+            Input,
+            Match,
+            Key,
+            Tab,
+            Ok,
+            Info,
+            Warn,
+            Bad,
+            Danger,
+            Label,
+            Low,
+            Mid,
+            High,
+            LineA,
+            LineB,
+        ];
+        let mut seen = 0;
+        for (name, _) in THEMES {
+            let theme = Theme::load(name, Depth::True).expect("theme");
+            let ground = |role| theme.style(role).bg.filter(|bg| *bg != Color::Reset);
+            let Some(ground_bg) = ground(Ground) else { continue };
+            seen += 1;
+            let (text, dim) = if *name == "high-contrast" { (7.0, 4.5) } else { (4.5, 3.0) };
+            let check = |role: Role, bg: Color, least: f64| {
+                let fg = theme.style(role).fg.expect("a colour");
+                let is = contrast(fg, bg);
+                assert!(is >= least, "{name}: {role:?} on {bg:?} has {is:.2}, not {least}");
+            };
+            for bg in [ground_bg, ground(Popup).expect("popup")] {
+                for role in letters {
+                    check(role, bg, text);
+                }
+                for role in [Faint, Stale, Grid] {
+                    check(role, bg, dim);
+                }
+            }
+            // Where the cursor stands colours may be a little closer.
+            let bar = ground(Selected).expect("bar");
+            for role in letters {
+                check(role, bar, text / 1.6);
+            }
+            for role in [TabActive, Banner] {
+                check(role, ground(role).expect("own ground"), text.min(4.5));
+            }
+        }
+        assert!(seen >= 8, "{seen}");
+    }
+
+    #[test]
+    fn a_terminal_is_light_or_dark_by_its_ground() {
+        for (colour, theme) in
+            [([253, 246, 227], "light"), ([40, 42, 54], "dark"), ([0; 3], "dark")]
+        {
+            assert_eq!(for_ground(colour), theme);
         }
     }
 

@@ -5,10 +5,10 @@ use crate::keymap;
 use crate::panes;
 use crate::widgets::table::{Column, Layout};
 use cmdr_link::settings::nearest;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A view.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct View {
     /// Empty for one that is not kept.
@@ -16,6 +16,7 @@ pub struct View {
     /// Which table it is of: `hosts` or `processes`.
     pub table: String,
     /// The key that recalls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// As typed; empty for none.
     pub filter: String,

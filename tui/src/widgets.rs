@@ -8,3 +8,4 @@ pub mod frame;
 pub mod input;
 pub mod natural;
 pub mod table;
+pub mod terminal;

@@ -223,7 +223,7 @@ async fn an_armed_edit_counts_down_on_every_page_and_is_kept_or_undone_by_a_key(
     world.press("<esc>").await;
     world.press("<esc>").await;
     world.check_shows("/etc/hosts 20 s");
-    world.press("E").await;
+    world.press("!").await;
     world.check_shows("keep web1:/etc/hosts");
     world.press("<enter>").await;
     let confirmed = told(&world, "edits.confirm");

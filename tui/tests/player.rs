@@ -531,3 +531,49 @@ async fn pictures_of_recordings_in_chinese() {
         snap(name, &world);
     }
 }
+
+/// An editor that fills a terminal: what it draws over and over, and the shell after it.
+fn of_a_terminal() -> Vec<Event> {
+    let at = |at_ms: u64, data: &str| Event {
+        at_us: at_ms * 1000,
+        kind: EventKind::Output,
+        data: data.as_bytes().to_vec(),
+    };
+    let mut events = vec![
+        at(100, "$ vim 笔记.txt\r\n"),
+        at(1000, "\u{1b}[?1049h\u{1b}[2J\u{1b}[H\u{1b}[7m 笔记.txt \u{1b}[0m\r\n~\r\n~"),
+    ];
+    for n in 0..20u64 {
+        events.push(at(2000 + n * 100, &format!("\u{1b}[2;1H\u{1b}[Kline {n} of it")));
+    }
+    events.push(at(8000, "\u{1b}[?1049l$ exit\r\n"));
+    events
+}
+
+#[tokio::test]
+async fn a_recorded_terminal_is_shown_as_it_was_forwards_and_backwards() {
+    for size in SIZES {
+        let mut recordings = known();
+        for recording in &mut recordings {
+            recording.method = "sessions.open".into();
+            recording.terminal = Some(cmdr_protocol::sessions::Size { columns: 40, rows: 12 });
+            recording.took_ms = 9000;
+            recording.marks.clear();
+        }
+        let setup = Setup { size, ..Setup::default() };
+        let mut world = Box::pin(with(setup, recordings, of_a_terminal())).await;
+        world.press("O3j<enter>").await;
+        world.press("<space>t4.2<enter>").await;
+        world.check_shows("line 19 of it");
+        world.check_hides("line 18");
+        world.check_hides("␛");
+        snap("player_terminal", &world);
+        world.press("t2.35<enter>").await;
+        world.check_shows("line 3 of it");
+        world.press("G").await;
+        world.check_shows("$ exit");
+        world.check_hides("line 19");
+        world.press("g").await;
+        world.check_hides("vim");
+    }
+}

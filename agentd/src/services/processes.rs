@@ -6,6 +6,7 @@ mod act;
 mod linux;
 mod table;
 
+pub(super) use linux::parse_stat;
 pub use table::Table;
 
 use crate::sampler::{Sampler, Take};
@@ -29,9 +30,10 @@ pub fn sampler(config: &Config) -> Sampler<Table> {
     })
 }
 
-async fn list(agent: Arc<Agent>, _: Asked, _: List) -> Result<Listing, CallError> {
+async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallError> {
     let mut watcher = agent.processes().watch(Duration::from_secs(1));
-    watcher.next().await.listing()
+    let table = watcher.next().await;
+    if list.busiest == 0 { table.listing() } else { table.busiest(list.busiest as usize).listing() }
 }
 
 async fn watch(

@@ -11,7 +11,7 @@ use cmdr_link::{Client, SecretKey, keys};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, Welcome};
-use cmdr_protocol::{CallError, Feed, KeyId};
+use cmdr_protocol::{Call, CallError, Feed, KeyId};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,11 @@ impl World {
         Self { client: Client::new(hub_link), agent, state, agent_link }
     }
 
+    /// Calls as an operator.
+    pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Reply, CallError> {
+        self.client.call_for(&operator(), None, call, Duration::from_secs(20)).await
+    }
+
     /// Asks as an operator. The client sets no caller, the hub does, so this writes the header.
     pub(crate) async fn feed<F: Feed>(&self, feed: &F) -> Result<Items<F>, CallError> {
         Items::open(self.client.link(), feed).await
@@ -87,7 +92,13 @@ pub(crate) struct Items<F: Feed> {
 }
 
 pub(crate) fn operator() -> Caller {
-    Caller { key: KeyId([1; 16]), name: "ann".into(), role: Role::OPERATOR, address: String::new() }
+    Caller {
+        key: KeyId([1; 16]),
+        name: "ann@desk".into(),
+        operator: "ann".into(),
+        role: Role::OPERATOR,
+        address: String::new(),
+    }
 }
 
 impl<F: Feed> Items<F> {

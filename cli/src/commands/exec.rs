@@ -5,7 +5,7 @@
 
 mod input;
 mod lines;
-mod pipe;
+pub(super) mod pipe;
 mod report;
 mod show;
 mod target;

@@ -4,7 +4,7 @@ mod table;
 
 use crate::App;
 use crate::args::{self, Watch, Yes, signal_name};
-use crate::connect::{Hub, Target};
+use crate::connect::{AT_ONCE, Hub, Target};
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
 use crate::screen::Screen;
@@ -12,7 +12,6 @@ use clap::Args;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::processes::{self, Change, List, Process, Renice, Signal};
 use cmdr_protocol::{CallError, HostId};
-use futures::StreamExt as _;
 use std::collections::BTreeMap;
 use table::{Row, Sort, View};
 use tokio::sync::mpsc;
@@ -83,9 +82,6 @@ pub struct ReniceArgs {
     yes: Yes,
 }
 
-/// Hosts asked at once.
-const AT_ONCE: usize = 64;
-
 /// The table of one host, kept up to date.
 #[derive(Debug, Default)]
 struct Table {
@@ -135,14 +131,8 @@ pub(super) async fn ps(app: &App, args: &PsArgs) -> Result<Exit, Failure> {
     if args.watch.watch.is_some() {
         return watch(app, &hub, &targets, args, &view, screen).await;
     }
-    let hub = &hub;
-    let answers: Vec<_> = futures::stream::iter(&targets)
-        .map(|target| async move { (target, hub.ask_host(target.id, &List {}).await) })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
     let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
-    for (target, answer) in answers {
+    for (target, answer) in hub.ask_hosts(&targets, &List::default()).await {
         match answer {
             Ok(listing) => rows.extend(view.rows(&target.name, listing.processes)),
             Err(failure) => {
@@ -159,7 +149,7 @@ pub(super) async fn ps(app: &App, args: &PsArgs) -> Result<Exit, Failure> {
 }
 
 /// A message with the host's name before it, unless it begins with that itself.
-fn about(name: &str, message: &str) -> String {
+pub(super) fn about(name: &str, message: &str) -> String {
     if message.starts_with(&format!("{name} ")) {
         return message.to_owned();
     }
@@ -242,7 +232,7 @@ async fn watch(
 
 /// The process that has this number now.
 async fn find(hub: &Hub, host: &Target, pids: &[u32]) -> Result<Vec<Process>, Failure> {
-    let listing = hub.ask_host::<List>(host.id, &List {}).await?;
+    let listing = hub.ask_host::<List>(host.id, &List::default()).await?;
     pids.iter()
         .map(|pid| {
             listing

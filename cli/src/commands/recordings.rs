@@ -4,6 +4,8 @@
 mod play;
 mod rules;
 
+pub(super) use play::speed;
+
 use crate::App;
 use crate::args::{self, When, Yes};
 use crate::connect::Hub;
@@ -256,7 +258,7 @@ fn stands(state: State) -> Cell {
 }
 
 /// `1:05.2`: minutes, seconds and tenths.
-fn span(ms: u64) -> String {
+pub(super) fn span(ms: u64) -> String {
     format!("{}:{:02}.{}", ms / 60_000, ms / 1000 % 60, ms / 100 % 10)
 }
 
@@ -440,7 +442,7 @@ async fn export(app: &App, hub: &Hub, id: u64, path: &Path) -> Result<Exit, Fail
                 ("host", &r.host_name),
                 ("method", &r.method),
             ];
-            cast::header(&mut lines, r.at_ms, &r.command, &extra);
+            cast::header(&mut lines, r.at_ms, &r.command, r.terminal, &extra);
         }
         for event in &item.events {
             events += 1;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use cmdr_link::codec;
 use cmdr_link::frame::{FrameReader, FrameWriter, Tag};
 use cmdr_link::mux::Stream;
-use cmdr_link::relay::{self, Ended, Tapped};
+use cmdr_link::relay::{self, Ended, GIVEN_UP, Tapped};
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::audit::{Event, Outcome, Record, Value, unrecorded};
 use cmdr_protocol::envelope::{Caller, Header};
@@ -48,6 +48,8 @@ pub struct Trail {
     changes: bool,
     /// The field of the last item that says how it ended.
     result: &'static str,
+    /// Its caller may go away from it.
+    leaves: bool,
 }
 
 fn about(hub: &Hub, caller: &Caller, header: &Header) -> Record {
@@ -69,6 +71,15 @@ fn with_error(record: Record, error: &CallError) -> Record {
         message = format!("{message}; {}", record.message);
     }
     Record { outcome: Some(Outcome::of(error.kind)), message, ..record }
+}
+
+/// Who goes away from what goes on has done nothing wrong.
+fn detached(record: Record) -> Record {
+    let message = match record.message.as_str() {
+        "" => "detached".to_owned(),
+        told => format!("detached; {told}"),
+    };
+    Record { message, ..record }
 }
 
 /// Records that the hub refuses a request.
@@ -261,6 +272,7 @@ impl Trail {
                 record: Record { body: None, ..record },
                 changes: method.changes,
                 result: method.result,
+                leaves: method.leaves,
             })),
             Err(e) if method.changes => Err(unrecorded(&e.to_string())),
             Err(e) => {
@@ -285,7 +297,11 @@ impl Trail {
             record.result = body::field(last, self.result);
         }
         if let Err(e) = &ended.result {
-            record = with_error(record, e);
+            record = if self.leaves && e.kind == ErrorKind::Cancelled && e.message == GIVEN_UP {
+                detached(record)
+            } else {
+                with_error(record, e)
+            };
         } else {
             let code = record.result.as_ref().and_then(|result| result.get("code"));
             if code.is_some_and(|code| *code != Value::Int(0)) {
@@ -392,6 +408,7 @@ impl Joining {
                 record,
                 changes: true,
                 result: "",
+                leaves: false,
             }))),
             Err(e) => {
                 let message = unrecorded(&e.to_string()).message;

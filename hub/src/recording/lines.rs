@@ -106,7 +106,7 @@ mod tests {
             pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..8)
         ) {
             let (mut out, mut characters) = (Vec::new(), Characters::default());
-            cast::header(&mut out, 0, "a command", &[]);
+            cast::header(&mut out, 0, "a command", None, &[]);
             for (n, piece) in pieces.iter().enumerate() {
                 let whole = characters.push(piece);
                 cast::event(&mut out, n as u64 * 333_333, EventKind::Output, &whole, true);

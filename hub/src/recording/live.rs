@@ -80,6 +80,10 @@ pub struct Live {
     /// Its number.
     pub id: u64,
     pub(super) strict: bool,
+    /// What is recorded ends with its caller, unlike a session.
+    pub(super) is_command: bool,
+    /// The session's id, as soon as it is known.
+    pub(super) session: Mutex<String>,
     pub(super) began: Instant,
     worker: Arc<Worker>,
     waiting_all: Arc<AtomicUsize>,
@@ -114,6 +118,7 @@ impl Live {
     pub(super) fn new(
         id: u64,
         strict: bool,
+        is_command: bool,
         worker: Arc<Worker>,
         waiting_all: Arc<AtomicUsize>,
     ) -> Self {
@@ -121,6 +126,8 @@ impl Live {
         Self {
             id,
             strict,
+            is_command,
+            session: Mutex::default(),
             began: Instant::now(),
             worker,
             waiting_all,
@@ -212,6 +219,10 @@ impl Live {
         shown.size = self.size.load(Ordering::Relaxed);
         shown.lost = self.lost.load(Ordering::Relaxed);
         shown.watchers = self.watchers();
+        shown.session.clone_from(&held(&self.session));
+        shown.marks.clone_from(&held(&self.marks));
+        let remark = shown.remark.take();
+        shown.set_remark(remark);
     }
 
     /// How it stands, once it has ended.
@@ -405,7 +416,7 @@ mod tests {
     }
 
     fn live(strict: bool) -> (Arc<Live>, Ear) {
-        let live = Arc::new(Live::new(1, strict, Arc::default(), Arc::default()));
+        let live = Arc::new(Live::new(1, strict, true, Arc::default(), Arc::default()));
         (live.clone(), Ear::new(live, false))
     }
 
@@ -447,7 +458,7 @@ mod tests {
     #[test]
     fn all_recordings_together_wait_only_so_much() {
         let waiting = Arc::new(AtomicUsize::new(WAITING_ALL));
-        let live = Arc::new(Live::new(1, false, Arc::default(), waiting));
+        let live = Arc::new(Live::new(1, false, true, Arc::default(), waiting));
         let mut ear = Ear::new(live.clone(), false);
         // One frame is taken, so that nobody starves.
         flood(&mut ear);

@@ -175,8 +175,13 @@ mod tests {
     use cmdr_protocol::role::Role;
 
     fn asked(name: &str, role: Role, resource: &str) -> (Caller, Header) {
-        let caller =
-            Caller { key: KeyId([0; 16]), name: name.into(), role, address: String::new() };
+        let caller = Caller {
+            key: KeyId([0; 16]),
+            name: name.into(),
+            operator: String::new(),
+            role,
+            address: String::new(),
+        };
         let header = Header {
             to: None,
             method: "exec.start".into(),

@@ -4,15 +4,18 @@
 //! What was written reaches the disk within a second, and whole pieces of [`CHUNK`] sooner. A disk that
 //! is full or broken costs what cannot be written, which the recording says itself when it can again.
 
+use super::bodies;
 use super::chunks::{Press, Sealer};
-use super::exec;
+use super::danger::MARKS;
 use super::lines::Characters;
 use super::live::{Fresh, Live, Part, Way};
 use super::recover::END;
+use super::typed::Typed;
 use bytes::Bytes;
 use cmdr_link::frame::{FrameReader, Tag};
 use cmdr_link::mux::Source;
-use cmdr_protocol::recordings::{EventKind, cast};
+use cmdr_protocol::recordings::{EventKind, Mark, cast};
+use cmdr_protocol::sessions::Size;
 use cmdr_protocol::{CallError, ErrorKind};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -20,9 +23,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -72,6 +74,12 @@ pub(super) struct Writing {
     stdout: Characters,
     stderr: Characters,
     stdin: Characters,
+    /// Input is recorded.
+    input: bool,
+    /// Looks at what is typed into a session.
+    typed: Option<Typed>,
+    /// The size of the terminal that was told last.
+    terminal: Option<Size>,
     /// When the first line that is not in the file was written, and what time it bears.
     since: Option<(Instant, u64)>,
     /// Bytes that these lines stand for.
@@ -94,6 +102,20 @@ pub(super) fn reserve(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         Err(e) => Err(e.into()),
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds a mark where it is new and there is room, the gravest first; whether it was.
+fn mark_up(marks: &mut Vec<Mark>, mark: &Mark) -> bool {
+    if marks.len() >= MARKS || marks.iter().any(|known| known.what == mark.what) {
+        return false;
+    }
+    let at = marks.partition_point(|known| known.level >= mark.level);
+    marks.insert(at, mark.clone());
+    true
 }
 
 fn fresh(live: &Live) -> std::sync::MutexGuard<'_, Fresh> {
@@ -122,6 +144,9 @@ impl Writing {
             stdout: Characters::default(),
             stderr: Characters::default(),
             stdin: Characters::default(),
+            input: true,
+            typed: None,
+            terminal: None,
             since: Some((Instant::now(), 0)),
             waiting: 0,
             unsynced: None,
@@ -131,6 +156,12 @@ impl Writing {
             end: None,
             over: false,
         }
+    }
+
+    /// Says what becomes of input: whether it is recorded, and what looks at it.
+    pub(super) fn with_input(mut self, recorded: bool, typed: Option<Typed>) -> Self {
+        (self.input, self.typed) = (recorded, typed);
+        self
     }
 
     /// The hub stops: it ends here.
@@ -219,15 +250,34 @@ impl Writing {
     fn body(&mut self, fresh: &mut Fresh, way: Way, at_us: u64, body: &[u8]) {
         match way {
             Way::Back => {
-                let (stdout, stderr) = exec::output(body);
+                let bodies::Output { stdout, stderr, size, begun } = bodies::output(body);
+                if let Some(begun) = begun {
+                    begun.id.clone_into(&mut held(&self.live.session));
+                }
+                if let Some(size) = size.filter(|size| self.terminal != Some(*size)) {
+                    self.terminal = Some(size);
+                    let told = format!("{}x{}", size.columns, size.rows);
+                    self.line(fresh, at_us, EventKind::Resize, told.as_bytes());
+                }
                 let stdout = self.stdout.push(stdout);
                 self.event(fresh, at_us, EventKind::Output, &stdout);
                 let stderr = self.stderr.push(stderr);
                 self.event(fresh, at_us, EventKind::Output, &stderr);
             }
             Way::Forth => {
-                let input = self.stdin.push(exec::input(body));
-                self.event(fresh, at_us, EventKind::Input, &input);
+                let data = bodies::input(body);
+                if self.input {
+                    let input = self.stdin.push(data);
+                    self.event(fresh, at_us, EventKind::Input, &input);
+                }
+                let struck = self.typed.as_mut().map(|typed| typed.push(data, at_us / 1000));
+                for mark in struck.unwrap_or_default() {
+                    if !mark_up(&mut held(&self.live.marks), &mark) {
+                        continue;
+                    }
+                    let told = format!("{}: {}", mark.level, mark.what);
+                    self.line(fresh, at_us, EventKind::Mark, told.as_bytes());
+                }
             }
         }
     }

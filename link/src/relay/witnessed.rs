@@ -27,6 +27,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// So long is waited for the end of a frame that is on its way when a request is stopped.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What is told of a request whose caller went away.
+pub const GIVEN_UP: &str = "given up by the caller";
+
 /// How a request ended, as those see it who stand between the caller and the one who answers.
 #[derive(Debug)]
 pub struct Ended {
@@ -116,10 +119,9 @@ where
             return relayed;
         }
         Err(End::Cut(e)) => (Err(e), true),
-        Err(End::GivenUp) => (
-            Err(CallError::new(cmdr_protocol::ErrorKind::Cancelled, "given up by the caller")),
-            true,
-        ),
+        Err(End::GivenUp) => {
+            (Err(CallError::new(cmdr_protocol::ErrorKind::Cancelled, GIVEN_UP)), true)
+        }
         Err(End::Lost) => (Err(CallError::lost("the answer broke off before its end")), true),
     };
     if cut {

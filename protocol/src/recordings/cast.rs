@@ -6,16 +6,24 @@
 //! pass over; so a recording of any bytes reads back as it was.
 
 use super::{Event, EventKind};
+use crate::sessions::Size;
 use data_encoding::BASE64;
 
 /// The kind of the event that holds the bytes of the next one.
 pub const BYTES: &str = "b";
 
 /// Writes the header line. `extra` are more fields of it, texts.
-pub fn header(out: &mut Vec<u8>, at_ms: u64, title: &str, extra: &[(&str, &str)]) {
+pub fn header(
+    out: &mut Vec<u8>,
+    at_ms: u64,
+    title: &str,
+    terminal: Option<Size>,
+    extra: &[(&str, &str)],
+) {
     // What is no terminal has no size; players need one.
+    let Size { columns, rows } = terminal.unwrap_or_default();
     let head = format!(
-        "{{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":{},\"title\":\"",
+        "{{\"version\":2,\"width\":{columns},\"height\":{rows},\"timestamp\":{},\"title\":\"",
         at_ms / 1000
     );
     out.extend_from_slice(head.as_bytes());
@@ -109,11 +117,18 @@ mod tests {
     #[test]
     fn the_header_is_one_line_of_json_whatever_is_in_it() {
         let mut out = Vec::new();
-        header(&mut out, 1_700_000_000_123, "echo \"a\nb\"", &[("host", "web\u{1b}1")]);
+        header(
+            &mut out,
+            1_700_000_000_123,
+            "echo \"a\nb\"",
+            Some(Size { columns: 132, rows: 50 }),
+            &[("host", "web\u{1b}1")],
+        );
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["version"], 2);
+        assert_eq!((&value["width"], &value["height"]), (&132.into(), &50.into()));
         assert_eq!(value["timestamp"], 1_700_000_000);
         assert_eq!(value["title"], "echo \"a\nb\"");
         assert_eq!(value["host"], "web\u{1b}1");

@@ -72,11 +72,8 @@ impl App {
         if !self.store.is_up() {
             return;
         }
-        let context = self.face.context(&self.store);
-        let action = self.pane.poll(&context);
-        if !matches!(action, Action::None) {
-            self.perform(action);
-        }
+        self.poll();
+        self.with_others(Self::poll);
         // They may do everything everywhere.
         if self.store.role() == Role::ADMINISTRATOR {
             return;
@@ -100,6 +97,14 @@ impl App {
             self.perform(Action::fetch(None, Matrix { host: None }, PATIENCE, |table| {
                 (Some(rights::on_request(table)), Action::None)
             }));
+        }
+    }
+
+    fn poll(&mut self) {
+        let context = self.face.context(&self.store);
+        let action = self.pane.poll(&context);
+        if !matches!(action, Action::None) {
+            self.perform(action);
         }
     }
 

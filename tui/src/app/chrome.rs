@@ -30,6 +30,23 @@ impl Spots {
     }
 }
 
+/// The tabs that fit: all by name; else only the one that is shown by name and the others by number;
+/// else without the first ones, so that the one that is shown is always seen.
+fn tabs(titles: &[&str], now: usize, room: usize) -> Vec<(usize, String)> {
+    let named = |n: usize| format!(" {} {} ", n + 1, titles[n]);
+    let short = |n: usize| if n == now { named(n) } else { format!(" {} ", n + 1) };
+    let width = |tabs: &[String]| tabs.iter().map(|tab| tab.width() + 1).sum::<usize>();
+    let mut all: Vec<String> = (0..titles.len()).map(named).collect();
+    let mut first = 0;
+    if width(&all) > room {
+        all = (0..titles.len()).map(short).collect();
+        while first < now && width(&all[first..=now]) > room {
+            first += 1;
+        }
+    }
+    all.into_iter().enumerate().skip(first).collect()
+}
+
 impl App {
     pub(super) fn paint(&mut self, frame: &mut Frame<'_>) {
         let screen = frame.area();
@@ -45,8 +62,14 @@ impl App {
             notice(frame, screen, &lines);
             return;
         }
-        self.top(frame, Rect { height: 1, ..screen });
+        let fills = self.pane.fills() && self.store.hosts.me.is_some();
         let mut area = Rect { y: screen.y + 1, height: screen.height - 2, ..screen };
+        if fills {
+            area = screen;
+            self.spots = Spots::default();
+        } else {
+            self.top(frame, Rect { height: 1, ..screen });
+        }
         if self.store.hosts.me.is_none() {
             self.waiting(frame, area);
         } else {
@@ -58,10 +81,15 @@ impl App {
                 table::put(buffer, area.x, area.y, area.width, &line, false);
                 area = Rect { y: area.y + 1, height: area.height - 1, ..area };
             }
-            let context = self.face.context(&self.store);
-            self.pane.draw(&context, frame, area);
+            self.draw_parts(frame, area);
         }
-        self.bottom(frame, Rect { y: screen.bottom() - 1, height: 1, ..screen });
+        if !fills || self.note.is_some() || self.prefixed {
+            let line = Rect { y: screen.bottom() - 1, height: 1, ..screen };
+            ratatui::widgets::Widget::render(ratatui::widgets::Clear, line, frame.buffer_mut());
+            frame.buffer_mut().set_style(line, self.face.theme.style(Role::Ground));
+            self.bottom(frame, line);
+        }
+        self.draw_card(frame, screen);
         let context = self.face.context(&self.store);
         for overlay in &mut self.overlays {
             overlay.draw(&context, frame, screen);
@@ -90,6 +118,7 @@ impl App {
                 self.spots.0.push((Rect { x, width: after - x, ..area }, place));
             }
             x = after;
+            x
         };
         if area.width >= 72 || self.place == Place::Hosts {
             let brand = theme.style(Role::Accent).add_modifier(ratatui::style::Modifier::BOLD);
@@ -105,9 +134,10 @@ impl App {
             put(home, soft, Some(Place::Hosts));
             put(" ▸ ", faint, None);
             put(&self.store.hosts.name(host), theme.style(Role::Title), None);
-            put("  ", soft, None);
-            for (n, tab) in TABS.iter().enumerate() {
-                let text = format!(" {} {} ", n + 1, self.face.texts.get(tab.title));
+            let at = put("  ", soft, None);
+            let titles = TABS.iter().map(|tab| self.face.texts.get(tab.title));
+            let room = usize::from(end.saturating_sub(at));
+            for (n, text) in tabs(&titles.collect::<Vec<_>>(), now, room) {
                 let role = if n == now { Role::TabActive } else { Role::Tab };
                 put(&text, theme.style(role), Some(Place::Host(host, n)));
                 put(" ", soft, None);
@@ -153,6 +183,13 @@ impl App {
         let (store, theme) = (&self.store, &self.face.theme);
         let soft = theme.style(Role::Soft);
         let mut spans = Vec::new();
+        if let Some(text) = self.meter_text().filter(|_| width >= 80) {
+            spans.push(Span::styled(text, theme.style(Role::Info)));
+        }
+        if self.options.thin && width >= 100 {
+            let word = self.face.texts.get("chrome.thin");
+            spans.push(Span::styled(format!("{word}  "), theme.style(Role::Info)));
+        }
         if let Some(me) = store.hosts.me.as_ref().filter(|_| width >= 110) {
             let name = cmdr_protocol::display::clean_to_width(&me.name, 28);
             spans.push(Span::styled(format!("{name} ({})  ", me.role), soft));
@@ -251,6 +288,10 @@ impl App {
     /// A note, or the keys that matter here.
     fn bottom(&self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
+        let desks = self.desks_line(area.width);
+        let needs = (desks.width() as u16).min(area.width / 2);
+        table::put(frame.buffer_mut(), area.right() - needs, area.y, needs, &desks, false);
+        let area = Rect { width: area.width - needs, ..area };
         if let Some(note) = &self.note {
             let (sign, role) = if note.bad { ("✗ ", Role::Bad) } else { ("", Role::Info) };
             let line = Line::styled(format!("{sign}{}", note.text), theme.style(role));
@@ -272,7 +313,16 @@ impl App {
             hints.extend(back.map(hint));
         }
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
-        let room = usize::from(area.width) + 1;
+        let mut x = area.x + 1;
+        if self.pane.is_raw(&self.context()) {
+            // Which key is to be pressed before these.
+            let role = if self.prefixed { Role::Banner } else { Role::Accent };
+            let text = format!("{} ", self.prefix());
+            (x, _) = frame.buffer_mut().set_stringn(x, area.y, &text, 20, theme.style(role));
+            x += 1;
+            hints.retain(|(b, ..)| b.command != Command::Quit);
+        }
+        let room = usize::from(area.right().saturating_sub(x)) + 2;
         while hints.iter().map(|(_, keys, words)| needs(keys, words)).sum::<usize>() > room {
             // The way to all keys stays; leaving is known from everywhere else.
             let last = hints.iter().rposition(|(b, ..)| b.command != Command::Help);
@@ -280,7 +330,6 @@ impl App {
             let Some(at) = quit.or(last) else { break };
             hints.remove(at);
         }
-        let mut x = area.x + 1;
         for (binding, keys, words) in hints {
             let role = if binding.danger { Role::Danger } else { Role::Key };
             let buffer = frame.buffer_mut();

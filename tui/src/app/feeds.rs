@@ -1,7 +1,7 @@
 //! Which feeds run: those that the pane needs while it is seen, and those that every page has.
 
 use super::App;
-use crate::link::is_passing;
+use crate::link::{LinkState, is_passing};
 use crate::panes::Subscription;
 use crate::store::rights::Offer;
 use crate::store::{FeedKey, FeedState, Update};
@@ -15,18 +15,49 @@ use tokio::time::Instant;
 const RETRY: Duration = Duration::from_secs(3);
 
 impl App {
+    /// The link to the hub changed.
+    pub(super) fn linked(&mut self, state: LinkState) {
+        match &state {
+            LinkState::Up(peer) => {
+                tracing::info!(name = %peer.name, role = %peer.role, "up");
+                self.admitted = Some(Instant::now());
+                self.retry.clear();
+            }
+            LinkState::Connecting { last_error: Some(error), attempt, .. } => {
+                tracing::warn!(attempt, "link: {error}");
+            }
+            LinkState::Refused(why) => tracing::error!("refused: {why}"),
+            _ => {}
+        }
+        let now_ms = (self.options.now_ms)();
+        self.store.apply(Update::new(move |store| {
+            store.now_ms = now_ms;
+            if store.is_up() {
+                store.up_until_ms = Some(now_ms);
+            }
+            if let LinkState::Up(peer) = &state {
+                store.hosts.me = Some(peer.clone());
+                // What failed with the old link is asked for over the new one at once.
+                store.feeds.clear();
+                store.rights.renew();
+            }
+            store.link = state;
+        }));
+    }
+
     /// Starts the feeds that the pane needs and ends the others.
     pub(super) fn follow_feeds(&mut self) {
         self.look_after();
         let mut wanted = self.pane.feeds();
+        wanted.extend(self.desks.others().flat_map(|part| part.pane.feeds()));
         wanted.extend(self.approvals());
         // What waits to be confirmed is shown on every page.
         let waiting = self.store.edits.hosts().into_iter();
         wanted.extend(waiting.map(|host| Subscription::new(Some(host), Pending::default())));
-        let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
+        let keys: Vec<(FeedKey, u64)> = wanted.iter().map(|s| (s.key, s.turn)).collect();
         let up = self.store.is_up();
-        self.feeds.retain(|key, task| {
-            let keep = up && keys.contains(key);
+        self.feeds.retain(|key, (turn, task)| {
+            let keep = up && keys.contains(&(*key, *turn));
             if !keep {
                 task.abort();
             }
@@ -55,8 +86,9 @@ impl App {
                 store.feeds.insert(key, FeedState::Opening);
             });
             self.store.apply(begin);
+            let turn = subscription.turn;
             let task = subscription.start(&self.store, self.link.clone(), self.sender.clone());
-            self.feeds.insert(key, tokio::spawn(task).abort_handle());
+            self.feeds.insert(key, (turn, tokio::spawn(task).abort_handle()));
         }
     }
 

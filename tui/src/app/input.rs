@@ -1,12 +1,15 @@
 //! Keys and the mouse on their way to the layers, and the commands that work everywhere.
 
-use super::{App, Wish};
+use super::App;
+use super::screen::Wish;
 use crate::action::Action;
-use crate::keymap::{Binding, Command, EVERYWHERE, PAGE};
+use crate::finds::FINDS;
+use crate::keymap::{Binding, Command, EVERYWHERE, PAGE, desk};
+use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, edit, hosts};
+use crate::panes::{Choice, Entry, Place, TABS, edit, hosts, sessions};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use crossterm::event::{
@@ -46,8 +49,10 @@ impl App {
         if key.kind == KeyEventKind::Release {
             return Action::None;
         }
+        self.prefixed = false;
         // A note was read when the next key comes.
         self.note = None;
+        self.hints.card = false;
         let context = self.face.context(&self.store);
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.key(&context, key);
@@ -58,6 +63,17 @@ impl App {
             list.key(key);
             return Action::None;
         }
+        if self.pane.is_writing() && self.face.keys.find(self.pane.bindings(), key).is_none() {
+            match self.pane.write(&context, key) {
+                Action::Pass => {}
+                action => return action,
+            }
+        }
+        self.commanded(key)
+    }
+
+    /// A key that is no text.
+    pub(super) fn commanded(&mut self, key: &KeyEvent) -> Action {
         if let (Place::Host(host, now), KeyCode::Char(digit @ '1'..='9'), false) =
             (self.place, key.code, key.modifiers.contains(KeyModifiers::ALT))
         {
@@ -69,12 +85,6 @@ impl App {
         if matches!(self.place, Place::Host(..)) {
             tables.push(PAGE);
         }
-        if self.pane.is_writing() && self.face.keys.find(&tables, key).is_none() {
-            match self.pane.write(&context, key) {
-                Action::Pass => {}
-                action => return action,
-            }
-        }
         tables.push(EVERYWHERE);
         let Some(binding) = self.face.keys.find(&tables, key) else {
             return self.recalled(key).unwrap_or_default();
@@ -85,23 +95,15 @@ impl App {
         self.command(binding.command)
     }
 
-    pub(super) fn paste(&mut self, text: &str) {
-        if let Some(overlay) = self.overlays.last_mut() {
-            overlay.paste(text);
-        } else if self.pane.is_writing() {
-            let action = self.pane.paste(&self.face.context(&self.store), text);
-            self.perform(action);
-        } else if let Some(list) = self.pane.list_mut() {
-            list.paste(text);
-        }
-    }
-
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
+        let double = self.clicks.is_double(mouse);
+        if let Some(action) = self.raw_mouse(mouse, double) {
+            return action;
+        }
         if matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Up(_)) {
             return Action::None;
         }
         self.soil(super::Dirty::Quick);
-        let double = self.clicks.is_double(mouse);
         let context = self.face.context(&self.store);
         if let Some(overlay) = self.overlays.last_mut() {
             return overlay.mouse(&context, &mouse);
@@ -117,7 +119,7 @@ impl App {
                 Action::Go(place)
             };
         }
-        self.pane.mouse(&context, &mouse, double)
+        self.mouse_in_part(mouse, double)
     }
 
     /// Commands that the pane passed on.
@@ -131,8 +133,16 @@ impl App {
                     tables.push(PAGE);
                 }
                 let offer = |binding: &Binding| self.offer(binding);
-                Action::Open(Box::new(help::help(&self.context(), &tables, &self.views(), offer)))
+                let prefix = self.is_raw().then(|| self.prefix());
+                let views = self.views();
+                let help = help::help(&self.context(), &tables, &views, prefix.as_deref(), offer);
+                Action::Open(Box::new(help))
             }
+            Command::Desks => Self::chord(),
+            Command::Desk(_) => self.on_desk(command),
+            Command::Print => self.print(),
+            Command::Meter => self.toggle_meter(),
+            Command::Find => self.find(),
             Command::Palette => Action::Open(Box::new(Palette::new(self.entries()))),
             Command::Themes => Action::Open(Box::new(themes::choice(&self.context()))),
             Command::Columns => self.choose_columns(),
@@ -140,6 +150,9 @@ impl App {
             Command::Audit => Action::Go(Place::Audit),
             Command::Records => Action::Go(Place::Records),
             Command::Approvals => Action::Go(Place::Approvals),
+            Command::FleetPorts => Action::Go(Place::FleetPorts),
+            Command::FleetProcesses => Action::Go(Place::FleetProcesses),
+            Command::Sessions => Action::Go(Place::Sessions),
             Command::Rights => self.rights(),
             Command::Ask => self.ask(),
             Command::Again => self.again(),
@@ -180,9 +193,36 @@ impl App {
         Action::Open(Box::new(Pager::new(title, lines).from_end()))
     }
 
+    /// Everything that offers itself, wherever it is.
+    pub(super) fn find(&self) -> Action {
+        let context = self.context();
+        let mut entries = self.commands();
+        entries.extend((0..self.desks.all.len()).filter(|at| *at != self.desks.at).map(|at| {
+            Entry {
+                kind: "palette.desk",
+                text: self.desk_name(at),
+                note: (at + 1).to_string(),
+                choice: Choice::Desk(at),
+            }
+        }));
+        let own = self.pane.entries(&context).into_iter();
+        entries.extend(own.filter(|entry| entry.kind != "palette.process"));
+        entries.extend(FINDS.iter().flat_map(|finds| finds(&context)));
+        Action::Open(Box::new(Finder::new(entries, &self.memory.found, self.sender.clone())))
+    }
+
     /// Everything the palette can find from here.
     fn entries(&self) -> Vec<Entry> {
         let context = self.context();
+        let mut entries = self.commands();
+        entries.extend(hosts::entries(&context));
+        entries.extend(sessions::entries(&context));
+        entries.extend(self.pane.entries(&context));
+        entries
+    }
+
+    /// Tabs, commands and views of the place at hand.
+    fn commands(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         if let Place::Host(host, _) = self.place {
             entries.extend(TABS.iter().enumerate().map(|(n, tab)| Entry {
@@ -202,15 +242,20 @@ impl App {
                     | Command::HalfUp
                     | Command::HalfDown
                     | Command::Palette
+                    | Command::Find
             )
         };
-        let tables = self.pane.bindings().iter().chain([&EVERYWHERE]);
+        let tables = self.pane.bindings().iter().chain([&EVERYWHERE, &desk::CHORD]);
         for binding in tables.flat_map(|table| table.iter()) {
             let offer = self.offer(binding);
             if moving(binding.command) || offer == Offer::No {
                 continue;
             }
-            let keys = self.face.keys.shown(binding);
+            let mut keys = self.face.keys.shown(binding);
+            if matches!(binding.command, Command::Desk(_)) {
+                let first = self.face.keys.of(&[EVERYWHERE], Command::Desks);
+                keys = format!("{first} {keys}");
+            }
             entries.push(Entry {
                 kind: "palette.command",
                 text: self.face.texts.get(binding.text).to_owned(),
@@ -219,8 +264,6 @@ impl App {
             });
         }
         entries.extend(self.view_entries());
-        entries.extend(hosts::entries(&context));
-        entries.extend(self.pane.entries(&context));
         entries
     }
 }

@@ -17,24 +17,59 @@ pub struct Kept {
     /// For a table the columns that are shown.
     columns: BTreeMap<String, Vec<String>>,
     views: Vec<View>,
+    /// How tables were left, where that is not as usual.
+    pub(super) seen: BTreeMap<String, View>,
+    /// Fewer columns, unless they were chosen.
+    pub(super) thin: bool,
 }
+
+/// Of a thin line's tables the columns up to this rank are shown.
+const THIN_RANK: u8 = 5;
 
 impl From<Config> for Kept {
     fn from(config: Config) -> Self {
-        Self { columns: config.columns, views: config.views }
+        Self { columns: config.columns, views: config.views, ..Self::default() }
     }
 }
 
 impl Kept {
     /// The pane of a place, with the columns that were chosen for it.
     pub(super) fn pane(&self, place: Place) -> Box<dyn Pane> {
-        let mut pane = place.pane();
-        if let Some(view) = panes::view(&*pane)
-            && let Some(columns) = self.columns.get(&view.table)
+        let mut pane = self.usual(place);
+        if let Some((name, _)) = pane.list()
+            && let Some(view) = self.seen.get(name)
         {
-            panes::set_view(&mut *pane, &View { columns: columns.clone(), ..view });
+            panes::set_view(&mut *pane, view);
         }
         pane
+    }
+
+    /// The same, as it is when nobody has changed it since.
+    fn usual(&self, place: Place) -> Box<dyn Pane> {
+        let mut pane = place.pane();
+        let Some(view) = panes::view(&*pane) else { return pane };
+        let columns = self.columns.get(&view.table).cloned();
+        if let Some(columns) = columns.or_else(|| self.thin_columns(&view.table)) {
+            panes::set_view(&mut *pane, &View { columns, ..view });
+        }
+        pane
+    }
+
+    fn thin_columns(&self, table: &str) -> Option<Vec<String>> {
+        let columns = columns_of(table).ok().filter(|_| self.thin)?;
+        let few = columns.iter().filter(|column| column.rank <= THIN_RANK);
+        Some(few.map(|column| column.name().to_owned()).collect())
+    }
+
+    /// Remembers how a pane's table looks, when that is not as usual.
+    pub(super) fn note(&mut self, place: Place, pane: &dyn Pane) {
+        let Some(view) = panes::view(pane) else { return };
+        let view = View { filter: String::new(), ..view };
+        if panes::view(&*self.usual(place)).as_ref() == Some(&view) {
+            self.seen.remove(&view.table);
+        } else {
+            self.seen.insert(view.table.clone(), view);
+        }
     }
 
     /// The view that a key recalls in this table.

@@ -33,6 +33,8 @@ struct Inner {
     /// Items for feeds that are not there yet.
     waiting: VecDeque<(Option<HostId>, &'static str, Value)>,
     health: Option<Health>,
+    /// What was sent to feeds, in order.
+    inputs: Vec<Asked>,
 }
 
 /// The far end.
@@ -43,7 +45,15 @@ pub struct Far {
 }
 
 /// Items as the test pushed them.
-pub struct FarItems(mpsc::Receiver<Answer>);
+pub struct FarItems {
+    answers: mpsc::Receiver<Answer>,
+}
+
+/// Takes what is sent to a feed.
+pub struct FarInputs {
+    far: Far,
+    to: Option<HostId>,
+}
 
 impl Default for Far {
     fn default() -> Self {
@@ -117,6 +127,15 @@ impl Far {
         std::mem::take(&mut self.inner().asked)
     }
 
+    /// Everything sent to feeds since the last time, in order.
+    pub fn take_inputs(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.inner().inputs)
+    }
+
+    pub(super) fn inputs<F: Feed>(&self, to: Option<HostId>) -> FarInputs {
+        FarInputs { far: self.clone(), to }
+    }
+
     /// Ends all feeds of this kind.
     pub fn end<F: Feed>(&self, to: Option<HostId>) {
         self.inner().feeds.retain(|(asked, _)| asked.to != to || asked.method != F::METHOD);
@@ -177,10 +196,10 @@ impl Far {
             for item in items {
                 drop(sender.try_send(Ok(item)));
             }
-            return Ok(FarItems(receiver));
+            return Ok(FarItems { answers: receiver });
         }
         inner.feeds.push((asked, sender));
-        Ok(FarItems(receiver))
+        Ok(FarItems { answers: receiver })
     }
 }
 
@@ -188,9 +207,17 @@ fn json(body: &impl serde::Serialize) -> Result<Value, CallError> {
     serde_json::to_value(body).map_err(|e| CallError::malformed(e.to_string()))
 }
 
+impl FarInputs {
+    pub(super) fn send<F: Feed>(&self, input: &F::Input) -> Result<(), CallError> {
+        let asked = Asked { to: self.to, method: F::METHOD, body: json(input)? };
+        self.far.inner().inputs.push(asked);
+        Ok(())
+    }
+}
+
 impl FarItems {
     pub(super) async fn next<F: Feed>(&mut self) -> Option<Result<F::Item, CallError>> {
-        let item = self.0.recv().await?;
+        let item = self.answers.recv().await?;
         Some(item.and_then(|value| {
             serde_json::from_value(value).map_err(|e| CallError::malformed(e.to_string()))
         }))

@@ -23,6 +23,8 @@ pub struct Confirm {
     count: usize,
     /// Typed so far, when the count must be.
     typed: Option<Input>,
+    /// What has to be typed instead of the count.
+    word: Option<String>,
     act: Option<Action>,
     /// The `cmdr` command that does the same.
     command: Option<String>,
@@ -31,13 +33,26 @@ pub struct Confirm {
 impl Confirm {
     /// For one thing: `y` does it.
     pub fn one(title: String, act: Action) -> Self {
-        Self { title, names: Vec::new(), count: 1, typed: None, act: Some(act), command: None }
+        Self {
+            title,
+            names: Vec::new(),
+            count: 1,
+            typed: None,
+            word: None,
+            act: Some(act),
+            command: None,
+        }
     }
 
     /// For many: they are listed, and their count has to be typed.
     pub fn many(title: String, names: Vec<String>, act: Action) -> Self {
         let (count, typed) = (names.len(), Some(Input::default()));
-        Self { title, names, count, typed, act: Some(act), command: None }
+        Self { title, names, count, typed, word: None, act: Some(act), command: None }
+    }
+
+    /// For what may shut out whoever does it: the lines are shown, and the word has to be typed.
+    pub fn word(title: String, lines: Vec<String>, word: String, act: Action) -> Self {
+        Self { word: Some(word), ..Self::many(title, lines, act) }
     }
 
     /// Of more than are listed.
@@ -77,9 +92,10 @@ impl Overlay for Confirm {
         if leaves(key) {
             return Action::Close;
         }
-        if let (KeyCode::Char('Y'), Some(command)) = (key.code, &self.command) {
+        if let (KeyCode::Char('Y'), Some(command), None) = (key.code, &self.command, &self.word) {
             return Action::Copy(command.clone());
         }
+        let wanted = self.word.clone().unwrap_or_else(|| self.count.to_string());
         match &mut self.typed {
             None => match key.code {
                 KeyCode::Char('y') => self.agreed(),
@@ -88,7 +104,7 @@ impl Overlay for Confirm {
             },
             Some(input) => {
                 if key.code == KeyCode::Enter {
-                    if input.text().trim() == self.count.to_string() {
+                    if input.text().trim() == wanted {
                         return self.agreed();
                     }
                 } else {
@@ -105,15 +121,21 @@ impl Overlay for Confirm {
         let mut lines: Vec<String> = match &self.typed {
             // Whoever decides about one thing sees all that is told of it.
             None => self.names.iter().flat_map(|line| rows(line, room)).collect(),
+            Some(_) if self.word.is_some() => {
+                self.names.iter().flat_map(|line| rows(line, room)).collect()
+            }
             Some(_) => self.names.iter().take(LISTED).cloned().collect(),
         };
-        if self.typed.is_some() && self.count > LISTED {
+        if self.typed.is_some() && self.word.is_none() && self.count > LISTED {
             lines.push(texts.fill("confirm.more", &[&(self.count - LISTED).to_string()]));
         }
         let ask = match &self.typed {
             None if self.command.is_some() => texts.get("confirm.one_copy").to_owned(),
             None => texts.get("confirm.one").to_owned(),
-            Some(_) => texts.fill("confirm.many", &[&self.count.to_string()]),
+            Some(_) => match &self.word {
+                Some(word) => texts.fill("confirm.word", &[word]),
+                None => texts.fill("confirm.many", &[&self.count.to_string()]),
+            },
         };
         let widest = lines.iter().chain([&self.title, &ask]).map(|l| l.width()).max();
         let width = (widest.unwrap_or(0) as u16 + 12).clamp(40, 90);
@@ -130,7 +152,7 @@ impl Overlay for Confirm {
         let y = inner.bottom().saturating_sub(1);
         let mut spans = vec![Span::styled(ask.clone(), theme.style(Role::Soft))];
         if let Some(input) = &self.typed {
-            let (text, caret) = input.view(12);
+            let (text, caret) = input.view(if self.word.is_some() { 24 } else { 12 });
             spans.push(Span::raw(" "));
             spans.push(Span::styled(text, theme.style(Role::Input)));
             frame.set_cursor_position((x + ask.width() as u16 + 1 + caret, y));

@@ -16,11 +16,15 @@ pub fn help(
     context: &Context<'_>,
     tables: &[&[Binding]],
     views: &[&View],
+    prefix: Option<&str>,
     offer: impl Fn(&Binding) -> Offer,
 ) -> Pager {
     let texts = context.texts;
     let mut lines: Vec<Vec<Piece>> = Vec::new();
     let (mut asks, mut requests) = (false, false);
+    if let Some(prefix) = prefix {
+        lines.push(vec![(Role::Warn, texts.fill("help.prefix", &[prefix]))]);
+    }
     // Told apart by what they hold: a static's address is not one and the same everywhere.
     let head = |n: usize, table: &[Binding]| {
         let has = |command| table.iter().any(|binding| binding.command == command);

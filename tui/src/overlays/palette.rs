@@ -2,7 +2,7 @@
 
 use super::{Overlay, leaves, step};
 use crate::action::Action;
-use crate::panes::{Choice, Context, Entry};
+use crate::panes::{Context, Entry};
 use crate::theme::Role;
 use crate::widgets::input::Input;
 use crate::widgets::{format, frame as boxes, table};
@@ -52,14 +52,10 @@ impl Palette {
 
     fn choose(&self) -> Action {
         let entry = self.found.get(self.at).and_then(|index| self.entries.get(*index));
-        let action = match entry.map(|entry| entry.choice.clone()) {
-            None => return Action::None,
-            Some(Choice::Command(command)) => Action::Run(command),
-            Some(Choice::Go(place)) => Action::Go(place),
-            Some(Choice::Pick(number)) => Action::Pick(number),
-            Some(Choice::Look(view)) => Action::Look(view),
-        };
-        Action::CloseAnd(Box::new(action))
+        match entry.map(|entry| entry.choice.clone()) {
+            None => Action::None,
+            Some(choice) => Action::CloseAnd(Box::new(choice.action())),
+        }
     }
 
     fn move_to(&mut self, to: usize) {

@@ -3,16 +3,19 @@
 use super::menu::Menu;
 use crate::action::Action;
 use crate::panes::Context;
-use crate::theme::THEMES;
+use crate::theme::{AUTO, THEMES};
 
 /// The list of themes.
 pub fn choice(context: &Context<'_>) -> Menu {
-    let items = THEMES.iter().map(|(name, _)| ((*name).to_owned(), String::new())).collect();
+    let names: Vec<&str> = THEMES.iter().map(|(name, _)| *name).chain([AUTO]).collect();
+    let note = |name| if name == AUTO { context.texts.get("themes.auto") } else { "" };
+    let items = names.iter().map(|name| ((*name).to_owned(), note(*name).to_owned())).collect();
     let now = context.theme.name.clone();
-    let at = THEMES.iter().position(|(name, _)| *name == now).unwrap_or(0);
-    let use_it = |at: usize, keep: bool| {
-        THEMES.get(at).map_or(Action::None, |(name, _)| Action::Theme((*name).to_owned(), keep))
+    let at = names.iter().position(|name| *name == now).unwrap_or(0);
+    let use_it = move |at: usize, keep: bool| {
+        names.get(at).map_or(Action::None, |name| Action::Theme((*name).to_owned(), keep))
     };
+    let seen = use_it.clone();
     Menu::new(context.texts.get("themes.title").to_owned(), items, at, move |at| use_it(at, true))
-        .previewing(move |at| use_it(at, false), move || Action::Theme(now.clone(), false))
+        .previewing(move |at| seen(at, false), move || Action::Theme(now.clone(), false))
 }

@@ -4,6 +4,7 @@ mod acts;
 mod columns;
 mod order;
 
+use super::logs::LogsPane;
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, EVERYWHERE, LIST, key};
@@ -13,7 +14,8 @@ use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
 use cmdr_protocol::hosts::{Approve, Forget, HostState, Label, Reject, Rename, Watch};
-use cmdr_protocol::{Call as _, ErrorKind, HostId};
+use cmdr_protocol::logs::Follow;
+use cmdr_protocol::{Call as _, ErrorKind, Feed as _, HostId, sessions};
 use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
 use order::Order;
@@ -27,12 +29,16 @@ const FORGET: Command = Command::Own(2);
 const APPROVE: Command = Command::Own(3);
 const REJECT: Command = Command::Own(4);
 const PROCESSES: Command = Command::Own(5);
+const LOGS: Command = Command::Own(6);
+const SHELL: Command = Command::Own(7);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>", "l", "<right>"], Command::Open, "hosts.key.open").hint(),
+    key(&["<enter>", "<right>"], Command::Open, "hosts.key.open").hint(),
     key(&["p"], PROCESSES, "hosts.key.processes").hint(),
+    key(&["l"], LOGS, "hosts.key.logs").needs(Follow::METHOD).hint(),
+    key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD).hint(),
     key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).hint(),
     key(&["R"], RENAME, "hosts.key.rename").danger(Rename::METHOD),
     key(&["a"], APPROVE, "hosts.key.approve").danger(Approve::METHOD),
@@ -174,6 +180,13 @@ impl Pane for HostsPane {
         match command {
             Command::Open => self.open(context, 0),
             PROCESSES => self.open(context, 1),
+            SHELL => match self.open(context, super::SHELL) {
+                go @ Action::Go(_) => {
+                    let give = Action::Give(super::sessions::NEW, String::new());
+                    Action::All(vec![go, give])
+                }
+                said => said,
+            },
             Command::CopyValue => {
                 selected.map_or(Action::None, |row| Action::Copy(row.host.name.clone()))
             }
@@ -197,6 +210,8 @@ impl Pane for HostsPane {
                     FORGET => acts::forget(context, &targets),
                     APPROVE => acts::approve(context, &targets),
                     REJECT => acts::reject(context, &targets),
+                    LOGS if targets.is_empty() => Action::None,
+                    LOGS => Action::Enter(Place::Logs, Box::new(LogsPane::of(targets))),
                     _ => Action::Pass,
                 }
             }

@@ -115,6 +115,10 @@ pub(super) fn nothing_yet<F: cmdr_protocol::Feed>(
     theme: &crate::theme::Theme,
     store: &Store,
 ) -> Vec<Line<'static>> {
+    if store.hosts.known && store.hosts.get(host).is_none() {
+        let gone = context.texts.get("overview.gone");
+        return vec![Line::styled(gone, theme.style(Role::Bad))];
+    }
     let away = store.hosts.get(host).filter(|row| row.host.state == HostState::Away);
     if let Some(row) = away {
         let (sign, word, role) = state(row.host.state);

@@ -3,6 +3,7 @@
 
 mod bar;
 mod clock;
+mod played;
 mod screen;
 mod sought;
 mod status;
@@ -12,8 +13,8 @@ use super::{Context, Pane, Place, Subscription};
 use crate::action::{Action, reason};
 use crate::keymap::{Binding, Command, key};
 use crate::overlays::prompt::Prompt;
-use crate::store::recordings::is_end;
 use crate::store::recordings::tape::{self, Tape};
+use crate::store::recordings::{is_end, reel};
 use crate::store::{FeedState, Update, audit};
 use crate::theme::Role;
 use crate::widgets::{frame as boxes, table};
@@ -21,6 +22,7 @@ use clock::Clock;
 use cmdr_protocol::recordings::{Hit, Recording, Search, SetMark, State, Stop, Watch};
 use cmdr_protocol::{Call as _, Feed as _};
 use crossterm::event::{MouseEvent, MouseEventKind};
+use played::Played;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
@@ -101,6 +103,8 @@ pub struct PlayerPane {
     /// Cells of the lines, as they were drawn last; and up to when.
     seen: (u16, u16),
     drawn_us: u64,
+    /// The terminal, when one was recorded.
+    played: Option<Played>,
 }
 
 impl PlayerPane {
@@ -117,6 +121,7 @@ impl PlayerPane {
             reader: Reader::default(),
             seen: (80, 20),
             drawn_us: 0,
+            played: None,
         }
     }
 
@@ -151,7 +156,7 @@ impl PlayerPane {
 
     /// From where to read for a place.
     fn begin_ms(&self, recording: Option<&Recording>, to_us: u64) -> u64 {
-        let small = recording.is_some_and(|recording| recording.bytes <= SMALL);
+        let small = recording.is_some_and(is_small);
         if small { 0 } else { (to_us / 1000).saturating_sub(self.before_ms) }
     }
 
@@ -166,7 +171,7 @@ impl PlayerPane {
         if let Some(sought) = &mut self.sought {
             sought.line = None;
         }
-        let large = tape.recording.as_ref().is_some_and(|recording| recording.bytes > SMALL);
+        let large = tape.recording.as_ref().is_some_and(|recording| !is_small(recording));
         let far = large && to_us > tape.end_us() + BEFORE_MS * 1000 && !tape.is_whole;
         if to_us < tape.begin_us() || far {
             let from_ms = self.begin_ms(tape.recording.as_ref(), to_us);
@@ -304,6 +309,12 @@ impl PlayerPane {
         };
         Some(Action::All(vec![forget_feed(), Action::Apply(tape::look_again()), said]))
     }
+}
+
+/// Whether it is read from its beginning wherever one goes. A terminal is right only from there on.
+fn is_small(recording: &Recording) -> bool {
+    let most = if reel::is_terminal(recording) { reel::MOST as u64 } else { SMALL };
+    recording.bytes <= most
 }
 
 /// A watch that ended begins anew at once when it is wanted again.
@@ -469,7 +480,31 @@ impl Pane for PlayerPane {
         let found = found.and_then(|id| tape.lines().iter().position(|line| line.id() == id));
         let sought = self.sought.as_ref().map(|sought| &sought.regex);
         let look = Look { at_us, bottom, sought, found };
-        let free = screen::draw(context, frame, lines, tape, &look);
+        let free = if let Some(reel) = tape.reel().filter(|_| self.back == 0) {
+            Played::show(&mut self.played, reel, at_us);
+            if let Some(played) = &self.played {
+                let buffer = frame.buffer_mut();
+                let (columns, rows) = played.draw(buffer, lines, theme);
+                // Where its terminal ended is to be seen.
+                let faint = theme.style(Role::Faint);
+                let (right, below) = (columns < lines.width, rows < lines.height);
+                if right {
+                    for y in lines.top()..(lines.y + rows).min(lines.bottom()) {
+                        buffer.set_string(lines.x + columns, y, "│", faint);
+                    }
+                }
+                if right && below {
+                    buffer.set_string(lines.x + columns, lines.y + rows, "╯", faint);
+                }
+                if below {
+                    let line = "─".repeat(columns.min(lines.width).into());
+                    buffer.set_string(lines.x, lines.y + rows, line, faint);
+                }
+            }
+            0
+        } else {
+            screen::draw(context, frame, lines, tape, &look)
+        };
         if bottom == 0 {
             let key = if tape.failed.is_some() || !tape.damage.is_empty() {
                 "player.nothing"

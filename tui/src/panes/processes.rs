@@ -1,10 +1,10 @@
 //! The processes of a host: flat or as a tree, sorted, filtered, marked, signalled, reniced.
 
-mod acts;
+pub(super) mod acts;
 mod columns;
 
 use super::overview::{nothing_yet, stale};
-use super::{Choice, Context, Entry, Pane, Subscription};
+use super::{Choice, Context, Entry, Pane, Place, Subscription, TABS};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::overlays::pager::Pager;
@@ -68,6 +68,13 @@ impl Processes {
         let mut table = table::State::default();
         table.sort = columns::CPU;
         Self { host, table, tree: false, branches: HashMap::new(), ordered: None }
+    }
+
+    /// Of this host, with the cursor on this process.
+    pub fn at(host: HostId, pid: u32) -> Self {
+        let mut pane = Self::new(host);
+        pane.table.select(pid);
+        pane
     }
 
     fn order(&mut self, context: &Context<'_>) {
@@ -254,6 +261,22 @@ impl Processes {
     }
 }
 
+/// The processes of all hosts that were looked at, for the finder.
+pub fn everywhere(context: &Context<'_>) -> Vec<Entry> {
+    let tab = TABS.iter().position(|tab| tab.title == "processes.title").unwrap_or(0);
+    let tables = context.store.processes.iter();
+    let entries = tables.flat_map(|(host, table)| {
+        let name = context.store.hosts.name(*host);
+        table.rows.values().map(move |p| Entry {
+            kind: "palette.process",
+            text: format!("{} {} {}", name, p.pid, shown_command(p)),
+            note: p.user.clone(),
+            choice: Choice::At(Place::Host(*host, tab), p.pid.into()),
+        })
+    });
+    entries.collect()
+}
+
 impl Pane for Processes {
     fn bindings(&self) -> &'static [&'static [Binding]] {
         TABLES
@@ -276,7 +299,10 @@ impl Pane for Processes {
                 self.table.version += 1;
                 Action::None
             }
-            SIGNAL => self.act(context, acts::signal),
+            SIGNAL => self.act(context, |context, host, processes| {
+                let processes: Vec<_> = processes.iter().map(|p| (host, *p)).collect();
+                acts::signal(context, &processes)
+            }),
             RENICE => self.act(context, acts::renice),
             Command::CopyValue => self
                 .selected(context)
@@ -299,6 +325,14 @@ impl Pane for Processes {
             }
             _ => Action::Pass,
         }
+    }
+
+    fn keepsake(&self) -> Option<String> {
+        self.tree.then(|| "tree".to_owned())
+    }
+
+    fn recall(&mut self, keepsake: &str) {
+        self.tree = keepsake == "tree";
     }
 
     fn list(&self) -> Option<(&'static str, &dyn table::List)> {

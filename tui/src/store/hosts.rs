@@ -234,6 +234,10 @@ impl Stored for Watch {
         let now_ms = store.now_ms;
         store.hosts.change(now_ms, item);
     }
+
+    fn resumed(&self, store: &Store, _host: Option<HostId>) -> Self {
+        Self { interval_ms: store.interval_ms(self.interval_ms), ..self.clone() }
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,10 @@ impl Stored for Watch {
         }
         store.processes.entry(host).or_default().change(now_ms, item);
     }
+
+    fn resumed(&self, store: &Store, _host: Option<HostId>) -> Self {
+        Self { interval_ms: store.interval_ms(self.interval_ms) }
+    }
 }
 
 #[cfg(test)]

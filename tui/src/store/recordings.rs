@@ -1,6 +1,7 @@
 //! Recordings as far as they were looked at: their list, what a search found in them, and the one that
 //! is played. Texts are made harmless where they come in.
 
+pub mod reel;
 pub mod tape;
 
 use super::{Store, Update};

@@ -9,15 +9,30 @@ use ratatui::style::{Color, Modifier};
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr as _;
 
+/// Other lines below letters than the straight one, beside [`Modifier::UNDERLINED`]: bits that ratatui
+/// does not use. Only for terminals of all colours; others would take them for something else.
+pub const DOUBLE: Modifier = Modifier::from_bits_retain(1 << 9);
+/// As [`DOUBLE`].
+pub const CURLY: Modifier = Modifier::from_bits_retain(1 << 10);
+/// As [`DOUBLE`].
+pub const DOTTED: Modifier = Modifier::from_bits_retain(1 << 11);
+/// As [`DOUBLE`].
+pub const DASHED: Modifier = Modifier::from_bits_retain(1 << 12);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Attributes {
     fg: Color,
     bg: Color,
+    line: Color,
     modifier: Modifier,
 }
 
-const PLAIN: Attributes =
-    Attributes { fg: Color::Reset, bg: Color::Reset, modifier: Modifier::empty() };
+const PLAIN: Attributes = Attributes {
+    fg: Color::Reset,
+    bg: Color::Reset,
+    line: Color::Reset,
+    modifier: Modifier::empty(),
+};
 
 /// Neighbouring cells of a row that look alike.
 struct Run {
@@ -102,16 +117,16 @@ impl Pen {
             now = PLAIN;
         }
         for (flag, code) in [
-            (Modifier::BOLD, 1u8),
-            (Modifier::DIM, 2),
-            (Modifier::ITALIC, 3),
-            (Modifier::UNDERLINED, 4),
-            (Modifier::REVERSED, 7),
-            (Modifier::CROSSED_OUT, 9),
+            (Modifier::BOLD, "1"),
+            (Modifier::DIM, "2"),
+            (Modifier::ITALIC, "3"),
+            (Modifier::UNDERLINED, "4"),
+            (Modifier::REVERSED, "7"),
+            (Modifier::CROSSED_OUT, "9"),
         ] {
             if wanted.modifier.contains(flag) && !now.modifier.contains(flag) {
                 separate(&mut self.bytes, start);
-                write!(self.bytes, "{code}")?;
+                self.bytes.extend_from_slice(code.as_bytes());
             }
         }
         if wanted.fg != now.fg {
@@ -122,8 +137,31 @@ impl Pen {
             separate(&mut self.bytes, start);
             colour(&mut self.bytes, wanted.bg, 40)?;
         }
-        self.bytes.push(b'm');
+        if self.bytes.len() > start {
+            self.bytes.push(b'm');
+        } else {
+            self.bytes.truncate(start - 2);
+        }
+        self.underline(wanted, now)?;
         self.attributes = wanted;
+        Ok(())
+    }
+
+    /// Lines below letters in sequences of their own: a terminal that does not know them loses nothing
+    /// else.
+    fn underline(&mut self, wanted: Attributes, now: Attributes) -> io::Result<()> {
+        for (flag, code) in [(DOUBLE, 2), (CURLY, 3), (DOTTED, 4), (DASHED, 5)] {
+            if wanted.modifier.contains(flag) && !now.modifier.contains(flag) {
+                write!(self.bytes, "\x1b[4:{code}m")?;
+            }
+        }
+        if wanted.line != now.line {
+            match wanted.line {
+                Color::Rgb(r, g, b) => write!(self.bytes, "\x1b[58:2::{r}:{g}:{b}m")?,
+                Color::Indexed(n) => write!(self.bytes, "\x1b[58:5:{n}m")?,
+                _ => self.bytes.extend_from_slice(b"\x1b[59m"),
+            }
+        }
         Ok(())
     }
 }
@@ -172,7 +210,8 @@ impl<W: Write> Backend for Encoder<W> {
         let mut runs: Vec<Run> = Vec::new();
         for (x, y, cell) in content {
             let symbol = cell.symbol();
-            let attributes = Attributes { fg: cell.fg, bg: cell.bg, modifier: cell.modifier };
+            let (fg, bg, line) = (cell.fg, cell.bg, cell.underline_color);
+            let attributes = Attributes { fg, bg, line, modifier: cell.modifier };
             let from = text.len();
             text.push_str(symbol);
             // Terminals disagree about wide and composed characters: behind one, the cursor's place
@@ -362,6 +401,21 @@ mod tests {
             .expect("draw");
         let expected = "\x1b[?2026h\x1b[2;2H\x1b[31mab\x1b[2C\x1b[48;2;1;2;3mc\x1b[?2026l";
         assert_eq!(sink.take(), expected);
+    }
+
+    #[test]
+    fn lines_below_letters_have_sequences_of_their_own() {
+        let (mut terminal, sink) = terminal();
+        let red = Color::Rgb(9, 8, 7);
+        let style = Style::new().add_modifier(Modifier::UNDERLINED | CURLY).underline_color(red);
+        terminal.draw(|f| f.buffer_mut().set_string(0, 0, "a", style)).expect("draw");
+        let curly = "\x1b[?2026h\x1b[1H\x1b[4m\x1b[4:3m\x1b[58:2::9:8:7ma\x1b[?2026l";
+        assert_eq!(sink.take(), curly);
+        let other = style.underline_color(Color::Indexed(3));
+        terminal.draw(|f| f.buffer_mut().set_string(0, 0, "b", other)).expect("draw");
+        assert_eq!(sink.take(), "\x1b[?2026h\x1b[1H\x1b[58:5:3mb\x1b[?2026l");
+        terminal.draw(|f| f.buffer_mut().set_string(0, 0, "c", Style::new())).expect("draw");
+        assert_eq!(sink.take(), "\x1b[?2026h\x1b[1H\x1b[0mc\x1b[?2026l");
     }
 
     #[test]

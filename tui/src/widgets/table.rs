@@ -2,15 +2,19 @@
 //! a filter line. Only rows on the screen are formatted. Panes give the order and the cells.
 
 mod layout;
+mod print;
+mod put;
 
 use super::filter::Filter;
 use super::input::Input;
 use crate::i18n::Texts;
 use crate::keymap::Command;
+use crate::printed::Printed;
 use crate::theme::{Role, Theme};
 use crate::view::View;
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 pub use layout::{Layout, WIDEST};
+pub use put::put;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -90,6 +94,9 @@ pub struct State<K> {
     body: Rect,
     /// Where each visible column's title is: from, to, index.
     titles: Vec<(u16, u16, usize)>,
+    /// What is drawn next is taken as text instead.
+    printing: bool,
+    printed: Option<Printed>,
     /// Goes up when the pane must order the rows anew.
     pub version: u64,
     /// When rows come above the cursor, it stays where it is on the screen.
@@ -114,6 +121,8 @@ impl<K> Default for State<K> {
             editing: None,
             body: Rect::default(),
             titles: Vec::new(),
+            printing: false,
+            printed: None,
             version: 0,
             anchored: false,
         }
@@ -136,6 +145,12 @@ pub trait List {
     fn mouse(&mut self, mouse: &MouseEvent) -> bool;
     /// Whether a click there is on a row.
     fn is_row(&self, column: u16, row: u16) -> bool;
+    /// How many rows it has.
+    fn rows(&self) -> usize;
+    /// Lets what is drawn next be taken as text, all rows of it.
+    fn print(&mut self);
+    /// What was taken.
+    fn printed(&mut self) -> Option<Printed>;
 }
 
 impl<K: Copy + Eq + Hash> List for State<K> {
@@ -219,6 +234,19 @@ impl<K: Copy + Eq + Hash> List for State<K> {
     fn is_row(&self, column: u16, row: u16) -> bool {
         self.body.contains(Position::new(column, row))
             && self.offset + usize::from(row - self.body.y) < self.order.len()
+    }
+
+    fn rows(&self) -> usize {
+        self.order.len()
+    }
+
+    fn print(&mut self) {
+        self.printing = true;
+    }
+
+    fn printed(&mut self) -> Option<Printed> {
+        self.printing = false;
+        self.printed.take()
     }
 }
 
@@ -437,6 +465,10 @@ impl<K: Copy + Eq + Hash> State<K> {
         texts: &Texts,
         cell: impl Fn(K, &Column, u16) -> Cell<'a>,
     ) {
+        if self.printing {
+            self.printed = Some(self.written(columns, texts, cell));
+            return;
+        }
         let below = self.editing.is_some() || self.filter.is_on() || !self.marks.is_empty();
         let below = u16::from(below);
         if area.height < 2 + below || area.width < 8 {
@@ -539,34 +571,6 @@ impl<K: Copy + Eq + Hash> State<K> {
             let left = usize::from(area.right().saturating_sub(x));
             (x, _) = frame.buffer_mut().set_stringn(x, area.y, text, left, *style);
         }
-    }
-}
-
-/// Writes a line into `width` cells, cut with `…` when it is longer.
-pub fn put(buffer: &mut Buffer, x: u16, y: u16, width: u16, line: &Line<'_>, right: bool) {
-    let needs = line.width();
-    let room = usize::from(width);
-    let mut x = if right && needs < room { x + (room - needs) as u16 } else { x };
-    let mut left = room;
-    let cut = needs > room;
-    if cut {
-        left = left.saturating_sub(1);
-    }
-    for span in &line.spans {
-        let style = line.style.patch(span.style);
-        let before = x;
-        (x, _) = buffer.set_stringn(x, y, &span.content, left, style);
-        left -= usize::from(x - before).min(left);
-        if left == 0 {
-            if cut && room > 0 {
-                buffer.set_string(x, y, "…", style);
-            }
-            return;
-        }
-    }
-    // A wide character did not fit into the last cell: the cut is shown there all the same.
-    if cut && room > 0 {
-        buffer.set_string(x, y, "…", line.style);
     }
 }
 

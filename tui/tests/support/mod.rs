@@ -24,6 +24,7 @@ use cmdr_tui::link::{Link, LinkState, Peer};
 use cmdr_tui::terminal::Control;
 use cmdr_tui::theme::Depth;
 use cmdr_tui::widgets::chart::Glyphs;
+use cmdr_tui::widgets::terminal::Caret;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::cell::Cell;
@@ -50,6 +51,7 @@ pub(crate) struct Recorded {
     pub(crate) copied: Vec<String>,
     pub(crate) mouse: Vec<bool>,
     pub(crate) suspended: usize,
+    pub(crate) carets: Vec<Caret>,
 }
 
 impl Control for Recorded {
@@ -59,6 +61,10 @@ impl Control for Recorded {
     }
     fn mouse(&mut self, on: bool) -> std::io::Result<()> {
         self.mouse.push(on);
+        Ok(())
+    }
+    fn caret(&mut self, caret: Caret) -> std::io::Result<()> {
+        self.carets.push(caret);
         Ok(())
     }
     fn suspend(&mut self) -> std::io::Result<()> {
@@ -87,6 +93,9 @@ pub(crate) struct Setup {
     pub(crate) theme: &'static str,
     pub(crate) config: Option<std::path::PathBuf>,
     pub(crate) drafts: Option<std::path::PathBuf>,
+    pub(crate) memory: Option<std::path::PathBuf>,
+    pub(crate) hints: bool,
+    pub(crate) thin: bool,
     /// Instead of those that the role has.
     pub(crate) verbs: Option<Vec<String>>,
 }
@@ -101,6 +110,9 @@ impl Default for Setup {
             theme: "dark",
             config: None,
             drafts: None,
+            memory: None,
+            hints: false,
+            thin: false,
             verbs: None,
         }
     }
@@ -118,11 +130,16 @@ impl World {
             lang: setup.lang,
             theme: setup.theme.to_owned(),
             depth: Depth::True,
+            thin: setup.thin,
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
+            terminal: settings.terminal.clone(),
             kept: settings.into(),
             drafts: setup.drafts.clone(),
             config: setup.config,
+            memory: setup.memory,
+            restore: true,
+            hints: setup.hints,
             now_ms,
             utc_offset_s: 0,
             journal: Journal::default(),

@@ -4,20 +4,21 @@
 use super::order::Order;
 use super::output::Output;
 use crate::Agent;
-use crate::supervise::{self, END, Job, Told, WORD};
+use crate::launch::{Launched, NotLaunched, launch};
+use crate::supervise::{END, Job, Told};
 use cmdr_protocol::CallError;
 use cmdr_protocol::display::clean_to_width;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// What is left of a program is gone so long after it was told to end, unless the kernel keeps it.
 const GONE: Duration = Duration::from_secs(2);
@@ -45,26 +46,14 @@ pub(super) struct Spawned {
 /// Begins a program.
 pub(super) async fn spawn(agent: &Agent, order: &Order) -> Result<Spawned, CallError> {
     let fault = |e: io::Error| CallError::failed(format!("starting the program: {e}"));
-    let job = serde_json::to_vec(&Job {
+    let job = Job {
         program: order.program.clone().into_os_string(),
         arg0: order.arg0.clone(),
         args: order.args.clone(),
         env: order.env.clone(),
         cwd: order.cwd.clone().into_os_string(),
         rights: order.rights(),
-    });
-    let job = job.map_err(|e| fault(e.into()))?;
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(fault)?;
-    let supervisor = Command::new(&agent.config().supervisor)
-        .arg(WORD)
-        .env_clear()
-        .current_dir("/")
-        // A Ctrl-C for the agent is none for what it runs.
-        .process_group(0)
-        .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(fault)?;
+    };
     let (read_out, stdout) = io::pipe().map_err(fault)?;
     let (read_err, stderr) = io::pipe().map_err(fault)?;
     let (stdin, write_in) = if order.stdin {
@@ -73,23 +62,11 @@ pub(super) async fn spawn(agent: &Agent, order: &Order) -> Result<Spawned, CallE
     } else {
         (OwnedFd::from(File::open("/dev/null").map_err(fault)?), None)
     };
-    let length = u32::try_from(job.len()).map_err(|e| fault(io::Error::other(e)))?;
-    supervise::send_head(&ours, length, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
-        .map_err(fault)?;
-    // The program's ends are its own from here on.
-    drop((stdin, stdout, stderr));
-    ours.set_nonblocking(true).map_err(fault)?;
-    let mut socket = UnixStream::from_std(ours).map_err(fault)?;
-    socket.write_all(&job).await.map_err(fault)?;
-    let mut told = [0; Told::LEN];
-    socket.read_exact(&mut told).await.map_err(fault)?;
-    let pid = match Told::from_bytes(told) {
-        Some(Told::Started(pid)) => pid.unsigned_abs(),
-        Some(Told::Refused(errno)) => {
-            return Err(refused(order, &io::Error::from_raw_os_error(errno)));
-        }
-        _ => return Err(fault(io::ErrorKind::InvalidData.into())),
-    };
+    let launched = launch(agent, &job, [stdin, stdout.into(), stderr.into()]).await;
+    let Launched { pid, socket, supervisor } = launched.map_err(|e| match e {
+        NotLaunched::Refused(e) => refused(order, &e),
+        NotLaunched::Fault(e) => fault(e),
+    })?;
     let group = Group { pid, socket, _supervisor: supervisor, status: None, alone: false };
     let stdin = write_in.map(pipe::Sender::from_owned_fd).transpose().map_err(fault)?;
     let reader = |fd: io::PipeReader| pipe::Receiver::from_owned_fd(fd.into()).map_err(fault);

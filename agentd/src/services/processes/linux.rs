@@ -32,20 +32,20 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 
 /// What a `stat` file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat<'t> {
-    pub(super) name: &'t [u8],
-    pub(super) state: u8,
-    pub(super) ppid: u32,
-    pub(super) kernel: bool,
-    pub(super) ticks: u64,
-    pub(super) nice: i32,
-    pub(super) threads: u32,
-    pub(super) start: u64,
-    pub(super) pages: u64,
+pub(in crate::services) struct Stat<'t> {
+    pub(in crate::services) name: &'t [u8],
+    pub(in crate::services) state: u8,
+    pub(in crate::services) ppid: u32,
+    pub(in crate::services) kernel: bool,
+    pub(in crate::services) ticks: u64,
+    pub(in crate::services) nice: i32,
+    pub(in crate::services) threads: u32,
+    pub(in crate::services) start: u64,
+    pub(in crate::services) pages: u64,
 }
 
 /// Reads a `stat` file. The name may hold anything, closing brackets included.
-pub(super) fn parse_stat(text: &[u8]) -> Option<Stat<'_>> {
+pub(in crate::services) fn parse_stat(text: &[u8]) -> Option<Stat<'_>> {
     let open = text.iter().position(|b| *b == b'(')?;
     let close = text.iter().rposition(|b| *b == b')')?;
     let name = text.get(open + 1..close)?;

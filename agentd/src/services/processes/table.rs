@@ -1,11 +1,10 @@
 //! A process table, and what changed since another one.
 
+use crate::items::Items;
 use cmdr_protocol::CallError;
 use cmdr_protocol::processes::{Change, Listing, Process};
 use std::sync::Arc;
 
-/// The most processes described in one item, and about so many bytes.
-const CHUNK: (usize, usize) = (500, 192 * 1024);
 /// A reply must stay under the largest frame.
 const REPLY: usize = 900 * 1024;
 
@@ -77,6 +76,14 @@ impl Row {
 }
 
 impl Table {
+    /// So many of them, those first that use most processor time, then most memory.
+    pub(super) fn busiest(&self, count: usize) -> Self {
+        let mut rows = self.rows.clone();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.cpu, row.memory)));
+        rows.truncate(count);
+        Self { rows }
+    }
+
     /// The whole table in one reply. Where it would be too large, command lines are cut.
     pub(super) fn listing(&self) -> Result<Listing, CallError> {
         let weight: usize = self.rows.iter().map(Row::weight).sum();
@@ -98,8 +105,8 @@ impl Table {
 
     /// Items that turn `before` into this table; with none before, the table anew.
     pub(super) fn changes_since(&self, before: Option<&Self>) -> Vec<Change> {
-        let mut items = Items::default();
-        items.open.reset = before.is_none();
+        let mut items = Items::<Change>::default();
+        items.room(0, 0).reset = before.is_none();
         let old = before.map_or(&[][..], |table| &table.rows);
         let find = |rows: &[Row], pid| rows.binary_search_by_key(&pid, |row| row.pid).ok();
         for row in old {
@@ -140,35 +147,6 @@ impl Table {
             }
         }
         items.finish(before.is_none())
-    }
-}
-
-/// Cuts changes into items of bounded size. They are applied in order, so what is gone comes first
-/// and figures last, across items as within one.
-#[derive(Default)]
-struct Items {
-    full: Vec<Change>,
-    open: Change,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Items {
-    fn room(&mut self, rows: usize, bytes: usize) -> &mut Change {
-        if self.rows + rows > CHUNK.0 || self.bytes + bytes > CHUNK.1 {
-            self.full.push(std::mem::take(&mut self.open));
-            (self.rows, self.bytes) = (0, 0);
-        }
-        self.rows += rows;
-        self.bytes += bytes;
-        &mut self.open
-    }
-
-    fn finish(mut self, even_empty: bool) -> Vec<Change> {
-        if even_empty || self.open != Change::default() {
-            self.full.push(self.open);
-        }
-        self.full
     }
 }
 
@@ -233,6 +211,13 @@ mod tests {
         let items = table.changes_since(None);
         let shape: Vec<_> = items.iter().map(|item| (item.reset, item.put.len())).collect();
         assert_eq!(shape, [(true, 500), (false, 500), (false, 500), (false, 299)]);
+    }
+
+    #[test]
+    fn the_busiest_are_told_alone_and_first() {
+        let table = table([(1, (7, 3)), (2, (7, 9)), (3, (7, 5))].into());
+        let busiest = table.busiest(2).listing().unwrap().processes;
+        assert_eq!(busiest.iter().map(|p| p.pid).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]

@@ -10,33 +10,33 @@ const PIECES: usize = 16;
 
 /// Where a piece goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum To {
+pub(in crate::commands) enum To {
     Stdout,
     Stderr,
 }
 
 /// Bytes to write.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) to: To,
-    pub(super) bytes: Vec<u8>,
+pub(in crate::commands) struct Piece {
+    pub(in crate::commands) to: To,
+    pub(in crate::commands) bytes: Vec<u8>,
 }
 
 /// The way to the thread.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(in crate::commands) struct Pipe {
     pieces: mpsc::Sender<Piece>,
 }
 
 impl Pipe {
     /// Hands a piece over; false when nobody reads standard output any more.
-    pub(super) async fn send(&self, piece: Piece) -> bool {
+    pub(in crate::commands) async fn send(&self, piece: Piece) -> bool {
         piece.bytes.is_empty() || self.pieces.send(piece).await.is_ok()
     }
 }
 
 /// Starts the thread. The receiver tells when all is written after the pipe is dropped.
-pub(super) fn start() -> io::Result<(Pipe, oneshot::Receiver<io::Result<()>>)> {
+pub(in crate::commands) fn start() -> io::Result<(Pipe, oneshot::Receiver<io::Result<()>>)> {
     // Copies of the descriptors, without the line buffer of the standard library in between.
     let mut stdout = File::from(rustix::io::dup(rustix::stdio::stdout())?);
     let mut stderr = File::from(rustix::io::dup(rustix::stdio::stderr())?);

@@ -1,6 +1,8 @@
 //! `cp`: between this machine and hosts, and from host to host through the hub. What is cut goes on by itself, and
 //! by running it again.
 
+mod across;
+
 use super::place::{Remote, Role, parse};
 use super::progress::Bar;
 use super::{list_of, real, stat_of};
@@ -9,6 +11,7 @@ use crate::connect::{Hub, Target, VERSION, dial};
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::Column;
+use across::across;
 use clap::Args;
 use cmdr_link::Client;
 use cmdr_link::session::Dialer;
@@ -96,8 +99,16 @@ struct Job {
     from: From,
     to: To,
     size: u64,
-    /// What was in the place when this was looked at; none where nobody looked.
-    there: Option<Option<Version>>,
+    there: There,
+}
+
+/// What is in the place of a copy before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    /// Nobody has looked.
+    Unseen,
+    Nothing,
+    File(Version),
 }
 
 #[derive(Debug)]
@@ -156,10 +167,10 @@ pub(in crate::commands) async fn cp(app: &App, args: &CpArgs) -> Result<Exit, Fa
     let hub = Hub::connect(app).await?;
     let mut planner = Planner { hub: &hub, app, args, jobs: Vec::new() };
     match to {
-        Role::Local(path) => planner.to_here(&from, &path).await?,
+        Role::Local(path) => planner.plan_here(&from, &path).await?,
         Role::Remote(remote) => {
             for target in hub.resolve(&remote.host).await? {
-                planner.to_host(&from, &remote, target).await?;
+                planner.plan_host(&from, &remote, target).await?;
             }
         }
     }
@@ -203,7 +214,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn to_here(&mut self, from: &[Role], to: &Path) -> Result<(), Failure> {
+    async fn plan_here(&mut self, from: &[Role], to: &Path) -> Result<(), Failure> {
         let slash = to.as_os_str().as_bytes().ends_with(b"/");
         let into = from.len() > 1 || to.is_dir() || slash;
         if from.len() > 1 && !to.is_dir() {
@@ -223,7 +234,12 @@ impl Planner<'_> {
                 }
                 FileKind::File => {
                     let from = From::Remote(target, path);
-                    self.add(Job { from, to: To::Local(place), size: entry.size, there: None })?;
+                    self.add(Job {
+                        from,
+                        to: To::Local(place),
+                        size: entry.size,
+                        there: There::Unseen,
+                    })?;
                 }
                 kind => return Err(Failure::failed(format!("{} is a {kind}", remote.path))),
             }
@@ -249,7 +265,7 @@ impl Planner<'_> {
                         from: From::Remote(target.clone(), inner),
                         to: To::Local(place),
                         size: entry.size,
-                        there: None,
+                        there: There::Unseen,
                     })?,
                     kind => self.app.out.warn(&format!("left out: {inner} is a {kind}")),
                 }
@@ -258,7 +274,12 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn to_host(&mut self, from: &[Role], to: &Remote, target: Target) -> Result<(), Failure> {
+    async fn plan_host(
+        &mut self,
+        from: &[Role],
+        to: &Remote,
+        target: Target,
+    ) -> Result<(), Failure> {
         let seen = match stat_of(self.hub, target.id, &to.path).await {
             Err(e) if e.kind == ErrorKind::NotFound => None,
             seen => Some(seen),
@@ -295,7 +316,10 @@ impl Planner<'_> {
                 place = base.join(&name).map_err(path_error)?;
                 there = stat_of(self.hub, target.id, &place).await.ok();
             }
-            let version = there.as_ref().filter(|e| e.kind == FileKind::File).map(Entry::version);
+            let version = match there.as_ref().filter(|e| e.kind == FileKind::File) {
+                Some(entry) => There::File(entry.version()),
+                None => There::Nothing,
+            };
             match (role, source) {
                 (_, Some((host, path, entry))) => match entry.kind {
                     FileKind::Folder => {
@@ -306,7 +330,7 @@ impl Planner<'_> {
                         from: From::Remote(host, path),
                         to: To::Remote(target.clone(), place),
                         size: entry.size,
-                        there: Some(version),
+                        there: version,
                     })?,
                 },
                 (Role::Local(path), None) => {
@@ -320,7 +344,7 @@ impl Planner<'_> {
                             from: From::Local(path.clone()),
                             to: To::Remote(target.clone(), place),
                             size: meta.len(),
-                            there: Some(version),
+                            there: version,
                         })?;
                     }
                 }
@@ -354,7 +378,7 @@ impl Planner<'_> {
                         from: From::Remote(host.clone(), inner),
                         to: To::Remote(target.clone(), place),
                         size: entry.size,
-                        there: None,
+                        there: There::Unseen,
                     })?,
                     kind => self.app.out.warn(&format!("left out: {inner} is a {kind}")),
                 }
@@ -384,7 +408,7 @@ impl Planner<'_> {
                         from: From::Local(entry.path()),
                         to: To::Remote(target.clone(), place),
                         size: meta.len(),
-                        there: None,
+                        there: There::Unseen,
                     })?;
                 } else {
                     self.app.out.warn(&format!("left out: {} is no file", entry.path().display()));
@@ -496,9 +520,12 @@ async fn one(
         let tell = move |p: &transfer::Progress| bar.tell(at, p.have, p.carried, &p.waiting);
         Way { client: Arc::new(client), tell: Arc::new(tell), patience }
     };
-    let unchanged = if args.force || args.if_absent { None } else { job.there.flatten() };
+    let unchanged = match job.there {
+        There::File(version) if !args.force && !args.if_absent => Some(version),
+        _ => None,
+    };
     // What was not there when this began is not to be overwritten either.
-    let absent = args.if_absent || (!args.force && job.there == Some(None));
+    let absent = args.if_absent || (!args.force && job.there == There::Nothing);
     let mut lost = Vec::new();
     let (size, carried, hash) = match (&job.from, &job.to) {
         (From::Local(from), To::Remote(host, path)) => {
@@ -535,56 +562,4 @@ async fn one(
     let row =
         Copied { from: told_from(&job.from), to: told_to(&job.to), size, carried, hash, seconds };
     Ok((row, lost))
-}
-
-/// The hub does it; when our own link to it is cut, it is asked again and goes on.
-async fn across(
-    way: &Way,
-    copy: &Copy,
-    lost: &mut Vec<String>,
-) -> Result<(u64, u64, String), CallError> {
-    let (mut carried_before, mut had) = (0, 0);
-    let mut since = Instant::now();
-    loop {
-        let mut carried = 0;
-        let tried = async {
-            let client = (way.client)().await?;
-            let mut feed = client.feed(None, copy).await?;
-            while let Some(item) = feed.next().await {
-                let item = item?;
-                carried = item.carried;
-                (way.tell)(&transfer::Progress {
-                    size: item.size,
-                    have: item.have,
-                    carried: carried_before + carried,
-                    waiting: item.waiting,
-                });
-                if item.have > had {
-                    had = item.have;
-                    since = Instant::now();
-                }
-                if let Some(written) = item.written {
-                    lost.extend(written.lost);
-                    if item.changed {
-                        lost.push(
-                            "its sameness: the file was changed while it was read".to_owned(),
-                        );
-                    }
-                    return Ok((written.file.size, carried_before + carried, written.hash));
-                }
-            }
-            Err(CallError::lost("the hub ended it half-way"))
-        };
-        match tried.await {
-            // Only the link to the hub: for hosts the hub has waited already.
-            Err(e)
-                if matches!(e.kind, ErrorKind::Lost | ErrorKind::Unreachable)
-                    && since.elapsed() < way.patience =>
-            {
-                carried_before += carried;
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-            done => return done,
-        }
-    }
 }

@@ -73,10 +73,12 @@ fn line(now: &Now, since: Duration) -> String {
         format!("{bar} {percent:>3}%  {} of {}", human::bytes(have), human::bytes(total));
     let speed = carried as f64 / since.as_secs_f64().max(0.001);
     if !now.waiting.is_empty() {
-        line += &format!("  waiting: {}", clean_to_width(&now.waiting, 60));
+        line.push_str("  waiting: ");
+        line.push_str(&clean_to_width(&now.waiting, 60));
     } else if speed >= 1.0 {
         let left = (total - have) as f64 / speed;
-        line += &format!("  {}/s  {} left", human::bytes(speed as u64), human::span(left as u64));
+        let (speed, left) = (human::bytes(speed as u64), human::span(left as u64));
+        line = format!("{line}  {speed}/s  {left} left");
     }
     line
 }

@@ -32,7 +32,7 @@ pub(super) struct PlayArgs {
     from: Option<Duration>,
 }
 
-fn speed(text: &str) -> Result<f64, String> {
+pub(in crate::commands) fn speed(text: &str) -> Result<f64, String> {
     let speed = text.parse().ok().filter(|n: &f64| (0.01..=1000.0).contains(n));
     speed.ok_or_else(|| format!("'{text}' is no number from 0.01 to 1000"))
 }

@@ -88,8 +88,8 @@ pub(super) fn new_file(context: &Context<'_>, side: &Side) -> Action {
             Box::pin(async move {
                 let write = Write { path: path.clone(), absent: true, ..Write::default() };
                 let made = match link.client() {
-                    Some(client) => transfer::put(&client, host, write, Vec::new()).await,
-                    None => Err(CallError::lost("there is no link to the hub")),
+                    Ok(client) => transfer::put(&client, host, write, Vec::new()).await,
+                    Err(e) => Err(e),
                 };
                 match made {
                     Ok(_) => Event::Done(Some(changed(host, path.parent())), Action::None),

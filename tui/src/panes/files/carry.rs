@@ -3,7 +3,7 @@
 
 use crate::action::{Action, Errand, reason};
 use crate::event::Event;
-use crate::link::Link;
+use crate::link::{Link, cut_short};
 use crate::store::files::{self, State};
 use cmdr_link::transfer::{self, Dialing, Progress, Wanted, Way};
 use cmdr_protocol::files::{Copy, Delete, FilePath, Write};
@@ -109,11 +109,7 @@ async fn news(
 
 async fn run(link: Link, job: Job, tell: watch::Sender<Progress>) -> Result<(), CallError> {
     let (dialed, tell) = (link.clone(), Arc::new(tell));
-    let client = move || -> Dialing {
-        let away = || CallError::new(ErrorKind::Unreachable, "there is no link to the hub");
-        let client = dialed.client().ok_or_else(away);
-        Box::pin(std::future::ready(client))
-    };
+    let client = move || -> Dialing { Box::pin(std::future::ready(dialed.client())) };
     let teller = tell.clone();
     let told = move |progress: &Progress| drop(teller.send_replace(progress.clone()));
     let way = Way { client: Arc::new(client), tell: Arc::new(told), patience: PATIENCE };
@@ -158,7 +154,7 @@ async fn across(link: &Link, copy: &Copy, tell: &watch::Sender<Progress>) -> Res
                     return Ok(());
                 }
             }
-            Err(CallError::lost("the hub ended it half-way"))
+            Err(cut_short())
         };
         match tried.await {
             Err(e)

@@ -10,6 +10,7 @@ use crate::panes::hosts::quoted;
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::processes::{Process, Renice, Signal};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// What can be sent, the usual one first, each with what it does.
@@ -29,18 +30,22 @@ const SIGNALS: &[(&str, i32, &str)] = &[
 /// A process as an act names it.
 #[derive(Clone)]
 struct Target {
+    host: HostId,
+    /// The name of its host.
+    on: String,
     pid: u32,
     start: u64,
     name: String,
     line: String,
 }
 
-fn targets(processes: &[&Process]) -> Vec<Target> {
-    let target = |p: &&Process| Target {
-        pid: p.pid,
-        start: p.start,
-        name: p.name.clone(),
-        line: format!("{}  {}  {}", p.pid, p.user, clean_to_width(&shown_command(p), 60)),
+fn targets(context: &Context<'_>, processes: &[(HostId, &Process)]) -> Vec<Target> {
+    let many = processes.iter().any(|(host, _)| *host != processes[0].0);
+    let target = |(host, p): &(HostId, &Process)| {
+        let on = context.store.hosts.name(*host);
+        let line = format!("{}  {}  {}", p.pid, p.user, clean_to_width(&shown_command(p), 60));
+        let line = if many { format!("{on}  {line}") } else { line };
+        Target { host: *host, on, pid: p.pid, start: p.start, name: p.name.clone(), line }
     };
     processes.iter().map(target).collect()
 }
@@ -53,6 +58,15 @@ fn about(context: &Context<'_>, targets: &[Target]) -> String {
     }
 }
 
+/// Where it is, in a few words.
+fn place(context: &Context<'_>, targets: &[Target]) -> String {
+    let hosts: BTreeSet<HostId> = targets.iter().map(|t| t.host).collect();
+    match targets.first() {
+        Some(first) if hosts.len() == 1 => first.on.clone(),
+        _ => context.texts.fill("processes.hosts", &[&hosts.len().to_string()]),
+    }
+}
+
 /// The `cmdr` command that sends a signal to these processes.
 pub(super) fn kill_line(
     context: &Context<'_>,
@@ -60,24 +74,36 @@ pub(super) fn kill_line(
     processes: &[&Process],
     signal: &str,
 ) -> String {
-    line(&context.store.hosts.name(host), processes.iter().map(|p| p.pid), signal)
+    let processes: Vec<_> = processes.iter().map(|p| (host, *p)).collect();
+    line(&targets(context, &processes), signal)
 }
 
-fn line(host: &str, pids: impl Iterator<Item = u32>, signal: &str) -> String {
-    let mut line = format!("cmdr kill {}", quoted(host));
-    // Writing to a String cannot fail.
-    pids.for_each(|pid| write!(line, " {pid}").unwrap_or_default());
-    if signal != "TERM" {
-        write!(line, " --signal {signal}").unwrap_or_default();
+/// One command a host.
+fn line(targets: &[Target], signal: &str) -> String {
+    let mut hosts: Vec<(HostId, String)> = Vec::new();
+    for target in targets {
+        let at = hosts.iter().position(|(host, _)| *host == target.host).unwrap_or_else(|| {
+            hosts.push((target.host, format!("cmdr kill {}", quoted(&target.on))));
+            hosts.len() - 1
+        });
+        // Writing to a String cannot fail.
+        write!(hosts[at].1, " {}", target.pid).unwrap_or_default();
     }
-    line
+    let lines = hosts.into_iter().map(|(_, mut line)| {
+        if signal != "TERM" {
+            write!(line, " --signal {signal}").unwrap_or_default();
+        }
+        line
+    });
+    lines.collect::<Vec<_>>().join("; ")
 }
 
-pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]) -> Action {
+/// Sends a signal to processes of one host or of many.
+pub(in crate::panes) fn signal(context: &Context<'_>, processes: &[(HostId, &Process)]) -> Action {
     let texts = context.texts;
-    let targets = targets(processes);
+    let targets = targets(context, processes);
     let of = about(context, &targets);
-    let on = context.store.hosts.name(host);
+    let on = place(context, &targets);
     let title = texts.fill("signal.title", &[&of]);
     let items = SIGNALS
         .iter()
@@ -85,8 +111,7 @@ pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]
         .collect();
     let (ask, done) = (texts.get("signal.ask"), texts.get("signal.done"));
     let what = texts.get("signal.what");
-    let pids = || targets.iter().map(|t| t.pid);
-    let commands: Vec<_> = SIGNALS.iter().map(|(name, ..)| line(&on, pids(), name)).collect();
+    let commands: Vec<_> = SIGNALS.iter().map(|(name, ..)| line(&targets, name)).collect();
     let copied = commands.clone();
     let menu = Menu::new(title, items, 0, move |at| {
         let Some(&(name, number, _)) = SIGNALS.get(at) else { return Action::None };
@@ -95,7 +120,7 @@ pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]
             let signal = Signal { pid: target.pid, start: target.start, signal: number };
             let of = format!("{} {}", target.name, target.pid);
             let said = fill(done, &of);
-            Action::call(fill(what, &of), Some(host), signal, |_| (None, Action::Say(said)))
+            Action::call(fill(what, &of), Some(target.host), signal, |_| (None, Action::Say(said)))
         });
         let act = Action::All(calls.collect());
         let title = fill(ask, &of).replacen("{}", &on, 1);
@@ -112,9 +137,10 @@ pub(super) fn signal(context: &Context<'_>, host: HostId, processes: &[&Process]
 
 pub(super) fn renice(context: &Context<'_>, host: HostId, processes: &[&Process]) -> Action {
     let texts = context.texts;
-    let targets = targets(processes);
+    let processes: Vec<_> = processes.iter().map(|p| (host, *p)).collect();
+    let now = processes.first().map_or(0, |(_, p)| p.nice);
+    let targets = targets(context, &processes);
     let of = about(context, &targets);
-    let now = processes.first().map_or(0, |p| p.nice);
     let title = texts.fill("renice.title", &[&of]);
     let (bad, done, what) =
         (texts.get("renice.bad"), texts.get("renice.done"), texts.get("renice.what"));

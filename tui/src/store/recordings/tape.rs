@@ -1,6 +1,7 @@
 //! The recording that is played: a piece of it as lines, each with the times at which its parts were
 //! written. Bounded, whatever the recording's size: what was shown goes when more comes.
 
+use super::reel::Reel;
 use super::{Found, harmless};
 use crate::store::{Store, Stored, Update};
 use cmdr_protocol::display::{Filter, clean};
@@ -88,6 +89,8 @@ pub struct Tape {
     pub failed: Option<(CallError, u64)>,
     /// A piece is on its way.
     pub loading: bool,
+    /// The very bytes, when a terminal was recorded.
+    reel: Option<Reel>,
     lines: VecDeque<Line>,
     filter: Filter,
     /// The last line goes on.
@@ -115,6 +118,11 @@ impl Tape {
     /// Lines from the oldest one here on.
     pub fn lines(&self) -> &VecDeque<Line> {
         &self.lines
+    }
+
+    /// The very bytes, when a terminal was recorded.
+    pub const fn reel(&self) -> Option<&Reel> {
+        self.reel.as_ref()
     }
 
     /// How many lines there are at this time.
@@ -174,6 +182,9 @@ impl Tape {
         let at_us = event.at_us.max(self.last_us);
         self.same_ms = if at_us / 1000 == self.last_us / 1000 { self.same_ms + 1 } else { 1 };
         self.last_us = at_us;
+        if let Some(reel) = &mut self.reel {
+            reel.take(at_us, event);
+        }
         match event.kind {
             EventKind::Output => {
                 let text = self.filter.push(&event.data);
@@ -185,7 +196,7 @@ impl Tape {
                 let text = clean(text.trim_end_matches(['\n', '\r']));
                 self.whole_line(kind, at_us, &text);
             }
-            EventKind::Unknown => {}
+            EventKind::Resize | EventKind::Unknown => {}
         }
         self.trim();
     }
@@ -270,6 +281,9 @@ impl Tape {
 
     fn told(&mut self, recording: Option<Recording>) {
         if let Some(recording) = recording {
+            if self.reel.is_none() && self.lines.is_empty() {
+                self.reel = Reel::of(&recording);
+            }
             self.recording = Some(harmless(recording));
         }
     }
@@ -291,7 +305,9 @@ pub fn open(owner: u64, from_ms: u64) -> Update {
         let same = old.owner == owner;
         let (recording, found) =
             if same { (old.recording, old.found) } else { (None, Found::default()) };
+        let reel = recording.as_ref().and_then(Reel::of);
         store.recordings.tape = Tape {
+            reel,
             owner,
             recording,
             found,

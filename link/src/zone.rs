@@ -4,19 +4,58 @@ use std::path::PathBuf;
 
 /// Seconds east of UTC at this moment, zero when nothing says.
 pub fn offset_s(at_s: u64, var: impl Fn(&str) -> Option<String>) -> i32 {
-    let path = match var("TZ") {
+    Zone::of(&var).offset_s(at_s.cast_signed())
+}
+
+fn path(var: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    match var("TZ") {
         Some(zone) if !zone.is_empty() => {
             let zone = zone.trim_start_matches(':');
             // A name from the environment must not lead out of the folder of zones.
-            if zone.starts_with('/') || zone.contains("..") {
-                return 0;
-            }
-            PathBuf::from("/usr/share/zoneinfo").join(zone)
+            let leads_out = zone.starts_with('/') || zone.contains("..");
+            (!leads_out).then(|| PathBuf::from("/usr/share/zoneinfo").join(zone))
         }
-        _ => PathBuf::from("/etc/localtime"),
-    };
-    let file = std::fs::read(path).unwrap_or_default();
-    parse(&file, at_s.cast_signed()).unwrap_or(0)
+        _ => Some(PathBuf::from("/etc/localtime")),
+    }
+}
+
+/// The local time zone, for many moments.
+#[derive(Clone, Debug, Default)]
+pub struct Zone {
+    file: Vec<u8>,
+    /// The quarter of an hour that was asked about last, and its offset.
+    last: Option<(i64, i32)>,
+}
+
+impl Zone {
+    /// The one of this machine.
+    pub fn local() -> Self {
+        Self::of(&|name: &str| std::env::var(name).ok())
+    }
+
+    /// The one that the environment names, else the machine's.
+    pub fn of(var: &dyn Fn(&str) -> Option<String>) -> Self {
+        let file = path(var).and_then(|path| std::fs::read(path).ok());
+        Self { file: file.unwrap_or_default(), last: None }
+    }
+
+    /// Universal time.
+    pub fn utc() -> Self {
+        Self::default()
+    }
+
+    /// Seconds east of UTC at this moment.
+    pub fn offset_s(&mut self, at_s: i64) -> i32 {
+        let quarter = at_s.div_euclid(900);
+        match self.last {
+            Some((known, offset)) if known == quarter => offset,
+            _ => {
+                let offset = parse(&self.file, at_s).unwrap_or(0);
+                self.last = Some((quarter, offset));
+                offset
+            }
+        }
+    }
 }
 
 /// Finds the offset in a zone file (RFC 9636). Rules for the time behind the last listed change are

@@ -1,0 +1,120 @@
+//! `cmdr-agentd hold`: keeps one session, so that it outlives the agent that began it.
+//!
+//! A holder is a process of its own, in a session of its own, for each terminal. It has the terminal's
+//! other end, the picture of what it shows ([`screen`]), and a socket in the agent's folder by which
+//! agents, this one and those after it, look at the session and attach to it ([`wire`], [`serve`]).
+//! `services/sessions` begins holders and talks to them.
+
+mod begin;
+mod clients;
+mod output;
+mod screen;
+mod serve;
+mod state;
+pub(crate) mod wire;
+
+pub use begin::{WORD as BEGIN_WORD, main as begin_main};
+pub(crate) use serve::{open_dir, short};
+
+use crate::supervise::{Job, Told, receive_job};
+use cmdr_protocol::sessions::Session;
+use serde::{Deserialize, Serialize};
+use state::State;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The word on the command line that makes the agent's program a holder.
+pub const WORD: &str = "hold";
+
+/// What to hold.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hold {
+    /// What to run.
+    pub(crate) job: Job,
+    /// The session as it begins; its number and its times come later.
+    pub(crate) session: Session,
+    /// So many seconds without a key and without anybody attached end it.
+    pub(crate) idle_s: u64,
+    /// Whether somebody attaches at once.
+    pub(crate) awaited: bool,
+    /// The folder of the sockets.
+    pub(crate) dir: PathBuf,
+}
+
+/// Holds one session to its end, and its end for a while.
+pub fn main() -> io::Result<()> {
+    rustix::process::setsid()?;
+    // A copy that no program inherits.
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let mut socket = UnixStream::from(socket);
+    let hold: Hold = receive_job(&mut socket)?;
+    let nothing = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    rustix::stdio::dup2_stderr(&nothing)?;
+    drop(nothing);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match begun(hold).await {
+            Ok((state, listener, child)) => {
+                let pid = state.session().pid.cast_signed();
+                socket.write_all(&Told::Started(pid).to_bytes()).ok();
+                drop(socket);
+                serve::run(&state, listener, child).await;
+                Ok(())
+            }
+            Err(e) => {
+                let errno = e.raw_os_error().unwrap_or(rustix::io::Errno::INVAL.raw_os_error());
+                socket.write_all(&Told::Refused(errno).to_bytes())
+            }
+        }
+    })
+}
+
+type Begun = (Arc<State>, serve::Door, tokio::process::Child);
+
+async fn begun(hold: Hold) -> io::Result<Begun> {
+    let Hold { job, mut session, idle_s, awaited, dir } = hold;
+    // First the door: a session that nobody can find again must not begin.
+    let door = serve::Door::open(&dir, &session.id)?;
+    let started = async {
+        let (terminal, tty) = begin::terminal(session.size)?;
+        let child = begin::start(&job, &tty).await?;
+        Ok((terminal, child))
+    };
+    let (terminal, child) = match started.await {
+        Ok(started) => started,
+        Err(e) => {
+            door.close();
+            return Err(e);
+        }
+    };
+    session.pid = child.id().unwrap_or_default();
+    session.started_ms = cmdr_link::clock::now_ms();
+    session.active_ms = session.started_ms;
+    let state = State::new(session, terminal, idle_s, awaited)?;
+    Ok((Arc::new(state), door, child))
+}
+
+/// Reads bytes as a holder reads those of its socket and of its terminal. For tests.
+pub fn untrusted(data: &[u8]) {
+    use cmdr_link::local;
+    use cmdr_protocol::sessions::{Input, Size};
+    if let Some((tag, payload)) = data.split_first() {
+        let tag = match tag % 4 {
+            0 => cmdr_link::frame::Tag::Body,
+            1 => cmdr_link::frame::Tag::End,
+            2 => cmdr_link::frame::Tag::Error,
+            _ => cmdr_link::frame::Tag::Header,
+        };
+        drop(local::read::<wire::Ask>(tag, payload));
+        drop(local::read::<wire::News>(tag, payload));
+        drop(local::read::<Input>(tag, payload));
+    }
+    let mut screen = screen::Screen::new(Size { columns: 20, rows: 5 });
+    screen.feed(data);
+    let drawn = screen.redraw(screen::LINES);
+    assert!(drawn.len() < 4 << 20, "{} bytes draw a small screen", drawn.len());
+}

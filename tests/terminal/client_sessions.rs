@@ -1,0 +1,88 @@
+//! A shell in the client, on a real terminal: vim in it keeps its screen when the window changes its size,
+//! when it is left, and when the client is killed.
+
+use crate::local::{Home, text};
+use harness::process::{program, run};
+use harness::tmux::Terminal;
+use std::process::Command;
+
+/// The client on a terminal; its number stands in a file.
+fn open(home: &Home, run: &str, size: (u16, u16)) -> Terminal {
+    let home_dir = home.dir.path().to_string_lossy().into_owned();
+    let config = home.dir.path().join("config").to_string_lossy().into_owned();
+    let client = program("cmdr-tui").to_string_lossy().into_owned();
+    let env = [
+        ("CMDR_HOME", home_dir.as_str()),
+        ("XDG_CONFIG_HOME", config.as_str()),
+        ("LANG", "C.UTF-8"),
+    ];
+    let folder = home.dir.path().join(run);
+    std::fs::create_dir(&folder).unwrap();
+    let line = format!("echo $$ > {}/pid; exec {client} --lang en", folder.display());
+    Terminal::start(&folder, size, &env, &["sh", "-c", &line])
+}
+
+fn kill(home: &Home, terminal: &Terminal, run_name: &str) {
+    let pid = std::fs::read_to_string(home.dir.path().join(run_name).join("pid")).unwrap();
+    assert!(run(Command::new("kill").args(["-KILL", pid.trim()])).status.success());
+    terminal.ended();
+}
+
+#[test]
+fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
+    let home = Home::up();
+    let name = home.json(&["hosts", "-o", "json"])[0]["name"].as_str().unwrap().to_owned();
+    let terminal = open(&home, "first", (120, 40));
+    terminal.until(&[&name, "online"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["you drive"]);
+    terminal.line("PS1='ready> '; stty size");
+    terminal.until(&["37 120", "ready> "]);
+    let file = home.dir.path().join("notes.txt");
+    terminal.line(&format!("vim -u NONE -N {}", file.display()));
+    terminal.until(&["~"]);
+    terminal.line("ihello from 节点");
+    terminal.keys(&["Escape"]);
+    terminal.resize(100, 30);
+    terminal.until(&["hello from 节点"]);
+    terminal.line(":set columns?");
+    terminal.until(&["columns=100", "hello from 节点"]);
+    // Left, it is in the list; then the client is killed.
+    terminal.keys(&["C-\\", "d"]);
+    terminal.until(&["WHAT", "yours", "nobody"]);
+    let sessions = home.json(&["sessions", "-o", "json"]);
+    let id = sessions[0]["id"].as_str().unwrap().to_owned();
+    kill(&home, &terminal, "first");
+    drop(terminal);
+
+    let terminal = open(&home, "second", (90, 28));
+    terminal.until(&[&name, "online"]);
+    terminal.keys(&["S"]);
+    terminal.until(&[&id]);
+    terminal.keys(&["Enter"]);
+    terminal.until(&["hello from 节点", "you drive"]);
+    terminal.line(":set columns?");
+    terminal.until(&["columns=90"]);
+    // Killed while it is attached, it is found again all the same.
+    kill(&home, &terminal, "second");
+    drop(terminal);
+
+    let terminal = open(&home, "third", (80, 24));
+    terminal.until(&[&name, "online"]);
+    terminal.keys(&["C-p"]);
+    terminal.until(&["palette"]);
+    terminal.keys(&["Escape"]);
+    terminal.keys(&["S"]);
+    terminal.until(&[&id]);
+    terminal.keys(&["Enter"]);
+    terminal.until(&["hello from 节点", "you drive"]);
+    terminal.line(":wq");
+    terminal.until(&["ready> "]);
+    assert!(text(&std::fs::read(&file).unwrap()).starts_with("hello from 节点"));
+    terminal.line("exit 7");
+    terminal.until(&["it has ended with exit code 7"]);
+    terminal.keys(&["Escape"]);
+    terminal.until(&["No session is open here"]);
+    terminal.keys(&["C-c"]);
+    terminal.ended();
+}

@@ -1,0 +1,138 @@
+//! The client at the end of a line of 10 KB/s with 150 ms each way: every page can be used, whatever the
+//! line carries, the screen or the link to the hub.
+
+use crate::local::Home;
+use harness::process::program;
+use harness::thin::{Thin, ThinTerminal};
+use harness::{Fault, Proxy};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Key to changed screen at most: there and back is 0.3 s of it, and a whole new screen half a second.
+const LONGEST: Duration = Duration::from_millis(1500);
+/// Bytes a second that a page draws which nobody touches.
+const BUDGET: u64 = 2000;
+const DELAY: Duration = Duration::from_millis(150);
+const RATE: u32 = 10_000;
+
+fn client(home: &Home, extra: &[&str]) -> Command {
+    let mut command = Command::new(program("cmdr-tui"));
+    command
+        .args(["--lang", "en"])
+        .args(extra)
+        .env("CMDR_HOME", home.dir.path())
+        .env("XDG_CONFIG_HOME", home.dir.path().join("config"))
+        .env("TERM", "xterm-256color")
+        .env_remove("COLORTERM");
+    command
+}
+
+fn on_thin_line(home: &Home, extra: &[&str]) -> ThinTerminal {
+    let thin = Thin { rate: f64::from(RATE), delay: DELAY, buffer: 64 * 1024 };
+    let log = home.dir.path().join("client.err");
+    ThinTerminal::start((120, 40), thin, &mut client(home, extra), &log)
+}
+
+/// Pages, the key that leads there from the one before, and what then stands on the screen and did not
+/// before; with `!` what no longer does.
+const PAGES: &[(&str, &str, &str)] = &[
+    ("overview", "\r", "Cores"),
+    ("processes", "2", "COMMAND"),
+    ("sorted", "<", "USER▲"),
+    ("details", "\r", "parent"),
+    ("details closed", "\x1b", "!parent"),
+    ("fleet again", "\x1b", "LOAD"),
+    ("audit", "A", "following"),
+    ("records", "O", "operations"),
+    ("rights", "I", "verbs"),
+    ("help", "?", "Everywhere"),
+    ("help closed", "\x1b", "!Everywhere"),
+    ("finder", "\x10", "╭ find"),
+];
+
+/// Goes through all pages; the longest time and who needed it.
+fn walk(terminal: &ThinTerminal) -> Vec<(&'static str, Duration, u64)> {
+    let mut rows = Vec::new();
+    for (page, key, shows) in PAGES {
+        let begin = Instant::now();
+        terminal.keys(key);
+        terminal.until(page, |screen| match shows.strip_prefix('!') {
+            Some(gone) => !screen.contains(gone),
+            None => screen.contains(shows),
+        });
+        let took = begin.elapsed();
+        // The rest of the page's first moments is not what it draws when nobody touches it.
+        terminal.watch(Duration::from_millis(1500));
+        let bytes = terminal.watch(Duration::from_secs(2)) / 2;
+        rows.push((*page, took, bytes));
+    }
+    rows
+}
+
+fn check(rows: &[(&str, Duration, u64)]) {
+    for (page, took, bytes) in rows {
+        println!("{page:<12} {:>5} ms {bytes:>6} B/s", took.as_millis());
+    }
+    for (page, took, bytes) in rows {
+        assert!(*took < LONGEST, "{page} came after {took:?}");
+        assert!(*bytes < BUDGET, "{page} draws {bytes} bytes a second");
+    }
+}
+
+#[test]
+fn every_page_can_be_used_when_the_terminal_is_at_the_end_of_a_thin_line() {
+    let home = Home::up();
+    let terminal = on_thin_line(&home, &["--thin"]);
+    terminal.until("the fleet", |screen| screen.contains("1 online"));
+    check(&walk(&terminal));
+}
+
+#[test]
+fn without_being_told_the_client_finds_out_how_slow_the_line_is() {
+    let home = Home::up();
+    let terminal = on_thin_line(&home, &[]);
+    terminal.until("the fleet", |screen| screen.contains("1 online"));
+    terminal.keys("\r");
+    terminal.until("charts", |screen| screen.contains("Cores"));
+    terminal.keys("2");
+    terminal.until("processes", |screen| screen.contains("COMMAND"));
+    terminal.watch(Duration::from_secs(6));
+    // A key held down for three seconds: what it does is on the screen soon after it is let go.
+    for _ in 0..90 {
+        terminal.keys("j");
+        terminal.watch(Duration::from_millis(33));
+    }
+    let begin = Instant::now();
+    terminal.keys("?");
+    terminal.until("help", |screen| screen.contains("Everywhere"));
+    let took = begin.elapsed();
+    println!("after a key held down: {} ms", took.as_millis());
+    assert!(took < LONGEST * 2, "{took:?}");
+}
+
+#[tokio::test]
+async fn every_page_can_be_used_when_the_link_to_the_hub_is_thin() {
+    let home = Home::up();
+    let file = home.dir.path().join("client/hub.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let address = text.lines().find_map(|line| line.strip_prefix("address = ")).unwrap();
+    let address = address.trim_matches('"').to_owned();
+    let target = tokio::net::lookup_host(&address).await.unwrap().next().unwrap();
+    let proxy = Proxy::start(target).await;
+    proxy.set(Fault::Thin(RATE, DELAY));
+    std::fs::write(&file, text.replace(&address, &proxy.address().to_string())).unwrap();
+    let walked = tokio::task::spawn_blocking({
+        let home_path = home.dir.path().to_owned();
+        let fast = Thin { rate: 1e9, delay: Duration::ZERO, buffer: 64 * 1024 };
+        let mut command = client(&home, &["--thin"]);
+        move || {
+            let log = home_path.join("client.err");
+            let terminal = ThinTerminal::start((120, 40), fast, &mut command, &log);
+            terminal.until("the fleet", |screen| screen.contains("1 online"));
+            walk(&terminal)
+        }
+    });
+    let rows = walked.await.unwrap();
+    std::fs::write(&file, text).unwrap();
+    check(&rows);
+}

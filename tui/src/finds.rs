@@ -1,0 +1,26 @@
+//! What the finder finds: a list of those who offer something, and the search itself.
+
+pub mod search;
+
+use crate::panes::{Context, Entry, hosts, processes, sessions};
+
+/// Offers what it knows.
+pub type Finds = fn(&Context<'_>) -> Vec<Entry>;
+
+/// Everybody who offers something wherever one is, one line per feature. Commands, tabs, views and what
+/// the pane at hand has come from the app.
+pub const FINDS: &[Finds] = &[hosts::entries, processes::everywhere, sessions::entries];
+
+/// The sign of a kind of entry.
+pub fn sign(kind: &str) -> &'static str {
+    match kind {
+        "palette.host" => "●",
+        "palette.process" => "◆",
+        "palette.session" => "❯",
+        "palette.page" => "▤",
+        "palette.view" => "◫",
+        "palette.desk" => "▦",
+        "palette.command" => "›",
+        _ => "·",
+    }
+}

@@ -1,0 +1,112 @@
+//! The feed of one source: its items go into the store one at a time, so that a host is read no faster
+//! than its lines are taken in, and what the pane wants to say goes the other way.
+
+use crate::event::Event;
+use crate::link::Link;
+use crate::panes::{Subscription, Task};
+use crate::store::logs::{self, Stream};
+use crate::store::{FeedKey, FeedState, Store, Update};
+use cmdr_protocol::logs::Follow;
+use cmdr_protocol::{CallError, HostId};
+use tokio::sync::{mpsc, oneshot};
+
+/// What feeds of one host are known by: one for each of its sources.
+const NAMES: [&str; 16] = [
+    "logs.follow",
+    "logs.follow 2",
+    "logs.follow 3",
+    "logs.follow 4",
+    "logs.follow 5",
+    "logs.follow 6",
+    "logs.follow 7",
+    "logs.follow 8",
+    "logs.follow 9",
+    "logs.follow 10",
+    "logs.follow 11",
+    "logs.follow 12",
+    "logs.follow 13",
+    "logs.follow 14",
+    "logs.follow 15",
+    "logs.follow 16",
+];
+/// Sources of one host that are followed at once.
+pub(super) const MOST: usize = NAMES.len();
+
+/// The key of a stream's feed: which of its host's it is.
+pub(super) fn key(streams: &[(HostId, String)], at: usize) -> Option<FeedKey> {
+    let host = streams.get(at)?.0;
+    let nth = streams[..at].iter().filter(|(other, _)| *other == host).count();
+    Some((Some(host), NAMES.get(nth)?))
+}
+
+/// The feed of a stream.
+pub(super) fn subscription(
+    owner: u64,
+    at: usize,
+    key: FeedKey,
+    host: HostId,
+    follow: Follow,
+) -> Subscription {
+    let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
+        let known = store.logs.streams.get(at).filter(|_| store.logs.owner == owner);
+        let asked = known.map(|stream: &Stream| logs::asking(stream, follow.clone()));
+        Box::pin(async move {
+            let Some(asked) = asked else { return };
+            let end = run(owner, at, key, host, asked, &link, &events).await;
+            let update = Update::new(move |store| {
+                store.feeds.insert(key, FeedState::Failed(end));
+            });
+            // The app is gone when nobody takes it: then nobody needs it.
+            drop(events.send(Event::Update(update)).await);
+        })
+    };
+    Subscription::own(key, 0, run)
+}
+
+async fn run(
+    owner: u64,
+    at: usize,
+    key: FeedKey,
+    host: HostId,
+    asked: Follow,
+    link: &Link,
+    events: &mpsc::Sender<Event>,
+) -> CallError {
+    let gone = || CallError::lost("the client ends");
+    let (mut items, mut far) = match link.both(Some(host), asked).await {
+        Ok(both) => both.split(),
+        Err(error) => return error,
+    };
+    let (inputs, mut said) = mpsc::channel(8);
+    if events.send(Event::Update(logs::begun(owner, at, inputs))).await.is_err() {
+        return gone();
+    }
+    loop {
+        let item = tokio::select! {
+            item = items.next() => item,
+            Some(input) = said.recv() => {
+                if let Err(error) = far.send(&input).await {
+                    return error;
+                }
+                continue;
+            }
+        };
+        match item {
+            Some(Ok(item)) => {
+                let (done, taken) = oneshot::channel();
+                let came = logs::came(owner, at, item);
+                let update = Update::new(move |store| {
+                    store.feeds.insert(key, FeedState::Live);
+                    store.apply(came);
+                    // Nobody waits for it when the feed was ended meanwhile.
+                    done.send(()).ok();
+                });
+                if events.send(Event::Update(update)).await.is_err() || taken.await.is_err() {
+                    return gone();
+                }
+            }
+            Some(Err(error)) => return error,
+            None => return CallError::lost("the feed ended"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The services of a host: their states as they change, acts on them, the files that say what they
+//! are.
+
+mod acts;
+
+use super::overview::nothing_yet;
+use super::sheet::{self, View, column, figure, number, rest};
+use super::{Context, Entry, Pane, Subscription};
+use crate::action::Action;
+use crate::keymap::{Binding, Command, LIST, key};
+use crate::store::services::units;
+use crate::store::sheets::{Record, Target};
+use crate::theme::Role;
+use crate::widgets::table::{self, Column};
+use cmdr_protocol::services::{
+    Disable, Enable, Mask, Reload, ResetFailed, Restart, Show, Start, Stop, Unmask, Watch,
+};
+use cmdr_protocol::{Call as _, HostId};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+const START: Command = Command::Own(0);
+const STOP: Command = Command::Own(1);
+const RESTART: Command = Command::Own(2);
+const RELOAD: Command = Command::Own(3);
+const ENABLE: Command = Command::Own(4);
+const DISABLE: Command = Command::Own(5);
+const MASK: Command = Command::Own(6);
+const UNMASK: Command = Command::Own(7);
+const RESET_FAILED: Command = Command::Own(8);
+const FAILED: Command = Command::Own(9);
+const COPY_LIST: Command = Command::Own(10);
+
+static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
+
+const BINDINGS: &[Binding] = &[
+    key(&["<enter>"], Command::Open, "services.key.open").needs(Show::METHOD).hint(),
+    key(&["s"], START, "services.key.start").danger(Start::METHOD).hint(),
+    key(&["x", "<delete>"], STOP, "services.key.stop").danger(Stop::METHOD).hint(),
+    key(&["R"], RESTART, "services.key.restart").danger(Restart::METHOD).hint(),
+    key(&["u"], RELOAD, "services.key.reload").danger(Reload::METHOD),
+    key(&["e"], ENABLE, "services.key.enable").danger(Enable::METHOD),
+    key(&["d"], DISABLE, "services.key.disable").danger(Disable::METHOD),
+    key(&["m"], MASK, "services.key.mask").danger(Mask::METHOD),
+    key(&["U"], UNMASK, "services.key.unmask").danger(Unmask::METHOD),
+    key(&["c"], RESET_FAILED, "services.key.reset_failed").danger(ResetFailed::METHOD),
+    key(&["f"], FAILED, "services.key.failed").hint(),
+    key(&["C-y"], COPY_LIST, "services.key.copy_list"),
+];
+
+const COLUMNS: &[Column] = &[
+    Column { most: 40, ..rest("services.col.unit", 22, 0) },
+    column("services.col.active", 12, 0),
+    column("services.col.sub", 10, 3),
+    column("services.col.enabled", 10, 1),
+    number("services.col.pid", 7, 5),
+    figure("services.col.memory", 6, 4),
+    Column { descending: true, ..column("services.col.since", 11, 6) },
+    rest("services.col.description", 16, 2),
+];
+
+/// The columns of the table.
+pub fn columns() -> Vec<Column> {
+    COLUMNS.to_vec()
+}
+
+/// The pane.
+pub struct Services {
+    host: HostId,
+    view: View,
+}
+
+fn has_failed(row: &Record) -> bool {
+    matches!(&row.target, Target::Unit { active, .. } if active == "failed")
+}
+
+impl Services {
+    /// Of this host.
+    pub fn new(host: HostId) -> Self {
+        Self { host, view: View::new(units(host), COLUMNS, 0) }
+    }
+
+    fn list_line(&self, context: &Context<'_>) -> String {
+        let host = super::hosts::quoted(&context.store.hosts.name(self.host));
+        let failed = if self.view.only.is_some() { " --failed" } else { "" };
+        format!("cmdr services {host}{failed}")
+    }
+}
+
+impl Pane for Services {
+    fn bindings(&self) -> &'static [&'static [Binding]] {
+        TABLES
+    }
+
+    fn feeds(&self) -> Vec<Subscription> {
+        vec![super::hosts::feed(), Subscription::new(Some(self.host), Watch {})]
+    }
+
+    fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        self.view.order(context);
+        let rows = self.view.targets(context);
+        match command {
+            Command::Open => acts::show(context, self.view.selected(context)),
+            START => acts::act(context, &rows, "start", |unit| Start { unit }),
+            STOP => acts::act(context, &rows, "stop", |unit| Stop { unit }),
+            RESTART => acts::act(context, &rows, "restart", |unit| Restart { unit }),
+            RELOAD => acts::act(context, &rows, "reload", |unit| Reload { unit }),
+            ENABLE => acts::act(context, &rows, "enable", |unit| Enable { unit }),
+            DISABLE => acts::act(context, &rows, "disable", |unit| Disable { unit }),
+            MASK => acts::act(context, &rows, "mask", |unit| Mask { unit }),
+            UNMASK => acts::act(context, &rows, "unmask", |unit| Unmask { unit }),
+            RESET_FAILED => acts::act(context, &rows, "reset-failed", |unit| ResetFailed { unit }),
+            FAILED => {
+                self.view.only = match self.view.only {
+                    None => Some(has_failed),
+                    Some(_) => None,
+                };
+                Action::None
+            }
+            COPY_LIST => Action::Copy(self.list_line(context)),
+            Command::CopyCommand => match self.view.selected(context).map(|row| &row.target) {
+                Some(Target::Unit { name, .. }) => {
+                    let host = super::hosts::quoted(&context.store.hosts.name(self.host));
+                    let name = super::hosts::quoted(name);
+                    Action::Copy(format!("cmdr services show {host} {name}"))
+                }
+                _ => Action::None,
+            },
+            _ => self.view.on(context, command),
+        }
+    }
+
+    fn list(&self) -> Option<(&'static str, &dyn table::List)> {
+        Some(("services", &self.view.table))
+    }
+
+    fn list_mut(&mut self) -> Option<&mut dyn table::List> {
+        Some(&mut self.view.table)
+    }
+
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { store, theme, texts, .. } = *context;
+        let (head, body) = sheet::split(area);
+        let Some(sheet) = self.view.sheet(context).filter(|sheet| sheet.known) else {
+            let loading = texts.get("sheet.loading");
+            let lines = nothing_yet::<Watch>(context, self.host, loading, theme, store);
+            return super::notice(frame, area, &sheet::wrapped(lines, area.width));
+        };
+        let count = |wanted: &str| {
+            let is = |row: &&Record| matches!(&row.target, Target::Unit { active, .. } if active == wanted);
+            sheet.rows.values().filter(is).count()
+        };
+        let (active, failed) = (count("active"), count("failed"));
+        let role = if failed > 0 { Role::Bad } else { Role::Soft };
+        let mut pieces = vec![
+            (format!("{} {}", sheet.rows.len(), texts.get("services.units")), Role::Strong),
+            (format!("{active} {}", texts.get("services.active")), Role::Ok),
+            (format!("{failed} {}", texts.get("services.failed")), role),
+        ];
+        if self.view.only.is_some() {
+            pieces.push((texts.get("services.only_failed").to_owned(), Role::Accent));
+        }
+        let line = sheet::dotted(context, pieces);
+        table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
+        self.view.draw(context, frame, body, "services.none");
+    }
+
+    fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
+        self.view.entries(context, "palette.service")
+    }
+
+    fn pick(&mut self, number: u64) {
+        self.view.table.select(number);
+    }
+}

@@ -1,0 +1,345 @@
+//! What else there is on a host, one list at a time: mounts, interfaces, logins, packages, scheduled
+//! jobs, environment. Each is asked for when it is seen, and again after a while.
+
+use super::sheet::{self, View, column, figure, rest};
+use super::{Context, Entry, Pane, Subscription};
+use crate::action::Action;
+use crate::keymap::{Binding, Command, LIST, key};
+use crate::store::Update;
+use crate::store::sheets::SheetKey;
+use crate::store::system::Row;
+use crate::theme::Role;
+use crate::widgets::table::{self, Column};
+use cmdr_protocol::system::{
+    Environment, Found, Interfaces, Jobs, Logins, Mounts, Packages, Secrets,
+};
+use cmdr_protocol::{Call, HostId};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use std::time::Duration;
+
+const NEXT: Command = Command::Own(0);
+const PREVIOUS: Command = Command::Own(1);
+const REFRESH: Command = Command::Own(2);
+const UPGRADABLE: Command = Command::Own(3);
+const REVEAL: Command = Command::Own(4);
+
+static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
+
+const BINDINGS: &[Binding] = &[
+    key(&["<enter>"], Command::Open, "system.key.open").hint(),
+    key(&["]", "<right>"], NEXT, "system.key.next").hint(),
+    key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
+    key(&["R"], REFRESH, "system.key.refresh"),
+    key(&["u"], UPGRADABLE, "system.key.upgradable").hint(),
+    key(&["s"], REVEAL, "system.key.reveal").danger(Secrets::METHOD),
+];
+
+const PATIENCE: Duration = Duration::from_secs(45);
+/// Packages of one host that are held at most.
+const MOST: usize = 50_000;
+
+/// A list: its name, the key of its title, its columns, and after how many seconds it is asked for
+/// again.
+struct Kind {
+    name: &'static str,
+    title: &'static str,
+    columns: &'static [Column],
+    again_s: u64,
+}
+
+const MOUNTS: &[Column] = &[
+    Column { most: 40, ..rest("system.col.mount", 14, 0) },
+    Column { most: 30, ..rest("system.col.device", 12, 4) },
+    column("system.col.kind", 8, 5),
+    figure("system.col.size", 6, 1),
+    figure("system.col.used", 6, 3),
+    figure("system.col.share", 5, 0),
+    figure("system.col.inodes", 6, 6),
+    column("system.col.mode", 5, 2),
+    rest("system.col.options", 12, 7),
+];
+
+const INTERFACES: &[Column] = &[
+    column("system.col.interface", 12, 0),
+    column("system.col.state", 8, 0),
+    rest("system.col.addresses", 18, 0),
+    figure("system.col.speed", 7, 5),
+    figure("system.col.mtu", 6, 6),
+    figure("system.col.received", 7, 2),
+    figure("system.col.sent", 7, 2),
+    figure("system.col.errors", 7, 3),
+    figure("system.col.drops", 7, 4),
+    column("system.col.mac", 18, 7),
+];
+
+const LOGINS: &[Column] = &[
+    column("system.col.user", 14, 0),
+    column("system.col.terminal", 10, 1),
+    rest("system.col.from", 18, 0),
+    Column { descending: true, ..column("system.col.since", 12, 2) },
+    figure("system.col.idle", 8, 0),
+];
+
+const PACKAGES: &[Column] = &[
+    Column { most: 40, ..rest("system.col.package", 20, 0) },
+    Column { most: 30, ..rest("system.col.version", 14, 0) },
+    Column { most: 30, ..rest("system.col.newer", 12, 1) },
+    column("system.col.arch", 7, 4),
+    rest("system.col.summary", 16, 3),
+];
+
+const JOBS: &[Column] = &[
+    Column { most: 32, ..rest("system.col.when", 16, 0) },
+    column("system.col.kind", 7, 3),
+    column("system.col.user", 10, 2),
+    column("system.col.next", 12, 1),
+    Column { descending: true, ..column("system.col.last", 12, 4) },
+    rest("system.col.command", 20, 0),
+];
+
+const ENVIRONMENT: &[Column] = &[
+    Column { most: 40, ..rest("system.col.name", 18, 0) },
+    rest("system.col.value", 24, 0),
+    Column { most: 40, ..rest("system.col.source", 14, 1) },
+];
+
+const KINDS: [Kind; 6] = [
+    Kind { name: "mounts", title: "system.mounts", columns: MOUNTS, again_s: 15 },
+    Kind { name: "interfaces", title: "system.interfaces", columns: INTERFACES, again_s: 10 },
+    Kind { name: "logins", title: "system.logins", columns: LOGINS, again_s: 15 },
+    Kind { name: "packages", title: "system.packages", columns: PACKAGES, again_s: 600 },
+    Kind { name: "jobs", title: "system.jobs", columns: JOBS, again_s: 60 },
+    Kind { name: "environment", title: "system.environment", columns: ENVIRONMENT, again_s: 300 },
+];
+
+/// The columns of each list, by the name that settings call it.
+macro_rules! columns_of {
+    ($($name:ident = $columns:ident,)+) => {
+        $(
+            /// The columns of this list.
+            pub fn $name() -> Vec<Column> {
+                $columns.to_vec()
+            }
+        )+
+    };
+}
+
+columns_of! {
+    mounts = MOUNTS,
+    interfaces = INTERFACES,
+    logins = LOGINS,
+    packages = PACKAGES,
+    jobs = JOBS,
+    environment = ENVIRONMENT,
+}
+
+/// The pane.
+pub struct System {
+    host: HostId,
+    /// Which list is shown.
+    at: usize,
+    /// One view a list, so that each stays as it was left.
+    views: Vec<View>,
+}
+
+impl System {
+    /// Of this host.
+    pub fn new(host: HostId) -> Self {
+        let views = KINDS.iter().map(|kind| View::new((Some(host), kind.name), kind.columns, 0));
+        Self { host, at: 0, views: views.collect() }
+    }
+
+    fn view(&mut self) -> &mut View {
+        &mut self.views[self.at]
+    }
+
+    fn turn(&mut self, by: usize) -> Action {
+        self.at = (self.at + by) % KINDS.len();
+        Action::None
+    }
+
+    /// Asks for the list that is shown.
+    fn ask(&self, context: &Context<'_>, from: usize) -> Action {
+        let (host, now_ms) = (self.host, context.store.now_ms);
+        let key = self.views[self.at].key;
+        let asked = Update::new(move |store| store.sheet_mut(key).asked_ms = now_ms.max(1));
+        let fetch = match self.at {
+            0 => fetch(host, key, Mounts::default()),
+            1 => fetch(host, key, Interfaces {}),
+            2 => fetch(host, key, Logins {}),
+            3 => packages_from(host, key, from),
+            4 => fetch(host, key, Jobs {}),
+            _ => fetch(host, key, Environment {}),
+        };
+        Action::All(vec![Action::Apply(asked), fetch])
+    }
+}
+
+/// Asks for a list that comes whole.
+fn fetch<T, C>(host: HostId, key: SheetKey, call: C) -> Action
+where
+    T: Row + Send + 'static,
+    C: Call<Reply = Found<T>>,
+{
+    Action::fetch(Some(host), call, PATIENCE, move |answer| {
+        let update = Update::new(move |store| {
+            let now_ms = store.now_ms;
+            let sheet = store.sheet_mut(key);
+            match answer {
+                Ok(found) => {
+                    let note = |text: String| {
+                        (cmdr_protocol::display::clean(&text).into_owned(), Role::Warn)
+                    };
+                    sheet.notes = found.notes.into_iter().map(note).collect();
+                    let rows = found.rows.iter().enumerate();
+                    sheet.set(now_ms, rows.map(|(at, row)| row.record(host, at)));
+                }
+                Err(error) => sheet.fail(error, now_ms),
+            }
+        });
+        (Some(update), Action::None)
+    })
+}
+
+/// Asks for the packages after this many.
+fn packages_from(host: HostId, key: SheetKey, from: usize) -> Action {
+    let skip = u32::try_from(from).unwrap_or(u32::MAX);
+    let call = Packages { skip, ..Packages::default() };
+    Action::fetch(Some(host), call, PATIENCE, move |answer| {
+        let update = Update::new(move |store| {
+            let now_ms = store.now_ms;
+            let sheet = store.sheet_mut(key);
+            match answer {
+                Ok(page) => {
+                    if from == 0 {
+                        sheet.rows.clear();
+                    }
+                    let clean = |text: &str| cmdr_protocol::display::clean(text).into_owned();
+                    sheet.notes = vec![(clean(&page.manager), Role::Soft)];
+                    if let Some(count) = page.upgradable {
+                        let role = if count > 0 { Role::Warn } else { Role::Ok };
+                        sheet.notes.push((format!("⇡ {count}"), role));
+                    }
+                    sheet.notes.extend(page.notes.iter().map(|n| (clean(n), Role::Warn)));
+                    let end = page.packages.is_empty();
+                    let rows = page.packages.iter().map(|p| p.record(host, 0));
+                    sheet.rows.extend(rows.map(|row| (row.id, row)));
+                    // A host that promises more than it sends is not asked for ever.
+                    sheet.total = if end { sheet.rows.len() } else { page.total as usize };
+                    sheet.came(now_ms);
+                }
+                Err(error) => sheet.fail(error, now_ms),
+            }
+        });
+        (Some(update), Action::None)
+    })
+}
+
+impl Pane for System {
+    fn bindings(&self) -> &'static [&'static [Binding]] {
+        TABLES
+    }
+
+    fn feeds(&self) -> Vec<Subscription> {
+        vec![super::hosts::feed()]
+    }
+
+    fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        self.view().order(context);
+        match command {
+            NEXT => self.turn(1),
+            PREVIOUS => self.turn(KINDS.len() - 1),
+            REFRESH => self.ask(context, 0),
+            UPGRADABLE => {
+                self.at = 3;
+                let view = self.view();
+                view.only = match view.only {
+                    None => Some(|row| !row.values[2].plain().is_empty()),
+                    Some(_) => None,
+                };
+                Action::None
+            }
+            REVEAL => {
+                self.at = 5;
+                let key = self.views[self.at].key;
+                fetch(self.host, key, Secrets {})
+            }
+            Command::Open => {
+                let pager = self.view().detail(context);
+                pager.map_or(Action::None, |pager| Action::Open(Box::new(pager)))
+            }
+            Command::CopyCommand => {
+                let host = super::hosts::quoted(&context.store.hosts.name(self.host));
+                Action::Copy(format!("cmdr system {} {host}", KINDS[self.at].name))
+            }
+            _ => self.view().on(context, command),
+        }
+    }
+
+    fn poll(&mut self, context: &Context<'_>) -> Action {
+        let sheet = self.views[self.at].sheet(context);
+        let now_ms = context.store.now_ms;
+        let Some(sheet) = sheet else { return self.ask(context, 0) };
+        if sheet.asked_ms > 0 {
+            return Action::None;
+        }
+        let rows = sheet.rows.len();
+        let more = self.at == 3 && sheet.error.is_none() && rows < sheet.total.min(MOST);
+        if more {
+            return self.ask(context, rows);
+        }
+        let age = now_ms.saturating_sub(sheet.came_ms);
+        // What failed is asked for again sooner, and not at once.
+        let again_s = if sheet.error.is_some() { 10 } else { KINDS[self.at].again_s };
+        if age >= again_s * 1000 { self.ask(context, 0) } else { Action::None }
+    }
+
+    fn list(&self) -> Option<(&'static str, &dyn table::List)> {
+        Some((KINDS[self.at].name, &self.views[self.at].table))
+    }
+
+    fn list_mut(&mut self) -> Option<&mut dyn table::List> {
+        Some(&mut self.view().table)
+    }
+
+    fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { theme, texts, .. } = *context;
+        let (head, below) = sheet::split(area);
+        let mut line = Line::default();
+        for (at, kind) in KINDS.iter().enumerate() {
+            let role = if at == self.at { Role::TabActive } else { Role::Tab };
+            line.push_span(Span::styled(format!(" {} ", texts.get(kind.title)), theme.style(role)));
+        }
+        table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
+        let (head, body) = sheet::split(below);
+        let upgradable = self.views[self.at].only.is_some();
+        let sheet = self.views[self.at].sheet(context).filter(|sheet| sheet.known);
+        let Some(sheet) = sheet else {
+            let lines = sheet::missing(context, self.views[self.at].sheet(context));
+            return super::notice(frame, below, &sheet::wrapped(lines, below.width));
+        };
+        let count = if sheet.total > sheet.rows.len() && self.at == 3 {
+            format!("{}/{}", sheet.rows.len(), sheet.total)
+        } else {
+            sheet.rows.len().to_string()
+        };
+        let mut pieces = vec![(count, Role::Strong)];
+        pieces.extend(sheet.notes.iter().cloned());
+        if upgradable {
+            pieces.push((texts.get("system.only_upgradable").to_owned(), Role::Accent));
+        }
+        let line = sheet::dotted(context, pieces);
+        table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
+        self.view().draw(context, frame, body, "system.none");
+    }
+
+    fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
+        self.views[self.at].entries(context, "palette.row")
+    }
+
+    fn pick(&mut self, number: u64) {
+        self.view().table.select(number);
+    }
+}

@@ -1,0 +1,230 @@
+//! Lists that are shown as tables without a store of their own: ports, services, what else there is
+//! on a host, and what was gathered from many hosts. Each feature turns what it was told into
+//! [`Record`]s here; `panes/sheet.rs` shows them.
+
+use super::Store;
+use crate::theme::Role;
+use crate::widgets::natural;
+use cmdr_protocol::display::clean;
+use cmdr_protocol::{CallError, HostId};
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
+/// Sheets that are kept; of more the one that was not renewed for longest goes.
+const KEPT: usize = 16;
+
+/// Which sheet: of a host or of the fleet, and its name.
+pub type SheetKey = (Option<HostId>, &'static str);
+
+/// What stands in a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A text of the host's, made harmless.
+    Text(String, Role),
+    /// A figure, as it is and as it is written.
+    Figure(u64, String, Role),
+    /// A moment, seconds since 1970; 0 for never.
+    Moment(u64),
+    /// The key of a word.
+    Word(&'static str, Role),
+}
+
+impl Value {
+    /// A text from a host.
+    pub fn text(text: &str, role: Role) -> Self {
+        Self::Text(clean(text).into_owned(), role)
+    }
+
+    /// A text of which there may be none.
+    pub fn soft(text: &str) -> Self {
+        Self::text(text, Role::Soft)
+    }
+
+    /// A count.
+    pub fn count(n: u64) -> Self {
+        Self::Figure(n, n.to_string(), if n == 0 { Role::Faint } else { Role::Text })
+    }
+
+    /// Bytes.
+    pub fn bytes(n: Option<u64>) -> Self {
+        match n {
+            None => Self::Figure(0, "-".to_owned(), Role::Faint),
+            Some(n) => Self::Figure(n, crate::widgets::format::bytes(n), Role::Text),
+        }
+    }
+
+    /// The order of two of the same column.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Figure(a, ..), Self::Figure(b, ..)) | (Self::Moment(a), Self::Moment(b)) => {
+                a.cmp(b)
+            }
+            _ => natural::compare(self.plain(), other.plain()),
+        }
+    }
+
+    /// What is searched.
+    pub fn plain(&self) -> &str {
+        match self {
+            Self::Text(text, _) | Self::Figure(_, text, _) => text,
+            Self::Moment(_) => "",
+            Self::Word(word, _) => word.rsplit('.').next().unwrap_or(word),
+        }
+    }
+}
+
+/// What can be done to a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Target {
+    /// Nothing.
+    #[default]
+    None,
+    /// A process, by its number and start.
+    Process { pid: u32, start: u64, name: String, user: String, command: String },
+    /// A unit.
+    Unit { name: String, protected: String, active: String },
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// What it is known by; the same as long as it is there.
+    pub id: u64,
+    /// Whose it is.
+    pub host: HostId,
+    /// Its cells.
+    pub values: Vec<Value>,
+    /// More to read about it: key of the word, and what.
+    pub more: Vec<(&'static str, String)>,
+    /// What can be done to it.
+    pub target: Target,
+}
+
+impl Record {
+    /// What filters and searches look through.
+    pub fn haystack(&self, text: &mut String) {
+        for value in &self.values {
+            text.push_str(value.plain());
+            text.push(' ');
+        }
+        for (_, more) in &self.more {
+            text.push_str(more);
+            text.push(' ');
+        }
+    }
+}
+
+/// The number of a row with this key.
+pub fn id_of(key: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A list.
+#[derive(Debug, Default)]
+pub struct Sheet {
+    /// By number.
+    pub rows: HashMap<u64, Record>,
+    /// When something came last.
+    pub came_ms: u64,
+    /// When it was asked for last, while the answer has not come; 0 otherwise.
+    pub asked_ms: u64,
+    /// Something came.
+    pub known: bool,
+    /// Goes up with every change.
+    pub version: u64,
+    /// What is said above it: figures, what is missing.
+    pub notes: Vec<(String, Role)>,
+    /// Why nothing came.
+    pub error: Option<CallError>,
+    /// Rows that there are in all, when they come in pages.
+    pub total: usize,
+    /// Of a list over many hosts: when all were begun to be asked, which have answered, which could
+    /// not and why, and which are being asked.
+    pub round_ms: u64,
+    pub answered: HashSet<HostId>,
+    pub failed: HashMap<HostId, String>,
+    pub waiting: HashSet<HostId>,
+}
+
+impl Sheet {
+    /// Something came.
+    pub fn came(&mut self, now_ms: u64) {
+        (self.came_ms, self.asked_ms, self.known, self.error) = (now_ms, 0, true, None);
+        self.version += 1;
+    }
+
+    /// These are all the rows there are.
+    pub fn set(&mut self, now_ms: u64, rows: impl Iterator<Item = Record>) {
+        self.rows = rows.map(|row| (row.id, row)).collect();
+        self.came(now_ms);
+    }
+
+    /// These are all the rows of this host.
+    pub fn set_host(&mut self, now_ms: u64, host: HostId, rows: impl Iterator<Item = Record>) {
+        self.rows.retain(|_, row| row.host != host);
+        self.rows.extend(rows.map(|row| (row.id, row)));
+        self.answered.insert(host);
+        self.failed.remove(&host);
+        self.waiting.remove(&host);
+        self.came(now_ms);
+    }
+
+    /// This host could not tell, for this reason.
+    pub fn fail_host(&mut self, now_ms: u64, host: HostId, why: String) {
+        self.rows.retain(|_, row| row.host != host);
+        self.failed.insert(host, why);
+        self.waiting.remove(&host);
+        self.came(now_ms);
+    }
+
+    /// Nothing came, for this reason.
+    pub fn fail(&mut self, error: CallError, now_ms: u64) {
+        (self.asked_ms, self.came_ms, self.error) = (0, now_ms, Some(error));
+        self.version += 1;
+    }
+}
+
+impl Store {
+    /// A list, if something is known of it.
+    pub fn sheet(&self, key: SheetKey) -> Option<&Sheet> {
+        self.sheets.get(&key)
+    }
+
+    /// A list, to be changed.
+    pub fn sheet_mut(&mut self, key: SheetKey) -> &mut Sheet {
+        if !self.sheets.contains_key(&key) && self.sheets.len() >= KEPT {
+            let oldest = self.sheets.iter().min_by_key(|(_, sheet)| sheet.came_ms);
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+                self.sheets.remove(&oldest);
+            }
+        }
+        self.sheets.entry(key).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_ordered_as_figures_and_names_as_people_do() {
+        let figure = |n| Value::Figure(n, n.to_string(), Role::Text);
+        assert_eq!(figure(9).compare(&figure(10)), Ordering::Less);
+        let name = |text: &str| Value::text(text, Role::Text);
+        assert_eq!(name("web9").compare(&name("web10")), Ordering::Less);
+    }
+
+    #[test]
+    fn only_so_many_lists_are_kept_and_the_oldest_goes() {
+        let mut store = Store::new(0, 0, false);
+        for n in 0..40u8 {
+            store.sheet_mut((Some(HostId([n; 16])), "ports")).came(u64::from(n));
+        }
+        assert_eq!(store.sheets.len(), KEPT);
+        assert!(store.sheet((Some(HostId([39; 16])), "ports")).is_some());
+        assert!(store.sheet((Some(HostId([0; 16])), "ports")).is_none());
+    }
+}

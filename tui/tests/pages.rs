@@ -1,0 +1,469 @@
+//! The pages of a host beside overview and processes, and the lists over all hosts: pictures in the
+//! states that matter, and what their keys ask.
+
+mod support;
+
+use cmdr_protocol::hosts::HostState;
+use cmdr_protocol::ports::{self, Protocol, Socket, State, Summary};
+use cmdr_protocol::services::{self, Unit};
+use cmdr_protocol::table::Change;
+use cmdr_protocol::{CallError, HostId};
+use cmdr_tui::i18n::Lang;
+use cmdr_tui::link::fake::Asked;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use support::{NOW_MS, Setup, World, host, id, some_hosts, some_processes};
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
+
+fn snap(name: &str, world: &World) {
+    let size = world.terminal.backend().buffer().area;
+    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
+}
+
+fn setup(size: (u16, u16), lang: Lang) -> Setup {
+    Setup { size, lang, ..Setup::default() }
+}
+
+/// Both languages at every size, with the beginning of the picture's name.
+fn each() -> impl Iterator<Item = (&'static str, Setup)> {
+    [("", Lang::En), ("zh_", Lang::Zh)]
+        .into_iter()
+        .flat_map(|(name, lang)| SIZES.map(|size| (name, setup(size, lang))))
+}
+
+async fn at_tab(setup: Setup, tab: &str) -> World {
+    let mut world = World::new(setup).await;
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter><enter>").await;
+    world.press(tab).await;
+    world.calls();
+    world
+}
+
+fn socket(
+    inode: u64,
+    protocol: Protocol,
+    local: &str,
+    port: u16,
+    pid: u32,
+    program: &str,
+) -> Socket {
+    Socket {
+        inode,
+        protocol,
+        state: State::Listen,
+        local: local.into(),
+        port,
+        user: if pid < 100 { "root" } else { "www" }.into(),
+        pid,
+        start: u64::from(pid) * 100,
+        program: program.into(),
+        command: format!("/usr/sbin/{program} -D"),
+        holders: 1,
+        ..Socket::default()
+    }
+}
+
+fn some_sockets() -> Vec<Socket> {
+    vec![
+        socket(1, Protocol::Tcp, "0.0.0.0", 22, 40, "sshd"),
+        socket(2, Protocol::Tcp6, "::", 22, 40, "sshd"),
+        Socket { received: 3, ..socket(3, Protocol::Tcp, "127.0.0.1", 8080, 101, "nginx") },
+        socket(4, Protocol::Udp, "0.0.0.0", 53, 50, "evil\u{1b}]0;owned\u{7}\u{202e}x"),
+        socket(5, Protocol::Unix, "/run/名前 socket", 0, 103, "python3"),
+        Socket { pid: 0, ..socket(6, Protocol::Tcp, "10.0.0.7", 9100, 0, "") },
+    ]
+}
+
+fn change(put: Vec<Socket>, summary: Summary) -> ports::Change {
+    let table = Change { reset: true, gone: Vec::new(), put };
+    ports::Change { table, summary: Some(summary) }
+}
+
+const SUMMARY: Summary = Summary {
+    listening: 4,
+    bound: 1,
+    unix: 1,
+    established: 1204,
+    time_wait: 88,
+    close_wait: 7,
+    other: 0,
+    udp_connected: 2,
+    hidden: 1,
+    unread: 0,
+};
+
+async fn at_ports(setup: Setup) -> World {
+    let mut world = at_tab(setup, "3").await;
+    world.far.push::<ports::Watch>(Some(id(1)), &change(some_sockets(), SUMMARY));
+    world.idle().await;
+    world
+}
+
+#[tokio::test]
+async fn ports_in_every_state() {
+    for (lang, setup) in each() {
+        let mut world = at_tab(setup.clone(), "3").await;
+        snap(&format!("{lang}ports_waiting"), &world);
+        world.far.push::<ports::Watch>(Some(id(1)), &change(Vec::new(), Summary::default()));
+        world.idle().await;
+        snap(&format!("{lang}ports_none"), &world);
+        let one = some_sockets().into_iter().take(1).collect();
+        world.far.push::<ports::Watch>(Some(id(1)), &change(one, Summary::default()));
+        world.idle().await;
+        snap(&format!("{lang}ports_one"), &world);
+        let mut world = at_ports(setup.clone()).await;
+        snap(&format!("{lang}ports"), &world);
+        world.press("/8080<enter><enter>").await;
+        snap(&format!("{lang}ports_detail"), &world);
+        world.press("<esc><esc>").await;
+        world.lose().await;
+        world.later(30).await;
+        snap(&format!("{lang}ports_hub_lost"), &world);
+        let mut world = at_tab(setup, "3").await;
+        world.far.fail::<ports::Watch>(Some(id(1)), &CallError::denied("ports are off here"));
+        world.idle().await;
+        snap(&format!("{lang}ports_denied"), &world);
+    }
+}
+
+#[tokio::test]
+async fn the_owner_of_a_port_is_signalled_after_a_question_and_gone_to() {
+    let mut world = at_ports(Setup::default()).await;
+    world.press("/8080<enter>x<enter>").await;
+    world.check_shows("101  www  /usr/sbin/nginx -D");
+    assert!(world.calls().is_empty());
+    world.press("y").await;
+    let calls = world.calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!((calls[0].method, calls[0].to), ("processes.signal", Some(id(1))));
+    assert_eq!(calls[0].body, json!({ "pid": 101, "start": 10_100, "signal": 15 }));
+
+    world.press("p").await;
+    world.far.push::<cmdr_protocol::processes::Watch>(Some(id(1)), &some_processes());
+    world.idle().await;
+    world.press("<enter>").await;
+    world.check_shows("nginx: worker process");
+    world.press("<esc><esc>").await;
+    world.check_shows("8080");
+}
+
+#[tokio::test]
+async fn a_port_whose_owner_is_hidden_is_not_signalled() {
+    let mut world = at_ports(Setup::default()).await;
+    world.press("/9100<enter>x").await;
+    world.check_shows("does not see whose");
+    assert!(world.calls().is_empty());
+}
+
+#[tokio::test]
+async fn connections_are_asked_for_and_again_after_a_while() {
+    let mut world = at_ports(Setup::default()).await;
+    world.far.answer(|asked| {
+        let mut listing = ports::Listing { left_out: 900, summary: SUMMARY, ..Default::default() };
+        listing.sockets = vec![Socket {
+            state: State::Established,
+            remote: "203.0.113.9".into(),
+            remote_port: 51_000,
+            ..socket(9, Protocol::Tcp, "10.0.0.7", 443, 101, "nginx")
+        }];
+        match asked.method {
+            "ports.list" => Ok(serde_json::to_value(listing).expect("value")),
+            _ => Ok(Value::Object(serde_json::Map::new())),
+        }
+    });
+    world.press("c").await;
+    let calls = world.calls();
+    assert_eq!(calls.iter().map(|c| c.method).collect::<Vec<_>>(), ["ports.list"]);
+    world.check_shows("203.0.113.9:51000");
+    world.check_shows("900 more are not shown");
+    world.later(2).await;
+    assert!(world.calls().is_empty());
+    world.later(4).await;
+    assert_eq!(world.calls().len(), 1);
+    world.press("c").await;
+    world.check_shows("python3");
+}
+
+fn unit(name: &str, active: &str, sub: &str, enabled: &str) -> Unit {
+    let running = sub == "running";
+    Unit {
+        name: name.into(),
+        description: format!("About {name}"),
+        load: "loaded".into(),
+        active: active.into(),
+        sub: sub.into(),
+        enabled: enabled.into(),
+        pid: if running { 812 } else { 0 },
+        memory: running.then_some(14 << 20),
+        since_s: NOW_MS / 1000 - 4000,
+        ..Unit::default()
+    }
+}
+
+fn some_units() -> Vec<Unit> {
+    let ssh =
+        Unit { protected: "ssh".into(), ..unit("ssh.service", "active", "running", "enabled") };
+    let evil = Unit {
+        description: "名前 \u{1b}]0;owned\u{7}\u{202e}x".into(),
+        ..unit("evil.service", "activating", "auto-restart", "static")
+    };
+    vec![
+        unit("nginx.service", "active", "running", "enabled"),
+        unit("backup.service", "failed", "failed", "disabled"),
+        unit("backup.timer", "active", "waiting", "enabled"),
+        unit("old.service", "inactive", "dead", "masked"),
+        ssh,
+        evil,
+    ]
+}
+
+async fn at_services(setup: Setup) -> World {
+    let mut world = at_tab(setup, "4").await;
+    push_units(&mut world, some_units()).await;
+    world
+}
+
+async fn push_units(world: &mut World, put: Vec<Unit>) {
+    let change = Change { reset: true, gone: Vec::new(), put };
+    world.far.push::<services::Watch>(Some(id(1)), &change);
+    world.idle().await;
+}
+
+const NO_SYSTEMD: &str = "this host has no systemd: its first process is 'runit', and only units of \
+                          systemd can be shown and acted on";
+
+#[tokio::test]
+async fn services_in_every_state() {
+    for (lang, setup) in each() {
+        let mut world = at_tab(setup.clone(), "4").await;
+        push_units(&mut world, Vec::new()).await;
+        snap(&format!("{lang}services_none"), &world);
+        push_units(&mut world, some_units().into_iter().take(1).collect()).await;
+        snap(&format!("{lang}services_one"), &world);
+        let mut world = at_services(setup.clone()).await;
+        snap(&format!("{lang}services"), &world);
+        world.press("f").await;
+        snap(&format!("{lang}services_failed"), &world);
+        world.press("f/ssh<enter>x").await;
+        snap(&format!("{lang}services_protected"), &world);
+        let mut world = at_tab(setup, "4").await;
+        let error = CallError::not_found(NO_SYSTEMD);
+        world.far.fail::<services::Watch>(Some(id(1)), &error);
+        world.idle().await;
+        snap(&format!("{lang}services_no_systemd"), &world);
+    }
+}
+
+#[tokio::test]
+async fn a_unit_is_restarted_after_a_question_and_what_went_wrong_is_shown() {
+    let mut world = at_services(Setup::default()).await;
+    world.far.answer(|asked| match asked.method {
+        "services.restart" => Ok(json!({
+            "result": "failed",
+            "unit": { "n": "nginx.service", "a": "failed", "s": "failed" },
+            "lines": ["nginx: bad \u{1b}[2J configuration"],
+        })),
+        _ => Ok(json!({})),
+    });
+    world.press("/nginx<enter>R").await;
+    world.check_shows("restart nginx.service on web1?");
+    assert!(world.calls().is_empty());
+    world.press("y").await;
+    let calls = world.calls();
+    assert_eq!((calls[0].method, calls[0].to), ("services.restart", Some(id(1))));
+    assert_eq!(calls[0].body, json!({ "unit": "nginx.service" }));
+    world.check_shows("nginx: bad ␛[2J configuration");
+    world.press("<esc>").await;
+    world.check_shows("failed");
+}
+
+#[tokio::test]
+async fn what_one_reaches_the_host_by_is_stopped_only_with_its_name_typed() {
+    let mut world = at_services(Setup::default()).await;
+    world.far.answer(|_| Ok(json!({ "result": "done", "unit": { "a": "inactive" } })));
+    world.press("/ssh<enter>x").await;
+    world.check_shows("hangs on ssh.service");
+    world.press("y<enter>").await;
+    assert!(world.calls().is_empty());
+    world.press("<backspace>ssh.service<enter>").await;
+    assert_eq!(world.calls().iter().map(|c| c.method).collect::<Vec<_>>(), ["services.stop"]);
+    // To start it harms nobody.
+    world.press("s").await;
+    world.check_shows("y goes on");
+}
+
+#[tokio::test]
+async fn several_units_take_their_count() {
+    let mut world = at_services(Setup::default()).await;
+    world.far.answer(|_| Ok(json!({ "result": "done", "already": true })));
+    world.press("/backup<enter>*e").await;
+    world.check_shows("2 units");
+    world.press("2<enter>").await;
+    assert_eq!(world.calls().len(), 2);
+}
+
+fn system_answers(asked: &Asked) -> Result<Value, CallError> {
+    Ok(match asked.method {
+        "system.mounts" => json!({ "rows": [
+            { "mount": "/", "device": "/dev/sda1", "kind": "ext4", "options": "rw,relatime",
+              "total": 100_u64 << 30, "free": 4_u64 << 30, "inodes": 1000, "inodes_free": 900 },
+            { "mount": "/mnt/名前 disk", "device": "nas:/x\u{1b}[2J", "kind": "nfs4", "options": "ro",
+              "read_only": true, "total": null, "free": null },
+        ], "notes": ["/mnt/名前 disk does not answer"] }),
+        "system.interfaces" => json!({ "rows": [
+            { "name": "eth0", "state": "up", "addresses": ["10.0.0.7/24", "fe80::1/64"],
+              "mac": "02:00:00:00:00:01", "mtu": 1500, "speed": 10_000, "received": 88_u64 << 30,
+              "sent": 9_u64 << 30, "errors": 0, "drops": 12 },
+            { "name": "wlan0", "state": "down", "addresses": [], "mac": "02:00:00:00:00:02" },
+        ], "notes": [] }),
+        "system.logins" => json!({ "rows": [
+            { "user": "li", "terminal": "pts/0", "from": "203.0.113.9",
+              "since_s": NOW_MS / 1000 - 900, "idle_s": 62, "pid": 9 },
+        ], "notes": [] }),
+        "system.packages" => match asked.body["skip"].as_u64() {
+            Some(0) => json!({ "packages": [
+                { "name": "bash", "version": "5.2-2", "arch": "amd64", "newer": "5.2-3",
+                  "summary": "a shell" },
+            ], "total": 2, "upgradable": 1, "manager": "dpkg", "notes": [] }),
+            _ => json!({ "packages": [
+                { "name": "zsh", "version": "5.9", "arch": "amd64", "summary": "another" },
+            ], "total": 2, "upgradable": 1, "manager": "dpkg", "notes": [] }),
+        },
+        "system.jobs" => json!({ "rows": [
+            { "kind": "cron", "when": "17 * * * *", "user": "root", "command": "run-parts /etc/cron.hourly",
+              "source": "/etc/crontab" },
+            { "kind": "timer", "when": "apt-daily.timer", "command": "apt-daily.service",
+              "source": "apt-daily.timer", "next_s": NOW_MS / 1000 + 900, "last_s": NOW_MS / 1000 - 900 },
+        ], "notes": [] }),
+        "system.environment" => json!({ "rows": [
+            { "name": "LANG", "value": "C.UTF-8", "source": "/etc/environment" },
+            { "name": "API_TOKEN", "masked": true, "source": "/etc/environment" },
+            { "source": "/etc/profile.d/x.sh" },
+        ], "notes": [] }),
+        "system.secrets" => json!({ "rows": [
+            { "name": "API_TOKEN", "value": "hunter2", "source": "/etc/environment" },
+        ], "notes": [] }),
+        _ => json!({}),
+    })
+}
+
+async fn at_system(setup: Setup) -> World {
+    let mut world = World::new(setup).await;
+    world.far.answer(system_answers);
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter><enter>5").await;
+    world
+}
+
+#[tokio::test]
+async fn the_lists_of_the_system_page() {
+    for (lang, setup) in each() {
+        let mut world = at_system(setup.clone()).await;
+        for name in ["mounts", "interfaces", "logins", "packages", "jobs", "environment"] {
+            snap(&format!("{lang}system_{name}"), &world);
+            world.press("]").await;
+        }
+        let mut world = World::new(setup).await;
+        world.far.answer(|_| Err(CallError::denied("the service 'system' is switched off here")));
+        world.fleet(some_hosts()).await;
+        world.press("/web1<enter><enter>5").await;
+        snap(&format!("{lang}system_denied"), &world);
+    }
+}
+
+#[tokio::test]
+async fn packages_come_in_pages_and_secrets_only_when_they_are_asked_for() {
+    let mut world = at_system(Setup::default()).await;
+    world.press("]]]").await;
+    let asked: Vec<_> =
+        world.calls().into_iter().filter(|c| c.method == "system.packages").collect();
+    let skips: Vec<_> = asked.iter().map(|c| c.body["skip"].as_u64()).collect();
+    assert_eq!(skips, [Some(0), Some(1)]);
+    world.check_shows("zsh");
+    world.press("u").await;
+    world.check_hides("zsh");
+    world.check_shows("5.2-3");
+    world.press("]]").await;
+    world.check_shows("struck out");
+    world.check_hides("hunter2");
+    world.press("s").await;
+    world.check_shows("hunter2");
+    assert!(world.calls().iter().any(|c| c.method == "system.secrets"));
+}
+
+fn fleet_answers(asked: &Asked) -> Result<Value, CallError> {
+    let nth = u32::from(asked.to.map_or(0, |id| id.0[1]));
+    if asked.to == Some(id(4)) {
+        return Err(CallError::lost("the link of web4 was lost"));
+    }
+    let value = match asked.method {
+        "ports.list" => serde_json::to_value(ports::Listing {
+            sockets: vec![
+                socket(1, Protocol::Tcp, "0.0.0.0", 22, 40, "sshd"),
+                socket(2, Protocol::Tcp, "0.0.0.0", 8080, 100 + nth, "java"),
+            ],
+            ..ports::Listing::default()
+        }),
+        "processes.list" => serde_json::to_value(cmdr_protocol::processes::Listing {
+            processes: vec![support::process(100 + nth, 1, "/usr/bin/java -jar x")],
+        }),
+        _ => Ok(json!({})),
+    };
+    Ok(value.expect("value"))
+}
+
+async fn at_fleet(setup: Setup, key: &str) -> World {
+    let mut world = World::new(setup).await;
+    world.far.answer(fleet_answers);
+    world.fleet(some_hosts()).await;
+    world.press(key).await;
+    world
+}
+
+#[tokio::test]
+async fn lists_over_the_fleet() {
+    for (lang, setup) in each() {
+        let mut world = at_fleet(setup.clone(), "W").await;
+        snap(&format!("{lang}fleet_ports"), &world);
+        world.press("/8080<enter>*x<enter>").await;
+        snap(&format!("{lang}fleet_signal"), &world);
+        let world = at_fleet(setup, "E").await;
+        snap(&format!("{lang}fleet_processes"), &world);
+    }
+}
+
+#[tokio::test]
+async fn who_listens_anywhere_is_found_and_signalled_with_every_target_shown_first() {
+    let mut world = at_fleet(Setup::default(), "W").await;
+    // Five of six that are online can tell; the sixth is named on request.
+    world.check_shows("5 of 6 hosts have answered");
+    world.check_shows("1 could not");
+    let asked: Vec<HostId> = world.calls().iter().filter_map(|c| c.to).collect();
+    assert_eq!(asked.len(), 6);
+    world.press("/8080<enter>*x<enter>").await;
+    world.check_shows("Send TERM to 5 processes on 5 hosts?");
+    world.check_shows("web1  101  www  /usr/sbin/java -D");
+    world.press("5<enter>").await;
+    let calls = world.calls();
+    assert_eq!(calls.iter().filter(|c| c.method == "processes.signal").count(), 5);
+    assert_eq!(calls.iter().filter_map(|c| c.to).collect::<HashSet<_>>().len(), 5);
+    // All are asked again after a while.
+    world.later(5).await;
+    assert!(world.calls().is_empty());
+    world.later(20).await;
+    assert_eq!(world.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn a_large_fleet_is_asked_so_many_hosts_at_once_and_each_once() {
+    let mut world = World::new(Setup::default()).await;
+    world.far.answer(fleet_answers);
+    let hosts = (100..400).map(|n| host(n, &format!("node{n}"), HostState::Online)).collect();
+    world.fleet(hosts).await;
+    world.press("W").await;
+    world.check_shows("300 of 300 hosts have answered");
+    let asked: Vec<HostId> = world.calls().iter().filter_map(|c| c.to).collect();
+    assert_eq!((asked.len(), asked.iter().collect::<HashSet<_>>().len()), (300, 300));
+}
