@@ -242,6 +242,6 @@ fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
     // What was written is still there, also after the client has left.
     terminal.keys(&["Escape"]);
     terminal.until(&["is kept on this machine"]);
-    terminal.keys(&["U"]);
+    terminal.keys(&["!"]);
     terminal.until(&["go on with web1:"]);
 }

@@ -176,7 +176,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["C-w"], Command::Desks, "key.desks"),
-    key(&["U"], Command::Edits, "key.edits"),
+    key(&["!"], Command::Edits, "key.edits"),
     key(&["T"], Command::Themes, "key.themes"),
     key(&["<f8>"], Command::Meter, "key.meter"),
     key(&["L"], Command::Log, "key.log"),

@@ -154,9 +154,9 @@ async fn what_is_typed_is_saved_after_a_look_at_what_changes() {
     world.press("C-s").await;
     world.check_shows("Nothing differs");
     // Letters and digits that are commands elsewhere are text here.
-    world.press("1q?:U<enter>").await;
+    world.press("1q?:E<enter>").await;
     world.check_shows("not saved");
-    world.check_shows("1q?:U");
+    world.check_shows("1q?:E");
     world.press("C-s").await;
     world.check_shows("+1q?:E");
     assert_eq!(text(&far), HOSTS, "nothing is saved before one has said so");
@@ -223,7 +223,7 @@ async fn an_armed_edit_counts_down_on_every_page_and_is_kept_or_undone_by_a_key(
     world.press("<esc>").await;
     world.press("<esc>").await;
     world.check_shows("/etc/hosts 20 s");
-    world.press("U").await;
+    world.press("!").await;
     world.check_shows("keep web1:/etc/hosts");
     world.press("<enter>").await;
     let confirmed = told(&world, "edits.confirm");

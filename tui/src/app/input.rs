@@ -63,6 +63,12 @@ impl App {
             list.key(key);
             return Action::None;
         }
+        if self.pane.is_writing() && self.face.keys.find(self.pane.bindings(), key).is_none() {
+            match self.pane.write(&context, key) {
+                Action::Pass => {}
+                action => return action,
+            }
+        }
         self.commanded(key)
     }
 
@@ -78,13 +84,6 @@ impl App {
         let mut tables = self.pane.bindings().to_vec();
         if matches!(self.place, Place::Host(..)) {
             tables.push(PAGE);
-        }
-        if self.pane.is_writing() && self.face.keys.find(&tables, key).is_none() {
-            let context = self.face.context(&self.store);
-            match self.pane.write(&context, key) {
-                Action::Pass => {}
-                action => return action,
-            }
         }
         tables.push(EVERYWHERE);
         let Some(binding) = self.face.keys.find(&tables, key) else {

@@ -74,7 +74,7 @@ const BINDINGS: &[Binding] = &[
     key(&["C-v"], PASTE, "edit.key.paste"),
     key(&["<f5>"], CHANGES, "edit.key.changes"),
     key(&["<f6>"], VERSIONS, "edit.key.versions").needs(Versions::METHOD).hint(),
-    key(&["<f8>"], REVERT, "edit.key.revert").danger(Revert::METHOD),
+    key(&["<f10>"], REVERT, "edit.key.revert").danger(Revert::METHOD),
     key(&["<f9>"], KEEP, "edit.key.keep").danger(Confirm::METHOD),
 ];
 
