@@ -70,7 +70,7 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     let terminal = open(&home, "third", (80, 24));
     terminal.until(&[&name, "online"]);
     terminal.keys(&["C-p"]);
-    terminal.until(&["palette"]);
+    terminal.until(&["find"]);
     terminal.keys(&["Escape"]);
     terminal.keys(&["S"]);
     terminal.until(&[&id]);
