@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// Key to changed screen at most: there and back is 0.3 s of it, and a whole new screen half a second. What
 /// it takes on a quiet machine stands in docs/performance.md; other tests run beside this one.
 const LONGEST: Duration = Duration::from_secs(3);
+/// The same where what a page shows comes over the thin line first: the table of all rights is some 20 KB.
+const FETCHED: Duration = Duration::from_secs(12);
 /// Bytes a second that a page draws which nobody touches.
 const BUDGET: u64 = 2000;
 const DELAY: Duration = Duration::from_millis(150);
@@ -70,9 +72,9 @@ fn walk(terminal: &ThinTerminal) -> Vec<(&'static str, Duration, u64)> {
     rows
 }
 
-fn check(rows: &[(&str, Duration, u64)]) {
+fn check(rows: &[(&str, Duration, u64)], longest: Duration) {
     for (page, took, bytes) in rows {
-        assert!(*took < LONGEST, "{page} came after {took:?}");
+        assert!(*took < longest, "{page} came after {took:?}");
         assert!(*bytes < BUDGET, "{page} draws {bytes} bytes a second");
     }
 }
@@ -82,7 +84,7 @@ fn every_page_can_be_used_when_the_terminal_is_at_the_end_of_a_thin_line() {
     let home = Home::up();
     let terminal = on_thin_line(&home, &["--thin"]);
     terminal.until("the fleet", |screen| screen.contains("1 online"));
-    check(&walk(&terminal));
+    check(&walk(&terminal), LONGEST);
 }
 
 #[test]
@@ -131,5 +133,5 @@ async fn every_page_can_be_used_when_the_link_to_the_hub_is_thin() {
     });
     let rows = walked.await.unwrap();
     std::fs::write(&file, text).unwrap();
-    check(&rows);
+    check(&rows, FETCHED);
 }
