@@ -1,8 +1,8 @@
 //! `cmdr-agentd hold`: keeps one session, so that it outlives the agent that began it.
 //!
 //! A holder is a process of its own, in a session of its own, for each terminal. It has the terminal's
-//! other end, the picture of what it shows ([`screen`]), and a socket in the agent's folder by which
-//! agents, this one and those after it, look at the session and attach to it ([`wire`], [`serve`]).
+//! other end, the picture of what it shows (`screen`), and a socket in the agent's folder by which
+//! agents, this one and those after it, look at the session and attach to it (`wire`, `serve`).
 //! `services/sessions` begins holders and talks to them.
 
 mod begin;

@@ -2,8 +2,8 @@
 //! goes over the wire.
 //!
 //! Nothing is read before somebody asks, and no faster than they take it: files and the journal are the
-//! buffer. What is bounded: a line ([`lines`]), what a filter holds ([`sieve`]), one step of reading
-//! ([`file`]), how far back is looked ([`back`]).
+//! buffer. What is bounded: a line (`lines`), what a filter holds (`sieve`), one step of reading
+//! (`file`), how far back is looked (`back`).
 
 mod access;
 mod back;
