@@ -2,6 +2,7 @@
 //! when it is left, and when the client is killed.
 
 use crate::local::{Home, text};
+use crate::logs::until;
 use harness::process::{program, run};
 use harness::tmux::Terminal;
 use std::process::Command;
@@ -45,8 +46,12 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     terminal.keys(&["Escape"]);
     terminal.resize(100, 30);
     terminal.until(&["hello from 节点"]);
-    terminal.line(":set columns?");
-    terminal.until(&["columns=100", "hello from 节点"]);
+    // The new size is on its way while vim is asked.
+    until("vim has the new size", || {
+        terminal.line(":set columns?");
+        let screen = terminal.screen();
+        screen.contains("columns=100") && screen.contains("hello from 节点")
+    });
     // Left, it is in the list; then the client is killed.
     terminal.keys(&["C-\\", "d"]);
     terminal.until(&["WHAT", "yours", "nobody"]);
@@ -61,8 +66,10 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     terminal.until(&[&id]);
     terminal.keys(&["Enter"]);
     terminal.until(&["hello from 节点", "you drive"]);
-    terminal.line(":set columns?");
-    terminal.until(&["columns=90"]);
+    until("vim has the second client's size", || {
+        terminal.line(":set columns?");
+        terminal.screen().contains("columns=90")
+    });
     // Killed while it is attached, it is found again all the same.
     kill(&home, &terminal, "second");
     drop(terminal);
