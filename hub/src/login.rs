@@ -43,6 +43,9 @@ pub struct Login {
     pub hasher: Hasher,
     /// Places for those who confirm in a browser: the hub asks the provider for each of them.
     pub browsers: Semaphore,
+    /// One after the other asks the provider again: a refresh token that it has replaced ends the login when
+    /// it is used once more, and a device may have several clients.
+    pub renewing: tokio::sync::Mutex<()>,
     lasts_ms: u64,
     renewable_ms: u64,
 }
@@ -66,6 +69,7 @@ impl Login {
             wrong: Lockout::new(config.wrong),
             hasher: Hasher::default(),
             browsers: Semaphore::new(BROWSERS),
+            renewing: tokio::sync::Mutex::new(()),
             lasts_ms: u64::from(config.lasts_h.max(1)) * HOUR_MS,
             renewable_ms: u64::from(config.renewable_h.max(config.lasts_h).max(1)) * HOUR_MS,
         }

@@ -333,6 +333,11 @@ fn shut_out(name: &str) -> CallError {
 
 async fn renew(hub: Arc<Hub>, asked: Asked, _: Renew) -> Result<LoggedIn, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
+    let _alone = match hub.keyring.device(caller.key) {
+        Some(device) if device.by == By::Oidc => Some(hub.login.renewing.lock().await),
+        _ => None,
+    };
+    // Read only now: another client of this device may have renewed it meanwhile.
     let Standing::Active(device, account) = hub.keyring.standing(caller.key) else {
         return Err(nobody());
     };
