@@ -140,6 +140,9 @@ async fn somebody_confirms_in_a_browser_and_is_in() {
     for _ in 0..2 {
         ask(&client, &Renew {}).await.unwrap();
     }
+    // Two clients of the device at once: the provider replaces its token with each answer.
+    let (one, two) = tokio::join!(ask(&client, &Renew {}), ask(&client, &Renew {}));
+    one.and(two).unwrap();
     let administrator = world.client(Role::ADMINISTRATOR).await;
     let mut rotation = administrator.feed(None, &Rotate::default()).await.unwrap();
     while let Some(step) = rotation.next().await {
