@@ -37,6 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(5);
 /// A list is told of keys and output so often.
 const NEWS: Duration = Duration::from_secs(1);
+/// Output is looked at when it has paused for so long,
+const PAUSE: Duration = Duration::from_millis(10);
+/// and when the oldest has waited for so long.
+const LATEST: Duration = Duration::from_millis(250);
 /// Agents' connections at once.
 const CONNECTIONS: usize = 64;
 
@@ -104,6 +108,7 @@ pub(super) async fn run(state: &Arc<State>, door: Door, mut child: Child) {
             status = wait(state, &mut child, &door) => status,
             never = read(state, &terminal) => match never {},
             never = write(state, &terminal) => match never {},
+            never = follow(state) => match never {},
         };
         drain(state, &terminal).await;
         drop(terminal);
@@ -225,6 +230,22 @@ async fn write(state: &State, terminal: &Terminal) -> Infallible {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => sleep(DRAINED).await,
         }
+    }
+}
+
+/// Looks at output that those who are attached have before it: so that they need not wait for that.
+async fn follow(state: &State) -> Infallible {
+    loop {
+        state.behind.notified().await;
+        let latest = Instant::now() + LATEST;
+        loop {
+            let written = state.written();
+            sleep(PAUSE).await;
+            if state.written() == written || Instant::now() >= latest {
+                break;
+            }
+        }
+        state.catch_up();
     }
 }
 

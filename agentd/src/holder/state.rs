@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) has_keys: Notify,
     /// The terminal has taken keys.
     pub(super) took_keys: Notify,
+    /// Output waits to be looked at.
+    pub(super) behind: Notify,
     /// Counts up with everything that a client might be sent.
     changed: watch::Sender<u64>,
     /// Counts up with everything that shows in lists, but for times.
@@ -76,6 +78,18 @@ struct Inner {
     last: Vec<u8>,
     /// When somebody typed, or left, last.
     touched: Instant,
+}
+
+impl Inner {
+    /// Whether nobody was there yet, but will be at once.
+    fn is_awaited(&self) -> bool {
+        self.awaited && !self.clients.had_any()
+    }
+
+    /// Whether somebody drives: theirs is a terminal that answers for itself.
+    fn is_answered_for(&self) -> bool {
+        self.clients.driver().is_some() || self.is_awaited()
+    }
 }
 
 impl State {
@@ -104,6 +118,7 @@ impl State {
             read_on: Notify::new(),
             has_keys: Notify::new(),
             took_keys: Notify::new(),
+            behind: Notify::new(),
             changed: watch::Sender::new(0),
             looks: watch::Sender::new(0),
             end: Notify::new(),
@@ -156,17 +171,34 @@ impl State {
     /// The terminal was sent this.
     pub(super) fn output(&self, bytes: &[u8]) {
         let mut inner = self.inner();
-        inner.screen.feed(bytes);
-        let awaited = inner.awaited && !inner.clients.had_any();
-        if inner.clients.is_empty() && !awaited {
+        inner.screen.later(bytes);
+        if inner.clients.is_empty() && !inner.is_awaited() {
             inner.output.forget();
         }
         inner.output.push(bytes);
         inner.session.active_ms = clock::now_ms();
+        if inner.is_answered_for() {
+            self.behind.notify_one();
+        } else {
+            self.look(&mut inner);
+        }
+        self.tell();
+    }
+
+    /// How much the terminal was sent since the beginning.
+    pub(super) fn written(&self) -> u64 {
+        self.inner().output.end()
+    }
+
+    /// Looks at the output that waits for it.
+    pub(super) fn catch_up(&self) {
+        self.look(&mut self.inner());
+    }
+
+    fn look(&self, inner: &mut Inner) {
+        inner.screen.catch_up();
         let answers = inner.screen.answers();
-        // Whoever drives has a terminal that answers for itself.
-        if inner.clients.driver().is_none() && !awaited && inner.keys.len() + answers.len() <= KEYS
-        {
+        if !inner.is_answered_for() && inner.keys.len() + answers.len() <= KEYS {
             inner.keys.extend(&answers);
             self.has_keys.notify_one();
         }
@@ -175,7 +207,6 @@ impl State {
             inner.session.title = title;
             self.looks.send_modify(|n| *n += 1);
         }
-        self.tell();
     }
 
     pub(super) fn attach(&self, who: &Attach) -> Result<u32, CallError> {
@@ -192,6 +223,8 @@ impl State {
 
     pub(super) fn detach(&self, id: u32) {
         let mut inner = self.inner();
+        // What its terminal has answered is not answered once more.
+        self.look(&mut inner);
         inner.clients.remove(id);
         inner.touched = Instant::now();
         self.read_on.notify_one();

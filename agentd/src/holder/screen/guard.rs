@@ -42,6 +42,11 @@ enum State {
 }
 
 impl Strings {
+    /// Whether nothing is under way.
+    pub(super) fn is_ground(&self) -> bool {
+        self.state == State::Ground
+    }
+
     /// Hands on all but the texts that are too long.
     pub(super) fn pass(&mut self, bytes: &[u8], mut to: impl FnMut(&[u8])) {
         let (mut begin, mut at) = (0, 0);
@@ -102,6 +107,8 @@ pub(super) struct Extras {
     /// The keyboard modes of the main screen and of the other, the newest last.
     pub(super) keyboard: [Vec<KeyboardModes>; 2],
     pub(super) cursor: Option<CursorStyle>,
+    /// Characters that were written: the parser is outside of every sequence behind one.
+    pub(super) written: u64,
 }
 
 impl Extras {
@@ -114,6 +121,7 @@ impl Extras {
             charset: CharsetIndex::default(),
             keyboard: [Vec::new(), Vec::new()],
             cursor: None,
+            written: 0,
         }
     }
 
@@ -218,6 +226,7 @@ impl Handler for Guard<'_> {
     }
 
     fn input(&mut self, c: char) {
+        self.extras.written += 1;
         if c.is_ascii() || c.width() != Some(0) || !self.marked_enough() {
             self.term.input(c);
         }
@@ -305,7 +314,7 @@ impl Handler for Guard<'_> {
 
     fn reset_state(&mut self) {
         let columns = self.term.columns();
-        *self.extras = Extras::new(columns);
+        *self.extras = Extras { written: self.extras.written, ..Extras::new(columns) };
         self.term.reset_state();
     }
 
