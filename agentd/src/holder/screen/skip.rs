@@ -37,7 +37,7 @@ fn plain(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         at += match byte {
-            b'\n' | b'\r' | b'\t' | 0x07 | 0x20..0x7f | 0x80..0xc2 | 0xc3.. => 1,
+            b'\n' | b'\r' | b'\t' | 0x07 | 0x20..=0x7e | 0x80..=0xc1 | 0xc3.. => 1,
             // Controls of one character.
             0xc2 if bytes.get(at + 1).is_some_and(|next| *next >= 0xa0) => 2,
             0x1b => match pen(&bytes[at..]) {
