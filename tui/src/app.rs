@@ -49,7 +49,7 @@ use tokio::time::Instant;
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long the first frame waits for the terminal to tell its ground.
-const GROUND: Duration = Duration::from_millis(100);
+const GROUND: Duration = Duration::from_millis(50);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
