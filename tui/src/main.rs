@@ -137,6 +137,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         glyphs: glyphs.unwrap_or(if thin { Glyphs::Block } else { Glyphs::default() }),
         keys: config.keys.clone(),
         terminal: config.terminal.clone(),
+        opener: browser::find(|name| std::env::var_os(name)),
         kept: config.into(),
         config: Some(path),
         memory: Some(folder.join("screens.toml")),
