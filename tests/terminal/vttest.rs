@@ -158,7 +158,7 @@ fn in_client(home: &Home) -> Seat {
     ];
     let folder = home.dir.path().join("client-terminal");
     std::fs::create_dir(&folder).unwrap();
-    let terminal = Terminal::start(&folder, SIZE, &env, &[&client, "--lang", "en"]);
+    let terminal = Terminal::start(&folder, SIZE, &env, &[client.as_str(), "--lang", "en"]);
     terminal.resize(SIZE.0, SIZE.1);
     terminal.until(&["1 online"]);
     terminal.keys(&["s"]);

@@ -6,6 +6,7 @@ use cmdr_link::context::{Context, ContextError, client_dir};
 use cmdr_link::session::{Dialer, Session};
 use cmdr_link::zone;
 use cmdr_tui::app::{App, Options};
+use cmdr_tui::browser;
 use cmdr_tui::config;
 use cmdr_tui::i18n::{Lang, Texts};
 use cmdr_tui::journal::Journal;
