@@ -512,7 +512,7 @@ async fn who_may_not_open_such_a_session_any_more_does_not_come_back_to_theirs()
     let key = SecretKey::generate().unwrap();
     let mut dialer = world.dialer(PeerKind::Client, key, Some(&token));
     let (bob, ..) = dialer.connect().await.unwrap();
-    dialer.token = None;
+    dialer.join = None;
     let mut seat = Seat::take(&bob, agent.id, sh("echo here; read x; exit 4")).await.unwrap();
     seat.until("here").await;
     let id = seat.id.clone();
