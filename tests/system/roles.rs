@@ -117,8 +117,8 @@ async fn a_right_to_run_one_thing_shows_the_hosts_it_is_for_and_says_why() {
     let [large, small] =
         [&table, &packed].map(|table| cmdr_link::codec::encode(table).unwrap().len());
     assert!(small < 4096 && small * 4 < large, "{small} bytes instead of {large}");
-    let unpacked = cmdr_link::packed::unpack_value(&packed.packed, 1 << 20);
-    assert_eq!(unpacked.unwrap(), table);
+    let unpacked: roles::Table = cmdr_link::packed::unpack_value(&packed.packed, 1 << 20).unwrap();
+    assert_eq!(unpacked, table);
     let row = table.rows.iter().find(|row| row.verb == "hosts.watch").unwrap();
     assert_eq!(row.cells[0].allowed, roles::Allowed::Some);
     assert!(row.cells[0].reason.contains("implied by grant 1"), "{:?}", row.cells[0]);
