@@ -30,6 +30,9 @@ pub struct Method {
     pub result: &'static str,
     /// What it is about goes on when its caller goes away, so that this is no error.
     pub leaves: bool,
+    /// Another method, which the caller must be allowed as well, on what stands in the resource before its
+    /// last `+`; empty for none.
+    pub within: &'static str,
 }
 
 /// Which hosts a method is about.
@@ -70,6 +73,7 @@ const fn call<C: Call>(place: Place) -> Method {
         secrets: C::SECRETS,
         result: C::RESULT,
         leaves: false,
+        within: "",
     }
 }
 
@@ -84,6 +88,7 @@ const fn feed<F: Feed>(place: Place) -> Method {
         secrets: F::SECRETS,
         result: F::RESULT,
         leaves: false,
+        within: "",
     }
 }
 
@@ -104,6 +109,18 @@ impl Method {
 
     const fn leaves(self) -> Self {
         Self { leaves: true, ..self }
+    }
+
+    const fn within(self, within: &'static str) -> Self {
+        Self { within, ..self }
+    }
+
+    /// Takes a resource apart: what [`Method::within`] is to be allowed on, if anything, and its own.
+    pub fn parts<'a>(&self, resource: &'a str) -> (Option<&'a str>, &'a str) {
+        match resource.rsplit_once('+').filter(|_| !self.within.is_empty()) {
+            Some((wider, own)) => (Some(wider), own),
+            None => (None, resource),
+        }
     }
 
     /// Whether it says which hosts there are. Whoever has any right on a host may know of it.
@@ -188,7 +205,7 @@ pub const METHODS: &[Method] = &[
     call::<logs::Sources>(Place::Host),
     feed::<logs::Follow>(Place::Host),
     feed::<sessions::Open>(Place::Host).leaves(),
-    feed::<sessions::Attach>(Place::Host).leaves(),
+    feed::<sessions::Attach>(Place::Host).leaves().within(<sessions::Open as Feed>::METHOD),
     feed::<sessions::Join>(Place::Host).leaves(),
     call::<sessions::End>(Place::Host),
     call::<sessions::EndAny>(Place::Host),

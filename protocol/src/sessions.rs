@@ -120,6 +120,10 @@ pub struct Attach {
     pub mode: Mode,
     /// The client's size.
     pub size: Size,
+    /// What it was opened as ([`Session::opened`]): who may not open such a one any more does not come back
+    /// to it either.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub opened: String,
 }
 
 impl Feed for Attach {
@@ -128,8 +132,10 @@ impl Feed for Attach {
     const RESULT: &'static str = "x";
     type Input = Input;
     type Item = Item;
+    /// `session:ID`, behind what it was opened as: `as=USER+shell+session:ID`.
     fn resource(&self) -> String {
-        format!("session:{}", self.id)
+        let between = if self.opened.is_empty() { "" } else { "+" };
+        format!("{}{between}session:{}", self.opened, self.id)
     }
 }
 
@@ -246,6 +252,9 @@ pub struct Session {
     pub size: Size,
     /// Who is attached, the driver first.
     pub clients: Vec<Client>,
+    /// The resource that it was opened as; empty for one that was opened before agents kept that.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub opened: String,
 }
 
 /// Who is attached to a session.

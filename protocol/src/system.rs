@@ -47,6 +47,8 @@ pub struct Packages {
     pub upgradable: bool,
     /// The page after this many.
     pub skip: u32,
+    /// So many of a page at most; 0 for as many as the host gives.
+    pub limit: u32,
 }
 
 impl Call for Packages {

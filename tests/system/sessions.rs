@@ -1,13 +1,15 @@
 //! Sessions through a hub over real links: left and found again, handed over, joined, recorded, ended.
 
 use cmdr_agentd::{agent, policy::Policy};
-use cmdr_link::{Client, FeedStream};
+use cmdr_link::{Client, FeedStream, SecretKey};
 use cmdr_protocol::audit::{Outcome as Answered, Record};
 use cmdr_protocol::exec::{Exit, Outcome};
 use cmdr_protocol::recordings::{self, EventKind, PutRule, Recording, Rule, Stop};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Grant, Put};
 use cmdr_protocol::sessions::*;
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
 use harness::{World, until, until_some};
 use std::path::Path;
@@ -112,7 +114,8 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
 }
 
 fn attach(id: &str, mode: Mode) -> Attach {
-    Attach { id: id.into(), mode, size: Size { columns: 80, rows: 24 } }
+    let (size, opened) = (Size { columns: 80, rows: 24 }, sh("").resource());
+    Attach { id: id.into(), mode, size, opened }
 }
 
 fn join(id: &str, mode: Mode) -> Join {
@@ -483,4 +486,54 @@ async fn a_grant_of_shells_as_one_user_opens_none_as_another() {
     if let Err(e) = feed.next().await.unwrap() {
         assert!(!e.message.contains("not allowed for"), "{e}");
     }
+}
+
+#[tokio::test]
+async fn who_may_not_open_such_a_session_any_more_does_not_come_back_to_theirs() {
+    let world = World::start().await;
+    let agent = world.agent("here").await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    let name = Role::parse("shells").unwrap();
+    let put = |opens: &str| {
+        let grant = |verbs: &[&str], resources: &[&str]| Grant {
+            verbs: verbs.iter().map(|verb| format!("sessions.{verb}")).collect(),
+            resources: resources.iter().map(|&one| one.to_owned()).collect(),
+            ..Grant::default()
+        };
+        let grants = vec![
+            grant(&["open"], &[opens]),
+            grant(&["attach"], &["session:*"]),
+            grant(&["list"], &[]),
+        ];
+        Put { name, description: String::new(), grants }
+    };
+    admin.call(None, &put("as=@agent+command:/bin/sh"), PATIENCE).await.unwrap();
+    let token = world.token(TokenKind::Operator, name, 1).await;
+    let key = SecretKey::generate().unwrap();
+    let mut dialer = world.dialer(PeerKind::Client, key, Some(&token));
+    let (bob, ..) = dialer.connect().await.unwrap();
+    dialer.join = None;
+    let mut seat = Seat::take(&bob, agent.id, sh("echo here; read x; exit 4")).await.unwrap();
+    seat.until("here").await;
+    let id = seat.id.clone();
+    // They come back to it as long as they may open such a one, saying truly what it was opened as.
+    drop(Seat::take(&bob, agent.id, attach(&id, Mode::Drive)).await.unwrap());
+    admin.call(None, &put("as=nobody+shell"), PATIENCE).await.unwrap();
+    let cut = async { while seat.next().await.is_ok_and(|more| more) {} };
+    tokio::time::timeout(PATIENCE, cut).await.expect("whoever is attached is cut off");
+    let (bob, ..) = dialer.connect().await.unwrap();
+    for (opened, why) in [
+        ("as=@agent+command:/bin/sh", "sessions.attach is not allowed"),
+        ("as=nobody+shell", "not as as=nobody+shell"),
+        ("", "does not say so"),
+    ] {
+        let again = Attach { opened: opened.into(), ..attach(&id, Mode::Drive) };
+        let refused = Seat::take(&bob, agent.id, again).await.err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::Denied);
+        assert!(refused.message.contains(why), "{opened}: {refused}");
+    }
+    // It is still there for who may.
+    let mut seat = Seat::take(&admin, agent.id, join(&id, Mode::Drive)).await.unwrap();
+    seat.types("\r").await;
+    assert_eq!(seat.exit().await.code, 4);
 }

@@ -25,3 +25,4 @@ mod secrets;
 mod sessions;
 mod thin;
 mod verbs;
+mod vttest;

@@ -67,6 +67,8 @@ pub struct Options {
     pub keys: Keymap,
     /// How sessions are shown and what they may do.
     pub terminal: config::Terminal,
+    /// The program that opens links, where there is one.
+    pub opener: Option<PathBuf>,
     /// Columns and views that were kept.
     pub kept: Kept,
     /// Where what is chosen is remembered.
@@ -172,6 +174,7 @@ impl App {
                 glyphs: options.glyphs,
                 keys: options.keys.clone(),
                 terminal: options.terminal.clone(),
+                opener: options.opener.clone(),
             },
             place: Place::Hosts,
             pane: options.kept.pane(Place::Hosts),

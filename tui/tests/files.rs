@@ -1,7 +1,6 @@
 //! The files pane: looking around, reading, changing, carrying.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::files::{
     Chunk, Copy, Copying, Deleted, Entry, FileKind, FilePath, Page, Sum, Written,
 };
@@ -9,7 +8,6 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind};
 use cmdr_tui::i18n::Lang;
 use serde_json::{Value, json};
-use support::{NOW_MS, Setup, World, id, some_hosts};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 

@@ -1,8 +1,7 @@
 //! The pages of a host beside overview and processes, and the lists over all hosts: pictures in the
 //! states that matter, and what their keys ask.
 
-mod support;
-
+use crate::support::{self, NOW_MS, Setup, World, host, id, some_hosts, some_processes};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::ports::{self, Protocol, Socket, State, Summary};
 use cmdr_protocol::services::{self, Unit};
@@ -12,7 +11,6 @@ use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use support::{NOW_MS, Setup, World, host, id, some_hosts, some_processes};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 

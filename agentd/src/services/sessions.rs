@@ -72,10 +72,11 @@ async fn attach(
     attach: Attach,
     feeding: Feeding<Attach>,
 ) -> Result<(), CallError> {
-    let Attach { id, mode, size } = attach;
+    let Attach { id, mode, size, opened } = attach;
     let held = async {
         let operator = operator(&asked)?;
         agent.sessions().owned_by(&id, &operator).await?;
+        agent.sessions().opened_as(&id, &opened)?;
         let mode = asked_for(mode)?;
         let who = wire::Attach { operator, mode, size, only_watch: false, new: false };
         agent.sessions().attach(&id, who).await

@@ -19,7 +19,7 @@ use cmdr_protocol::exec::{self, Outcome};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::sessions::{Mode, Open};
-use cmdr_protocol::{CallError, ErrorKind, HostId};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId};
 use std::io::IsTerminal as _;
 
 /// Open a shell on a host, or a program in a terminal.
@@ -100,6 +100,12 @@ fn terminal_needed(hint: &str) -> Result<(), Failure> {
     Err(Failure::usage("a session needs a terminal, and this is none").hint(hint))
 }
 
+/// What programs are told of the colours of the terminal here, beside its name.
+fn colours() -> impl Iterator<Item = (String, String)> {
+    let told = std::env::var("COLORTERM").ok().filter(|told| !told.is_empty());
+    told.map(|told| ("COLORTERM".to_owned(), told)).into_iter()
+}
+
 /// Opens a session.
 pub(super) async fn shell(app: &App, args: ShellArgs) -> Result<Exit, Failure> {
     if !args.detach {
@@ -119,7 +125,7 @@ pub(super) async fn shell(app: &App, args: ShellArgs) -> Result<Exit, Failure> {
         argv: args.argv,
         user: args.user,
         cwd: args.cwd,
-        env: args.env.into_iter().collect(),
+        env: colours().chain(args.env).collect(),
         term: std::env::var("TERM").unwrap_or_default(),
         size: terminal::size(),
         name: args.name,
@@ -135,6 +141,7 @@ pub(super) async fn shell(app: &App, args: ShellArgs) -> Result<Exit, Failure> {
         host_name: target.name,
         clipboard: args.clipboard,
         mine: true,
+        opened: open.resource(),
         mode: Mode::Drive,
     };
     attached.run(hub, What::Open(open)).await
@@ -168,6 +175,7 @@ pub(super) async fn attach(app: &App, args: &AttachArgs) -> Result<Exit, Failure
         host_name: found.host.name.clone(),
         clipboard: args.clipboard,
         mine,
+        opened: found.session.opened.clone(),
         mode,
     };
     attached.run(hub, What::Attach(found.session.id)).await

@@ -91,7 +91,8 @@ pub(super) async fn run(app: &App, args: &SystemArgs) -> Result<Exit, Failure> {
         }
         What::Environment { on, secrets: true } => show(app, on, Secrets {}, environment()).await,
         What::Packages { on, name, upgradable } => {
-            let call = Packages { name: name.clone(), upgradable: *upgradable, skip: 0 };
+            let call =
+                Packages { name: name.clone(), upgradable: *upgradable, ..Packages::default() };
             packages(app, on, call).await
         }
     }

@@ -97,6 +97,10 @@ impl App {
 
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
         let double = self.clicks.is_double(mouse);
+        if self.overlays.is_empty() && !self.pane.fills() && self.desks.pull(mouse) {
+            self.soil(super::Dirty::Quick);
+            return Action::None;
+        }
         if let Some(action) = self.raw_mouse(mouse, double) {
             return action;
         }

@@ -321,12 +321,16 @@ impl Overlay for Pager {
         // The hint in the border needs its room too.
         let least = (self.hint(texts).width() + 10).max(40);
         let width = widest.max(least).min(most);
-        let rows: Vec<Vec<Piece>> = self.lines.iter().flat_map(|line| wrap(line, width)).collect();
+        let mut rows: Vec<Vec<Piece>> =
+            self.lines.iter().flat_map(|line| wrap(line, width)).collect();
         let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Title));
         let highest = screen.height.saturating_sub(2);
         let long = rows.len() > usize::from(highest.saturating_sub(2));
         let beside = self.in_columns && long && width * 2 + 8 <= usize::from(screen.width);
         let columns = if beside { 2 } else { 1 };
+        if beside {
+            keep_heads(&mut rows, usize::from(highest.saturating_sub(2)));
+        }
         let height = (rows.len().div_ceil(columns) as u16 + 2).min(highest);
         let size = ((width + 3) as u16 * columns as u16 + 1, height);
         let inner = boxes::popup(frame.buffer_mut(), screen, size, title, false, theme, glyphs);
@@ -362,6 +366,17 @@ impl Overlay for Pager {
     }
 }
 
+/// Where all rows fit into two columns: a heading that would end the first one begins the second instead.
+fn keep_heads(rows: &mut Vec<Vec<Piece>>, highest: usize) {
+    for _ in 0..2 {
+        let high = rows.len().div_ceil(2);
+        let is_head = high > 1 && rows[high - 2].is_empty() && !rows[high - 1].is_empty();
+        if is_head && high < highest {
+            rows.insert(high - 1, Vec::new());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +388,25 @@ mod tests {
         let text: Vec<String> =
             rows.iter().map(|row| row.iter().map(|(_, t)| t.as_str()).collect()).collect();
         assert_eq!(text, ["节点a", "bc"]);
+    }
+
+    #[test]
+    fn a_heading_does_not_stand_at_the_end_of_the_first_column() {
+        let row = |text: &str| match text {
+            "" => Vec::new(),
+            text => vec![(Role::Text, text.to_owned())],
+        };
+        for texts in
+            [["a", "b", "", "head", "c", "d", "e"].as_slice(), &["a", "", "head", "b", "c", "d"]]
+        {
+            let mut rows: Vec<_> = texts.iter().map(|text| row(text)).collect();
+            keep_heads(&mut rows, 10);
+            let first = rows.len().div_ceil(2);
+            assert_eq!(rows[first], row("head"), "{rows:?}");
+        }
+        let mut rows = vec![row("a"), row("b"), row("c")];
+        keep_heads(&mut rows, 10);
+        assert_eq!(rows.len(), 3);
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl System {
             0 => fetch(host, key, Mounts::default()),
             1 => fetch(host, key, Interfaces {}),
             2 => fetch(host, key, Logins {}),
-            3 => packages_from(host, key, from),
+            3 => packages_from(host, key, from, page(context)),
             4 => fetch(host, key, Jobs {}),
             _ => fetch(host, key, Environment {}),
         };
@@ -203,10 +203,15 @@ where
     })
 }
 
+/// Packages that are asked for at once: what a thin line brings in a second.
+fn page(context: &Context<'_>) -> u32 {
+    if context.store.thin { 60 } else { 300 }
+}
+
 /// Asks for the packages after this many.
-fn packages_from(host: HostId, key: SheetKey, from: usize) -> Action {
+fn packages_from(host: HostId, key: SheetKey, from: usize, limit: u32) -> Action {
     let skip = u32::try_from(from).unwrap_or(u32::MAX);
-    let call = Packages { skip, ..Packages::default() };
+    let call = Packages { skip, limit, ..Packages::default() };
     Action::fetch(Some(host), call, PATIENCE, move |answer| {
         let update = Update::new(move |store| {
             let now_ms = store.now_ms;
@@ -286,7 +291,10 @@ impl Pane for System {
             return Action::None;
         }
         let rows = sheet.rows.len();
-        let more = self.at == 3 && sheet.error.is_none() && rows < sheet.total.min(MOST);
+        // Over a thin line only what is looked at.
+        let table = &self.views[self.at].table;
+        let near = !context.store.thin || table.place().1 < table.height();
+        let more = self.at == 3 && near && sheet.error.is_none() && rows < sheet.total.min(MOST);
         if more {
             return self.ask(context, rows);
         }
@@ -325,6 +333,7 @@ impl Pane for System {
         } else {
             sheet.rows.len().to_string()
         };
+        let count = format!("{count} {}", texts.get(KINDS[self.at].title));
         let mut pieces = vec![(count, Role::Strong)];
         pieces.extend(sheet.notes.iter().cloned());
         if upgradable {

@@ -163,6 +163,7 @@ impl Sessions {
     async fn start(&self, hold: &Hold) -> io::Result<Told> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         Command::new(&self.program)
+            .arg0(crate::PROGRAM)
             .arg(WORD)
             // For those who list processes.
             .arg(&hold.session.id)
@@ -248,6 +249,24 @@ impl Sessions {
             )));
         }
         Ok(())
+    }
+
+    /// Whether a session was opened as whoever comes back to it says: the hub has asked no more than whether
+    /// they may open such a one.
+    pub(super) fn opened_as(&self, id: &str, opened: &str) -> Result<(), CallError> {
+        let known = self.shared.known();
+        let news = known.get(id).and_then(Option::as_ref).ok_or_else(|| unknown(id))?;
+        if news.session.opened == opened {
+            return Ok(());
+        }
+        let shown = clean_to_width(&news.session.opened, 120);
+        Err(CallError::denied(if opened.is_empty() {
+            format!(
+                "session {id} was opened as {shown}, and this client does not say so: it is older than the agent"
+            )
+        } else {
+            format!("session {id} was opened as {shown}, not as {}", clean_to_width(opened, 120))
+        }))
     }
 
     /// A way to a session's holder that has asked for this.

@@ -3,7 +3,7 @@
 use crate::supervise::{Job, Rights};
 use crate::{Agent, program, users};
 use cmdr_protocol::sessions::{MAX_NAME, Open, Session, Size};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _};
 use std::time::Duration;
 
 /// The terminal that programs are told of when the caller names none.
@@ -21,6 +21,7 @@ pub(super) struct Order {
 /// Checks a request against sense, the host and its owner's policy.
 pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order, CallError> {
     let wrong = |what: &str| Err(CallError::malformed(what.to_owned()));
+    let opened = open.resource();
     let Open { argv, user, cwd, env: added, term, size, name, idle_s, .. } = open;
     if argv.first().is_some_and(String::is_empty) {
         return wrong("the command is an empty text");
@@ -40,6 +41,10 @@ pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order
     agent.policy().allows_session(&user.name)?;
     let id = new_id()?;
     let mut env = program::environment(&user);
+    if term.is_empty() {
+        // Whoever names no terminal shows what comes with an emulator that knows all colours.
+        env.insert("COLORTERM".to_owned(), "truecolor".to_owned());
+    }
     env.insert("TERM".to_owned(), if term.is_empty() { TERM.to_owned() } else { term });
     env.insert("CMDR_SESSION".to_owned(), id.clone());
     env.extend(added);
@@ -61,8 +66,16 @@ pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order
     let command = if argv.is_empty() { vec![named] } else { argv };
     let most = agent.policy().sessions.idle;
     let idle = idle_s.map_or(most, |asked| Duration::from_secs(asked.max(1)).min(most));
-    let session =
-        Session { id, name, operator, user: user.name, command, size, ..Session::default() };
+    let session = Session {
+        id,
+        name,
+        operator,
+        user: user.name,
+        command,
+        size,
+        opened,
+        ..Session::default()
+    };
     let job = Job { program: program.into(), arg0, args, env, cwd: cwd.into(), rights };
     Ok(Order { job, session, idle })
 }

@@ -60,7 +60,8 @@ impl Packages {
                 && (!call.upgradable || !p.newer.is_empty())
         };
         let total = kept.packages.iter().filter(fits).count();
-        let page = kept.packages.iter().filter(fits).skip(call.skip as usize).take(PAGE);
+        let most = if call.limit == 0 { PAGE } else { PAGE.min(call.limit as usize) };
+        let page = kept.packages.iter().filter(fits).skip(call.skip as usize).take(most);
         Ok(PackagePage {
             packages: page.cloned().collect(),
             total: u32::try_from(total).unwrap_or(u32::MAX),
@@ -342,6 +343,8 @@ mod tests {
             got.extend(page.packages);
         }
         assert_eq!(got.len(), 10_000);
+        let call = system::Packages { skip: 9_990, limit: 7, ..Default::default() };
+        assert_eq!(packages.page(&config, &call).await.unwrap().packages.len(), 7);
         let call = system::Packages { name: "P0999".into(), ..Default::default() };
         assert_eq!(packages.page(&config, &call).await.unwrap().total, 10);
 

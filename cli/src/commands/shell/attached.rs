@@ -38,6 +38,8 @@ pub(super) struct Attached {
     pub(super) clipboard: bool,
     /// The session is the operator's own.
     pub(super) mine: bool,
+    /// What it was opened as.
+    pub(super) opened: String,
     pub(super) mode: Mode,
 }
 
@@ -182,7 +184,8 @@ impl Attached {
     async fn attach(&mut self, hub: &Hub, desk: &mut Desk) -> Over {
         let (id, mode, size) = (desk.id.clone().unwrap_or_default(), self.mode, terminal::size());
         if self.mine {
-            self.follow(hub, desk, &Attach { id, mode, size }).await
+            let opened = self.opened.clone();
+            self.follow(hub, desk, &Attach { id, mode, size, opened }).await
         } else {
             self.follow(hub, desk, &Join { id, mode, size }).await
         }

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 pub(super) enum How {
     /// It is made.
     New(Open),
-    /// It is one's own.
-    Own(String, Mode),
+    /// It is one's own; with what it was opened as.
+    Own(String, Mode, String),
     /// It is somebody else's.
     Other(String, Mode),
 }
@@ -29,12 +29,14 @@ pub(super) fn subscription(
     how: How,
     size: Size,
 ) -> Subscription {
-    let key: FeedKey = (Some(host), Attach::METHOD);
+    let key = FeedKey::own::<Attach>(Some(host), owner);
     Subscription::own(key, turn, move |_, link, events| -> Task {
         let at = At { key, host, owner, size, events };
         match how {
             How::New(open) => Box::pin(at.follow(link, Open { size, ..open })),
-            How::Own(id, mode) => Box::pin(at.follow(link, Attach { id, mode, size })),
+            How::Own(id, mode, opened) => {
+                Box::pin(at.follow(link, Attach { id, mode, size, opened }))
+            }
             How::Other(id, mode) => Box::pin(at.follow(link, Join { id, mode, size })),
         }
     })

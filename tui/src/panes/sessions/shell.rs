@@ -15,8 +15,9 @@ use crate::overlays::confirm::Confirm;
 use crate::panes::overview::nothing_yet;
 use crate::panes::{Context, Pane, Place, Raw, SHELL, Subscription, notice};
 use crate::store::audit;
+use crate::store::rights::Offer;
 use crate::store::sessions::{
-    Attached, State, drop_it, hold, listed, look, resize, take_over, unsent_told,
+    Attached, State, drop_it, hold, listed, look, resize, take_over, type_in, unsent_told,
 };
 use crate::theme::Role;
 use crate::widgets::frame as boxes;
@@ -105,6 +106,8 @@ pub(super) struct At {
     asking: Weak<()>,
     /// The operator knows that keys went nowhere.
     away_said: bool,
+    /// Typed before it was asked for.
+    early: Vec<u8>,
     /// What it is was asked for.
     asked: bool,
 }
@@ -125,6 +128,7 @@ impl At {
             rang_ms: None,
             asking: Weak::new(),
             away_said: false,
+            early: Vec::new(),
             asked: false,
         }
     }
@@ -196,7 +200,8 @@ impl ShellPane {
         let usual = if mine && !context.store.read_only { Mode::Drive } else { Mode::Watch };
         let mode = wanted.unwrap_or(usual);
         let id = id.to_owned();
-        self.begin(if mine { How::Own(id, mode) } else { How::Other(id, mode) })
+        let opened = known.map(|one| one.opened.clone()).unwrap_or_default();
+        self.begin(if mine { How::Own(id, mode, opened) } else { How::Other(id, mode) })
     }
 
     fn take_over(&mut self, context: &Context<'_>, id: &str) -> Action {
@@ -231,13 +236,22 @@ impl ShellPane {
                 let again = Action::Give(NEW, opening::written(open));
                 (texts.get("shell.what.open").to_owned(), Open::METHOD, open.resource(), again)
             }
-            How::Own(id, mode) => {
-                let resource = Attach { id: id.clone(), ..Attach::default() }.resource();
+            How::Own(id, mode, opened) => {
+                let attach = Attach { id: id.clone(), ..Attach::default() };
+                let resource = attach.resource();
                 let again = Action::Give(
                     if *mode == Mode::Drive { Command::Open } else { WATCH },
                     id.clone(),
                 );
-                (texts.fill("shell.what.attach", &[id]), Attach::METHOD, resource, again)
+                // What is missing may be the right to open such a one.
+                let host = [self.host];
+                let may = context.store.offer(Attach::METHOD, false, &host) == Offer::Yes;
+                let (verb, about) = if may && !opened.is_empty() {
+                    (Open::METHOD, opened.clone())
+                } else {
+                    (Attach::METHOD, resource)
+                };
+                (texts.fill("shell.what.attach", &[id]), verb, about, again)
             }
             How::Other(id, mode) => {
                 let join = Join { id: id.clone(), mode: *mode, ..Join::default() };
@@ -272,16 +286,15 @@ impl ShellPane {
         }
         let id = open.id.clone();
         match self.at.as_ref().map(|at| &at.how) {
-            Some(How::Own(_, Mode::Watch)) if open.mode == Mode::Watch => {
-                self.again(How::Own(id, Mode::Drive))
+            Some(How::Own(_, Mode::Watch, opened)) if open.mode == Mode::Watch => {
+                let opened = opened.clone();
+                self.again(How::Own(id, Mode::Drive, opened))
             }
             Some(How::Other(_, Mode::Watch)) => self.take_over(context, &id),
             Some(_) if open.mode == Mode::Drive => {
-                let other = matches!(self.at.as_ref().map(|at| &at.how), Some(How::Other(..)));
-                self.again(if other {
-                    How::Other(id, Mode::Watch)
-                } else {
-                    How::Own(id, Mode::Watch)
+                self.again(match self.at.as_ref().map(|at| &at.how) {
+                    Some(How::Own(_, _, opened)) => How::Own(id, Mode::Watch, opened.clone()),
+                    _ => How::Other(id, Mode::Watch),
                 })
             }
             Some(_) => Action::Apply(take_over(open.owner)),
@@ -418,11 +431,14 @@ impl Pane for ShellPane {
         let Some(size) = at.size() else { return Action::None };
         let Some(open) = at.open(context) else {
             at.wanted = true;
-            return Action::Apply(hold(at.owner, host, size));
+            let early = type_in(at.owner, std::mem::take(&mut at.early));
+            let held = hold(at.owner, host, size);
+            return Action::All(vec![Action::Apply(held), Action::Apply(early)]);
         };
-        if let (How::New(_), false) = (&at.how, open.id.is_empty()) {
+        if let (How::New(asked), false) = (&at.how, open.id.is_empty()) {
+            let opened = asked.resource();
             // From now on it is found again.
-            at.how = How::Own(open.id.clone(), Mode::Drive);
+            at.how = How::Own(open.id.clone(), Mode::Drive, opened);
         }
         let gone = match &open.state {
             State::Opening | State::Live => None,
