@@ -1,6 +1,11 @@
 //! Files between this machine and a host, whatever links do meanwhile: what is cut goes on where it was. Used by
 //! the two clients. How a transfer is named is here for the hub too, which copies from host to host.
 
+mod across;
+pub mod tree;
+
+pub use across::{Copied, across};
+
 use crate::client::Client;
 use cmdr_protocol::files::{CHUNK, Chunk, Entry, FilePath, Read, Sum, Version, Write, Written};
 use cmdr_protocol::{CallError, ErrorKind, HostId};

@@ -337,12 +337,12 @@ fn system_answers(asked: &Asked) -> Value {
             { "kind": "timer", "when": "apt-daily.timer", "command": "apt-daily.service",
               "source": "apt-daily.timer", "next_s": NOW_MS / 1000 + 900, "last_s": NOW_MS / 1000 - 900 },
         ], "notes": [] }),
-        "system.environment" => json!({ "rows": [
+        "environment.list" => json!({ "rows": [
             { "name": "LANG", "value": "C.UTF-8", "source": "/etc/environment" },
             { "name": "API_TOKEN", "masked": true, "source": "/etc/environment" },
             { "source": "/etc/profile.d/x.sh" },
         ], "notes": [] }),
-        "system.secrets" => json!({ "rows": [
+        "environment.values" => json!({ "rows": [
             { "name": "API_TOKEN", "value": "hunter2", "source": "/etc/environment" },
         ], "notes": [] }),
         _ => json!({}),
@@ -390,7 +390,7 @@ async fn packages_come_in_pages_and_secrets_only_when_they_are_asked_for() {
     world.check_hides("hunter2");
     world.press("s").await;
     world.check_shows("hunter2");
-    assert!(world.calls().iter().any(|c| c.method == "system.secrets"));
+    assert!(world.calls().iter().any(|c| c.method == "environment.values"));
 }
 
 fn fleet_answers(asked: &Asked) -> Result<Value, CallError> {

@@ -10,9 +10,8 @@ use crate::store::sheets::SheetKey;
 use crate::store::system::Row;
 use crate::theme::Role;
 use crate::widgets::table::{self, Column};
-use cmdr_protocol::system::{
-    Environment, Found, Interfaces, Jobs, Logins, Mounts, Packages, Secrets,
-};
+use cmdr_protocol::environment::{List, Values};
+use cmdr_protocol::system::{Found, Interfaces, Jobs, Logins, Mounts, Packages};
 use cmdr_protocol::{Call, HostId};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -33,7 +32,7 @@ const BINDINGS: &[Binding] = &[
     key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
     key(&["R"], REFRESH, "system.key.refresh"),
     key(&["u"], UPGRADABLE, "system.key.upgradable").hint(),
-    key(&["s"], REVEAL, "system.key.reveal").danger(Secrets::METHOD),
+    key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -171,7 +170,7 @@ impl System {
             2 => fetch(host, key, Logins {}),
             3 => packages_from(host, key, from),
             4 => fetch(host, key, Jobs {}),
-            _ => fetch(host, key, Environment {}),
+            _ => fetch(host, key, List {}),
         };
         Action::All(vec![Action::Apply(asked), fetch])
     }
@@ -264,7 +263,7 @@ impl Pane for System {
             REVEAL => {
                 self.at = 5;
                 let key = self.views[self.at].key;
-                fetch(self.host, key, Secrets {})
+                fetch(self.host, key, Values {})
             }
             Command::Open => {
                 let pager = self.view().detail(context);
@@ -272,7 +271,10 @@ impl Pane for System {
             }
             Command::CopyCommand => {
                 let host = super::hosts::quoted(&context.store.hosts.name(self.host));
-                Action::Copy(format!("cmdr system {} {host}", KINDS[self.at].name))
+                Action::Copy(match KINDS[self.at].name {
+                    "environment" => format!("cmdr env {host}"),
+                    name => format!("cmdr system {name} {host}"),
+                })
             }
             _ => self.view().on(context, command),
         }
@@ -325,6 +327,7 @@ impl Pane for System {
         } else {
             sheet.rows.len().to_string()
         };
+        let count = texts.fill("system.count", &[texts.get(KINDS[self.at].title), &count]);
         let mut pieces = vec![(count, Role::Strong)];
         pieces.extend(sheet.notes.iter().cloned());
         if upgradable {
