@@ -145,9 +145,7 @@ async fn a_gigabyte_between_two_hosts_whose_links_are_cut_is_whole_and_goes_on_w
     has_room(fleet.hub.dir.path());
     let (from, to) = (fleet.folder("from"), fleet.folder("to"));
     let (path, copied) = (from.join("big"), to.join("big"));
-    let start = Instant::now();
     let made = tokio::task::spawn_blocking(move || big(&path, BIG)).await.unwrap();
-    eprintln!("made {:?}", start.elapsed());
     let (source, target) =
         (format!("one:{}/big", from.display()), format!("two:{}/", to.display()));
     let out = fleet.hub.dir.path().join("copy.log");
@@ -163,7 +161,6 @@ async fn a_gigabyte_between_two_hosts_whose_links_are_cut_is_whole_and_goes_on_w
         }
         fleet.proxies[cut].set(Fault::Cut);
         harness::until("a host has gone", async || fleet.online().await == 1).await;
-        eprintln!("cut {:?}", start.elapsed());
         fleet.proxies[cut].set(Fault::None);
     }
     let begun = Instant::now();
@@ -171,11 +168,9 @@ async fn a_gigabyte_between_two_hosts_whose_links_are_cut_is_whole_and_goes_on_w
         assert!(begun.elapsed() < Duration::from_mins(4), "{}", copy.text());
         look_again().await;
     }
-    eprintln!("copied {:?}", start.elapsed());
     assert!(copy.ended().unwrap().success(), "{}", copy.text());
     let told: serde_json::Value = serde_json::from_str(&copy.text()).unwrap();
     let there = tokio::task::spawn_blocking(move || sum(&copied)).await.unwrap();
-    eprintln!("summed {:?}", start.elapsed());
     assert_eq!(there, (made.clone(), BIG));
     assert_eq!(told[0]["hash"], made);
     let carried = told[0]["carried"].as_u64().unwrap();

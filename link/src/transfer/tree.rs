@@ -231,10 +231,8 @@ pub async fn plan(way: &Way, from: &Place, to: &Place, how: How) -> Result<Plan,
     while let Some((from, to, depth)) = open.pop() {
         let looked = async {
             let entries = list(way, &from).await?;
-            let there = match how.skip_same {
-                true => list(way, &to).await.unwrap_or_default(),
-                false => Vec::new(),
-            };
+            let there =
+                if how.skip_same { list(way, &to).await.unwrap_or_default() } else { Vec::new() };
             make(way, &to).await?;
             Ok((entries, there))
         };
@@ -313,10 +311,13 @@ pub struct Carried {
     pub hash: String,
     /// What of it could not be kept.
     pub lost: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// Carries one file.
 pub async fn carry(way: &Way, item: &Item, preserve: bool) -> Result<Carried, CallError> {
+    let begun = tokio::time::Instant::now();
     let changed = || "its sameness: the file was changed while it was read".to_owned();
     let Item { absent, unchanged, .. } = *item;
     match (&item.from, &item.to) {
@@ -324,14 +325,26 @@ pub async fn carry(way: &Way, item: &Item, preserve: bool) -> Result<Carried, Ca
             let write = Write { path: path.clone(), absent, unchanged, ..Write::default() };
             let (written, progress) = upload(way, from, *host, write, preserve).await?;
             let (size, hash) = (written.file.size, written.hash);
-            Ok(Carried { size, carried: progress.carried, hash, lost: written.lost })
+            Ok(Carried {
+                size,
+                carried: progress.carried,
+                hash,
+                lost: written.lost,
+                took: begun.elapsed(),
+            })
         }
         (Place::There(host, path), Place::Here(to)) => {
             let wanted = Wanted { absent, preserve };
             let fetched = download(way, *host, path, to, wanted).await?;
             let lost = if fetched.sum.changed { vec![changed()] } else { Vec::new() };
             let (size, hash) = (fetched.sum.size, fetched.sum.hash);
-            Ok(Carried { size, carried: fetched.progress.carried, hash, lost })
+            Ok(Carried {
+                size,
+                carried: fetched.progress.carried,
+                hash,
+                lost,
+                took: begun.elapsed(),
+            })
         }
         (Place::There(host, path), Place::There(to, target)) => {
             let copy = Copy {
@@ -348,7 +361,13 @@ pub async fn carry(way: &Way, item: &Item, preserve: bool) -> Result<Carried, Ca
             let mut lost = copied.written.lost;
             lost.extend(copied.changed.then(changed));
             let (size, hash) = (copied.written.file.size, copied.written.hash);
-            Ok(Carried { size, carried: copied.progress.carried, hash, lost })
+            Ok(Carried {
+                size,
+                carried: copied.progress.carried,
+                hash,
+                lost,
+                took: begun.elapsed(),
+            })
         }
         (Place::Here(_), Place::Here(_)) => Err(CallError::failed("neither side is a host")),
     }
@@ -362,11 +381,11 @@ pub async fn carry_all(
     tell: Arc<dyn Fn(usize, &Progress) + Send + Sync>,
     mut done: impl FnMut(usize, Result<Carried, CallError>),
 ) {
-    let running = futures::stream::iter(items.iter().enumerate()).map(|(at, item)| {
-        let tell = tell.clone();
+    let running = futures::stream::iter(0..items.len()).map(|at| {
+        let (item, tell) = (items[at].clone(), tell.clone());
         let told = Arc::new(move |progress: &Progress| tell(at, progress));
         let way = Way { tell: told, ..way.clone() };
-        async move { (at, carry(&way, item, preserve).await) }
+        async move { (at, carry(&way, &item, preserve).await) }
     });
     let mut running = std::pin::pin!(running.buffer_unordered(AT_ONCE));
     while let Some((at, ended)) = running.next().await {
@@ -375,18 +394,33 @@ pub async fn carry_all(
 }
 
 /// Takes away what has been carried from a host: the files of the plan but for those of these numbers, each as it was
-/// seen, then the folders that are empty now.
+/// seen, then the folders that nothing was left in.
 pub async fn take_away(way: &Way, plan: &Plan, but: &HashSet<usize>) -> Vec<Left> {
-    let mut left = Vec::new();
+    let stays = plan.items.iter().enumerate().filter(|(at, _)| but.contains(at));
+    let stays = stays.map(|(_, item)| &item.from).chain(plan.left.iter().map(|left| &left.what));
+    let mut above = HashSet::new();
+    for place in stays {
+        let Place::There(_, path) = place else { continue };
+        let mut path = path.clone();
+        while above.insert(path.clone()) && !path.is_root() {
+            path = path.parent();
+        }
+    }
+    let empties = |place: &&Place| match place {
+        Place::There(_, path) => !above.contains(path),
+        Place::Here(_) => false,
+    };
     let items = plan.items.iter().enumerate().filter(|(at, _)| !but.contains(at));
-    let carried = items.map(|(_, item)| (&item.from, item.seen));
-    let kept = plan.kept.iter().map(|(place, seen)| (place, Some(*seen)));
-    let folders = plan.folders.iter().rev().map(|place| (place, None));
-    for (what, unchanged) in carried.chain(kept).chain(folders) {
-        let Place::There(host, path) = what else { continue };
+    let carried = items.map(|(_, item)| (item.from.clone(), item.seen));
+    let kept = plan.kept.iter().map(|(place, seen)| (place.clone(), Some(*seen)));
+    let folders = plan.folders.iter().rev().filter(empties).map(|place| (place.clone(), None));
+    let all: Vec<(Place, Option<Version>)> = carried.chain(kept).chain(folders).collect();
+    let mut left = Vec::new();
+    for (what, unchanged) in all {
+        let Place::There(host, path) = &what else { continue };
         let delete = Delete { path: path.clone(), unchanged, ..Delete::default() };
         if let Err(error) = ask(way, *host, &delete).await {
-            left.push(Left { what: what.clone(), error });
+            left.push(Left { what, error });
         }
     }
     left

@@ -10,6 +10,8 @@ use crate::panes::{Context, Entry};
 use crate::theme::Role;
 use crate::widgets::input::Input;
 use crate::widgets::{format, frame as boxes, table};
+use cmdr_protocol::HostId;
+use cmdr_protocol::files::FilePath;
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
@@ -52,6 +54,8 @@ pub struct Finder {
     at: usize,
     offset: usize,
     area: Rect,
+    /// The folder below which files can be looked for: a last row that is always there.
+    below: Option<(HostId, FilePath)>,
 }
 
 /// What an entry is remembered by.
@@ -98,7 +102,20 @@ impl Finder {
         };
         let (input, area) = (Input::default(), Rect::default());
         let matcher = Matcher::new(Config::DEFAULT);
-        Self { entries, input, answer, seeker, matcher, at: 0, offset: 0, area }
+        Self { entries, input, answer, seeker, matcher, at: 0, offset: 0, area, below: None }
+    }
+
+    /// With a last row that looks for files of this name below a folder.
+    #[must_use]
+    pub fn searching(mut self, below: Option<(HostId, FilePath)>) -> Self {
+        self.below = below;
+        self
+    }
+
+    /// Rows that can be chosen.
+    fn rows(&self) -> usize {
+        let searches = self.below.is_some() && !self.input.text().trim().is_empty();
+        self.answer.best.len() + usize::from(searches)
     }
 
     fn search(&mut self) {
@@ -131,11 +148,19 @@ impl Finder {
         }
     }
 
-    fn choose(&mut self) -> Action {
+    fn choose(&mut self, context: &Context<'_>) -> Action {
         self.take();
         // What is on the screen may be the answer to an earlier text; that one is not meant.
         if self.answer.text != self.input.text() {
             return Action::None;
+        }
+        if self.at == self.answer.best.len()
+            && self.at < self.rows()
+            && let Some((host, folder)) = self.below.clone()
+        {
+            let text = self.input.text().trim().to_owned();
+            let search = crate::panes::files::finds::search(context, host, folder, text);
+            return Action::CloseAnd(Box::new(search));
         }
         let entry = self.answer.best.get(self.at).and_then(|at| self.entries.get(*at as usize));
         let Some(entry) = entry else { return Action::None };
@@ -145,7 +170,7 @@ impl Finder {
     }
 
     fn move_to(&mut self, to: usize) {
-        self.at = to.min(self.answer.best.len().saturating_sub(1));
+        self.at = to.min(self.rows().saturating_sub(1));
     }
 }
 
@@ -168,14 +193,14 @@ fn seek(
 }
 
 impl Overlay for Finder {
-    fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
+    fn key(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action {
         if leaves(key) {
             return Action::Close;
         }
         if let Some(by) = step(key) {
             self.move_to(self.at.saturating_add_signed(by));
         } else if key.code == KeyCode::Enter {
-            return self.choose();
+            return self.choose(context);
         } else if key.code == KeyCode::Backspace && self.input.text().is_empty() {
             return Action::Close;
         } else if self.input.key(key) {
@@ -189,7 +214,7 @@ impl Overlay for Finder {
         self.search();
     }
 
-    fn mouse(&mut self, _context: &Context<'_>, mouse: &MouseEvent) -> Action {
+    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent) -> Action {
         match mouse.kind {
             MouseEventKind::ScrollDown => self.move_to(self.at + 1),
             MouseEventKind::ScrollUp => self.move_to(self.at.saturating_sub(1)),
@@ -197,9 +222,9 @@ impl Overlay for Finder {
                 if self.area.contains(Position::new(mouse.column, mouse.row)) =>
             {
                 let to = self.offset + usize::from(mouse.row - self.area.y);
-                if to < self.answer.best.len() {
+                if to < self.rows() {
                     self.at = to;
-                    return self.choose();
+                    return self.choose(context);
                 }
             }
             _ => {}
@@ -246,7 +271,24 @@ impl Overlay for Finder {
                 buffer.set_string(inner.x, y, "▌", theme.style(Role::Accent));
             }
         }
-        if self.answer.count == 0 {
+        let last = self.answer.best.len();
+        let y = self.area.y
+            + u16::try_from(last.saturating_sub(self.offset))
+                .unwrap_or(u16::MAX)
+                .min(self.area.height);
+        if last < self.rows()
+            && y < self.area.bottom()
+            && let Some((host, folder)) = &self.below
+        {
+            let place = format!("{}:{folder}", context.store.hosts.name(*host));
+            let text = texts.fill("finder.search", &[self.input.text().trim(), &place]);
+            let line = Line::styled(format!("⌕ {text}"), theme.style(Role::Accent));
+            table::put(buffer, x, y, width, &line, false);
+            if self.at == last {
+                buffer.set_style(Rect { y, height: 1, ..inner }, theme.style(Role::Selected));
+                buffer.set_string(inner.x, y, "▌", theme.style(Role::Accent));
+            }
+        } else if self.answer.count == 0 {
             let line = Line::styled(texts.get("finder.nothing"), theme.style(Role::Soft));
             table::put(buffer, x, self.area.y, width, &line, false);
         }

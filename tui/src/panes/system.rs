@@ -1,6 +1,8 @@
 //! What else there is on a host, one list at a time: mounts, interfaces, logins, packages, scheduled
 //! jobs, environment. Each is asked for when it is seen, and again after a while.
 
+mod variables;
+
 use super::sheet::{self, View, column, figure, rest};
 use super::{Context, Entry, Pane, Subscription};
 use crate::action::Action;
@@ -10,7 +12,7 @@ use crate::store::sheets::SheetKey;
 use crate::store::system::Row;
 use crate::theme::Role;
 use crate::widgets::table::{self, Column};
-use cmdr_protocol::environment::{List, Values};
+use cmdr_protocol::environment::{List, Set, Unset, Values};
 use cmdr_protocol::system::{Found, Interfaces, Jobs, Logins, Mounts, Packages};
 use cmdr_protocol::{Call, HostId};
 use ratatui::Frame;
@@ -23,6 +25,10 @@ const PREVIOUS: Command = Command::Own(1);
 const REFRESH: Command = Command::Own(2);
 const UPGRADABLE: Command = Command::Own(3);
 const REVEAL: Command = Command::Own(4);
+const SET: Command = Command::Own(5);
+const UNSET: Command = Command::Own(6);
+/// Where the variables are among [`KINDS`].
+const VARIABLES: usize = 5;
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -33,6 +39,8 @@ const BINDINGS: &[Binding] = &[
     key(&["R"], REFRESH, "system.key.refresh"),
     key(&["u"], UPGRADABLE, "system.key.upgradable").hint(),
     key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD),
+    key(&["a"], SET, "system.key.set").danger(Set::METHOD),
+    key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -260,8 +268,22 @@ impl Pane for System {
                 };
                 Action::None
             }
+            SET => {
+                let row = self.view().selected(context).filter(|_| self.at == VARIABLES);
+                let key = self.views[VARIABLES].key;
+                let action = variables::set(context, self.host, key, row);
+                self.at = VARIABLES;
+                action
+            }
+            UNSET if self.at != VARIABLES => {
+                Action::Say(context.texts.get("system.unset.elsewhere").to_owned())
+            }
+            UNSET => {
+                let key = self.views[VARIABLES].key;
+                variables::unset(context, self.host, key, self.view().selected(context))
+            }
             REVEAL => {
-                self.at = 5;
+                self.at = VARIABLES;
                 let key = self.views[self.at].key;
                 fetch(self.host, key, Values {})
             }
