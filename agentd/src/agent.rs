@@ -19,6 +19,7 @@ use cmdr_link::mux::Stream;
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::{Access, CallError, ErrorKind, facts, methods};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Config {
     pub run_root: PathBuf,
     /// What programs keep for good; another folder in tests.
     pub var_root: PathBuf,
+    /// Where programs of the host are looked for; as the agent's own `PATH` says when absent, fakes in tests.
+    pub program_path: Option<OsString>,
     /// The Docker engine's socket.
     pub docker_socket: PathBuf,
     /// The agent's own folder.
@@ -63,6 +66,7 @@ impl Config {
             etc_root: "/etc".into(),
             run_root: "/run".into(),
             var_root: "/var".into(),
+            program_path: None,
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),

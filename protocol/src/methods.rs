@@ -174,8 +174,6 @@ pub const METHODS: &[Method] = &[
     call::<system::Logins>(Place::Host),
     call::<system::Packages>(Place::Host),
     call::<system::Jobs>(Place::Host),
-    call::<system::Environment>(Place::Host),
-    call::<system::Secrets>(Place::Host),
     feed::<exec::Start>(Place::Host),
     feed::<files::List>(Place::Host),
     call::<files::Stat>(Place::Host),

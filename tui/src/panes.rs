@@ -304,6 +304,10 @@ pub trait Pane: Send {
     fn poll(&mut self, _context: &Context<'_>) -> Action {
         Action::None
     }
+    /// The folder that one looks at, where a search for files begins.
+    fn folder(&self) -> Option<(HostId, FilePath)> {
+        None
+    }
     /// The hosts that an act would be about.
     fn at_hand(&self) -> Vec<HostId> {
         Vec::new()

@@ -86,8 +86,6 @@ const MATRIX: &[(&str, &str)] = &[
     ("system.logins", "aodv"),
     ("system.packages", "aodv"),
     ("system.jobs", "aodv"),
-    ("system.environment", "aodv"),
-    ("system.secrets", "aod"),
     ("exec.start", "aod"),
     ("files.list", "aodv"),
     ("files.stat", "aodv"),

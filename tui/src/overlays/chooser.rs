@@ -2,7 +2,7 @@
 //! of which is chosen by key or mouse. What fits is theirs.
 
 use super::{leaves, step};
-use crate::panes::{Context, Entry};
+use crate::panes::Context;
 use crate::theme::Role;
 use crate::widgets::input::Input;
 use crate::widgets::{format, frame as boxes, table};
@@ -35,13 +35,17 @@ pub(super) struct Looks {
     pub(super) kind: usize,
     /// How many entries fit, and how many there are.
     pub(super) counts: [usize; 2],
+    /// Rows below those that fit.
+    pub(super) more: usize,
 }
 
 /// An entry as it is drawn.
 pub(super) struct Row<'a> {
     /// The word before it.
     pub(super) kind: String,
-    pub(super) entry: &'a Entry,
+    pub(super) text: &'a str,
+    /// What stands behind it.
+    pub(super) note: &'a str,
     /// Which characters of it were looked for.
     pub(super) hits: Vec<u32>,
 }
@@ -140,16 +144,18 @@ impl Chooser {
         self.area = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
         let rows = usize::from(self.area.height);
         self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
-        for (y, at) in (self.area.top()..self.area.bottom()).zip(self.offset..looks.counts[0]) {
-            let Some(Row { kind, entry, hits }) = row(at) else { continue };
+        for (y, at) in
+            (self.area.top()..self.area.bottom()).zip(self.offset..looks.counts[0] + looks.more)
+        {
+            let Some(Row { kind, text, note, hits }) = row(at) else { continue };
             let pad = " ".repeat(looks.kind.saturating_sub(kind.width()).max(1));
             let mut spans = vec![Span::styled(kind, theme.style(Role::Soft)), Span::raw(pad)];
             // What matches is counted in graphemes.
-            for (n, grapheme) in entry.text.graphemes(true).enumerate() {
+            for (n, grapheme) in text.graphemes(true).enumerate() {
                 let role = if hits.contains(&(n as u32)) { Role::Match } else { Role::Strong };
                 spans.push(Span::styled(grapheme, theme.style(role)));
             }
-            spans.push(Span::styled(format!("  {}", entry.note), theme.style(Role::Soft)));
+            spans.push(Span::styled(format!("  {note}"), theme.style(Role::Soft)));
             table::put(buffer, x, y, width, &Line::from(spans), false);
             if at == self.at {
                 buffer.set_style(Rect { y, height: 1, ..inner }, theme.style(Role::Selected));

@@ -10,6 +10,8 @@ use crate::finds::sign;
 use crate::panes::{Context, Entry};
 use crate::theme::Role;
 use crate::widgets::table;
+use cmdr_protocol::HostId;
+use cmdr_protocol::files::FilePath;
 use crossterm::event::{KeyEvent, MouseEvent};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
@@ -48,6 +50,8 @@ pub struct Finder {
     answer: Answer,
     seeker: Seeker,
     matcher: Matcher,
+    /// The folder below which files can be looked for: a last row that is always there.
+    below: Option<(HostId, FilePath)>,
 }
 
 /// What an entry is remembered by.
@@ -93,7 +97,21 @@ impl Finder {
             Seeker::There { wake, shared, newest }
         };
         let matcher = Matcher::new(Config::DEFAULT);
-        Self { entries, chooser: Chooser::default(), answer, seeker, matcher }
+        let chooser = Chooser::default();
+        Self { entries, chooser, answer, seeker, matcher, below: None }
+    }
+
+    /// With a last row that looks for files of this name below a folder.
+    #[must_use]
+    pub fn searching(mut self, below: Option<(HostId, FilePath)>) -> Self {
+        self.below = below;
+        self
+    }
+
+    /// Rows that can be chosen.
+    fn rows(&self) -> usize {
+        let searches = self.below.is_some() && !self.chooser.text().trim().is_empty();
+        self.answer.best.len() + usize::from(searches)
     }
 
     fn search(&mut self) {
@@ -125,25 +143,33 @@ impl Finder {
         }
     }
 
-    fn choose(&mut self) -> Action {
+    fn choose(&mut self, context: &Context<'_>) -> Action {
         self.take();
         // What is on the screen may be the answer to an earlier text; that one is not meant.
         if self.answer.text != self.chooser.text() {
             return Action::None;
         }
-        let entry =
-            self.answer.best.get(self.chooser.at).and_then(|at| self.entries.get(*at as usize));
+        let (at, last) = (self.chooser.at, self.answer.best.len());
+        if at == last
+            && at < self.rows()
+            && let Some((host, folder)) = self.below.clone()
+        {
+            let text = self.chooser.text().trim().to_owned();
+            let search = crate::panes::files::finds::search(context, host, folder, text);
+            return Action::CloseAnd(Box::new(search));
+        }
+        let entry = self.answer.best.get(at).and_then(|at| self.entries.get(*at as usize));
         let Some(entry) = entry else { return Action::None };
         let found = Action::Want(Wanted::Found(name(entry)));
         let action = entry.choice.clone().action();
         Action::CloseAnd(Box::new(Action::All(vec![found, action])))
     }
 
-    fn did(&mut self, did: Did) -> Action {
+    fn did(&mut self, context: &Context<'_>, did: Did) -> Action {
         match did {
             Did::Moved => return Action::None,
             Did::Left => return Action::Close,
-            Did::Chose => return self.choose(),
+            Did::Chose => return self.choose(context),
             Did::Typed => self.search(),
         }
         Action::None
@@ -169,9 +195,9 @@ fn seek(
 }
 
 impl Overlay for Finder {
-    fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
-        let did = self.chooser.key(key, self.answer.best.len());
-        self.did(did)
+    fn key(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action {
+        let did = self.chooser.key(key, self.rows());
+        self.did(context, did)
     }
 
     fn paste(&mut self, text: &str) {
@@ -179,24 +205,34 @@ impl Overlay for Finder {
         self.search();
     }
 
-    fn mouse(&mut self, _context: &Context<'_>, mouse: &MouseEvent) -> Action {
-        let did = self.chooser.mouse(mouse, self.answer.best.len());
-        self.did(did)
+    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent) -> Action {
+        let did = self.chooser.mouse(mouse, self.rows());
+        self.did(context, did)
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
         self.take();
+        let searched = self.chooser.text().trim().to_owned();
+        let search = self.below.as_ref().filter(|_| !searched.is_empty()).map(|(host, folder)| {
+            let place = format!("{}:{folder}", context.store.hosts.name(*host));
+            context.texts.fill("finder.search", &[&searched, &place])
+        });
         let Self { entries, chooser, answer, matcher, .. } = self;
         let counts = [answer.count, entries.len()];
-        let looks = Looks { title: "finder.title", size: (90, 26), kind: 12, counts };
+        let more = usize::from(search.is_some());
+        let looks = Looks { title: "finder.title", size: (90, 26), kind: 12, counts, more };
         let texts = context.texts;
         let inner = chooser.draw(context, frame, screen, &looks, |at| {
+            if at == answer.best.len() {
+                let kind = "⌕".to_owned();
+                return search.as_ref().map(|text| Row { kind, text, note: "", hits: Vec::new() });
+            }
             let entry = entries.get(*answer.best.get(at)? as usize)?;
             let hits = hits(&answer.text, &entry.text, matcher);
             let kind = format!("{} {}", sign(entry.kind), texts.get(entry.kind));
-            Some(Row { kind, entry, hits })
+            Some(Row { kind, text: &entry.text, note: &entry.note, hits })
         });
-        if let Some(rows) = inner.filter(|_| answer.count == 0) {
+        if let Some(rows) = inner.filter(|_| answer.count == 0 && search.is_none()) {
             let line = Line::styled(texts.get("finder.nothing"), context.theme.style(Role::Soft));
             let (x, width) = (rows.x + 1, rows.width.saturating_sub(2));
             table::put(frame.buffer_mut(), x, rows.y, width, &line, false);

@@ -83,13 +83,18 @@ impl Overlay for Palette {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
         let Self { entries, chooser, found, matcher } = self;
         let counts = [found.len(), entries.len()];
-        let looks = Looks { title: "palette.title", size: (72, 20), kind: 10, counts };
+        let looks = Looks { title: "palette.title", size: (72, 20), kind: 10, counts, more: 0 };
         let pattern = pattern(chooser.text());
         chooser.draw(context, frame, screen, &looks, |at| {
             let entry = entries.get(*found.get(at)?)?;
             let (mut hits, mut chars) = (Vec::new(), Vec::new());
             pattern.indices(Utf32Str::new(&entry.text, &mut chars), matcher, &mut hits);
-            Some(Row { kind: context.texts.get(entry.kind).to_owned(), entry, hits })
+            Some(Row {
+                kind: context.texts.get(entry.kind).to_owned(),
+                text: &entry.text,
+                note: &entry.note,
+                hits,
+            })
         });
     }
 }

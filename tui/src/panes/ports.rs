@@ -119,6 +119,11 @@ pub(super) fn go_to_process(context: &Context<'_>, row: Option<&Record>) -> Acti
     Action::Enter(Place::Host(row.host, tab), Box::new(Processes::at(row.host, pid)))
 }
 
+/// Listening ports of all hosts whose ports were looked at, for the finder.
+pub fn everywhere(context: &Context<'_>) -> Vec<Entry> {
+    sheet::everywhere(context, &["ports", "fleet_ports"], "palette.port", "ports.title")
+}
+
 impl Pane for Ports {
     fn bindings(&self) -> &'static [&'static [Binding]] {
         TABLES
