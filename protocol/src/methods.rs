@@ -5,7 +5,8 @@ use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
-    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
+    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh, tokens,
+    totp,
 };
 use crate::{ports, services, system};
 
@@ -194,6 +195,10 @@ pub const METHODS: &[Method] = &[
     call::<sessions::EndAny>(Place::Host),
     call::<sessions::List>(Place::Host),
     feed::<sessions::Watch>(Place::Host),
+    feed::<ssh::Open>(Place::Host).leaves(),
+    call::<ssh::List>(Place::Host),
+    call::<ssh::Trust>(Place::Host),
+    call::<ssh::Forget>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

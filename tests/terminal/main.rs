@@ -23,5 +23,6 @@ mod recordings;
 mod sealed;
 mod secrets;
 mod sessions;
+mod ssh;
 mod thin;
 mod verbs;
