@@ -13,6 +13,7 @@ use crate::services::metrics::Collected;
 use crate::services::ports;
 use crate::services::processes::Table;
 use crate::services::sessions::Sessions;
+use crate::services::ssh::Ssh;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
@@ -95,6 +96,7 @@ struct Shared {
     scripts: Scripts,
     log_readers: Arc<Semaphore>,
     sessions: Sessions,
+    ssh: Ssh,
     files: Files,
     edits: Edits,
 }
@@ -108,6 +110,7 @@ impl Agent {
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let sessions = Sessions::new(&config);
+        let ssh = Ssh::new(&config.state_dir);
         let facts = Mutex::new(None);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
@@ -126,6 +129,7 @@ impl Agent {
             scripts,
             log_readers,
             sessions,
+            ssh,
             files,
             edits,
         };
@@ -175,6 +179,9 @@ impl Agent {
     }
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.shared.sessions
+    }
+    pub(crate) fn ssh(&self) -> &Ssh {
+        &self.shared.ssh
     }
     pub(crate) fn files(&self) -> &Files {
         &self.shared.files

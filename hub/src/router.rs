@@ -99,9 +99,10 @@ pub(crate) fn authorise(hub: &Hub, who: &Who, header: &Header) -> Result<(), Cal
         let name = if who.operator.is_empty() { "a stranger" } else { &who.operator };
         CallError::new(kind, format!("{shown} is not allowed for {name}: {why}"))
     };
-    if let Some((wider, within)) = wider.zip(methods::index(method.within)) {
-        hub.decide(who, within, Some(wider), about)
-            .map_err(|missing| refused(missing, method.within, wider))?;
+    if let Some((other, wider)) = wider {
+        let index = methods::index(other).ok_or_else(|| unknown("the hub"))?;
+        hub.decide(who, index, Some(wider), about)
+            .map_err(|missing| refused(missing, other, wider))?;
     }
     let resource = (method.about != About::Parts).then_some(own);
     let allowed = hub

@@ -29,5 +29,6 @@ mod roles;
 mod secrets;
 mod services;
 mod sessions;
+mod ssh;
 mod system;
 mod untrusted;

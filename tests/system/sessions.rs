@@ -23,24 +23,31 @@ fn sh(script: &str) -> Open {
 }
 
 /// Somebody at a session, with all they have seen since the screen was drawn last.
-struct Seat<F: Feed> {
-    feed: FeedStream<F>,
-    id: String,
-    client: u32,
-    seen: Vec<u8>,
-    taken: u64,
-    lost: u64,
-    fresh: u32,
-    size: Option<Size>,
-    clients: Vec<cmdr_protocol::sessions::Client>,
-    recording: Option<u64>,
-    exit: Option<Exit>,
+pub(crate) struct Seat<F: Feed> {
+    pub(crate) feed: FeedStream<F>,
+    pub(crate) id: String,
+    pub(crate) client: u32,
+    pub(crate) seen: Vec<u8>,
+    pub(crate) taken: u64,
+    pub(crate) lost: u64,
+    pub(crate) fresh: u32,
+    pub(crate) size: Option<Size>,
+    pub(crate) clients: Vec<cmdr_protocol::sessions::Client>,
+    pub(crate) recording: Option<u64>,
+    pub(crate) exit: Option<Exit>,
 }
 
 impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
-    async fn take(client: &Client, host: HostId, ask: F) -> Result<Self, CallError> {
-        let feed = client.feed(Some(host), &ask).await?;
-        let mut seat = Self {
+    pub(crate) async fn take(client: &Client, host: HostId, ask: F) -> Result<Self, CallError> {
+        let mut seat = Self::new(client.feed(Some(host), &ask).await?);
+        while seat.id.is_empty() {
+            seat.next().await?;
+        }
+        Ok(seat)
+    }
+
+    pub(crate) fn new(feed: FeedStream<F>) -> Self {
+        Self {
             feed,
             id: String::new(),
             client: 0,
@@ -52,18 +59,19 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
             clients: Vec::new(),
             recording: None,
             exit: None,
-        };
-        while seat.id.is_empty() {
-            seat.next().await?;
         }
-        Ok(seat)
     }
 
     /// Takes in the next item; false at the end.
-    async fn next(&mut self) -> Result<bool, CallError> {
+    pub(crate) async fn next(&mut self) -> Result<bool, CallError> {
         let next = tokio::time::timeout(PATIENCE, self.feed.next()).await;
         let next = next.unwrap_or_else(|_| panic!("nothing comes after {}", self.text()));
         let Some(item) = next.transpose()? else { return Ok(false) };
+        self.apply(item).await;
+        Ok(true)
+    }
+
+    pub(crate) async fn apply(&mut self, item: Item) {
         if let Some(begun) = item.begun {
             (self.id, self.client) = (begun.id, begun.client);
         }
@@ -81,39 +89,38 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
         if self.exit.is_none() && !item.output.is_empty() {
             self.send(Input { taken: Some(self.taken), ..Input::default() }).await;
         }
-        Ok(true)
     }
 
-    async fn send(&mut self, input: Input) {
+    pub(crate) async fn send(&mut self, input: Input) {
         // What has ended takes nothing more.
         self.feed.send(&input).await.ok();
     }
 
-    async fn types(&mut self, keys: &str) {
+    pub(crate) async fn types(&mut self, keys: &str) {
         self.send(Input { data: keys.into(), ..Input::default() }).await;
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
-    async fn until(&mut self, text: &str) {
+    pub(crate) async fn until(&mut self, text: &str) {
         self.until_that(text, |seat| seat.text().contains(text)).await;
     }
 
-    async fn until_that(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until_that(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         while !holds(self) {
             assert!(self.next().await.unwrap(), "ended without {what}: {}", self.text());
         }
     }
 
-    async fn exit(&mut self) -> Exit {
+    pub(crate) async fn exit(&mut self) -> Exit {
         self.until_that("an exit", |seat| seat.exit.is_some()).await;
         self.exit.unwrap()
     }
 }
 
-fn attach(id: &str, mode: Mode) -> Attach {
+pub(crate) fn attach(id: &str, mode: Mode) -> Attach {
     let (size, opened) = (Size { columns: 80, rows: 24 }, sh("").resource());
     Attach { id: id.into(), mode, size, opened }
 }
@@ -122,7 +129,7 @@ fn join(id: &str, mode: Mode) -> Join {
     Join { id: id.into(), mode, size: Size { columns: 80, rows: 24 } }
 }
 
-async fn list(client: &Client, host: HostId) -> Vec<Session> {
+pub(crate) async fn list(client: &Client, host: HostId) -> Vec<Session> {
     client.call(Some(host), &List {}, PATIENCE).await.unwrap().sessions
 }
 
@@ -347,12 +354,12 @@ async fn what_nobody_comes_back_to_ends_and_the_hosts_owner_has_the_last_word() 
     assert_eq!(refused.kind, ErrorKind::NotFound);
 }
 
-async fn rule(admin: &Client) {
+pub(crate) async fn rule(admin: &Client) {
     let rule = Rule { name: "all".into(), input: true, ..Rule::default() };
     admin.call(None, &PutRule { rule }, PATIENCE).await.unwrap();
 }
 
-async fn recorded(admin: &Client, id: u64) -> (Recording, Vec<recordings::Event>) {
+pub(crate) async fn recorded(admin: &Client, id: u64) -> (Recording, Vec<recordings::Event>) {
     let mut feed = admin.feed(None, &recordings::Read { id, from_ms: 0 }).await.unwrap();
     let (mut recording, mut events) = (None, Vec::new());
     while let Some(item) = feed.next().await {
@@ -364,7 +371,7 @@ async fn recorded(admin: &Client, id: u64) -> (Recording, Vec<recordings::Event>
 }
 
 /// The audit record of how this ended.
-async fn answered(world: &World, id: u64) -> Record {
+pub(crate) async fn answered(world: &World, id: u64) -> Record {
     until_some("the end is in the audit log", async || {
         let mut tail = world.hub.audit.follow(Some(0));
         let last = world.hub.audit.point().seq;
@@ -380,7 +387,7 @@ async fn answered(world: &World, id: u64) -> Record {
     .await
 }
 
-fn of(kind: EventKind, events: &[recordings::Event]) -> String {
+pub(crate) fn of(kind: EventKind, events: &[recordings::Event]) -> String {
     let of_kind = events.iter().filter(|event| event.kind == kind);
     of_kind.map(|event| String::from_utf8_lossy(&event.data).into_owned() + "|").collect()
 }

@@ -23,6 +23,7 @@ mod recordings;
 mod sealed;
 mod secrets;
 mod sessions;
+mod ssh;
 mod thin;
 mod verbs;
 mod vttest;

@@ -165,6 +165,8 @@ impl App {
         });
         let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
         store.apply(panes::edit::drafts(options.drafts.clone()));
+        let folder = options.memory.as_deref().and_then(std::path::Path::parent);
+        store.apply(panes::sessions::remembers(folder.map(Into::into)));
         let mut app = Self {
             store,
             link,

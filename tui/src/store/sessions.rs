@@ -10,9 +10,11 @@ use cmdr_protocol::exec::Exit;
 use cmdr_protocol::sessions::{
     Attach, CHUNK, Client, Input, Item, Listing, Mode, Session, Size, Watch,
 };
+use cmdr_protocol::ssh::{Answer, Question};
 use cmdr_protocol::{CallError, HostId};
 use flow::Flow;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -34,6 +36,8 @@ pub struct Sessions {
     open: Vec<Attached>,
     /// Goes up with every list that comes.
     pub version: u64,
+    /// The folder in which machines reached over SSH are remembered.
+    pub places: Option<PathBuf>,
 }
 
 /// The sessions of a host.
@@ -85,6 +89,10 @@ pub struct Attached {
     pub watchers: Vec<String>,
     /// What its program wants in the clipboard.
     pub clipboard: Option<String>,
+    /// What its host asks before it begins, and how often it has asked.
+    pub ask: Option<Question>,
+    /// Goes up with every question.
+    pub asked: u64,
     /// Keys went nowhere because the link was too slow for them.
     pub unsent: bool,
     /// What was typed before it was there.
@@ -129,7 +137,7 @@ impl Sessions {
 /// A session with texts that can be shown.
 fn harmless(mut session: Session) -> Session {
     let s = &mut session;
-    for text in [&mut s.id, &mut s.name, &mut s.operator, &mut s.user, &mut s.title]
+    for text in [&mut s.id, &mut s.name, &mut s.operator, &mut s.user, &mut s.title, &mut s.ssh]
         .into_iter()
         .chain(&mut s.command)
         .chain(s.clients.iter_mut().map(|client| &mut client.operator))
@@ -156,6 +164,8 @@ impl Attached {
             recording: None,
             watchers: Vec::new(),
             clipboard: None,
+            ask: None,
+            asked: 0,
             unsent: false,
             early: Vec::new(),
             flow: Flow::default(),
@@ -333,6 +343,22 @@ pub fn item(owner: u64, item: Item) -> Update {
             open.take(item, rtt_us);
             store.hurried = true;
         }
+    })
+}
+
+/// Its host asks something before it begins.
+pub fn asks(owner: u64, question: Question) -> Update {
+    change(owner, move |open| {
+        open.ask = Some(question);
+        open.asked += 1;
+    })
+}
+
+/// What is said to that.
+pub fn answer(owner: u64, answer: Answer) -> Update {
+    change(owner, move |open| {
+        open.ask = None;
+        open.send(Input { answer: Some(answer), ..Input::default() });
     })
 }
 

@@ -26,16 +26,7 @@ pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order
     if argv.first().is_some_and(String::is_empty) {
         return wrong("the command is an empty text");
     }
-    let Size { columns, rows } = size;
-    if !(1..=1000).contains(&columns) || !(1..=1000).contains(&rows) {
-        return wrong("a terminal has 1 to 1000 columns and 1 to 1000 rows");
-    }
-    if name.len() > MAX_NAME || name.chars().any(char::is_control) {
-        return wrong("a session's name has at most 64 bytes and no control characters");
-    }
-    if term.len() > LONGEST_TERM || !term.chars().all(|c| c.is_ascii_graphic()) {
-        return wrong("the terminal's name (TERM) is no such name");
-    }
+    check_terminal(size, &name, &term)?;
     program::check_texts(&argv, &added, user.iter().chain(&cwd))?;
     let (user, switch) = program::whom(agent, user.as_deref())?;
     agent.policy().allows_session(&user.name)?;
@@ -80,8 +71,28 @@ pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order
     Ok(Order { job, session, idle })
 }
 
+/// Checks what every session has.
+pub(in crate::services) fn check_terminal(
+    size: Size,
+    name: &str,
+    term: &str,
+) -> Result<(), CallError> {
+    let wrong = |what: &str| Err(CallError::malformed(what.to_owned()));
+    let Size { columns, rows } = size;
+    if !(1..=1000).contains(&columns) || !(1..=1000).contains(&rows) {
+        return wrong("a terminal has 1 to 1000 columns and 1 to 1000 rows");
+    }
+    if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return wrong("a session's name has at most 64 bytes and no control characters");
+    }
+    if term.len() > LONGEST_TERM || !term.chars().all(|c| c.is_ascii_graphic()) {
+        return wrong("the terminal's name (TERM) is no such name");
+    }
+    Ok(())
+}
+
 /// Ten letters and digits, from fifty random bits.
-fn new_id() -> Result<String, CallError> {
+pub(in crate::services) fn new_id() -> Result<String, CallError> {
     let mut bytes = [0; 7];
     getrandom::fill(&mut bytes).map_err(|e| {
         CallError::new(ErrorKind::Failed, format!("the system has no random numbers: {e}"))
