@@ -15,3 +15,4 @@ mod rights;
 mod screens;
 mod settings;
 mod shell;
+mod ssh;
