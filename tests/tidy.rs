@@ -201,7 +201,9 @@ fn no_test_file_is_forgotten() {
             let folder = path.parent().unwrap();
             let list = match folder.file_name().map(|f| f.to_string_lossy().into_owned()) {
                 Some(f) if dir.ends_with(&f) => list.clone(),
-                _ => std::fs::read_to_string(folder.with_extension("rs")).unwrap(),
+                _ => std::fs::read_to_string(folder.with_extension("rs"))
+                    .or_else(|_| std::fs::read_to_string(folder.join("mod.rs")))
+                    .unwrap(),
             };
             assert!(
                 name == "main" || list.contains(&format!("mod {name};")),

@@ -69,7 +69,7 @@ async fn with_sessions(setup: Setup) -> World {
 }
 
 /// In a new shell.
-async fn in_shell(setup: Setup) -> World {
+pub(crate) async fn in_shell(setup: Setup) -> World {
     let mut world = at_list(setup).await;
     world.press("n").await;
     world.idle().await;
@@ -87,7 +87,7 @@ pub(crate) async fn came<F: cmdr_protocol::Feed<Item = Item>>(world: &mut World,
     world.idle().await;
 }
 
-async fn wrote(world: &mut World, text: &str) {
+pub(crate) async fn wrote(world: &mut World, text: &str) {
     came::<Open>(world, Item { output: text.as_bytes().to_vec(), ..Item::default() }).await;
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn typed(world: &World) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-fn mouse(kind: MouseEventKind, column: u16, row: u16) -> Event {
+pub(crate) fn mouse(kind: MouseEventKind, column: u16, row: u16) -> Event {
     Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
 }
 
@@ -513,56 +513,6 @@ async fn a_key_draws_nothing_and_its_echo_at_once() {
     assert_eq!(world.app.frames(), before, "nothing is to be seen yet");
     wrote(&mut world, "x").await;
     assert_eq!(world.app.frames(), before + 1);
-}
-
-#[tokio::test]
-async fn links_are_listed_to_be_copied() {
-    let mut world = in_shell(setup()).await;
-    wrote(&mut world, "\u{1b}]8;;https://example.com/a\u{7}here\u{1b}]8;;\u{7}").await;
-    world.press("C-\\u").await;
-    world.check_shows("https://example.com/a");
-    world.press("<enter>").await;
-    world.idle().await;
-    assert_eq!(world.control.copied, ["https://example.com/a"]);
-}
-
-#[tokio::test]
-async fn a_link_is_opened_after_a_question_and_only_one_of_the_web() {
-    let folder = tempfile::tempdir().expect("folder");
-    let (opener, told) = (folder.path().join("open"), folder.path().join("told"));
-    let script = format!("#!/bin/sh\necho \"$#\" \"$1\" > {}\n", told.display());
-    std::fs::write(&opener, script).expect("write");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&opener, mode).expect("mode");
-    let mut world = in_shell(Setup { opener: Some(opener), ..setup() }).await;
-    wrote(&mut world, "\u{1b}]8;;https://example.com/a?b=c&d\u{7}here\u{1b}]8;;\u{7} ").await;
-    wrote(&mut world, "\u{1b}]8;;file:///etc/passwd\u{7}there\u{1b}]8;;\u{7}").await;
-    // A click on it asks; the program wants no mouse.
-    let row = world.screen().lines().position(|line| line.contains("here")).expect("a line") as u16;
-    let left = MouseButton::Left;
-    world.events([mouse(MouseEventKind::Down(left), 2, row)]).await;
-    world.events([mouse(MouseEventKind::Up(left), 2, row)]).await;
-    world.check_shows("in the browser of this machine?");
-    world.check_shows("https://example.com/a?b=c&d");
-    world.press("n").await;
-    world.check_hides("in the browser of this machine?");
-    assert!(!told.exists(), "not without being told");
-    world.press("C-\\u").await;
-    world.check_shows("Enter opens");
-    world.press("<enter>y").await;
-    for _ in 0..2000 {
-        if std::fs::read_to_string(&told).is_ok_and(|told| told.ends_with('\n')) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        world.idle().await;
-    }
-    let told = std::fs::read_to_string(&told).expect("opened");
-    assert_eq!(told, "1 https://example.com/a?b=c&d\n");
-    // Anything else is only copied.
-    world.press("C-\\uj<enter>").await;
-    world.idle().await;
-    assert_eq!(world.control.copied, ["file:///etc/passwd"]);
 }
 
 #[tokio::test]
