@@ -16,7 +16,7 @@ use cmdr_protocol::audit::{Event, Outcome, Record, Value};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::edits::{ArmedEnd, Confirm, Ended, Pending, Revert};
 use cmdr_protocol::files::FilePath;
-use cmdr_protocol::{Call, CallError, ErrorKind, Feed as _, HostId};
+use cmdr_protocol::{Call, CallError, ErrorKind, HostId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,6 +167,7 @@ fn resource(path: &FilePath) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_protocol::Feed as _;
 
     #[test]
     fn only_what_the_agent_did_alone_is_its_act() {
