@@ -14,6 +14,7 @@ pub mod processes;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
 pub mod sessions;
+pub mod ssh;
 pub mod system;
 
 use crate::Agent;
@@ -34,6 +35,7 @@ pub const NAMES: &[&str] = &[
     "processes",
     "services",
     "sessions",
+    "ssh",
     "system",
 ];
 
@@ -54,6 +56,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         hostkeys::register,
         logs::register,
         sessions::register,
+        ssh::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

@@ -236,6 +236,63 @@ fn packed(logs: &Logs) {
     }
 }
 
+fn xz(text: &str) -> Vec<u8> {
+    let options = lzma_rust2::XzOptions::with_preset(0);
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    xz.write_all(text.as_bytes()).unwrap();
+    xz.finish().unwrap()
+}
+
+#[tokio::test]
+async fn what_xz_has_packed_is_read_in_its_turn_and_by_its_own_name() {
+    let logs = Logs::new().await;
+    logs.write("a.log", "3\n4\n");
+    // Two streams one after the other are one file.
+    fs::write(logs.path("a.log.1.xz"), [xz("1\n"), xz("2\n")].concat()).unwrap();
+    let all = Follow { follow: false, ..logs.ask("a.log") };
+    assert_eq!(logs.open(&all).await.read_all().await, ["1", "2", "3", "4"]);
+    fs::write(logs.path("old.log.xz"), xz("a\nb\nc\n")).unwrap();
+    let gz = File::create(logs.path("older.gz")).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(gz, flate2::Compression::default());
+    gz.write_all(b"x\ny\n").unwrap();
+    gz.finish().unwrap();
+    for (name, wanted) in [("old.log.xz", ["b", "c"]), ("older.gz", ["x", "y"])] {
+        for follow in [false, true] {
+            let ask = Follow { last: Some(2), follow, ..logs.ask(name) };
+            assert_eq!(logs.open(&ask).await.read_all().await, wanted, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_unpacked_says_why_and_is_not_offered() {
+    let logs = Logs::new().await;
+    fs::write(logs.path("a.log.bz2"), "BZh9").unwrap();
+    fs::write(logs.path("broken.xz"), "\u{fd}7zXZ no").unwrap();
+    // As `xz -9` writes it: the header of the block asks for 64 MiB.
+    let mut large = xz("1\n");
+    let header = 12..12 + (usize::from(large[12]) + 1) * 4 - 4;
+    assert_eq!(large[14], 0x21, "the filter is LZMA2");
+    large[16] = 28;
+    let mut sum = flate2::Crc::new();
+    sum.update(&large[header.clone()]);
+    large[header.end..header.end + 4].copy_from_slice(&sum.sum().to_le_bytes());
+    fs::write(logs.path("large.xz"), large).unwrap();
+    let call = Sources::default();
+    let listing = logs.world.client.call(None, &call, Duration::from_secs(10)).await.unwrap();
+    assert!(listing.sources.iter().all(|s| !s.source.ends_with(".bz2")), "{listing:?}");
+    let refused = logs.refusal(&Follow { follow: false, ..logs.ask("a.log.bz2") }).await;
+    assert!(refused.message.contains("packed"), "{}", refused.message);
+    for (name, why) in [("broken.xz", "broken.xz"), ("large.xz", "memory")] {
+        let mut reader = logs.open(&Follow { follow: false, ..logs.ask(name) }).await;
+        let mut gaps = Vec::new();
+        while let Some(item) = reader.item().await {
+            gaps.extend(item.gaps.into_iter().map(|gap| gap.what));
+        }
+        assert!(reader.lines.is_empty() && gaps.concat().contains(why), "{name}: {gaps:?}");
+    }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "as requests have it")]
 fn moment(text: &str) -> Option<u64> {
     Some(human::moment_ms(text).unwrap())

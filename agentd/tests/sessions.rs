@@ -74,7 +74,7 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
 }
 
 fn again(id: &str, mode: Mode) -> Attach {
-    Attach { id: id.to_owned(), mode, ..Attach::default() }
+    Attach { id: id.to_owned(), mode, opened: sh("").resource(), ..Attach::default() }
 }
 
 #[tokio::test]

@@ -16,16 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 async fn figures_come_while_somebody_watches_and_nothing_is_sampled_otherwise() {
     let world = World::new().await;
     assert!(!world.agent.metrics().is_running());
-    let mut watch =
-        world.client.feed(None, &metrics::Watch { interval_ms: 1000, history: 0 }).await.unwrap();
+    let mut watch = world
+        .client
+        .feed(None, &metrics::Watch { interval_ms: 1000, history: 0, ..metrics::Watch::default() })
+        .await
+        .unwrap();
     let first: Metrics = watch.next().await.unwrap().unwrap();
     assert!(first.memory.total > 0 && first.uptime_s > 0 && !first.cores.is_empty(), "{first:?}");
     let second = watch.next().await.unwrap().unwrap();
     assert!(second.at_ms > first.at_ms);
     assert!(world.agent.metrics().is_running());
     assert!(!world.agent.processes().is_running());
-    let mut late =
-        world.client.feed(None, &metrics::Watch { interval_ms: 1000, history: 10 }).await.unwrap();
+    let mut late = world
+        .client
+        .feed(None, &metrics::Watch { interval_ms: 1000, history: 10, ..metrics::Watch::default() })
+        .await
+        .unwrap();
     let remembered = late.next().await.unwrap().unwrap();
     assert_eq!(remembered.at_ms, first.at_ms, "it begins with what is remembered");
     drop((watch, late));

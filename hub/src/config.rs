@@ -35,6 +35,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Recordings.
     pub recordings: Recordings,
+    /// Sessions over SSH from the hub's own machine.
+    pub ssh: crate::ssh::Settings,
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
@@ -226,6 +228,7 @@ impl Default for Config {
             audit: Audit::default(),
             secrets: Secrets::default(),
             recordings: Recordings::default(),
+            ssh: crate::ssh::Settings::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod rights;
 pub mod router;
 pub mod server;
 pub mod services;
+pub mod ssh;
 pub mod store;
 pub mod vault;
 pub mod watcher;

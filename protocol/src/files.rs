@@ -4,8 +4,10 @@
 //! resource (`path:/etc/hosts`), so that rights can be as narrow as a path. A path that leads through a link is
 //! refused with [`crate::ErrorKind::Elsewhere`]; [`Real`] says which path to ask for instead.
 
+mod letters;
 mod path;
 
+pub use letters::letters;
 pub use path::{FilePath, LONGEST, PathError, escape, shown, unescape};
 
 use crate::call::{Access, Call, Feed, Nothing};
@@ -92,6 +94,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Kind and permissions as everybody knows them: `drwxr-xr-x`.
+    pub fn letters(&self) -> String {
+        letters(self.kind, self.mode)
+    }
+
     /// What it was when this was seen.
     pub const fn version(&self) -> Version {
         Version { size: self.size, mtime_ns: self.mtime_ns, inode: self.inode }

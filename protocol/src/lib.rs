@@ -44,6 +44,7 @@ pub mod roles;
 pub mod secrets;
 pub mod services;
 pub mod sessions;
+pub mod ssh;
 pub mod system;
 pub mod tokens;
 pub mod totp;

@@ -7,13 +7,13 @@
 
 pub mod cast;
 
-use crate::call::{Access, Call, Feed, Nothing};
+use crate::call::{Access, Call, Feed, Nothing, is_default};
 use crate::ids::{HostId, KeyId};
 use crate::open_enum::open_enum;
 use crate::role::Role;
 use crate::selector::glob;
 use crate::sessions::Size;
-use crate::{exec, sessions};
+use crate::{exec, sessions, ssh};
 use serde::{Deserialize, Serialize};
 
 /// What can be recorded.
@@ -22,6 +22,7 @@ pub const RECORDABLE: &[&str] = &[
     sessions::Open::METHOD,
     sessions::Attach::METHOD,
     sessions::Join::METHOD,
+    ssh::Open::METHOD,
 ];
 /// Rules of one hub.
 pub const MAX_RULES: usize = 200;
@@ -269,11 +270,6 @@ pub struct Filter {
     /// How it stands; `unknown` for all.
     #[serde(skip_serializing_if = "is_default")]
     pub state: State,
-}
-
-/// What is as it would be without a word is not sent, and not in the audit log either.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl Filter {

@@ -15,6 +15,7 @@ pub mod directory;
 pub mod provider;
 
 mod proxy;
+pub mod sshd;
 pub mod systemd;
 pub mod thin;
 pub mod tmux;

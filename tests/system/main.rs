@@ -30,5 +30,6 @@ mod roles;
 mod secrets;
 mod services;
 mod sessions;
+mod ssh;
 mod system;
 mod untrusted;

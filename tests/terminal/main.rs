@@ -24,5 +24,7 @@ mod recordings;
 mod sealed;
 mod secrets;
 mod sessions;
+mod ssh;
 mod thin;
 mod verbs;
+mod vttest;

@@ -1,8 +1,7 @@
 //! Every pane of the client, opened by somebody who may do next to nothing: what may not be seen is said to be so,
 //! nothing is waited for that never comes, and nothing is offered that is refused.
 
-mod support;
-
+use crate::support::{Setup, World, id, some_hosts, some_processes};
 use cmdr_protocol::methods::METHODS;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::{Access, CallError, approvals, processes};
@@ -10,7 +9,6 @@ use cmdr_tui::keymap::Command;
 use cmdr_tui::panes::{TABS, places};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use support::{Setup, World, id, some_hosts, some_processes};
 
 type Refused = Arc<Mutex<Vec<&'static str>>>;
 

@@ -1,10 +1,8 @@
 //! What an operator chooses and finds again: columns, views, keys; and the lines that are copied.
 
-mod support;
-
+use crate::support::{Setup, World, some_hosts};
 use cmdr_tui::event::Event;
 use std::path::{Path, PathBuf};
-use support::{Setup, World, some_hosts};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("folder");

@@ -24,6 +24,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use std::time::Duration;
 
+/// A pane that was asked so shortly before is seen still.
+const SEEN_MS: u64 = 3000;
+
 const FOLLOW: Command = Command::Own(0);
 const SEARCH: Command = Command::Own(1);
 const FOLD: Command = Command::Own(2);
@@ -72,6 +75,7 @@ pub struct AuditPane {
     seen: u64,
     /// What the rows were made from.
     shown: Option<(u64, u64, u64, bool)>,
+    beside: Beside,
 }
 
 impl Default for AuditPane {
@@ -92,7 +96,8 @@ impl AuditPane {
         table.anchored = true;
         let (owner, opened) = (audit::owner(), filter.clone());
         let (folded, following) = (true, true);
-        Self { table, owner, opened, filter, sought: None, folded, following, seen: 0, shown: None }
+        let (sought, seen, shown, beside) = (None, 0, None, Beside::default());
+        Self { table, owner, opened, filter, sought, folded, following, seen, shown, beside }
     }
 
     fn order(&mut self, context: &Context<'_>) {
@@ -290,6 +295,29 @@ pub(in crate::panes) fn reopen(
     })
 }
 
+/// When a pane was asked last what it wants to know.
+#[derive(Default)]
+pub(in crate::panes) struct Beside(Option<u64>);
+
+impl Beside {
+    /// Whether it was seen all along, so that another one of its kind is seen beside it.
+    pub(in crate::panes) fn now(&mut self, now_ms: u64) -> bool {
+        self.0.replace(now_ms).is_some_and(|last| now_ms.saturating_sub(last) < SEEN_MS)
+    }
+}
+
+/// Shows what the one beside it has searched for: there is one piece of the log for both, and two that take
+/// it from each other would ask the hub without end.
+pub(in crate::panes) fn share(
+    context: &Context<'_>,
+    whose: Whose,
+    owner: u64,
+    filter: &mut Filter,
+) -> Action {
+    filter.clone_from(&context.store.audit.of(whose).filter);
+    Action::Apply(audit::claim(whose, owner))
+}
+
 /// Asks for the next page when there is room for it on the screen.
 pub(in crate::panes) fn page(
     context: &Context<'_>,
@@ -434,7 +462,11 @@ impl Pane for AuditPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
+        let beside = self.beside.now(store.now_ms);
         if store.audit.of(Whose::Audit).owner != self.owner {
+            if beside {
+                return share(context, Whose::Audit, self.owner, &mut self.filter);
+            }
             return reopen(context, Whose::Audit, self.owner, &self.filter);
         }
         self.filter.clone_from(&store.audit.of(Whose::Audit).filter);

@@ -155,6 +155,39 @@ impl Guard<'_> {
         &mut self.extras.keyboard[usize::from(other)]
     }
 
+    /// The first line of the scroll region and the one behind its last.
+    fn region(&self) -> (usize, usize) {
+        self.extras.region.unwrap_or((0, self.term.screen_lines()))
+    }
+
+    /// Where the cursor stands: line and column.
+    fn at(&self) -> (usize, usize) {
+        let point = self.term.grid().cursor.point;
+        (usize::try_from(point.line.0).unwrap_or(0), point.column.0)
+    }
+
+    /// So many lines higher: no higher than the region's first line for who is within it or below.
+    fn above(&self, lines: usize) -> usize {
+        let (at, (first, _)) = (self.at().0, self.region());
+        at.saturating_sub(lines).max(if at >= first { first } else { 0 })
+    }
+
+    /// So many lines lower: no lower than the region's last line for who is within it or above.
+    fn below(&self, lines: usize) -> usize {
+        let (at, (_, end)) = (self.at().0, self.region());
+        let end = if at < end { end } else { self.term.screen_lines() };
+        at.saturating_add(lines).min(end.saturating_sub(1))
+    }
+
+    /// Goes to a line of the screen. In origin mode the emulator counts from the region also where it is
+    /// told how far to move, which no terminal does.
+    fn go(&mut self, line: usize, column: usize) {
+        let origin = self.term.mode().contains(TermMode::ORIGIN);
+        let from = if origin { self.region().0 } else { 0 };
+        let line = i32::try_from(line.saturating_sub(from)).unwrap_or(i32::MAX);
+        Handler::goto(self.term, line, column);
+    }
+
     /// Whether the character that the next mark would be put over bears as many as it may.
     fn marked_enough(&self) -> bool {
         let grid = self.term.grid();
@@ -183,16 +216,11 @@ impl Handler for Guard<'_> {
     pass! {
         goto(line: i32, column: usize);
         goto_line(line: i32);
-        goto_col(column: usize);
         insert_blank(count: usize);
-        move_up(count: usize);
-        move_down(count: usize);
         identify_terminal(intermediate: Option<char>);
         device_status(what: usize);
         move_forward(count: usize);
         move_backward(count: usize);
-        move_down_and_cr(count: usize);
-        move_up_and_cr(count: usize);
         put_tab(count: u16);
         backspace();
         carriage_return();
@@ -223,6 +251,26 @@ impl Handler for Guard<'_> {
         reset_color(index: usize);
         decaln();
         text_area_size_chars();
+    }
+
+    fn goto_col(&mut self, column: usize) {
+        self.go(self.at().0, column);
+    }
+
+    fn move_up(&mut self, lines: usize) {
+        self.go(self.above(lines), self.at().1);
+    }
+
+    fn move_down(&mut self, lines: usize) {
+        self.go(self.below(lines), self.at().1);
+    }
+
+    fn move_up_and_cr(&mut self, lines: usize) {
+        self.go(self.above(lines), 0);
+    }
+
+    fn move_down_and_cr(&mut self, lines: usize) {
+        self.go(self.below(lines), 0);
     }
 
     fn input(&mut self, c: char) {

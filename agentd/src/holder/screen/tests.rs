@@ -347,3 +347,14 @@ fn a_flood_of_lines_is_not_looked_at_whole() {
     let shown = lines(screen.term.grid()).len();
     assert_eq!(shown, LINES + 24);
 }
+
+#[test]
+fn movements_stay_within_the_margins_as_on_real_terminals() {
+    let mut screen = Screen::new(size(20, 9));
+    screen.feed(b"\x1b[?6h\x1b[4;6r\x1b[9BX\x1b[9AY\x1b[2GZ\x1b[1Ev\x1b[9Fw");
+    let shown = |line: i32| {
+        let row = &screen.term.grid()[Line(line)];
+        (0..3).map(|column| row[Column(column)].c).collect::<String>()
+    };
+    assert_eq!([3, 4, 5].map(shown), ["wZ ", "v  ", "X  "]);
+}

@@ -1,16 +1,16 @@
-//! Variables that the host gives to those who log in: `/etc/environment`, and the files beside the
-//! profile by name. The environment of processes is not shown to anybody.
+//! What the variables are: lines of the file with what looks like a secret struck out, and the files beside the
+//! profile by name.
 
+use super::line::{self, Line};
 use crate::Config;
-use crate::text::{lines, lossy};
-use cmdr_protocol::system::{Found, Variable};
-use std::fs::File;
-use std::io::Read as _;
+use crate::text::lossy;
+use cmdr_protocol::environment::Variable;
+use cmdr_protocol::system::Found;
 
-/// The most of a file that is read.
-const FILE: u64 = 256 * 1024;
 /// The most variables that are told of.
 const MOST: usize = 2000;
+/// The most lines without sense that are.
+const ODD: usize = 20;
 /// Parts of names whose values are not shown.
 const SECRET: [&str; 13] = [
     "PASS",
@@ -28,17 +28,13 @@ const SECRET: [&str; 13] = [
     "CERT",
 ];
 
-pub(super) fn read(config: &Config, mask: bool) -> Found<Variable> {
+/// All there is; `text` is the file's, if there is one.
+pub(super) fn all(config: &Config, text: Option<&[u8]>, mask: bool) -> Found<Variable> {
     let mut found = Found::default();
-    let path = config.etc_root.join("environment");
-    let shown = path.display().to_string();
-    let mut bytes = Vec::new();
-    match File::open(&path).and_then(|file| file.take(FILE).read_to_end(&mut bytes)) {
-        Ok(_) => parse(&bytes, &shown, mask, &mut found.rows),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            found.notes.push(format!("there is no {shown}"));
-        }
-        Err(e) => found.notes.push(format!("{shown}: {e}")),
+    let shown = config.etc_root.join("environment").display().to_string();
+    match text {
+        Some(text) => parse(text, &shown, mask, &mut found),
+        None => found.notes.push(format!("there is no {shown}")),
     }
     let folder = config.etc_root.join("profile.d");
     let mut names: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().collect();
@@ -50,30 +46,28 @@ pub(super) fn read(config: &Config, mask: bool) -> Found<Variable> {
     found
 }
 
-/// Lines `NAME=value`, as the login programs read them; others are left out.
-pub(super) fn parse(bytes: &[u8], source: &str, mask: bool, rows: &mut Vec<Variable>) {
-    for line in lines(bytes).take(MOST) {
-        let text = lossy(line);
-        let text = text.trim();
-        let text = text.strip_prefix("export ").unwrap_or(text).trim_start();
-        let Some((name, value)) = text.split_once('=').filter(|_| !text.starts_with('#')) else {
-            continue;
-        };
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(fits) {
-            continue;
+/// Its lines, as the login programs read them; those that say nothing are told.
+pub(super) fn parse(bytes: &[u8], source: &str, mask: bool, found: &mut Found<Variable>) {
+    for (n, text) in lossy(bytes).lines().enumerate() {
+        if found.rows.len() >= MOST {
+            found.notes.push(format!("{source} has more variables; {MOST} are shown"));
+            return;
         }
-        let value = value.trim();
-        let quoted =
-            ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-        let value = quoted.unwrap_or(value);
-        let masked = mask && is_secret(name, value);
-        rows.push(Variable {
-            name: name.to_owned(),
-            value: if masked { String::new() } else { value.to_owned() },
-            masked,
-            source: source.to_owned(),
-        });
+        let at = u32::try_from(n + 1).unwrap_or(u32::MAX);
+        match line::parse(text) {
+            Line::Empty => {}
+            Line::Odd if found.notes.len() < ODD => {
+                found.notes.push(format!("line {at} of {source} says nothing"));
+            }
+            Line::Odd => {}
+            Line::Variable { name, raw } => {
+                let value = line::value(raw.trim());
+                let masked = mask && is_secret(name, value);
+                let value = if masked { String::new() } else { value.to_owned() };
+                let (name, source) = (name.to_owned(), source.to_owned());
+                found.rows.push(Variable { name, value, masked, source, line: at });
+            }
+        }
     }
 }
 
@@ -93,9 +87,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn rows(text: &str, mask: bool) -> Vec<(String, String, bool)> {
-        let mut rows = Vec::new();
-        parse(text.as_bytes(), "e", mask, &mut rows);
-        rows.into_iter().map(|v| (v.name, v.value, v.masked)).collect()
+        let mut found = Found::default();
+        parse(text.as_bytes(), "e", mask, &mut found);
+        found.rows.into_iter().map(|v| (v.name, v.value, v.masked)).collect()
     }
 
     #[test]
@@ -118,13 +112,22 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_numbered_as_the_file_has_them_and_odd_ones_are_told() {
+        let mut found = Found::default();
+        parse(b"# all\nPATH=/bin\n\nodd line\nLANG=C\n", "e", true, &mut found);
+        let lines: Vec<_> = found.rows.iter().map(|v| (v.name.as_str(), v.line)).collect();
+        assert_eq!(lines, [("PATH", 2), ("LANG", 5)]);
+        assert_eq!(found.notes, ["line 4 of e says nothing"]);
+    }
+
+    #[test]
     fn files_beside_the_profile_are_named_and_a_missing_file_is_said() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("profile.d")).unwrap();
         std::fs::write(dir.path().join("profile.d/x.sh"), "export SECRET=1").unwrap();
         let mut config = Config::new("/nonexistent".into());
         config.etc_root = dir.path().into();
-        let found = read(&config, false);
+        let found = all(&config, None, false);
         assert_eq!(found.rows.len(), 1);
         assert!(found.rows[0].source.ends_with("profile.d/x.sh") && found.rows[0].value.is_empty());
         assert_eq!(found.notes.len(), 1);
@@ -133,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_file_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            parse(&bytes, "e", true, &mut Vec::new());
+            parse(&bytes, "e", true, &mut Found::default());
         }
     }
 }
