@@ -239,7 +239,8 @@ async fn a_border_is_dragged_by_the_mouse_and_a_session_beside_it_hears_nothing_
     world.press("C-wv").await;
     let border = |world: &World| {
         let line = world.screen().lines().nth(12).expect("a line").to_owned();
-        line.chars().position(|c| c == '│').map(|at| at as u16)
+        // The picture has a quotation mark before each line.
+        line.chars().position(|c| c == '│').map(|at| at as u16 - 1)
     };
     let before = border(&world).expect("a border");
     world.events([mouse(MouseEventKind::Down(left), before, 12)]).await;
@@ -250,10 +251,16 @@ async fn a_border_is_dragged_by_the_mouse_and_a_session_beside_it_hears_nothing_
     world.events([mouse(MouseEventKind::Drag(left), 100, 20)]).await;
     assert_eq!(border(&world), Some(before - 25), "it is not held any more");
     // One above the other, the lower one's title is the border.
-    world.press("C-wsC-wk").await;
+    world.press("C-ws").await;
+    world.press("C-wk").await;
     let title = |world: &World| {
         let focused = world.screen();
-        focused.lines().skip(5).position(|line| line.contains("─ ")).expect("a title") as u16 + 5
+        focused
+            .lines()
+            .skip(5)
+            .position(|line| line.contains("hosts ──"))
+            .unwrap_or_else(|| panic!("{focused}")) as u16
+            + 5
     };
     let before = title(&world);
     let column = 150;

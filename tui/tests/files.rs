@@ -223,7 +223,7 @@ async fn a_link_leads_to_the_place_behind_it() {
 #[tokio::test]
 async fn long_lines_of_a_file_are_wrapped_or_cut_as_one_likes() {
     let mut world = world(Setup { size: (60, 18), ..Setup::default() }).await;
-    let text = format!("{}END\nsecond\n", "x".repeat(100));
+    let text = format!("{}END\nsecond\n", "x".repeat(90));
     world.far.answer_feeds(move |asked| match asked.method {
         "files.list" => Some(page(etc())),
         _ => {
@@ -265,7 +265,8 @@ async fn files_of_the_folder_at_hand_and_those_opened_lately_are_found() {
     world.press("C-pweb1 shadow").await;
     assert!(world.screen().contains("≡ file"), "{}", world.screen());
     world.press("<enter>").await;
-    world.press("<esc>/hosts<enter><enter>").await;
+    until(&mut world, "▌ shadow").await;
+    world.press("/hosts<enter><enter>").await;
     until(&mut world, "localhost").await;
     // From the list of hosts it is still known.
     world.press("<esc><esc><esc>C-pweb1:/hosts").await;

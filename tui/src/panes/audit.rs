@@ -24,8 +24,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use std::time::Duration;
 
-/// A pane that was asked so shortly before is seen still.
-const SEEN_MS: u64 = 3000;
+/// A pane that has lost the log again so soon has one like it beside it. There is one piece of the log for both:
+/// two that take it from each other would ask the hub without end.
+const AGAIN_MS: u64 = 1500;
 
 const FOLLOW: Command = Command::Own(0);
 const SEARCH: Command = Command::Own(1);
@@ -295,27 +296,28 @@ pub(in crate::panes) fn reopen(
     })
 }
 
-/// When a pane was asked last what it wants to know.
+/// Whether a pane had the log for its own search, and when it last found that another one had taken it.
 #[derive(Default)]
-pub(in crate::panes) struct Beside(Option<u64>);
-
-impl Beside {
-    /// Whether it was seen all along, so that another one of its kind is seen beside it.
-    pub(in crate::panes) fn now(&mut self, now_ms: u64) -> bool {
-        self.0.replace(now_ms).is_some_and(|last| now_ms.saturating_sub(last) < SEEN_MS)
-    }
+pub(in crate::panes) struct Beside {
+    had: bool,
+    lost: Option<u64>,
+    shares: bool,
 }
 
-/// Shows what the one beside it has searched for: there is one piece of the log for both, and two that take
-/// it from each other would ask the hub without end.
-pub(in crate::panes) fn share(
-    context: &Context<'_>,
-    whose: Whose,
-    owner: u64,
-    filter: &mut Filter,
-) -> Action {
-    filter.clone_from(&context.store.audit.of(whose).filter);
-    Action::Apply(audit::claim(whose, owner))
+impl Beside {
+    /// It is this pane's.
+    pub(in crate::panes) fn had(&mut self) {
+        (self.had, self.shares) = (true, false);
+    }
+
+    /// It was taken. Once: one comes back to this pane. Again at once: another one of its kind is seen
+    /// beside it, and this one shows the same from then on.
+    pub(in crate::panes) fn lost(&mut self, now_ms: u64) -> bool {
+        let had = std::mem::take(&mut self.had);
+        let before = if had { self.lost.replace(now_ms) } else { None };
+        self.shares |= before.is_some_and(|before| now_ms.saturating_sub(before) < AGAIN_MS);
+        self.shares
+    }
 }
 
 /// Asks for the next page when there is room for it on the screen.
@@ -462,12 +464,12 @@ impl Pane for AuditPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
-        let beside = self.beside.now(store.now_ms);
         if store.audit.of(Whose::Audit).owner != self.owner {
-            if beside {
-                return share(context, Whose::Audit, self.owner, &mut self.filter);
+            if !self.beside.lost(store.now_ms) {
+                return reopen(context, Whose::Audit, self.owner, &self.filter);
             }
-            return reopen(context, Whose::Audit, self.owner, &self.filter);
+        } else {
+            self.beside.had();
         }
         self.filter.clone_from(&store.audit.of(Whose::Audit).filter);
         self.order(context);

@@ -8,7 +8,7 @@ pub mod recordings;
 mod words;
 
 use super::audit::columns as audit_columns;
-use super::audit::{Beside, detail, empty, from_here, head, page, page_of, reopen, share};
+use super::audit::{Beside, detail, empty, from_here, head, page, page_of, reopen};
 use super::{Choice, Context, Entry, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
@@ -412,12 +412,12 @@ impl Pane for RecordsPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
-        let beside = self.beside.now(store.now_ms);
         if store.audit.of(Whose::Records).owner != self.owner {
-            if beside {
-                return share(context, Whose::Records, self.owner, &mut self.filter);
+            if !self.beside.lost(store.now_ms) {
+                return reopen(context, Whose::Records, self.owner, &self.filter);
             }
-            return reopen(context, Whose::Records, self.owner, &self.filter);
+        } else {
+            self.beside.had();
         }
         self.filter.clone_from(&store.audit.of(Whose::Records).filter);
         if self.kind == Kind::Recordings {

@@ -134,7 +134,7 @@ impl At {
                             },
                             next = items.next() => match next {
                                 Some(Err(error)) => return Some(error),
-                                _ => return Some(CallError::lost("the host no longer asks")),
+                                _ => return Some(CallError::lost("")),
                             },
                         };
                         let answer = Some(answer);
@@ -228,7 +228,7 @@ async fn remember(asked: &Asked) {
     };
     let writing = tokio::task::spawn_blocking(move || ssh_places::remember(&folder, &place));
     if let Ok(Err(e)) = writing.await {
-        tracing::warn!("remembering where a session went: {e}");
+        tracing::warn!("{e}");
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn carry(
             match ended {
                 Ok(carried) => {
                     for lost in carried.lost {
-                        put(told, format!("{}: not kept: {lost}", plan.items[at].to));
+                        put(told, format!("{}: {lost} ✗", plan.items[at].to));
                     }
                 }
                 Err(error) => {
