@@ -139,7 +139,8 @@ fn record(id: HostId, host_name: String, ended: &Ended) -> Record {
     };
     let mut message = format!("nobody confirmed the edit of {by} in time: {what}");
     if !words.is_empty() {
-        message += &format!(": {}", clean_to_width(words, 300));
+        message.push_str(": ");
+        message.push_str(&clean_to_width(words, 300));
     }
     let text = |text: &str| Value::Text(clean_to_width(text, 300));
     Record {

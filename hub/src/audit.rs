@@ -216,7 +216,7 @@ impl Audit {
             }
             Ok(_) => {}
             Err(e) => {
-                tracing::error!("the audit log did not take that the hub starts or stops: {e}")
+                tracing::error!("the audit log did not take that the hub starts or stops: {e}");
             }
         }
     }

@@ -243,7 +243,7 @@ fn run(home: &str, args: &[&str]) -> Output {
 /// All verbs that do something themselves, as they are typed.
 fn verbs(command: &clap::Command, path: &str, out: &mut BTreeSet<String>) {
     let parts: Vec<_> = command.get_subcommands().filter(|c| c.get_name() != "help").collect();
-    if !path.is_empty() && !(command.is_subcommand_required_set() && !parts.is_empty()) {
+    if !path.is_empty() && (!command.is_subcommand_required_set() || parts.is_empty()) {
         out.insert(path.to_owned());
     }
     for part in parts {

@@ -38,7 +38,7 @@ async fn world(verbs: &[&'static str]) -> (World, Refused) {
         if may.contains(&asked.method) {
             return None;
         }
-        seen.lock().unwrap().push(asked.method);
+        seen.lock().expect("whole").push(asked.method);
         Some(CallError::denied(format!(
             "{} is not allowed for li@laptop: no grant of the role narrow has the verb {0}",
             asked.method

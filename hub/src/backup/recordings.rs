@@ -336,7 +336,7 @@ mod tests {
     fn only_what_is_new_or_has_grown_is_copied_and_what_is_gone_stays() {
         let scene = Scene::new();
         assert_eq!(scene.copy(), Copied::default());
-        scene.record("2026-10/7.rec", &[7; 300_000]);
+        scene.record("2026-10/7.rec", &[7].repeat(300_000));
         scene.record("2026-11/12.rec", b"begun");
         // What is no recording is left alone.
         scene.record("2026-11/notes.txt", b"mine");

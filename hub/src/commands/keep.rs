@@ -28,7 +28,8 @@ pub(super) async fn check(dir: &Path, recordings: bool) -> anyhow::Result<Done> 
             Local::Running(client) => prove(client).await?,
             Local::Stopped(hub, _) => hub.recorder.files(),
         };
-        read += &format!(" and {}", count(files, "recording"));
+        read.push_str(" and ");
+        read.push_str(&count(files, "recording"));
         damage.extend(wrong);
     }
     for damage in &damage {
