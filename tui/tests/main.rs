@@ -16,3 +16,4 @@ mod rights;
 mod screens;
 mod settings;
 mod shell;
+mod ssh;

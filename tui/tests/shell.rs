@@ -7,13 +7,13 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::sessions::{
     Attach, Begun, Client, Input, Item, Join, Listing, Mode, Open, Session, Size, Watch,
 };
-use cmdr_protocol::{CallError, ErrorKind, ssh};
+use cmdr_protocol::{CallError, ErrorKind};
 use cmdr_tui::event::Event;
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::widgets::terminal::Caret;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-fn session(id: &str, operator: &str, title: &str) -> Session {
+pub(crate) fn session(id: &str, operator: &str, title: &str) -> Session {
     Session {
         id: id.into(),
         name: if title.is_empty() { String::new() } else { "edit".into() },
@@ -42,7 +42,7 @@ fn some_sessions() -> Listing {
     Listing { sessions: vec![session("aaaaaaaaaa", "li", "vim main.rs"), other, evil] }
 }
 
-fn setup() -> Setup {
+pub(crate) fn setup() -> Setup {
     let mut verbs = verbs(Role::ADMINISTRATOR);
     let more = ["list", "watch", "open", "attach", "join", "end", "end-any"];
     verbs.extend(more.map(|verb| format!("sessions.{verb}")));
@@ -53,7 +53,7 @@ fn setup() -> Setup {
 }
 
 /// At the tab of the sessions of web1.
-async fn at_list(setup: Setup) -> World {
+pub(crate) async fn at_list(setup: Setup) -> World {
     let mut world = World::new(setup).await;
     world.fleet(some_hosts()).await;
     world.press("/web1<enter><enter><backtab>").await;
@@ -77,12 +77,12 @@ async fn in_shell(setup: Setup) -> World {
     world
 }
 
-async fn begun<F: cmdr_protocol::Feed<Item = Item>>(world: &mut World, mode: Mode) {
+pub(crate) async fn begun<F: cmdr_protocol::Feed<Item = Item>>(world: &mut World, mode: Mode) {
     let begun = Some(Begun { id: "aaaaaaaaaa".into(), client: 5, mode });
     came::<F>(world, Item { begun, ..Item::default() }).await;
 }
 
-async fn came<F: cmdr_protocol::Feed<Item = Item>>(world: &mut World, item: Item) {
+pub(crate) async fn came<F: cmdr_protocol::Feed<Item = Item>>(world: &mut World, item: Item) {
     world.far.push::<F>(Some(id(1)), &item);
     world.idle().await;
 }
@@ -92,12 +92,12 @@ async fn wrote(world: &mut World, text: &str) {
 }
 
 /// What was sent to the session since the last time.
-fn sent(world: &World) -> Vec<Input> {
+pub(crate) fn sent(world: &World) -> Vec<Input> {
     let inputs = world.far.take_inputs().into_iter();
     inputs.map(|asked| serde_json::from_value(asked.body).expect("input")).collect()
 }
 
-fn typed(world: &World) -> String {
+pub(crate) fn typed(world: &World) -> String {
     let bytes: Vec<u8> = sent(world).into_iter().flat_map(|input| input.data).collect();
     String::from_utf8(bytes).expect("text")
 }
@@ -601,107 +601,4 @@ async fn the_sessions_of_all_hosts_are_in_one_place_and_in_the_palette() {
     let asked = world.far.take_asked();
     let attach = asked.iter().rev().find(|asked| asked.method == "sessions.attach").expect("again");
     assert_eq!((attach.to, &attach.body["id"]), (Some(id(1)), &"aaaaaaaaaa".into()));
-}
-
-/// At a session over SSH that is being begun.
-async fn over_ssh(setup: Setup) -> World {
-    let mut world = at_list(setup).await;
-    world.press("@").await;
-    world.press("deploy@db7:2222<tab><tab>uptime<enter>").await;
-    // Keys are looked for on another thread.
-    while !world.feeds().contains(&(Some(id(1)), "ssh.open")) {
-        world.idle().await;
-        tokio::task::yield_now().await;
-    }
-    world.idle().await;
-    world
-}
-
-fn host_key() -> ssh::Question {
-    let key = ssh::HostKey {
-        host: "db7".into(),
-        port: 2222,
-        key: "ssh-ed25519 AAAA".into(),
-        fingerprint: "SHA256:Q3OeyLBcqPfQPk6Mm9TlSaZ2q1oQ1mMFCgkvyUcVHj8".into(),
-        standing: ssh::Standing::New,
-    };
-    ssh::Question { host_key: Some(key), ..ssh::Question::default() }
-}
-
-fn password(again: bool) -> ssh::Question {
-    let prompt = ssh::Prompt { text: "Password of deploy@db7:2222".into(), echo: false };
-    let typed = ssh::Typed { about: "\u{1b}[31mhello".into(), again, prompts: vec![prompt] };
-    ssh::Question { typed: Some(typed), ..ssh::Question::default() }
-}
-
-async fn asks(world: &mut World, question: ssh::Question) {
-    came::<ssh::Open>(world, Item { ask: Some(question), ..Item::default() }).await;
-    world.idle().await;
-}
-
-#[tokio::test]
-async fn a_session_over_ssh_is_asked_for_confirmed_and_logged_in_to() {
-    let mut world = over_ssh(setup()).await;
-    let asked = world.far.take_asked();
-    let open = asked.iter().find(|asked| asked.method == "ssh.open").expect("opened");
-    assert_eq!(open.to, Some(id(1)));
-    let wanted = ["host", "port", "user", "command"].map(|field| open.body[field].clone());
-    assert_eq!(serde_json::json!(wanted), serde_json::json!(["db7", 2222, "deploy", "uptime"]));
-    asks(&mut world, host_key()).await;
-    world.check_shows("SHA256:Q3OeyLBcqPfQPk6Mm9TlSaZ2q1oQ1mMFCgkvyUcVHj8");
-    sent(&world);
-    world.press("y").await;
-    world.idle().await;
-    let asked = world.far.take_asked();
-    let trust = asked.iter().find(|asked| asked.method == "ssh.trust").expect("trusted");
-    assert_eq!(trust.body["key"], "ssh-ed25519 AAAA");
-    let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
-    assert!(answers.len() == 1 && answers[0].go_on);
-    asks(&mut world, password(false)).await;
-    world.press("s3cret <enter>").await;
-    world.idle().await;
-    let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
-    assert_eq!(answers[0].typed, ["s3cret "], "blanks belong to it");
-    begun::<ssh::Open>(&mut world, Mode::Drive).await;
-    came::<ssh::Open>(&mut world, Item { output: b"$ ".to_vec(), ..Item::default() }).await;
-    world.check_shows("you drive");
-    world.press("ls<enter>").await;
-    assert_eq!(typed(&world), "ls\r");
-}
-
-#[tokio::test]
-async fn what_is_asked_looks_the_same_at_three_sizes_and_in_chinese_and_hides_what_is_typed() {
-    for (size, lang) in
-        [((120, 40), Lang::En), ((80, 24), Lang::En), ((60, 18), Lang::En), ((80, 24), Lang::Zh)]
-    {
-        let name = |what: &str| {
-            let zh = if lang == Lang::Zh { "zh_" } else { "" };
-            format!("{zh}ssh_{what}@{}x{}", size.0, size.1)
-        };
-        let mut world = at_list(Setup { size, lang, ..setup() }).await;
-        world.press("@deploy@db7").await;
-        insta::assert_snapshot!(name("form"), world.screen());
-        let mut world = over_ssh(Setup { size, lang, ..setup() }).await;
-        asks(&mut world, host_key()).await;
-        insta::assert_snapshot!(name("host_key"), world.screen());
-        world.press("<esc>").await;
-        let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
-        assert!(!answers[0].go_on, "nothing was confirmed");
-        asks(&mut world, password(true)).await;
-        world.press("canary").await;
-        world.check_hides("canary");
-        insta::assert_snapshot!(name("password"), world.screen());
-    }
-}
-
-#[tokio::test]
-async fn what_was_refused_over_ssh_is_said_in_the_form_and_may_be_tried_again() {
-    let mut world = over_ssh(setup()).await;
-    let refused =
-        CallError::new(ErrorKind::Unreachable, "db7:2222 cannot be reached from this host");
-    world.far.fail::<ssh::Open>(Some(id(1)), &refused);
-    world.idle().await;
-    world.idle().await;
-    world.check_shows("db7:2222 cannot be reached from this host");
-    world.check_shows("deploy@db7:2222");
 }

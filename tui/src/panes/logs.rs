@@ -147,10 +147,6 @@ impl LogsPane {
         context.store.logs.get(self.owner)
     }
 
-    fn has_listed(&self, context: &Context<'_>, host: HostId) -> bool {
-        self.logs(context).is_some_and(|logs| logs.listed.contains_key(&host))
-    }
-
     fn follow(&self) -> Follow {
         Follow { filter: self.filter.clone(), last: Some(BEGIN), follow: true, ..Follow::default() }
     }
@@ -350,10 +346,10 @@ impl LogsPane {
         let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
         self.picker.draw(context, frame, body);
         if self.picker.table.order().is_empty() {
-            let waits = self
-                .hosts
-                .iter()
-                .any(|host| !self.has_listed(context, *host) && is_online(context, *host));
+            let waits = self.hosts.iter().any(|host| {
+                self.logs(context).is_none_or(|logs| !logs.listed.contains_key(host))
+                    && is_online(context, *host)
+            });
             let key = match () {
                 () if self.hosts.is_empty() => "logs.mark_hosts",
                 () if self.picker.len() > 0 => "table.nothing_left",

@@ -174,8 +174,10 @@ impl Ssh {
 
     async fn save(&self, text: String) -> Result<(), CallError> {
         let path = self.path.clone();
-        let saving =
-            tokio::task::spawn_blocking(move || files::write_private(&path, text.as_bytes()));
+        let saving = tokio::task::spawn_blocking(move || {
+            path.parent().map_or(Ok(()), files::private_dir)?;
+            files::write_private(&path, text.as_bytes())
+        });
         let saved = saving.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
         saved.map_err(|e| self.broken(e))
     }
