@@ -11,6 +11,7 @@ pub mod exit;
 pub mod fleet;
 pub mod human;
 pub mod output;
+mod program;
 pub mod screen;
 pub mod secret;
 
@@ -26,6 +27,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What every verb gets: where things are, how to speak, how long to wait.
 #[derive(Clone, Debug)]
@@ -49,10 +51,17 @@ impl App {
         self.timeout.unwrap_or(usual)
     }
 
+    /// The text of a program's key, from the environment.
+    pub fn program_key(&self) -> Option<Zeroizing<String>> {
+        let text = std::env::var_os("CMDR_KEY").filter(|text| !text.is_empty())?;
+        Some(Zeroizing::new(text.to_string_lossy().into_owned()))
+    }
+
     /// The hub and our key for it: a program's key from the environment, else those of this home.
     pub fn context(&self) -> Result<Context, Failure> {
-        match std::env::var_os("CMDR_KEY").filter(|text| !text.is_empty()) {
-            Some(text) => card::read_key(&text.to_string_lossy())
+        match self.program_key() {
+            Some(text) => card::read_key(&text)
+                .map(|context| program::with_folder(context, &self.home))
                 .map_err(|e| Failure::usage(format!("CMDR_KEY: {e}"))),
             None => Ok(Context::open(&self.client_dir())?),
         }
@@ -60,7 +69,7 @@ impl App {
 
     /// The hub alone.
     pub fn target(&self) -> Result<Target, Failure> {
-        if std::env::var_os("CMDR_KEY").is_some_and(|text| !text.is_empty()) {
+        if self.program_key().is_some() {
             return Ok(self.context()?.target);
         }
         Ok(Context::load_target(&self.client_dir())?)

@@ -74,6 +74,16 @@ struct Shared {
     dropped: AtomicU64,
     /// What is on disk.
     point: watch::Sender<Point>,
+    told: Arc<Told>,
+}
+
+/// How far it was said of all requests that a crash has left without an end.
+#[derive(Debug, Default)]
+struct Told {
+    /// Up to this record.
+    until: AtomicU64,
+    /// The hub of now has done so.
+    done: AtomicBool,
 }
 
 /// The open log. Clones share it; it is closed when the last is gone.
@@ -97,6 +107,11 @@ pub fn folder(data: &Path) -> PathBuf {
 
 /// What the store says of the log's end; `None` when it says nothing that the hub has sealed.
 pub fn head(store: &Store, key: &ChainKey) -> Option<Point> {
+    kept(store, key).map(|(point, _)| point)
+}
+
+/// The same, and until where it was told of what a crash has left without an end.
+fn kept(store: &Store, key: &ChainKey) -> Option<(Point, u64)> {
     let head = match store.get::<AuditHead>(AUDIT_HEAD) {
         Ok(head) => head?,
         Err(e) => {
@@ -114,7 +129,7 @@ pub fn head(store: &Store, key: &ChainKey) -> Option<Point> {
         tracing::error!("the end of the audit log in the store was not written by this hub");
         return None;
     }
-    Some(point)
+    Some((point, head.told))
 }
 
 impl Audit {
@@ -123,19 +138,24 @@ impl Audit {
     pub fn open(dir: &Path, key: &SecretKey, store: Store, settings: Settings) -> io::Result<Self> {
         files::private_dir(dir)?;
         let key = ChainKey::new(key);
-        let (writer, notes) = writer::Writer::open(dir, key.clone(), settings, head(&store, &key))?;
+        let (head, until) = kept(&store, &key).unzip();
+        let (writer, notes) = writer::Writer::open(dir, key.clone(), settings, head)?;
         let (point, seen) = watch::channel(writer.point());
+        // Numbers beyond the end will be given again.
+        let until = until.filter(|until| *until <= writer.point().seq).unwrap_or(0);
+        let told = Arc::new(Told { until: until.into(), done: false.into() });
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             key: key.clone(),
             writable: AtomicBool::new(true),
             dropped: AtomicU64::new(0),
             point,
+            told: told.clone(),
         });
         let (jobs, queue) = mpsc::channel(QUEUE);
         let keeper = std::thread::Builder::new()
             .name("audit-head".to_owned())
-            .spawn(move || keep_head(&store, &key, seen))?;
+            .spawn(move || keep_head(&store, &key, seen, &told))?;
         let writing = Arc::downgrade(&shared);
         let told = shared.point.clone();
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
@@ -187,17 +207,31 @@ impl Audit {
 
     /// Notes that the hub has started or stops.
     pub async fn mark(&self, event: Event, message: String) {
+        let stopped = event == Event::Stopped;
         let record = Record { event, message, ..Record::default() };
-        if let Err(e) = self.append(record).await {
-            tracing::error!("the audit log did not take '{event}': {e}");
+        match self.append(record).await {
+            // Whatever was under way has an end now.
+            Ok(seq) if stopped && self.shared.told.done.load(Ordering::Relaxed) => {
+                self.told_until(seq);
+            }
+            Ok(_) => {}
+            Err(e) => {
+                tracing::error!("the audit log did not take that the hub starts or stops: {e}");
+            }
         }
     }
 
+    fn told_until(&self, seq: u64) {
+        self.shared.told.until.store(seq, Ordering::Relaxed);
+        self.shared.point.send_modify(|_| {});
+    }
+
     /// Says of every request that a crash has left without an end before this point that its end is not
-    /// known.
+    /// known. How far that was done is kept, so that a hub that is killed meanwhile goes on with it.
     pub async fn tell_unanswered(self, end: Point) {
         let shared = self.shared.clone();
-        let find = move || unanswered::find(&shared.dir, &shared.key, end);
+        let after = shared.told.until.load(Ordering::Relaxed);
+        let find = move || unanswered::find(&shared.dir, &shared.key, after, end);
         let found = match tokio::task::spawn_blocking(find).await {
             Ok(Ok(found)) => found,
             Ok(Err(e)) => return tracing::error!("looking for what a crash has cut short: {e}"),
@@ -213,6 +247,8 @@ impl Audit {
                 );
             }
         }
+        self.told_until(end.seq);
+        self.shared.told.done.store(true, Ordering::Relaxed);
     }
 
     /// False while nothing can be written.
@@ -233,7 +269,7 @@ impl Audit {
 
 /// Writes the newest end of the log into the store, again and again, until the log is closed. What
 /// came meanwhile is skipped: only the newest counts.
-fn keep_head(store: &Store, key: &ChainKey, mut seen: watch::Receiver<Point>) {
+fn keep_head(store: &Store, key: &ChainKey, mut seen: watch::Receiver<Point>, told: &Told) {
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
         Err(e) => return tracing::error!("the end of the audit log is not kept: {e}"),
@@ -243,15 +279,17 @@ fn keep_head(store: &Store, key: &ChainKey, mut seen: watch::Receiver<Point>) {
         loop {
             let closed = seen.changed().await.is_err();
             let point = *seen.borrow_and_update();
-            if kept != Some(point.seq) {
+            let told = told.until.load(Ordering::Relaxed);
+            if kept != Some((point.seq, told)) {
                 let head = AuditHead {
                     segment: point.segment,
                     seq: point.seq,
                     hash: point.hash.to_vec(),
                     seal: key.seal(&point).to_vec(),
+                    told,
                 };
                 match store.apply(Batch::new().put(AUDIT_HEAD, &head)).await {
-                    Ok(()) => kept = Some(point.seq),
+                    Ok(()) => kept = Some((point.seq, told)),
                     Err(e) => tracing::debug!("the end of the audit log is not kept: {e}"),
                 }
             }

@@ -1,11 +1,15 @@
 //! Everything durable as text, and back.
 //!
-//! One JSON object a line: a head, the records by key, the audit log's segments in pieces, and a foot with
-//! their count, a hash over all that stands before it, and a seal made with the hub's key. Two backups of
+//! One JSON object a line: a head, the records by key, how far the audit log was sent on, its segments in
+//! pieces, and a foot with the count of records, a hash over all that stands before it, and a seal made with the hub's key. Two backups of
 //! the same state are the same bytes. The hub's key is not in it: whoever has a backup can read it, but
-//! not be the hub. Neither way holds the audit log in memory: it may be large.
+//! not be the hub. Neither way holds the audit log in memory: it may be large. Recordings may be larger
+//! still: their files are copied beside it ([`recordings`]).
+
+pub mod recordings;
 
 use crate::audit::chain::{self, Point};
+use crate::audit::forward;
 use crate::records::{self, prefix};
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
@@ -19,8 +23,8 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-const FORMAT: u32 = 2;
-/// The release before had no audit log.
+const FORMAT: u32 = 3;
+/// The first had no audit log, the second did not know how far that was sent on.
 const OLDEST: u32 = 1;
 /// Records restored in one batch.
 const GROUP: usize = 256;
@@ -51,6 +55,13 @@ struct Segment {
     data: String,
 }
 
+/// How far the audit log was sent on to a sink.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cursor {
+    cursor: String,
+    seq: u64,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Foot {
     records: usize,
@@ -64,6 +75,7 @@ struct Foot {
 enum Entry {
     Record(Line),
     Segment(Segment),
+    Cursor(Cursor),
 }
 
 fn record_hash(key: &str, value: &[u8]) -> String {
@@ -113,6 +125,10 @@ impl Export {
             let (key, value) = record?;
             let line = Line { hash: record_hash(&key, &value), value: BASE64.encode(&value), key };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        }
+        // Before the end is asked for: a sink is never further than the log.
+        for (cursor, seq) in forward::cursors(audit).context("reading the audit log's cursors")? {
+            writeln!(out, "{}", serde_json::to_string(&Cursor { cursor, seq })?)?;
         }
         let end = end();
         let mut segments = match chain::segments(audit) {
@@ -207,6 +223,9 @@ pub async fn restore(
     let writing = || format!("writing into {}", audit.display());
     walk(key, file, |entry| match entry {
         Entry::Record(_) => Ok(()),
+        Entry::Cursor(Cursor { cursor, seq }) => {
+            forward::keep(audit, &cursor, seq).with_context(writing)
+        }
         Entry::Segment(piece) => {
             let bytes = BASE64.decode(piece.data.as_bytes())?;
             let mut options = File::options();
@@ -248,6 +267,9 @@ pub fn read(key: &SecretKey, file: &Path) -> anyhow::Result<Vec<(String, Vec<u8>
                 );
                 let bytes = BASE64.decode(piece.data.as_bytes())?;
                 at = (piece.number, piece.at + bytes.len() as u64);
+            }
+            Entry::Cursor(Cursor { cursor, .. }) => {
+                ensure!(forward::is_sink(&cursor), "it names no sink of the audit log");
             }
         }
         Ok(())
@@ -396,12 +418,15 @@ mod tests {
         for (number, len) in [(3, 10), (4, 500_000)] {
             std::fs::write(chain::path(&from, number), vec![number as u8; len]).unwrap();
         }
+        forward::keep(&from, "syslog", 71).unwrap();
         let text = export(&full, &key, &from);
         let (dir2, empty) = store();
         assert_eq!(restored(&empty, &key, dir2.path(), &text).await.unwrap(), 600);
         assert_eq!(export(&empty, &key, &dir2.path().join("audit")), text);
         let copied = std::fs::read(chain::path(&dir2.path().join("audit"), 4)).unwrap();
         assert_eq!(copied, vec![4; 500_000]);
+        let cursor = std::fs::read_to_string(dir2.path().join("audit/syslog.cursor")).unwrap();
+        assert_eq!(cursor, "71");
         assert_eq!(check(&empty).unwrap(), Checked { records: 600, damage: vec![] });
     }
 

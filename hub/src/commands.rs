@@ -51,11 +51,23 @@ enum Command {
     /// Change the master key of the sealed secrets
     Secrets(secrets::Secrets),
     /// Read every record and check it
-    Check,
-    /// Write everything durable into a file
+    Check {
+        /// Read every recording as well; takes its time where there are many. A hub that does not run knows
+        /// only whether their files are there and as long as they should be
+        #[arg(long)]
+        recordings: bool,
+        /// Check this folder instead, which backup --recordings has written
+        #[arg(long, value_name = "DIR", conflicts_with = "recordings")]
+        copies: Option<PathBuf>,
+    },
+    /// Write everything durable into a file; recordings go into a folder of their own, or stay out
     Backup {
         /// The file; must not exist yet
         file: PathBuf,
+        /// Copy recordings into this folder: those that it lacks, so that many backups share it. What the hub
+        /// has removed meanwhile stays there
+        #[arg(long, value_name = "DIR")]
+        recordings: Option<PathBuf>,
     },
     /// Read a backup into an empty data folder
     Restore {
@@ -64,6 +76,9 @@ enum Command {
         /// The hub's key file to put in place, when this data folder is new
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// Bring back the recordings that the backup names out of this folder, which backup --recordings has written
+        #[arg(long, value_name = "DIR")]
+        recordings: Option<PathBuf>,
     },
 }
 
@@ -164,10 +179,18 @@ async fn run(cli: Cli) -> anyhow::Result<Done> {
         Some(Command::Token(args)) => token::run(&dir, &config, args).await,
         Some(Command::Audit(args)) => audit::run(&dir, args).await,
         Some(Command::Secrets(args)) => secrets::run(&dir, &config, args).await,
-        Some(Command::Check) => keep::check(&dir).await,
-        Some(Command::Backup { file }) => keep::backup_to(&dir, &file).await,
-        Some(Command::Restore { file, key }) => {
-            restore::run(&dir, &config, &file, key.as_deref()).await
+        Some(Command::Check { copies: Some(copies), .. }) => keep::check_copies(&dir, &copies),
+        Some(Command::Check { recordings, .. }) => keep::check(&dir, recordings).await,
+        Some(Command::Backup { file, recordings }) => {
+            keep::backup_to(&dir, &file, recordings.as_deref()).await
+        }
+        Some(Command::Restore { file, key, recordings }) => {
+            let from = restore::From {
+                file: &file,
+                key: key.as_deref(),
+                recordings: recordings.as_deref(),
+            };
+            restore::run(&dir, &config, from).await
         }
     }
 }

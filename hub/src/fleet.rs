@@ -7,7 +7,7 @@
 #[path = "fleet/keys.rs"]
 mod rotation;
 
-use crate::records::{HostRecord, host_key, prefix};
+use crate::records::{HostRecord, acts_key, host_key, prefix};
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::{Link, clock, keys};
 use cmdr_protocol::facts::Facts;
@@ -500,7 +500,7 @@ impl Fleet {
         let Some(name) = self.lock().hosts.get(&id).map(|e| e.record.name.clone()) else {
             return Ok(false);
         };
-        self.store.apply(Batch::new().delete(host_key(id))).await?;
+        self.store.apply(Batch::new().delete(host_key(id)).delete(acts_key(id))).await?;
         let mut state = self.lock();
         state.change += 1;
         state.names.remove(&name);

@@ -128,6 +128,17 @@ impl Pinned {
         }
     }
 
+    /// Somebody does not have this key after all.
+    async fn lacks(&self, who: &str, key: &PublicKey) {
+        if !self.has(who, key) {
+            return;
+        }
+        self.by.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
+        if let Err(e) = self.store.apply(Batch::new().delete(hub_pin_key(who))).await {
+            tracing::warn!(who, "that it does not have the hub's new key was not kept: {e}");
+        }
+    }
+
     /// Forgets all.
     pub async fn clear(&self) -> Result<(), StoreError> {
         let known: Vec<_> = {
@@ -140,15 +151,19 @@ impl Pinned {
 }
 
 /// Tells a peer which key comes, notes when it has pinned it, and tells it when the older one is gone.
-/// Returns when the link is over.
-pub async fn attend(hub: Arc<Hub>, who: String, proved: PublicKey, link: Link) {
+/// Returns when the link is over. What a program says that it keeps may be gone with the machine it runs on:
+/// only one that `comes` with the new key has it.
+pub async fn attend(hub: Arc<Hub>, who: String, comes: bool, proved: PublicKey, link: Link) {
+    if let Some(coming) = hub.keys.now().coming().filter(|coming| comes && *coming != proved) {
+        hub.pinned.lacks(&who, &coming).await;
+    }
     let (mut keys, mut heard) = (hub.keys.watch(), link.heard());
     let (mut told, mut only) = (None, None);
     loop {
         let (set, pinned) = (keys.borrow_and_update().clone(), heard.borrow_and_update().pinned);
         let current = set.current.public();
         match set.coming() {
-            Some(coming) if proved == coming || pinned == Some(coming) => {
+            Some(coming) if proved == coming || (pinned == Some(coming) && !comes) => {
                 hub.pinned.note(&who, coming).await;
             }
             Some(coming) if told != Some(coming) => {

@@ -6,6 +6,7 @@
 //! lives behind [`store`], what must stay secret there is sealed by the [`vault`]; [`fleet`] and [`keyring`] hold it in memory and
 //! change it only through the store.
 
+pub mod acts;
 pub mod admission;
 pub mod approvals;
 pub mod audit;

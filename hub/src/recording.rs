@@ -10,6 +10,7 @@
 mod bodies;
 pub mod chunks;
 mod danger;
+mod eight_bit;
 mod lines;
 pub mod live;
 mod recover;
@@ -23,6 +24,7 @@ mod writing;
 
 pub(crate) use danger::regex as danger_regex;
 pub(crate) use retention::retain;
+pub use search::found;
 
 use crate::config;
 use crate::records::{RecordingRecord, prefix, recording_key};
@@ -167,6 +169,29 @@ impl Recorder {
     fn path(&self, recording: &Recording) -> PathBuf {
         let month = cmdr_protocol::human::moment(recording.at_ms);
         self.dir.join(month.get(..7).unwrap_or("unknown")).join(format!("{}.rec", recording.id))
+    }
+
+    /// Looks whether the files of recordings that have ended are there and as long as they should be, which needs
+    /// no key: how many there are, and what is wrong.
+    pub fn files(&self) -> (u64, Vec<String>) {
+        let recordings: Vec<_> = self.entries().values().map(Entry::shown).collect();
+        let wrong = |recording: &Recording| {
+            let (id, path) = (recording.id, self.path(recording));
+            match fs::metadata(&path) {
+                Ok(meta) if recording.state == State::Running || meta.len() == recording.size => {
+                    None
+                }
+                Ok(meta) => Some(format!(
+                    "recording {id}: its file has {} bytes instead of {}",
+                    meta.len(),
+                    recording.size
+                )),
+                Err(e) => {
+                    Some(format!("recording {id}: {}: {}", path.display(), files::reason(&e)))
+                }
+            }
+        };
+        (recordings.len() as u64, recordings.iter().filter_map(wrong).collect())
     }
 
     fn bounds(&self) -> Bounds {

@@ -241,6 +241,8 @@ pub struct AuditHead {
     /// Proof that the hub wrote this.
     #[serde(with = "serde_bytes")]
     pub seal: Vec<u8>,
+    /// Of the requests up to this record, each that a crash has left without an end has got one.
+    pub told: u64,
 }
 
 /// A data key of the vault, wrapped by the master key.
@@ -284,6 +286,16 @@ pub struct SecretUse {
     pub part: String,
 }
 
+/// What a host's agent did on its own and is in the audit log, as far as the agent still tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActsRecord {
+    /// By the name that the agent gave.
+    pub noted: Vec<String>,
+    /// About to be put down, behind this record of the log.
+    pub begun: Option<(String, u64)>,
+}
+
 /// The store's key of the [`AuditHead`].
 pub const AUDIT_HEAD: &str = "audit/head";
 
@@ -311,6 +323,8 @@ pub mod prefix {
     pub const APPROVAL: &str = "approval/";
     /// Of the [`super::AuditHead`].
     pub const AUDIT: &str = "audit/";
+    /// Of [`super::ActsRecord`]s.
+    pub const ACTS: &str = "acts/";
     /// Of [`super::DataKeyRecord`]s.
     pub const DATA_KEY: &str = "vault/key/";
     /// Of [`super::SecretRecord`]s.
@@ -324,6 +338,11 @@ pub fn recording_key(id: u64) -> String {
     format!("{}{id:016x}", prefix::RECORDING)
 }
 
+/// The recording that a key of the store is of.
+pub fn recording_id(key: &str) -> Option<u64> {
+    u64::from_str_radix(key.strip_prefix(prefix::RECORDING)?, 16).ok()
+}
+
 /// The store's key of a rule of what is recorded.
 pub fn rule_key(name: &str) -> String {
     format!("{}{name}", prefix::RECORDING_RULE)
@@ -332,6 +351,11 @@ pub fn rule_key(name: &str) -> String {
 /// The store's key of what a host or a device has pinned.
 pub fn hub_pin_key(who: &str) -> String {
     format!("{}{who}", prefix::HUB_PIN)
+}
+
+/// The store's key of what a host's agent did on its own.
+pub fn acts_key(id: HostId) -> String {
+    format!("{}{id}", prefix::ACTS)
 }
 
 /// The store's key of a host.
@@ -382,6 +406,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::GROUP, reads::<Group>),
         (prefix::APPROVAL, reads::<Approval>),
         (prefix::AUDIT, reads::<AuditHead>),
+        (prefix::ACTS, reads::<ActsRecord>),
         (prefix::DATA_KEY, reads::<DataKeyRecord>),
         (prefix::SECRET, reads::<SecretRecord>),
         (prefix::SECRET_USE, reads::<SecretUse>),

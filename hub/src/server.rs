@@ -20,7 +20,7 @@ use crate::rights::Rights;
 use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
 use crate::who::Who;
-use crate::{services, watcher};
+use crate::{acts, services, watcher};
 use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
 use cmdr_link::mux::{Limits, Stream};
@@ -73,6 +73,8 @@ pub struct Hub {
     pub audit: Audit,
     /// What commands write.
     pub recorder: Recorder,
+    /// Held while it is put down what an agent did on its own.
+    pub acts: tokio::sync::Mutex<()>,
     /// Hosts.
     pub fleet: Fleet,
     /// Operators, devices and tokens.
@@ -157,6 +159,7 @@ impl Hub {
             vault,
             audit,
             recorder,
+            acts: tokio::sync::Mutex::default(),
             fleet,
             keyring,
             rights,
@@ -443,11 +446,12 @@ impl Hub {
             old.close("replaced by a new link of the same key");
         }
         tracing::info!(host = name, %address, "online");
-        tokio::spawn(hubkey::attend(self.clone(), id.to_string(), proved, link.clone()));
+        tokio::spawn(hubkey::attend(self.clone(), id.to_string(), false, proved, link.clone()));
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = refuse_streams(streams) => link.down().await,
             () = watcher::watch(&self.fleet, id, &link) => link.down().await,
+            () = acts::follow(&self, id, &link) => link.down().await,
         };
         tracing::info!(host = name, reason, "away");
         self.fleet.link_down(id, &link, &reason).await;

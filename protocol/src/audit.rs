@@ -25,6 +25,8 @@ open_enum! {
         Answered = "answered",
         /// A request was refused by the hub.
         Denied = "denied",
+        /// An agent did something on its own, which nobody asked it for then.
+        Acted = "acted",
         /// A peer was refused before it could ask anything.
         Refused = "refused",
         /// The hub has started.

@@ -159,3 +159,8 @@ impl CallError {
         Self::new(ErrorKind::Malformed, message)
     }
 }
+
+/// What is as it would be without a word is not sent, and not in the audit log either.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -225,6 +225,19 @@ mod tests {
     #[test]
     fn c1_controls_written_as_utf8_are_shown() {
         assert_eq!(Filter::new().push("\u{9b}31m".as_bytes()), "‹9b›31m");
+        assert_eq!(Filter::new().push("\u{9d}0;t\u{9c}".as_bytes()), "‹9d›0;t‹9c›");
+        let mut cut = Filter::new();
+        assert_eq!(cut.push(b"\xc2") + &cut.push(b"\x9b2J"), "‹9b›2J");
+    }
+
+    #[test]
+    fn c1_controls_written_as_bare_bytes_are_shown() {
+        for byte in 0x80..=0x9f {
+            let shown = Filter::new().push(&[b'a', byte, b'[', b'm', b'b']);
+            assert_eq!(shown, "a\u{fffd}[mb", "{byte:x}");
+            let shown = Filter::new().push(&[0x1b, byte, b'b']);
+            assert_eq!(shown, "␛\u{fffd}b", "{byte:x}");
+        }
     }
 
     proptest! {

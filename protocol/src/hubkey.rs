@@ -30,7 +30,8 @@ pub struct Switch {
 /// Retires the key before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finish {
-    /// Although there are hosts that do not know the new one: they have to join again.
+    /// Although there are hosts or programs that do not know the new one: hosts have to join again, and programs
+    /// need another key.
     #[serde(default)]
     pub force: bool,
 }
@@ -70,12 +71,18 @@ pub struct Rotation {
     /// How many of them have not pinned the key that follows.
     #[serde(default)]
     pub hosts_without: u32,
-    /// Devices that act for somebody.
+    /// Devices that act for somebody, programs not counted.
     #[serde(default)]
     pub devices: u32,
     /// How many of them have not pinned it.
     #[serde(default)]
     pub devices_without: u32,
+    /// Keys for programs that work.
+    #[serde(default)]
+    pub programs: u32,
+    /// How many of them have not come with it: none can before the switch.
+    #[serde(default)]
+    pub programs_without: u32,
     /// Those, hosts first, at most [`LISTED`] of each.
     #[serde(default)]
     pub without: Vec<Without>,
@@ -95,6 +102,9 @@ pub struct Without {
     /// The operator of a device.
     #[serde(default)]
     pub operator: String,
+    /// The device is a program's key.
+    #[serde(default)]
+    pub program: bool,
     /// Whether it is linked now.
     #[serde(default)]
     pub online: bool,

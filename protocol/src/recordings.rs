@@ -7,7 +7,7 @@
 
 pub mod cast;
 
-use crate::call::{Access, Call, Feed, Nothing};
+use crate::call::{Access, Call, Feed, Nothing, is_default};
 use crate::ids::{HostId, KeyId};
 use crate::open_enum::open_enum;
 use crate::role::Role;
@@ -265,8 +265,10 @@ pub struct Filter {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub command: String,
     /// Marked at least so; `unknown` for all.
+    #[serde(skip_serializing_if = "is_default")]
     pub level: Level,
     /// How it stands; `unknown` for all.
+    #[serde(skip_serializing_if = "is_default")]
     pub state: State,
 }
 
@@ -294,6 +296,7 @@ impl Filter {
 #[serde(default)]
 pub struct List {
     /// Which.
+    #[serde(skip_serializing_if = "is_default")]
     pub filter: Filter,
     /// Only recordings with a smaller number: [`Page::next`] of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -441,6 +444,7 @@ impl Call for Stop {
 #[serde(default)]
 pub struct Search {
     /// In which recordings.
+    #[serde(skip_serializing_if = "is_default")]
     pub filter: Filter,
     /// In this one alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -448,12 +452,16 @@ pub struct Search {
     /// Stands in a line.
     pub text: String,
     /// `text` is a regular expression.
+    #[serde(skip_serializing_if = "is_default")]
     pub regex: bool,
     /// Large and small letters are different.
+    #[serde(skip_serializing_if = "is_default")]
     pub case: bool,
     /// Input is looked through as well, where it was recorded.
+    #[serde(skip_serializing_if = "is_default")]
     pub input: bool,
     /// How many lines at most; 0 and more than 10000 mean 10000.
+    #[serde(skip_serializing_if = "is_default")]
     pub limit: u32,
 }
 
@@ -602,6 +610,18 @@ mod tests {
         assert!(!filter.matches(&recording(Level::None)));
         assert!(Filter::default().matches(&recording(Level::None)));
         assert!(!Filter { command: "mkfs".into(), ..filter }.matches(&recording(Level::Danger)));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_sent_and_so_not_in_the_audit_log() {
+        let json = |list: &List| serde_json::to_string(list).unwrap();
+        assert_eq!(json(&List::default()), r#"{"limit":0}"#);
+        let filter = Filter { level: Level::Danger, ..Filter::default() };
+        let list = List { filter, ..List::default() };
+        assert_eq!(json(&list), r#"{"filter":{"level":"danger"},"limit":0}"#);
+        let search = Search { text: "x".into(), ..Search::default() };
+        assert_eq!(serde_json::to_string(&search).unwrap(), r#"{"text":"x"}"#);
+        assert_eq!(serde_json::from_str::<Search>(r#"{"text":"x"}"#).unwrap(), search);
     }
 
     #[test]

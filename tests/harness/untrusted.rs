@@ -37,6 +37,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("cards", cards),
     ("key_files", key_files),
     ("recording_file", recording_file),
+    ("recording_index", recording_index),
+    ("searched", searched),
     ("audit_log", audit_log),
     ("id_token", id_token),
     ("log_lines", log_lines),
@@ -250,6 +252,29 @@ pub fn recording_file(data: &[u8]) {
         let Ok(Ok(mut chunks)) = Chunks::new(file, 1, &key) else { continue };
         assert!(!matches!(chunks.read(), Ok(Ok(Some(_)))), "bytes that know nothing of the key");
     }
+}
+
+/// Reads the index of a folder of recordings: nobody but the hub has sealed one.
+pub fn recording_index(data: &[u8]) {
+    thread_local! {
+        static KEY: cmdr_link::SecretKey = cmdr_link::SecretKey::generate().unwrap();
+    }
+    KEY.with(|key| {
+        let hub = key.public();
+        let mut known = format!("{{\"cmdr_recordings\":1,\"hub\":\"{hub}\"}}\n").into_bytes();
+        known.extend_from_slice(data);
+        for bytes in [data, &known] {
+            let taken = cmdr_hub::backup::recordings::try_bytes(bytes, key);
+            assert!(!taken, "an index that nobody has sealed");
+        }
+    });
+}
+
+/// Searches in what a program wrote: cut in pieces or whole, the same is found.
+pub fn searched(data: &[u8]) {
+    let (first, rest) = data.split_at(data.len() / 2);
+    let whole = cmdr_hub::recording::found(&[data]);
+    assert_eq!(cmdr_hub::recording::found(&[first, rest]), whole);
 }
 
 /// Reads a segment of the audit log, and the bodies that are recorded in it.

@@ -10,6 +10,7 @@ mod edits;
 mod exec;
 mod files;
 mod files_copy;
+mod forged;
 mod hostkeys;
 mod hosts;
 mod hubkey;

@@ -214,7 +214,8 @@ fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
     terminal.until(&["Go to"]);
     terminal.keys(&["C-u"]);
     terminal.line(&desk.dir.join("srv").to_string_lossy());
-    terminal.until(&["hosts", "srv"]);
+    // The word alone also stands at the top of the screen.
+    terminal.until(&["srv  1 names"]);
     terminal.keys(&["e"]);
     terminal.until(&["10.0.0.1 web1", "localhost"]);
     terminal.keys(&["C-End"]);
@@ -234,4 +235,66 @@ fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
     terminal.until(&["is kept on this machine"]);
     terminal.keys(&["!"]);
     terminal.until(&["go on with web1:"]);
+}
+
+/// What agents did on their own, as the audit log has it.
+fn acts(desk: &Desk) -> Vec<serde_json::Value> {
+    let list = desk.cmdr(&["audit", "--event", "acted", "-o", "json"]);
+    serde_json::from_slice(&list.stdout).unwrap_or_default()
+}
+
+#[test]
+fn what_an_agent_undid_alone_is_in_the_audit_log_once_also_when_the_hub_was_away() {
+    let mut desk = Desk::new();
+    let before = desk.now();
+    let arm = |desk: &Desk, line: &str| {
+        let what = desk.what();
+        let args = ["edit", &what, "--from", "-", "--confirm", "5s"];
+        let (code, _, err) = desk.fed(&args, &format!("{before}{line}\n"));
+        assert_eq!(code, Some(0), "{err}");
+        assert_ne!(desk.now(), before);
+    };
+    let undone = |desk: &Desk| until("it is undone", || desk.now() == before);
+    arm(&desk, "10.0.0.7 here");
+    undone(&desk);
+    until("the hub has it", || acts(&desk).len() == 1);
+
+    arm(&desk, "10.0.0.8 away");
+    desk.hub.kill();
+    undone(&desk);
+    desk.hub.start_again();
+    until("the hub hears of it later", || acts(&desk).len() == 2);
+
+    // And when the agent is gone as well, and comes back too late.
+    arm(&desk, "10.0.0.9 dead");
+    desk.agent.take().unwrap().kill();
+    desk.hub.kill();
+    desk.hub.start_again();
+    desk.start_agent();
+    undone(&desk);
+    until("the hub hears of that", || acts(&desk).len() == 3);
+
+    // Killed again and again, nobody tells or writes it twice.
+    for round in 0..3 {
+        if round % 2 == 0 {
+            desk.hub.kill();
+            desk.hub.start_again();
+        } else {
+            desk.agent.take().unwrap().kill();
+            desk.start_agent();
+        }
+        until("the agent answers", || desk.cmdr(&["edits", "web1"]).status.success());
+    }
+    // An act that follows is told behind all that was before.
+    arm(&desk, "10.0.0.10 last");
+    undone(&desk);
+    until("the hub has the last", || acts(&desk).len() >= 4);
+    let all = acts(&desk);
+    assert_eq!(all.len(), 4, "{all:?}");
+    for act in &all {
+        assert_eq!((&act["method"], &act["host_name"]), (&"edits.revert".into(), &"web1".into()));
+        assert_eq!((&act["outcome"], act.get("operator")), (&"ok".into(), None));
+        assert!(act["resource"].as_str().unwrap().ends_with("/srv/hosts"), "{act}");
+    }
+    desk.ok(&["audit", "verify"]);
 }

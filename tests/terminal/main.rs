@@ -17,6 +17,7 @@ mod hubkey;
 mod load;
 mod local;
 mod logs;
+mod narrow;
 mod operators;
 mod ports;
 mod recordings;

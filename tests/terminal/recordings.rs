@@ -147,3 +147,77 @@ me exec web1 -- touch "$tmp/done" || echo "exit $?"
     }
     assert!(!seen.contains("it went on"), "{seen}");
 }
+
+/// A program of a hub that does not run.
+fn hub_does(data: &Path, args: &[&str]) -> (bool, String, String) {
+    let done = run(Command::new(program("cmdr-hub")).arg("--data").arg(data).args(args));
+    (done.status.success(), text(&done.stdout), text(&done.stderr))
+}
+
+#[test]
+fn a_backup_has_recordings_in_a_folder_of_their_own_and_a_restore_brings_them_back() {
+    let hub = HubProcess::start();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (home, agent_home) = (dir.path().join("me"), dir.path().join("agent"));
+    ok(&home, &["login", &hub.token(Some("administrator"), 1)]);
+    let mut join = Command::new(program("cmdr-agentd"));
+    join.args(["join", &hub.token(None, 1), "--name", "web1", "--state"]).arg(&agent_home);
+    assert!(run(&mut join).status.success());
+    let mut serve = Command::new(program("cmdr-agentd"));
+    serve.args(["run", "--state"]).arg(&agent_home);
+    let _agent = Running::start(&mut serve, &dir.path().join("agent.log"));
+    until("the agent is online", || {
+        text(&cmdr(&home, &["hosts", "-o", "json"]).stdout).contains("\"online\"")
+    });
+    ok(&home, &["recordings", "rules", "set", "all", "--keep", "30d"]);
+    ok(&home, &["exec", "web1", "--", "echo", "first of all"]);
+    std::fs::write(hub.data().join("audit/syslog.cursor"), "3").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(hub.data().join("audit/syslog.cursor"), mode).unwrap();
+
+    // Without a folder for them they stay out, and that is said.
+    let (done, _, words) = hub_does(&hub.data(), &["backup", &at("without")]);
+    assert!(done && words.contains("The files of 1 recording are not in it"), "{words}");
+    let copies = at("copies");
+    let (done, _, words) = hub_does(&hub.data(), &["backup", &at("one"), "--recordings", &copies]);
+    assert!(done && words.contains("1 recording ("), "{words}");
+    ok(&home, &["exec", "web1", "--", "echo", "second"]);
+    let (done, _, words) = hub_does(&hub.data(), &["backup", &at("two"), "--recordings", &copies]);
+    assert!(done && words.contains("which had 1 already"), "{words}");
+    let (done, read, words) = hub_does(&hub.data(), &["check", "--recordings"]);
+    assert!(done && read.contains("and 2 recordings read, 0 damaged"), "{read}{words}");
+    let (done, read, _) = hub_does(&hub.data(), &["check", "--copies", &copies]);
+    assert!(done && read == "2 recordings read, 0 damaged\n", "{read}");
+
+    // A copy with one changed byte is found, and is not restored.
+    let month = std::fs::read_dir(&copies).unwrap().flatten().find(|e| e.path().is_dir()).unwrap();
+    let file = std::fs::read_dir(month.path()).unwrap().flatten().next().unwrap().path();
+    let right = std::fs::read(&file).unwrap();
+    let mut wrong = right.clone();
+    let middle = wrong.len() / 2;
+    wrong[middle] ^= 1;
+    std::fs::write(&file, wrong).unwrap();
+    let (done, read, _) = hub_does(&hub.data(), &["check", "--copies", &copies]);
+    assert!(!done && read.contains("it was changed or damaged"), "{read}");
+    let fresh = dir.path().join("fresh");
+    let key = hub.data().join("hub.key").to_string_lossy().into_owned();
+    let two = at("two");
+    let restore = ["restore", &two, "--key", &key, "--recordings", &copies];
+    let (done, _, words) = hub_does(&fresh, &restore);
+    assert!(!done && words.contains("it was changed or damaged"), "{words}");
+    assert!(!fresh.exists());
+    std::fs::write(&file, right).unwrap();
+    let (done, _, words) = hub_does(&fresh, &restore);
+    assert!(done, "{words}");
+    assert_eq!(std::fs::read_to_string(fresh.join("audit/syslog.cursor")).unwrap(), "3");
+    let (done, read, words) = hub_does(&fresh, &["check", "--recordings"]);
+    assert!(done && read.contains("and 2 recordings read, 0 damaged"), "{read}{words}");
+    // The list alone comes back without the folder, and a check says what is missing.
+    let bare = dir.path().join("bare");
+    let (done, _, words) = hub_does(&bare, &["restore", &two, "--key", &key]);
+    assert!(done && words.contains("2 of 2 recordings restored without the file"), "{words}");
+    let (done, read, _) = hub_does(&bare, &["check", "--recordings"]);
+    assert!(!done && read.contains("and 2 recordings read, 2 damaged"), "{read}");
+    assert!(hub_does(&bare, &["check"]).0);
+}

@@ -10,6 +10,7 @@ mod helpers;
 mod idle;
 mod links;
 mod logs;
+mod narrow;
 mod pages;
 mod player;
 mod rights;

@@ -22,7 +22,8 @@ pub struct HubArgs {
 enum Verb {
     /// Show what the hub is and how it is.
     Info,
-    /// Write a copy of everything durable to a file that only you can read.
+    /// Write a copy of everything durable to a file that only you can read. The files of recordings are not in it:
+    /// cmdr-hub backup --recordings copies them, on the hub's machine.
     Backup {
         /// The file; one that is there is replaced when the copy is whole.
         file: PathBuf,

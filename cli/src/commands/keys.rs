@@ -2,12 +2,14 @@
 
 use crate::App;
 use crate::args::{self, Yes};
-use crate::connect::Hub;
+use crate::connect::{Hub, VERSION};
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Paint};
 use clap::{Args, Subcommand};
 use cmdr_link::context::Context;
+use cmdr_link::link::DialError;
+use cmdr_link::session::Dialer;
 use cmdr_link::{SecretKey, card};
 use cmdr_protocol::Call as _;
 use cmdr_protocol::display::clean;
@@ -32,6 +34,11 @@ enum Verb {
     List,
     /// Make a key and print it; it is shown once and kept nowhere.
     Create(CreateArgs),
+    /// Print the key in CMDR_KEY once more, with the hub's new key in it.
+    ///
+    /// For programs whose home does not last, after the hub was given another key (cmdr hub rotate-key switch): the
+    /// text of before ends with the old one. What it may do, and until when, stays.
+    Renew,
     /// Take a key away and cut its links.
     Revoke {
         /// Key, the beginning of one, or a name that only one has.
@@ -67,6 +74,7 @@ pub(super) async fn run(app: &App, args: &KeysArgs) -> Result<Exit, Failure> {
     match args.verb.as_ref().unwrap_or(&Verb::List) {
         Verb::List => list(app, &hub.ask(&List {}).await?.keys)?,
         Verb::Create(args) => create(app, &hub, args).await?,
+        Verb::Renew => renew(app, &hub).await?,
         Verb::Revoke { key, yes } => {
             let all = hub.ask(&List {}).await?.keys;
             let one = find(&all, key)?;
@@ -112,6 +120,34 @@ async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> 
         "a program uses it as CMDR_KEY, until {}. It is shown only now",
         human::moment(made.expires_ms)
     ));
+    Ok(())
+}
+
+async fn renew(app: &App, hub: &Hub) -> Result<(), Failure> {
+    let Some(before) = app.program_key() else {
+        return Err(Failure::usage("there is no key to renew: CMDR_KEY is not set"));
+    };
+    let mut context = app.context()?;
+    if let Some(next) = hub.welcome.next_hub_key {
+        context.target.hub = next;
+        context.dir = None;
+        match Dialer::client(context.clone(), VERSION).connect().await {
+            Ok(_) => {}
+            Err(DialError::Impostor { .. }) => {
+                let message = "the hub does not have its next key yet; this one works until it does, and longer";
+                return Err(Failure::failed(message)
+                    .hint("once it has been given to it (cmdr hub rotate-key switch), try again"));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let text = card::write_key(&context);
+    app.out.data(&format!("{}\n", *text))?;
+    app.out.note(if *text == before.trim() {
+        "it is the same: the hub's present key is in it"
+    } else {
+        "it is the same key with the hub's new one; put it where the text of before was"
+    });
     Ok(())
 }
 

@@ -35,6 +35,9 @@ pub struct LoginArgs {
     token: Option<String>,
 
     /// Log in as this operator; the password is asked for, or read from standard input.
+    ///
+    /// There each answer is a line and is read once, in the order in which it is asked for: the password, the code of
+    /// a second factor where there is one, a new password (once) where it has to be changed.
     #[arg(long, short, value_name = "NAME")]
     user: Option<String>,
 

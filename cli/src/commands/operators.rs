@@ -39,8 +39,10 @@ enum Verb {
         /// For people.
         #[arg(long, value_name = "TEXT", default_value = "")]
         full_name: String,
-        /// Give them a first password instead of a token; it is asked for, or read from standard input.
-        /// They have to change it when they log in.
+        /// Give them a first password instead of a token; they have to change it when they log in.
+        ///
+        /// On a terminal it is asked for twice. Otherwise it is one line of standard input, which is read once: give
+        /// it once, not twice.
         #[arg(long, conflicts_with = "source")]
         password: bool,
         /// They log in with a directory.
@@ -48,6 +50,9 @@ enum Verb {
         source: Option<Source>,
     },
     /// Give an operator a new password, or none; their logins by the old one end.
+    ///
+    /// On a terminal it is asked for twice. Otherwise it is one line of standard input, which is read once: give it
+    /// once, not twice. They have to change it when they log in.
     Password {
         /// Whose.
         name: String,

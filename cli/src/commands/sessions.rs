@@ -62,8 +62,8 @@ pub(super) struct Found {
     pub(super) session: Session,
 }
 
-/// All sessions of the hosts that a selector picks, and whether every host could be asked.
-async fn all(app: &App, hub: &Hub, selector: &str) -> Result<(Vec<Found>, bool), Failure> {
+/// All sessions of the hosts that a selector picks, and how asking the hosts ended.
+async fn all(app: &App, hub: &Hub, selector: &str) -> Result<(Vec<Found>, Exit), Failure> {
     let targets =
         if selector.is_empty() { hub.everywhere().await? } else { hub.resolve(selector).await? };
     let online = targets.into_iter().filter(|target| target.state == HostState::Online);
@@ -73,7 +73,7 @@ async fn all(app: &App, hub: &Hub, selector: &str) -> Result<(Vec<Found>, bool),
             (target, listing)
         })
         .buffered(AT_ONCE);
-    let (mut found, mut whole) = (Vec::new(), true);
+    let (mut found, mut exit) = (Vec::new(), Exit::Ok);
     while let Some((host, listing)) = answers.next().await {
         match listing {
             Ok(listing) => {
@@ -81,25 +81,30 @@ async fn all(app: &App, hub: &Hub, selector: &str) -> Result<(Vec<Found>, bool),
                 found.extend(listing.sessions.into_iter().map(of));
             }
             Err(e) => {
-                whole = false;
+                exit = exit.worst(e.exit);
                 app.out.warn(&format!("{}: {}", host.name, e.message));
             }
         }
     }
-    Ok((found, whole))
+    Ok((found, exit))
 }
 
 /// The one session whose id begins so.
 pub(super) async fn find(app: &App, hub: &Hub, selector: &str, id: &str) -> Result<Found, Failure> {
-    let (sessions, _) = all(app, hub, selector).await?;
-    pick(sessions, id)
+    let (sessions, exit) = all(app, hub, selector).await?;
+    pick(sessions, exit, id)
 }
 
-fn pick(sessions: Vec<Found>, id: &str) -> Result<Found, Failure> {
+/// `asked` tells how asking the hosts ended: what is not there may be on one that did not answer.
+fn pick(sessions: Vec<Found>, asked: Exit, id: &str) -> Result<Found, Failure> {
     let begins = |found: &Found| !id.is_empty() && found.session.id.starts_with(id);
     let mut fit: Vec<_> = sessions.into_iter().filter(begins).collect();
     match fit.len() {
         1 => Ok(fit.remove(0)),
+        0 if asked != Exit::Ok => Err(Failure::new(
+            asked,
+            format!("no session '{id}' is on the hosts that could be asked"),
+        )),
         0 => Err(Failure::new(
             Exit::NoMatch,
             format!("there is no session '{id}'; it may have ended"),
@@ -216,11 +221,11 @@ pub(super) async fn run(app: &App, args: &SessionsArgs) -> Result<Exit, Failure>
 }
 
 async fn list(app: &App, hub: &Hub, args: &ListArgs) -> Result<Exit, Failure> {
-    let (sessions, whole) = all(app, hub, &args.selector).await?;
+    let (sessions, exit) = all(app, hub, &args.selector).await?;
     let now = clock::now_ms();
     let rows: Vec<_> = sessions.into_iter().map(|found| Row::new(found, now)).collect();
     app.out.list(&rows, &columns(), |row| row.id.clone())?;
-    Ok(if whole { Exit::Ok } else { Exit::Unreachable })
+    Ok(exit)
 }
 
 async fn end(
@@ -230,10 +235,10 @@ async fn end(
     selector: &str,
     yes: Yes,
 ) -> Result<Exit, Failure> {
-    let (sessions, _) = all(app, hub, selector).await?;
+    let (sessions, exit) = all(app, hub, selector).await?;
     let mut chosen = Vec::new();
     for id in ids {
-        chosen.push(pick(sessions.clone(), id)?);
+        chosen.push(pick(sessions.clone(), exit, id)?);
     }
     let shown: Vec<_> = chosen
         .iter()
@@ -305,9 +310,12 @@ mod tests {
     #[test]
     fn a_session_is_meant_by_the_beginning_of_its_id_when_that_is_unique() {
         let all = || vec![found("abcd"), found("abxy")];
-        assert_eq!(pick(all(), "abc").unwrap().session.id, "abcd");
-        assert_eq!(pick(all(), "ab").unwrap_err().exit, Exit::Usage);
-        assert_eq!(pick(all(), "z").unwrap_err().exit, Exit::NoMatch);
-        assert_eq!(pick(all(), "").unwrap_err().exit, Exit::NoMatch);
+        let pick = |id| pick(all(), Exit::Ok, id);
+        assert_eq!(pick("abc").unwrap().session.id, "abcd");
+        assert_eq!(pick("ab").unwrap_err().exit, Exit::Usage);
+        assert_eq!(pick("z").unwrap_err().exit, Exit::NoMatch);
+        assert_eq!(pick("").unwrap_err().exit, Exit::NoMatch);
+        let denied = super::pick(all(), Exit::Denied, "z").unwrap_err();
+        assert_eq!(denied.exit, Exit::Denied, "{}", denied.message);
     }
 }

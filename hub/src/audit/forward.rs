@@ -15,13 +15,55 @@ use anyhow::Context as _;
 use cmdr_link::backoff::Backoff;
 use cmdr_link::files;
 use cmdr_protocol::audit::Record;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Pauses between tries grow to this.
 const LONGEST: Duration = Duration::from_mins(1);
 /// A pause is given up so soon after the log was closed.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// The sinks there may be.
+const SINKS: [&str; 2] = ["syslog", "webhook"];
+
+/// Whether a sink is called so.
+pub fn is_sink(name: &str) -> bool {
+    SINKS.contains(&name)
+}
+
+fn cursor(dir: &Path, sink: &str) -> PathBuf {
+    dir.join(format!("{sink}.cursor"))
+}
+
+/// How far a sink has come, if there was one of this name.
+fn reached(dir: &Path, sink: &str) -> anyhow::Result<Option<u64>> {
+    let cursor = cursor(dir, sink);
+    match files::read_private(&cursor, 64) {
+        Ok(text) => std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .map(Some)
+            .with_context(|| {
+                format!("{} holds no number; remove it to send all that is kept", cursor.display())
+            }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("reading {}", cursor.display())),
+    }
+}
+
+/// How far each sink has come that the log in this folder was ever sent to.
+pub fn cursors(dir: &Path) -> anyhow::Result<Vec<(String, u64)>> {
+    let mut all = Vec::new();
+    for sink in SINKS {
+        all.extend(reached(dir, sink)?.map(|seq| (sink.to_owned(), seq)));
+    }
+    Ok(all)
+}
+
+/// Keeps how far a sink has come.
+pub fn keep(dir: &Path, sink: &str, seq: u64) -> std::io::Result<()> {
+    files::write_private(&cursor(dir, sink), seq.to_string().as_bytes())
+}
 
 /// Takes records, all of them or an error. May block: it has its own thread.
 pub(crate) trait Sink: Send {
@@ -40,19 +82,10 @@ pub fn start(audit: &Audit, config: &config::Audit) -> anyhow::Result<()> {
 }
 
 fn spawn(audit: &Audit, name: &'static str, sink: Box<dyn Sink>) -> anyhow::Result<()> {
-    let cursor = audit.dir().join(format!("{name}.cursor"));
-    let after = match files::read_private(&cursor, 64) {
-        Ok(text) => std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .with_context(|| {
-                format!("{} holds no number; remove it to send all that is kept", cursor.display())
-            })?,
-        // A new sink gets all that is kept.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(e) => return Err(e).with_context(|| format!("reading {}", cursor.display())),
-    };
-    let forwarder = Forwarder { name, cursor, tail: audit.follow(Some(after)), sink };
+    // A new sink gets all that is kept.
+    let after = reached(audit.dir(), name)?.unwrap_or(0);
+    let forwarder =
+        Forwarder { name, dir: audit.dir().to_owned(), tail: audit.follow(Some(after)), sink };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -66,7 +99,7 @@ fn spawn(audit: &Audit, name: &'static str, sink: Box<dyn Sink>) -> anyhow::Resu
 
 struct Forwarder {
     name: &'static str,
-    cursor: PathBuf,
+    dir: PathBuf,
     tail: Tail,
     sink: Box<dyn Sink>,
 }
@@ -106,11 +139,10 @@ impl Forwarder {
                 tracing::info!(sink = self.name, "the audit log is sent again");
             }
             backoff = Backoff::new(LONGEST);
-            if let Err(e) =
-                files::write_private(&self.cursor, self.tail.seq().to_string().as_bytes())
-            {
+            if let Err(e) = keep(&self.dir, self.name, self.tail.seq()) {
                 // They will be sent again after a restart.
-                tracing::warn!(sink = self.name, "writing {}: {e}", self.cursor.display());
+                let cursor = cursor(&self.dir, self.name);
+                tracing::warn!(sink = self.name, "writing {}: {e}", cursor.display());
             }
         }
     }

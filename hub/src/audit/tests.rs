@@ -61,6 +61,11 @@ impl Log {
         self.audit = Some(Audit::open(&self.folder(), &self.key, self.store(), settings).unwrap());
     }
 
+    fn opened(&mut self) -> &Self {
+        self.open();
+        self
+    }
+
     /// Closes it and waits until its end stands in the store.
     fn close(&mut self) {
         self.audit = None;
@@ -174,27 +179,39 @@ fn half_a_record_at_the_end_is_cut_off_and_the_log_says_so() {
     assert_eq!(log.verify().broken, None);
 }
 
+/// Writes a record of this kind.
+fn write(log: &Log, event: Event, asked: Option<u64>) -> u64 {
+    block_on(log.audit().append(Record { event, asked, ..record(1) })).unwrap()
+}
+
+/// The hub starts, as far as the log is concerned; where the log ended before.
+fn start(log: &Log) -> Point {
+    let end = log.audit().point();
+    block_on(log.audit().mark(Event::Started, String::new()));
+    end
+}
+
+/// The requests that are said to be lost.
+fn lost(log: &Log) -> Vec<u64> {
+    let lost = log.all().into_iter().filter(|r| r.outcome == Some(Outcome::Lost));
+    lost.filter_map(|r| r.asked).collect()
+}
+
 #[test]
 fn what_a_crash_has_left_without_an_end_gets_one_once() {
     let mut log = Log::new();
-    let write = |log: &Log, event, asked| {
-        let record = Record { event, asked, ..record(1) };
-        block_on(log.audit().append(record)).unwrap()
-    };
-    let earlier = write(&log, Event::Asked, None);
-    write(&log, Event::Started, None);
+    start(&log);
     log.append(40);
     let done = write(&log, Event::Asked, None);
     let cut = write(&log, Event::Asked, None);
     write(&log, Event::Answered, Some(done));
-    for asked in (earlier + 2)..done {
+    for asked in 2..done {
         write(&log, Event::Answered, Some(asked));
     }
     log.close();
     for _ in 0..2 {
         log.open();
-        let end = log.audit().point();
-        write(&log, Event::Started, None);
+        let end = start(&log);
         block_on(log.audit().clone().tell_unanswered(end));
         log.close();
     }
@@ -207,15 +224,73 @@ fn what_a_crash_has_left_without_an_end_gets_one_once() {
 }
 
 #[test]
+fn a_hub_killed_before_it_has_told_of_all_is_followed_by_one_that_does() {
+    let mut log = Log::new();
+    let end = start(&log);
+    block_on(log.audit().clone().tell_unanswered(end));
+    let open: Vec<u64> = (0..30).map(|_| write(&log, Event::Asked, None)).collect();
+    log.close();
+    // Killed as soon as it had said that it starts.
+    log.open();
+    start(&log);
+    let second = write(&log, Event::Asked, None);
+    log.close();
+    assert_eq!(lost(log.opened()), Vec::<u64>::new());
+    // Killed when it had told of some.
+    let end = start(&log);
+    block_on(async {
+        let seen = log.audit().shared.point.subscribe();
+        let begun = seen.borrow().seq;
+        let telling = tokio::spawn(log.audit().clone().tell_unanswered(end));
+        while seen.borrow().seq < begun + 3 {
+            tokio::task::yield_now().await;
+        }
+        telling.abort();
+        drop(telling.await);
+    });
+    log.close();
+    let some = lost(log.opened()).len();
+    assert!((3..=30).contains(&some), "{some}");
+    // Stopped in good order, but before it had told of any.
+    start(&log);
+    block_on(log.audit().mark(Event::Stopped, String::new()));
+    log.close();
+    log.open();
+    let end = start(&log);
+    block_on(log.audit().clone().tell_unanswered(end));
+    log.close();
+    let expected: Vec<u64> = open.into_iter().chain([second]).collect();
+    assert_eq!(lost(log.opened()), expected);
+    assert_eq!(block_on(log.audit().verify()).unwrap().broken, None);
+}
+
+#[test]
 fn after_an_end_in_good_order_nothing_is_looked_for() {
     let mut log = Log::new();
+    let end = start(&log);
+    block_on(log.audit().clone().tell_unanswered(end));
     log.append(3);
     block_on(log.audit().mark(Event::Stopped, String::new()));
     log.close();
     log.open();
     let end = log.audit().point();
     block_on(log.audit().clone().tell_unanswered(end));
-    assert_eq!(log.all().len(), 4);
+    assert_eq!(log.all().len(), 5);
+}
+
+#[test]
+fn a_log_whose_hub_kept_nothing_of_it_is_looked_through_whole() {
+    let mut log = Log::new();
+    let earlier = write(&log, Event::Asked, None);
+    start(&log);
+    let later = write(&log, Event::Asked, None);
+    log.close();
+    // As after a restore: what the store has about the log is not in a backup.
+    fs::remove_dir_all(log.dir.path().join("store")).unwrap();
+    log.open();
+    let end = start(&log);
+    block_on(log.audit().clone().tell_unanswered(end));
+    assert_eq!(lost(&log), [earlier, later]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Finds what a crash has left without an end: requests that were asked since the hub's last start and
-//! never answered. Called by [`super::Audit::tell_unanswered`], which then says of each that it is not known.
+//! Finds what a crash has left without an end: requests that were asked and never answered. Called by
+//! [`super::Audit::tell_unanswered`], which then says of each that it is not known, and keeps until where that
+//! was done.
 
 use super::chain::{self, ChainKey, Point, Records};
 use cmdr_protocol::audit::{Event, Outcome, Record};
@@ -10,9 +11,10 @@ use std::path::Path;
 /// The most that are told of: more cannot have been under way.
 const MOST: usize = 100_000;
 
-/// The records that say so, in the order in which they were asked. Looks back from `end` to where the
-/// hub started last; not at all when it stopped in good order.
-pub(super) fn find(dir: &Path, key: &ChainKey, end: Point) -> io::Result<Vec<Record>> {
+/// The records that say so, in the order in which they were asked. Looks back from `end` to the record
+/// `after`, until which all were told of. A start of the hub is no such place: it may have been killed
+/// before it had told of all.
+pub(super) fn find(dir: &Path, key: &ChainKey, after: u64, end: Point) -> io::Result<Vec<Record>> {
     let mut answered = HashSet::new();
     let mut open = BTreeMap::new();
     for number in chain::segments(dir)?.into_iter().rev().filter(|n| *n <= end.segment) {
@@ -32,8 +34,10 @@ pub(super) fn find(dir: &Path, key: &ChainKey, end: Point) -> io::Result<Vec<Rec
             break;
         };
         for record in records.into_iter().rev() {
+            if record.seq <= after {
+                return Ok(told(open));
+            }
             match (record.event, record.asked) {
-                (Event::Stopped | Event::Started, _) => return Ok(told(open)),
                 (Event::Answered, Some(asked)) => {
                     answered.insert(asked);
                 }

@@ -1,15 +1,19 @@
 //! `check`, `backup` and `restore`: what looks after a hub's data folder.
 
 use super::{Done, ask, print, say};
-use crate::data;
+use crate::backup::recordings;
 use crate::local::{self, Local};
+use crate::{audit, data, recording};
 use anyhow::Context as _;
+use cmdr_link::Client;
 use cmdr_link::files::Partial;
+use cmdr_link::hubkeys::HubKeys;
 use cmdr_protocol::hub::{self as hub_api, Checked};
 use cmdr_protocol::human::count;
+use cmdr_protocol::recordings::Verify;
 use std::path::Path;
 
-pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
+pub(super) async fn check(dir: &Path, recordings: bool) -> anyhow::Result<Done> {
     require(dir)?;
     let local = local::reach(dir, "").await?;
     let checked: Checked = match (ask(&local, &hub_api::Check {}).await, &local) {
@@ -17,12 +21,52 @@ pub(super) async fn check(dir: &Path) -> anyhow::Result<Done> {
         (None, Local::Stopped(hub, _)) => hub.check().await?,
         (None, Local::Running(_)) => anyhow::bail!("the hub did not answer"),
     };
-    for damage in &checked.damage {
+    let mut damage = checked.damage;
+    let mut read = count(checked.records as u64, "record");
+    if recordings {
+        let (files, wrong) = match &local {
+            Local::Running(client) => prove(client).await?,
+            Local::Stopped(hub, _) => hub.recorder.files(),
+        };
+        read.push_str(" and ");
+        read.push_str(&count(files, "recording"));
+        damage.extend(wrong);
+    }
+    for damage in &damage {
         print(&format!("{damage}\n"))?;
     }
-    let records = count(checked.records as u64, "record");
-    print(&format!("{records} read, {} damaged\n", checked.damage.len()))?;
-    Ok(if checked.damage.is_empty() { Done::Well } else { Done::Damaged })
+    print(&format!("{read} read, {} damaged\n", damage.len()))?;
+    if !recordings {
+        say("Recordings were not read: check --recordings does.");
+    }
+    Ok(if damage.is_empty() { Done::Well } else { Done::Damaged })
+}
+
+/// Has the running hub read every recording: how many, and what is wrong.
+async fn prove(client: &Client) -> anyhow::Result<(u64, Vec<String>)> {
+    let (mut files, mut damage) = (0, Vec::new());
+    let mut feed = client.feed(None, &Verify::default()).await?;
+    while let Some(verified) = feed.next().await {
+        let verified = verified?;
+        files += 1;
+        if !verified.broken.is_empty() {
+            let what = format!("recording {}: {}", verified.id, verified.broken);
+            damage.push(cmdr_protocol::display::clean_to_width(&what, 300));
+        }
+    }
+    Ok((files, damage))
+}
+
+/// Looks at a folder of copies; the hub of `dir` may run meanwhile.
+pub(super) fn check_copies(dir: &Path, copies: &Path) -> anyhow::Result<Done> {
+    require(dir)?;
+    let looked = recordings::check(copies, HubKeys::load(&data::key_path(dir))?.sealing())?;
+    for damage in &looked.damage {
+        print(&format!("{damage}\n"))?;
+    }
+    let read = count(looked.files, "recording");
+    print(&format!("{read} read, {} damaged\n", looked.damage.len()))?;
+    Ok(if looked.damage.is_empty() { Done::Well } else { Done::Damaged })
 }
 
 /// Looking after a folder must not make one.
@@ -35,7 +79,11 @@ pub(super) fn require(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn backup_to(dir: &Path, file: &Path) -> anyhow::Result<Done> {
+pub(super) async fn backup_to(
+    dir: &Path,
+    file: &Path,
+    copies: Option<&Path>,
+) -> anyhow::Result<Done> {
     require(dir)?;
     anyhow::ensure!(
         !file.exists(),
@@ -58,7 +106,32 @@ pub(super) async fn backup_to(dir: &Path, file: &Path) -> anyhow::Result<Done> {
             }
         }
     }
+    // After the records, so that the folder is not behind them.
+    let here = recording::folder(&audit::folder(dir));
+    let told = match copies {
+        Some(to) => {
+            let keys = HubKeys::load(&data::key_path(dir))?;
+            let copied = recordings::copy(&here, to, keys.sealing())?;
+            format!(
+                "{} ({} bytes) copied into {}, which had {} already.",
+                count(copied.files, "recording"),
+                copied.bytes,
+                to.display(),
+                copied.kept
+            )
+        }
+        None => match recordings::names(&here)?.len() {
+            0 => String::new(),
+            files => format!(
+                "The files of {} are not in it: backup --recordings DIR copies those that DIR lacks.",
+                count(files as u64, "recording")
+            ),
+        },
+    };
     out.finish()?;
+    if !told.is_empty() {
+        say(&told);
+    }
     say(&format!(
         "{} written. The hub's key is not in it; keep {} apart, without it no agent will trust a restored hub. Nor is the master key of the sealed secrets ({} unless [secrets] says otherwise): without it they do not open.",
         file.display(),

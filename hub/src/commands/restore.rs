@@ -2,21 +2,31 @@
 //! place as it was found.
 
 use super::{Done, say};
+use crate::backup::{self, recordings};
 use crate::config::Config;
 use crate::data::{self, DataDir};
+use crate::records::recording_id;
 use crate::vault::{Vault, master::Source};
-use crate::{audit, backup, store::Store};
+use crate::{audit, recording, store::Store};
 use anyhow::{Context as _, ensure};
 use cmdr_link::hubkeys::HubKeys;
 use cmdr_protocol::human::count;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub(super) async fn run(
-    dir: &Path,
-    config: &Config,
-    file: &Path,
-    key: Option<&Path>,
-) -> anyhow::Result<Done> {
+/// What to restore from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct From<'a> {
+    /// The backup.
+    pub(super) file: &'a Path,
+    /// The hub's key file.
+    pub(super) key: Option<&'a Path>,
+    /// The folder of recordings.
+    pub(super) recordings: Option<&'a Path>,
+}
+
+pub(super) async fn run(dir: &Path, config: &Config, from: From<'_>) -> anyhow::Result<Done> {
+    let From { file, key, recordings: copies } = from;
     let source =
         Source::of(&config.secrets, dir).map_err(|e| super::Misconfigured(e.to_string()))?;
     std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
@@ -32,19 +42,33 @@ pub(super) async fn run(
         dir.display()
     );
     let keys = HubKeys::load(key.unwrap_or(&place))?;
-    backup::read(keys.sealing(), file)?;
+    let records = backup::read(keys.sealing(), file)?;
+    let recorded: BTreeSet<u64> = records.iter().filter_map(|(key, _)| recording_id(key)).collect();
+    drop(records);
+    let here = recording::folder(&audit::folder(dir));
+    ensure!(
+        recordings::names(&here).with_context(|| format!("reading {}", here.display()))?.is_empty(),
+        "there are recordings already; restore into a fresh data folder"
+    );
+    let ready = match copies {
+        Some(copies) => Some((copies, recordings::ready(copies, keys.sealing(), &recorded)?)),
+        None => None,
+    };
 
     let mut undo = Undo::default();
     undo.folders(dir);
     undo.files.push(dir.join("lock"));
     undo.files.extend(key.is_some().then(|| place.clone()));
-    undo.inner = vec![dir.join("store"), audit::folder(dir)];
+    undo.inner = vec![dir.join("store"), audit::folder(dir), here.clone()];
     undo.inner.retain(|folder| !folder.exists());
     undo.files.retain(|file| !file.exists());
     let data = DataDir::open(dir)?;
     let store = Store::open(&data.store())?;
     // Looks whether the store is empty before it writes.
     let records = backup::restore(&store, &audit::folder(dir), keys.sealing(), file).await?;
+    if let Some((copies, ready)) = &ready {
+        recordings::restore(copies, &here, ready)?;
+    }
     // Last: a folder with a key is one that a hub starts in.
     if key.is_some() {
         keys.save(&place)?;
@@ -53,6 +77,22 @@ pub(super) async fn run(
     // Told and not refused: the rest is of use without it, and the key may be brought later.
     if let Err(e) = Vault::fits(&store, &source).await {
         say(&format!("The hub will not start yet: {e}"));
+    }
+    let without = match &ready {
+        Some((_, ready)) => ready.missing.len(),
+        None => recorded.len(),
+    };
+    if without > 0 {
+        say(&format!(
+            "{} of {} restored without the file: the list has them, and nothing can be played. {}",
+            without,
+            count(recorded.len() as u64, "recording"),
+            if copies.is_some() {
+                "The folder did not have them."
+            } else {
+                "--recordings DIR brings files back that backup --recordings has copied."
+            }
+        ));
     }
     say(&format!("{} restored into {}", count(records as u64, "record"), dir.display()));
     Ok(Done::Well)

@@ -1,6 +1,8 @@
 //! Finds text inside recordings, as a reader would have seen it: without escape sequences, line by
-//! line. Patterns are matched in linear time, and one search looks so long and no longer.
+//! line. Where 8-bit controls come in between, it is read in both ways in which terminals read
+//! those. Patterns are matched in linear time, and one search looks so long and no longer.
 
+use super::eight_bit::{EightBit, Part};
 use super::tail::{Source, Step, Tail};
 use anstream::adapter::StripBytes;
 use cmdr_protocol::CallError;
@@ -122,16 +124,77 @@ struct Finder<'a> {
 
 /// A text as it grows.
 struct Text {
-    strip: StripBytes,
-    line: Vec<u8>,
-    number: u64,
+    eight_bit: EightBit,
+    /// As a terminal that obeys 8-bit controls shows it.
+    obeyed: Reading,
+    /// As one that does not, from the first such control on.
+    ignored: Option<Reading>,
     at_ms: u64,
     input: bool,
 }
 
 impl Text {
     fn new(input: bool) -> Self {
-        Self { strip: StripBytes::new(), line: Vec::new(), number: 1, at_ms: 0, input }
+        let obeyed = Reading { strip: StripBytes::new(), line: Vec::new(), number: 1 };
+        Self { eight_bit: EightBit::default(), obeyed, ignored: None, at_ms: 0, input }
+    }
+
+    /// Goes on with bytes, and tells each line that has ended: its number and text, and whether
+    /// 8-bit controls were obeyed in it.
+    fn push(&mut self, data: &[u8], mut each: impl FnMut(u64, &[u8], bool)) {
+        let Self { eight_bit, obeyed, ignored, .. } = self;
+        eight_bit.push(data, |part| {
+            let (seven_bit, bytes);
+            let plain = match part {
+                Part::Plain(plain) => {
+                    bytes = plain;
+                    plain
+                }
+                Part::Control(byte) => {
+                    ignored.get_or_insert_with(|| obeyed.clone());
+                    seven_bit = [0x1b, byte - 0x40];
+                    bytes = &seven_bit;
+                    &[]
+                }
+            };
+            obeyed.push(bytes, |number, line| each(number, line, true));
+            if let Some(ignored) = ignored {
+                ignored.push(plain, |number, line| each(number, line, false));
+            }
+        });
+    }
+
+    /// The lines that have not ended.
+    fn rest(&mut self, mut each: impl FnMut(u64, &[u8], bool)) {
+        each(self.obeyed.number, &self.obeyed.line, true);
+        if let Some(ignored) = &self.ignored {
+            each(ignored.number, &ignored.line, false);
+        }
+    }
+}
+
+/// Lines without their escape sequences.
+#[derive(Clone)]
+struct Reading {
+    strip: StripBytes,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Reading {
+    fn push(&mut self, bytes: &[u8], mut each: impl FnMut(u64, &[u8])) {
+        let Self { strip, line, number } = self;
+        for piece in strip.strip_next(bytes) {
+            for part in piece.split_inclusive(|b| matches!(b, b'\n' | b'\r')) {
+                line.extend_from_slice(part);
+                let ended = part.last().is_some_and(|b| matches!(b, b'\n' | b'\r'));
+                if ended || line.len() > LINE {
+                    each(*number, line);
+                    *number += u64::from(part.last() == Some(&b'\n'));
+                    line.clear();
+                }
+            }
+        }
     }
 }
 
@@ -152,26 +215,44 @@ impl<'a> Finder<'a> {
             _ => return,
         };
         text.at_ms = at_ms;
-        let Text { strip, line, number, input, .. } = text;
-        for piece in strip.strip_next(data) {
-            for part in piece.split_inclusive(|b| matches!(b, b'\n' | b'\r')) {
-                line.extend_from_slice(part);
-                let ended = part.last().is_some_and(|b| matches!(b, b'\n' | b'\r'));
-                if ended || line.len() > LINE {
-                    self.hits.extend(look(pattern, line, id, at_ms, *number, *input));
-                    *number += u64::from(part.last() == Some(&b'\n'));
-                    line.clear();
-                }
-            }
-        }
+        let (input, hits) = (text.input, &mut self.hits);
+        text.push(data, |number, line, obeyed| {
+            add(hits, look(pattern, line, id, at_ms, number, input), obeyed);
+        });
     }
 
     fn finish(&mut self) {
+        let (id, pattern, hits) = (self.id, self.pattern, &mut self.hits);
         for text in std::iter::once(&mut self.output).chain(&mut self.input) {
-            let hit = look(self.pattern, &text.line, self.id, text.at_ms, text.number, text.input);
-            self.hits.extend(hit);
-            text.line.clear();
+            let (at_ms, input) = (text.at_ms, text.input);
+            text.rest(|number, line, obeyed| {
+                add(hits, look(pattern, line, id, at_ms, number, input), obeyed);
+            });
         }
+    }
+}
+
+/// Numbers of the lines in which an `e` is, for the fuzzers.
+pub fn found(pieces: &[&[u8]]) -> Vec<u64> {
+    let search = Search { text: "e".to_owned(), ..Search::default() };
+    let Ok(pattern) = pattern(&search) else { return Vec::new() };
+    let mut finder = Finder::new(1, &search, &pattern);
+    for piece in pieces {
+        finder.take(EventKind::Output, 0, piece);
+    }
+    finder.finish();
+    let mut found: Vec<_> = finder.hits.into_iter().map(|hit| hit.line).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Adds a hit; one of the second reading unless the first has found the line.
+fn add(hits: &mut Vec<Hit>, hit: Option<Hit>, obeyed: bool) {
+    let Some(hit) = hit else { return };
+    let same = |other: &Hit| other.input == hit.input && other.line == hit.line;
+    if obeyed || !hits.iter().rev().take(TOGETHER).any(same) {
+        hits.push(hit);
     }
 }
 
@@ -252,6 +333,65 @@ mod tests {
                 assert_eq!(hits(&text("error"), &pieces).len(), 1, "{pieces:?}");
             }
         }
+    }
+
+    fn found(text: &Search, bytes: &[u8]) -> Vec<(u64, String)> {
+        let pattern = pattern(text).unwrap();
+        let mut finder = Finder::new(1, text, &pattern);
+        for byte in bytes {
+            finder.take(EventKind::Output, 0, &[*byte]);
+        }
+        finder.finish();
+        let mut whole = Finder::new(1, text, &pattern);
+        whole.take(EventKind::Output, 0, bytes);
+        whole.finish();
+        assert_eq!(finder.hits, whole.hits, "{bytes:?}");
+        whole.hits.into_iter().map(|hit| (hit.line, hit.text)).collect()
+    }
+
+    #[test]
+    fn eight_bit_controls_hide_no_text() {
+        for (control, name) in [("\u{9b}", "utf-8"), ("\u{fffd}", "raw")] {
+            // The raw form is a byte that is no UTF-8.
+            let bytes = |text: &str| -> Vec<u8> {
+                let text = text.replace("CSI", control).into_bytes();
+                if name == "utf-8" { text } else { raw(&text) }
+            };
+            for within in [
+                "one\nerCSI31mrCSI0mor\nthree",
+                "one\nerCSIKror\nthree",
+                "one\nCSI1;31merrorCSIm\nthree",
+                "one\nCSIerror\nthree",
+            ] {
+                let found = found(&text("error"), &bytes(within));
+                let lines: Vec<u64> = found.iter().map(|hit| hit.0).collect();
+                assert_eq!(lines, [2], "{name} {within:?}: {found:?}");
+            }
+        }
+        // Strings that never end, a title, other controls of eight bits.
+        for within in
+            ["\u{9d}0;\nerror\n", "\u{90}q\nerror", "\u{9e}\nerror\n\u{9c}", "a\u{85}\ne\u{84}rror"]
+        {
+            assert_eq!(found(&text("error"), within.as_bytes())[0].0, 2, "{within:?}");
+        }
+        let title = found(&text("error"), "\u{9d}0;title\u{9c}\ner\u{9d}2;x\u{7}ror".as_bytes());
+        assert_eq!(title, [(2, "error".to_owned())]);
+        // Letters whose bytes look like such controls are letters.
+        assert_eq!(found(&text("Ûber 世"), "Ûber 世界\n".as_bytes()).len(), 1);
+        assert!(found(&text("nothing"), "\u{9b}31mred\u{9b}0m".as_bytes()).is_empty());
+    }
+
+    /// U+FFFD as the byte 0x9b.
+    fn raw(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.windows(3).position(|w| w == "\u{fffd}".as_bytes()) {
+            out.extend_from_slice(&rest[..at]);
+            out.push(0x9b);
+            rest = &rest[at + 3..];
+        }
+        out.extend_from_slice(rest);
+        out
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Hub {
         let proved = incoming.proved;
         let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
         let number = self.present(caller.key, &link);
-        tokio::spawn(hubkey::attend(self.clone(), caller.key.to_string(), proved, link.clone()));
+        let (id, program) = (caller.key.to_string(), self.is_program(caller.key));
+        tokio::spawn(hubkey::attend(self.clone(), id, program, proved, link.clone()));
         tracing::debug!(operator = caller.name, %address, "a client is connected");
         self.note_use(caller.key, address.ip());
         let caller = Arc::new(caller);
@@ -49,7 +50,6 @@ impl Hub {
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = self.login_ends(caller.key) => {
-                let program = self.keyring.device(caller.key).is_some_and(|d| d.program.is_some());
                 link.close(if program {
                     "this program's key has expired; its operator makes another: cmdr keys create"
                 } else {
@@ -61,6 +61,10 @@ impl Hub {
         };
         self.absent(number);
         tracing::debug!(operator = caller.name, %address, reason, "a client is gone");
+    }
+
+    fn is_program(&self, key: KeyId) -> bool {
+        self.keyring.device(key).is_some_and(|device| device.program.is_some())
     }
 
     /// Waits until the login ends, if it has an end. Looks at the clock again and again: it may be set.

@@ -96,6 +96,7 @@ async fn finish(hub: Arc<Hub>, _: Asked, call: Finish) -> Result<Rotation, CallE
     };
     if !call.force {
         all_know(&hub, "the end of the old key", "they have to join again then")?;
+        programs_came(&hub)?;
     }
     hub.keys.replace(HubKeys { previous: None, ..(*now).clone() }).map_err(|e| unkept(&e))?;
     tracing::info!(old = %old.public(), "the hub's old key is retired");
@@ -151,6 +152,28 @@ fn all_know(hub: &Hub, step: &str, but: &str) -> Result<(), CallError> {
     )))
 }
 
+/// Refuses while there are programs that have not come with the key: nobody renews what they hold later.
+fn programs_came(hub: &Hub) -> Result<(), CallError> {
+    let rotation = told(hub);
+    if rotation.programs_without == 0 {
+        return Ok(());
+    }
+    let programs = rotation.without.iter().filter(|without| without.program);
+    let mut names: Vec<_> = programs
+        .take(NAMED)
+        .map(|without| format!("{} of {}", without.name, without.operator))
+        .collect();
+    if rotation.programs_without as usize > names.len() {
+        names.push("...".to_owned());
+    }
+    Err(conflict(format!(
+        "{} of {} keys for programs were not used with the hub's new key yet: {}; a program that keeps its home learns it when it runs, others need their text anew (cmdr keys renew, with the old one in CMDR_KEY); revoke what is not used any more, or end them with --force",
+        rotation.programs_without,
+        rotation.programs,
+        names.join(", "),
+    )))
+}
+
 /// How far it is.
 fn told(hub: &Hub) -> Rotation {
     let now = hub.keys.now();
@@ -172,28 +195,34 @@ fn told(hub: &Hub) -> Rotation {
                 host: Some(*id),
                 device: None,
                 operator: String::new(),
+                program: false,
                 online: host.state == HostState::Online,
             });
         }
     }
     let linked: HashSet<_> = hub.clients().into_iter().map(|(key, _)| key).collect();
-    let (mut devices, mut devices_without) = (0, 0);
+    // Of devices and of programs: how many, and how many of them lack it.
+    let mut counts = [[0, 0]; 2];
     for (key, _) in hub.keyring.devices() {
         let Standing::Active(device, account) = hub.keyring.standing(key) else { continue };
-        devices += 1;
+        let program = device.program.is_some();
+        let [all, lacking] = &mut counts[usize::from(program)];
+        *all += 1;
         if lacks(&key.to_string()) {
-            devices_without += 1;
-            if devices_without as usize <= LISTED {
+            *lacking += 1;
+            if *lacking as usize <= LISTED {
                 without.push(Without {
                     name: device.name,
                     host: None,
                     device: Some(key),
                     operator: account.name,
+                    program,
                     online: linked.contains(&key),
                 });
             }
         }
     }
+    let [[devices, devices_without], [programs, programs_without]] = counts;
     Rotation {
         phase,
         key: now.current.public(),
@@ -203,6 +232,8 @@ fn told(hub: &Hub) -> Rotation {
         hosts_without,
         devices,
         devices_without,
+        programs,
+        programs_without,
         without,
     }
 }

@@ -22,12 +22,14 @@ pub struct Asked {
 
 type Answer = Result<Value, CallError>;
 type Answers = Box<dyn Fn(&Asked) -> Answer + Send>;
+type Refuses = Box<dyn Fn(&Asked) -> Option<CallError> + Send>;
 type Whole = Box<dyn Fn(&Asked) -> Option<Vec<Value>> + Send>;
 
 #[derive(Default)]
 struct Inner {
     asked: Vec<Asked>,
     answers: Option<Answers>,
+    refuses: Option<Refuses>,
     wholes: Option<Whole>,
     feeds: Vec<(Asked, mpsc::Sender<Answer>)>,
     /// Items for feeds that are not there yet.
@@ -69,6 +71,11 @@ impl Far {
     /// Answers every call from now on; without it each one gets `{}`.
     pub fn answer(&self, answers: impl Fn(&Asked) -> Answer + Send + 'static) {
         self.inner().answers = Some(Box::new(answers));
+    }
+
+    /// Refuses calls and feeds for which it gives a reason, before anything else is looked at.
+    pub fn refuse(&self, refuses: impl Fn(&Asked) -> Option<CallError> + Send + 'static) {
+        self.inner().refuses = Some(Box::new(refuses));
     }
 
     /// Answers feeds that come to an end of themselves with all of their items; those for which it has
@@ -166,6 +173,9 @@ impl Far {
         let asked = Asked { to, method: C::METHOD, body: json(call)? };
         let mut inner = self.inner();
         inner.asked.push(asked.clone());
+        if let Some(refused) = inner.refuses.as_ref().and_then(|refuses| refuses(&asked)) {
+            return Err(refused);
+        }
         let answer = match &inner.answers {
             Some(answers) => answers(&asked)?,
             None => Value::Object(serde_json::Map::new()),
@@ -184,6 +194,11 @@ impl Far {
         let asked = Asked { to, method: F::METHOD, body: json(feed)? };
         let (sender, receiver) = mpsc::channel(1024);
         let mut inner = self.inner();
+        if let Some(refused) = inner.refuses.as_ref().and_then(|refuses| refuses(&asked)) {
+            inner.asked.push(asked);
+            drop(sender.try_send(Err(refused)));
+            return Ok(FarItems { answers: receiver });
+        }
         inner.waiting.retain(|(host, method, value)| {
             let hit = *host == to && *method == F::METHOD;
             if hit {

@@ -130,7 +130,8 @@ fn changes(record: &Record) -> bool {
     let known = methods::find(&record.method);
     // Of what this release does not know it is better to show too much.
     let change = known.is_none_or(|method| method.changes) && !record.method.is_empty();
-    change && matches!(record.event, Event::Asked | Event::Answered | Event::Denied)
+    let request = matches!(record.event, Event::Asked | Event::Answered | Event::Denied);
+    change && (request || record.event == Event::Acted)
 }
 
 impl RecordsPane {
@@ -367,6 +368,9 @@ impl RecordsPane {
                 Line::from(spans)
             }
             "records.col.host" => Line::styled(audit_columns::host_name(context, record), text),
+            "records.col.who" if record.event == Event::Acted => {
+                Line::styled(context.texts.get("audit.event.acted").to_owned(), soft)
+            }
             "records.col.who" => Line::styled(record.operator.clone(), text),
             _ => {
                 let took = audit_columns::took_ms(log, record);

@@ -7,6 +7,7 @@ use super::sheet::{self, View, column, figure, rest};
 use super::{Context, Entry, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
+use crate::link::is_passing;
 use crate::store::Update;
 use crate::store::sheets::SheetKey;
 use crate::store::system::Row;
@@ -30,18 +31,37 @@ const UNSET: Command = Command::Own(6);
 /// Where the variables are among [`KINDS`].
 const VARIABLES: usize = 5;
 
-static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
+/// The keys of each list: each has a right of its own.
+static TABLES: [[&[Binding]; 2]; 6] = {
+    const MOUNTS: &[Binding] = &bindings(Mounts::METHOD);
+    const INTERFACES: &[Binding] = &bindings(Interfaces::METHOD);
+    const LOGINS: &[Binding] = &bindings(Logins::METHOD);
+    const PACKAGES: &[Binding] = &bindings(Packages::METHOD);
+    const JOBS: &[Binding] = &bindings(Jobs::METHOD);
+    const ENVIRONMENT: &[Binding] = &bindings(List::METHOD);
+    [
+        [MOUNTS, LIST],
+        [INTERFACES, LIST],
+        [LOGINS, LIST],
+        [PACKAGES, LIST],
+        [JOBS, LIST],
+        [ENVIRONMENT, LIST],
+    ]
+};
 
-const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "system.key.open").hint(),
-    key(&["]", "<right>"], NEXT, "system.key.next").hint(),
-    key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
-    key(&["R"], REFRESH, "system.key.refresh"),
-    key(&["u"], UPGRADABLE, "system.key.upgradable").hint(),
-    key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD),
-    key(&["a"], SET, "system.key.set").danger(Set::METHOD),
-    key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD),
-];
+/// Those of a list that is asked for with this method.
+const fn bindings(verb: &'static str) -> [Binding; 8] {
+    [
+        key(&["<enter>"], Command::Open, "system.key.open").hint(),
+        key(&["]", "<right>"], NEXT, "system.key.next").hint(),
+        key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
+        key(&["R"], REFRESH, "system.key.refresh").needs(verb),
+        key(&["u"], UPGRADABLE, "system.key.upgradable").needs(Packages::METHOD).hint(),
+        key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD),
+        key(&["a"], SET, "system.key.set").danger(Set::METHOD),
+        key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD),
+    ]
+}
 
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Packages of one host that are held at most.
@@ -251,7 +271,7 @@ fn packages_from(host: HostId, key: SheetKey, from: usize, limit: u32) -> Action
 
 impl Pane for System {
     fn bindings(&self) -> &'static [&'static [Binding]] {
-        TABLES
+        &TABLES[self.at]
     }
 
     fn feeds(&self) -> Vec<Subscription> {
@@ -323,8 +343,13 @@ impl Pane for System {
             return self.ask(context, rows);
         }
         let age = now_ms.saturating_sub(sheet.came_ms);
-        // What failed is asked for again sooner, and not at once.
-        let again_s = if sheet.error.is_some() { 10 } else { KINDS[self.at].again_s };
+        let again_s = match &sheet.error {
+            // What was refused is not asked for again: whoever may later has the key for it.
+            Some(error) if !is_passing(error) => return Action::None,
+            // What failed is asked for again sooner, and not at once.
+            Some(_) => 10,
+            None => KINDS[self.at].again_s,
+        };
         if age >= again_s * 1000 { self.ask(context, 0) } else { Action::None }
     }
 

@@ -508,5 +508,7 @@ mod tests {
     #[test]
     fn texts_are_harmless_and_without_colours() {
         assert_eq!(harmless(b"\x1b[31mred\x1b[0m\tx\x1b]0;t\x07\xff"), "red    x␛]0;t␇\u{fffd}");
+        assert_eq!(harmless("er\u{9b}31mror".as_bytes()), "er‹9b›31mror");
+        assert_eq!(harmless(b"er\x9b31mror"), "er\u{fffd}31mror");
     }
 }

@@ -11,10 +11,12 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// Ends that are remembered.
-const ENDS: usize = 32;
+/// Ends that are remembered: more than there can be while the hub, which tells them on, is away.
+const ENDS: usize = 128;
 /// The largest note that is read.
 const LARGEST: u64 = 256 * 1024;
+/// The same of all ends together.
+const ALL_ENDS: u64 = 4 << 20;
 
 /// A change of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,12 +102,13 @@ impl Intents {
 
     /// How those ended that are over, newest first.
     pub(super) fn ends(&self) -> VecDeque<Ended> {
-        let read = read_private(&self.dir.join("ended"), LARGEST);
+        let read = read_private(&self.dir.join("ended"), ALL_ENDS);
         read.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     /// Remembers how one ended.
     pub(super) fn end(&self, ends: &mut VecDeque<Ended>, ended: Ended) {
+        ends.retain(|other| other.id.is_empty() || other.id != ended.id);
         ends.push_front(ended);
         ends.truncate(ENDS);
         let written = serde_json::to_vec(&*ends)
@@ -131,13 +134,13 @@ mod tests {
         let intent = Intent { id: "0".repeat(32), confirm_s: Some(60), ..Intent::default() };
         intents.write(&intent).unwrap();
         let mut ends = intents.ends();
-        for n in 0..40 {
+        for n in 0..200 {
             intents.end(&mut ends, Ended { at_ms: n, ..Ended::default() });
         }
         assert_eq!(intents.all(), [intent]);
         intents.forget(&"0".repeat(32)).unwrap();
         assert!(intents.all().is_empty());
-        assert_eq!((intents.ends().len(), intents.ends()[0].at_ms), (ENDS, 39));
+        assert_eq!((intents.ends().len(), intents.ends()[0].at_ms), (ENDS, 199));
     }
 
     proptest! {

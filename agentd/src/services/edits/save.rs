@@ -329,8 +329,10 @@ impl Ledger {
             Err(e) => (ArmedEnd::Failed, e.message),
         };
         self.take(id);
+        // Its end is written first: killed in between, the agent comes to the same end once more.
+        let ended = self.end(&intent, how, who, words);
         self.forget(id);
-        Ok(self.end(&intent, how, who, words))
+        Ok(ended)
     }
 
     /// Says so when somebody else has changed the file meanwhile: it stays as it is then.

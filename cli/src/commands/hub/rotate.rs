@@ -13,7 +13,7 @@ use cmdr_protocol::human::count;
 /// Replace the hub's own key.
 ///
 /// First begin: the hub makes its next key and tells it to every host and device, which keep it beside
-/// the present one. When status lists nobody who matters: switch. From then on the hub has the
+/// the present one; programs with keys of their own do when they run. When status lists nobody who matters: switch. From then on the hub has the
 /// new key and still answers for the old one. Last finish: the old key is worth nothing any more. No link is cut,
 /// and nobody has to join again. Afterwards copy hub.key to where you keep it.
 #[derive(Debug, Args)]
@@ -36,9 +36,11 @@ enum Verb {
         #[command(flatten)]
         yes: Yes,
     },
-    /// Retire the old key. Tokens, cards and programs' keys made before the switch end with it.
+    /// Retire the old key. Tokens and cards made before the switch end with it; keys for programs go on
+    /// where the program has come with the new key, or has its text anew (cmdr keys renew).
     Finish {
-        /// Although there are hosts that do not know the new key: they have to join again.
+        /// Although there are hosts or programs that do not know the new key: hosts have to join again, programs
+        /// need another key.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
@@ -93,16 +95,21 @@ pub(super) async fn run(app: &App, hub: &Hub, args: &RotateArgs) -> Result<Exit,
 
 /// What has to be known before a yes.
 fn warning(rotation: &Rotation) -> String {
-    if rotation.hosts_without == 0 && rotation.devices_without == 0 {
+    let all = [
+        (rotation.hosts_without, rotation.hosts, "host"),
+        (rotation.devices_without, rotation.devices, "device"),
+        // Before the switch none can have come with it.
+        (
+            if rotation.phase == Phase::Switched { rotation.programs_without } else { 0 },
+            rotation.programs,
+            "program",
+        ),
+    ];
+    if all.iter().all(|(without, ..)| *without == 0) {
         return String::new();
     }
-    format!(
-        "{} of {} and {} of {} do not know the new key. ",
-        rotation.hosts_without,
-        count(rotation.hosts.into(), "host"),
-        rotation.devices_without,
-        count(rotation.devices.into(), "device")
-    )
+    let words = all.map(|(without, all, what)| format!("{without} of {}", count(all.into(), what)));
+    format!("{} do not know the new key. ", words.join(", "))
 }
 
 fn tell_left_out(app: &App, rotation: &Rotation) {
@@ -117,6 +124,13 @@ fn tell_left_out(app: &App, rotation: &Rotation) {
             "{} of {} do not know the new key; those that do not come before the old one is retired have to log in again with a new token or card",
             rotation.devices_without,
             count(rotation.devices.into(), "device")
+        ));
+    }
+    for program in rotation.without.iter().filter(|without| without.program) {
+        app.out.warn(&format!(
+            "the program's key {} of {} was not used with the new key yet; unless it is, or its text is made anew with cmdr keys renew, it ends with the old one",
+            clean(&program.name),
+            clean(&program.operator)
         ));
     }
 }
@@ -144,6 +158,8 @@ fn status(app: &App, rotation: &Rotation) -> Result<Exit, Failure> {
         let of = |without: u32, all: u32| format!("{} of {all}", all.saturating_sub(without));
         fields.push(("HOSTS THAT KNOW IT", of(rotation.hosts_without, rotation.hosts)));
         fields.push(("DEVICES THAT KNOW IT", of(rotation.devices_without, rotation.devices)));
+        let programs = of(rotation.programs_without, rotation.programs);
+        fields.push(("PROGRAMS THAT CAME WITH IT", programs));
     }
     app.out.one(rotation, &fields, &rotation.key.to_string())?;
     if rotation.without.is_empty() {
@@ -152,14 +168,19 @@ fn status(app: &App, rotation: &Rotation) -> Result<Exit, Failure> {
     app.out.data("\n")?;
     let columns = [
         Column::text("KNOWS NOT YET", |w: &Without| clean(&w.name).into_owned().into()),
-        Column::text("WHAT", |w| if w.host.is_some() { "host".into() } else { "device".into() }),
+        Column::text("WHAT", |w| match (w.host, w.program) {
+            (Some(_), _) => "host".into(),
+            (None, true) => "program".into(),
+            (None, false) => "device".into(),
+        }),
         Column::text("OPERATOR", |w| clean(&w.operator).into_owned().into()),
         Column::text("LINK", |w| {
             if w.online { Cell::painted("up", Paint::Good) } else { "away".into() }
         }),
     ];
     app.out.list(&rotation.without, &columns, |w| w.name.clone())?;
-    let more = (rotation.hosts_without + rotation.devices_without) as usize;
+    let more = rotation.hosts_without + rotation.devices_without + rotation.programs_without;
+    let more = more as usize;
     if more > rotation.without.len() {
         app.out.note(&format!("and {} more", more - rotation.without.len()));
     }

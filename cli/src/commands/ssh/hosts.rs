@@ -101,20 +101,20 @@ async fn list(app: &App, hub: &Hub, args: &ListArgs) -> Result<Exit, Failure> {
         hub.resolve(&args.selector).await?
     };
     targets.retain(|target| target.state == HostState::Online);
-    let (mut rows, mut whole) = (Vec::new(), true);
+    let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
     for target in &targets {
         match hub.ask_host(target.id, &List {}).await {
             Ok(listing) => {
                 rows.extend(listing.known.into_iter().map(|known| Row::new(&target.name, known)));
             }
             Err(e) => {
-                whole = false;
+                exit = exit.worst(e.exit);
                 app.out.warn(&format!("{}: {}", target.name, e.message));
             }
         }
     }
     app.out.list(&rows, &columns(), |row| ssh::place(&row.host, row.port))?;
-    Ok(if whole { Exit::Ok } else { Exit::Unreachable })
+    Ok(exit)
 }
 
 async fn forget(app: &App, hub: &Hub, machine: &str, via: &str, yes: Yes) -> Result<Exit, Failure> {

@@ -185,6 +185,9 @@ pub(super) fn cell<'a>(
     let (text, soft) = (theme.style(Role::Text), theme.style(Role::Soft));
     Cell::Line(match title {
         "audit.col.time" => Line::styled(time(context, record.at_ms), soft),
+        "audit.col.who" if record.event == Event::Acted => {
+            Line::styled(context.texts.get("audit.event.acted"), soft)
+        }
         "audit.col.who" => Line::styled(record.operator.as_str(), text),
         "audit.col.verb" => {
             let role = if record.method.is_empty() { Role::Soft } else { Role::Strong };
