@@ -10,7 +10,7 @@ use cmdr_protocol::files::{
 };
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use futures::StreamExt as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -373,12 +373,15 @@ pub async fn carry(way: &Way, item: &Item, preserve: bool) -> Result<Carried, Ca
     }
 }
 
+/// Hears how far each file is, by its number.
+pub type Tell = Arc<dyn Fn(usize, &Progress) + Send + Sync>;
+
 /// Carries files, several at once. `tell` hears how far each is, by its number; `done` how it ended.
 pub async fn carry_all(
     way: &Way,
     items: &[Item],
     preserve: bool,
-    tell: Arc<dyn Fn(usize, &Progress) + Send + Sync>,
+    tell: Tell,
     mut done: impl FnMut(usize, Result<Carried, CallError>),
 ) {
     let running = futures::stream::iter(0..items.len()).map(|at| {
@@ -395,10 +398,10 @@ pub async fn carry_all(
 
 /// Takes away what has been carried from a host: the files of the plan but for those of these numbers, each as it was
 /// seen, then the folders that nothing was left in.
-pub async fn take_away(way: &Way, plan: &Plan, but: &HashSet<usize>) -> Vec<Left> {
+pub async fn take_away(way: &Way, plan: &Plan, but: &BTreeSet<usize>) -> Vec<Left> {
     let stays = plan.items.iter().enumerate().filter(|(at, _)| but.contains(at));
     let stays = stays.map(|(_, item)| &item.from).chain(plan.left.iter().map(|left| &left.what));
-    let mut above = HashSet::new();
+    let mut above = BTreeSet::new();
     for place in stays {
         let Place::There(_, path) = place else { continue };
         let mut path = path.clone();

@@ -6,7 +6,7 @@ use cmdr_link::transfer::tree::{self, How, Left, Place};
 use cmdr_link::transfer::{self, Progress, Way};
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::{CallError, HostId};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -66,7 +66,7 @@ pub(super) async fn carry(
             progress.waiting.clone_from(&p.waiting);
         });
     };
-    let mut failed = HashSet::new();
+    let mut failed = BTreeSet::new();
     let done = |at: usize, ended: Result<tree::Carried, CallError>| {
         tell.send_modify(|told| {
             told.files = told.files.map(|(over, all)| (over + 1, all));
