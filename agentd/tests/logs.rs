@@ -280,7 +280,7 @@ async fn what_cannot_be_unpacked_says_why_and_is_not_offered() {
     fs::write(logs.path("large.xz"), large).unwrap();
     let call = Sources::default();
     let listing = logs.world.client.call(None, &call, Duration::from_secs(10)).await.unwrap();
-    assert!(listing.sources.iter().all(|s| !s.source.ends_with(".bz2")), "{listing:?}");
+    assert!(listing.sources.iter().all(|s| !s.source.contains(".bz2")), "{listing:?}");
     let refused = logs.refusal(&Follow { follow: false, ..logs.ask("a.log.bz2") }).await;
     assert!(refused.message.contains("packed"), "{}", refused.message);
     for (name, why) in [("broken.xz", "broken.xz"), ("large.xz", "memory")] {

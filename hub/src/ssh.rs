@@ -91,7 +91,7 @@ fn policy(settings: &Settings) -> String {
         list(&settings.denied_networks)
     );
     if let Some(networks) = &settings.networks {
-        text += &format!("networks = {}\n", list(networks));
+        text.extend(["networks = ", &list(networks), "\n"]);
     }
     text
 }
@@ -103,7 +103,7 @@ pub async fn keep(hub: &Hub, config: &Config, data: &Path, address: &str) {
     loop {
         match once(hub, &config.ssh, program, data, address).await {
             Ok(()) => {
-                tracing::warn!("the agent for sessions over SSH has ended; it is started anew")
+                tracing::warn!("the agent for sessions over SSH has ended; it is started anew");
             }
             Err(e) => tracing::error!("sessions over SSH from the hub: {e:#}"),
         }

@@ -8,7 +8,7 @@ use cmdr_protocol::files::{CHUNK, Copy, Copying};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::{CallError, ErrorKind};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ async fn folder(way: &Way, from: &Place, to: &Place, take: bool) -> (usize, Vec<
     let plan = tree::plan(way, from, to, how).await.unwrap();
     let mut left: Vec<String> =
         plan.left.iter().map(|l| format!("{}: {}", l.what, l.error.message)).collect();
-    let (mut came, mut failed) = (0, HashSet::new());
+    let (mut came, mut failed) = (0, BTreeSet::new());
     let done = |at: usize, ended: Result<Carried, CallError>| match ended {
         Ok(_) => came += 1,
         Err(e) => {

@@ -224,17 +224,17 @@ async fn a_link_leads_to_the_place_behind_it() {
 async fn long_lines_of_a_file_are_wrapped_or_cut_as_one_likes() {
     let mut world = world(Setup { size: (60, 18), ..Setup::default() }).await;
     let text = format!("{}END\nsecond\n", "x".repeat(90));
-    world.far.answer_feeds(move |asked| match asked.method {
-        "files.list" => Some(page(etc())),
-        _ => {
-            let whole = entry("hosts", FileKind::File, 220, 0o644);
-            let items = [
-                Chunk { file: Some(whole), ..Chunk::default() },
-                Chunk { data: text.clone().into(), ..Chunk::default() },
-                Chunk { sum: Some(Sum::default()), ..Chunk::default() },
-            ];
-            Some(items.iter().map(|item| serde_json::to_value(item).expect("as it is")).collect())
+    world.far.answer_feeds(move |asked| {
+        if asked.method == "files.list" {
+            return Some(page(etc()));
         }
+        let whole = entry("hosts", FileKind::File, 220, 0o644);
+        let items = [
+            Chunk { file: Some(whole), ..Chunk::default() },
+            Chunk { data: text.clone().into(), ..Chunk::default() },
+            Chunk { sum: Some(Sum::default()), ..Chunk::default() },
+        ];
+        Some(items.iter().map(|item| serde_json::to_value(item).expect("as it is")).collect())
     });
     world.press("/hosts<enter><enter>").await;
     until(&mut world, "END").await;

@@ -155,10 +155,9 @@ impl Program {
 
 /// Waits until the first program has ended, by itself or because it shall.
 async fn wait(state: &State, program: &mut Program, door: &Door) -> (Outcome, i32) {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         // Then only its own end is one.
-        Err(_) => return program.wait().await,
+        return program.wait().await;
     };
     let mut look = tokio::time::interval(LOOK);
     loop {

@@ -174,17 +174,16 @@ fn remember(app: &App, open: &Open, via: &Target) {
 
 /// The host that it goes through: the only one of the fleet, if none is named.
 async fn via(hub: &Hub, named: Option<String>) -> Result<Target, Failure> {
-    let target = match named {
-        Some(named) => hub.one_host(&named).await?,
-        None => {
-            let mut all = hub.resolve("*").await?;
-            all.retain(|target| target.state == HostState::Online);
-            if all.len() != 1 {
-                return Err(Failure::usage("through which host of the fleet?")
-                    .hint("cmdr ssh --via HOST USER@MACHINE; the next time it is known"));
-            }
-            all.remove(0)
+    let target = if let Some(named) = named {
+        hub.one_host(&named).await?
+    } else {
+        let mut all = hub.resolve("*").await?;
+        all.retain(|target| target.state == HostState::Online);
+        if all.len() != 1 {
+            return Err(Failure::usage("through which host of the fleet?")
+                .hint("cmdr ssh --via HOST USER@MACHINE; the next time it is known"));
         }
+        all.remove(0)
     };
     if target.state != HostState::Online {
         return Err(Failure::new(

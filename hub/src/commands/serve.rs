@@ -113,7 +113,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         () = hub.clone().serve(listeners, stop) => {}
         () = async {
             ssh::keep(&hub, &hub.config, data.path(), &at).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } => {}
     }
     watchdog.abort();

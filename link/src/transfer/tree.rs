@@ -10,7 +10,7 @@ use cmdr_protocol::files::{
 };
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use futures::StreamExt as _;
-use std::collections::{HashMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

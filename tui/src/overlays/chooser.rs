@@ -98,7 +98,7 @@ impl Chooser {
     }
 
     /// The mouse, where so many entries fit.
-    pub(super) fn mouse(&mut self, mouse: &MouseEvent, count: usize) -> Did {
+    pub(super) fn mouse(&mut self, mouse: MouseEvent, count: usize) -> Did {
         match mouse.kind {
             MouseEventKind::ScrollDown => self.move_to(self.at + 1, count),
             MouseEventKind::ScrollUp => self.move_to(self.at.saturating_sub(1), count),

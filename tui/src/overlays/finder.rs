@@ -206,7 +206,7 @@ impl Overlay for Finder {
     }
 
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent) -> Action {
-        let did = self.chooser.mouse(mouse, self.rows());
+        let did = self.chooser.mouse(*mouse, self.rows());
         self.did(context, did)
     }
 

@@ -76,7 +76,7 @@ impl Overlay for Palette {
     }
 
     fn mouse(&mut self, _context: &Context<'_>, mouse: &MouseEvent) -> Action {
-        let did = self.chooser.mouse(mouse, self.found.len());
+        let did = self.chooser.mouse(*mouse, self.found.len());
         self.did(did)
     }
 

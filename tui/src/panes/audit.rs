@@ -464,12 +464,10 @@ impl Pane for AuditPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
-        if store.audit.of(Whose::Audit).owner != self.owner {
-            if !self.beside.lost(store.now_ms) {
-                return reopen(context, Whose::Audit, self.owner, &self.filter);
-            }
-        } else {
+        if store.audit.of(Whose::Audit).owner == self.owner {
             self.beside.had();
+        } else if !self.beside.lost(store.now_ms) {
+            return reopen(context, Whose::Audit, self.owner, &self.filter);
         }
         self.filter.clone_from(&store.audit.of(Whose::Audit).filter);
         self.order(context);

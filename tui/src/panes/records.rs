@@ -412,12 +412,10 @@ impl Pane for RecordsPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
-        if store.audit.of(Whose::Records).owner != self.owner {
-            if !self.beside.lost(store.now_ms) {
-                return reopen(context, Whose::Records, self.owner, &self.filter);
-            }
-        } else {
+        if store.audit.of(Whose::Records).owner == self.owner {
             self.beside.had();
+        } else if !self.beside.lost(store.now_ms) {
+            return reopen(context, Whose::Records, self.owner, &self.filter);
         }
         self.filter.clone_from(&store.audit.of(Whose::Records).filter);
         if self.kind == Kind::Recordings {

@@ -55,11 +55,10 @@ pub(super) fn parse(bytes: &[u8], source: &str, mask: bool, found: &mut Found<Va
         }
         let at = u32::try_from(n + 1).unwrap_or(u32::MAX);
         match line::parse(text) {
-            Line::Empty => {}
             Line::Odd if found.notes.len() < ODD => {
                 found.notes.push(format!("line {at} of {source} says nothing"));
             }
-            Line::Odd => {}
+            Line::Empty | Line::Odd => {}
             Line::Variable { name, raw } => {
                 let value = line::value(raw.trim());
                 let masked = mask && is_secret(name, value);

@@ -144,7 +144,7 @@ impl Ssh {
         let mut key = key;
         key.set_comment(format!("by={by} at_ms={}", clock::now_ms()));
         let key = key.to_openssh().map_err(|e| self.broken(e))?;
-        text += &format!("{} {key}\n", written(&trust.host, trust.port));
+        text.extend([&written(&trust.host, trust.port), " ", &key, "\n"]);
         self.save(text).await?;
         Ok(Changed { keys: 1 })
     }

@@ -310,17 +310,15 @@ impl Planner<'_> {
                 None => There::Nothing,
             };
             match (role, source) {
-                (_, Some((host, path, entry))) => match entry.kind {
-                    FileKind::Folder => {
-                        self.refuse_folder(&path.to_string())?;
-                        let (from, to) = (self.at(&host, path), self.at(&target, place));
-                        self.folder(from, to).await?;
-                    }
-                    _ => {
-                        let (from, to) = (self.at(&host, path), self.at(&target, place));
-                        self.add(from, to, entry.size, version)?;
-                    }
-                },
+                (_, Some((host, path, entry))) if entry.kind == FileKind::Folder => {
+                    self.refuse_folder(&path.to_string())?;
+                    let (from, to) = (self.at(&host, path), self.at(&target, place));
+                    self.folder(from, to).await?;
+                }
+                (_, Some((host, path, entry))) => {
+                    let (from, to) = (self.at(&host, path), self.at(&target, place));
+                    self.add(from, to, entry.size, version)?;
+                }
                 (Role::Local(path), None) => {
                     let meta = std::fs::metadata(path)
                         .map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?;

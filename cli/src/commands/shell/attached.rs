@@ -116,7 +116,7 @@ impl Attached {
         let (mut desk, modes) = self.desk(true)?;
         let raw = Raw::enter(modes)?;
         let over = self.carry(feed, Some(first), &mut desk).await;
-        self.to_the_end(hub, desk, raw, over).await
+        self.until_the_end(hub, desk, raw, over).await
     }
 
     /// Carries the session until it ends or is left.
@@ -131,11 +131,11 @@ impl Attached {
             What::Open(open) => self.follow(&hub, &mut desk, &open).await,
             What::Attach(_) => self.attach(&hub, &mut desk).await,
         };
-        self.to_the_end(hub, desk, raw, over).await
+        self.until_the_end(hub, desk, raw, over).await
     }
 
     /// Comes back to it as often as it is cut off.
-    async fn to_the_end(
+    async fn until_the_end(
         mut self,
         mut hub: Hub,
         mut desk: Desk,

@@ -115,7 +115,7 @@ impl Answers<'_> {
             tries += 1;
             match self.keys[at].unlock(&passphrase) {
                 Err(KeyError::Locked(_)) if tries < TRIES => {
-                    self.app.out.note("that was not right")
+                    self.app.out.note("that was not right");
                 }
                 Err(e) => {
                     self.app.out.warn(&e.to_string());

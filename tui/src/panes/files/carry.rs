@@ -61,10 +61,11 @@ impl Job {
     fn changes(&self) -> Option<(HostId, FilePath)> {
         match self {
             Self::Up { host, to, .. } => Some((*host, to.parent())),
-            Self::Down { .. } | Self::Archive { .. } => None,
             Self::Across { copy, .. } => Some((copy.to, copy.target.parent())),
             Self::Folder { to: Place::There(host, path), .. } => Some((*host, path.parent())),
-            Self::Folder { to: Place::Here(_), .. } => None,
+            Self::Folder { to: Place::Here(_), .. } | Self::Down { .. } | Self::Archive { .. } => {
+                None
+            }
         }
     }
 }

@@ -91,8 +91,7 @@ fn wide_characters_are_cut_by_cells() {
 
 #[test]
 fn a_column_with_nothing_in_it_takes_no_room_and_is_no_order() {
-    let mut state = State::<u32>::default();
-    state.left_out = Some(1);
+    let mut state = State::<u32> { left_out: Some(1), ..State::default() };
     let shown: Vec<usize> = state.shown(COLUMNS).iter().map(|(index, _)| *index).collect();
     assert_eq!(shown, [0, 2]);
     state.on(Command::SortNext, COLUMNS);

@@ -349,7 +349,7 @@ fn movements_stay_within_the_margins_in_origin_mode_and_out_of_it() {
     assert_eq!(within, ["", "", "", "wZ", "v", "X", "", "", ""]);
     let outside = shown(format!("\x1b[4;6r\x1b[5;1H{moves}"));
     assert_eq!(outside, within, "what counts is where the cursor stands");
-    let above = shown(format!("\x1b[4;6r\x1b[2;1H\x1b[9Aa\x1b[8;1H\x1b[9Bb\x1b[9Ac"));
+    let above = shown("\x1b[4;6r\x1b[2;1H\x1b[9Aa\x1b[8;1H\x1b[9Bb\x1b[9Ac".to_owned());
     assert_eq!(above, ["a", "", "", " c", "", "", "", "", "b"]);
     let none = shown(format!("\x1b[30;40r{moves}"));
     assert_eq!(
