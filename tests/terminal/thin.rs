@@ -90,6 +90,8 @@ fn walk(terminal: &ThinTerminal) -> Vec<(&'static str, Duration, u64)> {
 
 fn check(rows: &[(&str, Duration, u64)], longest: Duration) {
     for (page, took, bytes) in rows {
+        // The host asks its package manager first: that is no time of the line's.
+        let longest = if *page == "packages" { longest.max(FETCHED) } else { longest };
         assert!(*took < longest, "{page} came after {took:?}");
         assert!(*bytes < BUDGET, "{page} draws {bytes} bytes a second");
     }
