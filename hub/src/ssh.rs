@@ -3,7 +3,7 @@
 //! Neither SSH nor a terminal is in this process, which holds everybody's keys: the hub starts an agent
 //! program of its own, lets it join as a host and keeps it running. A policy that the hub writes leaves it
 //! nothing but those sessions. For the rest of the hub it is a host like any other; only a selector does not
-//! mean it by accident ([`means`]). Started by `commands/serve.rs`.
+//! mean it by accident (`means`). Started by `commands/serve.rs`.
 
 use crate::config::Config;
 use crate::server::Hub;

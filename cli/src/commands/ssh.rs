@@ -35,7 +35,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(override_usage = "cmdr ssh [OPTIONS] [USER@]HOST[:PORT] [-- <COMMAND>...]")]
 pub struct SshArgs {
-    /// Where to, as [user@]host[:port].
+    /// Where to: USER@HOST:PORT; user and port may be left out.
     #[arg(value_name = "TARGET")]
     target: Option<String>,
 

@@ -31,7 +31,7 @@ enum Verb {
     Ls(ListArgs),
     /// Forget the keys of a machine, so that the next session asks anew.
     Forget {
-        /// Which, as host[:port].
+        /// Which: HOST or HOST:PORT.
         machine: String,
         /// At which host of the fleet.
         #[arg(long, value_name = "HOST")]
