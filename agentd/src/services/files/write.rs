@@ -211,10 +211,11 @@ impl Target {
 
     /// Lets the disk take in what there is, beside what comes. What goes wrong shows at the end once more.
     fn sync_ahead(&mut self) {
-        if self.have - self.begun < AHEAD || self.busy.swap(true, Ordering::Relaxed) {
+        if self.have - self.begun < AHEAD || self.busy.load(Ordering::Relaxed) {
             return;
         }
         let Ok(file) = self.file.try_clone() else { return };
+        self.busy.store(true, Ordering::Relaxed);
         let busy = self.busy.clone();
         self.begun = self.have;
         tokio::task::spawn_blocking(move || {
