@@ -182,6 +182,10 @@ pub struct Armed {
     pub left_ms: u64,
     /// The version that comes back; 0 when there was no file.
     pub before: u64,
+    /// Why the agent could not undo it when its time was over; it tries again as often as it takes. Empty when
+    /// nothing went wrong so far.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
 }
 
 open_enum! {

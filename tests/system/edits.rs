@@ -513,8 +513,10 @@ async fn an_undo_that_finds_no_room_is_tried_until_there_is_some() {
     let path = desk.put("disk/a", &old);
     desk.ask.armed(&path, "new\n", SOON).await;
     std::fs::write(desk.dir.join("disk/fill"), vec![b'x'; 900 * 1024]).unwrap();
-    until("the time is over", async || desk.ask.state().await.armed[0].left_ms == 0).await;
-    until("it waits for another try", async || desk.ask.state().await.armed[0].left_ms > 0).await;
+    until("an undo failed and says why", async || {
+        desk.ask.state().await.armed[0].trouble.contains("No space left")
+    })
+    .await;
     assert_eq!(desk.text("disk/a"), "new\n");
     std::fs::remove_file(desk.dir.join("disk/fill")).unwrap();
     until("it is undone", async || !desk.ask.state().await.ended.is_empty()).await;

@@ -52,6 +52,8 @@ struct Told {
 struct Waiting {
     intent: Intent,
     until: Instant,
+    /// Why the last try to undo it did not work.
+    trouble: String,
     /// A task waits for its end.
     has_task: bool,
 }
@@ -190,6 +192,7 @@ impl Waiting {
             confirm_s: confirm_s.unwrap_or(0),
             left_ms: left.as_millis() as u64,
             before,
+            trouble: self.trouble.clone(),
         }
     }
 }

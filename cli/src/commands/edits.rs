@@ -232,7 +232,11 @@ impl ArmedRow {
             left_s: Some(armed.left_ms.div_ceil(1000)),
             ended_at: None,
             who: String::new(),
-            words: armed.note,
+            words: if armed.trouble.is_empty() {
+                armed.note
+            } else {
+                format!("could not be undone so far: {}", armed.trouble)
+            },
         }
     }
 

@@ -251,7 +251,7 @@ impl Ledger {
             return None;
         };
         let until = Instant::now() + Duration::from_secs(confirm_s.into());
-        self.waiting.push(Waiting { intent, until, has_task: false });
+        self.waiting.push(Waiting { intent, until, trouble: String::new(), has_task: false });
         self.waiting.last().map(|one| one.armed(Instant::now()))
     }
 
@@ -301,6 +301,7 @@ impl Ledger {
             tracing::error!("an edit could not be undone and is tried again: {e}");
             if let Some(one) = self.waiting.iter_mut().find(|one| one.intent.id == id) {
                 one.until = Instant::now() + AGAIN;
+                one.trouble = e.message;
             }
         }
     }
@@ -413,7 +414,7 @@ impl Ledger {
         let id = intent.id.clone();
         let until = Instant::now() + Duration::from_millis(left);
         let how = intent.undoing.unwrap_or(ArmedEnd::Undone);
-        self.waiting.push(Waiting { intent, until, has_task: false });
+        self.waiting.push(Waiting { intent, until, trouble: String::new(), has_task: false });
         if left == 0
             && let Err(e) = self.undo(agent, &id, how, String::new())
         {

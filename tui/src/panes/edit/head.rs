@@ -4,6 +4,7 @@ use super::{EditPane, KEEP, REVERT, TABLES};
 use crate::panes::Context;
 use crate::theme::Role;
 use crate::widgets::table;
+use cmdr_protocol::display::clean;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -16,7 +17,10 @@ impl EditPane {
         let Some((armed, left)) = self.armed(context) else { return };
         let s = left.div_ceil(1000).to_string();
         let shown = |command| keys.of(TABLES, command);
-        let words = texts.fill("edit.armed", &[&s, &shown(KEEP), &shown(REVERT)]);
+        let mut words = texts.fill("edit.armed", &[&s, &shown(KEEP), &shown(REVERT)]);
+        if !armed.trouble.is_empty() {
+            words = texts.fill("edit.armed.trouble", &[&clean(&armed.trouble), &words]);
+        }
         let room = usize::from(area.width).saturating_sub(words.width() + 5).min(40);
         let whole = u64::from(armed.confirm_s).max(1) * 1000;
         let full = (room as u64 * left.min(whole)).div_ceil(whole) as usize;
