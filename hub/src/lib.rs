@@ -27,6 +27,7 @@ pub mod recording;
 pub mod records;
 pub mod rights;
 pub mod router;
+pub mod runs;
 pub mod server;
 pub mod services;
 pub mod store;

@@ -15,6 +15,7 @@ mod operators;
 mod ping;
 mod recordings;
 mod roles;
+mod runs;
 mod secrets;
 mod tokens;
 mod totp;
@@ -38,6 +39,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = tokens::register(service);
     let service = operators::register(service);
     let service = roles::register(service);
+    let service = runs::register(service);
     let service = groups::register(service);
     let service = login::register(service);
     let service = totp::register(service);
