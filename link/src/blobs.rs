@@ -43,7 +43,7 @@ fn wrong(doing: &str, e: &io::Error) -> CallError {
     let what = format!("{doing}: {}", reason(e));
     match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            CallError::new(ErrorKind::Busy, format!("{what}; make room there and try again"))
+            CallError::failed(format!("{what}; make room there and try again"))
         }
         _ => CallError::failed(what),
     }

@@ -193,10 +193,16 @@ impl Runs {
             if stale && let Err(e) = may(&hub, &author, &take, host) {
                 return Some((TargetState::Refused, e));
             }
+            // A file goes before the order that puts it in its place.
+            let delivered = match &take.order.push {
+                Some(push) => hub.blobs.deliver(&link, host, push).await.map(drop),
+                None => Ok(()),
+            };
             let client = Client::new(link);
-            let asked = match author.caller() {
-                Some(caller) => client.call_for(&caller, Some(host), &take, TAKE).await,
-                None => client.call(Some(host), &take, TAKE).await,
+            let asked = match (delivered, author.caller()) {
+                (Err(e), _) => Err(e),
+                (Ok(()), Some(caller)) => client.call_for(&caller, Some(host), &take, TAKE).await,
+                (Ok(()), None) => client.call(Some(host), &take, TAKE).await,
             };
             let error = match asked {
                 Ok(taken) => {
@@ -221,10 +227,8 @@ impl Runs {
                         "its agent is too old to take orders of runs; upgrade it".to_owned(),
                     ));
                 }
-                ErrorKind::Denied | ErrorKind::OnRequest => {
-                    return Some((TargetState::Refused, error.message));
-                }
-                _ => return Some((TargetState::Failed, error.message)),
+                // An order that is not taken has not been begun, and never will be.
+                _ => return Some((TargetState::Refused, error.message)),
             }
         }
     }

@@ -96,10 +96,10 @@ pub(super) struct Journal {
 fn refusal(doing: &str, error: &io::Error) -> CallError {
     let why = reason(error);
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CallError::new(
-            ErrorKind::Busy,
-            format!("the disk on which this host's agent keeps its orders is full ({why}); nothing was begun: make room there"),
-        ),
+        // Not *busy*: nobody makes room by waiting.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CallError::failed(format!(
+            "the disk on which this host's agent keeps its orders is full ({why}); nothing was begun: make room there"
+        )),
         _ => CallError::failed(format!("{doing} the agent's journal of orders: {why}; nothing was begun")),
     }
 }

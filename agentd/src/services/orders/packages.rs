@@ -179,7 +179,10 @@ fn already(names: &[String], how: &str) -> Done {
 async fn install(work: &mut Work<'_>, names: &[String]) -> Result<Exit, Fault> {
     let manager = work.manager;
     work.doing.changed = mend(work).await?;
-    if work.unknown(names).await?.is_some() && !manager.refresh.is_empty() {
+    if let Some(name) = work.unknown(names).await? {
+        if manager.refresh.is_empty() {
+            return Err(failed(format!("no source of this host has a package {name}")));
+        }
         // The lists may be old, or were never fetched.
         let refreshed = work.run(manager.refresh, &[]).await?;
         if work.doing.is_stopped() {
