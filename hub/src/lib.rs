@@ -10,6 +10,7 @@ pub mod admission;
 pub mod approvals;
 pub mod audit;
 pub mod backup;
+pub mod blobs;
 pub mod commands;
 pub mod config;
 pub mod data;

@@ -14,6 +14,7 @@ pub mod totp;
 pub mod directory;
 pub mod provider;
 
+mod lone;
 mod proxy;
 pub mod systemd;
 pub mod thin;
@@ -22,6 +23,7 @@ pub mod untrusted;
 mod wait;
 mod world;
 
+pub use lone::{Lone, Up};
 pub use proxy::{Fault, Proxy};
 pub use wait::{until, until_some};
 pub use world::{BareAgent, World};
