@@ -23,6 +23,7 @@ mod processes;
 mod recordings;
 mod replay;
 mod roles;
+mod runs;
 mod secrets;
 mod services;
 mod sessions;
@@ -50,6 +51,7 @@ pub enum Command {
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
     Exec(exec::ExecArgs),
+    Run(runs::RunArgs),
     Logs(logs::LogsArgs),
     Shell(shell::ShellArgs),
     Attach(shell::AttachArgs),
@@ -122,6 +124,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,
         Command::Exec(args) => exec::run(app, args).await,
+        Command::Run(args) => runs::run(app, &args).await,
         Command::Logs(args) => logs::run(app, args).await,
         Command::Shell(args) => shell::shell(app, args).await,
         Command::Attach(args) => shell::attach(app, &args).await,

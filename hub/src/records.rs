@@ -324,6 +324,8 @@ pub mod prefix {
     pub const RUN_TARGETS: &str = "run-targets/";
     /// Of what happened in them.
     pub const RUN_LOG: &str = "run-log/";
+    /// Of schedules of runs.
+    pub const RUN_SCHEDULE: &str = "run-schedule/";
     /// Of idempotency keys.
     pub const RUN_KEY: &str = "run-key/";
     /// Of [`super::SecretUse`]s.
@@ -400,6 +402,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::RUN_ORDER, reads::<serde_bytes::ByteBuf>),
         (prefix::RUN_TARGETS, reads::<Vec<runs::TargetRecord>>),
         (prefix::RUN_LOG, reads::<runs::LogRecord>),
+        (prefix::RUN_SCHEDULE, reads::<runs::ScheduleRecord>),
         (prefix::RUN_KEY, reads::<runs::KeyRecord>),
     ];
     match KINDS.iter().find(|(prefix, _)| key.starts_with(prefix)) {

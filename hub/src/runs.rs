@@ -15,6 +15,7 @@ mod links;
 mod live;
 mod records;
 mod retention;
+mod schedules;
 mod seat;
 mod segments;
 mod start;
@@ -24,18 +25,19 @@ mod views;
 pub(crate) use guard::Picked;
 pub use live::Live;
 pub(crate) use live::wave_of;
-pub use records::{Author, KeyRecord, LogRecord, RunRecord, TargetRecord};
+pub use records::{Author, KeyRecord, LogRecord, RunRecord, ScheduleRecord, TargetRecord};
 pub use start::Origin;
 pub use views::{Sees, View};
 
 use crate::config;
 use crate::server::Hub;
 use crate::store::{Store, StoreError};
-use cmdr_protocol::runs::{RunState, Start};
+use cmdr_protocol::runs::RunState;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
 use keeper::{HeadChange, Keeper, News};
 use live::ByHost;
+use schedules::Schedules;
 use seat::Seat;
 use segments::Segments;
 use std::collections::{HashMap, HashSet};
@@ -99,6 +101,8 @@ pub struct Runs {
     pumps: Mutex<HashSet<RunId>>,
     pump: Notify,
     tick: Notify,
+    schedules: Mutex<Schedules>,
+    schedule: Notify,
     ends: broadcast::Sender<RunId>,
     began: Instant,
     /// Tells cursors of this hub's life from those of another.
@@ -120,6 +124,23 @@ struct State {
 /// The folder of the output of runs, beside that of the audit log.
 pub fn folder(audit: &Path) -> PathBuf {
     audit.parent().unwrap_or(audit).join("runs")
+}
+
+/// The files of the output of runs, each with its number.
+pub fn output(audit: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
+    match segments::numbers(&folder(audit)) {
+        Ok(numbers) => Ok(numbers
+            .into_iter()
+            .map(|number| (u64::from(number), output_path(audit, number.into())))
+            .collect()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
+}
+
+/// The file of output of this number.
+pub fn output_path(audit: &Path, number: u64) -> PathBuf {
+    segments::path(&folder(audit), u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// The name that a host knows a target's attempt by.
@@ -152,7 +173,7 @@ impl Runs {
         let mut by_host = ByHost::default();
         for (id, record) in records::heads(&store)? {
             if record.end.is_some() {
-                state.over.insert(id, Arc::new(record));
+                state.over.insert(id, Arc::new(records::slim(&record)));
                 continue;
             }
             match restore(&store, id, record) {
@@ -171,7 +192,6 @@ impl Runs {
         }
         let (queue, waiting) = mpsc::channel(keeper::QUEUE);
         Ok(Arc::new(Self {
-            store,
             dir,
             settings,
             hub: OnceLock::new(),
@@ -182,9 +202,12 @@ impl Runs {
             pumps: Mutex::default(),
             pump: Notify::new(),
             tick: Notify::new(),
+            schedules: Mutex::new(schedules::load(&store)?),
+            schedule: Notify::new(),
             ends: broadcast::channel(ENDS).0,
             began: Instant::now(),
             epoch: cmdr_link::clock::now_ms(),
+            store,
         }))
     }
 
@@ -206,7 +229,7 @@ impl Runs {
             self.take_up(&live);
         }
         let keeper = Keeper::new(self.clone(), segments);
-        tokio::join!(keeper.run(queue), self.pumping(), self.ticking());
+        tokio::join!(keeper.run(queue), self.pumping(), self.ticking(), self.scheduling());
     }
 
     /// Goes on with a run from before the hub began.
@@ -229,6 +252,10 @@ impl Runs {
 
     fn by_host(&self) -> MutexGuard<'_, ByHost> {
         self.by_host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn schedules(&self) -> MutexGuard<'_, Schedules> {
+        self.schedules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hub(&self) -> Option<Arc<Hub>> {
@@ -283,16 +310,10 @@ impl Runs {
 
     /// A run is over, on disk.
     fn close(&self, live: &Arc<Live>) {
-        let record = Arc::new(live.lock().record.clone());
+        let slim = records::slim(&live.lock().record);
         {
             let mut state = self.state();
             state.open.remove(&live.id);
-            let slim = RunRecord {
-                start: Start { order: records::brief(&record.start.order), ..record.start.clone() },
-                inline: Vec::new(),
-                sent: Vec::new(),
-                ..RunRecord::clone(&record)
-            };
             state.over.insert(live.id, Arc::new(slim));
             if state.looked.len() >= REMEMBERED {
                 state.looked.remove(0);

@@ -208,6 +208,9 @@ impl Hub {
         let log = self.audit.verify().await.context("reading the audit log")?;
         checked.records += log.records;
         checked.damage.extend(keepers::check(self));
+        let hub = self.runs.clone();
+        let output = tokio::task::spawn_blocking(move || hub.check()).await;
+        checked.damage.extend(output.context("reading the output of runs")?);
         checked.damage.extend(log.broken.is_some().then(|| log.told()));
         Ok(checked)
     }

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 const TAKE: Duration = Duration::from_secs(30);
 /// How long it is waited before a host is asked again that was busy, or whose answer was lost on the way.
 const AGAIN: Duration = Duration::from_millis(250);
+/// An order that had ended when it was asked for is told of within so long.
+const TELLS: Duration = Duration::from_secs(10);
 /// A host that is busy is asked so often.
 const TRIES: u32 = 240;
 /// What was decided longer ago is decided anew before it is sent: rights are taken away meanwhile.
@@ -207,6 +209,13 @@ impl Runs {
             let error = match asked {
                 Ok(taken) => {
                     self.has(live, index, taken.state);
+                    if taken.again && taken.state.is_end() {
+                        // It tells how it ended, unless that was confirmed by what this hub was before it
+                        // was restored from a backup.
+                        tokio::time::sleep(TELLS).await;
+                        let why = "it ended before the hub was restored from a backup";
+                        return Some((taken.state, why.to_owned()));
+                    }
                     return None;
                 }
                 Err(error) => error,

@@ -7,7 +7,7 @@ use crate::store::{Batch, Store, StoreError};
 use cmdr_link::codec;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::runs::{Counts, Order, Run, RunState, Start, TargetState};
+use cmdr_protocol::runs::{Counts, Order, Run, RunState, Schedule, Start, TargetState};
 use cmdr_protocol::{HostId, KeyId, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +220,20 @@ const fn is_zero32(n: &u32) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 const fn is_zero64(n: &u64) -> bool {
     *n == 0
+}
+
+/// A schedule, and for whom its runs act.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScheduleRecord {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Who made it.
+    pub author: Author,
+}
+
+pub(super) fn schedule_key(name: &str) -> String {
+    format!("{}{name}", prefix::RUN_SCHEDULE)
 }
 
 /// That an idempotency key was used.
@@ -438,8 +452,16 @@ impl RunRecord {
     }
 }
 
-/// What is left in memory of an order whose run is over: enough to say what it was.
-pub(super) fn brief(order: &Order) -> Order {
+/// What is left in memory of a run that is over: what lists show.
+pub(super) fn slim(record: &RunRecord) -> RunRecord {
+    let start =
+        Start { only: Vec::new(), order: brief(&record.start.order), ..record.start.clone() };
+    let (inline, sent) = (Vec::new(), Vec::new());
+    RunRecord { start, inline, sent, ..record.clone() }
+}
+
+/// What is left of its order.
+fn brief(order: &Order) -> Order {
     use cmdr_protocol::runs::{Line, Script};
     let mut brief = order.clone();
     brief.env.clear();

@@ -66,16 +66,44 @@ impl Runs {
         Ok(gone.len())
     }
 
+    /// Reads all output that runs name; what is wrong with it, one sentence each.
+    pub fn check(&self) -> Vec<String> {
+        let mut reader = segments::Reader::new(&self.dir);
+        let mut wrong = Vec::new();
+        let ids: Vec<RunId> = {
+            let state = self.state();
+            state.over.keys().chain(state.open.keys()).copied().collect()
+        };
+        for id in ids {
+            let log = match records::log(&self.store, id) {
+                Ok((log, _)) => log,
+                // The check of the records tells.
+                Err(_) => continue,
+            };
+            for piece in log.iter().flat_map(|record| &record.pieces).filter(|piece| piece.len > 0)
+            {
+                let place = segments::Place { segment: piece.segment, offset: piece.offset };
+                if let Err(e) = reader.read(place) {
+                    wrong.push(format!("run {id}: {e}"));
+                    break;
+                }
+            }
+        }
+        wrong
+    }
+
     /// Removes segments that hold output of no run that is kept.
     fn remove_segments(&self) {
         let mut needed: Vec<(u32, u32)> = Vec::new();
+        let open;
         {
             let state = self.state();
             for record in state.over.values() {
                 needed.extend(record.end.as_ref().and_then(|end| end.segments));
             }
-            needed.extend(state.open.values().filter_map(|live| live.lock().segments));
+            open = state.open.values().cloned().collect::<Vec<_>>();
         }
+        needed.extend(open.iter().filter_map(|live| live.lock().segments));
         let Ok(numbers) = segments::numbers(&self.dir) else { return };
         let kept: HashSet<u32> = numbers
             .iter()

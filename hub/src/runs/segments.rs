@@ -37,7 +37,7 @@ pub(super) struct Segments {
     block: Vec<u8>,
 }
 
-fn path(dir: &Path, number: u32) -> PathBuf {
+pub(super) fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:08}.out"))
 }
 

@@ -50,9 +50,12 @@ impl Author {
 }
 
 /// What is wrong with a request, whatever hosts there are.
-fn check(start: &Start) -> Result<(), CallError> {
+pub(super) fn check(start: &Start) -> Result<(), CallError> {
     let wrong = |what: String| Err(CallError::malformed(what));
     start.order.check().map_err(CallError::malformed)?;
+    if start.order.runbook.is_some() {
+        return wrong("a runbook is not an order of hosts: the hub takes it apart".to_owned());
+    }
     if start.key.len() > MAX_KEY {
         return wrong(format!("the idempotency key is longer than {MAX_KEY} bytes"));
     }
@@ -124,7 +127,10 @@ impl Runs {
             )));
         }
         let count = plan.hosts.len() as u32;
-        self.check_confirmed(&plan.guard, count, start.confirm)?;
+        // What begins by the clock was confirmed when it was put there.
+        if origin.schedule.is_empty() {
+            self.check_confirmed(&plan.guard, count, start.confirm)?;
+        }
         self.take_limits(hub, who, &start, &plan.hosts)?;
         let (keep, now) = (self.settings.keep_output, clock::now_ms());
         let patience = self.settings.patience.as_millis() as u64;

@@ -1,6 +1,7 @@
 //! Runs as somebody may see them: lists, one with its targets, and what changes while they look.
 
 use super::live::{Inner, Live};
+use super::records::RunRecord;
 use super::segments::{Place, Reader};
 use super::{Runs, busy};
 use crate::server::Hub;
@@ -40,6 +41,12 @@ impl Sees {
             Self::Some(some) => some.iter().any(|sees| *sees),
         }
     }
+}
+
+/// A run for a list.
+enum Known {
+    Open(Arc<Live>),
+    Over(Arc<RunRecord>),
 }
 
 fn unknown(id: RunId) -> CallError {
@@ -101,7 +108,6 @@ impl Runs {
         };
         let wanted = |run: &Run| {
             (list.operator.is_empty() || run.operator == list.operator)
-                && list.before_ms.is_none_or(|before| run.created_ms < before)
                 && run
                     .id
                     .is_some_and(|id| list.id.is_empty() || id.to_string().starts_with(&list.id))
@@ -109,20 +115,23 @@ impl Runs {
         let (open, over) = {
             let state = self.state();
             let open: Vec<_> = state.open.values().cloned().collect();
-            let over: Vec<_> = if list.open {
-                Vec::new()
-            } else {
-                state.over.iter().map(|(id, record)| (*id, record.clone())).collect()
-            };
-            (open, over)
+            let over = state.over.iter().filter(|_| !list.open);
+            (open, over.map(|(id, record)| (*id, record.clone())).collect::<Vec<_>>())
         };
-        let mut runs: Vec<Run> = open.iter().map(|live| live.shown()).filter(wanted).collect();
-        let older = over
-            .iter()
-            .filter(|(_, record)| list.before_ms.is_none_or(|before| record.created_ms < before));
-        runs.extend(older.map(|(id, record)| record.shown(*id)).filter(wanted));
-        runs.sort_by(|a, b| b.created_ms.cmp(&a.created_ms).then(a.id.cmp(&b.id)));
-        let (mut listing, mut left) = (Listing::default(), runs.into_iter());
+        let open = open.into_iter().map(|live| {
+            let created = live.lock().record.created_ms;
+            (created, live.id, Known::Open(live))
+        });
+        let over =
+            over.into_iter().map(|(id, record)| (record.created_ms, id, Known::Over(record)));
+        let mut all: Vec<(u64, RunId, Known)> = open.chain(over).collect();
+        all.retain(|(created, ..)| list.before_ms.is_none_or(|before| *created < before));
+        all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let runs = all.into_iter().map(|(_, id, known)| match known {
+            Known::Open(live) => live.shown(),
+            Known::Over(record) => record.shown(id),
+        });
+        let (mut listing, mut left) = (Listing::default(), runs.filter(wanted));
         for mut run in left.by_ref() {
             if run.operator != who.operator {
                 // Of others' runs, what concerns hosts that they may look at.

@@ -8,10 +8,11 @@ use crate::who::Who;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runs::{
-    CHUNK, List, Listing, Output, Pause, Plan, Planned, PlannedHost, Resume, Retry, Run, Show,
-    Shown, Start, Started, Stop, Watch,
+    CHUNK, DeleteSchedule, List, ListSchedules, Listing, Output, Pause, Plan, Planned, PlannedHost,
+    PutSchedule, Resume, Retry, Run, Schedule, ScheduleListing, Show, Shown, Start, Started, Stop,
+    Watch,
 };
-use cmdr_protocol::{Call as _, CallError, Feed, Nothing};
+use cmdr_protocol::{Call as _, CallError, Feed, Nothing, Revoked};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub(super) fn register(service: HubService) -> HubService {
         .on(pause)
         .on(resume)
         .on(retry)
+        .on(put_schedule)
+        .on(list_schedules)
+        .on(delete_schedule)
 }
 
 fn who(hub: &Hub, asked: &Asked) -> Result<(Caller, Arc<Who>), CallError> {
@@ -179,4 +183,32 @@ async fn retry(hub: Arc<Hub>, asked: Asked, retry: Retry) -> Result<Started, Cal
     let (_, who) = who(&hub, &asked)?;
     let live = hub.runs.own(&hub, &who, retry.run, Retry::METHOD)?;
     hub.runs.retry(&hub, &who, &live, &retry).await
+}
+
+async fn put_schedule(
+    hub: Arc<Hub>,
+    asked: Asked,
+    put: PutSchedule,
+) -> Result<Schedule, CallError> {
+    let (caller, who) = who(&hub, &asked)?;
+    let author = Author::of(&caller, &who);
+    hub.runs.put_schedule(&hub, &who, author, put).await
+}
+
+async fn list_schedules(
+    hub: Arc<Hub>,
+    asked: Asked,
+    _: ListSchedules,
+) -> Result<ScheduleListing, CallError> {
+    let (_, who) = who(&hub, &asked)?;
+    Ok(hub.runs.list_schedules(&who))
+}
+
+async fn delete_schedule(
+    hub: Arc<Hub>,
+    asked: Asked,
+    delete: DeleteSchedule,
+) -> Result<Revoked, CallError> {
+    let (_, who) = who(&hub, &asked)?;
+    hub.runs.delete_schedule(&who, &delete.name).await
 }

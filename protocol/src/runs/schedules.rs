@@ -30,9 +30,6 @@ pub struct Schedule {
     pub when: When,
     /// What. Hosts are picked anew each time, and rights decided anew for who made the schedule.
     pub start: Start,
-    /// Agents go on with it while the hub is away, and tell what came of it later. Only for orders that
-    /// need nothing else from the hub, and without waves.
-    pub on_agents: bool,
     /// It begins nothing until this is false again.
     pub paused: bool,
     /// Who made it, and as whom it runs. Written by the hub.
