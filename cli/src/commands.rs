@@ -17,9 +17,11 @@ mod local;
 mod login;
 mod logs;
 mod operators;
+mod packages;
 mod ping;
 mod ports;
 mod processes;
+mod push;
 mod recordings;
 mod replay;
 mod roles;
@@ -59,6 +61,8 @@ pub enum Command {
     Ls(files::LsArgs),
     Cat(files::CatArgs),
     Cp(files::cp::CpArgs),
+    Push(push::PushArgs),
+    Packages(packages::PackagesArgs),
     Stat(files::StatArgs),
     Mkdir(files::MkdirArgs),
     Mv(files::MvArgs),
@@ -132,6 +136,8 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ls(args) => files::ls(app, &args).await,
         Command::Cat(args) => files::cat(app, &args).await,
         Command::Cp(args) => files::cp::cp(app, &args).await,
+        Command::Push(args) => push::run(app, args).await,
+        Command::Packages(args) => packages::run(app, args).await,
         Command::Stat(args) => files::stat(app, &args).await,
         Command::Mkdir(args) => files::mkdir(app, &args).await,
         Command::Mv(args) => files::mv(app, &args).await,

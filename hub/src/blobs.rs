@@ -115,7 +115,8 @@ impl Blobs {
             let size = file.metadata().ok()?.len();
             Some((file, size))
         });
-        let opened = opening.await.map_err(|e| CallError::failed(format!("a fault of the hub: {e}")))?;
+        let opened =
+            opening.await.map_err(|e| CallError::failed(format!("a fault of the hub: {e}")))?;
         opened.ok_or_else(|| {
             CallError::new(
                 ErrorKind::Conflict,

@@ -154,7 +154,8 @@ impl Blobs {
 
     /// All of them, those used last first. Blocks.
     pub fn list(&self) -> Vec<Blob> {
-        let entries = std::fs::read_dir(&self.shared.dir).into_iter().flatten().map_while(Result::ok);
+        let entries =
+            std::fs::read_dir(&self.shared.dir).into_iter().flatten().map_while(Result::ok);
         let mut found: Vec<Blob> = entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
@@ -178,7 +179,8 @@ impl Blobs {
         if !is_blob(hash) {
             return false;
         }
-        let gone = [self.path(hash), self.part(hash)].map(|path| std::fs::remove_file(path).is_ok());
+        let gone =
+            [self.path(hash), self.part(hash)].map(|path| std::fs::remove_file(path).is_ok());
         lock(&self.shared.checked).remove(hash);
         gone.contains(&true)
     }
@@ -223,12 +225,18 @@ impl Blobs {
         F: Feed<Input = Piece, Item = Stored>,
     {
         if !is_blob(hash) {
-            return Err(CallError::malformed("a content is named by the 64 hexadecimal digits of its BLAKE3"));
+            return Err(CallError::malformed(
+                "a content is named by the 64 hexadecimal digits of its BLAKE3",
+            ));
         }
         if size > self.shared.most {
             return Err(CallError::new(
                 ErrorKind::Busy,
-                format!("it has {} MiB, and all contents together may have {} MiB here", size >> 20, self.shared.most >> 20),
+                format!(
+                    "it has {} MiB, and all contents together may have {} MiB here",
+                    size >> 20,
+                    self.shared.most >> 20
+                ),
             ));
         }
         let turn = self.turn(hash);
@@ -239,7 +247,9 @@ impl Blobs {
             if there.whole {
                 return Ok(None);
             }
-            blobs.sweep(Duration::MAX, size.saturating_sub(there.have), |hash| hash == name || held(hash));
+            blobs.sweep(Duration::MAX, size.saturating_sub(there.have), |hash| {
+                hash == name || held(hash)
+            });
             Arriving::open(&blobs, &name, size).map(Some)
         })
         .await?;
@@ -255,8 +265,15 @@ impl Blobs {
         let mut writing = tokio::spawn(std::future::ready(Ok(arriving)));
         while at < size {
             let Piece { at: begin, data } = feeding.input().await?;
-            if begin != at || data.is_empty() || data.len() > LONGEST || data.len() as u64 > size - at {
-                let what = format!("a piece of {} bytes begins at byte {begin}, and {at} of {size} are here", data.len());
+            if begin != at
+                || data.is_empty()
+                || data.len() > LONGEST
+                || data.len() as u64 > size - at
+            {
+                let what = format!(
+                    "a piece of {} bytes begins at byte {begin}, and {at} of {size} are here",
+                    data.len()
+                );
                 return Err(CallError::malformed(what));
             }
             at += data.len() as u64;
@@ -301,7 +318,8 @@ impl Arriving {
                     if have == 0 {
                         std::fs::remove_file(&path).ok();
                     }
-                    let doing = format!("making room for a content of {} MiB", size.div_ceil(1 << 20));
+                    let doing =
+                        format!("making room for a content of {} MiB", size.div_ceil(1 << 20));
                     return Err(wrong(&doing, &e.into()));
                 }
             }
@@ -365,7 +383,10 @@ where
         while at < size {
             let data = joined(reading.await)?;
             if data.is_empty() {
-                return Err(CallError::new(ErrorKind::Conflict, "the file became shorter while it was sent"));
+                return Err(CallError::new(
+                    ErrorKind::Conflict,
+                    "the file became shorter while it was sent",
+                ));
             }
             let next = at + data.len() as u64;
             reading = tokio::spawn(piece(file.clone(), next, size));
@@ -493,7 +514,8 @@ mod tests {
         let hashes: Vec<_> = (0..4u8).map(|n| put(&blobs, &[n; 30])).collect();
         for (n, hash) in hashes.iter().enumerate() {
             let file = File::open(blobs.path(hash)).unwrap();
-            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + n as u64)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + n as u64))
+                .unwrap();
         }
         blobs.sweep(Duration::MAX, 30, |hash| hash == hashes[0]);
         let left: Vec<_> = blobs.list().into_iter().map(|blob| blob.hash).collect();

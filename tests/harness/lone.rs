@@ -61,7 +61,8 @@ impl Lone {
         if !self.state.join("hub.toml").exists() {
             cmdr_link::files::private_dir(&self.state).unwrap();
             self.agent.save(&context::key_file(&self.state)).unwrap();
-            context::Context::save_target(&self.state, &self.address(), &self.hub.public()).unwrap();
+            context::Context::save_target(&self.state, &self.address(), &self.hub.public())
+                .unwrap();
         }
         let mut command = std::process::Command::new(program("cmdr-agentd"));
         command.args(["run", "--state"]).arg(&self.state);

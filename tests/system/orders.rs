@@ -225,7 +225,10 @@ async fn an_order_is_ended_by_a_cancel_its_time_limit_or_its_deadline_with_all_i
     let cancel = Cancel { ids: vec!["r.0.0".into()], why: "the run was stopped".into() };
     host.up.client.call(Some(host.lone.id), &cancel, PATIENCE).await.unwrap();
     let report = host.watching.end("r.0.0").await;
-    assert_eq!((report.state, report.message.as_str()), (TargetState::Cancelled, "the run was stopped"));
+    assert_eq!(
+        (report.state, report.message.as_str()),
+        (TargetState::Cancelled, "the run was stopped")
+    );
     let stat = format!("/proc/{}/stat", std::fs::read_to_string(&pid).unwrap().trim());
     let gone = std::fs::read_to_string(stat).is_ok_and(|stat| !stat.contains(") Z"));
     assert!(!gone, "what it started is ended with it");
@@ -279,7 +282,10 @@ async fn a_full_disk_refuses_an_order_with_the_reason_and_one_that_runs_is_told_
     let state = at.join("agent");
     let mut host = Host::with(|config| config.state_dir = state).await;
     let (go, fill) = (host.lone.dir.join("go"), at.join("fill"));
-    let order = line(&format!("mkfifo {0}; cat {0}; head -c 500000 /dev/zero; echo last; exit 4", go.display()));
+    let order = line(&format!(
+        "mkfifo {0}; cat {0}; head -c 500000 /dev/zero; echo last; exit 4",
+        go.display()
+    ));
     host.ask(&take("r.0.0", order)).await.unwrap();
     harness::until("it runs", async || go.exists()).await;
     let full = || {

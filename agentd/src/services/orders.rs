@@ -73,7 +73,12 @@ impl Orders {
     }
 
     fn tell(&self, version: u64) {
-        self.news.send_if_modified(|news| *news < version && { *news = version; true });
+        self.news.send_if_modified(|news| {
+            *news < version && {
+                *news = version;
+                true
+            }
+        });
     }
 }
 
@@ -95,11 +100,14 @@ pub(crate) async fn stop(agent: &Agent) {
     };
     let mut news = agent.orders().news.subscribe();
     for entry in lock(ledger).orders.values() {
-        entry.stop.send_if_modified(|why| why.is_none() && { *why = Some(Why::AgentStops); true });
+        entry.stop.send_if_modified(|why| {
+            why.is_none() && {
+                *why = Some(Why::AgentStops);
+                true
+            }
+        });
     }
-    let over = async {
-        while open(&lock(ledger)) > 0 && news.changed().await.is_ok() {}
-    };
+    let over = async { while open(&lock(ledger)) > 0 && news.changed().await.is_ok() {} };
     if tokio::time::timeout(STOP, over).await.is_err() {
         tracing::warn!("an order does not end; the next start of the agent says that it is lost");
     }
@@ -190,7 +198,9 @@ fn check(agent: &Agent, take: &Take) -> Result<(), CallError> {
         packages::check(packages)?;
     }
     if order.runbook.is_some() {
-        return Err(CallError::malformed("a runbook is not an order for a host: the hub sends its steps"));
+        return Err(CallError::malformed(
+            "a runbook is not an order for a host: the hub sends its steps",
+        ));
     }
     doing::check_lines(order)
 }
@@ -225,9 +235,8 @@ async fn attend(agent: Agent, take: Take, deadline: Option<Instant>) {
     agent.orders().tell(version);
     tokio::time::sleep(SYNC_AFTER).await;
     let files = agent.orders().ledger(&agent).unsynced(&id);
-    let sync = tokio::task::spawn_blocking(move || {
-        files.iter().try_for_each(|file| file.sync_data())
-    });
+    let sync =
+        tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| file.sync_data()));
     if let Ok(Err(e)) = sync.await {
         tracing::error!(id, "syncing how an order ended: {e}");
     }
@@ -256,7 +265,12 @@ async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Nothi
         return Err(CallError::malformed(format!("'{shown}' names no order")));
     }
     let by = asked.caller.as_ref().map_or("", |caller| caller.operator.as_str());
-    tracing::info!(by, orders = cancel.ids.len(), why = clean_to_width(&cancel.why, 120), "orders cancelled");
+    tracing::info!(
+        by,
+        orders = cancel.ids.len(),
+        why = clean_to_width(&cancel.why, 120),
+        "orders cancelled"
+    );
     let file = {
         let mut ledger = agent.orders().ledger(&agent);
         let mut barred = false;
@@ -264,7 +278,12 @@ async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Nothi
             match ledger.orders.get(id) {
                 Some(entry) => {
                     let why = Why::Cancelled(cancel.why.clone());
-                    entry.stop.send_if_modified(|now| now.is_none() && { *now = Some(why); true });
+                    entry.stop.send_if_modified(|now| {
+                        now.is_none() && {
+                            *now = Some(why);
+                            true
+                        }
+                    });
                 }
                 None if ledger.known(id).is_none() => {
                     ledger.bar(id);
@@ -277,7 +296,10 @@ async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Nothi
     };
     if let Some(file) = file {
         synced(file).await.map_err(|e| {
-            CallError::new(ErrorKind::Failed, format!("writing down that orders are cancelled: {e}"))
+            CallError::new(
+                ErrorKind::Failed,
+                format!("writing down that orders are cancelled: {e}"),
+            )
         })?;
     }
     Ok(Nothing {})

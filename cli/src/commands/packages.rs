@@ -61,13 +61,15 @@ struct On {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    if is_package(text) { Ok(text.to_owned()) } else {
+    if is_package(text) {
+        Ok(text.to_owned())
+    } else {
         Err(format!("'{}' is not how a package is named", clean_to_width(text, 80)))
     }
 }
 
 /// Does it.
-pub async fn run(app: &App, args: PackagesArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(app: &App, args: PackagesArgs) -> Result<Exit, Failure> {
     let (action, names, on) = match args.verb {
         Verb::Install(Named { names, on }) => (Action::Install, names, on),
         Verb::Remove(Named { names, on }) => (Action::Remove, names, on),

@@ -65,7 +65,7 @@ struct One {
 }
 
 /// Does it.
-pub async fn run(app: &App, args: PushArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(app: &App, args: PushArgs) -> Result<Exit, Failure> {
     let PushArgs { mut what, to, mode, owner, then, run } = args;
     let hosts = what.pop().unwrap_or_default();
     let hosts = hosts.to_str().ok_or_else(|| Failure::usage("the hosts are no text"))?.to_owned();
@@ -75,7 +75,8 @@ pub async fn run(app: &App, args: PushArgs) -> Result<Exit, Failure> {
     if then.is_some() && what.len() > 1 {
         return Err(Failure::usage("--then goes with one file: which of them should it wait for?"));
     }
-    let all: Result<Vec<_>, _> = what.iter().map(|file| place(file, to.as_deref(), what.len())).collect();
+    let all: Result<Vec<_>, _> =
+        what.iter().map(|file| place(file, to.as_deref(), what.len())).collect();
     let all = all?;
     let mut worst = Exit::Ok;
     for One { file, to } in all {
@@ -127,7 +128,8 @@ async fn upload(app: &App, hub: &Hub, file: &Path) -> Result<(String, u32), Fail
     };
     let meta = file.metadata().map_err(wrong)?;
     if !meta.is_file() {
-        return Err(Failure::failed(format!("{shown} is no regular file")).hint("cmdr cp -r copies folders"));
+        return Err(Failure::failed(format!("{shown} is no regular file"))
+            .hint("cmdr cp -r copies folders"));
     }
     let path = file.to_owned();
     let summed = tokio::task::spawn_blocking(move || blobs::sum(&path)).await;

@@ -32,7 +32,10 @@ async fn a_script_runs_by_its_first_line_or_by_any_interpreter() {
         if expected.is_empty() {
             assert!(report.code.is_some(), "{report:?}");
         } else {
-            assert_eq!((report.state, host.watching.text(&id).as_str()), (TargetState::Ok, expected));
+            assert_eq!(
+                (report.state, host.watching.text(&id).as_str()),
+                (TargetState::Ok, expected)
+            );
         }
     }
     let env = [("WHAT".to_owned(), "this".to_owned())].into();

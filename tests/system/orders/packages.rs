@@ -47,7 +47,14 @@ fn package(source: &Path, name: &str, version: &str, depends: &str) {
 /// The real apt and dpkg, in a root that has nothing yet.
 fn real_apt(dir: &Path) -> String {
     let (root, source, bin) = (dir.join("root"), dir.join("source"), dir.join("bin"));
-    for folder in ["var/lib/dpkg/updates", "var/lib/dpkg/info", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "etc/apt", "var/log/apt"] {
+    for folder in [
+        "var/lib/dpkg/updates",
+        "var/lib/dpkg/info",
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/partial",
+        "etc/apt",
+        "var/log/apt",
+    ] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }
     for folder in [&source, &bin] {
@@ -64,12 +71,16 @@ fn real_apt(dir: &Path) -> String {
     );
     std::fs::write(&config, text).unwrap();
     for name in ["apt-get", "apt-cache"] {
-        let text = format!("#!/bin/sh\nAPT_CONFIG={} exec /usr/bin/{name} \"$@\"\n", config.display());
+        let text =
+            format!("#!/bin/sh\nAPT_CONFIG={} exec /usr/bin/{name} \"$@\"\n", config.display());
         program(&bin.join(name), &text);
     }
-    let to_root = format!("#!/bin/sh\nexec /usr/bin/dpkg --root={at} --force-not-root --force-script-chrootless --log=/dev/null \"$@\"\n");
+    let to_root = format!(
+        "#!/bin/sh\nexec /usr/bin/dpkg --root={at} --force-not-root --force-script-chrootless --log=/dev/null \"$@\"\n"
+    );
     program(&bin.join("dpkg"), &to_root);
-    let query = format!("#!/bin/sh\nexec /usr/bin/dpkg-query --admindir={at}/var/lib/dpkg \"$@\"\n");
+    let query =
+        format!("#!/bin/sh\nexec /usr/bin/dpkg-query --admindir={at}/var/lib/dpkg \"$@\"\n");
     program(&bin.join("dpkg-query"), &query);
     format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display())
 }
@@ -110,7 +121,10 @@ async fn apt_installs_upgrades_and_removes_and_says_when_it_is_so_already() {
     let report = host.run("r.0.5", order(Action::Remove, &["cmdr-base"])).await;
     assert_eq!(report.message, "removed cmdr-base, cmdr-tool", "{}", host.watching.text("r.0.5"));
     let report = host.run("r.0.6", order(Action::Remove, &["cmdr-base"])).await;
-    assert_eq!((report.already, report.message.as_str()), (true, "cmdr-base is not installed already"));
+    assert_eq!(
+        (report.already, report.message.as_str()),
+        (true, "cmdr-base is not installed already")
+    );
 }
 
 #[tokio::test]
@@ -120,7 +134,8 @@ async fn a_package_that_does_not_exist_changes_nothing_and_is_named() {
     package(&source, "cmdr-tool", "1.0", "");
     // To apt this would be a pattern that fits the one above.
     for (n, name) in ["no-such-package", "cmdr.tool"].iter().enumerate() {
-        let report = host.run(&format!("r.{n}.0"), order(Action::Install, &["cmdr-tool", name])).await;
+        let report =
+            host.run(&format!("r.{n}.0"), order(Action::Install, &["cmdr-tool", name])).await;
         assert_eq!(report.state, TargetState::Failed, "{report:?}");
         assert_eq!(report.message, format!("no source of this host has a package {name}"));
     }
@@ -149,7 +164,8 @@ async fn other(database: &str, etc: &str, name: &str, text: &str) -> (Host, temp
     for file in ["passwd", "group"] {
         std::fs::copy(Path::new("/etc").join(file), dir.join("root/etc").join(file)).unwrap();
     }
-    let head = format!("#!/bin/sh\nHAS={0}/has\necho \"${{0##*/}} $*\" >> {0}/asked\n", dir.display());
+    let head =
+        format!("#!/bin/sh\nHAS={0}/has\necho \"${{0##*/}} $*\" >> {0}/asked\n", dir.display());
     program(&bin.join(name), &(head.clone() + text));
     let rpm = "cd $HAS; for f in *; do [ -e \"$f\" ] && printf '%s\\t%s\\n' \"$f\" \"$(cat $f)\"; done; exit 0\n";
     program(&bin.join("rpm"), &(head + rpm));
@@ -196,16 +212,19 @@ async fn dnf_is_asked_without_questions() {
 *) echo unexpected; exit 9 ;;
 esac\n";
     let asked = all_of_it(other("usr/lib/sysimage/rpm", "", "dnf", text).await).await;
-    assert_eq!(asked, [
-        "dnf -q repoquery --whatprovides tool",
-        "dnf -y install tool",
-        "dnf -q repoquery --whatprovides missing",
-        "dnf -q makecache",
-        "dnf -q repoquery --whatprovides missing",
-        "dnf -q makecache",
-        "dnf -y upgrade",
-        "dnf -y --setopt=clean_requirements_on_remove=0 remove tool",
-    ]);
+    assert_eq!(
+        asked,
+        [
+            "dnf -q repoquery --whatprovides tool",
+            "dnf -y install tool",
+            "dnf -q repoquery --whatprovides missing",
+            "dnf -q makecache",
+            "dnf -q repoquery --whatprovides missing",
+            "dnf -q makecache",
+            "dnf -y upgrade",
+            "dnf -y --setopt=clean_requirements_on_remove=0 remove tool",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -136,7 +136,8 @@ async fn a_transfer_that_was_cut_goes_on_where_it_was() {
 async fn what_follows_a_push_runs_the_file_and_its_end_is_the_orders() {
     let mut host = Host::new().await;
     let dir = host.lone.dir.clone();
-    let (content, at) = (Content::new(&dir, "source", b"#!/bin/sh\necho ran $1\nexit $2\n"), dir.join("tool"));
+    let (content, at) =
+        (Content::new(&dir, "source", b"#!/bin/sh\necho ran $1\nexit $2\n"), dir.join("tool"));
     host.send(&content, Some(&at)).await.unwrap();
     let then = |args: &[&str]| {
         let argv = [&[at.to_str().unwrap()], args].concat();

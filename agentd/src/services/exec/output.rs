@@ -68,11 +68,7 @@ impl Output {
 
     /// Sends everything until both ends are reached, or until nothing more of the program's is to
     /// come.
-    pub(super) async fn pump(
-        mut self,
-        sink: &impl Sink,
-        ending: &Ending,
-    ) -> Result<(), CallError> {
+    pub(super) async fn pump(mut self, sink: &impl Sink, ending: &Ending) -> Result<(), CallError> {
         let mut item = Item::default();
         let mut held = 0;
         while self.stdout.is_some() || self.stderr.is_some() {

@@ -34,7 +34,10 @@ pub(in crate::services) struct Running {
 
 impl Running {
     /// Begins it.
-    pub(in crate::services) async fn start(agent: &Agent, order: &Order) -> Result<Self, CallError> {
+    pub(in crate::services) async fn start(
+        agent: &Agent,
+        order: &Order,
+    ) -> Result<Self, CallError> {
         let Spawned { group, stdin, output } = group::spawn(agent, order).await?;
         Ok(Self { group, stdin, output, begun: Instant::now(), timeout: order.timeout })
     }

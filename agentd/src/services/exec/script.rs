@@ -109,7 +109,9 @@ fn file_name(name: &str) -> String {
 /// What the kernel would make of the first line: a program, and one argument for it at most. Done here, because where temporary files lie
 /// nothing may be executed on many hosts.
 pub(in crate::services) fn interpreter(content: &[u8]) -> Result<(String, Vec<String>), CallError> {
-    let Some(line) = content.strip_prefix(b"#!") else { return Ok(("/bin/sh".to_owned(), Vec::new())) };
+    let Some(line) = content.strip_prefix(b"#!") else {
+        return Ok(("/bin/sh".to_owned(), Vec::new()));
+    };
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
     let line =
         std::str::from_utf8(line).ok().filter(|line| line.len() <= 255 && !line.contains('\0'));
@@ -124,7 +126,10 @@ pub(in crate::services) fn interpreter(content: &[u8]) -> Result<(String, Vec<St
             "the script's '#!' line must name its interpreter by a path that begins with '/'",
         ));
     }
-    Ok((program.to_owned(), (!argument.is_empty()).then(|| argument.to_owned()).into_iter().collect()))
+    Ok((
+        program.to_owned(),
+        (!argument.is_empty()).then(|| argument.to_owned()).into_iter().collect(),
+    ))
 }
 
 #[cfg(test)]

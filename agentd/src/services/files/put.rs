@@ -115,7 +115,10 @@ pub(in crate::services) fn put(agent: &Agent, wanted: &Wanted) -> Result<Placed,
     let blob = agent.blobs().whole(&wanted.hash).ok_or_else(|| {
         CallError::new(
             ErrorKind::Conflict,
-            format!("the content of {} has not come to this host, or waited too long; begin a new run", wanted.path),
+            format!(
+                "the content of {} has not come to this host, or waited too long; begin a new run",
+                wanted.path
+            ),
         )
     })?;
     let mut staged = Staged::new(&place, &blob, &wanted.hash)?;
@@ -181,10 +184,14 @@ impl<'a> Staged<'a> {
             Ok(()) => File::from(openat(&place.dir, &part, flags, Mode::empty()).map_err(wrong)?),
             Err(Errno::XDEV) => {
                 let flags = flags | OFlags::CREATE | OFlags::EXCL;
-                let made = openat(&place.dir, &part, flags, Mode::RUSR | Mode::WUSR).map_err(wrong)?;
-                let staged = Self { place, part, file: File::from(made), lost: Vec::new(), done: false };
-                let mut source = File::open(blob).map_err(|e| fault("reading the content of", &place.path, e))?;
-                io::copy(&mut source, &mut &staged.file).map_err(|e| fault("writing", &place.path, e))?;
+                let made =
+                    openat(&place.dir, &part, flags, Mode::RUSR | Mode::WUSR).map_err(wrong)?;
+                let staged =
+                    Self { place, part, file: File::from(made), lost: Vec::new(), done: false };
+                let mut source = File::open(blob)
+                    .map_err(|e| fault("reading the content of", &place.path, e))?;
+                io::copy(&mut source, &mut &staged.file)
+                    .map_err(|e| fault("writing", &place.path, e))?;
                 return Ok(staged);
             }
             Err(e) => return Err(wrong(e)),

@@ -157,7 +157,11 @@ impl Doing {
             return push::push(self, order, push).await;
         }
         if let Some(packages) = &order.packages {
-            return packages::act(self, order, packages).await;
+            let done = packages::act(self, order, packages).await?;
+            if !done.message.is_empty() {
+                self.say(&format!("{}\n", done.message));
+            }
+            return Ok(done);
         }
         Err(Fault::Before(CallError::malformed("this agent does not know what the order says")))
     }
@@ -204,8 +208,7 @@ impl Doing {
 
     /// Runs a program whose output is the order's.
     pub(super) async fn run(&mut self, start: Start, with: &[String]) -> Result<Exit, Fault> {
-        let out =
-            Out { agent: self.agent.clone(), id: self.id.clone(), spool: self.spool.clone() };
+        let out = Out { agent: self.agent.clone(), id: self.id.clone(), spool: self.spool.clone() };
         self.follow(start, with, &out).await
     }
 
@@ -271,7 +274,11 @@ impl Doing {
                     Some(Outcome::Exited) if code == Some(0) => TargetState::Ok,
                     Some(Outcome::TimedOut) => {
                         let ms = order.timeout_ms.unwrap_or(0);
-                        let limit = if ms > 0 { format!(" of {} s", ms as f64 / 1000.0) } else { String::new() };
+                        let limit = if ms > 0 {
+                            format!(" of {} s", ms as f64 / 1000.0)
+                        } else {
+                            String::new()
+                        };
                         let words = format!("the time limit{limit} was over, and it was ended");
                         return Report { took_ms, ..ended(TargetState::TimedOut, words) };
                     }
@@ -287,7 +294,9 @@ impl Doing {
 
     fn stopped(&self, why: &Why) -> Report {
         match why {
-            Why::Cancelled(why) if why.is_empty() => ended(TargetState::Cancelled, "it was cancelled"),
+            Why::Cancelled(why) if why.is_empty() => {
+                ended(TargetState::Cancelled, "it was cancelled")
+            }
             Why::Cancelled(why) => ended(TargetState::Cancelled, why.as_str()),
             Why::TimedOut if self.begun => {
                 ended(TargetState::TimedOut, "its deadline passed while it ran, and it was ended")
@@ -347,17 +356,23 @@ pub(super) fn check_lines(order: &Order) -> Result<(), CallError> {
         None => exec::interpreter(&script.content)?,
     };
     match shell(&named) {
-        Some(shell) => wrong(&format!("the script {}", cmdr_protocol::display::clean_to_width(&script.name, 80)), &shell),
+        Some(shell) => wrong(
+            &format!("the script {}", cmdr_protocol::display::clean_to_width(&script.name, 80)),
+            &shell,
+        ),
         None => Ok(()),
     }
 }
 
 /// The shell that a script is for, if it is for one.
 fn shell((program, args): &(String, Vec<String>)) -> Option<String> {
-    let base = |path: &str| Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let base =
+        |path: &str| Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
     let program = base(program)?;
     let shell = match (program.as_str(), args.first()) {
-        ("env", Some(first)) => base(first.split_whitespace().find(|word| !word.starts_with('-'))?)?,
+        ("env", Some(first)) => {
+            base(first.split_whitespace().find(|word| !word.starts_with('-'))?)?
+        }
         _ => program,
     };
     let shells = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "busybox"];
@@ -371,8 +386,12 @@ mod tests {
 
     fn script(interpreter: &[&str], content: &str) -> Order {
         let interpreter = interpreter.iter().map(|&word| word.to_owned()).collect();
-        let script =
-            runs::Script { name: "x".into(), content: content.into(), interpreter, ..Default::default() };
+        let script = runs::Script {
+            name: "x".into(),
+            content: content.into(),
+            interpreter,
+            ..Default::default()
+        };
         Order { script: Some(script), ..Order::default() }
     }
 

@@ -100,7 +100,9 @@ fn refusal(doing: &str, error: &io::Error) -> CallError {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CallError::failed(format!(
             "the disk on which this host's agent keeps its orders is full ({why}); nothing was begun: make room there"
         )),
-        _ => CallError::failed(format!("{doing} the agent's journal of orders: {why}; nothing was begun")),
+        _ => CallError::failed(format!(
+            "{doing} the agent's journal of orders: {why}; nothing was begun"
+        )),
     }
 }
 
@@ -137,13 +139,17 @@ impl Journal {
         while let Some((body, next)) = next(&bytes, at) {
             match body.and_then(|body| codec::decode(body).ok()) {
                 Some(record) => records.push(record),
-                None => tracing::error!("a record of the journal of orders at byte {at} is damaged, and left out"),
+                None => tracing::error!(
+                    "a record of the journal of orders at byte {at} is damaged, and left out"
+                ),
             }
             at = next;
         }
         if at < bytes.len() {
             let cut = bytes.len() - at;
-            tracing::warn!("{cut} bytes at the end of the journal of orders are of none, and cut off");
+            tracing::warn!(
+                "{cut} bytes at the end of the journal of orders are of none, and cut off"
+            );
             file.set_len(at as u64)?;
         }
         (self.end, self.base) = (at as u64, at as u64);
@@ -158,7 +164,13 @@ impl Journal {
         let dir = self.path.parent().unwrap_or(std::path::Path::new("/"));
         private_dir(dir)?;
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.path)?;
         cmdr_link::files::sync_dir(dir)?;
         let file = Arc::new(file);
         self.file = Some(file.clone());
@@ -171,7 +183,9 @@ impl Journal {
         if let Some(why) = &self.broken {
             return Err(CallError::new(
                 ErrorKind::Busy,
-                format!("the agent's journal of orders cannot be written ({why}); it takes none until it is put right and started again"),
+                format!(
+                    "the agent's journal of orders cannot be written ({why}); it takes none until it is put right and started again"
+                ),
             ));
         }
         let record = Record { taken: Some(taken), ..Record::default() };
@@ -241,7 +255,8 @@ impl Journal {
         records: impl Iterator<Item = Record>,
     ) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(beside)?;
+        let file =
+            options.read(true).write(true).create(true).truncate(true).mode(0o600).open(beside)?;
         let mut out = io::BufWriter::new(&file);
         let mut end = 0;
         for record in records {
@@ -304,7 +319,8 @@ mod tests {
         }
         let path = dir.path().join("journal");
         let whole = std::fs::read(&path).unwrap();
-        let two = whole.len() - frame(&Record { taken: Some(taken("c")), ..Record::default() }).unwrap().len();
+        let two = whole.len()
+            - frame(&Record { taken: Some(taken("c")), ..Record::default() }).unwrap().len();
         for cut in two..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let (mut journal, records) = Journal::open(dir.path());
@@ -336,7 +352,9 @@ mod tests {
         for id in ["a", "b"] {
             journal.take(taken(id), 0).unwrap();
         }
-        journal.renew([Record { taken: Some(taken("b")), ..Record::default() }].into_iter()).unwrap();
+        journal
+            .renew([Record { taken: Some(taken("b")), ..Record::default() }].into_iter())
+            .unwrap();
         journal.take(taken("c"), 3).unwrap();
         assert_eq!(ids(&Journal::open(dir.path()).1), ["b", "c"]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

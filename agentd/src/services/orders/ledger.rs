@@ -196,7 +196,9 @@ impl Ledger {
         if self.orders.len() >= MOST {
             return Err(CallError::new(
                 ErrorKind::Busy,
-                format!("this host keeps {MOST} orders whose results no hub has taken yet; nothing was begun"),
+                format!(
+                    "this host keeps {MOST} orders whose results no hub has taken yet; nothing was begun"
+                ),
             ));
         }
         taken.boot.clone_from(&self.boot);
@@ -340,7 +342,10 @@ impl Ledger {
         self.oldest.push_back(over.id.clone());
         self.over.insert(over.id.clone(), over);
         while let Some(id) = self.oldest.front() {
-            let old = self.over.get(id).is_none_or(|over| now_ms.saturating_sub(over.at_ms) > REMEMBERED_MS);
+            let old = self
+                .over
+                .get(id)
+                .is_none_or(|over| now_ms.saturating_sub(over.at_ms) > REMEMBERED_MS);
             if !old && self.oldest.len() <= REMEMBERED {
                 break;
             }

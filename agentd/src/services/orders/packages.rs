@@ -41,7 +41,8 @@ struct Work<'a> {
 impl Work<'_> {
     fn start(&self, argv: &[&str], names: &[String]) -> Start {
         let argv = argv.iter().map(|&arg| arg.to_owned()).chain(names.iter().cloned()).collect();
-        let env = self.manager.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env =
+            self.manager.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let env = env.chain([("PATH".to_owned(), self.path.clone())]).collect();
         let (cwd, timeout_ms) = (Some("/".to_owned()), self.timeout_ms);
         Start { argv, env, cwd, timeout_ms, ..Start::default() }
@@ -63,7 +64,10 @@ impl Work<'_> {
         let (exit, said) = self.hear(self.manager.list, &[]).await?;
         if !is_well(exit) {
             let program = self.manager.list[0];
-            return Err(failed(format!("{program} does not say what is installed (code {})", exit.code)));
+            return Err(failed(format!(
+                "{program} does not say what is installed (code {})",
+                exit.code
+            )));
         }
         Ok(said.lines().filter_map(self.manager.line).collect())
     }
@@ -106,12 +110,18 @@ fn is_well(exit: Exit) -> bool {
 fn has(manager: &Manager, installed: &Installed, name: &str) -> bool {
     let bare = (manager.bare)(name);
     let version = name.split_once('=').map(|(_, version)| version);
-    let found = |name: &str| installed.get(name).is_some_and(|is| version.is_none_or(|wanted| wanted == is));
+    let found = |name: &str| {
+        installed.get(name).is_some_and(|is| version.is_none_or(|wanted| wanted == is))
+    };
     // A package for another architecture is listed with it; `name:ARCH` of the host's own is listed without.
     found(bare) || bare.split_once(':').is_some_and(|(name, _)| manager.native(bare) && found(name))
 }
 
-pub(super) async fn act(doing: &mut Doing, order: &Order, packages: &Packages) -> Result<Done, Fault> {
+pub(super) async fn act(
+    doing: &mut Doing,
+    order: &Order,
+    packages: &Packages,
+) -> Result<Done, Fault> {
     let agent = doing.agent.clone();
     let manager = Manager::of(agent.config()).ok_or_else(|| {
         Fault::Before(CallError::new(
@@ -137,12 +147,15 @@ pub(super) async fn act(doing: &mut Doing, order: &Order, packages: &Packages) -
         Action::Install => install(&mut work, &own(missing)).await?,
         Action::Remove => {
             work.doing.changed = true;
-            let names: Vec<_> = own(there).iter().map(|name| (manager.bare)(name).to_owned()).collect();
+            let names: Vec<_> =
+                own(there).iter().map(|name| (manager.bare)(name).to_owned()).collect();
             work.run(manager.remove, &names).await?
         }
         Action::Upgrade => {
             if let Some(name) = missing.first() {
-                return Err(failed(format!("{name} is not installed here, and cannot be upgraded")));
+                return Err(failed(format!(
+                    "{name} is not installed here, and cannot be upgraded"
+                )));
             }
             upgrade(&mut work, &packages.names).await?
         }

@@ -3,19 +3,23 @@
 use super::doing::{Doing, Done, Fault};
 use super::program;
 use crate::services::files::put::{self, Placed, Wanted};
+use cmdr_protocol::CallError;
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::orders::is_blob;
 use cmdr_protocol::runs::{Order, Push};
-use cmdr_protocol::CallError;
 
 /// Whether it makes sense, before anything of it is kept.
 pub(super) fn check(push: &Push) -> Result<(), CallError> {
     if !is_blob(&push.file) {
-        return Err(CallError::malformed("the file is not named by the 64 hexadecimal digits of its BLAKE3"));
+        return Err(CallError::malformed(
+            "the file is not named by the 64 hexadecimal digits of its BLAKE3",
+        ));
     }
     place(push)?;
     match push.mode {
-        Some(mode) if mode > 0o7777 => Err(CallError::malformed("the permissions are more than 7777")),
+        Some(mode) if mode > 0o7777 => {
+            Err(CallError::malformed("the permissions are more than 7777"))
+        }
         _ => Ok(()),
     }
 }
@@ -51,6 +55,7 @@ pub(super) async fn push(doing: &mut Doing, order: &Order, push: &Push) -> Resul
         message = format!("{message}; it could not keep {}", lost.join(", "));
     }
     let Some(then) = push.then.clone() else {
+        doing.say(&format!("{message}\n"));
         return Ok(Done { already, message, exit: None });
     };
     doing.changed = true;

@@ -9,7 +9,9 @@ use crate::Agent;
 use cmdr_link::files::{private_dir, read_private, write_private};
 use cmdr_link::{clock, codec};
 use cmdr_protocol::CallError;
-use cmdr_protocol::orders::{MAX_SCHEDULES, MAX_TIMES, Occurrence, Schedule, Schedules, Take, is_id};
+use cmdr_protocol::orders::{
+    MAX_SCHEDULES, MAX_TIMES, Occurrence, Schedule, Schedules, Take, is_id,
+};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +56,9 @@ pub(super) fn resume(agent: &Agent) {
                 *lock(&kept.all) = read.schedules;
                 run(agent);
             }
-            Err(e) => tracing::error!("the schedules in {} cannot be read: {e}", kept.path.display()),
+            Err(e) => {
+                tracing::error!("the schedules in {} cannot be read: {e}", kept.path.display())
+            }
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => tracing::error!("reading {}: {e}", kept.path.display()),
@@ -64,7 +68,9 @@ pub(super) fn resume(agent: &Agent) {
 /// Puts all of them in the place of those there were, on disk when this returns.
 pub(super) async fn replace(agent: &Agent, all: Schedules) -> Result<(), CallError> {
     if all.schedules.len() > MAX_SCHEDULES {
-        return Err(CallError::malformed(format!("a host keeps at most {MAX_SCHEDULES} schedules")));
+        return Err(CallError::malformed(format!(
+            "a host keeps at most {MAX_SCHEDULES} schedules"
+        )));
     }
     for schedule in &all.schedules {
         let fits = is_id(&schedule.id)
@@ -73,7 +79,9 @@ pub(super) async fn replace(agent: &Agent, all: Schedules) -> Result<(), CallErr
             && schedule.times.is_sorted()
             && schedule.every_ms.is_none_or(|every| every >= SHORTEST_MS);
         if !fits {
-            return Err(CallError::malformed("a schedule has no proper name, or moments that are none"));
+            return Err(CallError::malformed(
+                "a schedule has no proper name, or moments that are none",
+            ));
         }
     }
     let bytes = codec::encode(&all).map_err(|e| CallError::failed(e.to_string()))?;
@@ -190,10 +198,19 @@ mod tests {
     #[test]
     fn a_moment_is_due_once_and_only_the_last_one_of_several() {
         let listed = Schedule { times: vec![10, 20, 30], ..Schedule::default() };
-        assert_eq!((due(&listed, 0, 9), due(&listed, 0, 10), due(&listed, 10, 10)), (None, Some(10), None));
-        assert_eq!((due(&listed, 0, 100), next(&listed, 10), next(&listed, 30)), (Some(30), Some(20), None));
+        assert_eq!(
+            (due(&listed, 0, 9), due(&listed, 0, 10), due(&listed, 10, 10)),
+            (None, Some(10), None)
+        );
+        assert_eq!(
+            (due(&listed, 0, 100), next(&listed, 10), next(&listed, 30)),
+            (Some(30), Some(20), None)
+        );
         let counted = Schedule { every_ms: Some(10), from_ms: 5, ..Schedule::default() };
-        assert_eq!((due(&counted, 0, 5), due(&counted, 5, 14), due(&counted, 5, 15)), (None, None, Some(15)));
+        assert_eq!(
+            (due(&counted, 0, 5), due(&counted, 5, 14), due(&counted, 5, 15)),
+            (None, None, Some(15))
+        );
         assert_eq!((due(&counted, 15, 24), due(&counted, 15, 47)), (None, Some(45)));
         assert_eq!((next(&counted, 0), next(&counted, 15)), (Some(15), Some(25)));
     }

@@ -145,7 +145,8 @@ impl Row {
         self.read(place.row, &mut head)?;
         let [kind, a, b, c, d] = head;
         let length = u32::from_le_bytes([a, b, c, d]);
-        let whole = Place { row: place.row + HEAD as u64 + u64::from(length), at: place.at, skip: 0 };
+        let whole =
+            Place { row: place.row + HEAD as u64 + u64::from(length), at: place.at, skip: 0 };
         if whole.row > self.len {
             return Ok(None);
         }
@@ -346,7 +347,8 @@ impl Spool {
         private_dir(&self.store.dir)?;
         let path = self.store.path(&self.id);
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let file =
+            options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         if let Err(e) = file.write_all_at(&self.row.mem, 0) {
             std::fs::remove_file(&path).ok();
             return Err(e);

@@ -77,7 +77,10 @@ static APT: Manager = Manager {
     upgrade_all: apt!["upgrade", "--with-new-pkgs"],
     fine: &[],
     stale: &[100],
-    mend: Some(("lib/dpkg/updates", &["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"])),
+    mend: Some((
+        "lib/dpkg/updates",
+        &["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"],
+    )),
 };
 
 const RPM: &[&str] = &["rpm", "-qa", "--qf", "%{NAME}\\t%{VERSION}-%{RELEASE}\\n"];
@@ -110,7 +113,14 @@ static ZYPPER: Manager = Manager {
     list: RPM,
     line: rpm_line,
     bare: |name| name.split('=').next().unwrap_or(name),
-    known: Some(Known::Code(&["zypper", "--non-interactive", "--quiet", "search", "--match-exact", "--provides"])),
+    known: Some(Known::Code(&[
+        "zypper",
+        "--non-interactive",
+        "--quiet",
+        "search",
+        "--match-exact",
+        "--provides",
+    ])),
     refresh: &["zypper", "--non-interactive", "refresh"],
     install: &["zypper", "--non-interactive", "install", "--auto-agree-with-licenses"],
     remove: &["zypper", "--non-interactive", "remove"],
@@ -217,7 +227,10 @@ mod tests {
         assert_eq!(of(&APT, "config-files\tnginx\t1.22.1-9"), None);
         assert_eq!(of(&DNF, "bash\t5.1.8-9.el9").unwrap(), "bash 5.1.8-9.el9");
         assert_eq!(of(&APK, "libcrypto3-3.1.4-r5").unwrap(), "libcrypto3 3.1.4-r5");
-        assert_eq!(of(&APK, "ca-certificates-bundle-20230506-r0").unwrap(), "ca-certificates-bundle 20230506-r0");
+        assert_eq!(
+            of(&APK, "ca-certificates-bundle-20230506-r0").unwrap(),
+            "ca-certificates-bundle 20230506-r0"
+        );
         assert_eq!(of(&PACMAN, "linux-api-headers 6.4-1").unwrap(), "linux-api-headers 6.4-1");
     }
 }
