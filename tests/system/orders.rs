@@ -12,7 +12,7 @@ use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::orders::*;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{Command, Line, Order, TargetState};
-use cmdr_protocol::{CallError, KeyId};
+use cmdr_protocol::{CallError, HostId, KeyId};
 use harness::{Lone, Up};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -33,6 +33,10 @@ fn take(id: &str, order: Order) -> Take {
 }
 
 async fn ask(up: &Up, lone: &Lone, take: &Take) -> Result<Taken, CallError> {
+    ask_host(up, lone.id, take).await
+}
+
+async fn ask_host(up: &Up, host: HostId, take: &Take) -> Result<Taken, CallError> {
     let caller = Caller {
         key: KeyId([1; 16]),
         name: "a test".into(),
@@ -40,7 +44,7 @@ async fn ask(up: &Up, lone: &Lone, take: &Take) -> Result<Taken, CallError> {
         role: Role::OPERATOR,
         address: String::new(),
     };
-    up.client.call_for(&caller, Some(lone.id), take, PATIENCE).await
+    up.client.call_for(&caller, Some(host), take, PATIENCE).await
 }
 
 /// What a hub knows of orders by being told.

@@ -252,7 +252,7 @@ fn soon(agent: &Agent, id: &str, after: Duration) {
         tokio::time::sleep(after).await;
         let version = {
             let mut ledger = agent.orders().ledger(&agent);
-            ledger.touch(&id);
+            ledger.touch_late(&id);
             ledger.version()
         };
         agent.orders().tell(version);

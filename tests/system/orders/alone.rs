@@ -22,7 +22,7 @@ async fn an_agent_that_is_killed_at_any_moment_runs_nothing_twice_and_tells_how_
         // From before it is on disk to after it is over.
         let pause = Duration::from_millis(round * 11 % 140);
         let asked = {
-            let asking = ask(&up, &lone, &take);
+            let asking = ask_host(&up, lone.id, &take);
             let mut asking = std::pin::pin!(asking);
             let killed = Instant::now() + pause;
             let first = tokio::time::timeout_at(killed.into(), &mut asking).await.ok();

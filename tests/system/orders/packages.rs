@@ -15,7 +15,7 @@ fn order(action: Action, names: &[&str]) -> Order {
 
 fn program(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn done(command: &mut Program) -> String {
@@ -197,7 +197,12 @@ async fn all_of_it((mut host, folder): (Host, tempfile::TempDir)) -> Vec<String>
     assert!(report.already, "{report:?}");
     let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
     let mut asked: Vec<_> = asked.lines().map(str::to_owned).collect();
-    asked.retain(|line| !line.starts_with("rpm ") && line != "apk info -v" && line != "pacman -Q");
+    asked.retain(|line| {
+        !line.is_empty()
+            && !line.starts_with("rpm ")
+            && line != "apk info -v"
+            && line != "pacman -Q"
+    });
     asked
 }
 

@@ -79,7 +79,7 @@ async fn a_file_that_is_replaced_keeps_its_permissions_and_another_content_is_no
     let dir = host.lone.dir.clone();
     let (content, at) = (Content::new(&dir, "source", b"new"), dir.join("target"));
     std::fs::write(&at, "old").unwrap();
-    std::fs::set_permissions(&at, PermissionsExt::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(&at, std::fs::Permissions::from_mode(0o640)).unwrap();
     host.send(&content, Some(&at)).await.unwrap();
     let report = host.run("r.0.0", order(content.push(&at))).await;
     assert_eq!(report.state, TargetState::Ok, "{report:?}");
@@ -171,4 +171,46 @@ async fn a_disk_without_room_refuses_a_file_and_keeps_nothing_of_it() {
     let tight = Host::with(|config| config.state_dir = state).await;
     let refused = tight.send(&content, None).await.unwrap_err();
     assert!(refused.kind == ErrorKind::Failed && refused.message.contains("room"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_run_puts_a_file_on_a_host_and_the_hub_is_sent_it_once() {
+    use cmdr_protocol::runs::{Show, Start};
+    let world = harness::World::start().await;
+    let _agent = world.agent("here").await;
+    let client = world.client(Role::OPERATOR).await;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().canonicalize().unwrap();
+    let (content, at) = (Content::new(&dir, "source", &vec![9; 1_500_000]), dir.join("target"));
+    let upload = blobs::Upload { hash: content.hash.clone(), size: content.size };
+    for expected in [content.size, 0] {
+        let source = (std::fs::File::open(&content.file).unwrap(), content.size);
+        assert_eq!(send(&client, None, &upload, source, &|_| {}).await.unwrap(), expected);
+    }
+    for already in [false, true] {
+        let order = order(content.push(&at));
+        let start = Start { hosts: "here".into(), order, ..Start::default() };
+        let run = client.call(None, &start, PATIENCE).await.unwrap().run.unwrap();
+        let show = Show { run, from: 0 };
+        let over = harness::until_some("the run is over", async || {
+            let shown = client.call(None, &show, PATIENCE).await.unwrap();
+            shown.run.state.is_over().then_some(shown)
+        })
+        .await;
+        let target = &over.targets[0];
+        assert_eq!(target.state, TargetState::Ok, "{target:?}");
+        assert_eq!(target.why.contains("so already"), already, "{target:?}");
+        assert_eq!(std::fs::read(&at).unwrap().len() as u64, content.size);
+    }
+    let missing = Content { hash: "cd".repeat(32), ..Content::new(&dir, "missing", b"x") };
+    let order = order(missing.push(&at));
+    let start = Start { hosts: "here".into(), order, ..Start::default() };
+    let run = client.call(None, &start, PATIENCE).await.unwrap().run.unwrap();
+    let target = harness::until_some("it is refused", async || {
+        let shown = client.call(None, &Show { run, from: 0 }, PATIENCE).await.unwrap();
+        shown.targets.into_iter().find(|target| target.state.is_end())
+    })
+    .await;
+    assert_eq!(target.state, TargetState::Refused, "{target:?}");
+    assert!(target.why.contains("send it again"), "{target:?}");
 }

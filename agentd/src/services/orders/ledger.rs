@@ -294,6 +294,13 @@ impl Ledger {
         self.orders.get_mut(id).is_some_and(|entry| !std::mem::replace(&mut entry.soon, true))
     }
 
+    /// Has a change told that was held back, unless it was told with another one since.
+    pub(super) fn touch_late(&mut self, id: &str) {
+        if self.orders.get(id).is_some_and(|entry| entry.soon) {
+            self.touch(id);
+        }
+    }
+
     /// The number of the last change.
     pub(super) const fn version(&self) -> u64 {
         self.version
