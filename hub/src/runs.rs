@@ -293,6 +293,15 @@ impl Runs {
         Ok(Some(live))
     }
 
+    /// Whether a run that goes on needs the content of a file.
+    pub fn needs_blob(&self, hash: &str) -> bool {
+        let open: Vec<_> = self.state().open.values().cloned().collect();
+        open.iter().any(|live| {
+            let inner = live.lock();
+            inner.record.start.order.push.as_ref().is_some_and(|push| push.file == hash)
+        })
+    }
+
     /// Hears of the ends of runs, in the order in which they come. Whoever was not listening finds the rest in
     /// the list.
     pub fn ends(&self) -> broadcast::Receiver<RunId> {

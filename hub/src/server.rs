@@ -192,7 +192,7 @@ impl Hub {
 
     /// Whether the content of a file is needed for something that is under way.
     pub fn needs_blob(&self, hash: &str) -> bool {
-        self.blobs.is_held(hash)
+        self.blobs.is_held(hash) || self.runs.needs_blob(hash)
     }
 
     /// Begins a backup of everything durable.

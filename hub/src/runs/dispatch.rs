@@ -196,9 +196,14 @@ impl Runs {
                 return Some((TargetState::Refused, e));
             }
             let client = Client::new(link);
-            let asked = match author.caller() {
-                Some(caller) => client.call_for(&caller, Some(host), &take, TAKE).await,
-                None => client.call(Some(host), &take, TAKE).await,
+            let delivered = match &take.order.push {
+                Some(push) => hub.blobs.deliver(client.link(), host, push).await.map(drop),
+                None => Ok(()),
+            };
+            let asked = match (delivered, author.caller()) {
+                (Err(e), _) => Err(e),
+                (Ok(()), Some(caller)) => client.call_for(&caller, Some(host), &take, TAKE).await,
+                (Ok(()), None) => client.call(Some(host), &take, TAKE).await,
             };
             let error = match asked {
                 Ok(taken) => {
