@@ -267,15 +267,6 @@ impl Runs {
         self.state().open.get(&id).cloned()
     }
 
-    /// Whether a run that goes on puts this content on hosts.
-    pub fn needs_blob(&self, hash: &str) -> bool {
-        let open: Vec<_> = self.state().open.values().cloned().collect();
-        open.iter().any(|live| {
-            let inner = live.lock();
-            inner.record.start.order.push.as_ref().is_some_and(|push| push.file == hash)
-        })
-    }
-
     /// A run with its targets, whether it goes on or is over.
     pub fn find(&self, id: RunId) -> Result<Option<Arc<Live>>, StoreError> {
         {
@@ -300,6 +291,15 @@ impl Runs {
         }
         state.looked.push(live.clone());
         Ok(Some(live))
+    }
+
+    /// Whether a run that goes on needs the content of a file.
+    pub fn needs_blob(&self, hash: &str) -> bool {
+        let open: Vec<_> = self.state().open.values().cloned().collect();
+        open.iter().any(|live| {
+            let inner = live.lock();
+            inner.record.start.order.push.as_ref().is_some_and(|push| push.file == hash)
+        })
     }
 
     /// Hears of the ends of runs, in the order in which they come. Whoever was not listening finds the rest in

@@ -73,6 +73,7 @@ pub struct Run {
     pub lost: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }

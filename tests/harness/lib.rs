@@ -8,6 +8,8 @@
 )]
 
 pub mod disk;
+pub mod fleet;
+pub mod orders;
 pub mod process;
 pub mod totp;
 

@@ -20,6 +20,8 @@ mod logs;
 mod operators;
 mod ports;
 mod recordings;
+mod runs;
+mod runs_cli;
 mod sealed;
 mod secrets;
 mod sessions;

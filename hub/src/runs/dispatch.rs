@@ -195,12 +195,11 @@ impl Runs {
             if stale && let Err(e) = may(&hub, &author, &take, host) {
                 return Some((TargetState::Refused, e));
             }
-            // A file goes before the order that puts it in its place.
+            let client = Client::new(link);
             let delivered = match &take.order.push {
-                Some(push) => hub.blobs.deliver(&link, host, push).await.map(drop),
+                Some(push) => hub.blobs.deliver(client.link(), host, push).await.map(drop),
                 None => Ok(()),
             };
-            let client = Client::new(link);
             let asked = match (delivered, author.caller()) {
                 (Err(e), _) => Err(e),
                 (Ok(()), Some(caller)) => client.call_for(&caller, Some(host), &take, TAKE).await,

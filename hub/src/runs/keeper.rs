@@ -2,9 +2,11 @@
 //! watchers hear, hosts are told that they need not keep it any longer. The one writer of everything durable
 //! about runs that have begun.
 
+mod ends;
+
 use super::links::Confirms;
-use super::live::{Inner, Live};
-use super::records::{self, ChangeRecord, EndRecord, LogRecord, PieceRecord};
+use super::live::Live;
+use super::records::{self, ChangeRecord, LogRecord, PieceRecord, RunRecord};
 use super::segments::{Reader, Segments};
 use super::{Runs, parse_id};
 use crate::store::Batch;
@@ -13,8 +15,8 @@ use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::orders::{Piece, Report, Told};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{HostId, RunId};
+use ends::{Found, cancel_queued, end_of, finish, free, halt, head_of};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -28,8 +30,6 @@ const GROUP: usize = 1024;
 const BLOCK: usize = 8 << 20;
 /// While the disk cannot be written, it is tried again this often.
 const RETRY: Duration = Duration::from_millis(500);
-/// How much of a reason is kept.
-const WHY: usize = 400;
 /// The disk is asked for its free space once for so many bytes of output.
 const LOOK: u64 = 4 << 20;
 
@@ -73,8 +73,11 @@ struct Work {
     live: Arc<Live>,
     log: LogRecord,
     head: bool,
-    over: bool,
+    /// When it was over.
+    over: Option<u64>,
     retried: bool,
+    /// The head as it was written.
+    record: Option<RunRecord>,
 }
 
 /// Who is told when everything is on disk.
@@ -384,7 +387,7 @@ impl Keeper {
         if failed {
             halt(&mut inner, wave, work);
         }
-        finish(&mut inner, work, now);
+        finish(&inner, work, now);
     }
 
     fn head(
@@ -397,7 +400,7 @@ impl Keeper {
         let over = || Err("the run is over".to_owned());
         match change {
             HeadChange::Stop(_) | HeadChange::Pause(_) | HeadChange::Resume
-                if inner.is_over() || work.over =>
+                if inner.is_over() || work.over.is_some() =>
             {
                 return over();
             }
@@ -410,7 +413,7 @@ impl Keeper {
                 let why = if why.is_empty() { "the run was stopped".to_owned() } else { why };
                 cancel_queued(&mut inner, work, &why);
                 let now = clock::now_ms();
-                finish(&mut inner, work, now);
+                finish(&inner, work, now);
             }
             HeadChange::Pause(why) => match inner.record.state {
                 RunState::Running => {
@@ -429,7 +432,7 @@ impl Keeper {
                 state => return Err(format!("the run is {state}")),
             },
             HeadChange::Retry(targets) => {
-                if !inner.is_over() || work.over {
+                if !inner.is_over() || work.over.is_some() {
                     return Err("the run has not ended yet".to_owned());
                 }
                 inner.record.state = RunState::Running;
@@ -476,31 +479,27 @@ impl Keeper {
             tokio::time::sleep(RETRY).await;
         }
         loop {
-            let (mut batch, mut numbers, mut empty) = (Batch::new(), Vec::new(), true);
+            let (mut batch, mut written, mut empty) = (Batch::new(), Vec::new(), true);
             for (id, work) in works.iter() {
-                let mut inner = work.live.lock();
+                let inner = work.live.lock();
                 let nothing = work.log == LogRecord::default();
                 empty &= nothing && !work.head;
                 let (next_batch, next) = records::put_log(batch, *id, inner.log, &work.log);
                 batch = next_batch;
-                if work.head {
-                    inner.record.log = next;
-                    let mut record = inner.record.clone();
-                    if let Some(end) = &mut record.end {
-                        fill_end(end, &inner, &work.log);
-                    }
-                    batch = records::put_head(batch, *id, &record);
-                    inner.record = record;
+                let head = work.head.then(|| head_of(&inner, work, next));
+                if let Some(head) = &head {
+                    batch = records::put_head(batch, *id, head);
                 }
-                numbers.push(next);
+                written.push((next, head));
             }
             if empty {
                 return;
             }
             match self.runs.store.apply(batch).await {
                 Ok(()) => {
-                    for (work, next) in works.values().zip(numbers) {
+                    for (work, (next, head)) in works.values_mut().zip(written) {
                         work.live.lock().log = next;
+                        work.record = head;
                     }
                     return;
                 }
@@ -514,10 +513,14 @@ impl Keeper {
 
     /// What is on disk counts.
     fn apply(&self, work: Work) {
-        let Work { live, log, head, over, retried } = work;
+        let Work { live, log, head, over, retried, record } = work;
+        let over = over.is_some();
         let (mut sends, mut gone) = (Vec::new(), Vec::new());
         let moved = {
             let mut inner = live.lock();
+            if let Some(record) = record {
+                inner.record = record;
+            }
             for piece in log.pieces {
                 inner.note_piece(piece);
             }
@@ -584,134 +587,13 @@ impl Keeper {
     }
 }
 
-/// What an order's name leads to.
-enum Found {
-    Here(Arc<Live>, u32),
-    /// Of an earlier attempt, or a run that is not kept any more.
-    Unknown,
-    /// Of another host, or no run at all.
-    Foreign,
-}
-
 fn work<'a>(works: &'a mut BTreeMap<RunId, Work>, live: &Arc<Live>) -> &'a mut Work {
     works.entry(live.id).or_insert_with(|| Work {
         live: live.clone(),
         log: LogRecord::default(),
         head: false,
-        over: false,
+        over: None,
         retried: false,
+        record: None,
     })
-}
-
-fn end_of(index: u32, attempt: u32, report: &Report) -> ChangeRecord {
-    let mut why = clean_to_width(&report.message, WHY);
-    if why.is_empty() && report.already {
-        "nothing had to be done".clone_into(&mut why);
-    }
-    if why.is_empty()
-        && let Some(signal) = report.signal
-    {
-        why = format!("ended by signal {signal}");
-    }
-    ChangeRecord {
-        target: index,
-        attempt,
-        state: report.state,
-        code: report.code.or_else(|| report.signal.map(|signal| 128_i32.saturating_add(signal))),
-        why,
-        took_ms: report.took_ms,
-        lost: report.lost,
-        ..ChangeRecord::default()
-    }
-}
-
-/// Leaves off when too many have failed.
-fn halt(inner: &mut Inner, wave: usize, work: &mut Work) {
-    if !matches!(inner.record.state, RunState::Running | RunState::Paused) {
-        return;
-    }
-    let all = inner.seats.len() as u32;
-    let first = inner.record.first_of_one && wave == 0 && all > 1;
-    let reached = inner.record.halt_at.is_some_and(|at| inner.failed >= at.max(1));
-    if !first && !reached {
-        return;
-    }
-    let why = if first {
-        "halted: the first host alone failed".to_owned()
-    } else {
-        format!("halted: {} of {all} failed", inner.failed)
-    };
-    if cancel_queued(inner, work, &why) > 0 || inner.ended < all {
-        inner.record.state = RunState::Halting;
-        inner.record.why = why;
-        work.head = true;
-        inner.touch_head();
-    }
-}
-
-/// Ends everything that was not sent.
-fn cancel_queued(inner: &mut Inner, work: &mut Work, why: &str) -> u32 {
-    let now = clock::now_ms();
-    let mut cancelled = 0;
-    for index in 0..inner.seats.len() {
-        let seat = &mut inner.seats[index];
-        if seat.ending || seat.marked {
-            continue;
-        }
-        seat.ending = true;
-        let (wave, attempt) = (seat.wave as usize, seat.attempt);
-        inner.ended += 1;
-        if let Some(ended) = inner.ended_in.get_mut(wave) {
-            *ended += 1;
-        }
-        cancelled += 1;
-        work.log.changes.push(ChangeRecord {
-            target: index as u32,
-            attempt,
-            state: TargetState::Cancelled,
-            why: why.to_owned(),
-            ended_ms: Some(now),
-            ..ChangeRecord::default()
-        });
-    }
-    cancelled
-}
-
-/// Ends the run when every target has its end.
-fn finish(inner: &mut Inner, work: &mut Work, now: u64) {
-    if (inner.ended as usize) < inner.seats.len() || inner.record.end.is_some() {
-        return;
-    }
-    inner.record.state = match inner.record.state {
-        RunState::Halting => RunState::Halted,
-        RunState::Stopping => RunState::Stopped,
-        _ => RunState::Done,
-    };
-    inner.record.end = Some(EndRecord { ended_ms: now, ..EndRecord::default() });
-    (work.head, work.over) = (true, true);
-}
-
-/// The end's figures, with what is written together with it.
-fn fill_end(end: &mut EndRecord, inner: &Inner, log: &LogRecord) {
-    end.counts = inner.counts;
-    (end.output, end.lost, end.segments) = (inner.output, inner.lost, inner.segments);
-    for piece in &log.pieces {
-        if piece.len > 0 {
-            end.output += u64::from(piece.len);
-            let (first, last) = end.segments.unwrap_or((piece.segment, piece.segment));
-            end.segments = Some((first.min(piece.segment), last.max(piece.segment)));
-        }
-    }
-    for change in &log.changes {
-        if change.late.is_none() && change.state.is_end() {
-            end.counts.change(inner.seats[change.target as usize].state, change.state);
-            end.lost += change.lost;
-        }
-    }
-}
-
-/// Bytes that are free on the disk of a folder.
-fn free(dir: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(dir).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -117,6 +117,9 @@ impl Runs {
         if let Some(known) = self.known(&author, &start, &request)? {
             return Ok(known);
         }
+        if let Some(push) = &start.order.push {
+            hub.blobs.open(&push.file).await?;
+        }
         let plan = self.plan(hub, who, &start)?;
         if let Some(refused) = plan.refused.first() {
             let all = plan.refused.len();

@@ -134,6 +134,7 @@ pub struct Start {
     pub keep_output: Option<u64>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_none(number: &u32) -> bool {
     *number == 0
 }

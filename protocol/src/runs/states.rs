@@ -208,6 +208,7 @@ pub struct Target {
     pub late: Option<TargetState>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_first(number: &u32) -> bool {
     *number == 0
 }

@@ -4,7 +4,7 @@ use super::*;
 use cmdr_protocol::ErrorKind;
 use cmdr_protocol::runs::{Action, Packages};
 use harness::process::run;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command as Program;
 

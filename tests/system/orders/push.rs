@@ -6,7 +6,7 @@ use cmdr_protocol::ErrorKind;
 use cmdr_protocol::blobs::{self, Stored};
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::runs::Push;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 struct Content {
