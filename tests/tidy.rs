@@ -187,7 +187,9 @@ fn only_link_knows_the_wire_only_the_store_an_engine_only_one_file_the_terminal(
 
 #[test]
 fn no_test_file_is_forgotten() {
-    for (dir, main) in [("tests/system", "main.rs"), ("tests/terminal", "main.rs")] {
+    for (dir, main) in
+        [("tests/system", "main.rs"), ("tests/terminal", "main.rs"), ("tui/tests", "main.rs")]
+    {
         let list = std::fs::read_to_string(root().join(dir).join(main)).unwrap();
         for path in files(dir, ".rs") {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();

@@ -14,6 +14,7 @@ use crate::services::orders::Orders;
 use crate::services::ports;
 use crate::services::processes::Table;
 use crate::services::sessions::Sessions;
+use crate::services::ssh::Ssh;
 use cmdr_link::blobs::Blobs;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
@@ -21,6 +22,7 @@ use cmdr_link::mux::Stream;
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::{Access, CallError, ErrorKind, facts, methods};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub struct Config {
     pub run_root: PathBuf,
     /// What programs keep for good; another folder in tests.
     pub var_root: PathBuf,
+    /// Where programs of the host are looked for; as the agent's own `PATH` says when absent, fakes in tests.
+    pub program_path: Option<OsString>,
     /// The Docker engine's socket.
     pub docker_socket: PathBuf,
     /// The agent's own folder.
@@ -67,6 +71,7 @@ impl Config {
             etc_root: "/etc".into(),
             run_root: "/run".into(),
             var_root: "/var".into(),
+            program_path: None,
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),
@@ -96,6 +101,7 @@ struct Shared {
     scripts: Scripts,
     log_readers: Arc<Semaphore>,
     sessions: Sessions,
+    ssh: Ssh,
     files: Files,
     edits: Edits,
     orders: Orders,
@@ -111,6 +117,7 @@ impl Agent {
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let sessions = Sessions::new(&config);
+        let ssh = Ssh::new(&config.state_dir);
         let facts = Mutex::new(None);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
@@ -131,6 +138,7 @@ impl Agent {
             scripts,
             log_readers,
             sessions,
+            ssh,
             files,
             edits,
             orders,
@@ -182,6 +190,9 @@ impl Agent {
     }
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.shared.sessions
+    }
+    pub(crate) fn ssh(&self) -> &Ssh {
+        &self.shared.ssh
     }
     pub(crate) fn files(&self) -> &Files {
         &self.shared.files

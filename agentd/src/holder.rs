@@ -8,18 +8,23 @@
 mod begin;
 mod clients;
 mod output;
+mod remote;
 mod screen;
 mod serve;
 mod state;
 pub(crate) mod wire;
 
 pub use begin::{WORD as BEGIN_WORD, main as begin_main};
+pub(crate) use remote::{Far, Said};
 pub(crate) use serve::{open_dir, short};
 
 use crate::supervise::{Job, Told, receive_job};
+use cmdr_protocol::CallError;
 use cmdr_protocol::sessions::Session;
+use remote::Talk;
 use serde::{Deserialize, Serialize};
-use state::State;
+use serve::Program;
+use state::{State, Terminal};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -28,11 +33,20 @@ use std::sync::Arc;
 /// The word on the command line that makes the agent's program a holder.
 pub const WORD: &str = "hold";
 
+/// What runs in a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum What {
+    /// A program of this host.
+    Here(Job),
+    /// One on another machine, over SSH.
+    Far(Far),
+}
+
 /// What to hold.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hold {
     /// What to run.
-    pub(crate) job: Job,
+    pub(crate) what: What,
     /// The session as it begins; its number and its times come later.
     pub(crate) session: Session,
     /// So many seconds without a key and without anybody attached end it.
@@ -56,33 +70,83 @@ pub fn main() -> io::Result<()> {
     rustix::stdio::dup2_stderr(&nothing)?;
     drop(nothing);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Hold { what, session, idle_s, awaited, dir } = hold;
+    let rest = Rest { session, idle_s, awaited, dir };
     runtime.block_on(async {
-        match begun(hold).await {
-            Ok((state, listener, child)) => {
-                let pid = state.session().pid.cast_signed();
-                socket.write_all(&Told::Started(pid).to_bytes()).ok();
-                drop(socket);
-                serve::run(&state, listener, child).await;
-                Ok(())
-            }
-            Err(e) => {
-                let errno = e.raw_os_error().unwrap_or(rustix::io::Errno::INVAL.raw_os_error());
-                socket.write_all(&Told::Refused(errno).to_bytes())
-            }
+        match what {
+            What::Here(job) => here(&job, rest, socket).await,
+            What::Far(far) => far_away(&far, rest, socket).await,
         }
     })
 }
 
+/// What is the same for all sessions.
+struct Rest {
+    session: Session,
+    idle_s: u64,
+    awaited: bool,
+    dir: PathBuf,
+}
+
+impl Rest {
+    /// The session, which begins now.
+    fn state(self, terminal: Terminal, pid: u32) -> Arc<State> {
+        let mut session = self.session;
+        session.pid = pid;
+        session.started_ms = cmdr_link::clock::now_ms();
+        session.active_ms = session.started_ms;
+        Arc::new(State::new(session, terminal, self.idle_s, self.awaited))
+    }
+}
+
+async fn here(job: &Job, rest: Rest, mut socket: UnixStream) -> io::Result<()> {
+    match begun(job, rest).await {
+        Ok((state, door, child)) => {
+            let pid = state.session().pid.cast_signed();
+            socket.write_all(&Told::Started(pid).to_bytes()).ok();
+            drop(socket);
+            serve::run(&state, door, Program::Here(child)).await;
+            Ok(())
+        }
+        Err(e) => {
+            let errno = e.raw_os_error().unwrap_or(rustix::io::Errno::INVAL.raw_os_error());
+            socket.write_all(&Told::Refused(errno).to_bytes())
+        }
+    }
+}
+
+/// As [`here`], but that there is much to talk about before.
+async fn far_away(far: &Far, rest: Rest, socket: UnixStream) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let socket = tokio::net::UnixStream::from_std(socket)?;
+    let talk = Arc::new(Talk::new(cmdr_link::local::split(socket)));
+    let begun = async {
+        let begun = remote::begin(far, rest.session.size, talk.clone()).await?;
+        let door = serve::Door::open(&rest.dir, &rest.session.id)
+            .map_err(|e| CallError::failed(format!("the session's own socket: {e}")))?;
+        Ok((begun, door))
+    };
+    match begun.await {
+        Ok(((terminal, program), door)) => {
+            let state = rest.state(terminal, 0);
+            talk.tell(&Ok(())).await;
+            drop(talk);
+            serve::run(&state, door, Program::Far(program)).await;
+        }
+        Err(e) => talk.tell(&Err(e)).await,
+    }
+    Ok(())
+}
+
 type Begun = (Arc<State>, serve::Door, tokio::process::Child);
 
-async fn begun(hold: Hold) -> io::Result<Begun> {
-    let Hold { job, mut session, idle_s, awaited, dir } = hold;
+async fn begun(job: &Job, rest: Rest) -> io::Result<Begun> {
     // First the door: a session that nobody can find again must not begin.
-    let door = serve::Door::open(&dir, &session.id)?;
+    let door = serve::Door::open(&rest.dir, &rest.session.id)?;
     let started = async {
-        let (terminal, tty) = begin::terminal(session.size)?;
-        let child = begin::start(&job, &tty).await?;
-        Ok((terminal, child))
+        let (terminal, tty) = begin::terminal(rest.session.size)?;
+        let child = begin::start(job, &tty).await?;
+        Ok((Terminal::here(terminal)?, child))
     };
     let (terminal, child) = match started.await {
         Ok(started) => started,
@@ -91,11 +155,8 @@ async fn begun(hold: Hold) -> io::Result<Begun> {
             return Err(e);
         }
     };
-    session.pid = child.id().unwrap_or_default();
-    session.started_ms = cmdr_link::clock::now_ms();
-    session.active_ms = session.started_ms;
-    let state = State::new(session, terminal, idle_s, awaited)?;
-    Ok((Arc::new(state), door, child))
+    let pid = child.id().unwrap_or_default();
+    Ok((rest.state(terminal, pid), door, child))
 }
 
 /// Reads bytes as a holder reads those of its socket and of its terminal. For tests.

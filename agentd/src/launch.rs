@@ -43,6 +43,7 @@ pub(crate) async fn launch(
     let job = serde_json::to_vec(job).map_err(io::Error::from)?;
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     let supervisor = Command::new(&agent.config().supervisor)
+        .arg0(crate::PROGRAM)
         .arg(WORD)
         .env_clear()
         .current_dir("/")

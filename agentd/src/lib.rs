@@ -22,5 +22,14 @@ mod users;
 
 pub use agent::{Agent, Config, serve};
 
+/// What all processes of the agent are called, though they are started by a path that says nothing.
+const PROGRAM: &str = "cmdr-agentd";
+
+/// Takes the program's name on, for those who list processes.
+pub fn take_name() {
+    // A process without its name works as well.
+    rustix::thread::set_name(c"cmdr-agentd").ok();
+}
+
 /// The program's version, as the hub and operators see it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

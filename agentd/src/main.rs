@@ -92,6 +92,9 @@ impl Rules {
 /// program.
 fn own_business() -> Option<ExitCode> {
     let word = std::env::args_os().nth(1)?;
+    if [supervise::WORD, holder::WORD, holder::BEGIN_WORD].iter().any(|own| word == *own) {
+        cmdr_agentd::take_name();
+    }
     let (name, done) = if word == supervise::WORD {
         (supervise::WORD, supervise::main())
     } else if word == holder::WORD {

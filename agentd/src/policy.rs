@@ -4,8 +4,10 @@
 //! program is begun, `services/logs` before a file is opened.
 
 mod logs;
+mod ssh;
 
 pub use logs::Logs;
+pub use ssh::{Network, Ssh};
 
 use crate::services;
 use cmdr_link::settings::{self, SettingsError};
@@ -45,6 +47,8 @@ pub struct Policy {
     pub files: Files,
     /// Which edits are looked at more closely.
     pub edits: Edits,
+    /// Where sessions over SSH may go.
+    pub ssh: Ssh,
 }
 
 /// Which edits are looked at more closely.
@@ -144,6 +148,7 @@ struct Written {
     sessions: WrittenSessions,
     files: WrittenFiles,
     edits: WrittenEdits,
+    ssh: ssh::WrittenSsh,
 }
 
 #[derive(Default, Deserialize)]
@@ -312,7 +317,8 @@ impl Policy {
         let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
         let (sessions, files) = (written.sessions.into(), written.files.into());
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
-        Ok(Self { file: Some(path.to_owned()), off, exec, logs, sessions, files, edits })
+        let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
+        Ok(Self { file, off, exec, logs, sessions, files, edits, ssh })
     }
 
     /// Whether a method's feature is switched on.

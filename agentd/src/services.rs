@@ -16,6 +16,7 @@ pub mod processes;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
 pub mod sessions;
+pub mod ssh;
 pub mod system;
 
 use crate::Agent;
@@ -38,6 +39,7 @@ pub const NAMES: &[&str] = &[
     "processes",
     "services",
     "sessions",
+    "ssh",
     "system",
 ];
 
@@ -60,6 +62,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         sessions::register,
         blobs::register,
         orders::register,
+        ssh::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

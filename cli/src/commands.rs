@@ -30,6 +30,7 @@ mod secrets;
 mod services;
 mod sessions;
 mod shell;
+mod ssh;
 mod system;
 mod tokens;
 mod top;
@@ -57,6 +58,8 @@ pub enum Command {
     Logs(logs::LogsArgs),
     Shell(shell::ShellArgs),
     Attach(shell::AttachArgs),
+    Ssh(ssh::SshArgs),
+    SshHosts(ssh::HostsArgs),
     Sessions(sessions::SessionsArgs),
     Ls(files::LsArgs),
     Cat(files::CatArgs),
@@ -132,6 +135,8 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Logs(args) => logs::run(app, args).await,
         Command::Shell(args) => shell::shell(app, args).await,
         Command::Attach(args) => shell::attach(app, &args).await,
+        Command::Ssh(args) => ssh::run(app, args).await,
+        Command::SshHosts(args) => ssh::hosts(app, &args).await,
         Command::Sessions(args) => sessions::run(app, &args).await,
         Command::Ls(args) => files::ls(app, &args).await,
         Command::Cat(args) => files::cat(app, &args).await,

@@ -156,6 +156,12 @@ impl Hub {
         Ok(targets)
     }
 
+    /// Every host, for what looks everywhere: also the hub's own, which `*` does not mean.
+    pub async fn everywhere(&self) -> Result<Vec<Target>, Failure> {
+        let all = self.targets("").await?;
+        if all.is_empty() { self.resolve("*").await } else { Ok(all) }
+    }
+
     /// As [`Hub::resolve`], of what is shown by other means. While one watches, hosts may still come that
     /// a pattern picks; a name that is written out is looked for all the same.
     pub async fn check(&self, selector: &str, watching: bool) -> Result<(), Failure> {

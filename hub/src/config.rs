@@ -39,6 +39,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// Orders to many hosts.
     pub runs: Runs,
+    /// Sessions over SSH from the hub's own machine.
+    pub ssh: crate::ssh::Settings,
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
@@ -299,6 +301,7 @@ impl Default for Config {
             recordings: Recordings::default(),
             blobs: Blobs::default(),
             runs: Runs::default(),
+            ssh: crate::ssh::Settings::default(),
         }
     }
 }

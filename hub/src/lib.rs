@@ -30,6 +30,7 @@ pub mod router;
 pub mod runs;
 pub mod server;
 pub mod services;
+pub mod ssh;
 pub mod store;
 pub mod vault;
 pub mod watcher;

@@ -89,16 +89,25 @@ pub(crate) fn authorise(hub: &Hub, who: &Who, header: &Header) -> Result<(), Cal
         (None, About::Host) => host_of(&header.resource),
         _ => None,
     };
-    let resource = (method.about != About::Parts).then_some(header.resource.as_str());
-    let allowed = hub.decide(who, index, resource, about).map_err(|missing| {
-        let why = missing.told(who, &header.method, &header.resource);
+    let (wider, own) = method.parts(&header.resource);
+    let refused = |missing: Missing, method: &str, resource: &str| {
+        let why = missing.told(who, method, resource);
         let kind = match missing {
             Missing::Request => ErrorKind::OnRequest,
             _ => ErrorKind::Denied,
         };
         let name = if who.operator.is_empty() { "a stranger" } else { &who.operator };
         CallError::new(kind, format!("{shown} is not allowed for {name}: {why}"))
-    })?;
+    };
+    if let Some((other, wider)) = wider {
+        let index = methods::index(other).ok_or_else(|| unknown("the hub"))?;
+        hub.decide(who, index, Some(wider), about)
+            .map_err(|missing| refused(missing, other, wider))?;
+    }
+    let resource = (method.about != About::Parts).then_some(own);
+    let allowed = hub
+        .decide(who, index, resource, about)
+        .map_err(|missing| refused(missing, &header.method, own))?;
     if hub.rights.take(who, &allowed, about) {
         return Ok(());
     }

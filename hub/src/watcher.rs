@@ -40,7 +40,12 @@ async fn figures(fleet: &Fleet, id: HostId, client: &Client) {
 }
 
 async fn follow(fleet: &Fleet, id: HostId, client: &Client) -> Result<(), CallError> {
-    let mut feed = client.feed(Some(id), &metrics::Watch { interval_ms: 1000, history: 0 }).await?;
+    let mut feed = client
+        .feed(
+            Some(id),
+            &metrics::Watch { interval_ms: 1000, history: 0, ..metrics::Watch::default() },
+        )
+        .await?;
     while let Some(item) = feed.next().await {
         fleet.sample(id, &item?);
     }

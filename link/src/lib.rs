@@ -34,6 +34,8 @@ pub mod service;
 pub mod session;
 pub mod settings;
 pub mod ssh_agent;
+pub mod ssh_keys;
+pub mod ssh_places;
 pub mod token;
 pub mod transfer;
 pub mod unlock;

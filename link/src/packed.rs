@@ -1,7 +1,11 @@
 //! Texts of files on their way: packed, so that they fit a message and a thin line, and checked when they arrive.
+//! And large answers whose parts are much alike.
 
+use crate::codec;
 use cmdr_protocol::edits::{Content, MOST, MOST_PACKED};
 use cmdr_protocol::{CallError, ErrorKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::Read as _;
 
 /// BLAKE3 of a text, hexadecimal.
@@ -60,6 +64,28 @@ pub fn unpack(content: &Content) -> Result<Vec<u8>, CallError> {
     Ok(text)
 }
 
+/// Packs a value whose parts are much alike.
+pub fn pack_value(value: &impl Serialize) -> Result<Vec<u8>, CallError> {
+    let fault = |e: &dyn std::fmt::Display| CallError::failed(format!("packing a value: {e}"));
+    let bytes = codec::encode(value).map_err(|e| fault(&e))?;
+    zstd::bulk::compress(&bytes, 9).map_err(|e| fault(&e))
+}
+
+/// The value that was packed, when it has at most so many bytes.
+pub fn unpack_value<T: DeserializeOwned>(packed: &[u8], most: usize) -> Result<T, CallError> {
+    let wrong = |what: &dyn std::fmt::Display| {
+        CallError::malformed(format!("a packed value cannot be read: {what}"))
+    };
+    let mut bytes = Vec::new();
+    zstd::stream::read::Decoder::new(packed)
+        .and_then(|decoder| decoder.take(most as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|e| wrong(&e))?;
+    if bytes.len() > most {
+        return Err(wrong(&format!("it has more than {} KiB", most >> 10)));
+    }
+    codec::decode(&bytes).map_err(|e| wrong(&e))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +99,18 @@ mod tests {
         let mut noise = vec![0; MOST_PACKED + 1000];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         assert!(pack(&noise).unwrap_err().message.contains("when packed"));
+    }
+
+    #[test]
+    fn a_packed_value_is_read_again_and_one_that_swells_or_is_none_is_refused() {
+        let value = vec!["much alike".to_owned(); 2000];
+        let packed = pack_value(&value).unwrap();
+        assert!(packed.len() < 200, "{}", packed.len());
+        assert_eq!(unpack_value::<Vec<String>>(&packed, 64 << 10).unwrap(), value);
+        let error = unpack_value::<Vec<String>>(&packed, 10_000).unwrap_err();
+        assert!(error.message.contains("more than"), "{error}");
+        assert!(unpack_value::<Vec<String>>(b"nonsense", 10_000).is_err());
+        assert!(unpack_value::<u64>(&packed, 64 << 10).is_err());
     }
 
     #[test]

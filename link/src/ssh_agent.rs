@@ -72,6 +72,11 @@ pub enum AgentError {
 }
 
 impl AgentKey {
+    /// The public key, as SSH writes it.
+    pub(crate) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
     /// Whether equal data gets equal signatures.
     pub fn is_steady(&self) -> bool {
         matches!(self.kind.as_str(), "ssh-ed25519" | "ssh-rsa")
@@ -159,6 +164,16 @@ impl Agent {
     ) -> Result<Zeroizing<Vec<u8>>, AgentError> {
         let key = self.choose(Some(fingerprint))?;
         let flags = if key.kind == "ssh-rsa" { RSA_SHA2_512 } else { 0 };
+        self.sign_by(&key, data, flags)
+    }
+
+    /// A signature by one of its keys; `flags` choose the hash for RSA.
+    pub(crate) fn sign_by(
+        &self,
+        key: &AgentKey,
+        data: &[u8],
+        flags: u32,
+    ) -> Result<Zeroizing<Vec<u8>>, AgentError> {
         let mut request = vec![SIGN_REQUEST];
         put(&mut request, &key.blob);
         put(&mut request, data);
@@ -166,7 +181,7 @@ impl Agent {
         let answer = self.ask(&request)?;
         let mut rest = answer.as_slice();
         if byte(&mut rest) != Some(SIGNATURE) {
-            return Err(AgentError::Refused(fingerprint.to_owned()));
+            return Err(AgentError::Refused(key.fingerprint.clone()));
         }
         let signature = string(&mut rest).filter(|s| s.len() >= 32);
         let signature = signature.ok_or_else(|| self.gone("its signature makes no sense"))?;

@@ -1,6 +1,13 @@
 //! Files between this machine and a host, whatever links do meanwhile: what is cut goes on where it was. Used by
 //! the two clients. How a transfer is named is here for the hub too, which copies from host to host.
 
+mod across;
+mod archive;
+pub mod tree;
+
+pub use across::{Copied, across};
+pub use archive::archive;
+
 use crate::client::Client;
 use cmdr_protocol::files::{CHUNK, Chunk, Entry, FilePath, Read, Sum, Version, Write, Written};
 use cmdr_protocol::{CallError, ErrorKind, HostId};

@@ -1,8 +1,10 @@
-//! Variables that a host gives to everybody who logs in: `/etc/environment`, changed line by line as an edit.
+//! Variables that a host gives to everybody who logs in: `/etc/environment`, changed line by line as an edit, and the
+//! names of the files beside it.
 
 use crate::call::{Access, Call};
 use crate::edits::Saving;
 use crate::files::{FilePath, resource};
+use crate::system::Found;
 use serde::{Deserialize, Serialize};
 
 /// The file, as rights name it.
@@ -10,20 +12,20 @@ pub fn path() -> FilePath {
     FilePath::parse("/etc/environment").unwrap_or_default()
 }
 
-/// The variables, without their values.
+/// The variables; what looks like a secret is struck out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {}
 
 impl Call for List {
     const METHOD: &'static str = "environment.list";
     const ACCESS: Access = Access::Read;
-    type Reply = Listing;
+    type Reply = Found<Variable>;
     fn resource(&self) -> String {
         resource(&path())
     }
 }
 
-/// The variables with their values, which may be secret: it is put down in the audit log.
+/// As [`List`], with nothing struck out: it is put down in the audit log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Values {}
 
@@ -31,31 +33,25 @@ impl Call for Values {
     const METHOD: &'static str = "environment.values";
     const ACCESS: Access = Access::Act;
     const CHANGES: bool = false;
-    type Reply = Listing;
+    type Reply = Found<Variable>;
     fn resource(&self) -> String {
         resource(&path())
     }
 }
 
-/// The answer to a [`List`] and a [`Values`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Listing {
-    /// In the order of the file. Of two with one name the later counts.
-    pub variables: Vec<Variable>,
-    /// Lines that say nothing.
-    pub odd: Vec<u32>,
-}
-
-/// One variable.
+/// One variable, or a file that is only named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Variable {
-    /// Its name.
+    /// Its name; empty for a file that is only named. Of two with one name the later counts.
     pub name: String,
-    /// Its value, without the quotes around it; absent in the answer to a [`List`].
-    pub value: Option<String>,
-    /// Its line, from 1 on.
+    /// Its value, without the quotes around it; empty when it is struck out.
+    pub value: String,
+    /// The value looks like a secret and was struck out.
+    pub masked: bool,
+    /// The file that says so.
+    pub source: String,
+    /// Its line there, from 1 on; 0 for a file that is only named.
     pub line: u32,
 }
 

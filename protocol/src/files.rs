@@ -4,8 +4,10 @@
 //! resource (`path:/etc/hosts`), so that rights can be as narrow as a path. A path that leads through a link is
 //! refused with [`crate::ErrorKind::Elsewhere`]; [`Real`] says which path to ask for instead.
 
+mod letters;
 mod path;
 
+pub use letters::letters;
 pub use path::{FilePath, LONGEST, PathError, escape, shown, unescape};
 
 use crate::call::{Access, Call, Feed, Nothing};
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a file in one item.
 pub const CHUNK: usize = 512 * 1024;
+/// What a host sends of a file at once, in bytes: little enough to stay in a processor's cache on its way.
+pub const PIECE: usize = 64 * 1024;
 /// Entries of a folder in one item.
 pub const PAGE: usize = 256;
 /// What a recursive delete takes away at most when nothing is said.
@@ -90,6 +94,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Kind and permissions as everybody knows them: `drwxr-xr-x`.
+    pub fn letters(&self) -> String {
+        letters(self.kind, self.mode)
+    }
+
     /// What it was when this was seen.
     pub const fn version(&self) -> Version {
         Version { size: self.size, mtime_ns: self.mtime_ns, inode: self.inode }

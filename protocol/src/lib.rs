@@ -47,6 +47,7 @@ pub mod runs;
 pub mod secrets;
 pub mod services;
 pub mod sessions;
+pub mod ssh;
 pub mod system;
 pub mod tokens;
 pub mod totp;

@@ -6,13 +6,14 @@ use crate::recordings;
 use crate::runs;
 use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
-    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
+    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh, tokens,
+    totp,
 };
 use crate::{blobs, orders};
 use crate::{ports, services, system};
 
 /// One method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Method {
     /// The name on the wire.
     pub name: &'static str,
@@ -32,6 +33,8 @@ pub struct Method {
     pub result: &'static str,
     /// What it is about goes on when its caller goes away, so that this is no error.
     pub leaves: bool,
+    /// Which other method the caller must be allowed as well, on what stands in the resource before its last `+`.
+    pub within: Option<fn(&str) -> &'static str>,
 }
 
 /// Which hosts a method is about.
@@ -72,6 +75,7 @@ const fn call<C: Call>(place: Place) -> Method {
         secrets: C::SECRETS,
         result: C::RESULT,
         leaves: false,
+        within: None,
     }
 }
 
@@ -86,6 +90,7 @@ const fn feed<F: Feed>(place: Place) -> Method {
         secrets: F::SECRETS,
         result: F::RESULT,
         leaves: false,
+        within: None,
     }
 }
 
@@ -106,6 +111,18 @@ impl Method {
 
     const fn leaves(self) -> Self {
         Self { leaves: true, ..self }
+    }
+
+    const fn within(self, within: fn(&str) -> &'static str) -> Self {
+        Self { within: Some(within), ..self }
+    }
+
+    /// Takes a resource apart: the other method that is to be allowed with what, if any, and its own.
+    pub fn parts<'a>(&self, resource: &'a str) -> (Option<(&'static str, &'a str)>, &'a str) {
+        match (self.within, resource.rsplit_once('+')) {
+            (Some(within), Some((wider, own))) => (Some((within(wider), wider)), own),
+            _ => (None, resource),
+        }
     }
 
     /// Whether it says which hosts there are. Whoever has any right on a host may know of it.
@@ -159,8 +176,6 @@ pub const METHODS: &[Method] = &[
     call::<system::Logins>(Place::Host),
     call::<system::Packages>(Place::Host),
     call::<system::Jobs>(Place::Host),
-    call::<system::Environment>(Place::Host),
-    call::<system::Secrets>(Place::Host),
     feed::<exec::Start>(Place::Host),
     feed::<files::List>(Place::Host),
     call::<files::Stat>(Place::Host),
@@ -190,12 +205,16 @@ pub const METHODS: &[Method] = &[
     call::<logs::Sources>(Place::Host),
     feed::<logs::Follow>(Place::Host),
     feed::<sessions::Open>(Place::Host).leaves(),
-    feed::<sessions::Attach>(Place::Host).leaves(),
+    feed::<sessions::Attach>(Place::Host).leaves().within(sessions::opener),
     feed::<sessions::Join>(Place::Host).leaves(),
     call::<sessions::End>(Place::Host),
     call::<sessions::EndAny>(Place::Host),
     call::<sessions::List>(Place::Host),
     feed::<sessions::Watch>(Place::Host),
+    feed::<ssh::Open>(Place::Host).leaves(),
+    call::<ssh::List>(Place::Host),
+    call::<ssh::Trust>(Place::Host),
+    call::<ssh::Forget>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

@@ -17,7 +17,7 @@ impl Call for Get {
 }
 
 /// A sample each `interval_ms`, for as long as the feed lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// Milliseconds between samples, 1000 to 60000; others are brought into that range.
     #[serde(default)]
@@ -25,6 +25,9 @@ pub struct Watch {
     /// Begin with what the agent still remembers, oldest first, up to this many samples.
     #[serde(default)]
     pub history: u32,
+    /// Of what it remembers only one sample in so many milliseconds; 0 for all of them.
+    #[serde(default)]
+    pub step_ms: u64,
 }
 
 impl Feed for Watch {

@@ -13,7 +13,7 @@ use crate::open_enum::open_enum;
 use crate::role::Role;
 use crate::selector::glob;
 use crate::sessions::Size;
-use crate::{exec, sessions};
+use crate::{exec, sessions, ssh};
 use serde::{Deserialize, Serialize};
 
 /// What can be recorded.
@@ -22,6 +22,7 @@ pub const RECORDABLE: &[&str] = &[
     sessions::Open::METHOD,
     sessions::Attach::METHOD,
     sessions::Join::METHOD,
+    ssh::Open::METHOD,
 ];
 /// Rules of one hub.
 pub const MAX_RULES: usize = 200;

@@ -256,6 +256,8 @@ pub struct Able {
 pub struct Matrix {
     /// On this host; absent for the fleet as a whole.
     pub host: Option<HostId>,
+    /// The answer may come as [`Table::packed`].
+    pub packed: bool,
 }
 
 impl Call for Matrix {
@@ -287,6 +289,9 @@ pub struct Table {
     pub roles: Vec<Role>,
     /// The rows, in the order of the table of methods.
     pub rows: Vec<Row>,
+    /// Instead of all that: the same table, packed by zstd. Its many rows are much alike.
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "serde_bytes")]
+    pub packed: Vec<u8>,
 }
 
 /// One method.

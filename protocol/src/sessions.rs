@@ -13,6 +13,7 @@ use crate::call::{Access, Call, Feed, Nothing};
 use crate::exec;
 use crate::open_enum::open_enum;
 use crate::recordings::Notice;
+use crate::ssh;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -120,6 +121,10 @@ pub struct Attach {
     pub mode: Mode,
     /// The client's size.
     pub size: Size,
+    /// What it was opened as ([`Session::opened`]): who may not open such a one any more does not come back
+    /// to it either.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub opened: String,
 }
 
 impl Feed for Attach {
@@ -128,9 +133,16 @@ impl Feed for Attach {
     const RESULT: &'static str = "x";
     type Input = Input;
     type Item = Item;
+    /// `session:ID`, behind what it was opened as: `as=USER+shell+session:ID`.
     fn resource(&self) -> String {
-        format!("session:{}", self.id)
+        let between = if self.opened.is_empty() { "" } else { "+" };
+        format!("{}{between}session:{}", self.opened, self.id)
     }
+}
+
+/// The method that opens sessions of this resource: those over SSH have one of their own.
+pub fn opener(opened: &str) -> &'static str {
+    if opened.starts_with("ssh:") { <crate::ssh::Open as Feed>::METHOD } else { Open::METHOD }
 }
 
 /// Attaches to a session of anybody. Those who are attached are told.
@@ -230,7 +242,7 @@ pub struct Session {
     pub name: String,
     /// Whose it is: the operator who opened it.
     pub operator: String,
-    /// The host's user that it runs as.
+    /// The host's user that it runs as; empty when it is on another machine.
     pub user: String,
     /// Program and arguments.
     pub command: Vec<String>,
@@ -246,6 +258,11 @@ pub struct Session {
     pub size: Size,
     /// Who is attached, the driver first.
     pub clients: Vec<Client>,
+    /// The resource that it was opened as; empty for one that was opened before agents kept that.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub opened: String,
+    /// `USER@HOST:PORT` of the machine that it is on, when it goes on over SSH; empty when it is on the host.
+    pub ssh: String,
 }
 
 /// Who is attached to a session.
@@ -288,6 +305,9 @@ pub struct Input {
     /// A signal for what runs in the foreground.
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
+    /// The answer to the [`Item::ask`] before.
+    #[serde(rename = "y", skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ssh::Answer>,
 }
 
 /// What happens, in order. Every item has one or more of the fields.
@@ -318,6 +338,9 @@ pub struct Item {
     /// Of the hub: that this is recorded, who watches. Comes between the host's own items.
     #[serde(rename = "n", skip_serializing_if = "Option::is_none")]
     pub notice: Option<Notice>,
+    /// What has to be answered before a session over SSH begins. Comes before `begun`.
+    #[serde(rename = "q", skip_serializing_if = "Option::is_none")]
+    pub ask: Option<ssh::Question>,
 }
 
 /// The start of an attachment.

@@ -1,4 +1,4 @@
-//! What else there is on a host: mounts, interfaces, logins, packages, scheduled jobs, environment.
+//! What else there is on a host: mounts, interfaces, logins, packages, scheduled jobs.
 
 use crate::call::{Access, Call};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct Packages {
     pub upgradable: bool,
     /// The page after this many.
     pub skip: u32,
+    /// So many of a page at most; 0 for as many as the host gives.
+    pub limit: u32,
 }
 
 impl Call for Packages {
@@ -63,30 +65,6 @@ impl Call for Jobs {
     const METHOD: &'static str = "system.jobs";
     const ACCESS: Access = Access::Read;
     type Reply = Found<Job>;
-}
-
-/// Variables that the host gives to those who log in, what looks like a secret struck out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Environment {}
-
-impl Call for Environment {
-    const METHOD: &'static str = "system.environment";
-    const ACCESS: Access = Access::Read;
-    type Reply = Found<Variable>;
-}
-
-/// As [`Environment`], with nothing struck out. Who has seen it is in the audit log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secrets {}
-
-impl Call for Secrets {
-    const METHOD: &'static str = "system.secrets";
-    const ACCESS: Access = Access::Act;
-    const CHANGES: bool = false;
-    type Reply = Found<Variable>;
-    fn resource(&self) -> String {
-        "environment".to_owned()
-    }
 }
 
 /// What was found, and what could not be looked at.
@@ -225,18 +203,4 @@ pub struct Job {
     pub next_s: Option<u64>,
     /// When it began last.
     pub last_s: Option<u64>,
-}
-
-/// A variable.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Variable {
-    /// Its name; empty for a file that is only named.
-    pub name: String,
-    /// Its value; empty when it is struck out.
-    pub value: String,
-    /// The value looks like a secret and was struck out.
-    pub masked: bool,
-    /// The file that says so.
-    pub source: String,
 }

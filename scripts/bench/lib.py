@@ -201,6 +201,7 @@ class Tty:
             except OSError: return
             drawn[self.name] += len(b); self.frames += [time.perf_counter()] * b.count(END); self.text = (self.text + b)[-200000:]
             if b"\x1b[6n" in b: os.write(self.m, b"\x1b[1;1R")
+            if b"\x1b]11;?" in b: os.write(self.m, b"\x1b]11;rgb:0000/0000/0000\x07")
             if b"\x1b[c" in b: os.write(self.m, b"\x1b[?62c")
     def keys(self, text): os.write(self.m, text.encode())
     def until(self, what): wait_for(what, lambda: re.search(what.encode(), self.text))

@@ -106,7 +106,7 @@ pub(crate) async fn bulk(token: &str, name: &str, megabytes: u64) -> anyhow::Res
     let (client, _) = dialer(token, PeerKind::Client, "bench")?.connect().await?;
     let host = host(&client, name).await?;
     let line = "0123456789 abcdefghijklmnopqrstuvwxyz ".repeat(2);
-    let script = format!("stty -echo -onlcr; read x; yes '{line}' | head -c {megabytes}000000");
+    let script = format!("stty -echo; read x; yes '{line}' | head -c {megabytes}000000");
     let mut seat = Seat::open(&client, host, &sh(&script)).await?;
     let begun = Instant::now();
     seat.press(b"\n").await?;

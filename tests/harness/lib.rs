@@ -18,6 +18,7 @@ pub mod provider;
 
 mod lone;
 mod proxy;
+pub mod sshd;
 pub mod systemd;
 pub mod thin;
 pub mod tmux;

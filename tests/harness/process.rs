@@ -101,6 +101,15 @@ pub fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
+/// Waits until something outside of this process holds; fails the test with `what` when it never does.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        pause();
+    }
+}
+
 /// A hub of its own, as a process.
 #[derive(Debug)]
 pub struct HubProcess {

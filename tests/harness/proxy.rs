@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +29,7 @@ pub enum Fault {
 pub struct Proxy {
     address: SocketAddr,
     fault: Arc<watch::Sender<Fault>>,
+    carried: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -44,6 +46,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let fault = Arc::new(watch::channel(Fault::None).0);
         let faults = fault.clone();
+        let carried = Arc::new(AtomicU64::new(0));
+        let counter = carried.clone();
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 if *faults.borrow() == Fault::Cut {
@@ -54,16 +58,21 @@ impl Proxy {
                 far.set_nodelay(true).ok();
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
-                tokio::spawn(carry(near_read, far_write, faults.subscribe()));
-                tokio::spawn(carry(far_read, near_write, faults.subscribe()));
+                tokio::spawn(carry(near_read, far_write, faults.subscribe(), counter.clone()));
+                tokio::spawn(carry(far_read, near_write, faults.subscribe(), counter.clone()));
             }
         });
-        Self { address, fault, task }
+        Self { address, fault, carried, task }
     }
 
     /// Where to dial instead of the target.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Bytes that came from either end so far.
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// From now on, do this.
@@ -85,6 +94,7 @@ async fn carry(
     mut from: tokio::net::tcp::OwnedReadHalf,
     to: tokio::net::tcp::OwnedWriteHalf,
     mut fault: watch::Receiver<Fault>,
+    carried: Arc<AtomicU64>,
 ) {
     let mut buf = vec![0; 16 * 1024];
     let mut free = Instant::now();
@@ -115,6 +125,7 @@ async fn carry(
                 Ok(n) => n,
             },
         };
+        carried.fetch_add(n as u64, Ordering::Relaxed);
         let now = *fault.borrow();
         match now {
             Fault::Blackhole => continue,

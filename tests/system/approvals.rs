@@ -440,7 +440,7 @@ async fn a_programs_key_goes_with_its_operator() {
 async fn the_matrix_shows_what_each_role_allows_and_others_only_their_own() {
     let scene = Scene::new().await;
     scene.on_request(1).await;
-    let table = scene.ask(&Matrix { host: None }).await.unwrap();
+    let table = scene.ask(&Matrix::default()).await.unwrap();
     let cell = |verb: &str, name: Role| {
         let column = table.roles.iter().position(|role| *role == name).unwrap();
         table.rows.iter().find(|row| row.verb == verb).unwrap().cells[column].clone()
@@ -452,12 +452,13 @@ async fn the_matrix_shows_what_each_role_allows_and_others_only_their_own() {
     assert!(developer.reason.contains("env!=prod"), "{}", developer.reason);
     assert_eq!(cell("facts.get", role("on-call")).allowed, Allowed::OnRequest);
     assert_eq!(cell("login.renew", Role::OBSERVER).allowed, Allowed::Yes);
-    let on_host = scene.ask(&Matrix { host: Some(scene.hosts[0].id) }).await.unwrap();
+    let on_host =
+        scene.ask(&Matrix { host: Some(scene.hosts[0].id), ..Matrix::default() }).await.unwrap();
     let column = on_host.roles.iter().position(|role| *role == Role::DEVELOPER).unwrap();
     let exec = on_host.rows.iter().find(|row| row.verb == "exec.start").unwrap();
     assert_eq!(exec.cells[column].allowed, Allowed::Yes, "this host is not production");
     let observer = scene.operator("eve", Role::OBSERVER).await;
-    let own = observer.call(None, &Matrix { host: None }, PATIENCE).await.unwrap();
+    let own = observer.call(None, &Matrix::default(), PATIENCE).await.unwrap();
     assert_eq!(own.roles, [Role::OBSERVER]);
 }
 

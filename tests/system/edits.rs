@@ -369,12 +369,13 @@ async fn variables_are_set_and_taken_away_and_their_values_are_for_those_who_may
     let unset = environment::Unset { name: "LANG".into(), ..environment::Unset::default() };
     desk.ask.call(unset.clone()).await.unwrap();
     assert_eq!(desk.ask.call(unset).await.unwrap_err().kind, ErrorKind::NotFound);
-    let all = desk.ask.call(environment::Values {}).await.unwrap().variables;
-    assert_eq!(all[1].value.as_deref(), Some("hidden word"));
+    let all = desk.ask.call(environment::Values {}).await.unwrap().rows;
+    assert_eq!(all[1].value, "hidden word");
     let observer = Asking { client: desk.world.client(Role::OBSERVER).await, ..desk.ask.clone() };
-    let masked = observer.call(environment::List {}).await.unwrap().variables;
-    let shown: Vec<_> = masked.iter().map(|v| (v.name.as_str(), v.line, &v.value)).collect();
-    assert_eq!(shown, [("PATH", 2, &None), ("TOKEN", 3, &None)]);
+    let masked = observer.call(environment::List {}).await.unwrap().rows;
+    let shown: Vec<_> =
+        masked.iter().map(|v| (v.name.as_str(), v.line, v.value.as_str())).collect();
+    assert_eq!(shown, [("PATH", 2, "/bin"), ("TOKEN", 3, "")]);
     let denied = observer.call(environment::Values {}).await.unwrap_err();
     assert_eq!(denied.kind, ErrorKind::Denied);
     assert!(!format!("{:?}", desk.audit("environment.set").await).contains("hidden"));

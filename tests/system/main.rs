@@ -31,5 +31,6 @@ mod runs;
 mod secrets;
 mod services;
 mod sessions;
+mod ssh;
 mod system;
 mod untrusted;

@@ -23,8 +23,10 @@ async fn one_sample_and_a_feed_of_samples_are_sane() {
     let agent = world.agent("here").await;
     let client = world.client(Role::OBSERVER).await;
     check(&client.call(Some(agent.id), &Get {}, PATIENCE).await.unwrap());
-    let mut feed =
-        client.feed(Some(agent.id), &Watch { interval_ms: 1000, history: 0 }).await.unwrap();
+    let mut feed = client
+        .feed(Some(agent.id), &Watch { interval_ms: 1000, history: 0, ..Watch::default() })
+        .await
+        .unwrap();
     let first = feed.next().await.unwrap().unwrap();
     let second = feed.next().await.unwrap().unwrap();
     check(&first);
@@ -62,13 +64,17 @@ async fn what_the_agent_remembers_comes_first_and_oldest_first() {
         listed
     })
     .await;
-    let mut live =
-        client.feed(Some(agent.id), &Watch { interval_ms: 1000, history: 0 }).await.unwrap();
+    let mut live = client
+        .feed(Some(agent.id), &Watch { interval_ms: 1000, history: 0, ..Watch::default() })
+        .await
+        .unwrap();
     for _ in 0..3 {
         live.next().await.unwrap().unwrap();
     }
-    let mut feed =
-        client.feed(Some(agent.id), &Watch { interval_ms: 1000, history: 60 }).await.unwrap();
+    let mut feed = client
+        .feed(Some(agent.id), &Watch { interval_ms: 1000, history: 60, ..Watch::default() })
+        .await
+        .unwrap();
     let mut times = Vec::new();
     for _ in 0..3 {
         times.push(feed.next().await.unwrap().unwrap().at_ms);

@@ -110,7 +110,15 @@ async fn a_right_to_run_one_thing_shows_the_hosts_it_is_for_and_says_why() {
     let answer = client.call(None, &can_i, PATIENCE).await.unwrap();
     assert_eq!((answer.allowed, answer.grant), (true, Some(1)));
     assert!(answer.reason.contains("implied by grant 1 of the role web-watchers"), "{answer:?}");
-    let table = client.call(None, &roles::Matrix { host: None }, PATIENCE).await.unwrap();
+    let table = client.call(None, &roles::Matrix::default(), PATIENCE).await.unwrap();
+    // The same, packed for a thin line.
+    let packed = roles::Matrix { packed: true, ..roles::Matrix::default() };
+    let packed = client.call(None, &packed, PATIENCE).await.unwrap();
+    let [large, small] =
+        [&table, &packed].map(|table| cmdr_link::codec::encode(table).unwrap().len());
+    assert!(small < 4096 && small * 4 < large, "{small} bytes instead of {large}");
+    let unpacked: roles::Table = cmdr_link::packed::unpack_value(&packed.packed, 1 << 20).unwrap();
+    assert_eq!(unpacked, table);
     let row = table.rows.iter().find(|row| row.verb == "hosts.watch").unwrap();
     assert_eq!(row.cells[0].allowed, roles::Allowed::Some);
     assert!(row.cells[0].reason.contains("implied by grant 1"), "{:?}", row.cells[0]);

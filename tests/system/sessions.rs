@@ -1,13 +1,15 @@
 //! Sessions through a hub over real links: left and found again, handed over, joined, recorded, ended.
 
 use cmdr_agentd::{agent, policy::Policy};
-use cmdr_link::{Client, FeedStream};
+use cmdr_link::{Client, FeedStream, SecretKey};
 use cmdr_protocol::audit::{Outcome as Answered, Record};
 use cmdr_protocol::exec::{Exit, Outcome};
 use cmdr_protocol::recordings::{self, EventKind, PutRule, Recording, Rule, Stop};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Grant, Put};
 use cmdr_protocol::sessions::*;
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
 use harness::{World, until, until_some};
 use std::path::Path;
@@ -21,24 +23,31 @@ fn sh(script: &str) -> Open {
 }
 
 /// Somebody at a session, with all they have seen since the screen was drawn last.
-struct Seat<F: Feed> {
-    feed: FeedStream<F>,
-    id: String,
-    client: u32,
-    seen: Vec<u8>,
-    taken: u64,
-    lost: u64,
-    fresh: u32,
-    size: Option<Size>,
-    clients: Vec<cmdr_protocol::sessions::Client>,
-    recording: Option<u64>,
-    exit: Option<Exit>,
+pub(crate) struct Seat<F: Feed> {
+    pub(crate) feed: FeedStream<F>,
+    pub(crate) id: String,
+    pub(crate) client: u32,
+    pub(crate) seen: Vec<u8>,
+    pub(crate) taken: u64,
+    pub(crate) lost: u64,
+    pub(crate) fresh: u32,
+    pub(crate) size: Option<Size>,
+    pub(crate) clients: Vec<cmdr_protocol::sessions::Client>,
+    pub(crate) recording: Option<u64>,
+    pub(crate) exit: Option<Exit>,
 }
 
 impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
-    async fn take(client: &Client, host: HostId, ask: F) -> Result<Self, CallError> {
-        let feed = client.feed(Some(host), &ask).await?;
-        let mut seat = Self {
+    pub(crate) async fn take(client: &Client, host: HostId, ask: F) -> Result<Self, CallError> {
+        let mut seat = Self::new(client.feed(Some(host), &ask).await?);
+        while seat.id.is_empty() {
+            seat.next().await?;
+        }
+        Ok(seat)
+    }
+
+    pub(crate) fn new(feed: FeedStream<F>) -> Self {
+        Self {
             feed,
             id: String::new(),
             client: 0,
@@ -50,18 +59,19 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
             clients: Vec::new(),
             recording: None,
             exit: None,
-        };
-        while seat.id.is_empty() {
-            seat.next().await?;
         }
-        Ok(seat)
     }
 
     /// Takes in the next item; false at the end.
-    async fn next(&mut self) -> Result<bool, CallError> {
+    pub(crate) async fn next(&mut self) -> Result<bool, CallError> {
         let next = tokio::time::timeout(PATIENCE, self.feed.next()).await;
         let next = next.unwrap_or_else(|_| panic!("nothing comes after {}", self.text()));
         let Some(item) = next.transpose()? else { return Ok(false) };
+        self.apply(item).await;
+        Ok(true)
+    }
+
+    pub(crate) async fn apply(&mut self, item: Item) {
         if let Some(begun) = item.begun {
             (self.id, self.client) = (begun.id, begun.client);
         }
@@ -79,47 +89,47 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
         if self.exit.is_none() && !item.output.is_empty() {
             self.send(Input { taken: Some(self.taken), ..Input::default() }).await;
         }
-        Ok(true)
     }
 
-    async fn send(&mut self, input: Input) {
+    pub(crate) async fn send(&mut self, input: Input) {
         // What has ended takes nothing more.
         self.feed.send(&input).await.ok();
     }
 
-    async fn types(&mut self, keys: &str) {
+    pub(crate) async fn types(&mut self, keys: &str) {
         self.send(Input { data: keys.into(), ..Input::default() }).await;
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
-    async fn until(&mut self, text: &str) {
+    pub(crate) async fn until(&mut self, text: &str) {
         self.until_that(text, |seat| seat.text().contains(text)).await;
     }
 
-    async fn until_that(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until_that(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         while !holds(self) {
             assert!(self.next().await.unwrap(), "ended without {what}: {}", self.text());
         }
     }
 
-    async fn exit(&mut self) -> Exit {
+    pub(crate) async fn exit(&mut self) -> Exit {
         self.until_that("an exit", |seat| seat.exit.is_some()).await;
         self.exit.unwrap()
     }
 }
 
-fn attach(id: &str, mode: Mode) -> Attach {
-    Attach { id: id.into(), mode, size: Size { columns: 80, rows: 24 } }
+pub(crate) fn attach(id: &str, mode: Mode) -> Attach {
+    let (size, opened) = (Size { columns: 80, rows: 24 }, sh("").resource());
+    Attach { id: id.into(), mode, size, opened }
 }
 
 fn join(id: &str, mode: Mode) -> Join {
     Join { id: id.into(), mode, size: Size { columns: 80, rows: 24 } }
 }
 
-async fn list(client: &Client, host: HostId) -> Vec<Session> {
+pub(crate) async fn list(client: &Client, host: HostId) -> Vec<Session> {
     client.call(Some(host), &List {}, PATIENCE).await.unwrap().sessions
 }
 
@@ -344,12 +354,12 @@ async fn what_nobody_comes_back_to_ends_and_the_hosts_owner_has_the_last_word() 
     assert_eq!(refused.kind, ErrorKind::NotFound);
 }
 
-async fn rule(admin: &Client) {
+pub(crate) async fn rule(admin: &Client) {
     let rule = Rule { name: "all".into(), input: true, ..Rule::default() };
     admin.call(None, &PutRule { rule }, PATIENCE).await.unwrap();
 }
 
-async fn recorded(admin: &Client, id: u64) -> (Recording, Vec<recordings::Event>) {
+pub(crate) async fn recorded(admin: &Client, id: u64) -> (Recording, Vec<recordings::Event>) {
     let mut feed = admin.feed(None, &recordings::Read { id, from_ms: 0 }).await.unwrap();
     let (mut recording, mut events) = (None, Vec::new());
     while let Some(item) = feed.next().await {
@@ -361,7 +371,7 @@ async fn recorded(admin: &Client, id: u64) -> (Recording, Vec<recordings::Event>
 }
 
 /// The audit record of how this ended.
-async fn answered(world: &World, id: u64) -> Record {
+pub(crate) async fn answered(world: &World, id: u64) -> Record {
     until_some("the end is in the audit log", async || {
         let mut tail = world.hub.audit.follow(Some(0));
         let last = world.hub.audit.point().seq;
@@ -377,7 +387,7 @@ async fn answered(world: &World, id: u64) -> Record {
     .await
 }
 
-fn of(kind: EventKind, events: &[recordings::Event]) -> String {
+pub(crate) fn of(kind: EventKind, events: &[recordings::Event]) -> String {
     let of_kind = events.iter().filter(|event| event.kind == kind);
     of_kind.map(|event| String::from_utf8_lossy(&event.data).into_owned() + "|").collect()
 }
@@ -483,4 +493,54 @@ async fn a_grant_of_shells_as_one_user_opens_none_as_another() {
     if let Err(e) = feed.next().await.unwrap() {
         assert!(!e.message.contains("not allowed for"), "{e}");
     }
+}
+
+#[tokio::test]
+async fn who_may_not_open_such_a_session_any_more_does_not_come_back_to_theirs() {
+    let world = World::start().await;
+    let agent = world.agent("here").await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    let name = Role::parse("shells").unwrap();
+    let put = |opens: &str| {
+        let grant = |verbs: &[&str], resources: &[&str]| Grant {
+            verbs: verbs.iter().map(|verb| format!("sessions.{verb}")).collect(),
+            resources: resources.iter().map(|&one| one.to_owned()).collect(),
+            ..Grant::default()
+        };
+        let grants = vec![
+            grant(&["open"], &[opens]),
+            grant(&["attach"], &["session:*"]),
+            grant(&["list"], &[]),
+        ];
+        Put { name, description: String::new(), grants }
+    };
+    admin.call(None, &put("as=@agent+command:/bin/sh"), PATIENCE).await.unwrap();
+    let token = world.token(TokenKind::Operator, name, 1).await;
+    let key = SecretKey::generate().unwrap();
+    let mut dialer = world.dialer(PeerKind::Client, key, Some(&token));
+    let (bob, ..) = dialer.connect().await.unwrap();
+    dialer.join = None;
+    let mut seat = Seat::take(&bob, agent.id, sh("echo here; read x; exit 4")).await.unwrap();
+    seat.until("here").await;
+    let id = seat.id.clone();
+    // They come back to it as long as they may open such a one, saying truly what it was opened as.
+    drop(Seat::take(&bob, agent.id, attach(&id, Mode::Drive)).await.unwrap());
+    admin.call(None, &put("as=nobody+shell"), PATIENCE).await.unwrap();
+    let cut = async { while seat.next().await.is_ok_and(|more| more) {} };
+    tokio::time::timeout(PATIENCE, cut).await.expect("whoever is attached is cut off");
+    let (bob, ..) = dialer.connect().await.unwrap();
+    for (opened, why) in [
+        ("as=@agent+command:/bin/sh", "sessions.attach is not allowed"),
+        ("as=nobody+shell", "not as as=nobody+shell"),
+        ("", "does not say so"),
+    ] {
+        let again = Attach { opened: opened.into(), ..attach(&id, Mode::Drive) };
+        let refused = Seat::take(&bob, agent.id, again).await.err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::Denied);
+        assert!(refused.message.contains(why), "{opened}: {refused}");
+    }
+    // It is still there for who may.
+    let mut seat = Seat::take(&admin, agent.id, join(&id, Mode::Drive)).await.unwrap();
+    seat.types("\r").await;
+    assert_eq!(seat.exit().await.code, 4);
 }

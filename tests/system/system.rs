@@ -1,8 +1,9 @@
 //! What else there is on a host, through the hub; and who may see variables that look like secrets.
 
 use cmdr_protocol::audit;
+use cmdr_protocol::environment::{List, Values};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::system::{Environment, Interfaces, Jobs, Logins, Mounts, Packages, Secrets};
+use cmdr_protocol::system::{Interfaces, Jobs, Logins, Mounts, Packages};
 use cmdr_protocol::{Call, ErrorKind};
 use harness::World;
 use std::time::Duration;
@@ -38,19 +39,19 @@ async fn secrets_of_the_environment_need_the_right_and_are_in_the_audit_log() {
     config.etc_root = etc;
     let agent = world.agent_with("here", config).await;
     let observer = world.client(Role::OBSERVER).await;
-    let found = observer.call(Some(agent.id), &Environment {}, PATIENCE).await.unwrap();
+    let found = observer.call(Some(agent.id), &List {}, PATIENCE).await.unwrap();
     let shown: Vec<_> = found.rows.iter().map(|v| (v.value.as_str(), v.masked)).collect();
     assert_eq!(shown, [("C", false), ("", true)]);
-    let denied = observer.call(Some(agent.id), &Secrets {}, PATIENCE).await.unwrap_err();
+    let denied = observer.call(Some(agent.id), &Values {}, PATIENCE).await.unwrap_err();
     assert_eq!(denied.kind, ErrorKind::Denied);
 
     let operator = world.client(Role::OPERATOR).await;
-    let found = operator.call(Some(agent.id), &Secrets {}, PATIENCE).await.unwrap();
+    let found = operator.call(Some(agent.id), &Values {}, PATIENCE).await.unwrap();
     assert!(found.rows.iter().any(|v| v.value == "hunter2"));
     let admin = world.client(Role::ADMINISTRATOR).await;
     let list = audit::List { limit: 100, ..audit::List::default() };
     let page = admin.call(None, &list, PATIENCE).await.unwrap();
-    let looked = page.records.iter().filter(|record| record.method == Secrets::METHOD);
+    let looked = page.records.iter().filter(|record| record.method == Values::METHOD);
     let looked: Vec<_> = looked.collect();
     assert!(!looked.is_empty());
     assert!(!format!("{looked:?}").contains("hunter2"));

@@ -2,8 +2,7 @@
 //! when it is left, and when the client is killed.
 
 use crate::local::{Home, text};
-use crate::logs::until;
-use harness::process::{program, run};
+use harness::process::{program, run, until};
 use harness::tmux::Terminal;
 use std::process::Command;
 
@@ -29,6 +28,17 @@ fn kill(home: &Home, terminal: &Terminal, run_name: &str) {
     terminal.ended();
 }
 
+/// What the process that holds a session is called.
+fn holder(id: &str) -> String {
+    let line = format!("cmdr-agentd\0hold\0{id}\0");
+    let all = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let mut held = all.filter(|path| {
+        std::fs::read(path.join("cmdline")).is_ok_and(|text| text == line.as_bytes())
+    });
+    let path = held.next().expect("somebody holds it");
+    std::fs::read_to_string(path.join("comm")).unwrap().trim().to_owned()
+}
+
 #[test]
 fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     let home = Home::up();
@@ -39,6 +49,8 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     terminal.until(&["you drive"]);
     terminal.line("PS1='ready> '; stty size");
     terminal.until(&["37 120", "ready> "]);
+    terminal.line("echo colours: $COLORTERM");
+    terminal.until(&["colours: truecolor"]);
     let file = home.dir.path().join("notes.txt");
     terminal.line(&format!("vim -u NONE -N {}", file.display()));
     terminal.until(&["~"]);
@@ -57,6 +69,7 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     terminal.until(&["WHAT", "yours", "nobody"]);
     let sessions = home.json(&["sessions", "-o", "json"]);
     let id = sessions[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(holder(&id), "cmdr-agentd", "it is listed by the name of its program");
     kill(&home, &terminal, "first");
     drop(terminal);
 

@@ -1,6 +1,6 @@
 //! Edits with the real programs: from scripts, in an editor on a terminal, with the dead-man switch.
 
-use harness::process::{HubProcess, Running, pause, program, run};
+use harness::process::{HubProcess, Running, program, run, until};
 use harness::tmux::Terminal;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -96,16 +96,6 @@ impl Desk {
 }
 
 /// Asks until it is so.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1500 {
-        if holds() {
-            return;
-        }
-        pause();
-    }
-    panic!("waited in vain: {what}");
-}
-
 #[test]
 fn scripts_save_look_at_versions_and_put_them_back() {
     let desk = Desk::new();

@@ -1,7 +1,7 @@
 //! Logs with the real programs: two hosts tailed with a filter, by `cmdr logs` and in the client; and
 //! what reads a journal ends with its agent.
 
-use harness::process::{HubProcess, Running, pause, program, run};
+use harness::process::{HubProcess, Running, program, run, until};
 use harness::tmux::Terminal;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -10,16 +10,6 @@ use std::process::{Command, Output, Stdio};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1500 {
-        if holds() {
-            return;
-        }
-        pause();
-    }
-    panic!("waited in vain: {what}");
 }
 
 /// A hub, an operator and hosts whose owners let some folder of theirs be read.

@@ -25,5 +25,7 @@ mod runs_cli;
 mod sealed;
 mod secrets;
 mod sessions;
+mod ssh;
 mod thin;
 mod verbs;
+mod vttest;

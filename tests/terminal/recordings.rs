@@ -1,6 +1,6 @@
 //! Recordings with the real programs: a hub that is killed in the middle, a disk that is full.
 
-use harness::process::{HubProcess, Running, pause, program, run};
+use harness::process::{HubProcess, Running, program, run, until};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -20,16 +20,6 @@ fn ok(home: &Path, args: &[&str]) -> String {
 }
 
 /// Asks until the answer is the one that is waited for.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1500 {
-        if holds() {
-            return;
-        }
-        pause();
-    }
-    panic!("waited in vain: {what}");
-}
-
 fn only(home: &Path) -> serde_json::Value {
     let all: serde_json::Value =
         serde_json::from_str(&ok(home, &["recordings", "ls", "-o", "json"])).unwrap();

@@ -2,11 +2,10 @@
 //! meanwhile.
 
 use crate::local::{Home, text};
-use harness::process::{pause, program};
+use harness::process::{program, until};
 use harness::tmux::Terminal;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// A terminal in which `cmdr` runs with these words.
 fn open(home: &Home, name: &str, words: &str) -> Terminal {
@@ -26,14 +25,6 @@ fn one_session(home: &Home) -> serde_json::Value {
     let sessions = home.json(&["sessions", "-o", "json"]);
     assert_eq!(sessions.as_array().unwrap().len(), 1, "{sessions}");
     sessions[0].clone()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
-        pause();
-    }
 }
 
 /// Kills, as a power cut would, the one process whose command line holds all of these.

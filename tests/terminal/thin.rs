@@ -5,13 +5,15 @@ use crate::local::Home;
 use harness::process::program;
 use harness::thin::{Thin, ThinTerminal};
 use harness::{Fault, Proxy};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Key to changed screen at most: there and back is 0.3 s of it, and a whole new screen half a second. What
 /// it takes on a quiet machine stands in docs/performance.md; other tests run beside this one.
 const LONGEST: Duration = Duration::from_secs(3);
-/// The same where what a page shows comes over the thin line first: the table of all rights is some 20 KB.
+/// The same where what a page shows comes over the thin line first, behind what the page before had asked
+/// for.
 const FETCHED: Duration = Duration::from_secs(12);
 /// Bytes a second that a page draws which nobody touches.
 const BUDGET: u64 = 2000;
@@ -37,13 +39,27 @@ fn on_thin_line(home: &Home, extra: &[&str]) -> ThinTerminal {
 }
 
 /// Pages, the key that leads there from the one before, and what then stands on the screen and did not
-/// before; with `!` what no longer does.
+/// before; with `!` what no longer does. Of several texts (`|`) one is enough.
 const PAGES: &[(&str, &str, &str)] = &[
     ("overview", "\r", "Cores"),
     ("processes", "2", "COMMAND"),
     ("sorted", "<", "USER▲"),
     ("details", "\r", "parent"),
     ("details closed", "\x1b", "!parent"),
+    ("ports", "3", "PROGRAM"),
+    // Without a service manager it says so.
+    ("services", "4", "UNIT|systemd"),
+    ("mounts", "5", "MOUNT"),
+    ("interfaces", "]", "ADDRESSES"),
+    ("logins", "]", "TERMINAL"),
+    ("packages", "]", "VERSION"),
+    ("files", "6", "MODIFIED"),
+    ("logs", "7", "ROTATED"),
+    ("sessions", "8", "No session is open here"),
+    ("session", "n", "you drive"),
+    ("its screen", "echo $((40 + 2)) is it\r", "42 is it"),
+    ("its end", "exit\r", "it has ended"),
+    ("sessions again", "\x1b", "No session is open here"),
     ("fleet again", "\x1b", "LOAD"),
     ("audit", "A", "following"),
     ("records", "O", "operations"),
@@ -61,7 +77,7 @@ fn walk(terminal: &ThinTerminal) -> Vec<(&'static str, Duration, u64)> {
         terminal.keys(key);
         terminal.until(page, |screen| match shows.strip_prefix('!') {
             Some(gone) => !screen.contains(gone),
-            None => screen.contains(shows),
+            None => shows.split('|').any(|text| screen.contains(text)),
         });
         let took = begin.elapsed();
         // The rest of the page's first moments is not what it draws when nobody touches it.
@@ -109,29 +125,69 @@ fn without_being_told_the_client_finds_out_how_slow_the_line_is() {
     assert!(took < LONGEST * 2, "{took:?}");
 }
 
-#[tokio::test]
-async fn every_page_can_be_used_when_the_link_to_the_hub_is_thin() {
-    let home = Home::up();
-    let file = home.dir.path().join("client/hub.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let address = text.lines().find_map(|line| line.strip_prefix("address = ")).unwrap();
-    let address = address.trim_matches('"').to_owned();
-    let target = tokio::net::lookup_host(&address).await.unwrap().next().unwrap();
-    let proxy = Proxy::start(target).await;
-    proxy.set(Fault::Thin(RATE, DELAY));
-    std::fs::write(&file, text.replace(&address, &proxy.address().to_string())).unwrap();
-    let walked = tokio::task::spawn_blocking({
-        let home_path = home.dir.path().to_owned();
+/// A home whose client reaches its hub through a proxy.
+struct Behind {
+    home: Home,
+    proxy: Proxy,
+    file: PathBuf,
+    text: String,
+}
+
+impl Behind {
+    async fn up() -> Self {
+        let home = Home::up();
+        let file = home.dir.path().join("client/hub.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let address = text.lines().find_map(|line| line.strip_prefix("address = ")).unwrap();
+        let address = address.trim_matches('"').to_owned();
+        let target = tokio::net::lookup_host(&address).await.unwrap().next().unwrap();
+        let proxy = Proxy::start(target).await;
+        std::fs::write(&file, text.replace(&address, &proxy.address().to_string())).unwrap();
+        Self { home, proxy, file, text }
+    }
+
+    /// The client there, on a terminal that is not thin.
+    fn client(&self, extra: &[&str]) -> ThinTerminal {
         let fast = Thin { rate: 1e9, delay: Duration::ZERO, buffer: 64 * 1024 };
-        let mut command = client(&home, &["--thin"]);
-        move || {
-            let log = home_path.join("client.err");
-            let terminal = ThinTerminal::start((120, 40), fast, &mut command, &log);
-            terminal.until("the fleet", |screen| screen.contains("1 online"));
-            walk(&terminal)
-        }
+        let log = self.home.dir.path().join("client.err");
+        ThinTerminal::start((120, 40), fast, &mut client(&self.home, extra), &log)
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        // What takes the home down goes the straight way.
+        std::fs::write(&self.file, &self.text).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_can_be_used_when_the_link_to_the_hub_is_thin() {
+    let behind = Behind::up().await;
+    behind.proxy.set(Fault::Thin(RATE, DELAY));
+    let rows = tokio::task::block_in_place(|| {
+        let terminal = behind.client(&["--thin"]);
+        terminal.until("the fleet", |screen| screen.contains("1 online"));
+        walk(&terminal)
     });
-    let rows = walked.await.unwrap();
-    std::fs::write(&file, text).unwrap();
     check(&rows, FETCHED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_cost_the_link_to_the_hub_a_third_when_it_is_said_to_be_thin() {
+    let behind = Behind::up().await;
+    let cost = |extra: &[&str]| {
+        tokio::task::block_in_place(|| {
+            let terminal = behind.client(extra);
+            terminal.until("the fleet", |screen| screen.contains("1 online"));
+            terminal.keys("\r");
+            terminal.until("charts", |screen| screen.contains("Cores"));
+            terminal.watch(Duration::from_secs(3));
+            let before = behind.proxy.carried();
+            terminal.watch(Duration::from_secs(12));
+            behind.proxy.carried() - before
+        })
+    };
+    let (usual, thin) = (cost(&["--fresh"]), cost(&["--fresh", "--thin"]));
+    assert!(thin * 2 < usual, "{thin} bytes with --thin and {usual} without in 12 s");
 }

@@ -211,6 +211,7 @@ fn main() -> anyhow::Result<()> {
             thin: false,
             glyphs: Glyphs::Braille,
             terminal: cmdr_tui::config::Terminal::default(),
+            opener: None,
             keys: Keymap::default(),
             kept: Kept::default(),
             drafts: None,

@@ -49,7 +49,7 @@ use tokio::time::Instant;
 /// How long after a change of place or link everything is drawn quickly.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long the first frame waits for the terminal to tell its ground.
-const GROUND: Duration = Duration::from_millis(100);
+const GROUND: Duration = Duration::from_millis(50);
 /// Events waiting at most; feeds wait when it is full.
 const QUEUE: usize = 1024;
 /// How long a note stays, milliseconds.
@@ -67,6 +67,8 @@ pub struct Options {
     pub keys: Keymap,
     /// How sessions are shown and what they may do.
     pub terminal: config::Terminal,
+    /// The program that opens links, where there is one.
+    pub opener: Option<PathBuf>,
     /// Columns and views that were kept.
     pub kept: Kept,
     /// Where what is chosen is remembered.
@@ -163,6 +165,8 @@ impl App {
         });
         let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
         store.apply(panes::edit::drafts(options.drafts.clone()));
+        let folder = options.memory.as_deref().and_then(std::path::Path::parent);
+        store.apply(panes::sessions::remembers(folder.map(Into::into)));
         let mut app = Self {
             store,
             link,
@@ -172,6 +176,7 @@ impl App {
                 glyphs: options.glyphs,
                 keys: options.keys.clone(),
                 terminal: options.terminal.clone(),
+                opener: options.opener.clone(),
             },
             place: Place::Hosts,
             pane: options.kept.pane(Place::Hosts),

@@ -2,20 +2,33 @@
 
 pub mod search;
 
-use crate::panes::{Context, Entry, hosts, processes, sessions};
+use crate::panes::{Context, Entry, files, hosts, ports, processes, services, sessions};
 
 /// Offers what it knows.
 pub type Finds = fn(&Context<'_>) -> Vec<Entry>;
 
 /// Everybody who offers something wherever one is, one line per feature. Commands, tabs, views and what
 /// the pane at hand has come from the app.
-pub const FINDS: &[Finds] = &[hosts::entries, processes::everywhere, sessions::entries];
+pub const FINDS: &[Finds] = &[
+    hosts::entries,
+    processes::everywhere,
+    services::everywhere,
+    ports::everywhere,
+    sessions::entries,
+    files::finds::recent,
+];
+
+/// Kinds that are found everywhere: the pane at hand need not offer them again.
+pub const EVERYWHERE: &[&str] = &["palette.process", "palette.service", "palette.port"];
 
 /// The sign of a kind of entry.
 pub fn sign(kind: &str) -> &'static str {
     match kind {
         "palette.host" => "●",
         "palette.process" => "◆",
+        "palette.service" => "⚙",
+        "palette.port" => "⇄",
+        "palette.file" => "≡",
         "palette.session" => "❯",
         "palette.page" => "▤",
         "palette.view" => "◫",

@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod app;
+pub mod browser;
 pub mod config;
 pub mod event;
 pub mod finds;

@@ -6,6 +6,7 @@ use cmdr_link::context::{Context, ContextError, client_dir};
 use cmdr_link::session::{Dialer, Session};
 use cmdr_link::zone;
 use cmdr_tui::app::{App, Options};
+use cmdr_tui::browser;
 use cmdr_tui::config;
 use cmdr_tui::i18n::{Lang, Texts};
 use cmdr_tui::journal::Journal;
@@ -137,6 +138,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         glyphs: glyphs.unwrap_or(if thin { Glyphs::Block } else { Glyphs::default() }),
         keys: config.keys.clone(),
         terminal: config.terminal.clone(),
+        opener: browser::find(|name| std::env::var_os(name)),
         kept: config.into(),
         config: Some(path),
         memory: Some(folder.join("screens.toml")),

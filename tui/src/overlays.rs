@@ -1,6 +1,7 @@
 //! What lies on top of a pane: the stack's member type and its kinds. The top one sees keys first.
 
 pub mod ask;
+mod chooser;
 pub mod chord;
 pub mod columns;
 pub mod confirm;

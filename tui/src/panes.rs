@@ -35,11 +35,12 @@ use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
 use crate::widgets::terminal::Caret;
 use cmdr_protocol::files::FilePath;
-use cmdr_protocol::{CallError, HostId};
+use cmdr_protocol::{CallError, Feed, HostId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -203,6 +204,8 @@ pub struct Context<'a> {
     pub glyphs: Glyphs,
     pub keys: &'a Keymap,
     pub terminal: &'a config::Terminal,
+    /// What opens links here, where that can be done.
+    pub opener: Option<&'a Path>,
     /// Whether the keys go there.
     pub focused: bool,
 }
@@ -214,13 +217,15 @@ pub struct Face {
     pub glyphs: Glyphs,
     pub keys: Keymap,
     pub terminal: config::Terminal,
+    pub opener: Option<PathBuf>,
 }
 
 impl Face {
     /// With the store, all that panes and overlays read.
     pub fn context<'a>(&'a self, store: &'a Store) -> Context<'a> {
-        let Self { theme, texts, glyphs, keys, terminal } = self;
-        Context { store, theme, texts, glyphs: *glyphs, keys, terminal, focused: true }
+        let Self { theme, texts, glyphs, keys, terminal, opener } = self;
+        let (glyphs, opener) = (*glyphs, opener.as_deref());
+        Context { store, theme, texts, glyphs, keys, terminal, opener, focused: true }
     }
 }
 
@@ -298,6 +303,10 @@ pub trait Pane: Send {
     /// up, so it must be quick to say nothing.
     fn poll(&mut self, _context: &Context<'_>) -> Action {
         Action::None
+    }
+    /// The folder that one looks at, where a search for files begins.
+    fn folder(&self) -> Option<(HostId, FilePath)> {
+        None
     }
     /// The hosts that an act would be about.
     fn at_hand(&self) -> Vec<HostId> {
@@ -408,11 +417,25 @@ pub struct Subscription {
 impl Subscription {
     /// A feed whose items go into the store.
     pub fn new<F: Stored>(host: Option<HostId>, feed: F) -> Self {
+        let key = FeedKey::of(host, &feed);
         let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
             let feed = feed.resumed(store, host);
-            Box::pin(follow::<F>(link, host, feed, events))
+            let apply = move |store: &mut Store, item| F::apply(store, host, item);
+            Box::pin(follow(link, key, feed, events, apply))
         };
-        Self { key: (host, F::METHOD), turn: 0, run: Box::new(run) }
+        Self { key, turn: 0, run: Box::new(run) }
+    }
+
+    /// A feed of one pane, whose items are its own.
+    pub fn of_pane<F: Feed + 'static>(
+        key: FeedKey,
+        feed: F,
+        apply: impl Fn(&mut Store, F::Item) + Clone + Send + 'static,
+    ) -> Self {
+        let run = move |_: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
+            Box::pin(follow(link, key, feed, events, apply))
+        };
+        Self { key, turn: 0, run: Box::new(run) }
     }
 
     /// A feed with a task of its own, which says itself how it is.
@@ -432,16 +455,22 @@ impl Subscription {
 
 /// Brings items to the store until the feed ends. When the queue is full the feed waits, and the
 /// far end drops to its newest state.
-async fn follow<F: Stored>(link: Link, host: Option<HostId>, feed: F, events: mpsc::Sender<Event>) {
-    let key: FeedKey = (host, F::METHOD);
-    let end = match link.feed(host, feed).await {
+async fn follow<F: Feed>(
+    link: Link,
+    key: FeedKey,
+    feed: F,
+    events: mpsc::Sender<Event>,
+    apply: impl Fn(&mut Store, F::Item) + Clone + Send + 'static,
+) {
+    let end = match link.feed(key.host, feed).await {
         Err(error) => error,
         Ok(mut items) => loop {
             match items.next().await {
                 Some(Ok(item)) => {
+                    let apply = apply.clone();
                     let update = Update::new(move |store| {
                         store.feeds.insert(key, FeedState::Live);
-                        F::apply(store, host, item);
+                        apply(store, item);
                     });
                     if events.send(Event::Update(update)).await.is_err() {
                         return;

@@ -12,6 +12,7 @@ pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
+pub mod seats;
 pub mod services;
 pub mod sessions;
 pub mod settled;
@@ -62,8 +63,29 @@ pub enum FeedState {
 /// A round trip is shown anew only when it differs by this much.
 pub const RTT_NOISE_US: u64 = 2000;
 
-/// Which feed: the host (or the hub) and the method.
-pub type FeedKey = (Option<HostId>, &'static str);
+/// Which feed: of which host (or the hub), by which method, and what was asked. Parts of the screen that
+/// ask for the same share it; those that ask for different things have one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FeedKey {
+    pub host: Option<HostId>,
+    pub method: &'static str,
+    /// What tells requests of the same method apart.
+    pub request: u64,
+}
+
+impl FeedKey {
+    /// By what is asked.
+    pub fn of<F: Feed>(host: Option<HostId>, feed: &F) -> Self {
+        // What cannot be written cannot be sent either.
+        let asked = serde_json::to_string(feed).unwrap_or_default();
+        Self { host, method: F::METHOD, request: sheets::id_of(&asked) }
+    }
+
+    /// One pane's own.
+    pub fn own<F: Feed>(host: Option<HostId>, owner: u64) -> Self {
+        Self { host, method: F::METHOD, request: owner }
+    }
+}
 
 /// What is known.
 pub struct Store {
@@ -83,7 +105,7 @@ pub struct Store {
     pub read_only: bool,
     /// Few bytes before all else: figures come less often.
     pub thin: bool,
-    /// Feeds by host and method.
+    /// How feeds are that are wanted, or were.
     pub feeds: HashMap<FeedKey, FeedState>,
     /// The fleet.
     pub hosts: hosts::Hosts,
@@ -91,8 +113,8 @@ pub struct Store {
     pub metrics: HashMap<HostId, metrics::Metrics>,
     /// Processes of hosts that were looked at.
     pub processes: HashMap<HostId, processes::Processes>,
-    /// Lines of logs that are looked at.
-    pub logs: logs::Logs,
+    /// Lines of logs that are looked at, of each pane its own.
+    pub logs: seats::Seats<logs::Logs>,
     /// Lists of hosts and of the fleet that were looked at.
     pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
     /// Folders that were looked at, and files on their way.
@@ -142,7 +164,7 @@ impl Store {
             hosts: hosts::Hosts::default(),
             metrics: HashMap::new(),
             processes: HashMap::new(),
-            logs: logs::Logs::default(),
+            logs: seats::Seats::default(),
             sheets: HashMap::new(),
             files: files::Files::default(),
             edits: edits::Edits::default(),
@@ -166,6 +188,11 @@ impl Store {
         if self.thin { usual.saturating_mul(3) } else { usual }
     }
 
+    /// How long after a sample a chart still shows it when none came since, milliseconds.
+    pub fn reach_ms(&self) -> u64 {
+        if self.thin { u64::from(metrics::THIN_STEP_S) * 1000 + 1000 } else { 3000 }
+    }
+
     /// Whether the link is up now.
     pub fn is_up(&self) -> bool {
         matches!(self.link, LinkState::Up(_))
@@ -187,9 +214,10 @@ impl Store {
         self.feeds.values().filter(|state| **state == FeedState::Opening).count()
     }
 
-    /// How this feed is.
+    /// How the feeds of this kind are: the one that is worst off.
     pub fn feed<F: Feed>(&self, host: Option<HostId>) -> Option<&FeedState> {
-        self.feeds.get(&(host, F::METHOD))
+        let same = self.feeds.iter().filter(|(key, _)| (key.host, key.method) == (host, F::METHOD));
+        same.map(|(_, state)| state).max_by_key(|state| matches!(state, FeedState::Failed(_)))
     }
 
     /// Time of day, `14:02` or with seconds.

@@ -1,7 +1,6 @@
 //! The whole app driven by keys, with a test at the far end of the link.
 
-mod support;
-
+use crate::support::{self, NOW_MS, Setup, World, host, id, sample, some_hosts, some_processes};
 use cmdr_protocol::hosts::{self, HostState};
 use cmdr_protocol::metrics::Watch as MetricsWatch;
 use cmdr_protocol::role::Role;
@@ -11,7 +10,6 @@ use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::LinkState;
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use serde_json::json;
-use support::{NOW_MS, Setup, World, host, id, sample, some_hosts, some_processes};
 
 #[tokio::test]
 async fn kill_asks_first_and_sends_pid_and_start() {

@@ -1,12 +1,12 @@
 //! Parts of the screen, desks, and what of them is found again at the next start.
 
-mod support;
-
+use crate::support::{Setup, World, host, id, some_hosts, some_processes};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::processes::Watch;
+use cmdr_protocol::{Feed, logs, sessions};
+use cmdr_tui::i18n::Lang;
 use cmdr_tui::keymap::parse_keys;
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use support::{Setup, World, host, id, some_hosts, some_processes};
 
 /// A wide screen, so that there is room for two.
 fn wide() -> Setup {
@@ -227,7 +227,148 @@ async fn kept_screens_of_any_kind_start() {
     }
 }
 
+fn mouse(kind: MouseEventKind, column: u16, row: u16) -> cmdr_tui::event::Event {
+    let modifiers = KeyModifiers::NONE;
+    cmdr_tui::event::Event::Mouse(MouseEvent { kind, column, row, modifiers })
+}
+
+#[tokio::test]
+async fn a_border_is_dragged_by_the_mouse_and_a_session_beside_it_hears_nothing_of_that() {
+    let left = MouseButton::Left;
+    let mut world = fleet(wide()).await;
+    world.press("C-wv").await;
+    let border = |world: &World| {
+        let line = world.screen().lines().nth(12).expect("a line").to_owned();
+        // The picture has a quotation mark before each line.
+        line.chars().position(|c| c == '│').map(|at| at as u16 - 1)
+    };
+    let before = border(&world).expect("a border");
+    world.events([mouse(MouseEventKind::Down(left), before, 12)]).await;
+    world.events([mouse(MouseEventKind::Drag(left), before - 20, 12)]).await;
+    assert_eq!(border(&world), Some(before - 20));
+    world.events([mouse(MouseEventKind::Up(left), before - 25, 20)]).await;
+    assert_eq!(border(&world), Some(before - 25), "where it was let go");
+    world.events([mouse(MouseEventKind::Drag(left), 100, 20)]).await;
+    assert_eq!(border(&world), Some(before - 25), "it is not held any more");
+    // One above the other, the lower one's title is the border.
+    world.press("C-ws").await;
+    world.press("C-wk").await;
+    let title = |world: &World| {
+        let focused = world.screen();
+        focused
+            .lines()
+            .skip(5)
+            .position(|line| line.contains("hosts ──"))
+            .unwrap_or_else(|| panic!("{focused}")) as u16
+            + 5
+    };
+    let before = title(&world);
+    let column = 150;
+    world.events([mouse(MouseEventKind::Down(left), column, before)]).await;
+    world.events([mouse(MouseEventKind::Up(left), column, before - 5)]).await;
+    assert_eq!(title(&world), before - 5);
+}
+
+#[tokio::test]
+async fn parts_and_desks_look_right_at_all_sizes_and_in_both_languages() {
+    for (lang, before) in [(Lang::En, ""), (Lang::Zh, "zh_")] {
+        for size in [(120, 40), (80, 24), (60, 18)] {
+            let setup = Setup { size, lang, ..Setup::default() };
+            let mut world = fleet(setup).await;
+            world.press("/web1<enter><enter>2").await;
+            world.far.push::<Watch>(Some(id(1)), &some_processes());
+            world.idle().await;
+            // The smallest screen has room for parts only one above the other.
+            world.press(if size.0 > 60 { "C-wv" } else { "C-ws" }).await;
+            world.press("<esc><esc>").await;
+            let name = |what: &str| format!("{before}{what}@{}x{}", size.0, size.1);
+            insta::assert_snapshot!(name("parts"), world.screen());
+            world.press("C-wtC-wrnight<enter>C-wtA").await;
+            insta::assert_snapshot!(name("desks"), world.screen());
+            world.press("C-w").await;
+            insta::assert_snapshot!(name("desk_keys"), world.screen());
+        }
+    }
+}
+
 #[test]
 fn the_keys_of_these_tests_parse() {
     assert!(parse_keys("C-wvC-w<C-w<").is_some());
+}
+
+#[tokio::test]
+async fn two_panes_of_the_audit_log_show_one_search_and_do_not_take_it_from_each_other() {
+    let mut world = World::with_log(wide(), 40).await;
+    world.press("AC-wv").await;
+    world.calls();
+    world.press("sann*<tab>exec.*<tab><tab>filed<enter>").await;
+    let mut asked = 0;
+    for _ in 0..10 {
+        world.later(1).await;
+        asked += world.calls().iter().filter(|call| call.method == "audit.list").count();
+    }
+    assert!(asked <= 3, "the hub was asked {asked} times");
+}
+
+/// The bodies of what was asked by this method since the last time.
+fn asked<F: Feed>(world: &World) -> Vec<serde_json::Value> {
+    let calls = world.far.take_asked().into_iter();
+    calls.filter(|call| call.method == F::METHOD).map(|call| call.body).collect()
+}
+
+#[tokio::test]
+async fn two_new_sessions_of_one_host_stand_side_by_side_each_with_its_own_output() {
+    let mut world = fleet(wide()).await;
+    world.press("/web1<enter><enter><backtab>C-wv").await;
+    // In each of the two parts a session is opened.
+    world.press("n").await;
+    world.idle().await;
+    let first = sessions::Item { output: b"left of it".to_vec(), ..sessions::Item::default() };
+    world.far.push::<sessions::Open>(Some(id(1)), &begun("aaaaaaaaaa"));
+    world.far.push::<sessions::Open>(Some(id(1)), &first);
+    world.idle().await;
+    world.press("C-\\C-wh").await;
+    world.press("n").await;
+    world.idle().await;
+    assert_eq!(asked::<sessions::Open>(&world).len(), 2, "each asks for a session of its own");
+    assert_eq!(world.feeds().iter().filter(|(_, method)| *method == "sessions.open").count(), 2);
+    world.check_shows("left of it");
+}
+
+fn begun(id: &str) -> sessions::Item {
+    let begun = sessions::Begun { id: id.into(), client: 5, mode: sessions::Mode::Drive };
+    sessions::Item { begun: Some(begun), ..sessions::Item::default() }
+}
+
+#[tokio::test]
+async fn two_panes_of_logs_follow_what_each_was_told_and_none_takes_it_from_the_other() {
+    let mut world = fleet(wide()).await;
+    world.far.answer(|asked| match asked.method {
+        "logs.sources" => Ok(serde_json::to_value(logs::Listing {
+            sources: ["file:/var/log/syslog", "file:/var/log/nginx.log"]
+                .map(|source| logs::Source { source: source.into(), ..logs::Source::default() })
+                .into(),
+            ..logs::Listing::default()
+        })
+        .expect("json")),
+        _ => Ok(serde_json::json!({})),
+    });
+    world.press("/web1<enter><enter>7/syslog<enter><enter>").await;
+    world.press("C-wv").await;
+    world.press("s/nginx<enter><enter>").await;
+    world.idle().await;
+    let sources: Vec<_> =
+        asked::<logs::Follow>(&world).iter().map(|body| body["source"].clone()).collect();
+    assert!(sources.contains(&"file:/var/log/nginx.log".into()), "{sources:?}");
+    assert_eq!(world.feeds().iter().filter(|(_, method)| *method == "logs.follow").count(), 2);
+    // What one line says stands in both parts, because the far end tells it to both.
+    let line = logs::Line { bytes: b"one line".to_vec(), ..logs::Line::default() };
+    let item = logs::Item { lines: vec![line], ..logs::Item::default() };
+    world.far.push::<logs::Follow>(Some(id(1)), &item);
+    world.idle().await;
+    assert_eq!(world.screen().matches("one line").count(), 2, "{}", world.screen());
+    for _ in 0..3 {
+        world.later(5).await;
+    }
+    assert_eq!(asked::<logs::Follow>(&world), [] as [serde_json::Value; 0], "nothing begins anew");
 }

@@ -2,8 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_link::packed::{hash, pack, unpack};
 use cmdr_protocol::edits::{
     Armed, ArmedEnd, Came, Content, Ended, Kept, Listing, Opened, Outcome, Pending, Problem,
@@ -17,7 +16,6 @@ use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use support::{NOW_MS, Setup, World, id, some_hosts};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 const HOSTS: &str = "127.0.0.1\tlocalhost\n# the database\n10.0.0.7  db1\n10.0.0.8  节点-1  \n";

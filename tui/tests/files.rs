@@ -1,7 +1,6 @@
 //! The files pane: looking around, reading, changing, carrying.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::files::{
     Chunk, Copy, Copying, Deleted, Entry, FileKind, FilePath, Page, Sum, Written,
 };
@@ -9,7 +8,6 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind};
 use cmdr_tui::i18n::Lang;
 use serde_json::{Value, json};
-use support::{NOW_MS, Setup, World, id, some_hosts};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 
@@ -220,4 +218,82 @@ async fn a_link_leads_to_the_place_behind_it() {
     world.press("/localtime<enter><enter>").await;
     world.idle().await;
     assert!(world.screen().contains("/nginx"), "{}", world.screen());
+}
+
+#[tokio::test]
+async fn long_lines_of_a_file_are_wrapped_or_cut_as_one_likes() {
+    let mut world = world(Setup { size: (60, 18), ..Setup::default() }).await;
+    let text = format!("{}END\nsecond\n", "x".repeat(90));
+    world.far.answer_feeds(move |asked| match asked.method {
+        "files.list" => Some(page(etc())),
+        _ => {
+            let whole = entry("hosts", FileKind::File, 220, 0o644);
+            let items = [
+                Chunk { file: Some(whole), ..Chunk::default() },
+                Chunk { data: text.clone().into(), ..Chunk::default() },
+                Chunk { sum: Some(Sum::default()), ..Chunk::default() },
+            ];
+            Some(items.iter().map(|item| serde_json::to_value(item).expect("as it is")).collect())
+        }
+    });
+    world.press("/hosts<enter><enter>").await;
+    until(&mut world, "END").await;
+    world.press("w").await;
+    let screen = world.screen();
+    assert!(!screen.contains("END") && screen.contains("second"), "{screen}");
+    world.press("llllllllllllll").await;
+    assert!(world.screen().contains("END"), "{}", world.screen());
+    world.press("w").await;
+    assert!(world.screen().contains("1 xxx") && world.screen().contains("END"));
+}
+
+#[tokio::test]
+async fn a_folder_goes_as_one_transfer_and_says_at_once_when_there_is_no_link() {
+    let mut world = world(Setup::default()).await;
+    world.press("/nginx<enter>swo").await;
+    world.press("<backspace>/srv<enter>wc").await;
+    // The far end of these tests has no link that files could go over.
+    world.press("t").await;
+    until(&mut world, "/nginx → web1:/srv/nginx").await;
+    world.press("x").await;
+    until(&mut world, "given up").await;
+}
+
+#[tokio::test]
+async fn files_of_the_folder_at_hand_and_those_opened_lately_are_found() {
+    let mut world = world(Setup::default()).await;
+    world.press("C-pweb1 shadow").await;
+    assert!(world.screen().contains("≡ file"), "{}", world.screen());
+    world.press("<enter>").await;
+    until(&mut world, "▌ shadow").await;
+    world.press("/hosts<enter><enter>").await;
+    until(&mut world, "localhost").await;
+    // From the list of hosts it is still known.
+    world.press("<esc><esc><esc>C-pweb1:/hosts").await;
+    until(&mut world, "opened lately").await;
+}
+
+#[tokio::test]
+async fn names_below_the_folder_at_hand_are_looked_for_when_that_is_asked_for() {
+    let mut world = world(Setup::default()).await;
+    world.far.answer_feeds(|asked| match asked.method {
+        "files.list" => Some(page(match asked.body["path"].as_str() {
+            Some("/") => vec![
+                entry("etc", FileKind::Folder, 1, 0o755),
+                entry("proc", FileKind::Folder, 1, 0o755),
+            ],
+            Some("/etc") => vec![entry("ssh", FileKind::Folder, 1, 0o755)],
+            Some("/etc/ssh") => vec![entry("sshd_config", FileKind::File, 1, 0o644)],
+            other => panic!("{other:?} is not to be looked into"),
+        })),
+        _ => None,
+    });
+    world.press("C-psshd_conf").await;
+    until(&mut world, "look for files named 'sshd_conf' below web1:/").await;
+    world.press("<enter>").await;
+    until(&mut world, "/etc/ssh/sshd_config").await;
+    world.press("<enter>").await;
+    until(&mut world, "web1").await;
+    world.idle().await;
+    assert!(world.screen().contains("/etc/ssh"), "{}", world.screen());
 }

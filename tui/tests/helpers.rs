@@ -1,12 +1,10 @@
 //! What helps in every pane: the finder, tables as files, hints, the meter, a thin line.
 
-mod support;
-
+use crate::support::{self, Setup, World, host, id, some_hosts};
 use cmdr_protocol::hosts::{self, HostState};
 use cmdr_protocol::processes::Watch;
 use cmdr_tui::i18n::Lang;
 use serde_json::Value;
-use support::{Setup, World, host, id, some_hosts};
 
 #[tokio::test]
 async fn the_finder_goes_to_a_process_of_a_host_that_was_looked_at() {

@@ -1,7 +1,6 @@
 //! What is sent to the terminal while nothing happens: not a byte.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, figures, host, id, log, pass, some_hosts};
 use cmdr_protocol::approvals;
 use cmdr_protocol::hosts::{self, Figures, HostState};
 use cmdr_protocol::version::Health;
@@ -10,7 +9,6 @@ use cmdr_tui::terminal::encoder::Encoder;
 use ratatui::Terminal;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use support::{NOW_MS, Setup, World, figures, host, id, log, pass, some_hosts};
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);

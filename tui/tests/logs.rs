@@ -1,7 +1,6 @@
 //! Logs: picked from a table, running, sifted on the hosts, sought through and kept, driven by keys.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::logs::{
     At, Follow, Gap, GapKind, Input, Item, JournalState, Kind, Level, Line, Listing, Source,
     TimeFrom,
@@ -9,7 +8,6 @@ use cmdr_protocol::logs::{
 use cmdr_protocol::{CallError, ErrorKind, Feed as _};
 use cmdr_tui::i18n::Lang;
 use serde_json::{Value as Json, json};
-use support::{NOW_MS, Setup, World, id, some_hosts};
 
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (60, 18), (160, 45)];
 

@@ -1,8 +1,7 @@
 //! The pages of a host beside overview and processes, and the lists over all hosts: pictures in the
 //! states that matter, and what their keys ask.
 
-mod support;
-
+use crate::support::{self, NOW_MS, Setup, World, host, id, some_hosts, some_processes};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::ports::{self, Protocol, Socket, State, Summary};
 use cmdr_protocol::services::{self, Unit};
@@ -12,7 +11,6 @@ use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use support::{NOW_MS, Setup, World, host, id, some_hosts, some_processes};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 
@@ -298,10 +296,25 @@ async fn what_one_reaches_the_host_by_is_stopped_only_with_its_name_typed() {
 async fn several_units_take_their_count() {
     let mut world = at_services(Setup::default()).await;
     world.far.answer(|_| Ok(json!({ "result": "done", "already": true })));
-    world.press("/backup<enter>*e").await;
+    // What means something harmless elsewhere asks nothing here.
+    world.press("/backup<enter>*emUc").await;
+    world.check_hides("2 units");
+    world.press("+").await;
     world.check_shows("2 units");
     world.press("2<enter>").await;
     assert_eq!(world.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_unit_that_was_seen_is_found_from_anywhere_and_gone_to() {
+    let mut world = at_services(Setup::default()).await;
+    world.press("<esc>C-pweb1 backup tim").await;
+    world.check_shows("⚙ service");
+    world.check_shows("backup.timer");
+    world.press("<enter>").await;
+    world.check_shows("UNIT");
+    world.press("R").await;
+    world.check_shows("restart backup.timer on web1?");
 }
 
 fn system_answers(asked: &Asked) -> Value {
@@ -337,12 +350,12 @@ fn system_answers(asked: &Asked) -> Value {
             { "kind": "timer", "when": "apt-daily.timer", "command": "apt-daily.service",
               "source": "apt-daily.timer", "next_s": NOW_MS / 1000 + 900, "last_s": NOW_MS / 1000 - 900 },
         ], "notes": [] }),
-        "system.environment" => json!({ "rows": [
+        "environment.list" => json!({ "rows": [
             { "name": "LANG", "value": "C.UTF-8", "source": "/etc/environment" },
             { "name": "API_TOKEN", "masked": true, "source": "/etc/environment" },
             { "source": "/etc/profile.d/x.sh" },
         ], "notes": [] }),
-        "system.secrets" => json!({ "rows": [
+        "environment.values" => json!({ "rows": [
             { "name": "API_TOKEN", "value": "hunter2", "source": "/etc/environment" },
         ], "notes": [] }),
         _ => json!({}),
@@ -390,7 +403,33 @@ async fn packages_come_in_pages_and_secrets_only_when_they_are_asked_for() {
     world.check_hides("hunter2");
     world.press("s").await;
     world.check_shows("hunter2");
-    assert!(world.calls().iter().any(|c| c.method == "system.secrets"));
+    assert!(world.calls().iter().any(|c| c.method == "environment.values"));
+}
+
+#[tokio::test]
+async fn a_variable_is_set_and_taken_away_where_it_is_looked_at() {
+    let mut world = World::new(Setup::default()).await;
+    world.far.answer(|asked| {
+        Ok(match asked.method {
+            "environment.set" | "environment.unset" => json!({ "result": { "how": "saved" } }),
+            _ => system_answers(asked),
+        })
+    });
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter><enter>5").await;
+    world.press("x").await;
+    assert!(world.calls().iter().all(|c| c.method != "environment.unset"));
+    world.press("a").await;
+    world.press("EDITOR=vim -f<enter>").await;
+    let calls = world.calls();
+    let set = calls.iter().find(|c| c.method == "environment.set").expect("it was asked for");
+    assert_eq!((&set.body["name"], &set.body["value"]), (&json!("EDITOR"), &json!("vim -f")));
+    world.press("/LANG<enter>x").await;
+    world.check_shows("take LANG away on web1?");
+    world.press("y").await;
+    let calls = world.calls();
+    let unset = calls.iter().find(|c| c.method == "environment.unset").expect("it was asked for");
+    assert_eq!(unset.body["name"], json!("LANG"));
 }
 
 fn fleet_answers(asked: &Asked) -> Result<Value, CallError> {

@@ -1,7 +1,6 @@
 //! Recordings: their list, what is found inside them, and playing them, driven by keys.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, log, named_hosts, pass, some_hosts, tapes, verbs};
 use cmdr_protocol::Feed as _;
 use cmdr_protocol::audit;
 use cmdr_protocol::recordings::{
@@ -16,7 +15,6 @@ use ratatui::Terminal;
 use serde_json::{Value as Json, json};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use support::{NOW_MS, Setup, World, log, named_hosts, pass, some_hosts, tapes, verbs};
 
 const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (60, 18), (160, 45)];
 

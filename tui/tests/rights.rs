@@ -1,9 +1,8 @@
 //! The audit log, what was done, rights and requests for them: driven by keys, and their pictures.
 
-#[path = "rights/asking.rs"]
 mod asking;
-mod support;
 
+use crate::support::{self, NOW_MS, Setup, World, id, log, named_hosts, some_hosts};
 use asking::{at_approvals, own};
 use cmdr_protocol::approvals::{self, Approval, Decision, State, Wanted};
 use cmdr_protocol::audit::{self, Event, Outcome, Record, Value};
@@ -15,7 +14,6 @@ use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value as Json, json};
 use std::sync::{Arc, Mutex};
-use support::{NOW_MS, Setup, World, id, log, named_hosts, some_hosts};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 

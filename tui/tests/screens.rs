@@ -1,7 +1,6 @@
 //! Pictures of every pane and overlay at the sizes that matter, in the states that matter.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, host, id, sample, some_hosts};
 use cmdr_protocol::CallError;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::metrics::Watch as MetricsWatch;
@@ -11,7 +10,6 @@ use cmdr_tui::link::LinkState;
 use ratatui::style::Color;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use support::{NOW_MS, Setup, World, host, id, sample, some_hosts};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 

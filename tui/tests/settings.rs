@@ -1,10 +1,8 @@
 //! What an operator chooses and finds again: columns, views, keys; and the lines that are copied.
 
-mod support;
-
+use crate::support::{Setup, World, some_hosts};
 use cmdr_tui::event::Event;
 use std::path::{Path, PathBuf};
-use support::{Setup, World, some_hosts};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("folder");
@@ -130,7 +128,7 @@ async fn a_settings_file_that_was_broken_meanwhile_is_not_written_over() {
 
 #[tokio::test]
 async fn own_keys_work_and_are_shown_where_keys_are_told() {
-    let (_folder, path) = file("[keys]\nhelp = \"h\"\nfilter = [\"C-g\", \"F\"]\n");
+    let (_folder, path) = file("[keys]\nhelp = \"h\"\nfilter = [\"C-g\", \"Q\"]\n");
     let mut world = with(&path).await;
     world.check_shows("Ctrl-G filter");
     world.check_shows("h help");
@@ -138,8 +136,8 @@ async fn own_keys_work_and_are_shown_where_keys_are_told() {
     world.check_hides("In lists");
     world.press("h").await;
     world.check_shows("In lists");
-    world.check_shows("Ctrl-G F");
-    world.press("<esc>Fweb3<enter>").await;
+    world.check_shows("Ctrl-G Q");
+    world.press("<esc>Qweb3<enter>").await;
     world.check_hides("web1");
 }
 

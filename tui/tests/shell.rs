@@ -1,19 +1,17 @@
 //! Sessions in the client, by keys, against a far end that is a test.
 
-mod support;
-
+use crate::support::{NOW_MS, Setup, World, id, some_hosts, verbs};
 use cmdr_protocol::exec::{Exit, Outcome};
 use cmdr_protocol::recordings::Notice;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::sessions::{
     Attach, Begun, Client, Input, Item, Join, Listing, Mode, Open, Session, Size, Watch,
 };
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind, ssh};
 use cmdr_tui::event::Event;
 use cmdr_tui::i18n::Lang;
 use cmdr_tui::widgets::terminal::Caret;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use support::{NOW_MS, Setup, World, id, some_hosts, verbs};
 
 fn session(id: &str, operator: &str, title: &str) -> Session {
     Session {
@@ -28,6 +26,8 @@ fn session(id: &str, operator: &str, title: &str) -> Session {
         active_ms: NOW_MS - 65_000,
         size: Size::default(),
         clients: Vec::new(),
+        opened: "as=root+shell".into(),
+        ssh: String::new(),
     }
 }
 
@@ -46,6 +46,7 @@ fn setup() -> Setup {
     let mut verbs = verbs(Role::ADMINISTRATOR);
     let more = ["list", "watch", "open", "attach", "join", "end", "end-any"];
     verbs.extend(more.map(|verb| format!("sessions.{verb}")));
+    verbs.extend(["open", "trust"].map(|verb| format!("ssh.{verb}")));
     verbs.sort_unstable();
     verbs.dedup();
     Setup { verbs: Some(verbs), ..Setup::default() }
@@ -526,6 +527,57 @@ async fn links_are_listed_to_be_copied() {
 }
 
 #[tokio::test]
+async fn a_link_is_opened_after_a_question_and_only_one_of_the_web() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (opener, told) = (folder.path().join("open"), folder.path().join("told"));
+    let script = format!("#!/bin/sh\necho \"$#\" \"$1\" > {}\n", told.display());
+    std::fs::write(&opener, script).expect("write");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&opener, mode).expect("mode");
+    let mut world = in_shell(Setup { opener: Some(opener), ..setup() }).await;
+    wrote(&mut world, "\u{1b}]8;;https://example.com/a?b=c&d\u{7}here\u{1b}]8;;\u{7} ").await;
+    wrote(&mut world, "\u{1b}]8;;file:///etc/passwd\u{7}there\u{1b}]8;;\u{7}").await;
+    // A click on it asks; the program wants no mouse.
+    let row = world.screen().lines().position(|line| line.contains("here")).expect("a line") as u16;
+    let left = MouseButton::Left;
+    world.events([mouse(MouseEventKind::Down(left), 2, row)]).await;
+    world.events([mouse(MouseEventKind::Up(left), 2, row)]).await;
+    world.check_shows("in the browser of this machine?");
+    world.check_shows("https://example.com/a?b=c&d");
+    world.press("n").await;
+    world.check_hides("in the browser of this machine?");
+    assert!(!told.exists(), "not without being told");
+    world.press("C-\\u").await;
+    world.check_shows("Enter opens");
+    world.press("<enter>y").await;
+    for _ in 0..2000 {
+        if std::fs::read_to_string(&told).is_ok_and(|told| told.ends_with('\n')) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        world.idle().await;
+    }
+    let told = std::fs::read_to_string(&told).expect("opened");
+    assert_eq!(told, "1 https://example.com/a?b=c&d\n");
+    // Anything else is only copied.
+    world.press("C-\\uj<enter>").await;
+    world.idle().await;
+    assert_eq!(world.control.copied, ["file:///etc/passwd"]);
+}
+
+#[tokio::test]
+async fn what_is_typed_before_a_session_is_there_arrives_when_it_is() {
+    let mut world = at_list(setup()).await;
+    let keys = cmdr_tui::keymap::parse_keys("nls<enter>").expect("keys");
+    world.events(keys.into_iter().map(Event::Key)).await;
+    world.idle().await;
+    assert_eq!(typed(&world), "");
+    world.check_hides("does not arrive");
+    begun::<Open>(&mut world, Mode::Drive).await;
+    assert_eq!(typed(&world), "ls\r");
+}
+
+#[tokio::test]
 async fn the_sessions_of_all_hosts_are_in_one_place_and_in_the_palette() {
     let mut world = World::new(setup()).await;
     world.fleet(some_hosts()).await;
@@ -549,4 +601,107 @@ async fn the_sessions_of_all_hosts_are_in_one_place_and_in_the_palette() {
     let asked = world.far.take_asked();
     let attach = asked.iter().rev().find(|asked| asked.method == "sessions.attach").expect("again");
     assert_eq!((attach.to, &attach.body["id"]), (Some(id(1)), &"aaaaaaaaaa".into()));
+}
+
+/// At a session over SSH that is being begun.
+async fn over_ssh(setup: Setup) -> World {
+    let mut world = at_list(setup).await;
+    world.press("@").await;
+    world.press("deploy@db7:2222<tab><tab>uptime<enter>").await;
+    // Keys are looked for on another thread.
+    while !world.feeds().contains(&(Some(id(1)), "ssh.open")) {
+        world.idle().await;
+        tokio::task::yield_now().await;
+    }
+    world.idle().await;
+    world
+}
+
+fn host_key() -> ssh::Question {
+    let key = ssh::HostKey {
+        host: "db7".into(),
+        port: 2222,
+        key: "ssh-ed25519 AAAA".into(),
+        fingerprint: "SHA256:Q3OeyLBcqPfQPk6Mm9TlSaZ2q1oQ1mMFCgkvyUcVHj8".into(),
+        standing: ssh::Standing::New,
+    };
+    ssh::Question { host_key: Some(key), ..ssh::Question::default() }
+}
+
+fn password(again: bool) -> ssh::Question {
+    let prompt = ssh::Prompt { text: "Password of deploy@db7:2222".into(), echo: false };
+    let typed = ssh::Typed { about: "\u{1b}[31mhello".into(), again, prompts: vec![prompt] };
+    ssh::Question { typed: Some(typed), ..ssh::Question::default() }
+}
+
+async fn asks(world: &mut World, question: ssh::Question) {
+    came::<ssh::Open>(world, Item { ask: Some(question), ..Item::default() }).await;
+    world.idle().await;
+}
+
+#[tokio::test]
+async fn a_session_over_ssh_is_asked_for_confirmed_and_logged_in_to() {
+    let mut world = over_ssh(setup()).await;
+    let asked = world.far.take_asked();
+    let open = asked.iter().find(|asked| asked.method == "ssh.open").expect("opened");
+    assert_eq!(open.to, Some(id(1)));
+    let wanted = ["host", "port", "user", "command"].map(|field| open.body[field].clone());
+    assert_eq!(serde_json::json!(wanted), serde_json::json!(["db7", 2222, "deploy", "uptime"]));
+    asks(&mut world, host_key()).await;
+    world.check_shows("SHA256:Q3OeyLBcqPfQPk6Mm9TlSaZ2q1oQ1mMFCgkvyUcVHj8");
+    sent(&world);
+    world.press("y").await;
+    world.idle().await;
+    let asked = world.far.take_asked();
+    let trust = asked.iter().find(|asked| asked.method == "ssh.trust").expect("trusted");
+    assert_eq!(trust.body["key"], "ssh-ed25519 AAAA");
+    let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
+    assert!(answers.len() == 1 && answers[0].go_on);
+    asks(&mut world, password(false)).await;
+    world.press("s3cret <enter>").await;
+    world.idle().await;
+    let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
+    assert_eq!(answers[0].typed, ["s3cret "], "blanks belong to it");
+    begun::<ssh::Open>(&mut world, Mode::Drive).await;
+    came::<ssh::Open>(&mut world, Item { output: b"$ ".to_vec(), ..Item::default() }).await;
+    world.check_shows("you drive");
+    world.press("ls<enter>").await;
+    assert_eq!(typed(&world), "ls\r");
+}
+
+#[tokio::test]
+async fn what_is_asked_looks_the_same_at_three_sizes_and_in_chinese_and_hides_what_is_typed() {
+    for (size, lang) in
+        [((120, 40), Lang::En), ((80, 24), Lang::En), ((60, 18), Lang::En), ((80, 24), Lang::Zh)]
+    {
+        let name = |what: &str| {
+            let zh = if lang == Lang::Zh { "zh_" } else { "" };
+            format!("{zh}ssh_{what}@{}x{}", size.0, size.1)
+        };
+        let mut world = at_list(Setup { size, lang, ..setup() }).await;
+        world.press("@deploy@db7").await;
+        insta::assert_snapshot!(name("form"), world.screen());
+        let mut world = over_ssh(Setup { size, lang, ..setup() }).await;
+        asks(&mut world, host_key()).await;
+        insta::assert_snapshot!(name("host_key"), world.screen());
+        world.press("<esc>").await;
+        let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
+        assert!(!answers[0].go_on, "nothing was confirmed");
+        asks(&mut world, password(true)).await;
+        world.press("canary").await;
+        world.check_hides("canary");
+        insta::assert_snapshot!(name("password"), world.screen());
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_over_ssh_is_said_in_the_form_and_may_be_tried_again() {
+    let mut world = over_ssh(setup()).await;
+    let refused =
+        CallError::new(ErrorKind::Unreachable, "db7:2222 cannot be reached from this host");
+    world.far.fail::<ssh::Open>(Some(id(1)), &refused);
+    world.idle().await;
+    world.idle().await;
+    world.check_shows("db7:2222 cannot be reached from this host");
+    world.check_shows("deploy@db7:2222");
 }

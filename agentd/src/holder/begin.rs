@@ -43,6 +43,7 @@ pub(super) fn resize(terminal: impl AsFd, size: Size) -> io::Result<()> {
 pub(super) async fn start(job: &Job, tty: &OwnedFd) -> io::Result<tokio::process::Child> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = tokio::process::Command::new("/proc/self/exe")
+        .arg0(crate::PROGRAM)
         .arg(WORD)
         .env_clear()
         .current_dir("/")

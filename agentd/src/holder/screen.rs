@@ -1,15 +1,17 @@
 //! What a session's terminal shows: an emulator that keeps up with the output, so that whoever attaches
 //! is sent the screen as it is. Its memory is bounded whatever is printed.
 //!
-//! `guard` stands between the parser and the emulator, `redraw` writes the state as output again.
+//! `guard` stands between the parser and the emulator, `redraw` writes the state as output again, `skip` finds
+//! what of a flood nobody will ever see.
 
 mod guard;
 mod redraw;
+mod skip;
 
 use alacritty_terminal::Term;
 use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::grid::Dimensions;
-use alacritty_terminal::term::Config;
+use alacritty_terminal::term::{Config, TermMode};
 use alacritty_terminal::vte::ansi::{Processor, Timeout};
 use cmdr_protocol::sessions::Size;
 use guard::{Extras, Guard, Strings};
@@ -21,6 +23,10 @@ use std::time::Duration;
 pub(super) const LINES: usize = 2000;
 /// Cells of scrollback, so that a wide terminal keeps fewer lines.
 const CELLS: usize = 500_000;
+/// Output that may wait to be looked at: enough lines of a usual length to know that others have left.
+const WAITING: usize = 1 << 20;
+/// Bytes within which a character is expected, when it is asked whether a sequence is under way.
+const PROOF: usize = 64;
 /// The longest answer to the terminal's questions that waits to be taken.
 const ANSWERS: usize = 4096;
 
@@ -76,6 +82,8 @@ pub(super) struct Screen {
     extras: Extras,
     answers: Answers,
     size: Size,
+    /// What was not looked at yet.
+    waiting: Vec<u8>,
 }
 
 impl std::fmt::Debug for Screen {
@@ -99,7 +107,62 @@ impl Screen {
             extras: Extras::new(Room(size).columns()),
             answers,
             size,
+            waiting: Vec::new(),
         }
+    }
+
+    /// Takes in what the terminal is sent, to be looked at by [`Screen::catch_up`] or when it is too much.
+    pub(super) fn later(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() > WAITING {
+            self.pass_over();
+            if self.waiting.len() > WAITING / 2 {
+                self.catch_up();
+            }
+        }
+    }
+
+    /// Looks at all that was taken in.
+    pub(super) fn catch_up(&mut self) {
+        self.pass_over();
+        let waiting = std::mem::take(&mut self.waiting);
+        self.feed(&waiting);
+    }
+
+    /// Forgets what need not be looked at.
+    fn pass_over(&mut self) {
+        let rows = Room(self.size).screen_lines();
+        let lines = config(self.size).scrolling_history + 2 * rows;
+        // Shorter lines than these are not many.
+        if self.waiting.len() < 16 * lines {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let seen = self.prove(&waiting);
+        let plain =
+            !self.term.mode().contains(TermMode::ALT_SCREEN) && self.extras.region.is_none();
+        let skip =
+            seen.filter(|_| plain).and_then(|at| Some((at, skip::over(&waiting[at..], lines)?)));
+        if let Some((at, skip)) = skip {
+            self.feed(&skip.pens);
+            self.feed(b"\r");
+            waiting.drain(..at + skip.len);
+        } else {
+            waiting.drain(..seen.unwrap_or(PROOF));
+        }
+        self.waiting = waiting;
+    }
+
+    /// Looks at some bytes, until one of them shows that no sequence is under way; how many they were.
+    fn prove(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate().take(PROOF) {
+            let written = self.extras.written;
+            self.feed(&[*byte]);
+            if self.extras.written > written && self.strings.is_ground() {
+                return Some(at + 1);
+            }
+        }
+        None
     }
 
     /// Takes in what the terminal is sent.
@@ -111,11 +174,13 @@ impl Screen {
         }));
         if fed.is_err() {
             // A fault of the emulator's costs the picture, not the session.
-            *self = Self::new(self.size);
+            let waiting = std::mem::take(&mut self.waiting);
+            *self = Self { waiting, ..Self::new(self.size) };
         }
     }
 
     pub(super) fn resize(&mut self, size: Size) {
+        self.catch_up();
         self.size = size;
         let resized = catch_unwind(AssertUnwindSafe(|| {
             self.term.resize(Room(size));
@@ -127,12 +192,12 @@ impl Screen {
         }
     }
 
-    /// What its program has set as the window's title.
+    /// What its program has set as the window's title, as far as it was looked at.
     pub(super) fn title(&self) -> &str {
         self.extras.title()
     }
 
-    /// What a terminal answers to what it was asked since the last time.
+    /// What a terminal answers to what it was asked since the last time, as far as it was looked at.
     pub(super) fn answers(&self) -> Vec<u8> {
         std::mem::take(&mut *self.answers.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -140,6 +205,7 @@ impl Screen {
     /// Bytes that make a terminal of the same size, just reset, show the same; with at most so many
     /// lines of scrollback.
     pub(super) fn redraw(&mut self, lines: usize) -> Vec<u8> {
+        self.catch_up();
         let drawn = catch_unwind(AssertUnwindSafe(|| redraw::whole(self, lines)));
         drawn.unwrap_or_else(|_| {
             *self = Self::new(self.size);

@@ -1,6 +1,7 @@
 //! A holder at work: the terminal is read and written, agents are served, and the end is waited for.
 
 use super::clients::Next;
+use super::remote::Remote;
 use super::state::{State, Terminal};
 use super::wire::{Ask, Attach, OLDEST, VERSION};
 use cmdr_link::files;
@@ -37,6 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(5);
 /// A list is told of keys and output so often.
 const NEWS: Duration = Duration::from_secs(1);
+/// Output is looked at when it has paused for so long,
+const PAUSE: Duration = Duration::from_millis(10);
+/// and when the oldest has waited for so long.
+const LATEST: Duration = Duration::from_millis(250);
 /// Agents' connections at once.
 const CONNECTIONS: usize = 64;
 
@@ -79,7 +84,7 @@ impl Door {
 }
 
 /// Serves a session to its end, and tells the end for a while.
-pub(super) async fn run(state: &Arc<State>, door: Door, mut child: Child) {
+pub(super) async fn run(state: &Arc<State>, door: Door, mut program: Program) {
     let Some(terminal) = state.terminal() else { return };
     let begun = Instant::now();
     let accepting = async {
@@ -100,14 +105,16 @@ pub(super) async fn run(state: &Arc<State>, door: Door, mut child: Child) {
         }
     };
     let living = async {
-        let status = tokio::select! {
-            status = wait(state, &mut child, &door) => status,
+        let (outcome, code) = tokio::select! {
+            ended = wait(state, &mut program, &door) => ended,
             never = read(state, &terminal) => match never {},
             never = write(state, &terminal) => match never {},
+            never = follow(state) => match never {},
         };
         drain(state, &terminal).await;
         drop(terminal);
-        state.ended(describe(status, begun));
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        state.ended(Exit { outcome, code, took_ms });
         let forgotten = Instant::now() + REMEMBERED;
         while Instant::now() < forgotten && door.is_there() || !state.is_left() {
             sleep(LOOK.min(forgotten.saturating_duration_since(Instant::now()).max(NEWS))).await;
@@ -120,14 +127,44 @@ pub(super) async fn run(state: &Arc<State>, door: Door, mut child: Child) {
     door.close();
 }
 
+/// What runs at the terminal's other end.
+#[derive(Debug)]
+pub(super) enum Program {
+    /// The first program of this host's.
+    Here(Child),
+    /// One on another machine.
+    Far(Remote),
+}
+
+impl Program {
+    async fn wait(&mut self) -> (Outcome, i32) {
+        match self {
+            Self::Here(child) => describe(child.wait().await),
+            Self::Far(remote) => remote.wait().await,
+        }
+    }
+
+    /// Ends it for good.
+    fn kill(&self, leader: i32) {
+        match self {
+            Self::Here(_) => kill_session(leader),
+            Self::Far(remote) => remote.hang_up(),
+        }
+    }
+}
+
 /// Waits until the first program has ended, by itself or because it shall.
-async fn wait(state: &State, child: &mut Child, door: &Door) -> io::Result<ExitStatus> {
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn wait(state: &State, program: &mut Program, door: &Door) -> (Outcome, i32) {
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        // Then only its own end is one.
+        Err(_) => return program.wait().await,
+    };
     let mut look = tokio::time::interval(LOOK);
     loop {
         let idle = state.idle_at();
         tokio::select! {
-            status = child.wait() => return status,
+            ended = program.wait() => return ended,
             () = state.end.notified() => break,
             _ = terminate.recv() => break,
             _ = look.tick() => if !door.is_there() { break },
@@ -136,12 +173,11 @@ async fn wait(state: &State, child: &mut Child, door: &Door) -> io::Result<ExitS
     }
     state.signal(Signal::HUP);
     state.signal(Signal::CONT);
-    if let Ok(status) = timeout(MERCY, child.wait()).await {
-        return status;
+    if let Ok(ended) = timeout(MERCY, program.wait()).await {
+        return ended;
     }
-    let leader = state.session().pid.cast_signed();
-    kill_session(leader);
-    child.wait().await
+    program.kill(state.session().pid.cast_signed());
+    program.wait().await
 }
 
 async fn at(when: Option<Instant>) {
@@ -194,6 +230,8 @@ async fn take(terminal: &Terminal, buffer: &mut [u8]) -> io::Result<usize> {
         let mut got = 0;
         while got < buffer.len() {
             match terminal.output.try_read(&mut buffer[got..]) {
+                // A terminal has no end, a socket whose other end is closed does.
+                Ok(0) if got == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(0) => break,
                 Ok(n) => got += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -228,6 +266,22 @@ async fn write(state: &State, terminal: &Terminal) -> Infallible {
     }
 }
 
+/// Looks at output that those who are attached have before it: so that they need not wait for that.
+async fn follow(state: &State) -> Infallible {
+    loop {
+        state.behind.notified().await;
+        let latest = Instant::now() + LATEST;
+        loop {
+            let written = state.written();
+            sleep(PAUSE).await;
+            if state.written() == written || Instant::now() >= latest {
+                break;
+            }
+        }
+        state.catch_up();
+    }
+}
+
 /// Takes in what was written before the end.
 async fn drain(state: &State, terminal: &Terminal) {
     let mut buffer = vec![0; 16 * 1024];
@@ -243,14 +297,12 @@ async fn drain(state: &State, terminal: &Terminal) {
     }
 }
 
-fn describe(status: io::Result<ExitStatus>, begun: Instant) -> Exit {
-    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+fn describe(status: io::Result<ExitStatus>) -> (Outcome, i32) {
     let status = status.unwrap_or_else(|_| ExitStatus::from_raw(0xff00));
-    let (outcome, code) = match (status.code(), status.signal()) {
+    match (status.code(), status.signal()) {
         (Some(code), _) => (Outcome::Exited, code),
         (None, signal) => (Outcome::Signalled, signal.unwrap_or(0)),
-    };
-    Exit { outcome, code, took_ms }
+    }
 }
 
 /// Serves one connection of an agent's.

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::unix::pipe;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 /// Lines of scrollback for who has fallen behind.
@@ -26,19 +26,65 @@ const READ: usize = 32 * 1024;
 /// Keys that wait for the terminal to take them.
 const KEYS: usize = 1 << 20;
 
-/// Our end of the terminal, three times: a terminal is waited for as pipes are.
+/// Our end of the terminal, three times: a terminal is waited for as pipes are. So is a socket.
 #[derive(Debug)]
 pub(super) struct Terminal {
     pub(super) output: pipe::Receiver,
     pub(super) keys: pipe::Sender,
-    itself: OwnedFd,
+    end: End,
+}
+
+/// What knows the size, and whom signals are for.
+#[derive(Debug)]
+enum End {
+    Here(OwnedFd),
+    Far(Far),
+}
+
+/// The way to a program on another machine.
+#[derive(Debug)]
+pub(super) struct Far {
+    pub(super) sizes: watch::Sender<Size>,
+    pub(super) signals: mpsc::Sender<Signal>,
 }
 
 impl Terminal {
-    fn new(itself: OwnedFd) -> io::Result<Self> {
-        let output = pipe::Receiver::from_owned_fd_unchecked(itself.try_clone()?)?;
-        let keys = pipe::Sender::from_owned_fd_unchecked(itself.try_clone()?)?;
-        Ok(Self { output, keys, itself })
+    /// A terminal of this host.
+    pub(super) fn here(itself: OwnedFd) -> io::Result<Self> {
+        Self::new(itself.try_clone()?, End::Here(itself))
+    }
+
+    /// A socket whose other end leads to a program on another machine.
+    pub(super) fn far(socket: OwnedFd, far: Far) -> io::Result<Self> {
+        Self::new(socket, End::Far(far))
+    }
+
+    fn new(bytes: OwnedFd, end: End) -> io::Result<Self> {
+        let output = pipe::Receiver::from_owned_fd_unchecked(bytes.try_clone()?)?;
+        let keys = pipe::Sender::from_owned_fd_unchecked(bytes)?;
+        Ok(Self { output, keys, end })
+    }
+
+    fn resize(&self, size: Size) -> bool {
+        match &self.end {
+            End::Here(terminal) => begin::resize(terminal, size).is_ok(),
+            End::Far(far) => far.sizes.send(size).is_ok(),
+        }
+    }
+
+    /// Sends a signal to whoever runs in the foreground, and to `first`, if that is somebody else.
+    fn signal(&self, signal: Signal, first: Option<Pid>) {
+        // Whoever it is for may have ended.
+        match &self.end {
+            End::Here(terminal) => {
+                let foreground = rustix::termios::tcgetpgrp(terminal).ok();
+                let first = first.filter(|first| Some(*first) != foreground);
+                for group in foreground.into_iter().chain(first) {
+                    kill_process_group(group, signal).ok();
+                }
+            }
+            End::Far(far) => drop(far.signals.try_send(signal)),
+        }
     }
 }
 
@@ -53,6 +99,8 @@ pub(super) struct State {
     pub(super) has_keys: Notify,
     /// The terminal has taken keys.
     pub(super) took_keys: Notify,
+    /// Output waits to be looked at.
+    pub(super) behind: Notify,
     /// Counts up with everything that a client might be sent.
     changed: watch::Sender<u64>,
     /// Counts up with everything that shows in lists, but for times.
@@ -78,17 +126,24 @@ struct Inner {
     touched: Instant,
 }
 
+impl Inner {
+    /// Whether nobody was there yet, but will be at once.
+    fn is_awaited(&self) -> bool {
+        self.awaited && !self.clients.had_any()
+    }
+
+    /// Whether somebody drives: theirs is a terminal that answers for itself.
+    fn is_answered_for(&self) -> bool {
+        self.clients.driver().is_some() || self.is_awaited()
+    }
+}
+
 impl State {
-    pub(super) fn new(
-        session: Session,
-        terminal: OwnedFd,
-        idle_s: u64,
-        awaited: bool,
-    ) -> io::Result<Self> {
+    pub(super) fn new(session: Session, terminal: Terminal, idle_s: u64, awaited: bool) -> Self {
         let size = session.size;
         let inner = Inner {
             session,
-            terminal: Some(Arc::new(Terminal::new(terminal)?)),
+            terminal: Some(Arc::new(terminal)),
             screen: Screen::new(size),
             output: Output::new(size),
             clients: Clients::default(),
@@ -98,16 +153,17 @@ impl State {
             last: Vec::new(),
             touched: Instant::now(),
         };
-        Ok(Self {
+        Self {
             inner: Mutex::new(inner),
             idle: Duration::from_secs(idle_s),
             read_on: Notify::new(),
             has_keys: Notify::new(),
             took_keys: Notify::new(),
+            behind: Notify::new(),
             changed: watch::Sender::new(0),
             looks: watch::Sender::new(0),
             end: Notify::new(),
-        })
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -156,17 +212,34 @@ impl State {
     /// The terminal was sent this.
     pub(super) fn output(&self, bytes: &[u8]) {
         let mut inner = self.inner();
-        inner.screen.feed(bytes);
-        let awaited = inner.awaited && !inner.clients.had_any();
-        if inner.clients.is_empty() && !awaited {
+        inner.screen.later(bytes);
+        if inner.clients.is_empty() && !inner.is_awaited() {
             inner.output.forget();
         }
         inner.output.push(bytes);
         inner.session.active_ms = clock::now_ms();
+        if inner.is_answered_for() {
+            self.behind.notify_one();
+        } else {
+            self.look(&mut inner);
+        }
+        self.tell();
+    }
+
+    /// How much the terminal was sent since the beginning.
+    pub(super) fn written(&self) -> u64 {
+        self.inner().output.end()
+    }
+
+    /// Looks at the output that waits for it.
+    pub(super) fn catch_up(&self) {
+        self.look(&mut self.inner());
+    }
+
+    fn look(&self, inner: &mut Inner) {
+        inner.screen.catch_up();
         let answers = inner.screen.answers();
-        // Whoever drives has a terminal that answers for itself.
-        if inner.clients.driver().is_none() && !awaited && inner.keys.len() + answers.len() <= KEYS
-        {
+        if !inner.is_answered_for() && inner.keys.len() + answers.len() <= KEYS {
             inner.keys.extend(&answers);
             self.has_keys.notify_one();
         }
@@ -175,7 +248,6 @@ impl State {
             inner.session.title = title;
             self.looks.send_modify(|n| *n += 1);
         }
-        self.tell();
     }
 
     pub(super) fn attach(&self, who: &Attach) -> Result<u32, CallError> {
@@ -192,6 +264,8 @@ impl State {
 
     pub(super) fn detach(&self, id: u32) {
         let mut inner = self.inner();
+        // What its terminal has answered is not answered once more.
+        self.look(&mut inner);
         inner.clients.remove(id);
         inner.touched = Instant::now();
         self.read_on.notify_one();
@@ -205,7 +279,7 @@ impl State {
         }
         let Some(terminal) = &inner.terminal else { return };
         // A terminal that is gone has no size.
-        if begin::resize(&terminal.itself, size).is_ok() {
+        if terminal.resize(size) {
             inner.session.size = size;
             inner.screen.resize(size);
             inner.output.resized(size);
@@ -215,7 +289,7 @@ impl State {
 
     /// What a client says; an error when it makes no sense.
     pub(super) fn input(&self, id: u32, input: Input) -> Result<(), CallError> {
-        let Input { data, size, taken, window, take, give, signal } = input;
+        let Input { data, size, taken, window, take, give, signal, .. } = input;
         let mut inner = self.inner();
         let inner = &mut *inner;
         if taken.is_some() || window.is_some() {
@@ -244,11 +318,8 @@ impl State {
         if let Some(number) = signal {
             let signal = Signal::from_named_raw(number)
                 .ok_or_else(|| CallError::malformed(format!("there is no signal {number}")))?;
-            if let Some(terminal) = &inner.terminal
-                && let Ok(group) = rustix::termios::tcgetpgrp(&terminal.itself)
-            {
-                // It may have ended meanwhile.
-                kill_process_group(group, signal).ok();
+            if let Some(terminal) = &inner.terminal {
+                terminal.signal(signal, None);
             }
         }
         if !data.is_empty() && inner.exit.is_none() {
@@ -309,15 +380,8 @@ impl State {
     /// Sends a signal to whoever runs in the foreground, and to the first program.
     pub(super) fn signal(&self, signal: Signal) {
         let inner = self.inner();
-        let foreground = inner
-            .terminal
-            .as_ref()
-            .and_then(|terminal| rustix::termios::tcgetpgrp(&terminal.itself).ok());
-        let first = Pid::from_raw(inner.session.pid.cast_signed());
-        for group in foreground.into_iter().chain(first.filter(|first| Some(*first) != foreground))
-        {
-            // It may have ended.
-            kill_process_group(group, signal).ok();
+        if let Some(terminal) = &inner.terminal {
+            terminal.signal(signal, Pid::from_raw(inner.session.pid.cast_signed()));
         }
     }
 

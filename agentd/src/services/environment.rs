@@ -1,6 +1,8 @@
-//! Variables of everybody who logs in: lines of a file, changed as edits of it.
+//! Variables of everybody who logs in: lines of a file, changed as edits of it. The environment of processes is not
+//! shown to anybody.
 
 pub(super) mod line;
+mod look;
 
 use super::edits::{self, Expected, Order};
 use super::files::whole::Whole;
@@ -8,8 +10,9 @@ use crate::Agent;
 use cmdr_link::packed::hash;
 use cmdr_link::service::{Asked, Service};
 use cmdr_protocol::edits::{Came, Saving};
-use cmdr_protocol::environment::{List, Listing, Set, Unset, Values, Variable};
+use cmdr_protocol::environment::{List, Set, Unset, Values, Variable};
 use cmdr_protocol::files::FilePath;
+use cmdr_protocol::system::Found;
 use cmdr_protocol::{CallError, ErrorKind};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
@@ -24,34 +27,21 @@ fn path(agent: &Agent) -> Result<FilePath, CallError> {
     FilePath::from_bytes(path.as_os_str().as_bytes()).map_err(|e| CallError::failed(e.to_string()))
 }
 
-async fn look(agent: &Agent, with_values: bool) -> Result<Listing, CallError> {
+async fn look(agent: &Agent, mask: bool) -> Result<Found<Variable>, CallError> {
     edits::work(agent, move |agent, _| {
-        let present = Whole::to_read(agent, &path(agent)?)?.read()?;
-        let text = present.map(|present| present.text).unwrap_or_default();
-        let mut listing = Listing::default();
-        for (n, line) in String::from_utf8_lossy(&text).lines().enumerate() {
-            let at = u32::try_from(n + 1).unwrap_or(u32::MAX);
-            match line::parse(line) {
-                line::Line::Empty => {}
-                line::Line::Odd => listing.odd.push(at),
-                line::Line::Variable { name, raw } => listing.variables.push(Variable {
-                    name: name.to_owned(),
-                    value: with_values.then(|| line::value(raw).to_owned()),
-                    line: at,
-                }),
-            }
-        }
-        Ok(listing)
+        let path = path(agent)?;
+        let present = Whole::to_read(agent, &path)?.read()?;
+        Ok(look::all(agent.config(), present.as_ref().map(|present| &*present.text), mask))
     })
     .await
 }
 
-async fn list(agent: Arc<Agent>, _: Asked, _: List) -> Result<Listing, CallError> {
-    look(&agent, false).await
+async fn list(agent: Arc<Agent>, _: Asked, _: List) -> Result<Found<Variable>, CallError> {
+    look(&agent, true).await
 }
 
-async fn values(agent: Arc<Agent>, _: Asked, _: Values) -> Result<Listing, CallError> {
-    look(&agent, true).await
+async fn values(agent: Arc<Agent>, _: Asked, _: Values) -> Result<Found<Variable>, CallError> {
+    look(&agent, false).await
 }
 
 fn check_name(name: &str) -> Result<(), CallError> {
@@ -131,4 +121,9 @@ async fn unset(agent: Arc<Agent>, asked: Asked, unset: Unset) -> Result<Saving, 
         })
     })
     .await
+}
+
+/// Reads any bytes as such a file.
+pub(super) fn untrusted(data: &[u8]) {
+    look::parse(data, "fuzz", false, &mut Found::default());
 }

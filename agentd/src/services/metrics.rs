@@ -64,8 +64,10 @@ async fn watch(
     let mut watcher = agent.metrics().watch(Duration::from_millis(watch.interval_ms));
     let mut newest = watcher.next().await;
     if watch.history > 0 {
-        let known =
-            newest.history.lock().unwrap_or_else(PoisonError::into_inner).newest(watch.history);
+        let known = {
+            let history = newest.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.newest(watch.history, watch.step_ms)
+        };
         for past in known.iter().filter_map(|bytes| history::read(bytes)) {
             if past.at_ms < newest.metrics.at_ms {
                 feeding.send(&past).await?;

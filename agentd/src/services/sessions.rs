@@ -5,7 +5,7 @@
 //! output go between a holder's socket and the link as they are.
 
 mod known;
-mod order;
+pub(super) mod order;
 
 pub use known::Sessions;
 
@@ -25,7 +25,7 @@ pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
 }
 
 /// The operator who asks.
-fn operator(asked: &Asked) -> Result<String, CallError> {
+pub(super) fn operator(asked: &Asked) -> Result<String, CallError> {
     let operator = asked.caller.as_ref().map(|caller| caller.operator.clone());
     operator.filter(|operator| !operator.is_empty()).ok_or_else(|| {
         CallError::denied("a session belongs to an operator, and the hub did not say to whom; is it older than this agent?")
@@ -33,7 +33,7 @@ fn operator(asked: &Asked) -> Result<String, CallError> {
 }
 
 /// Says once what happened.
-fn note(asked: &Asked, what: &str, id: &str, result: &Result<(), CallError>) {
+pub(super) fn note(asked: &Asked, what: &str, id: &str, result: &Result<(), CallError>) {
     let caller = asked.caller.as_ref().map_or("", |caller| caller.name.as_str());
     let caller = clean_to_width(caller, 64);
     let (trace, id) = (asked.trace, clean_to_width(id, 16));
@@ -72,10 +72,11 @@ async fn attach(
     attach: Attach,
     feeding: Feeding<Attach>,
 ) -> Result<(), CallError> {
-    let Attach { id, mode, size } = attach;
+    let Attach { id, mode, size, opened } = attach;
     let held = async {
         let operator = operator(&asked)?;
         agent.sessions().owned_by(&id, &operator).await?;
+        agent.sessions().opened_as(&id, &opened)?;
         let mode = asked_for(mode)?;
         let who = wire::Attach { operator, mode, size, only_watch: false, new: false };
         agent.sessions().attach(&id, who).await
@@ -113,7 +114,7 @@ fn asked_for(mode: Mode) -> Result<Mode, CallError> {
 }
 
 /// Carries items and inputs until either side has enough.
-async fn carry<F: Feed<Item = Item, Input = Input>>(
+pub(super) async fn carry<F: Feed<Item = Item, Input = Input>>(
     (mut reader, mut writer): (Reader, Writer),
     mut feeding: Feeding<F>,
 ) -> Result<(), CallError> {

@@ -1,8 +1,7 @@
-//! What else there is on a host: mounts, interfaces, logins, packages, scheduled jobs, environment.
+//! What else there is on a host: mounts, interfaces, logins, packages, scheduled jobs.
 //! Each is read when it is asked for, on a thread of its own; only the list of packages is kept, for
 //! as long as the host's own lists stay as they are.
 
-mod environment;
 mod interfaces;
 mod jobs;
 mod logins;
@@ -15,20 +14,12 @@ use crate::{Agent, Config};
 use cmdr_link::service::{Asked, Service};
 use cmdr_protocol::CallError;
 use cmdr_protocol::system::{
-    Environment, Found, Interface, Interfaces, Job, Jobs, Login, Logins, Mount, Mounts,
-    PackagePage, Secrets, Variable,
+    Found, Interface, Interfaces, Job, Jobs, Login, Logins, Mount, Mounts, PackagePage,
 };
 use std::sync::Arc;
 
 pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
-    service
-        .on(mounted)
-        .on(interfaces_of)
-        .on(logged_in)
-        .on(installed)
-        .on(scheduled)
-        .on(variables)
-        .on(secrets)
+    service.on(mounted).on(interfaces_of).on(logged_in).on(installed).on(scheduled)
 }
 
 /// Reads on a thread of its own: a host's files may be slow.
@@ -71,18 +62,6 @@ async fn scheduled(agent: Arc<Agent>, _: Asked, _: Jobs) -> Result<Found<Job>, C
     Ok(found)
 }
 
-async fn variables(
-    agent: Arc<Agent>,
-    _: Asked,
-    _: Environment,
-) -> Result<Found<Variable>, CallError> {
-    read(&agent, |config| environment::read(config, true)).await
-}
-
-async fn secrets(agent: Arc<Agent>, _: Asked, _: Secrets) -> Result<Found<Variable>, CallError> {
-    read(&agent, |config| environment::read(config, false)).await
-}
-
 /// Parsers by themselves, for the fuzzer.
 #[doc(hidden)]
 pub mod untrusted {
@@ -94,7 +73,7 @@ pub mod untrusted {
         super::packages::read_dpkg(data);
         super::packages::read_apk(data);
         super::packages::read_upgrades(data);
-        super::environment::parse(data, "fuzz", false, &mut Vec::new());
+        crate::services::environment::untrusted(data);
         super::mounts::parse(data, true);
     }
 }

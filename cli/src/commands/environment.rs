@@ -1,20 +1,19 @@
 //! `env`: variables that a host gives to everybody who logs in.
 
 use super::edit::{Place, Saved, told};
+use super::system::{Of, show};
 use crate::App;
 use crate::args;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::output::{Cell, Column, Paint};
 use clap::{Args, Subcommand};
-use cmdr_protocol::environment::{self, List, Listing, Set, Unset, Values, Variable};
-use cmdr_protocol::{CallError, ErrorKind};
-use serde::Serialize;
+use cmdr_protocol::environment::{self, List, Set, Unset, Values, Variable};
 
 /// Show and change the variables of a host (/etc/environment), each as a line of its own.
 #[derive(Debug, Args)]
 pub struct EnvArgs {
-    /// Which host.
+    /// Which host; to list also more of them, by a selector.
     #[arg(value_name = "HOST", value_parser = args::selector)]
     host: String,
 
@@ -24,9 +23,13 @@ pub struct EnvArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the variables; values only for those who may read the file.
+    /// List the variables; what looks like a secret is struck out.
     #[command(alias = "list")]
-    Ls,
+    Ls {
+        /// With what looks like secrets; who has asked for them is in the audit log.
+        #[arg(long)]
+        secrets: bool,
+    },
     /// Give a variable a value. Other lines stay as they are.
     Set {
         /// The variable and its value; a value that is a secret is better put there with cmdr edit.
@@ -45,19 +48,18 @@ enum Verb {
     },
 }
 
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    value: Option<String>,
-    line: u32,
-}
-
 pub(super) async fn run(app: &App, args: &EnvArgs) -> Result<Exit, Failure> {
+    let verb = args.verb.as_ref().unwrap_or(&Verb::Ls { secrets: false });
+    match verb {
+        Verb::Ls { secrets: false } => return show(app, &args.host, List {}, columns()).await,
+        Verb::Ls { secrets: true } => return show(app, &args.host, Values {}, columns()).await,
+        Verb::Set { .. } | Verb::Unset { .. } => {}
+    }
     let hub = Hub::connect(app).await?;
     let target = hub.one_host(&args.host).await?;
     let place = Place { host: target.id, name: target.name.clone(), path: environment::path() };
-    match args.verb.as_ref().unwrap_or(&Verb::Ls) {
-        Verb::Ls => list(app, &hub, &place).await,
+    match verb {
+        Verb::Ls { .. } => Ok(Exit::Ok),
         Verb::Set { variable: (name, value), how } => {
             let set = Set {
                 name: name.clone(),
@@ -80,36 +82,21 @@ pub(super) async fn run(app: &App, args: &EnvArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// With values where that is allowed, else without.
-async fn look(hub: &Hub, place: &Place) -> Result<(Listing, bool), CallError> {
-    let patience = hub.patience();
-    match hub.client.call(Some(place.host), &Values {}, patience).await {
-        Err(e) if matches!(e.kind, ErrorKind::Denied | ErrorKind::OnRequest) => {
-            let listing = hub.client.call(Some(place.host), &List {}, patience).await?;
-            Ok((listing, true))
-        }
-        values => values.map(|listing| (listing, false)),
-    }
-}
-
-async fn list(app: &App, hub: &Hub, place: &Place) -> Result<Exit, Failure> {
-    let (listing, masked) = look(hub, place).await?;
-    let row = |Variable { name, value, line }| Row { name, value, line };
-    let rows: Vec<_> = listing.variables.into_iter().map(row).collect();
-    let columns = [
-        Column::text("NAME", |r: &Row| r.name.as_str().into()),
-        Column::figure("LINE", |r: &Row| r.line.to_string().into()).wide(),
-        Column::text("VALUE", |r: &Row| match &r.value {
-            Some(value) => value.as_str().into(),
-            None => Cell::painted("•••", Paint::Dim),
+fn columns() -> Vec<Column<Of<Variable>>> {
+    vec![
+        Column::text("NAME", |r: &Of<Variable>| r.row.name.as_str().into()),
+        Column::text("SOURCE", |r: &Of<Variable>| r.row.source.as_str().into()),
+        Column::figure("LINE", |r: &Of<Variable>| match r.row.line {
+            0 => String::new().into(),
+            line => line.to_string().into(),
+        })
+        .wide(),
+        Column::text("VALUE", |r: &Of<Variable>| {
+            if r.row.masked {
+                Cell::painted("(struck out)", Paint::Dim)
+            } else {
+                r.row.value.as_str().into()
+            }
         }),
-    ];
-    app.out.list(&rows, &columns, |row| row.name.clone())?;
-    if masked {
-        app.out.note("values are for those who may read the file (environment.values)");
-    }
-    for line in listing.odd {
-        app.out.warn(&format!("line {line} of {} says nothing", place.shown()));
-    }
-    Ok(Exit::Ok)
+    ]
 }

@@ -180,7 +180,7 @@ pub(super) async fn run(app: &App, args: &RolesArgs) -> Result<Exit, Failure> {
                 Some(host) => Some(hub.one_host(host).await?.id),
                 None => None,
             };
-            matrix(app, &hub.ask(&Matrix { host }).await?)?;
+            matrix(app, &hub.ask(&Matrix { host, ..Matrix::default() }).await?)?;
         }
         Some(Verb::Verbs) => {}
     }

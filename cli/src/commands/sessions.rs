@@ -64,8 +64,8 @@ pub(super) struct Found {
 
 /// All sessions of the hosts that a selector picks, and whether every host could be asked.
 async fn all(app: &App, hub: &Hub, selector: &str) -> Result<(Vec<Found>, bool), Failure> {
-    let selector = if selector.is_empty() { "*" } else { selector };
-    let targets = hub.resolve(selector).await?;
+    let targets =
+        if selector.is_empty() { hub.everywhere().await? } else { hub.resolve(selector).await? };
     let online = targets.into_iter().filter(|target| target.state == HostState::Online);
     let mut answers = futures::stream::iter(online)
         .map(|target| async move {
@@ -121,6 +121,7 @@ struct Row {
     operator: String,
     user: String,
     command: Vec<String>,
+    ssh: String,
     title: String,
     pid: u32,
     started: String,
@@ -144,7 +145,17 @@ struct Seat {
 impl Row {
     fn new(found: Found, now_ms: u64) -> Self {
         let Session {
-            id, name, operator, user, command, title, pid, started_ms, active_ms, ..
+            id,
+            name,
+            operator,
+            user,
+            command,
+            ssh,
+            title,
+            pid,
+            started_ms,
+            active_ms,
+            ..
         } = found.session;
         let seats = found.session.clients.into_iter().map(|client| Seat {
             operator: client.operator,
@@ -158,6 +169,7 @@ impl Row {
             operator,
             user,
             command,
+            ssh,
             title,
             pid,
             started: human::moment(started_ms),
@@ -280,7 +292,7 @@ mod tests {
         let value = serde_json::to_value(&row).unwrap();
         let expected = serde_json::json!({
             "id": "abc", "host": "web1", "name": "", "operator": "ann", "user": "root",
-            "command": ["/bin/bash"], "title": "", "pid": 7, "started": "1970-01-01T00:00:01Z",
+            "command": ["/bin/bash"], "ssh": "", "title": "", "pid": 7, "started": "1970-01-01T00:00:01Z",
             "active": "1970-01-01T00:00:02Z", "columns": 80, "rows": 24,
             "clients": [
                 {"operator": "ann", "mode": "drive", "since": "1970-01-01T00:00:01Z"},

@@ -15,11 +15,12 @@ use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use attached::{Attached, What};
 use clap::Args;
+use cmdr_link::FeedStream;
 use cmdr_protocol::exec::{self, Outcome};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::operators::WhoAmI;
-use cmdr_protocol::sessions::{Mode, Open};
-use cmdr_protocol::{CallError, ErrorKind, HostId};
+use cmdr_protocol::sessions::{Input, Item, Mode, Open};
+use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
 use std::io::IsTerminal as _;
 
 /// Open a shell on a host, or a program in a terminal.
@@ -93,11 +94,17 @@ pub struct AttachArgs {
     clipboard: bool,
 }
 
-fn terminal_needed(hint: &str) -> Result<(), Failure> {
+pub(super) fn terminal_needed(hint: &str) -> Result<(), Failure> {
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         return Ok(());
     }
     Err(Failure::usage("a session needs a terminal, and this is none").hint(hint))
+}
+
+/// What programs are told of the colours of the terminal here, beside its name.
+fn colours() -> impl Iterator<Item = (String, String)> {
+    let told = std::env::var("COLORTERM").ok().filter(|told| !told.is_empty());
+    told.map(|told| ("COLORTERM".to_owned(), told)).into_iter()
 }
 
 /// Opens a session.
@@ -119,7 +126,7 @@ pub(super) async fn shell(app: &App, args: ShellArgs) -> Result<Exit, Failure> {
         argv: args.argv,
         user: args.user,
         cwd: args.cwd,
-        env: args.env.into_iter().collect(),
+        env: colours().chain(args.env).collect(),
         term: std::env::var("TERM").unwrap_or_default(),
         size: terminal::size(),
         name: args.name,
@@ -135,6 +142,7 @@ pub(super) async fn shell(app: &App, args: ShellArgs) -> Result<Exit, Failure> {
         host_name: target.name,
         clipboard: args.clipboard,
         mine: true,
+        opened: open.resource(),
         mode: Mode::Drive,
     };
     attached.run(hub, What::Open(open)).await
@@ -168,9 +176,42 @@ pub(super) async fn attach(app: &App, args: &AttachArgs) -> Result<Exit, Failure
         host_name: found.host.name.clone(),
         clipboard: args.clipboard,
         mine,
+        opened: found.session.opened.clone(),
         mode,
     };
     attached.run(hub, What::Attach(found.session.id)).await
+}
+
+/// Whose session it is that others have begun, and how.
+pub(super) struct Seat {
+    pub(super) host: HostId,
+    pub(super) name: String,
+    /// What it was opened as.
+    pub(super) opened: String,
+    pub(super) clipboard: bool,
+}
+
+/// Goes on with a session that was just begun, from its first item on.
+pub(super) async fn go_on<F>(
+    app: &App,
+    hub: Hub,
+    seat: Seat,
+    feed: FeedStream<F>,
+    first: Item,
+) -> Result<Exit, Failure>
+where
+    F: Feed<Item = Item, Input = Input>,
+{
+    let attached = Attached {
+        app: app.clone(),
+        host: seat.host,
+        host_name: seat.name,
+        clipboard: seat.clipboard,
+        opened: seat.opened,
+        mine: true,
+        mode: Mode::Drive,
+    };
+    attached.go_on(hub, feed, first).await
 }
 
 /// Why a session could not be opened, with the code that a shell would give.

@@ -1,4 +1,4 @@
-//! `system`: mounts, interfaces, logins, packages, scheduled jobs and environment of hosts.
+//! `system`: mounts, interfaces, logins, packages, and scheduled jobs of hosts.
 
 use super::processes::about;
 use crate::App;
@@ -10,13 +10,12 @@ use crate::output::{Cell, Column, Paint};
 use clap::{Args, Subcommand};
 use cmdr_protocol::Call;
 use cmdr_protocol::system::{
-    Environment, Found, Interface, Interfaces, Job, Jobs, Login, Logins, Mount, Mounts, Package,
-    Packages, Secrets, Variable,
+    Found, Interface, Interfaces, Job, Jobs, Login, Logins, Mount, Mounts, Package, Packages,
 };
 use serde::Serialize;
 use std::time::Duration;
 
-/// Show what else there is on a host or more: mounts, interfaces, logins, packages, jobs, environment.
+/// Show what else there is on a host or more: mounts, interfaces, logins, packages, jobs.
 #[derive(Debug, Args)]
 pub struct SystemArgs {
     #[command(subcommand)]
@@ -50,14 +49,6 @@ enum What {
     },
     /// Scheduled jobs: cron and timers.
     Jobs(On),
-    /// Variables that the host gives to those who log in.
-    Environment {
-        #[command(flatten)]
-        on: On,
-        /// With what looks like secrets; who has asked for them is in the audit log.
-        #[arg(long)]
-        secrets: bool,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -69,10 +60,10 @@ struct On {
 
 /// A row with its host.
 #[derive(Debug, Serialize)]
-struct Of<T> {
+pub(super) struct Of<T> {
     host: String,
     #[serde(flatten)]
-    row: T,
+    pub(super) row: T,
 }
 
 /// How long a page of packages may take unless `--timeout` says otherwise.
@@ -82,25 +73,22 @@ const PAGES: usize = 50;
 
 pub(super) async fn run(app: &App, args: &SystemArgs) -> Result<Exit, Failure> {
     match &args.what {
-        What::Mounts { on, all } => show(app, on, Mounts { all: *all }, mounts()).await,
-        What::Interfaces(on) => show(app, on, Interfaces {}, interfaces()).await,
-        What::Logins(on) => show(app, on, Logins {}, logins()).await,
-        What::Jobs(on) => show(app, on, Jobs {}, jobs()).await,
-        What::Environment { on, secrets: false } => {
-            show(app, on, Environment {}, environment()).await
-        }
-        What::Environment { on, secrets: true } => show(app, on, Secrets {}, environment()).await,
+        What::Mounts { on, all } => show(app, &on.selector, Mounts { all: *all }, mounts()).await,
+        What::Interfaces(on) => show(app, &on.selector, Interfaces {}, interfaces()).await,
+        What::Logins(on) => show(app, &on.selector, Logins {}, logins()).await,
+        What::Jobs(on) => show(app, &on.selector, Jobs {}, jobs()).await,
         What::Packages { on, name, upgradable } => {
-            let call = Packages { name: name.clone(), upgradable: *upgradable, skip: 0 };
+            let call =
+                Packages { name: name.clone(), upgradable: *upgradable, ..Packages::default() };
             packages(app, on, call).await
         }
     }
 }
 
 /// Asks each host and shows all rows.
-async fn show<T, C>(
+pub(super) async fn show<T, C>(
     app: &App,
-    on: &On,
+    selector: &str,
     call: C,
     columns: Vec<Column<Of<T>>>,
 ) -> Result<Exit, Failure>
@@ -109,7 +97,7 @@ where
     C: Call<Reply = Found<T>>,
 {
     let hub = Hub::connect(app).await?;
-    let targets = hub.resolve(&on.selector).await?;
+    let targets = hub.resolve(selector).await?;
     let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
     for (target, answer) in hub.ask_hosts(&targets, &call).await {
         match answer {
@@ -270,19 +258,5 @@ fn jobs() -> Vec<Column<Of<Job>>> {
         Column::text("LAST", |r: &Of<Job>| moment(r.row.last_s)),
         Column::text("SOURCE", |r: &Of<Job>| r.row.source.as_str().into()).wide(),
         Column::text("COMMAND", |r: &Of<Job>| r.row.command.as_str().into()),
-    ]
-}
-
-fn environment() -> Vec<Column<Of<Variable>>> {
-    vec![
-        Column::text("NAME", |r: &Of<Variable>| r.row.name.as_str().into()),
-        Column::text("SOURCE", |r: &Of<Variable>| r.row.source.as_str().into()),
-        Column::text("VALUE", |r: &Of<Variable>| {
-            if r.row.masked {
-                Cell::painted("(struck out)", Paint::Dim)
-            } else {
-                r.row.value.as_str().into()
-            }
-        }),
     ]
 }

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::data::DataDir;
 use crate::server::{self, Hub};
 use crate::services;
+use crate::ssh;
 use crate::store::Store;
 use crate::vault::master::Source;
 use crate::vault::{Vault, environment};
@@ -107,7 +108,14 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         tracing::info!("stopping");
         drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
     };
-    hub.serve(listeners, stop).await;
+    let at = loopback(local).to_string();
+    tokio::select! {
+        () = hub.clone().serve(listeners, stop) => {}
+        () = async {
+            ssh::keep(&hub, &hub.config, data.path(), &at).await;
+            std::future::pending().await
+        } => {}
+    }
     watchdog.abort();
     Ok(Done::Well)
 }

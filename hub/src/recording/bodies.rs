@@ -1,12 +1,12 @@
 //! What the recorder has to know of a command or of somebody's time at a session: how it is shown, what
-//! it says, how it ended. The only place that reads bodies of `exec.start` and `sessions.*`, on the
+//! it says, how it ended. The only place that reads bodies of `exec.start`, `ssh.open` and `sessions.*`, on the
 //! recorder's threads and beside the data path. Their items have the same names for the same things.
 
 use cmdr_link::codec;
 use cmdr_link::relay::GIVEN_UP;
 use cmdr_protocol::exec::{Item, Outcome, Start};
 use cmdr_protocol::sessions::{Attach, Join, Open, Size};
-use cmdr_protocol::{CallError, ErrorKind, Feed as _};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _, ssh};
 use serde::Deserialize;
 use std::marker::PhantomData;
 
@@ -34,8 +34,15 @@ pub(super) fn command(method: &str, request: &[u8]) -> Command {
             .map_or_else(|_| Command::default(), |a| seat("session", a.id, a.size)),
         Join::METHOD => codec::decode::<Join>(request)
             .map_or_else(|_| Command::default(), |j| seat("joined session", j.id, j.size)),
+        ssh::Open::METHOD => far(request),
         _ => started(request),
     }
+}
+
+fn far(request: &[u8]) -> Command {
+    let Ok(open) = codec::decode::<ssh::Open>(request) else { return Command::default() };
+    let title = format!("ssh {} {}", quoted(&open.target()), open.command);
+    Command { terminal: Some(open.size), text: open.command, ..cut(title.trim_end().to_owned()) }
 }
 
 fn opened(request: &[u8]) -> Command {
@@ -176,6 +183,9 @@ mod tests {
         let shown = command(Open::METHOD, &codec::encode(&open).unwrap());
         assert_eq!((shown.title.as_str(), shown.terminal), ("shell as root", Some(size)));
         let join = Join { id: "abcdefghij".into(), size, ..Join::default() };
+        let open = ssh::Open { user: "deploy".into(), host: "db7".into(), ..ssh::Open::default() };
+        let shown = command(ssh::Open::METHOD, &codec::encode(&open).unwrap());
+        assert_eq!(shown.title, "ssh deploy@db7:22");
         let shown = command(Join::METHOD, &codec::encode(&join).unwrap());
         assert_eq!(shown.title, "joined session abcdefghij");
         assert_eq!(shown.session, "abcdefghij");

@@ -9,7 +9,7 @@ use cmdr_protocol::hosts::Host;
 use cmdr_protocol::recordings::{MAX_NAME, MAX_RULES, RECORDABLE, Rule};
 use cmdr_protocol::roles::{MAX_PATTERN, MAX_PATTERNS};
 use cmdr_protocol::selector::{Selector, glob};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _, sessions, ssh};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -107,7 +107,11 @@ impl Rules {
             let one_of = |patterns: &[String], text: &str| {
                 patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, text))
             };
-            let fits = one_of(&rule.methods, &header.method)
+            // A session over SSH is a session: a rule for those that are opened is one for it too.
+            let opens = header.method == ssh::Open::METHOD;
+            let of_method = one_of(&rule.methods, &header.method)
+                || opens && one_of(&rule.methods, sessions::Open::METHOD);
+            let fits = of_method
                 && one_of(&rule.roles, &role)
                 && one_of(&rule.operators, &caller.name)
                 && one_of(&rule.resources, program_of(&header.resource))

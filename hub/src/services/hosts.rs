@@ -2,6 +2,7 @@
 
 use super::{HubService, nobody};
 use crate::server::Hub;
+use crate::ssh;
 use crate::who::Who;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::hosts::{
@@ -49,7 +50,8 @@ async fn resolve(hub: Shared, asked: Asked, resolve: Resolve) -> Result<Targets,
         .fleet
         .hosts()
         .into_iter()
-        .filter(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(&who, id)));
+        .filter(|host| selector.matches(host) && ssh::means(&selector, &resolve.selector, host))
+        .filter(|host| host.id.is_some_and(|id| hub.sees(&who, id)));
     Ok(Targets {
         targets: targets.filter_map(|host| Some((host.id?, host.name, host.state))).collect(),
     })

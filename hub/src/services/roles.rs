@@ -5,6 +5,7 @@ use crate::rights::{By, Missing, ONLY_ADMINISTRATORS, is_for_administrators};
 use crate::router::host_of;
 use crate::server::Hub;
 use crate::who::Who;
+use cmdr_link::packed;
 use cmdr_link::service::Asked;
 use cmdr_protocol::methods::{self, About, METHODS, Place};
 use cmdr_protocol::role::Role;
@@ -304,7 +305,11 @@ async fn matrix(hub: Arc<Hub>, asked: Asked, matrix: Matrix) -> Result<Table, Ca
         .to_owned(),
         cells: roles.iter().map(|role| cell(&hub, *role, at, matrix.host)).collect(),
     });
-    Ok(Table { rows: rows.collect(), roles })
+    let table = Table { rows: rows.collect(), roles, ..Table::default() };
+    if !matrix.packed {
+        return Ok(table);
+    }
+    Ok(Table { packed: packed::pack_value(&table)?, ..Table::default() })
 }
 
 async fn mine(hub: Arc<Hub>, asked: Asked, mine: Mine) -> Result<Verbs, CallError> {

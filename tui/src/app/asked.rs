@@ -94,9 +94,12 @@ impl App {
         if !self.store.rights.asked_matrix {
             self.asked_ms = now_ms;
             self.store.apply(rights::asked_matrix());
-            self.perform(Action::fetch(None, Matrix { host: None }, PATIENCE, |table| {
-                (Some(rights::on_request(table)), Action::None)
-            }));
+            self.perform(Action::fetch(
+                None,
+                Matrix { host: None, packed: true },
+                PATIENCE,
+                |table| (Some(rights::on_request(table)), Action::None),
+            ));
         }
     }
 

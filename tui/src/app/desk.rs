@@ -15,6 +15,7 @@ use crate::overlays::chord::Chord;
 use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
 use crate::panes::{Pane, Place};
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use std::collections::HashMap;
 use tokio::time::Instant;
@@ -67,11 +68,14 @@ pub(super) struct Desks {
     /// Where the parts were drawn last.
     areas: Vec<(u32, Rect)>,
     area: Rect,
+    /// The border that the mouse holds.
+    held: Option<Vec<bool>>,
 }
 
 impl Default for Desks {
     fn default() -> Self {
-        Self { all: vec![Desk::of_one()], at: 0, areas: Vec::new(), area: Rect::default() }
+        let (areas, area) = (Vec::new(), Rect::default());
+        Self { all: vec![Desk::of_one()], at: 0, areas, area, held: None }
     }
 }
 
@@ -107,6 +111,33 @@ impl Desks {
         let desk = self.now();
         let seen = |id: &u32| *id != desk.focus && self.areas.iter().any(|(seen, _)| seen == id);
         desk.parts.iter().filter(move |(id, _)| seen(id)).map(|(_, part)| part)
+    }
+
+    /// The mouse at a border: takes hold of it, moves it, lets it go. False when it is about no border.
+    pub(super) fn pull(&mut self, mouse: MouseEvent) -> bool {
+        let to = Position::new(mouse.column, mouse.row);
+        let area = self.area;
+        match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => {
+                // With one part on the screen there is none to be seen.
+                let seen = self.areas.len() > 1;
+                self.held = seen.then(|| self.now().tree.border_at(area, to)).flatten();
+                // A title gives its part the keys as well.
+                self.held.is_some() && self.part_at(to).is_none()
+            }
+            MouseEventKind::Drag(MouseButton::Left) => {
+                let Some(held) = self.held.clone() else { return false };
+                self.now_mut().tree.drag(&held, area, to);
+                true
+            }
+            MouseEventKind::Up(MouseButton::Left) => {
+                let Some(held) = self.held.take() else { return false };
+                // Not every terminal tells of what lies between.
+                self.now_mut().tree.drag(&held, area, to);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn others_ids(&self) -> Vec<u32> {

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// How long to wait before a feed that failed is asked for again.
 const RETRY: Duration = Duration::from_secs(3);
+/// Feeds of which it is remembered how they ended.
+const REMEMBERED: usize = 1000;
 
 impl App {
     /// The link to the hub changed.
@@ -54,6 +56,12 @@ impl App {
         // What waits to be confirmed is shown on every page.
         let waiting = self.store.edits.hosts().into_iter();
         wanted.extend(waiting.map(|host| Subscription::new(Some(host), Pending::default())));
+        if self.store.feeds.len() > REMEMBERED {
+            let keys: Vec<FeedKey> = wanted.iter().map(|s| s.key).collect();
+            self.retry.retain(|key, _| keys.contains(key));
+            let wanted = Update::new(move |store| store.feeds.retain(|key, _| keys.contains(key)));
+            self.store.apply(wanted);
+        }
         let keys: Vec<(FeedKey, u64)> = wanted.iter().map(|s| (s.key, s.turn)).collect();
         let up = self.store.is_up();
         self.feeds.retain(|key, (turn, task)| {

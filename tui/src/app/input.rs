@@ -3,7 +3,7 @@
 use super::App;
 use super::screen::Wish;
 use crate::action::Action;
-use crate::finds::FINDS;
+use crate::finds::{self, FINDS};
 use crate::keymap::{Binding, Command, EVERYWHERE, PAGE, desk};
 use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
@@ -12,6 +12,7 @@ use crate::overlays::{help, themes};
 use crate::panes::{Choice, Entry, Place, TABS, edit, hosts, sessions};
 use crate::store::rights::Offer;
 use crate::theme::Role;
+use cmdr_protocol::files::FilePath;
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
@@ -97,6 +98,10 @@ impl App {
 
     pub(super) fn mouse(&mut self, mouse: MouseEvent) -> Action {
         let double = self.clicks.is_double(mouse);
+        if self.overlays.is_empty() && !self.pane.fills() && self.desks.pull(mouse) {
+            self.soil(super::Dirty::Quick);
+            return Action::None;
+        }
         if let Some(action) = self.raw_mouse(mouse, double) {
             return action;
         }
@@ -206,9 +211,14 @@ impl App {
             }
         }));
         let own = self.pane.entries(&context).into_iter();
-        entries.extend(own.filter(|entry| entry.kind != "palette.process"));
+        entries.extend(own.filter(|entry| !finds::EVERYWHERE.contains(&entry.kind)));
         entries.extend(FINDS.iter().flat_map(|finds| finds(&context)));
-        Action::Open(Box::new(Finder::new(entries, &self.memory.found, self.sender.clone())))
+        let finder = Finder::new(entries, &self.memory.found, self.sender.clone());
+        let below = self.pane.folder().or(match self.place {
+            Place::Host(host, _) => Some((host, FilePath::root())),
+            _ => None,
+        });
+        Action::Open(Box::new(finder.searching(below)))
     }
 
     /// Everything the palette can find from here.

@@ -1,25 +1,26 @@
 //! Finds anything: hosts, processes, pages, commands, whatever offers itself. Few entries are searched
 //! on the spot, many by a thread, so that a key is never waited for.
 
-use super::{Overlay, leaves, step};
+use super::Overlay;
+use super::chooser::{Chooser, Did, Looks, Row};
 use crate::action::{Action, Wanted};
 use crate::event::Event;
 use crate::finds::search::{Answer, Items, Search, hits};
 use crate::finds::sign;
 use crate::panes::{Context, Entry};
 use crate::theme::Role;
-use crate::widgets::input::Input;
-use crate::widgets::{format, frame as boxes, table};
-use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use crate::widgets::table;
+use cmdr_protocol::HostId;
+use cmdr_protocol::files::FilePath;
+use crossterm::event::{KeyEvent, MouseEvent};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
-use ratatui::layout::{Position, Rect};
-use ratatui::text::{Line, Span};
+use ratatui::layout::Rect;
+use ratatui::text::Line;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
-use unicode_width::UnicodeWidthStr as _;
 
 /// So few are searched on the spot.
 const FEW: usize = 3000;
@@ -45,13 +46,12 @@ struct Shared {
 /// The finder.
 pub struct Finder {
     entries: Vec<Entry>,
-    input: Input,
+    chooser: Chooser,
     answer: Answer,
     seeker: Seeker,
     matcher: Matcher,
-    at: usize,
-    offset: usize,
-    area: Rect,
+    /// The folder below which files can be looked for: a last row that is always there.
+    below: Option<(HostId, FilePath)>,
 }
 
 /// What an entry is remembered by.
@@ -96,13 +96,26 @@ impl Finder {
             drop(thread.spawn(move || seek(search, &woken, &own, &latest, &events)));
             Seeker::There { wake, shared, newest }
         };
-        let (input, area) = (Input::default(), Rect::default());
         let matcher = Matcher::new(Config::DEFAULT);
-        Self { entries, input, answer, seeker, matcher, at: 0, offset: 0, area }
+        let chooser = Chooser::default();
+        Self { entries, chooser, answer, seeker, matcher, below: None }
+    }
+
+    /// With a last row that looks for files of this name below a folder.
+    #[must_use]
+    pub fn searching(mut self, below: Option<(HostId, FilePath)>) -> Self {
+        self.below = below;
+        self
+    }
+
+    /// Rows that can be chosen.
+    fn rows(&self) -> usize {
+        let searches = self.below.is_some() && !self.chooser.text().trim().is_empty();
+        self.answer.best.len() + usize::from(searches)
     }
 
     fn search(&mut self) {
-        let text = self.input.text();
+        let text = self.chooser.text();
         match &mut self.seeker {
             Seeker::Here(search) => {
                 if let Some(answer) = search.find(0, text) {
@@ -118,7 +131,6 @@ impl Finder {
                 wake.try_send(()).unwrap_or_default();
             }
         }
-        self.at = 0;
     }
 
     /// Takes an answer that has come.
@@ -127,25 +139,40 @@ impl Finder {
         let answer = shared.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(answer) = answer {
             self.answer = answer;
-            self.move_to(self.at);
+            self.chooser.move_to(self.chooser.at, self.answer.best.len());
         }
     }
 
-    fn choose(&mut self) -> Action {
+    fn choose(&mut self, context: &Context<'_>) -> Action {
         self.take();
         // What is on the screen may be the answer to an earlier text; that one is not meant.
-        if self.answer.text != self.input.text() {
+        if self.answer.text != self.chooser.text() {
             return Action::None;
         }
-        let entry = self.answer.best.get(self.at).and_then(|at| self.entries.get(*at as usize));
+        let (at, last) = (self.chooser.at, self.answer.best.len());
+        if at == last
+            && at < self.rows()
+            && let Some((host, folder)) = self.below.clone()
+        {
+            let text = self.chooser.text().trim().to_owned();
+            let search = crate::panes::files::finds::search(context, host, folder, text);
+            return Action::CloseAnd(Box::new(search));
+        }
+        let entry = self.answer.best.get(at).and_then(|at| self.entries.get(*at as usize));
         let Some(entry) = entry else { return Action::None };
         let found = Action::Want(Wanted::Found(name(entry)));
         let action = entry.choice.clone().action();
         Action::CloseAnd(Box::new(Action::All(vec![found, action])))
     }
 
-    fn move_to(&mut self, to: usize) {
-        self.at = to.min(self.answer.best.len().saturating_sub(1));
+    fn did(&mut self, context: &Context<'_>, did: Did) -> Action {
+        match did {
+            Did::Moved => return Action::None,
+            Did::Left => return Action::Close,
+            Did::Chose => return self.choose(context),
+            Did::Typed => self.search(),
+        }
+        Action::None
     }
 }
 
@@ -168,87 +195,47 @@ fn seek(
 }
 
 impl Overlay for Finder {
-    fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
-        if leaves(key) {
-            return Action::Close;
-        }
-        if let Some(by) = step(key) {
-            self.move_to(self.at.saturating_add_signed(by));
-        } else if key.code == KeyCode::Enter {
-            return self.choose();
-        } else if key.code == KeyCode::Backspace && self.input.text().is_empty() {
-            return Action::Close;
-        } else if self.input.key(key) {
-            self.search();
-        }
-        Action::None
+    fn key(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action {
+        let did = self.chooser.key(key, self.rows());
+        self.did(context, did)
     }
 
     fn paste(&mut self, text: &str) {
-        self.input.insert(text);
+        self.chooser.paste(text);
         self.search();
     }
 
-    fn mouse(&mut self, _context: &Context<'_>, mouse: &MouseEvent) -> Action {
-        match mouse.kind {
-            MouseEventKind::ScrollDown => self.move_to(self.at + 1),
-            MouseEventKind::ScrollUp => self.move_to(self.at.saturating_sub(1)),
-            MouseEventKind::Down(MouseButton::Left)
-                if self.area.contains(Position::new(mouse.column, mouse.row)) =>
-            {
-                let to = self.offset + usize::from(mouse.row - self.area.y);
-                if to < self.answer.best.len() {
-                    self.at = to;
-                    return self.choose();
-                }
-            }
-            _ => {}
-        }
-        Action::None
+    fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent) -> Action {
+        let did = self.chooser.mouse(mouse, self.rows());
+        self.did(context, did)
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
         self.take();
-        let Context { theme, texts, glyphs, .. } = *context;
-        let size = (90, 26.min(screen.height.saturating_sub(4)));
-        let title = format!(" {} ", texts.get("finder.title"));
-        let title = Line::styled(title, theme.style(Role::Title));
-        let inner = boxes::popup(frame.buffer_mut(), screen, size, title, false, theme, glyphs);
-        if inner.height < 3 {
-            return;
-        }
-        let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
-        self.input.draw(frame, Rect { x, width, ..inner }, theme);
-        let buffer = frame.buffer_mut();
-        let counts = [format::count(self.answer.count), format::count(self.entries.len())];
-        let of = texts.fill("palette.of", &[&counts[0], &counts[1]]);
-        buffer.set_string(x, inner.bottom(), format!(" {of} "), theme.style(Role::Soft));
-        self.area = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
-        let rows = usize::from(self.area.height);
-        self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
-        let shown = self.answer.best.iter().enumerate().skip(self.offset);
-        for (y, (row, at)) in (self.area.top()..self.area.bottom()).zip(shown) {
-            let Some(entry) = self.entries.get(*at as usize) else { continue };
-            let hits = hits(&self.answer.text, &entry.text, &mut self.matcher);
+        let searched = self.chooser.text().trim().to_owned();
+        let search = self.below.as_ref().filter(|_| !searched.is_empty()).map(|(host, folder)| {
+            let place = format!("{}:{folder}", context.store.hosts.name(*host));
+            context.texts.fill("finder.search", &[&searched, &place])
+        });
+        let Self { entries, chooser, answer, matcher, .. } = self;
+        let counts = [answer.count, entries.len()];
+        let more = usize::from(search.is_some());
+        let looks = Looks { title: "finder.title", size: (90, 26), kind: 12, counts, more };
+        let texts = context.texts;
+        let inner = chooser.draw(context, frame, screen, &looks, |at| {
+            if at == answer.best.len() {
+                let kind = "⌕".to_owned();
+                return search.as_ref().map(|text| Row { kind, text, note: "", hits: Vec::new() });
+            }
+            let entry = entries.get(*answer.best.get(at)? as usize)?;
+            let hits = hits(&answer.text, &entry.text, matcher);
             let kind = format!("{} {}", sign(entry.kind), texts.get(entry.kind));
-            let pad = " ".repeat(12usize.saturating_sub(kind.width()).max(1));
-            let mut spans = vec![Span::styled(kind, theme.style(Role::Soft)), Span::raw(pad)];
-            let graphemes =
-                unicode_segmentation::UnicodeSegmentation::graphemes(entry.text.as_str(), true);
-            for (n, grapheme) in graphemes.enumerate() {
-                let role = if hits.contains(&(n as u32)) { Role::Match } else { Role::Strong };
-                spans.push(Span::styled(grapheme, theme.style(role)));
-            }
-            spans.push(Span::styled(format!("  {}", entry.note), theme.style(Role::Soft)));
-            table::put(buffer, x, y, width, &Line::from(spans), false);
-            if row == self.at {
-                buffer.set_style(Rect { y, height: 1, ..inner }, theme.style(Role::Selected));
-                buffer.set_string(inner.x, y, "▌", theme.style(Role::Accent));
-            }
-        }
-        if self.answer.count == 0 {
-            let line = Line::styled(texts.get("finder.nothing"), theme.style(Role::Soft));
-            table::put(buffer, x, self.area.y, width, &line, false);
+            Some(Row { kind, text: &entry.text, note: &entry.note, hits })
+        });
+        if let Some(rows) = inner.filter(|_| answer.count == 0 && search.is_none()) {
+            let line = Line::styled(texts.get("finder.nothing"), context.theme.style(Role::Soft));
+            let (x, width) = (rows.x + 1, rows.width.saturating_sub(2));
+            table::put(frame.buffer_mut(), x, rows.y, width, &line, false);
         }
     }
 }

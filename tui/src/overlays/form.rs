@@ -19,6 +19,8 @@ pub struct Field {
     /// Key of what is said about it while it is filled in.
     hint: &'static str,
     input: Input,
+    /// What is typed is not shown.
+    secret: bool,
 }
 
 /// What a key came to.
@@ -45,7 +47,18 @@ pub struct Form {
 impl Field {
     /// A line with a text in it.
     pub fn new(name: &'static str, hint: &'static str, text: String) -> Self {
-        Self { name, hint, input: Input::new(text) }
+        Self { name, hint, input: Input::new(text), secret: false }
+    }
+
+    /// What is typed there is not shown.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    fn shown(&self) -> Input {
+        if self.secret { self.input.masked() } else { self.input.clone() }
     }
 }
 
@@ -65,6 +78,11 @@ impl Form {
     /// What stands in a line.
     pub fn text(&self, at: usize) -> &str {
         self.fields.get(at).map_or("", |field| field.input.text().trim())
+    }
+
+    /// What stands in a line, blanks around it included.
+    pub fn whole(&self, at: usize) -> &str {
+        self.fields.get(at).map_or("", |field| field.input.text())
     }
 
     /// Puts something else into a line.
@@ -149,9 +167,9 @@ impl Form {
             let area =
                 Rect { x: x + names + 1, y, width: width.saturating_sub(names + 1), height: 1 };
             if current {
-                field.input.draw(frame, area, theme);
+                field.shown().draw(frame, area, theme);
             } else {
-                let (text, _) = field.input.view(usize::from(area.width.saturating_sub(2)));
+                let (text, _) = field.shown().view(usize::from(area.width.saturating_sub(2)));
                 let text = Line::styled(text, theme.style(Role::Text));
                 table::put(frame.buffer_mut(), area.x + 2, y, area.width - 2, &text, false);
             }

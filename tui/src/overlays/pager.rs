@@ -14,6 +14,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// Cells that a key goes aside in lines that are not wrapped.
+const ASIDE: usize = 8;
+
 /// A piece of a line: what it is for, and its text.
 pub type Piece = (Role, String);
 
@@ -34,6 +37,21 @@ pub struct Pager {
     search: Search,
     /// May stand in two columns when it would not fit otherwise.
     in_columns: bool,
+    wrapping: Wrapping,
+}
+
+/// Whether long lines are wrapped, and what is seen of them when they are not.
+#[derive(Default)]
+struct Wrapping {
+    /// `w` turns it on and off.
+    offered: bool,
+    off: bool,
+    /// Cells that are left out on the left.
+    left: usize,
+    /// The first row of each line, as of the last drawing.
+    firsts: Vec<usize>,
+    /// The line that is at the top after the next one.
+    to: Option<usize>,
 }
 
 /// What is looked for in the text.
@@ -63,7 +81,43 @@ impl Pager {
             keys: Vec::new(),
             search: Search::default(),
             in_columns: false,
+            wrapping: Wrapping::default(),
         }
+    }
+
+    /// Whose long lines need not be wrapped.
+    #[must_use]
+    pub fn with_wrap(mut self) -> Self {
+        self.wrapping.offered = true;
+        self
+    }
+
+    /// Turns wrapping on or off; the line at the top stays there.
+    fn toggle_wrap(&mut self) {
+        let Wrapping { off, left, firsts, to, .. } = &mut self.wrapping;
+        *to = firsts.partition_point(|first| *first <= self.top).checked_sub(1);
+        (*off, *left) = (!*off, 0);
+    }
+
+    /// The rows of all lines at this width.
+    fn rows(&mut self, width: usize, widest: usize) -> Vec<Vec<Piece>> {
+        let Self { lines, wrapping, top, .. } = self;
+        let Wrapping { off, left, firsts, to, .. } = wrapping;
+        firsts.clear();
+        *left = (*left).min(widest.saturating_sub(width));
+        let mut rows = Vec::new();
+        for line in lines.iter() {
+            firsts.push(rows.len());
+            if *off {
+                rows.push(cut(line, *left, width));
+            } else {
+                rows.extend(wrap(line, width));
+            }
+        }
+        if let Some(first) = to.take().and_then(|to| firsts.get(to)) {
+            *top = *first;
+        }
+        rows
     }
 
     /// With something that `y` copies.
@@ -162,6 +216,10 @@ impl Pager {
 
     fn hint(&self, texts: &Texts) -> String {
         let mut hint = texts.get("pager.hint").to_owned();
+        if self.wrapping.offered {
+            let key = if self.wrapping.off { "pager.wrap" } else { "pager.no_wrap" };
+            hint.extend(["  w ", texts.get(key)]);
+        }
         for (key, text) in [("y", &self.copy), ("Y", &self.command)] {
             if text.is_some() {
                 let words = if key == "y" { "pager.copy" } else { "pager.copy_command" };
@@ -210,6 +268,29 @@ impl Pager {
 
 fn ends_blank(rows: &[Vec<Piece>]) -> bool {
     rows.last().and_then(|row| row.last()).is_some_and(|(_, text)| text.ends_with(' '))
+}
+
+/// What is seen of a line when so many cells are left out on its left.
+fn cut(line: &[Piece], left: usize, width: usize) -> Vec<Piece> {
+    let (mut at, mut row) = (0, Vec::new());
+    for (role, text) in line {
+        let mut piece = String::new();
+        for c in text.chars() {
+            let from = at;
+            at += c.width().unwrap_or(0);
+            if from >= left && at <= left + width {
+                piece.push(c);
+            } else if from < left && at > left {
+                // Half of a wide character.
+                piece.push(' ');
+            }
+        }
+        row.push((*role, piece));
+        if at >= left + width {
+            break;
+        }
+    }
+    row
 }
 
 /// Breaks a line into rows of at most `width` cells, at blanks where there are some.
@@ -289,6 +370,13 @@ impl Overlay for Pager {
             KeyCode::Char('k') | KeyCode::Up => self.scroll(-1),
             KeyCode::PageDown | KeyCode::Char(' ') => self.scroll(page),
             KeyCode::PageUp => self.scroll(-page),
+            KeyCode::Char('w') if self.wrapping.offered => self.toggle_wrap(),
+            KeyCode::Char('h') | KeyCode::Left if self.wrapping.off => {
+                self.wrapping.left = self.wrapping.left.saturating_sub(ASIDE);
+            }
+            KeyCode::Char('l') | KeyCode::Right if self.wrapping.off => {
+                self.wrapping.left += ASIDE;
+            }
             KeyCode::Char('g') | KeyCode::Home => self.top = 0,
             KeyCode::Char('G') | KeyCode::End => self.scroll(isize::MAX),
             _ => {}
@@ -321,12 +409,15 @@ impl Overlay for Pager {
         // The hint in the border needs its room too.
         let least = (self.hint(texts).width() + 10).max(40);
         let width = widest.max(least).min(most);
-        let rows: Vec<Vec<Piece>> = self.lines.iter().flat_map(|line| wrap(line, width)).collect();
+        let mut rows = self.rows(width, widest);
         let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Title));
         let highest = screen.height.saturating_sub(2);
         let long = rows.len() > usize::from(highest.saturating_sub(2));
         let beside = self.in_columns && long && width * 2 + 8 <= usize::from(screen.width);
         let columns = if beside { 2 } else { 1 };
+        if beside {
+            keep_heads(&mut rows, usize::from(highest.saturating_sub(2)));
+        }
         let height = (rows.len().div_ceil(columns) as u16 + 2).min(highest);
         let size = ((width + 3) as u16 * columns as u16 + 1, height);
         let inner = boxes::popup(frame.buffer_mut(), screen, size, title, false, theme, glyphs);
@@ -362,6 +453,17 @@ impl Overlay for Pager {
     }
 }
 
+/// Where all rows fit into two columns: a heading that would end the first one begins the second instead.
+fn keep_heads(rows: &mut Vec<Vec<Piece>>, highest: usize) {
+    for _ in 0..2 {
+        let high = rows.len().div_ceil(2);
+        let is_head = high > 1 && rows[high - 2].is_empty() && !rows[high - 1].is_empty();
+        if is_head && high < highest {
+            rows.insert(high - 1, Vec::new());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +475,32 @@ mod tests {
         let text: Vec<String> =
             rows.iter().map(|row| row.iter().map(|(_, t)| t.as_str()).collect()).collect();
         assert_eq!(text, ["节点a", "bc"]);
+    }
+
+    #[test]
+    fn a_heading_does_not_stand_at_the_end_of_the_first_column() {
+        let row = |text: &str| match text {
+            "" => Vec::new(),
+            text => vec![(Role::Text, text.to_owned())],
+        };
+        for texts in
+            [["a", "b", "", "head", "c", "d", "e"].as_slice(), &["a", "", "head", "b", "c", "d"]]
+        {
+            let mut rows: Vec<_> = texts.iter().map(|text| row(text)).collect();
+            keep_heads(&mut rows, 10);
+            let first = rows.len().div_ceil(2);
+            assert_eq!(rows[first], row("head"), "{rows:?}");
+        }
+        let mut rows = vec![row("a"), row("b"), row("c")];
+        keep_heads(&mut rows, 10);
+        assert_eq!(rows.len(), 3);
+    }
+
+    #[test]
+    fn a_line_that_is_not_wrapped_is_seen_in_part_and_wide_characters_stay_whole() {
+        let line = vec![(Role::Faint, "1 ".to_owned()), (Role::Text, "节点abc".to_owned())];
+        let text = |left| cut(&line, left, 5).into_iter().map(|(_, t)| t).collect::<String>();
+        assert_eq!([text(0), text(2), text(3), text(6)], ["1 节", "节点a", " 点ab", "abc"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Files on their way, each with how far it is; one can be given up.
+//! Files and folders on their way, each with how far it is; one can be given up, and what was left out listed.
 
+use super::pager::Pager;
 use super::{Overlay, leaves, step};
 use crate::action::Action;
 use crate::panes::Context;
@@ -37,6 +38,13 @@ impl Overlay for Transfers {
             && let Some(transfer) = transfers.iter().rev().nth(self.at)
         {
             return Action::Apply(files::stop(transfer.id));
+        } else if key.code == KeyCode::Enter
+            && let Some(transfer) = transfers.iter().rev().nth(self.at)
+            && !transfer.faults.is_empty()
+        {
+            let lines = transfer.faults.iter().map(|fault| vec![(Role::Text, fault.clone())]);
+            let pager = Pager::new(transfer.what.clone(), lines.collect());
+            return Action::Open(Box::new(pager.copying(transfer.faults.join("\n"))));
         }
         Action::None
     }
@@ -74,11 +82,29 @@ impl Overlay for Transfers {
             let sign = if n == self.at { "▸ " } else { "  " };
             let head = Line::styled(format!("{sign}{}", transfer.what), theme.style(role));
             table::put(buffer, x, y, width, &head, false);
-            table::put(buffer, x, y + 1, width, &state(context, transfer), false);
+            let mut line = state(context, transfer);
+            line.spans.extend(counts(context, transfer));
+            table::put(buffer, x, y + 1, width, &line, false);
             y += 2;
         }
         table::put(buffer, x, inner.bottom().saturating_sub(1), width, &below, false);
     }
+}
+
+/// How many files of a folder are over, and how many were left out.
+fn counts(context: &Context<'_>, transfer: &Transfer) -> Vec<Span<'static>> {
+    let Context { theme, texts, .. } = *context;
+    let mut spans = Vec::new();
+    if let Some((over, all)) = transfer.files {
+        let text = texts.fill("files.transfer.files", &[&over.to_string(), &all.to_string()]);
+        spans.push(Span::styled(format!("  {text}"), theme.style(Role::Soft)));
+    }
+    if !transfer.faults.is_empty() {
+        let count = transfer.faults.len().to_string();
+        let text = texts.fill("files.transfer.faults", &[&count]);
+        spans.push(Span::styled(format!("  {text}"), theme.style(Role::Warn)));
+    }
+    spans
 }
 
 fn state(context: &Context<'_>, transfer: &Transfer) -> Line<'static> {
@@ -111,6 +137,9 @@ fn state(context: &Context<'_>, transfer: &Transfer) -> Line<'static> {
             Line::from(spans)
         }
         State::Done => Line::styled(format!("    ✓ {}", format::size(p.size)), style(Role::Ok)),
+        State::Partly(..) => {
+            Line::styled(format!("    ✗ {}", format::size(p.size)), style(Role::Warn))
+        }
         State::Failed(why) => Line::styled(format!("    ✗ {why}"), style(Role::Bad)),
         State::Stopped => Line::styled(
             format!("    ◼ {}", texts.get("files.transfers.stopped")),

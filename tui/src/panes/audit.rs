@@ -24,6 +24,10 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use std::time::Duration;
 
+/// A pane that has lost the log again so soon has one like it beside it. There is one piece of the log for both:
+/// two that take it from each other would ask the hub without end.
+const AGAIN_MS: u64 = 1500;
+
 const FOLLOW: Command = Command::Own(0);
 const SEARCH: Command = Command::Own(1);
 const FOLD: Command = Command::Own(2);
@@ -72,6 +76,7 @@ pub struct AuditPane {
     seen: u64,
     /// What the rows were made from.
     shown: Option<(u64, u64, u64, bool)>,
+    beside: Beside,
 }
 
 impl Default for AuditPane {
@@ -92,7 +97,8 @@ impl AuditPane {
         table.anchored = true;
         let (owner, opened) = (audit::owner(), filter.clone());
         let (folded, following) = (true, true);
-        Self { table, owner, opened, filter, sought: None, folded, following, seen: 0, shown: None }
+        let (sought, seen, shown, beside) = (None, 0, None, Beside::default());
+        Self { table, owner, opened, filter, sought, folded, following, seen, shown, beside }
     }
 
     fn order(&mut self, context: &Context<'_>) {
@@ -290,6 +296,30 @@ pub(in crate::panes) fn reopen(
     })
 }
 
+/// Whether a pane had the log for its own search, and when it last found that another one had taken it.
+#[derive(Default)]
+pub(in crate::panes) struct Beside {
+    had: bool,
+    lost: Option<u64>,
+    shares: bool,
+}
+
+impl Beside {
+    /// It is this pane's.
+    pub(in crate::panes) fn had(&mut self) {
+        (self.had, self.shares) = (true, false);
+    }
+
+    /// It was taken. Once: one comes back to this pane. Again at once: another one of its kind is seen
+    /// beside it, and this one shows the same from then on.
+    pub(in crate::panes) fn lost(&mut self, now_ms: u64) -> bool {
+        let had = std::mem::take(&mut self.had);
+        let before = if had { self.lost.replace(now_ms) } else { None };
+        self.shares |= before.is_some_and(|before| now_ms.saturating_sub(before) < AGAIN_MS);
+        self.shares
+    }
+}
+
 /// Asks for the next page when there is room for it on the screen.
 pub(in crate::panes) fn page(
     context: &Context<'_>,
@@ -435,7 +465,11 @@ impl Pane for AuditPane {
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
         if store.audit.of(Whose::Audit).owner != self.owner {
-            return reopen(context, Whose::Audit, self.owner, &self.filter);
+            if !self.beside.lost(store.now_ms) {
+                return reopen(context, Whose::Audit, self.owner, &self.filter);
+            }
+        } else {
+            self.beside.had();
         }
         self.filter.clone_from(&store.audit.of(Whose::Audit).filter);
         self.order(context);

@@ -3,10 +3,11 @@
 mod acts;
 mod carry;
 mod columns;
+pub mod finds;
 mod side;
 mod view;
 
-use super::{Context, Pane, Subscription};
+use super::{Context, Entry, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::overlays::menu::Menu;
@@ -16,7 +17,7 @@ use crate::theme::Role;
 use crate::widgets::table;
 use cmdr_protocol::edits::Open;
 use cmdr_protocol::files::{
-    Chmod, Copy, Delete, FileKind, FilePath, List, MakeFolder, Read, Rename, Write,
+    Archive, Chmod, Copy, Delete, FileKind, FilePath, List, MakeFolder, Read, Rename, Write,
 };
 use cmdr_protocol::{Call as _, Feed as _, HostId};
 use crossterm::event::MouseEvent;
@@ -46,6 +47,7 @@ const TYPE_PATH: Command = Command::Own(17);
 /// Shows the file that is given.
 const VIEW: Command = Command::Own(18);
 const EDIT: Command = Command::Own(19);
+const ARCHIVE: Command = Command::Own(20);
 
 /// Below this width two folders have no room beside each other.
 const WIDE: u16 = 76;
@@ -65,6 +67,7 @@ const BINDINGS: &[Binding] = &[
     key(&["c"], COPY, "files.key.copy").danger(Copy::METHOD).hint(),
     key(&["m"], MOVE, "files.key.move").danger(Rename::METHOD),
     key(&["d"], DOWNLOAD, "files.key.download").needs(Read::METHOD).hint(),
+    key(&["D"], ARCHIVE, "files.key.archive").needs(Archive::METHOD),
     key(&["u"], UPLOAD, "files.key.upload").danger(Write::METHOD).hint(),
     key(&["t"], TRANSFERS, "files.key.transfers"),
     key(&["a"], NEW_FILE, "files.key.new_file").danger(Write::METHOD),
@@ -226,6 +229,7 @@ impl Pane for Files {
             COPY => acts::copy(context, &self.sides[active], self.other(), self.split, false),
             MOVE => acts::copy(context, &self.sides[active], self.other(), self.split, true),
             DOWNLOAD => acts::download(context, &self.sides[active]),
+            ARCHIVE => acts::archive(context, &self.sides[active]),
             UPLOAD => acts::upload(context, &self.sides[active]),
             NEW_FILE => acts::new_file(context, &self.sides[active]),
             NEW_FOLDER => acts::new_folder(context, &self.sides[active]),
@@ -255,6 +259,11 @@ impl Pane for Files {
 
     fn take(&mut self, context: &Context<'_>, command: Command, text: &str) -> Action {
         match command {
+            Command::Open => {
+                if let Ok(path) = FilePath::parse(text) {
+                    self.side().go(path.parent(), Some(path.name()));
+                }
+            }
             GO => {
                 if let Ok(path) = FilePath::parse(text) {
                     self.side().go(path, None);
@@ -273,6 +282,15 @@ impl Pane for Files {
             _ => {}
         }
         Action::None
+    }
+
+    fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
+        finds::at_hand(context, &self.sides[self.active])
+    }
+
+    fn folder(&self) -> Option<(HostId, FilePath)> {
+        let side = &self.sides[self.active];
+        Some((side.host, side.path.clone()))
     }
 
     fn list(&self) -> Option<(&'static str, &dyn table::List)> {

@@ -144,7 +144,11 @@ impl LogsPane {
     }
 
     fn logs<'a>(&self, context: &Context<'a>) -> Option<&'a Logs> {
-        Some(&context.store.logs).filter(|logs| logs.owner == self.owner)
+        context.store.logs.get(self.owner)
+    }
+
+    fn has_listed(&self, context: &Context<'_>, host: HostId) -> bool {
+        self.logs(context).is_some_and(|logs| logs.listed.contains_key(&host))
     }
 
     fn follow(&self) -> Follow {
@@ -299,7 +303,7 @@ impl LogsPane {
     }
 
     fn picked(&mut self, context: &Context<'_>, command: Command) -> Action {
-        self.picker.order(context);
+        self.picker.order(self.logs(context));
         if self.picker.table.on(command, pick::COLUMNS) {
             return Action::None;
         }
@@ -339,7 +343,7 @@ impl LogsPane {
 
     fn draw_picker(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let Context { store, theme, texts, .. } = *context;
-        self.picker.order(context);
+        self.picker.order(self.logs(context));
         let head = Rect { height: 1, ..area };
         let line = self.picker_head(context);
         table::put(frame.buffer_mut(), head.x + 1, head.y, head.width - 2, &line, false);
@@ -349,7 +353,7 @@ impl LogsPane {
             let waits = self
                 .hosts
                 .iter()
-                .any(|host| !store.logs.listed.contains_key(host) && is_online(context, *host));
+                .any(|host| !self.has_listed(context, *host) && is_online(context, *host));
             let key = match () {
                 () if self.hosts.is_empty() => "logs.mark_hosts",
                 () if self.picker.len() > 0 => "table.nothing_left",
@@ -368,8 +372,10 @@ impl LogsPane {
     /// Why hosts could not say what they have.
     fn failures(&self, context: &Context<'_>) -> Vec<Line<'static>> {
         let Context { store, theme, .. } = *context;
-        let listed =
-            self.hosts.iter().filter_map(|host| Some((host, store.logs.listed.get(host)?)));
+        let listed = self
+            .hosts
+            .iter()
+            .filter_map(|host| Some((host, self.logs(context)?.listed.get(host)?)));
         let failed = listed.filter_map(|(host, listing)| Some((host, listing.as_ref().err()?)));
         failed
             .take(5)
@@ -406,7 +412,7 @@ impl Pane for LogsPane {
     fn feeds(&self) -> Vec<Subscription> {
         let mut feeds = vec![super::hosts::feed()];
         for (at, (host, _)) in self.streams.iter().enumerate() {
-            if let Some(key) = feed::key(&self.streams, at) {
+            if let Some(key) = feed::key(self.owner, &self.streams, at) {
                 feeds.push(feed::subscription(self.owner, at, key, *host, self.follow()));
             }
         }

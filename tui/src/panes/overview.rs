@@ -145,7 +145,7 @@ impl Pane for Overview {
     }
 
     fn feeds(&self) -> Vec<Subscription> {
-        let watch = Watch { interval_ms: 1000, history: 900 };
+        let watch = Watch { interval_ms: 1000, history: 900, ..Watch::default() };
         vec![super::hosts::feed(), Subscription::new(Some(self.host), watch)]
     }
 

@@ -15,7 +15,7 @@ use crate::keymap::{Binding, Command, key};
 use crate::overlays::prompt::Prompt;
 use crate::store::recordings::tape::{self, Tape};
 use crate::store::recordings::{is_end, reel};
-use crate::store::{FeedState, Update, audit};
+use crate::store::{FeedKey, FeedState, Update, audit};
 use crate::theme::Role;
 use crate::widgets::{frame as boxes, table};
 use clock::Clock;
@@ -142,7 +142,17 @@ impl PlayerPane {
     }
 
     fn tape<'a>(&self, context: &Context<'a>) -> Option<&'a Tape> {
-        Some(&context.store.recordings.tape).filter(|tape| tape.owner == self.owner)
+        context.store.recordings.tapes.get(self.owner)
+    }
+
+    fn key(&self) -> FeedKey {
+        FeedKey::own::<Watch>(None, self.owner)
+    }
+
+    /// A watch that ended begins anew at once when it is wanted again.
+    fn forget_feed(&self) -> Action {
+        let key = self.key();
+        Action::Apply(Update::new(move |store| drop(store.feeds.remove(&key))))
     }
 
     fn recording<'a>(&self, context: &Context<'a>) -> Option<&'a Recording> {
@@ -208,7 +218,11 @@ impl PlayerPane {
         let seek = self.seek(context, tape.total_us());
         let runs = tape.recording.as_ref().is_some_and(|r| r.state == State::Running);
         // It has gone on since it was read.
-        if runs { Action::All(vec![seek, Action::Apply(tape::look_again())]) } else { seek }
+        if runs {
+            Action::All(vec![seek, Action::Apply(tape::look_again(self.owner))])
+        } else {
+            seek
+        }
     }
 
     fn scroll(&mut self, context: &Context<'_>, by: isize) -> Action {
@@ -263,7 +277,7 @@ impl PlayerPane {
         }
         self.live = true;
         self.back = 0;
-        Action::All(vec![forget_feed(), Action::Apply(tape::open(self.owner, 0))])
+        Action::All(vec![self.forget_feed(), Action::Apply(tape::open(self.owner, 0))])
     }
 
     /// What is to be read now, if anything.
@@ -281,7 +295,7 @@ impl PlayerPane {
             return None;
         }
         let read = self.reader.read(context, self.id, self.owner, tape.rest());
-        Some(Action::All(vec![Action::Apply(tape::asking()), read]))
+        Some(Action::All(vec![Action::Apply(tape::asking(self.owner)), read]))
     }
 
     /// Reads from further back when too little stands before the place to fill a screen.
@@ -300,14 +314,20 @@ impl PlayerPane {
 
     /// What became of watching, when it ended.
     fn unwatched(&mut self, context: &Context<'_>, tape: &Tape) -> Option<Action> {
-        let Some(FeedState::Failed(error)) = context.store.feed::<Watch>(None) else { return None };
+        let Some(FeedState::Failed(error)) = context.store.feeds.get(&self.key()) else {
+            return None;
+        };
         self.leave_live(tape);
         let said = if is_end(error) {
             Action::Say(context.texts.get("player.over").to_owned())
         } else {
             Action::Complain(reason(error))
         };
-        Some(Action::All(vec![forget_feed(), Action::Apply(tape::look_again()), said]))
+        Some(Action::All(vec![
+            self.forget_feed(),
+            Action::Apply(tape::look_again(self.owner)),
+            said,
+        ]))
     }
 }
 
@@ -315,11 +335,6 @@ impl PlayerPane {
 fn is_small(recording: &Recording) -> bool {
     let most = if reel::is_terminal(recording) { reel::MOST as u64 } else { SMALL };
     recording.bytes <= most
-}
-
-/// A watch that ended begins anew at once when it is wanted again.
-fn forget_feed() -> Action {
-    Action::Apply(Update::new(|store| drop(store.feeds.remove(&(None, Watch::METHOD)))))
 }
 
 /// Reads a place: `90` or `90s`, `1:05`, `1:02:03`, `50%`.
@@ -350,7 +365,12 @@ impl Pane for PlayerPane {
         let mut feeds = vec![super::hosts::feed()];
         if self.live {
             let watch = Watch { id: self.id, from_start: true };
-            feeds.push(Subscription::new(None, watch));
+            let owner = self.owner;
+            feeds.push(Subscription::of_pane(self.key(), watch, move |store, item| {
+                if let Some(tape) = store.recordings.tapes.get_mut(owner) {
+                    tape.watched(item);
+                }
+            }));
         }
         feeds
     }
@@ -359,7 +379,7 @@ impl Pane for PlayerPane {
         let Some(tape) = self.tape(context) else {
             let from_ms = if self.live { 0 } else { self.begin_ms(None, self.clock.at_us) };
             let open = Action::Apply(tape::open(self.owner, from_ms));
-            return if self.live { Action::All(vec![forget_feed(), open]) } else { open };
+            return if self.live { Action::All(vec![self.forget_feed(), open]) } else { open };
         };
         if self.live {
             return self.unwatched(context, tape).unwrap_or_default();

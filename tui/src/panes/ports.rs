@@ -47,8 +47,12 @@ pub(super) const COLUMNS: &[Column] = &[
     rest("ports.col.program", 14, 0),
 ];
 
+/// The column of the far side: of what listens there is none.
+const REMOTE: usize = 4;
 /// Connections that are shown at most.
 const MOST: u32 = 3000;
+/// The same over a thin line.
+const MOST_THIN: u32 = 100;
 /// How often connections are asked for again.
 const AGAIN_MS: u64 = 5000;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,7 +72,9 @@ pub struct Ports {
 impl Ports {
     /// Of this host.
     pub fn new(host: HostId) -> Self {
-        Self { host, view: View::new(listening(host), COLUMNS, 0), connected: false }
+        let mut view = View::new(listening(host), COLUMNS, 0);
+        view.table.left_out = Some(REMOTE);
+        Self { host, view, connected: false }
     }
 
     fn list_line(&self, context: &Context<'_>) -> String {
@@ -113,6 +119,11 @@ pub(super) fn go_to_process(context: &Context<'_>, row: Option<&Record>) -> Acti
     Action::Enter(Place::Host(row.host, tab), Box::new(Processes::at(row.host, pid)))
 }
 
+/// Listening ports of all hosts whose ports were looked at, for the finder.
+pub fn everywhere(context: &Context<'_>) -> Vec<Entry> {
+    sheet::everywhere(context, &["ports", "fleet_ports"], "palette.port", "ports.title")
+}
+
 impl Pane for Ports {
     fn bindings(&self) -> &'static [&'static [Binding]] {
         TABLES
@@ -134,6 +145,7 @@ impl Pane for Ports {
                 self.connected = !self.connected;
                 let (host, on) = (self.host, self.connected);
                 self.view.key = if on { connections(host) } else { listening(host) };
+                self.view.table.left_out = (!on).then_some(REMOTE);
                 self.view.table.unmark();
                 Action::None
             }
@@ -150,14 +162,16 @@ impl Pane for Ports {
         }
         let (host, key, now_ms) = (self.host, connections(self.host), context.store.now_ms);
         let due = context.store.sheet(key).is_none_or(|sheet| {
-            sheet.asked_ms == 0 && now_ms.saturating_sub(sheet.came_ms) >= AGAIN_MS
+            let again_ms = context.store.interval_ms(AGAIN_MS);
+            sheet.asked_ms == 0 && now_ms.saturating_sub(sheet.came_ms) >= again_ms
         });
         if !due {
             return Action::None;
         }
         let more = context.texts.get("ports.left_out");
         let asked = Update::new(move |store| store.sheet_mut(key).asked_ms = now_ms.max(1));
-        let list = List { connected: true, limit: MOST, ..List::default() };
+        let limit = if context.store.thin { MOST_THIN } else { MOST };
+        let list = List { connected: true, limit, ..List::default() };
         let fetch = Action::fetch(Some(host), list, PATIENCE, move |answer| {
             let update = Update::new(move |store| {
                 let now_ms = store.now_ms;

@@ -8,7 +8,7 @@ pub mod recordings;
 mod words;
 
 use super::audit::columns as audit_columns;
-use super::audit::{detail, empty, from_here, head, page, page_of, reopen};
+use super::audit::{Beside, detail, empty, from_here, head, page, page_of, reopen};
 use super::{Choice, Context, Entry, Pane, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
@@ -97,6 +97,7 @@ pub struct RecordsPane {
     recordings: Recordings,
     /// What was found inside recordings, in the place of their list.
     found: Option<Hits>,
+    beside: Beside,
 }
 
 impl Default for RecordsPane {
@@ -114,6 +115,7 @@ impl Default for RecordsPane {
             shown: None,
             recordings: Recordings::new(),
             found: None,
+            beside: Beside::default(),
         }
     }
 }
@@ -407,7 +409,11 @@ impl Pane for RecordsPane {
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let store = context.store;
         if store.audit.of(Whose::Records).owner != self.owner {
-            return reopen(context, Whose::Records, self.owner, &self.filter);
+            if !self.beside.lost(store.now_ms) {
+                return reopen(context, Whose::Records, self.owner, &self.filter);
+            }
+        } else {
+            self.beside.had();
         }
         self.filter.clone_from(&store.audit.of(Whose::Records).filter);
         if self.kind == Kind::Recordings {

@@ -256,9 +256,10 @@ impl Pane for RightsPane {
         }
         self.asked = Some(wanted);
         let host = self.host;
-        let mut calls = vec![Action::fetch(None, Matrix { host }, PATIENCE, move |table| {
-            (Some(rights::matrix(host, table)), Action::None)
-        })];
+        let mut calls =
+            vec![Action::fetch(None, Matrix { host, packed: true }, PATIENCE, move |table| {
+                (Some(rights::matrix(host, table)), Action::None)
+            })];
         if store.rights.roles.is_none() {
             calls.push(Action::fetch(None, roles::List {}, PATIENCE, |listing| {
                 (Some(rights::roles(listing.map(|listing| listing.roles))), Action::None)

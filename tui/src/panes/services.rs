@@ -34,16 +34,17 @@ const COPY_LIST: Command = Command::Own(10);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "services.key.open").needs(Show::METHOD).hint(),
+    // Letters that other such programs use for something harmless do nothing else here: `d` describes.
+    key(&["<enter>", "d"], Command::Open, "services.key.open").needs(Show::METHOD).hint(),
     key(&["s"], START, "services.key.start").danger(Start::METHOD).hint(),
     key(&["x", "<delete>"], STOP, "services.key.stop").danger(Stop::METHOD).hint(),
     key(&["R"], RESTART, "services.key.restart").danger(Restart::METHOD).hint(),
     key(&["u"], RELOAD, "services.key.reload").danger(Reload::METHOD),
-    key(&["e"], ENABLE, "services.key.enable").danger(Enable::METHOD),
-    key(&["d"], DISABLE, "services.key.disable").danger(Disable::METHOD),
-    key(&["m"], MASK, "services.key.mask").danger(Mask::METHOD),
-    key(&["U"], UNMASK, "services.key.unmask").danger(Unmask::METHOD),
-    key(&["c"], RESET_FAILED, "services.key.reset_failed").danger(ResetFailed::METHOD),
+    key(&["+"], ENABLE, "services.key.enable").danger(Enable::METHOD),
+    key(&["-"], DISABLE, "services.key.disable").danger(Disable::METHOD),
+    key(&["Z"], MASK, "services.key.mask").danger(Mask::METHOD),
+    key(&["z"], UNMASK, "services.key.unmask").danger(Unmask::METHOD),
+    key(&["F"], RESET_FAILED, "services.key.reset_failed").danger(ResetFailed::METHOD),
     key(&["f"], FAILED, "services.key.failed").hint(),
     key(&["C-y"], COPY_LIST, "services.key.copy_list"),
 ];
@@ -85,6 +86,11 @@ impl Services {
         let failed = if self.view.only.is_some() { " --failed" } else { "" };
         format!("cmdr services {host}{failed}")
     }
+}
+
+/// Units of all hosts whose services were looked at, for the finder.
+pub fn everywhere(context: &Context<'_>) -> Vec<Entry> {
+    sheet::everywhere(context, &["services"], "palette.service", "services.title")
 }
 
 impl Pane for Services {

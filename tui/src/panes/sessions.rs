@@ -4,11 +4,14 @@
 mod acts;
 pub mod columns;
 mod copy;
+mod far;
 mod head;
 mod line;
 mod list;
 mod opening;
 pub mod shell;
+
+pub use far::remembers;
 
 use super::{Choice, Context, Entry, Pane, Place, SHELL, Subscription};
 use crate::action::Action;
@@ -17,7 +20,7 @@ use crate::theme::Role;
 use crate::widgets::table::{self, Column};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::sessions::{End, Join, Open, Watch};
-use cmdr_protocol::{Call as _, Feed as _, HostId};
+use cmdr_protocol::{Call as _, Feed as _, HostId, ssh};
 use list::Sessions;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -32,6 +35,8 @@ const NEW_AS: Command = Command::Own(1);
 const WATCH: Command = Command::Own(2);
 const TAKE: Command = Command::Own(3);
 const END: Command = Command::Own(4);
+/// Begins a session over SSH.
+const FAR: Command = Command::Own(5);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
 
@@ -39,6 +44,7 @@ const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "sessions.key.open").hint(),
     key(&["n"], NEW, "sessions.key.new").needs(Open::METHOD).hint(),
     key(&["N"], NEW_AS, "sessions.key.new_as").needs(Open::METHOD).hint(),
+    key(&["@"], FAR, "sessions.key.far").needs(ssh::Open::METHOD),
     key(&["w"], WATCH, "sessions.key.watch").hint(),
     key(&["t"], TAKE, "sessions.key.take").danger(Join::METHOD),
     key(&["x", "<delete>"], END, "sessions.key.end").danger(End::METHOD).hint(),
@@ -130,11 +136,11 @@ impl Pane for SessionsPane {
             return Action::None;
         }
         match command {
-            Command::Open | WATCH | TAKE | NEW | NEW_AS => {
+            Command::Open | WATCH | TAKE | NEW | NEW_AS | FAR => {
                 let Some((host, session)) = self.list.selected(context) else {
                     return Action::Say(context.texts.get("sessions.new_where").to_owned());
                 };
-                let id = if matches!(command, NEW | NEW_AS) { "" } else { &session.id };
+                let id = if matches!(command, NEW | NEW_AS | FAR) { "" } else { &session.id };
                 let give = Action::Give(command, id.to_owned());
                 Action::All(vec![Action::Go(Place::Host(host, SHELL)), give])
             }

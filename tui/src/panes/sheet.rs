@@ -1,7 +1,7 @@
 //! A table over a [`Sheet`] of the store: order, filter, search, drawing and details, for panes whose
 //! rows need nothing of their own. The panes say which columns there are and what can be done.
 
-use super::{Choice, Context, Entry, sought};
+use super::{Choice, Context, Entry, Place, sought};
 use crate::action::Action;
 use crate::keymap::Command;
 use crate::overlays::pager::Pager;
@@ -257,4 +257,26 @@ pub(super) fn wrapped(lines: Vec<Line<'static>>, width: u16) -> Vec<Line<'static
         })
     });
     broken.collect()
+}
+
+/// The rows of every sheet of this name that is known, for the finder: each is gone to on its host's page.
+pub(super) fn everywhere(
+    context: &Context<'_>,
+    names: &[&str],
+    kind: &'static str,
+    title: &str,
+) -> Vec<Entry> {
+    let tab = super::TABS.iter().position(|tab| tab.title == title).unwrap_or(0);
+    let sheets = context.store.sheets.iter().filter(|((_, name), _)| names.contains(name));
+    let mut seen = std::collections::HashSet::new();
+    let rows = sheets.flat_map(|(_, sheet)| sheet.rows.values());
+    let new = rows.filter(|row| seen.insert((row.host, row.id)));
+    new.map(|row| {
+        let mut text = context.store.hosts.name(row.host);
+        text.push(' ');
+        row.haystack(&mut text);
+        let choice = Choice::At(Place::Host(row.host, tab), row.id);
+        Entry { kind, text, note: String::new(), choice }
+    })
+    .collect()
 }

@@ -1,6 +1,8 @@
 //! What else there is on a host, one list at a time: mounts, interfaces, logins, packages, scheduled
 //! jobs, environment. Each is asked for when it is seen, and again after a while.
 
+mod variables;
+
 use super::sheet::{self, View, column, figure, rest};
 use super::{Context, Entry, Pane, Subscription};
 use crate::action::Action;
@@ -10,9 +12,8 @@ use crate::store::sheets::SheetKey;
 use crate::store::system::Row;
 use crate::theme::Role;
 use crate::widgets::table::{self, Column};
-use cmdr_protocol::system::{
-    Environment, Found, Interfaces, Jobs, Logins, Mounts, Packages, Secrets,
-};
+use cmdr_protocol::environment::{List, Set, Unset, Values};
+use cmdr_protocol::system::{Found, Interfaces, Jobs, Logins, Mounts, Packages};
 use cmdr_protocol::{Call, HostId};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -24,6 +25,10 @@ const PREVIOUS: Command = Command::Own(1);
 const REFRESH: Command = Command::Own(2);
 const UPGRADABLE: Command = Command::Own(3);
 const REVEAL: Command = Command::Own(4);
+const SET: Command = Command::Own(5);
+const UNSET: Command = Command::Own(6);
+/// Where the variables are among [`KINDS`].
+const VARIABLES: usize = 5;
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -33,7 +38,9 @@ const BINDINGS: &[Binding] = &[
     key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
     key(&["R"], REFRESH, "system.key.refresh"),
     key(&["u"], UPGRADABLE, "system.key.upgradable").hint(),
-    key(&["s"], REVEAL, "system.key.reveal").danger(Secrets::METHOD),
+    key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD),
+    key(&["a"], SET, "system.key.set").danger(Set::METHOD),
+    key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -169,9 +176,9 @@ impl System {
             0 => fetch(host, key, Mounts::default()),
             1 => fetch(host, key, Interfaces {}),
             2 => fetch(host, key, Logins {}),
-            3 => packages_from(host, key, from),
+            3 => packages_from(host, key, from, page(context)),
             4 => fetch(host, key, Jobs {}),
-            _ => fetch(host, key, Environment {}),
+            _ => fetch(host, key, List {}),
         };
         Action::All(vec![Action::Apply(asked), fetch])
     }
@@ -203,10 +210,15 @@ where
     })
 }
 
+/// Packages that are asked for at once: what a thin line brings in a second.
+fn page(context: &Context<'_>) -> u32 {
+    if context.store.thin { 60 } else { 300 }
+}
+
 /// Asks for the packages after this many.
-fn packages_from(host: HostId, key: SheetKey, from: usize) -> Action {
+fn packages_from(host: HostId, key: SheetKey, from: usize, limit: u32) -> Action {
     let skip = u32::try_from(from).unwrap_or(u32::MAX);
-    let call = Packages { skip, ..Packages::default() };
+    let call = Packages { skip, limit, ..Packages::default() };
     Action::fetch(Some(host), call, PATIENCE, move |answer| {
         let update = Update::new(move |store| {
             let now_ms = store.now_ms;
@@ -261,10 +273,24 @@ impl Pane for System {
                 };
                 Action::None
             }
+            SET => {
+                let row = self.view().selected(context).filter(|_| self.at == VARIABLES);
+                let key = self.views[VARIABLES].key;
+                let action = variables::set(context, self.host, key, row);
+                self.at = VARIABLES;
+                action
+            }
+            UNSET if self.at != VARIABLES => {
+                Action::Say(context.texts.get("system.unset.elsewhere").to_owned())
+            }
+            UNSET => {
+                let key = self.views[VARIABLES].key;
+                variables::unset(context, self.host, key, self.view().selected(context))
+            }
             REVEAL => {
-                self.at = 5;
+                self.at = VARIABLES;
                 let key = self.views[self.at].key;
-                fetch(self.host, key, Secrets {})
+                fetch(self.host, key, Values {})
             }
             Command::Open => {
                 let pager = self.view().detail(context);
@@ -272,7 +298,10 @@ impl Pane for System {
             }
             Command::CopyCommand => {
                 let host = super::hosts::quoted(&context.store.hosts.name(self.host));
-                Action::Copy(format!("cmdr system {} {host}", KINDS[self.at].name))
+                Action::Copy(match KINDS[self.at].name {
+                    "environment" => format!("cmdr env {host}"),
+                    name => format!("cmdr system {name} {host}"),
+                })
             }
             _ => self.view().on(context, command),
         }
@@ -286,7 +315,10 @@ impl Pane for System {
             return Action::None;
         }
         let rows = sheet.rows.len();
-        let more = self.at == 3 && sheet.error.is_none() && rows < sheet.total.min(MOST);
+        // Over a thin line only what is looked at.
+        let table = &self.views[self.at].table;
+        let near = !context.store.thin || table.place().1 < table.height();
+        let more = self.at == 3 && near && sheet.error.is_none() && rows < sheet.total.min(MOST);
         if more {
             return self.ask(context, rows);
         }
@@ -325,6 +357,7 @@ impl Pane for System {
         } else {
             sheet.rows.len().to_string()
         };
+        let count = texts.fill("system.count", &[texts.get(KINDS[self.at].title), &count]);
         let mut pieces = vec![(count, Role::Strong)];
         pieces.extend(sheet.notes.iter().cloned());
         if upgradable {

@@ -5,11 +5,13 @@ use cmdr_link::transfer::Progress;
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::files::{Entry, FilePath};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use tokio::task::AbortHandle;
 
 /// Folders that are remembered.
 const FOLDERS: usize = 16;
+/// Files opened lately that are remembered.
+const RECENT: usize = 50;
 /// Transfers that are over and still listed.
 const OVER: usize = 50;
 
@@ -41,6 +43,8 @@ pub enum State {
     Done,
     /// Not, for this reason.
     Failed(String),
+    /// But for so many of so many, which are listed.
+    Partly(usize, usize),
     /// Given up by us.
     Stopped,
 }
@@ -51,11 +55,26 @@ pub struct Transfer {
     pub id: u64,
     /// From where to where, in words.
     pub what: String,
-    /// How far it is.
+    /// How far it is; all its files together.
     pub progress: Progress,
+    /// Of a folder: files that are over, and all of them.
+    pub files: Option<(usize, usize)>,
+    /// What was not carried, with why: the first of them, harmless to show.
+    pub faults: Vec<String>,
     /// How it is.
     pub state: State,
     stop: Option<AbortHandle>,
+}
+
+/// What a transfer says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// How far it is.
+    pub progress: Progress,
+    /// Of a folder: files that are over, and all of them.
+    pub files: Option<(usize, usize)>,
+    /// What was not carried, with why.
+    pub faults: Vec<String>,
 }
 
 /// All of it.
@@ -66,6 +85,8 @@ pub struct Files {
     pub transfers: Vec<Transfer>,
     /// The number of the next transfer.
     pub next: u64,
+    /// Files that were opened to be read or edited, the newest first.
+    pub recent: VecDeque<(HostId, FilePath)>,
 }
 
 impl Files {
@@ -126,6 +147,16 @@ pub fn listed(host: HostId, path: FilePath, came: Result<(Vec<Entry>, bool), Str
     })
 }
 
+/// A file was opened.
+pub fn opened(host: HostId, path: FilePath) -> Update {
+    Update::new(move |store| {
+        let recent = &mut store.files.recent;
+        recent.retain(|known| *known != (host, path.clone()));
+        recent.push_front((host, path));
+        recent.truncate(RECENT);
+    })
+}
+
 /// Something in a folder was changed.
 pub fn changed(host: HostId, path: FilePath) -> Update {
     Update::new(move |store| mark_stale(store, host, &path))
@@ -148,7 +179,16 @@ pub fn begin(id: u64, what: String) -> Update {
             files.transfers.remove(oldest);
         }
         let (progress, state) = (Progress::default(), State::Running);
-        files.transfers.push(Transfer { id, what, progress, state, stop: None });
+        let (files_of, faults) = (None, Vec::new());
+        files.transfers.push(Transfer {
+            id,
+            what,
+            progress,
+            files: files_of,
+            faults,
+            state,
+            stop: None,
+        });
     })
 }
 
@@ -162,28 +202,34 @@ pub fn begun(id: u64, stop: AbortHandle) -> Update {
 }
 
 /// A transfer is so far.
-pub fn told(id: u64, progress: Progress) -> Update {
+pub fn told(id: u64, told: Told) -> Update {
     Update::new(move |store| {
         if let Some(transfer) = store.files.transfer(id) {
-            transfer.progress = progress;
+            (transfer.progress, transfer.files) = (told.progress, told.files);
+            transfer.faults = told.faults;
         }
     })
 }
 
-/// A transfer is over. `folder` is what it has changed.
-pub fn ended(id: u64, state: State, folder: Option<(HostId, FilePath)>) -> Update {
+/// A transfer is over. `folder` is what it has changed, `last` what it said at last.
+pub fn ended(id: u64, state: State, folder: Option<(HostId, FilePath)>, last: Told) -> Update {
     Update::new(move |store| {
         if let Some((host, path)) = folder {
             mark_stale(store, host, &path);
         }
         let Some(transfer) = store.files.transfer(id) else { return };
         transfer.stop = None;
+        (transfer.progress, transfer.files) = (last.progress, last.files);
+        transfer.faults = last.faults;
         if state == State::Done {
             transfer.progress.have = transfer.progress.size;
         }
         let what = transfer.what.clone();
         let (text, values, bad) = match &state {
             State::Done => ("files.transfer.done", vec![what], false),
+            State::Partly(missing, all) => {
+                ("files.transfer.partly", vec![what, missing.to_string(), all.to_string()], true)
+            }
             State::Failed(why) => ("files.transfer.failed", vec![what, why.clone()], true),
             State::Stopped | State::Running => ("files.transfer.stopped", vec![what], false),
         };

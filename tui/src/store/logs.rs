@@ -1,6 +1,7 @@
 //! Lines of logs that are looked at: several sources of one or many hosts in one order, bounded in number
-//! and in bytes. Belongs to one pane at a time; whatever others still bring is left out.
+//! and in bytes. Each pane that is seen has its own; what comes for one that has gone is left out.
 
+use super::seats::Owned;
 use super::{Store, Update};
 use cmdr_protocol::display::{Filter, clean_to_width, is_harmful};
 use cmdr_protocol::logs::{
@@ -192,6 +193,12 @@ impl Stream {
     }
 }
 
+impl Owned for Logs {
+    fn owner(&self) -> u64 {
+        self.owner
+    }
+}
+
 impl Logs {
     /// Takes an item of a stream in.
     fn take(&mut self, stream: usize, mut item: Item, now_ms: u64) {
@@ -348,18 +355,17 @@ impl Logs {
 /// Belongs to this pane from now on, with these sources to follow.
 pub fn open(owner: u64, streams: Vec<(HostId, String)>) -> Update {
     Update::new(move |store| {
-        let kept = std::mem::take(&mut store.logs);
-        let listed = if kept.owner == owner { kept.listed } else { HashMap::new() };
+        let listed = store.logs.take(owner).map(|kept| kept.listed).unwrap_or_default();
         let streams = streams.into_iter();
         let streams = streams.map(|(host, source)| Stream::new(host, source));
-        store.logs = Logs { owner, listed, streams: streams.collect(), ..Logs::default() };
+        store.logs.put(Logs { owner, listed, streams: streams.collect(), ..Logs::default() });
     })
 }
 
 fn of(owner: u64, change: impl FnOnce(&mut Logs, u64) + Send + 'static) -> Update {
     Update::new(move |store: &mut Store| {
-        if store.logs.owner == owner {
-            change(&mut store.logs, store.now_ms);
+        if let Some(logs) = store.logs.get_mut(owner) {
+            change(logs, store.now_ms);
         }
     })
 }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 /// How much is remembered of one host.
 const REMEMBERED: usize = 3600;
+/// Seconds between the remembered samples that are asked for over a thin line.
+pub const THIN_STEP_S: u32 = 15;
 /// How many hosts are remembered; the one that was silent longest is forgotten first.
 const HOSTS: usize = 16;
 
@@ -111,7 +113,17 @@ impl Stored for Watch {
         let missing = host
             .and_then(|id| store.metrics.get(&id))
             .map_or(u64::from(self.history), |m| store.now_ms.saturating_sub(m.came_ms) / 1000 + 2);
-        Self { history: (missing as u32).min(self.history), ..*self }
+        let history = (missing as u32).min(self.history);
+        let asked = Self { history, interval_ms: store.interval_ms(self.interval_ms), ..*self };
+        if !store.thin {
+            return asked;
+        }
+        // The same time, with fewer samples: all of them would keep the line busy for half a minute.
+        Self {
+            history: history.div_ceil(THIN_STEP_S),
+            step_ms: u64::from(THIN_STEP_S) * 1000,
+            ..asked
+        }
     }
 }
 
@@ -143,12 +155,21 @@ mod tests {
     }
 
     #[test]
+    fn on_a_thin_line_samples_come_less_often_and_fewer_of_the_past() {
+        let mut store = Store::new(10_000, 0, false);
+        store.thin = true;
+        let watch = Watch { interval_ms: 1000, history: 900, ..Watch::default() };
+        let asked = watch.resumed(&store, Some(HostId([1; 16])));
+        assert_eq!(asked, Watch { interval_ms: 3000, history: 60, step_ms: 15_000 });
+    }
+
+    #[test]
     fn a_resumed_feed_asks_only_for_what_is_missing() {
         let mut store = Store::new(10_000, 0, false);
         let host = Some(HostId([1; 16]));
         Watch::apply(&mut store, host, sample(9_000));
         store.now_ms = 30_000;
-        let watch = Watch { interval_ms: 1000, history: 900 };
+        let watch = Watch { interval_ms: 1000, history: 900, ..Watch::default() };
         assert_eq!(watch.resumed(&store, host).history, 22);
         assert_eq!(watch.resumed(&store, Some(HostId([2; 16]))).history, 900);
     }

@@ -105,6 +105,10 @@ impl Stored for Watch {
         }
         sheet.came(now_ms);
     }
+
+    fn resumed(&self, store: &Store, _host: Option<HostId>) -> Self {
+        Self { interval_ms: store.interval_ms(self.interval_ms) }
+    }
 }
 
 #[cfg(test)]

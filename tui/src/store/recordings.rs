@@ -4,6 +4,7 @@
 pub mod reel;
 pub mod tape;
 
+use super::seats::Seats;
 use super::{Store, Update};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::recordings::{Hit, Hits, Level, Page, Recording, Remark};
@@ -24,8 +25,8 @@ pub struct Recordings {
     pub list: Listed,
     /// What was found in all of them.
     pub found: Found,
-    /// The one that is played.
-    pub tape: Tape,
+    /// Those that are played, of each pane its own.
+    pub tapes: Seats<Tape>,
 }
 
 /// The list, newest first.
@@ -69,23 +70,15 @@ pub struct Found {
 pub enum Where {
     /// In all recordings.
     All,
-    /// In the one that is played.
-    Tape,
+    /// In the one that this pane plays.
+    Tape(u64),
 }
 
 impl Recordings {
-    /// What was found there.
-    pub fn found(&self, place: Where) -> &Found {
+    fn found_mut(&mut self, place: Where) -> Option<&mut Found> {
         match place {
-            Where::All => &self.found,
-            Where::Tape => &self.tape.found,
-        }
-    }
-
-    fn found_mut(&mut self, place: Where) -> &mut Found {
-        match place {
-            Where::All => &mut self.found,
-            Where::Tape => &mut self.tape.found,
+            Where::All => Some(&mut self.found),
+            Where::Tape(owner) => self.tapes.get_mut(owner).map(|tape| &mut tape.found),
         }
     }
 }
@@ -192,7 +185,7 @@ pub fn forget() -> Update {
 /// A search begins; its items come with this number.
 pub fn searching(place: Where, generation: u64, text: String) -> Update {
     Update::new(move |store| {
-        let found = store.recordings.found_mut(place);
+        let Some(found) = store.recordings.found_mut(place) else { return };
         let (version, running) = (found.version + 1, !text.is_empty());
         *found = Found { text, running, version, generation, ..Found::default() };
     })
@@ -201,7 +194,7 @@ pub fn searching(place: Where, generation: u64, text: String) -> Update {
 /// Something was found, or the search is over.
 pub fn hits(place: Where, generation: u64, item: Option<Result<Hits, CallError>>) -> Update {
     Update::new(move |store| {
-        let found = store.recordings.found_mut(place);
+        let Some(found) = store.recordings.found_mut(place) else { return };
         if found.generation != generation {
             return;
         }
@@ -238,8 +231,9 @@ pub fn marked(id: u64, level: Level, text: String) -> Update {
             list.rows[at].set_remark(remark.clone());
             list.version += 1;
         }
-        if let Some(played) = store.recordings.tape.recording.as_mut().filter(|r| r.id == id) {
-            played.set_remark(remark);
+        let played = store.recordings.tapes.iter_mut().filter_map(|tape| tape.recording.as_mut());
+        for played in played.filter(|recording| recording.id == id) {
+            played.set_remark(remark.clone());
         }
     })
 }

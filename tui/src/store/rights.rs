@@ -2,6 +2,7 @@
 //! shows it. Forgotten when the link is renewed or rights may have changed.
 
 use super::{Store, Update};
+use cmdr_link::packed;
 use cmdr_protocol::approvals::{Approval, Ask, End};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::operators::Operator;
@@ -12,6 +13,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Hosts that answers are kept for.
 const HOSTS: usize = 2000;
+/// Bytes of a table of rights at most.
+const PACKED: usize = 1 << 20;
 /// Answers older than this are asked for again: roles can be changed behind our back.
 const STALE_MS: u64 = 60_000;
 
@@ -167,7 +170,7 @@ pub fn asked_matrix() -> Update {
 pub fn on_request(table: Result<Table, CallError>) -> Update {
     Update::new(move |store| {
         let role = store.role();
-        let table = match table {
+        let table = match table.and_then(whole) {
             Ok(table) => table,
             Err(error) => {
                 store.rights.asked_matrix = !crate::link::is_passing(&error);
@@ -184,10 +187,15 @@ pub fn on_request(table: Result<Table, CallError>) -> Update {
     })
 }
 
+/// A table as it was before the hub packed it.
+fn whole(table: Table) -> Result<Table, CallError> {
+    if table.packed.is_empty() { Ok(table) } else { packed::unpack_value(&table.packed, PACKED) }
+}
+
 /// The matrix that the pane asked for came, or not.
 pub fn matrix(host: Option<HostId>, table: Result<Table, CallError>) -> Update {
     Update::new(move |store| {
-        let table = table.map(|mut table| {
+        let table = table.and_then(whole).map(|mut table| {
             for row in &mut table.rows {
                 row.verb = clean(&row.verb).into_owned();
                 row.class = clean(&row.class).into_owned();

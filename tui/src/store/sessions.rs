@@ -3,16 +3,18 @@
 
 pub mod flow;
 
-use super::{Store, Stored, Update};
+use super::{FeedKey, Store, Stored, Update};
 use crate::widgets::terminal::Screen;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::exec::Exit;
 use cmdr_protocol::sessions::{
     Attach, CHUNK, Client, Input, Item, Listing, Mode, Session, Size, Watch,
 };
-use cmdr_protocol::{CallError, Feed as _, HostId};
+use cmdr_protocol::ssh::{Answer, Question};
+use cmdr_protocol::{CallError, HostId};
 use flow::Flow;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -22,6 +24,8 @@ const SCREENS: usize = 4;
 const HOSTS: usize = 500;
 /// Pieces of input that may wait for the link.
 pub const WAITING: usize = 1024;
+/// Bytes typed before a session is there that are kept for it.
+const EARLY: usize = 4096;
 /// The longest text taken for the clipboard, in bytes.
 const CLIPBOARD: usize = 256 << 10;
 
@@ -32,6 +36,8 @@ pub struct Sessions {
     open: Vec<Attached>,
     /// Goes up with every list that comes.
     pub version: u64,
+    /// The folder in which machines reached over SSH are remembered.
+    pub places: Option<PathBuf>,
 }
 
 /// The sessions of a host.
@@ -83,8 +89,14 @@ pub struct Attached {
     pub watchers: Vec<String>,
     /// What its program wants in the clipboard.
     pub clipboard: Option<String>,
+    /// What its host asks before it begins, and how often it has asked.
+    pub ask: Option<Question>,
+    /// Goes up with every question.
+    pub asked: u64,
     /// Keys went nowhere because the link was too slow for them.
     pub unsent: bool,
+    /// What was typed before it was there.
+    early: Vec<u8>,
     flow: Flow,
     line: Option<mpsc::Sender<Input>>,
     /// The size that was sent last.
@@ -125,7 +137,7 @@ impl Sessions {
 /// A session with texts that can be shown.
 fn harmless(mut session: Session) -> Session {
     let s = &mut session;
-    for text in [&mut s.id, &mut s.name, &mut s.operator, &mut s.user, &mut s.title]
+    for text in [&mut s.id, &mut s.name, &mut s.operator, &mut s.user, &mut s.title, &mut s.ssh]
         .into_iter()
         .chain(&mut s.command)
         .chain(s.clients.iter_mut().map(|client| &mut client.operator))
@@ -152,7 +164,10 @@ impl Attached {
             recording: None,
             watchers: Vec::new(),
             clipboard: None,
+            ask: None,
+            asked: 0,
             unsent: false,
+            early: Vec::new(),
             flow: Flow::default(),
             line: None,
             sent: size,
@@ -183,7 +198,20 @@ impl Attached {
         }
     }
 
+    /// Whether what is typed arrives, or will when the session is there.
+    pub fn takes_keys(&self) -> bool {
+        self.is_live() || self.state == State::Opening
+    }
+
     fn type_in(&mut self, bytes: &[u8]) {
+        if self.state == State::Opening {
+            if self.early.len() + bytes.len() > EARLY {
+                self.unsent = true;
+            } else {
+                self.early.extend_from_slice(bytes);
+            }
+            return;
+        }
         for piece in bytes.chunks(CHUNK) {
             self.send(Input { data: piece.to_vec(), ..Input::default() });
         }
@@ -194,6 +222,11 @@ impl Attached {
             self.id = clean(&begun.id).into_owned();
             (self.client, self.mode) = (begun.client, begun.mode);
             self.state = State::Live;
+            let early = std::mem::take(&mut self.early);
+            // Who only watches has typed for nobody.
+            if self.mode == Mode::Drive {
+                self.type_in(&early);
+            }
         }
         if let Some(mut clients) = item.clients {
             for client in &mut clients {
@@ -265,7 +298,7 @@ pub fn listed(host: HostId, listing: Listing) -> Update {
 pub fn hold(owner: u64, host: HostId, size: Size) -> Update {
     Update::new(move |store| {
         // How the one before ended is nothing for this one.
-        store.feeds.remove(&(Some(host), Attach::METHOD));
+        store.feeds.remove(&FeedKey::own::<Attach>(Some(host), owner));
         let open = &mut store.sessions.open;
         open.retain(|one| one.owner != owner);
         if open.len() >= SCREENS {
@@ -283,6 +316,10 @@ pub fn drop_it(owner: u64) -> Update {
 /// It is asked for.
 pub fn opening(owner: u64) -> Update {
     change(owner, |open| {
+        // What was typed while it was first asked for is still meant.
+        if open.state != State::Opening {
+            open.early.clear();
+        }
         (open.state, open.line, open.lost) = (State::Opening, None, 0);
         open.clients.clear();
     })
@@ -306,6 +343,22 @@ pub fn item(owner: u64, item: Item) -> Update {
             open.take(item, rtt_us);
             store.hurried = true;
         }
+    })
+}
+
+/// Its host asks something before it begins.
+pub fn asks(owner: u64, question: Question) -> Update {
+    change(owner, move |open| {
+        open.ask = Some(question);
+        open.asked += 1;
+    })
+}
+
+/// What is said to that.
+pub fn answer(owner: u64, answer: Answer) -> Update {
+    change(owner, move |open| {
+        open.ask = None;
+        open.send(Input { answer: Some(answer), ..Input::default() });
     })
 }
 
@@ -446,6 +499,31 @@ mod tests {
         let open = store.sessions.open(1).expect("open");
         assert_eq!([open.screen.line(0).trim(), open.screen.line(1).trim()], ["new", ""]);
         assert_eq!(open.clipboard, None, "what was copied then is not copied now");
+    }
+
+    #[test]
+    fn what_is_typed_while_a_session_is_asked_for_is_sent_when_it_is_there_and_is_bounded() {
+        let (mut store, mut typed) = joined_store();
+        inputs(&mut typed);
+        for text in ["make", " test\r"] {
+            store.apply(type_in(1, text.into()));
+        }
+        store.apply(type_in(1, vec![b'x'; EARLY]));
+        assert_eq!(inputs(&mut typed), [], "nobody is there to take it");
+        assert!(store.sessions.open(1).expect("open").unsent, "what is too much is told of");
+        let begun = |mode| cmdr_protocol::sessions::Begun { id: "abc".into(), client: 7, mode };
+        came(&mut store, Item { begun: Some(begun(Mode::Drive)), ..Item::default() });
+        assert_eq!(inputs(&mut typed)[0].data, b"make test\r");
+        store.apply(type_in(1, b"y".to_vec()));
+        assert_eq!(inputs(&mut typed)[0].data, b"y", "and then each key by itself");
+        // Asked for again, and another drives by then: what was typed is for nobody.
+        store.apply(opening(1));
+        store.apply(type_in(1, b"z".to_vec()));
+        let (line, mut typed) = mpsc::channel(WAITING);
+        store.apply(joined(1, size(20, 4), line));
+        came(&mut store, Item { begun: Some(begun(Mode::Watch)), ..Item::default() });
+        let data: Vec<_> = inputs(&mut typed).into_iter().map(|input| input.data).collect();
+        assert!(data.iter().all(Vec::is_empty), "who watches types for nobody: {data:?}");
     }
 
     #[test]

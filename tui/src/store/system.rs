@@ -5,7 +5,8 @@ use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::system::{Interface, Job, Login, Mount, Package, Variable};
+use cmdr_protocol::environment::Variable;
+use cmdr_protocol::system::{Interface, Job, Login, Mount, Package};
 
 /// Something with rows of its own.
 pub trait Row {

@@ -48,6 +48,8 @@ pub struct Chart<'a> {
     pub now_ms: u64,
     /// Seconds from left to right.
     pub span_s: u64,
+    /// How long a sample holds when no other comes, milliseconds: behind that is a gap.
+    pub reach_ms: u64,
     /// The value at the top.
     pub top: f32,
     /// What stands at the top and the middle of the value axis.
@@ -84,7 +86,7 @@ impl Chart<'_> {
         for series in self.series {
             let mut values: Vec<Option<f32>> = vec![None; columns];
             // A sample speaks for the time until the next one, but not across a gap.
-            let reach = ((3000 / slice) as usize).max(1);
+            let reach = ((self.reach_ms / slice) as usize).max(1);
             let mut before: Option<usize> = None;
             for (at_ms, value) in series.points {
                 if at_ms < begin || at_ms >= end {
@@ -236,6 +238,7 @@ mod tests {
         let chart = Chart {
             now_ms,
             span_s: 60,
+            reach_ms: 3000,
             top: 100.0,
             labels: ["100".into(), "50".into()],
             now: "now",

@@ -30,6 +30,14 @@ impl Input {
         &self.text
     }
 
+    /// The same with a mark in place of each letter.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let marks = |text: &str| "•".repeat(text.graphemes(true).count());
+        let before = marks(&self.text[..self.caret]);
+        Self { caret: before.len(), text: before + &marks(&self.text[self.caret..]) }
+    }
+
     /// Puts text in at the caret, without control characters.
     pub fn insert(&mut self, text: &str) {
         let text: String =

@@ -2,6 +2,7 @@
 //! a filter line. Only rows on the screen are formatted. Panes give the order and the cells.
 
 mod layout;
+mod list;
 mod print;
 mod put;
 
@@ -11,13 +12,12 @@ use crate::i18n::Texts;
 use crate::keymap::Command;
 use crate::printed::Printed;
 use crate::theme::{Role, Theme};
-use crate::view::View;
-use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 pub use layout::{Layout, WIDEST};
+pub use list::List;
 pub use put::put;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 use std::collections::HashSet;
@@ -86,6 +86,8 @@ pub struct State<K> {
     range: Option<(K, HashSet<K>)>,
     /// Which columns are shown.
     layout: Layout,
+    /// A column that has nothing in it now: it is not shown, whatever was chosen.
+    pub left_out: Option<usize>,
     /// Which rows stay.
     pub filter: Filter,
     /// The last filter that was on; what `n` and `N` look for when it has been taken away.
@@ -116,6 +118,7 @@ impl<K> Default for State<K> {
             marks: HashSet::new(),
             range: None,
             layout: Layout::default(),
+            left_out: None,
             filter: Filter::default(),
             sought: Filter::default(),
             editing: None,
@@ -126,127 +129,6 @@ impl<K> Default for State<K> {
             version: 0,
             anchored: false,
         }
-    }
-}
-
-/// What every table can do, whatever its rows are known by.
-pub trait List {
-    /// Whether the filter line is being typed in.
-    fn is_editing(&self) -> bool;
-    /// How the table looks, to be shown again later; without a name.
-    fn view(&self, table: &str, columns: &[Column]) -> View;
-    /// Looks so. What a view names was checked when it was read.
-    fn set_view(&mut self, view: &View, columns: &[Column]);
-    /// A key for the filter line.
-    fn key(&mut self, key: &KeyEvent);
-    /// Text for the filter line.
-    fn paste(&mut self, text: &str);
-    /// What the mouse asks for: selecting and scrolling are done here.
-    fn mouse(&mut self, mouse: &MouseEvent) -> bool;
-    /// Whether a click there is on a row.
-    fn is_row(&self, column: u16, row: u16) -> bool;
-    /// How many rows it has.
-    fn rows(&self) -> usize;
-    /// Lets what is drawn next be taken as text, all rows of it.
-    fn print(&mut self);
-    /// What was taken.
-    fn printed(&mut self) -> Option<Printed>;
-}
-
-impl<K: Copy + Eq + Hash> List for State<K> {
-    fn is_editing(&self) -> bool {
-        self.editing.is_some()
-    }
-
-    fn view(&self, table: &str, columns: &[Column]) -> View {
-        View {
-            table: table.to_owned(),
-            filter: self.filter.text().to_owned(),
-            sort: columns.get(self.sort).map_or("", Column::name).to_owned(),
-            reverse: self.reverse,
-            columns: self.layout.words(columns),
-            ..View::default()
-        }
-    }
-
-    fn set_view(&mut self, view: &View, columns: &[Column]) {
-        self.layout = Layout::read(&view.columns, columns).unwrap_or_default();
-        if let Some(sort) = columns.iter().position(|c| c.name() == view.sort) {
-            (self.sort, self.reverse) = (sort, view.reverse);
-        }
-        self.set_filter(&view.filter);
-    }
-
-    fn key(&mut self, key: &KeyEvent) {
-        let Some((input, old)) = &mut self.editing else { return };
-        match key.code {
-            KeyCode::Enter => self.editing = None,
-            KeyCode::Esc | KeyCode::Char('c') if crate::overlays::leaves(key) => {
-                let old = std::mem::take(old);
-                self.editing = None;
-                self.set_filter(&old);
-            }
-            // The list can be moved in while its filter is typed.
-            KeyCode::Up => self.move_by(-1),
-            KeyCode::Down => self.move_by(1),
-            _ => {
-                if input.key(key) {
-                    let text = input.text().to_owned();
-                    self.set_filter(&text);
-                }
-            }
-        }
-    }
-
-    fn paste(&mut self, text: &str) {
-        if let Some((input, _)) = &mut self.editing {
-            input.insert(text);
-            let text = input.text().to_owned();
-            self.set_filter(&text);
-        }
-    }
-
-    fn mouse(&mut self, mouse: &MouseEvent) -> bool {
-        let at = Position::new(mouse.column, mouse.row);
-        match mouse.kind {
-            MouseEventKind::ScrollDown => self.move_by(3),
-            MouseEventKind::ScrollUp => self.move_by(-3),
-            MouseEventKind::Down(MouseButton::Left) => {
-                if self.body.contains(at) {
-                    let row = self.offset + usize::from(mouse.row - self.body.y);
-                    if row >= self.order.len() {
-                        return false;
-                    }
-                    self.move_to(row);
-                } else if mouse.row + 1 == self.body.y {
-                    let hit = self.titles.iter().find(|(a, b, _)| (*a..*b).contains(&mouse.column));
-                    let Some((_, _, column)) = hit else { return false };
-                    self.sort_by(*column);
-                } else {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    fn is_row(&self, column: u16, row: u16) -> bool {
-        self.body.contains(Position::new(column, row))
-            && self.offset + usize::from(row - self.body.y) < self.order.len()
-    }
-
-    fn rows(&self) -> usize {
-        self.order.len()
-    }
-
-    fn print(&mut self) {
-        self.printing = true;
-    }
-
-    fn printed(&mut self) -> Option<Printed> {
-        self.printing = false;
-        self.printed.take()
     }
 }
 
@@ -410,9 +292,16 @@ impl<K: Copy + Eq + Hash> State<K> {
         self.version += 1;
     }
 
+    /// The columns that are shown, each with its place among all.
+    fn shown(&self, columns: &[Column]) -> Vec<(usize, Column)> {
+        let mut shown = self.layout.chosen(columns);
+        shown.retain(|(index, _)| Some(*index) != self.left_out);
+        shown
+    }
+
     /// Sorts by the shown column beside the present one.
     fn sort_beside(&mut self, columns: &[Column], by: isize) {
-        let shown = self.layout.chosen(columns);
+        let shown = self.shown(columns);
         let at = shown.iter().position(|(index, _)| *index == self.sort).unwrap_or(0);
         let to = (at.cast_signed() + by).rem_euclid(shown.len().max(1).cast_signed());
         if let Some((index, _)) = shown.get(to.cast_unsigned()).filter(|(i, _)| *i != self.sort) {
@@ -480,7 +369,7 @@ impl<K: Copy + Eq + Hash> State<K> {
         // Keep the cursor on the screen, and no empty rows below the last one.
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(self.height));
         self.offset = self.offset.min(self.order.len().saturating_sub(self.height));
-        let places = layout::places(&self.layout.chosen(columns), area.width.saturating_sub(1));
+        let places = layout::places(&self.shown(columns), area.width.saturating_sub(1));
         let buffer = frame.buffer_mut();
         self.header(buffer, area, columns, &places, theme, texts);
         for (line, id) in self.order.iter().skip(self.offset).take(self.height).enumerate() {
@@ -575,93 +464,4 @@ impl<K: Copy + Eq + Hash> State<K> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COLUMNS: &[Column] = &[
-        Column {
-            title: "a",
-            width: 4,
-            grows: true,
-            most: 200,
-            right: false,
-            rank: 0,
-            descending: false,
-        },
-        Column {
-            title: "b",
-            width: 4,
-            grows: false,
-            most: 200,
-            right: true,
-            rank: 2,
-            descending: true,
-        },
-        Column {
-            title: "c",
-            width: 4,
-            grows: false,
-            most: 200,
-            right: true,
-            rank: 1,
-            descending: true,
-        },
-    ];
-
-    #[test]
-    fn the_selection_sticks_to_its_row() {
-        let mut state = State::default();
-        state.set_order(vec![1, 2, 3], |_| true);
-        state.select(2);
-        state.set_order(vec![9, 3, 1, 2], |_| true);
-        assert_eq!(state.selected(), Some(2));
-        state.set_order(vec![9, 3, 1], |_| true);
-        assert_eq!(state.selected(), Some(1));
-    }
-
-    #[test]
-    fn a_search_goes_from_match_to_match_round_the_table_with_the_filter_on_and_off() {
-        let mut state = State::default();
-        state.set_order(vec![10, 21, 30, 41, 50], |_| true);
-        let seek = |state: &mut State<i32>, forward| {
-            let found = state.seek(forward, |id, text| text.push_str(&id.to_string()));
-            (found, state.selected())
-        };
-        assert_eq!(seek(&mut state, true), (Seek::Nothing, Some(10)));
-        state.set_filter("1$");
-        state.set_filter("");
-        assert_eq!(seek(&mut state, true), (Seek::Found, Some(21)));
-        assert_eq!(seek(&mut state, true), (Seek::Found, Some(41)));
-        assert_eq!(seek(&mut state, true), (Seek::Found, Some(21)));
-        assert_eq!(seek(&mut state, false), (Seek::Found, Some(41)));
-        state.set_filter("30");
-        state.set_order(vec![30], |_| true);
-        assert_eq!(seek(&mut state, true), (Seek::Only, Some(30)));
-        state.set_filter("7");
-        assert_eq!(seek(&mut state, true), (Seek::None, Some(30)));
-    }
-
-    #[test]
-    fn a_range_follows_the_cursor_both_ways_and_keeps_older_marks() {
-        let mut state = State::default();
-        state.set_order(vec![1, 2, 3, 4, 5], |_| true);
-        for command in [Command::Mark, Command::Down, Command::Range, Command::Down] {
-            state.on(command, COLUMNS);
-        }
-        assert_eq!(state.targets(), [1, 3, 4]);
-        state.on(Command::Up, COLUMNS);
-        state.on(Command::Up, COLUMNS);
-        assert_eq!(state.targets(), [1, 2, 3]);
-        state.on(Command::Back, COLUMNS);
-        state.on(Command::Down, COLUMNS);
-        assert_eq!(state.targets(), [1, 2, 3]);
-    }
-
-    #[test]
-    fn wide_characters_are_cut_by_cells() {
-        let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 1));
-        put(&mut buffer, 0, 0, 6, &Line::raw("节点节点"), false);
-        let text: String = buffer.content.iter().map(ratatui::buffer::Cell::symbol).collect();
-        assert_eq!(text.replace(' ', ""), "节点…");
-    }
-}
+mod tests;

@@ -175,6 +175,7 @@ impl Screen {
         if size == self.size {
             return;
         }
+        self.bound.resized();
         if size.columns != self.size.columns {
             self.term.set_options(size.config());
         }

@@ -229,7 +229,7 @@ pub(crate) fn matrix(only: Option<Role>) -> Table {
         class: format!("{:?}", method.access).to_lowercase(),
         cells: roles.iter().map(|role| cell(role, method.name, method.access)).collect(),
     });
-    Table { rows: rows.collect(), roles }
+    Table { rows: rows.collect(), roles, ..Table::default() }
 }
 
 /// Requests for rights in every state.

@@ -97,6 +97,8 @@ pub(crate) struct Setup {
     pub(crate) hints: bool,
     pub(crate) thin: bool,
     pub(crate) drafts: Option<std::path::PathBuf>,
+    /// What opens links.
+    pub(crate) opener: Option<std::path::PathBuf>,
     /// Instead of those that the role has.
     pub(crate) verbs: Option<Vec<String>>,
 }
@@ -114,6 +116,7 @@ impl Default for Setup {
             hints: false,
             thin: false,
             drafts: None,
+            opener: None,
             verbs: None,
         }
     }
@@ -135,6 +138,7 @@ impl World {
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
             terminal: settings.terminal.clone(),
+            opener: setup.opener.clone(),
             kept: settings.into(),
             drafts: setup.drafts.clone(),
             config: setup.config,

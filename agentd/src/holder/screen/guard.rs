@@ -42,6 +42,11 @@ enum State {
 }
 
 impl Strings {
+    /// Whether nothing is under way.
+    pub(super) fn is_ground(&self) -> bool {
+        self.state == State::Ground
+    }
+
     /// Hands on all but the texts that are too long.
     pub(super) fn pass(&mut self, bytes: &[u8], mut to: impl FnMut(&[u8])) {
         let (mut begin, mut at) = (0, 0);
@@ -102,6 +107,8 @@ pub(super) struct Extras {
     /// The keyboard modes of the main screen and of the other, the newest last.
     pub(super) keyboard: [Vec<KeyboardModes>; 2],
     pub(super) cursor: Option<CursorStyle>,
+    /// Characters that were written: the parser is outside of every sequence behind one.
+    pub(super) written: u64,
 }
 
 impl Extras {
@@ -114,6 +121,7 @@ impl Extras {
             charset: CharsetIndex::default(),
             keyboard: [Vec::new(), Vec::new()],
             cursor: None,
+            written: 0,
         }
     }
 
@@ -147,6 +155,39 @@ impl Guard<'_> {
         &mut self.extras.keyboard[usize::from(other)]
     }
 
+    /// The first line of the scroll region and the one behind its last.
+    fn region(&self) -> (usize, usize) {
+        self.extras.region.unwrap_or((0, self.term.screen_lines()))
+    }
+
+    /// Where the cursor stands: line and column.
+    fn at(&self) -> (usize, usize) {
+        let point = self.term.grid().cursor.point;
+        (usize::try_from(point.line.0).unwrap_or(0), point.column.0)
+    }
+
+    /// So many lines higher: no higher than the region's first line for who is within it or below.
+    fn above(&self, lines: usize) -> usize {
+        let (at, (first, _)) = (self.at().0, self.region());
+        at.saturating_sub(lines).max(if at >= first { first } else { 0 })
+    }
+
+    /// So many lines lower: no lower than the region's last line for who is within it or above.
+    fn below(&self, lines: usize) -> usize {
+        let (at, (_, end)) = (self.at().0, self.region());
+        let end = if at < end { end } else { self.term.screen_lines() };
+        at.saturating_add(lines).min(end.saturating_sub(1))
+    }
+
+    /// Goes to a line of the screen. In origin mode the emulator counts from the region also where it is
+    /// told how far to move, which no terminal does.
+    fn go(&mut self, line: usize, column: usize) {
+        let origin = self.term.mode().contains(TermMode::ORIGIN);
+        let from = if origin { self.region().0 } else { 0 };
+        let line = i32::try_from(line.saturating_sub(from)).unwrap_or(i32::MAX);
+        Handler::goto(self.term, line, column);
+    }
+
     /// Whether the character that the next mark would be put over bears as many as it may.
     fn marked_enough(&self) -> bool {
         let grid = self.term.grid();
@@ -175,16 +216,11 @@ impl Handler for Guard<'_> {
     pass! {
         goto(line: i32, column: usize);
         goto_line(line: i32);
-        goto_col(column: usize);
         insert_blank(count: usize);
-        move_up(count: usize);
-        move_down(count: usize);
         identify_terminal(intermediate: Option<char>);
         device_status(what: usize);
         move_forward(count: usize);
         move_backward(count: usize);
-        move_down_and_cr(count: usize);
-        move_up_and_cr(count: usize);
         put_tab(count: u16);
         backspace();
         carriage_return();
@@ -217,7 +253,28 @@ impl Handler for Guard<'_> {
         text_area_size_chars();
     }
 
+    fn goto_col(&mut self, column: usize) {
+        self.go(self.at().0, column);
+    }
+
+    fn move_up(&mut self, lines: usize) {
+        self.go(self.above(lines), self.at().1);
+    }
+
+    fn move_down(&mut self, lines: usize) {
+        self.go(self.below(lines), self.at().1);
+    }
+
+    fn move_up_and_cr(&mut self, lines: usize) {
+        self.go(self.above(lines), 0);
+    }
+
+    fn move_down_and_cr(&mut self, lines: usize) {
+        self.go(self.below(lines), 0);
+    }
+
     fn input(&mut self, c: char) {
+        self.extras.written += 1;
         if c.is_ascii() || c.width() != Some(0) || !self.marked_enough() {
             self.term.input(c);
         }
@@ -305,7 +362,7 @@ impl Handler for Guard<'_> {
 
     fn reset_state(&mut self) {
         let columns = self.term.columns();
-        *self.extras = Extras::new(columns);
+        *self.extras = Extras { written: self.extras.written, ..Extras::new(columns) };
         self.term.reset_state();
     }
 

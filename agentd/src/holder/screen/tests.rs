@@ -272,3 +272,89 @@ fn questions_are_answered_and_answers_do_not_pile_up() {
     }
     assert!(screen.answers().len() <= ANSWERS);
 }
+
+/// What floods are made of, and what interrupts them.
+fn flood() -> impl Strategy<Value = Vec<u8>> {
+    let line = prop_oneof![
+        4 => "[ -~]{1,60}",
+        1 => Just("\x1b[1;31mred \x1b[38:2:1:2:3mand so on".to_owned()),
+        1 => Just("wide 节点 and tab\tand bell\x07".to_owned()),
+        1 => Just(String::new()),
+    ];
+    let between = prop_oneof![
+        Just(""),
+        Just("\x1b[3;8r"),
+        Just("\x1b[r"),
+        Just("\x1b[?1049h"),
+        Just("\x1b[?1049l"),
+        Just("\x1b]0;title"),
+        Just("\x07"),
+        Just("\x1b[5"),
+        Just("\x1b[2J\x1b[H"),
+        Just("\x1b7"),
+        Just("\x1b8"),
+        Just("\x0e"),
+        Just("\x1b[4h"),
+        Just("\n\n"),
+    ];
+    let end = prop_oneof![5 => Just("\r\n"), 1 => Just("\n")];
+    let part = (proptest::collection::vec(line, 1..6), end, 0usize..1500, between);
+    proptest::collection::vec(part, 1..4).prop_map(|parts| {
+        let mut all = Vec::new();
+        for (lines, end, times, between) in parts {
+            for _ in 0..times {
+                for line in &lines {
+                    all.extend_from_slice(line.as_bytes());
+                    all.extend_from_slice(end.as_bytes());
+                }
+            }
+            all.extend_from_slice(between.as_bytes());
+        }
+        all
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_flood_that_is_passed_over_leaves_what_it_would_have_left(
+        bytes in flood(), pieces in proptest::collection::vec(1usize..400_000, 1..5),
+    ) {
+        let mut whole = Screen::new(size(40, 10));
+        whole.feed(&bytes);
+        let mut late = Screen::new(size(40, 10));
+        let mut rest = &bytes[..];
+        for piece in pieces {
+            let (now, later) = rest.split_at(piece.min(rest.len()));
+            late.later(now);
+            late.pass_over();
+            rest = later;
+        }
+        late.later(rest);
+        late.catch_up();
+        prop_assert_eq!(state(&mut whole), state(&mut late));
+    }
+}
+
+#[test]
+fn a_flood_of_lines_is_not_looked_at_whole() {
+    let mut screen = Screen::new(size(80, 24));
+    for n in 0..500_000 {
+        screen.later(format!("line {n} of a flood that nobody can read\r\n").as_bytes());
+    }
+    screen.catch_up();
+    assert!(screen.extras.written < 4_000_000, "{} characters", screen.extras.written);
+    let shown = lines(screen.term.grid()).len();
+    assert_eq!(shown, LINES + 24);
+}
+
+#[test]
+fn movements_stay_within_the_margins_as_on_real_terminals() {
+    let mut screen = Screen::new(size(20, 9));
+    screen.feed(b"\x1b[?6h\x1b[4;6r\x1b[9BX\x1b[9AY\x1b[2GZ\x1b[1Ev\x1b[9Fw");
+    let shown = |line: i32| {
+        let row = &screen.term.grid()[Line(line)];
+        (0..3).map(|column| row[Column(column)].c).collect::<String>()
+    };
+    assert_eq!([3, 4, 5].map(shown), ["wZ ", "v  ", "X  "]);
+}

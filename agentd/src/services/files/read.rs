@@ -1,4 +1,4 @@
-//! The content of a file: while one piece is on its way the next is read.
+//! The content of a file: while one block is on its way, in pieces, the next is read.
 
 use super::entry::{Looked, Names};
 use super::fault::{changed, fault};
@@ -6,7 +6,7 @@ use super::walk::{Guard, Place, is_link};
 use super::{blocking, partial};
 use crate::Agent;
 use cmdr_link::service::{Asked, Feeding};
-use cmdr_protocol::files::{CHUNK, Chunk, Entry, FileKind, FilePath, Read, Sum, Version};
+use cmdr_protocol::files::{CHUNK, Chunk, Entry, FileKind, FilePath, PIECE, Read, Sum, Version};
 use cmdr_protocol::{CallError, ErrorKind};
 use rustix::fs::{OFlags, fstatfs};
 use rustix::io::Errno;
@@ -41,14 +41,17 @@ pub(super) async fn read(
     }
     let mut next = tokio::spawn(blocking(move || source.next()));
     loop {
-        let (source, piece) = joined(next.await)?;
-        let Some((at, data)) = piece else {
+        let (source, block) = joined(next.await)?;
+        let Some((mut at, block)) = block else {
             let sum = blocking(move || source.sum()).await?;
             let at = sum.size;
             return feeding.send(&Chunk { at, sum: Some(sum), ..Chunk::default() }).await;
         };
         next = tokio::spawn(blocking(move || source.next()));
-        feeding.send(&Chunk { at, data, ..Chunk::default() }).await?;
+        for piece in block.chunks(PIECE) {
+            feeding.send(&Chunk { at, data: piece.to_vec(), ..Chunk::default() }).await?;
+            at += piece.len() as u64;
+        }
     }
 }
 

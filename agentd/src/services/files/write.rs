@@ -13,16 +13,20 @@ use cmdr_protocol::files::{CHUNK, Chunk, FileKind, Sum, Write, Writing, Written}
 use cmdr_protocol::{CallError, ErrorKind};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, Uid, fchmod, fchown,
-    fgetxattr, flistxattr, fsetxattr, fstatvfs, fsync, futimens, openat, renameat_with, unlinkat,
+    fdatasync, fgetxattr, flistxattr, fsetxattr, fstatvfs, fsync, futimens, openat, renameat_with,
+    unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often the caller hears how far it is.
 const TOLD: u64 = 8 << 20;
+/// After so much more the disk begins to take it in, so that the end is not waited for long.
+const AHEAD: u64 = 32 << 20;
 /// What a new file may be when nothing is said.
 const NEW: u32 = 0o644;
 /// The largest attribute that is kept.
@@ -41,34 +45,47 @@ pub(super) async fn write(
     let target = blocking(move || Target::open(&opened, turn, write)).await?;
     let mut told = target.have;
     feeding.send(&Writing { have: told, written: None }).await?;
-    // While one piece is written the next one comes in.
-    let mut at = told;
+    // While one block is written the next one comes in.
+    let (mut at, mut block) = (told, Vec::new());
     let mut writing = tokio::spawn(std::future::ready(Ok(target)));
     loop {
         let chunk = tokio::select! {
-            chunk = feeding.input() => chunk,
+            biased;
             () = give_way.notified() => Err(CallError::new(
                 ErrorKind::Conflict,
                 "this transfer goes on over another link",
             )),
+            chunk = feeding.input(), if block.len() < CHUNK => chunk,
+            // Nothing more has come, or enough.
+            target = &mut writing, if !block.is_empty() => {
+                let target = joined(target)?;
+                if target.have - told >= TOLD {
+                    told = target.have;
+                    feeding.send(&Writing { have: told, written: None }).await?;
+                }
+                let data = std::mem::take(&mut block);
+                writing = tokio::spawn(blocking(move || target.write(&data)));
+                continue;
+            }
         };
-        let target = joined(writing.await)?;
         let Chunk { at: begin, data, sum, .. } = chunk?;
         if begin != at || data.len() > 2 * CHUNK {
             let what = format!("a piece begins at byte {begin}, and {at} are here");
             return Err(CallError::malformed(what));
         }
         at += data.len() as u64;
+        if block.is_empty() {
+            block = data;
+            block.reserve(if sum.is_none() { CHUNK } else { 0 });
+        } else {
+            block.extend_from_slice(&data);
+        }
         if let Some(sum) = sum {
-            let written = blocking(move || target.write(&data)?.finish(&agent, &sum)).await?;
+            let target = joined(writing.await)?;
+            let written = blocking(move || target.write(&block)?.finish(&agent, &sum)).await?;
             let have = sum_of(&written);
             return feeding.send(&Writing { have, written: Some(written) }).await;
         }
-        if target.have - told >= TOLD {
-            told = target.have;
-            feeding.send(&Writing { have: told, written: None }).await?;
-        }
-        writing = tokio::spawn(blocking(move || target.write(&data)));
     }
 }
 
@@ -85,6 +102,9 @@ struct Target {
     file: File,
     have: u64,
     hasher: blake3::Hasher,
+    /// How much the disk has begun to take in, and whether it is at it.
+    begun: u64,
+    busy: Arc<AtomicBool>,
     /// What is there has to go when this is dropped: it is of no use to anybody.
     spoilt: bool,
 }
@@ -124,8 +144,18 @@ impl Target {
             })?;
             (File::from(made), 0)
         };
-        let mut target =
-            Self { write, place, turn, agent: agent.clone(), file, have, hasher, spoilt: false };
+        let mut target = Self {
+            write,
+            place,
+            turn,
+            agent: agent.clone(),
+            file,
+            have,
+            hasher,
+            begun: have,
+            busy: Arc::default(),
+            spoilt: false,
+        };
         target.room()?;
         Ok(target)
     }
@@ -175,7 +205,22 @@ impl Target {
         }
         self.hasher.update(data);
         self.have = end;
+        self.sync_ahead();
         Ok(self)
+    }
+
+    /// Lets the disk take in what there is, beside what comes. What goes wrong shows at the end once more.
+    fn sync_ahead(&mut self) {
+        if self.have - self.begun < AHEAD || self.busy.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Ok(file) = self.file.try_clone() else { return };
+        let busy = self.busy.clone();
+        self.begun = self.have;
+        tokio::task::spawn_blocking(move || {
+            fdatasync(&file).ok();
+            busy.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Checks it, gives it what the old one had, and puts it in place.

@@ -39,6 +39,7 @@ pub(super) enum Packed {
     No,
     Gzip,
     Zstd,
+    Xz,
     /// In a way that is not read here.
     Else,
 }
@@ -138,10 +139,22 @@ impl Access {
         Ok(Opened { file, device: meta.dev(), inode: meta.ino() })
     }
 
-    /// The files that were rotated away from a log, the newest first.
+    /// The files that were rotated away from a log, the newest first. A packed file that is asked for by its
+    /// own name is its own only one: nothing is written to it any more.
     pub(super) fn rotated(&self, path: &Path) -> Vec<Rotated> {
         let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
         let name = name.to_string_lossy();
+        let packed = packing(&name).1;
+        if packed != Packed::No {
+            let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
+            let own = meta.map(|meta| Rotated {
+                path: path.to_owned(),
+                packed,
+                inode: meta.ino(),
+                changed_ms: changed_ms(&meta),
+            });
+            return own.into_iter().collect();
+        }
         let mut found = Vec::new();
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten().take(MOST_NAMES) {
             let Some(packed) = rotation(&name, &entry.file_name().to_string_lossy()) else {
@@ -159,20 +172,24 @@ impl Access {
     }
 }
 
+/// A file's name without what says how it is packed, and how it is.
+pub(super) fn packing(name: &str) -> (&str, Packed) {
+    let known = [
+        (".gz", Packed::Gzip),
+        (".zst", Packed::Zstd),
+        (".xz", Packed::Xz),
+        (".bz2", Packed::Else),
+        (".lz4", Packed::Else),
+        (".lzma", Packed::Else),
+    ];
+    let found = known.into_iter().find_map(|(end, packed)| Some((name.strip_suffix(end)?, packed)));
+    found.unwrap_or((name, Packed::No))
+}
+
 /// How the file `other` is packed, when it was rotated away from `name`: `syslog.1`, `syslog.2.gz`,
 /// `app.log-20261120.zst`, `app.log.2026-11-20`.
 pub(super) fn rotation(name: &str, other: &str) -> Option<Packed> {
-    let rest = other.strip_prefix(name)?;
-    let packed = [
-        (".gz", Packed::Gzip),
-        (".zst", Packed::Zstd),
-        (".xz", Packed::Else),
-        (".bz2", Packed::Else),
-    ];
-    let (rest, packed) = packed
-        .into_iter()
-        .find_map(|(end, packed)| Some((rest.strip_suffix(end)?, packed)))
-        .unwrap_or((rest, Packed::No));
+    let (rest, packed) = packing(other.strip_prefix(name)?);
     let number = rest.strip_prefix(['.', '-'])?;
     let is_number = number.bytes().any(|b| b.is_ascii_digit())
         && number
@@ -200,7 +217,8 @@ mod tests {
         assert_eq!(rotation("syslog", "syslog.2.gz"), Some(Packed::Gzip));
         assert_eq!(rotation("app.log", "app.log-20261120.zst"), Some(Packed::Zstd));
         assert_eq!(rotation("app.log", "app.log.2026-11-20"), Some(Packed::No));
-        assert_eq!(rotation("app.log", "app.log.3.xz"), Some(Packed::Else));
+        assert_eq!(rotation("app.log", "app.log.3.xz"), Some(Packed::Xz));
+        assert_eq!(rotation("app.log", "app.log.4.bz2"), Some(Packed::Else));
         for other in
             ["syslog", "syslog-old", "syslog.d", "syslog2", "syslog.", "auth.log.1", "syslog.gz"]
         {

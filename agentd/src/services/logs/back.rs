@@ -97,6 +97,11 @@ impl Back {
             gaps: Vec::new(),
         };
         match before {
+            None if back.rotated.first().is_some_and(|own| own.path == path) => {
+                live?;
+                (back.live, back.at, back.end) = (None, 1, u64::MAX);
+                back.begin_file()?;
+            }
             None => {
                 let opened = live?;
                 back.end = last_line_end(&opened);
@@ -306,6 +311,10 @@ pub(super) fn since(
         beginning: false,
         gaps: Vec::new(),
     };
+    if rotated.first().is_some_and(|own| own.path == path) {
+        // It cannot be searched by halves: what is older is left out while it is read.
+        return Ok(Start { live: None, rotated: rotated.into(), ..start });
+    }
     let mut probe = vec![0; PROBE as usize];
     let n = opened.file.read_at(&mut probe, 0).unwrap_or(0);
     let mut first = first_time(&probe[..n], sieve.times());

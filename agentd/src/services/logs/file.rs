@@ -2,7 +2,7 @@
 //! written, rotated or emptied. One [`Reading::step`] is a bounded piece of work, done on a thread that
 //! may block; nothing is held between steps but the beginning of one line and what the sieve holds.
 
-use super::access::{Access, Opened, Packed, Rotated, failed};
+use super::access::{Access, Opened, Packed, Rotated, failed, packing};
 use super::lines::Splitter;
 use super::sieve::Sieve;
 use cmdr_link::clock;
@@ -26,8 +26,10 @@ const MARK: u64 = 64;
 const TAKEOVER: Duration = Duration::from_secs(2);
 /// The old one is looked at for so long after that.
 const LATE: Duration = Duration::from_secs(5);
-/// Memory that unpacking may take, as a power of two.
+/// Memory that unpacking may take, as a power of two: enough for all but `xz -9` and `zstd --long`.
 const WINDOW_LOG: u32 = 25;
+/// The same in KiB, with what the reader of xz needs for itself.
+const XZ_KIB: u32 = (1 << (WINDOW_LOG - 10)) + 512;
 
 /// How it goes on after a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,8 +141,35 @@ pub(super) fn unpack(opened: Opened, packed: Packed) -> io::Result<Box<dyn Read 
             decoder.window_log_max(WINDOW_LOG)?;
             Box::new(decoder)
         }
-        Packed::Else => return Err(io::ErrorKind::Unsupported.into()),
+        Packed::Xz => {
+            let input = io::BufReader::new(opened.file);
+            Box::new(Xz(Some(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_KIB))))
+        }
+        Packed::Else => {
+            let why = "it is packed in a way that is not read here (gzip, zstd and xz are)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
     })
+}
+
+/// Reads xz, and is not asked again once that has failed.
+struct Xz(Option<lzma_rust2::XzReader<io::BufReader<std::fs::File>>>);
+
+impl Read for Xz {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(reader) = &mut self.0 else { return Ok(0) };
+        let read = reader.read(buffer);
+        if read.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            self.0 = None;
+        }
+        read.map_err(|e| match e.kind() {
+            io::ErrorKind::OutOfMemory => io::Error::other(format!(
+                "unpacking it takes more memory than the {} MiB that are given to it",
+                XZ_KIB >> 10
+            )),
+            _ => e,
+        })
+    }
 }
 
 fn gap(kind: GapKind, what: impl Into<String>) -> Gap {
@@ -257,6 +286,12 @@ impl Reading {
         self.current.as_mut().map(Current::place)
     }
 
+    /// Nothing is written to what is packed.
+    fn is_packed(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        packing(&name).1 != Packed::No
+    }
+
     /// Goes to the next file of the chain, or to the log itself.
     fn turn(&mut self, offset: u64) {
         self.current = None;
@@ -265,6 +300,9 @@ impl Reading {
                 Ok(current) => return self.current = Some(current),
                 Err(gap) => self.gaps.push(gap),
             }
+        }
+        if self.is_packed() {
+            return;
         }
         // It may come yet; nobody could read it now.
         let Ok(opened) = self.access.open(&self.path) else { return };
@@ -352,8 +390,9 @@ impl Reading {
     /// Reads a piece, or finds out why there is none.
     fn some(&mut self, buffer: &mut [u8], out: &mut Out) -> usize {
         let Some(current) = &mut self.current else {
-            out.next = if self.follow { Next::Idle } else { Next::Over };
-            if self.follow && self.access.open(&self.path).is_ok() {
+            let follow = self.follow && !self.is_packed();
+            out.next = if follow { Next::Idle } else { Next::Over };
+            if follow && self.access.open(&self.path).is_ok() {
                 self.gone = false;
                 self.gaps.push(gap(GapKind::Rotated, ""));
                 self.turn(0);

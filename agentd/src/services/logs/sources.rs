@@ -99,7 +99,9 @@ fn put(
 ) {
     let Some(name) = path.to_str() else { return };
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let has_lines = !NO_LINES.contains(&file) && !file.ends_with(".journal");
+    // What nobody could read is not offered.
+    let readable = super::access::packing(file).1 != super::access::Packed::Else;
+    let has_lines = readable && !NO_LINES.contains(&file) && !file.ends_with(".journal");
     let wanted = patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name));
     if has_lines && wanted && access.allows(path).is_ok() {
         let source = Source {

@@ -35,20 +35,23 @@ impl History {
         self.samples.push_back((metrics.at_ms, len));
     }
 
-    /// The newest `count`, oldest first, each as it would be sent.
-    pub(super) fn newest(&self, count: u32) -> Vec<Vec<u8>> {
-        let skipped = self.samples.len().saturating_sub(count as usize);
-        let mut at: usize =
-            self.samples.iter().take(skipped).map(|(_, len)| usize::from(*len)).sum();
-        self.samples
-            .iter()
-            .skip(skipped)
-            .map(|(_, len)| {
-                let bytes = self.bytes.range(at..at + usize::from(*len)).copied().collect();
-                at += usize::from(*len);
-                bytes
-            })
-            .collect()
+    /// The newest `count` of those that are this far apart, oldest first, each as it would be sent.
+    pub(super) fn newest(&self, count: u32, step_ms: u64) -> Vec<Vec<u8>> {
+        let mut chosen = Vec::new();
+        let (mut end, mut later) = (self.bytes.len(), None::<u64>);
+        for (at_ms, len) in self.samples.iter().rev() {
+            let begin = end.saturating_sub(usize::from(*len));
+            if chosen.len() >= count as usize {
+                break;
+            }
+            if later.is_none_or(|later| later.saturating_sub(*at_ms) >= step_ms) {
+                chosen.push(self.bytes.range(begin..end).copied().collect());
+                later = Some(*at_ms);
+            }
+            end = begin;
+        }
+        chosen.reverse();
+        chosen
     }
 }
 
@@ -72,11 +75,26 @@ mod tests {
             history.push(&at(second * 1000));
         }
         let times = |count| -> Vec<u64> {
-            history.newest(count).iter().map(|b| read(b).unwrap().at_ms).collect()
+            history.newest(count, 0).iter().map(|b| read(b).unwrap().at_ms).collect()
         };
         assert_eq!(times(2), [4000, 5000]);
         assert_eq!(times(900), [1000, 2000, 3000, 4000, 5000]);
-        assert_eq!(read(&history.newest(1)[0]).unwrap(), at(5000));
+        assert_eq!(read(&history.newest(1, 0)[0]).unwrap(), at(5000));
+    }
+
+    #[test]
+    fn of_many_samples_those_a_step_apart_are_given_up_to_the_newest() {
+        let mut history = History::default();
+        for second in 1..=60 {
+            history.push(&at(second * 1000));
+        }
+        let times = |count, step_ms| -> Vec<u64> {
+            let chosen = history.newest(count, step_ms);
+            chosen.iter().map(|b| read(b).unwrap().at_ms / 1000).collect()
+        };
+        assert_eq!(times(900, 15_000), [15, 30, 45, 60]);
+        assert_eq!(times(2, 15_000), [45, 60]);
+        assert_eq!(times(0, 1000), [0; 0]);
     }
 
     #[test]
@@ -86,7 +104,7 @@ mod tests {
             history.push(&at(second * 1000));
             assert!(history.bytes.len() <= BYTES);
         }
-        let oldest = read(&history.newest(u32::MAX)[0]).unwrap().at_ms;
+        let oldest = read(&history.newest(u32::MAX, 0)[0]).unwrap().at_ms;
         assert!(oldest >= 5_000_000 - AGE_MS);
         assert!(history.bytes.capacity() <= 2 * BYTES);
     }

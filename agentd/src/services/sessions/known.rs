@@ -3,12 +3,12 @@
 
 use super::order::{self, Order};
 use crate::holder::wire::{Ask, Attach, News, VERSION};
-use crate::holder::{Hold, WORD, open_dir, short};
+use crate::holder::{Hold, WORD, What, open_dir, short};
 use crate::supervise::{Told, job_text};
 use crate::{Agent, Config};
 use cmdr_link::local::{self, Reader, Writer};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::sessions::{Listing, Open};
+use cmdr_protocol::sessions::{Listing, Open, Session};
 use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::BTreeMap;
 use std::io;
@@ -117,9 +117,44 @@ impl Sessions {
         open: Open,
         operator: String,
     ) -> Result<String, CallError> {
-        self.find().await;
         let awaited = !open.detached;
         let Order { job, session, idle } = order::check(agent, open, operator)?;
+        let (arg0, user, cwd) = (job.arg0.clone(), session.user.clone(), job.cwd.clone());
+        let what = What::Here(job);
+        self.hold(agent, what, session, idle, awaited, async |mut socket| {
+            let mut told = [0; Told::LEN];
+            let reading = timeout(PATIENCE, socket.read_exact(&mut told)).await;
+            let told = match reading.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(_) => Told::from_bytes(told),
+                Err(e) => return Err(CallError::failed(format!("starting the session: {e}"))),
+            };
+            match told {
+                Some(Told::Started(_)) => Ok(()),
+                Some(Told::Refused(errno)) => {
+                    let e = io::Error::from_raw_os_error(errno);
+                    Err(CallError::failed(format!(
+                        "{}: cannot be started as '{user}' in {}: {e}",
+                        clean_to_width(&arg0, 200),
+                        clean_to_width(&cwd.to_string_lossy(), 200)
+                    )))
+                }
+                _ => Err(CallError::failed("the session's holder is confused")),
+            }
+        })
+        .await
+    }
+
+    /// Begins a holder; `begun` comes back when it says that the session runs.
+    pub(in crate::services) async fn hold(
+        &self,
+        agent: &Agent,
+        what: What,
+        session: Session,
+        idle: Duration,
+        awaited: bool,
+        begun: impl AsyncFnOnce(UnixStream) -> Result<(), CallError>,
+    ) -> Result<String, CallError> {
+        self.find().await;
         let id = session.id.clone();
         let most = agent.policy().sessions.max;
         {
@@ -132,25 +167,11 @@ impl Sessions {
             known.insert(id.clone(), None);
         }
         let mut place = Place { shared: &self.shared, id: &id, taken: false };
-        let (arg0, user, cwd) = (job.arg0.clone(), session.user.clone(), job.cwd.clone());
         let (idle_s, dir) = (idle.as_secs(), self.dir.clone());
-        let hold = Hold { job, session, idle_s, awaited, dir };
-        let told = timeout(PATIENCE, self.start(&hold)).await;
-        let told = told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        match told.map_err(|e| CallError::failed(format!("starting the session: {e}")))? {
-            Told::Started(_) => {}
-            Told::Refused(errno) => {
-                let e = io::Error::from_raw_os_error(errno);
-                return Err(CallError::failed(format!(
-                    "{}: cannot be started as '{user}' in {}: {e}",
-                    clean_to_width(&arg0, 200),
-                    clean_to_width(&cwd.to_string_lossy(), 200)
-                )));
-            }
-            Told::Ended { .. } => {
-                return Err(CallError::failed("the session's holder is confused"));
-            }
-        }
+        let hold = Hold { what, session, idle_s, awaited, dir };
+        let socket = timeout(PATIENCE, self.start(&hold)).await;
+        let socket = socket.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        begun(socket.map_err(|e| CallError::failed(format!("starting the session: {e}")))?).await?;
         self.follow(&id).await.map_err(|e| {
             CallError::failed(format!("the session was begun and cannot be reached: {e}"))
         })?;
@@ -160,9 +181,10 @@ impl Sessions {
     }
 
     /// Starts a holder. It is not waited for, and nobody ends it when this agent ends.
-    async fn start(&self, hold: &Hold) -> io::Result<Told> {
+    async fn start(&self, hold: &Hold) -> io::Result<UnixStream> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         Command::new(&self.program)
+            .arg0(crate::PROGRAM)
             .arg(WORD)
             // For those who list processes.
             .arg(&hold.session.id)
@@ -174,9 +196,7 @@ impl Sessions {
         ours.set_nonblocking(true)?;
         let mut socket = UnixStream::from_std(ours)?;
         socket.write_all(&job_text(hold)?).await?;
-        let mut told = [0; Told::LEN];
-        socket.read_exact(&mut told).await?;
-        Told::from_bytes(told).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        Ok(socket)
     }
 
     /// Looks, once, for holders that an agent before this one has begun, and removes what is left of those
@@ -250,6 +270,24 @@ impl Sessions {
         Ok(())
     }
 
+    /// Whether a session was opened as whoever comes back to it says: the hub has asked no more than whether
+    /// they may open such a one.
+    pub(super) fn opened_as(&self, id: &str, opened: &str) -> Result<(), CallError> {
+        let known = self.shared.known();
+        let news = known.get(id).and_then(Option::as_ref).ok_or_else(|| unknown(id))?;
+        if news.session.opened == opened {
+            return Ok(());
+        }
+        let shown = clean_to_width(&news.session.opened, 120);
+        Err(CallError::denied(if opened.is_empty() {
+            format!(
+                "session {id} was opened as {shown}, and this client does not say so: it is older than the agent"
+            )
+        } else {
+            format!("session {id} was opened as {shown}, not as {}", clean_to_width(opened, 120))
+        }))
+    }
+
     /// A way to a session's holder that has asked for this.
     async fn ask(&self, id: &str, ask: Ask) -> Result<(Reader, Writer), CallError> {
         self.find().await;
@@ -265,7 +303,7 @@ impl Sessions {
     }
 
     /// Attaches somebody: items come, inputs go.
-    pub(super) async fn attach(
+    pub(in crate::services) async fn attach(
         &self,
         id: &str,
         who: Attach,

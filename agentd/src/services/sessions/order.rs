@@ -3,7 +3,7 @@
 use crate::supervise::{Job, Rights};
 use crate::{Agent, program, users};
 use cmdr_protocol::sessions::{MAX_NAME, Open, Session, Size};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _};
 use std::time::Duration;
 
 /// The terminal that programs are told of when the caller names none.
@@ -21,25 +21,21 @@ pub(super) struct Order {
 /// Checks a request against sense, the host and its owner's policy.
 pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order, CallError> {
     let wrong = |what: &str| Err(CallError::malformed(what.to_owned()));
+    let opened = open.resource();
     let Open { argv, user, cwd, env: added, term, size, name, idle_s, .. } = open;
     if argv.first().is_some_and(String::is_empty) {
         return wrong("the command is an empty text");
     }
-    let Size { columns, rows } = size;
-    if !(1..=1000).contains(&columns) || !(1..=1000).contains(&rows) {
-        return wrong("a terminal has 1 to 1000 columns and 1 to 1000 rows");
-    }
-    if name.len() > MAX_NAME || name.chars().any(char::is_control) {
-        return wrong("a session's name has at most 64 bytes and no control characters");
-    }
-    if term.len() > LONGEST_TERM || !term.chars().all(|c| c.is_ascii_graphic()) {
-        return wrong("the terminal's name (TERM) is no such name");
-    }
+    check_terminal(size, &name, &term)?;
     program::check_texts(&argv, &added, user.iter().chain(&cwd))?;
     let (user, switch) = program::whom(agent, user.as_deref())?;
     agent.policy().allows_session(&user.name)?;
     let id = new_id()?;
     let mut env = program::environment(&user);
+    if term.is_empty() {
+        // Whoever names no terminal shows what comes with an emulator that knows all colours.
+        env.insert("COLORTERM".to_owned(), "truecolor".to_owned());
+    }
     env.insert("TERM".to_owned(), if term.is_empty() { TERM.to_owned() } else { term });
     env.insert("CMDR_SESSION".to_owned(), id.clone());
     env.extend(added);
@@ -61,14 +57,42 @@ pub(super) fn check(agent: &Agent, open: Open, operator: String) -> Result<Order
     let command = if argv.is_empty() { vec![named] } else { argv };
     let most = agent.policy().sessions.idle;
     let idle = idle_s.map_or(most, |asked| Duration::from_secs(asked.max(1)).min(most));
-    let session =
-        Session { id, name, operator, user: user.name, command, size, ..Session::default() };
+    let session = Session {
+        id,
+        name,
+        operator,
+        user: user.name,
+        command,
+        size,
+        opened,
+        ..Session::default()
+    };
     let job = Job { program: program.into(), arg0, args, env, cwd: cwd.into(), rights };
     Ok(Order { job, session, idle })
 }
 
+/// Checks what every session has.
+pub(in crate::services) fn check_terminal(
+    size: Size,
+    name: &str,
+    term: &str,
+) -> Result<(), CallError> {
+    let wrong = |what: &str| Err(CallError::malformed(what.to_owned()));
+    let Size { columns, rows } = size;
+    if !(1..=1000).contains(&columns) || !(1..=1000).contains(&rows) {
+        return wrong("a terminal has 1 to 1000 columns and 1 to 1000 rows");
+    }
+    if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return wrong("a session's name has at most 64 bytes and no control characters");
+    }
+    if term.len() > LONGEST_TERM || !term.chars().all(|c| c.is_ascii_graphic()) {
+        return wrong("the terminal's name (TERM) is no such name");
+    }
+    Ok(())
+}
+
 /// Ten letters and digits, from fifty random bits.
-fn new_id() -> Result<String, CallError> {
+pub(in crate::services) fn new_id() -> Result<String, CallError> {
     let mut bytes = [0; 7];
     getrandom::fill(&mut bytes).map_err(|e| {
         CallError::new(ErrorKind::Failed, format!("the system has no random numbers: {e}"))

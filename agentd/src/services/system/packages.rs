@@ -2,11 +2,14 @@
 //! newer version as far as the host's own lists know: nothing goes over the network. Kept until those
 //! files change.
 
+mod newer;
+
 use crate::Config;
 use crate::text::{lines, lossy};
 use cmdr_protocol::CallError;
 use cmdr_protocol::system::{self, Package, PackagePage};
-use std::collections::HashMap;
+use newer::Newer;
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -24,6 +27,7 @@ const MOST: usize = 50_000;
 /// The most of a database that is read, and of what a program says.
 const FILE: u64 = 96 << 20;
 const SAID: u64 = 16 << 20;
+const DESC: u64 = 64 * 1024;
 /// How long a package manager may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SUMMARY: usize = 160;
@@ -60,7 +64,8 @@ impl Packages {
                 && (!call.upgradable || !p.newer.is_empty())
         };
         let total = kept.packages.iter().filter(fits).count();
-        let page = kept.packages.iter().filter(fits).skip(call.skip as usize).take(PAGE);
+        let most = if call.limit == 0 { PAGE } else { PAGE.min(call.limit as usize) };
+        let page = kept.packages.iter().filter(fits).skip(call.skip as usize).take(most);
         Ok(PackagePage {
             packages: page.cloned().collect(),
             total: u32::try_from(total).unwrap_or(u32::MAX),
@@ -90,34 +95,54 @@ impl Packages {
 
 const DPKG: &str = "lib/dpkg/status";
 const APK: &str = "lib/apk/db/installed";
+const PACMAN: &str = "lib/pacman/local";
+/// Lists of what there would be to get: when they change, other versions may be newer.
+const LISTS: [&str; 7] = [
+    "lib/apt/lists",
+    "cache/dnf",
+    "cache/libdnf5",
+    "cache/yum",
+    "cache/zypp/solv",
+    "cache/apk",
+    "lib/pacman/sync",
+];
 const RPM: [&str; 3] = ["lib/rpm/rpmdb.sqlite", "lib/rpm/Packages.db", "lib/rpm/Packages"];
 
 fn stamp(config: &Config) -> Stamp {
     let var = &config.var_root;
     let beside = var.parent().unwrap_or(Path::new("/"));
-    let paths = [DPKG, "lib/apt/lists", RPM[0], RPM[1], RPM[2]].map(|path| var.join(path));
+    let paths = [DPKG, PACMAN].iter().chain(&LISTS).chain(&RPM).map(|path| var.join(path));
     let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    paths.iter().map(|path| changed(path)).chain([changed(&beside.join(APK))]).collect()
+    paths.map(|path| changed(&path)).chain([changed(&beside.join(APK))]).collect()
 }
 
 async fn look(config: &Config) -> Result<Kept, CallError> {
     let var = &config.var_root;
     let apk = var.parent().unwrap_or(Path::new("/")).join(APK);
+    let tools = Tools(config.program_path.clone());
     let mut kept = if var.join(DPKG).exists() {
         let packages = read(&var.join(DPKG), read_dpkg).await?;
-        with_upgrades(Kept { packages, manager: "dpkg", ..Kept::default() }).await
+        let args = ["-s", "-q", "-o", "Debug::NoLocking=1", "dist-upgrade"];
+        let newer = tools.run("apt-get", &args, &[0]).await.map(|said| read_upgrades(&said));
+        Kept { packages, manager: "dpkg", ..Kept::default() }.with(newer)
     } else if RPM.iter().any(|path| var.join(path).exists()) {
         let args = ["-qa", "--qf", "%{NAME}\\t%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SUMMARY}\\n"];
-        let said = run("rpm", &args).await.map_err(CallError::failed)?;
-        let notes = vec!["newer versions are not known here".to_owned()];
-        Kept { packages: read_rpm(&said), manager: "rpm", notes, ..Kept::default() }
+        let said = tools.run("rpm", &args, &[0]).await.map_err(CallError::failed)?;
+        let newer = newer::of_rpm(&tools).await;
+        Kept { packages: read_rpm(&said), manager: "rpm", ..Kept::default() }.with(newer)
     } else if apk.exists() {
         let packages = read(&apk, read_apk).await?;
-        let notes = vec!["newer versions are not known here".to_owned()];
-        Kept { packages, manager: "apk", notes, ..Kept::default() }
+        let newer = newer::of_apk(&tools, &packages).await;
+        Kept { packages, manager: "apk", ..Kept::default() }.with(newer)
+    } else if var.join(PACMAN).is_dir() {
+        let folder = var.join(PACMAN);
+        let reading = tokio::task::spawn_blocking(move || read_pacman(&folder));
+        let packages = reading.await.map_err(|e| CallError::failed(e.to_string()))?;
+        let newer = newer::of_pacman(&tools).await;
+        Kept { packages, manager: "pacman", ..Kept::default() }.with(newer)
     } else {
         return Err(CallError::not_found(
-            "this host has no database of packages that is known here (dpkg, rpm, apk)",
+            "this host has no database of packages that is known here (dpkg, rpm, apk, pacman)",
         ));
     };
     kept.packages.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.arch.cmp(&b.arch)));
@@ -139,63 +164,82 @@ async fn read(path: &Path, parse: fn(&[u8]) -> Vec<Package>) -> Result<Vec<Packa
     reading.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))
 }
 
-/// What a program says; why not, in words.
-async fn run(program: &str, args: &[&str]) -> Result<Vec<u8>, String> {
-    let child = Command::new(program)
-        .args(args)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = child.map_err(|e| format!("{program}: {e}"))?;
-    let out = child.stdout.take().ok_or_else(|| format!("{program} says nothing"))?;
-    let mut said = Vec::new();
-    let whole = async {
-        out.take(SAID).read_to_end(&mut said).await?;
-        child.wait().await
-    };
-    match timeout(PATIENCE, whole).await {
-        Ok(Ok(status)) if status.success() => Ok(said),
-        Ok(Ok(status)) => Err(format!("{program} ended with {status}")),
-        Ok(Err(e)) => Err(format!("{program}: {e}")),
-        Err(_) => Err(format!("{program} did not end within {} s", PATIENCE.as_secs())),
+/// Programs of the host, looked for in these folders.
+struct Tools(Option<OsString>);
+
+impl Tools {
+    fn has(&self, program: &str) -> bool {
+        let path = self.0.clone().or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    }
+
+    /// What a program says that ends with one of these; why not, in words.
+    async fn run(&self, program: &str, args: &[&str], good: &[i32]) -> Result<Vec<u8>, String> {
+        let mut command = Command::new(program);
+        if let Some(path) = &self.0 {
+            command.env("PATH", path);
+        }
+        let child = command
+            .args(args)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = child.map_err(|e| format!("{program}: {e}"))?;
+        let out = child.stdout.take().ok_or_else(|| format!("{program} says nothing"))?;
+        let mut said = Vec::new();
+        let whole = async {
+            out.take(SAID).read_to_end(&mut said).await?;
+            child.wait().await
+        };
+        match timeout(PATIENCE, whole).await {
+            Ok(Ok(status)) if status.code().is_some_and(|code| good.contains(&code)) => Ok(said),
+            Ok(Ok(status)) => Err(format!("{program} ended with {status}")),
+            Ok(Err(e)) => Err(format!("{program}: {e}")),
+            Err(_) => Err(format!("{program} did not end within {} s", PATIENCE.as_secs())),
+        }
     }
 }
 
-/// What an upgrade would bring, without doing it and without the network.
-async fn with_upgrades(mut kept: Kept) -> Kept {
-    let args = ["-s", "-q", "-o", "Debug::NoLocking=1", "dist-upgrade"];
-    match run("apt-get", &args).await {
-        Ok(said) => {
-            let newer = read_upgrades(&said);
-            kept.upgradable = Some(u32::try_from(newer.len()).unwrap_or(u32::MAX));
-            for package in &mut kept.packages {
-                let name = newer.get(&package.name);
-                let name =
-                    name.or_else(|| newer.get(&format!("{}:{}", package.name, package.arch)));
-                if let Some(version) = name {
-                    package.newer.clone_from(version);
-                }
+impl Kept {
+    /// With the newer versions, or with why they are not known.
+    fn with(mut self, newer: Result<Newer, String>) -> Self {
+        let newer = match newer {
+            Ok(newer) => newer,
+            Err(why) => {
+                self.notes.push(format!("newer versions are not known: {why}"));
+                return self;
+            }
+        };
+        let count: usize = newer.values().map(Vec::len).sum();
+        self.upgradable = Some(u32::try_from(count).unwrap_or(u32::MAX));
+        for package in &mut self.packages {
+            let versions = newer.get(&package.name).into_iter().flatten();
+            let mut fits = versions.filter(|(arch, _)| arch.is_empty() || *arch == package.arch);
+            if let Some((_, version)) = fits.next() {
+                package.newer.clone_from(version);
             }
         }
-        Err(why) => kept.notes.push(format!("newer versions are not known: {why}")),
+        self
     }
-    kept
 }
 
-/// Lines `Inst NAME [old] (NEW …)`.
-pub(super) fn read_upgrades(bytes: &[u8]) -> HashMap<String, String> {
-    let line = |line: &[u8]| {
-        let text = lossy(line.strip_prefix(b"Inst ")?);
-        let (name, rest) = text.split_once(' ')?;
+/// Lines `Inst NAME [old] (NEW …)`; a name may have its kind of machine behind a colon.
+pub(super) fn read_upgrades(bytes: &[u8]) -> Newer {
+    let mut newer = Newer::new();
+    for line in lines(bytes) {
+        let text = lossy(line.strip_prefix(b"Inst ").unwrap_or_default());
+        let Some((name, rest)) = text.split_once(' ') else { continue };
         // What was not installed before is nothing newer.
-        let rest = rest.strip_prefix('[')?;
-        let version = rest.split_once('(')?.1.split([' ', ')']).next()?;
-        Some((name.to_owned(), version.to_owned()))
-    };
-    lines(bytes).filter_map(line).collect()
+        let version = rest.strip_prefix('[').and_then(|rest| rest.split_once('('));
+        let version = version.and_then(|(_, rest)| rest.split([' ', ')']).next());
+        let Some(version) = version else { continue };
+        let (name, arch) = name.split_once(':').unwrap_or((name, ""));
+        newer.entry(name.to_owned()).or_default().push((arch.to_owned(), version.to_owned()));
+    }
+    newer
 }
 
 /// Paragraphs of `Field: value`; those that are not installed, and those without a name, are left out.
@@ -249,6 +293,36 @@ pub(super) fn read_apk(bytes: &[u8]) -> Vec<Package> {
         }
     }
     packages
+}
+
+/// A folder a package, with its `desc`: `%FIELD%`, and the value on the next line.
+fn read_pacman(folder: &Path) -> Vec<Package> {
+    let mut packages = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MOST + 1) {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(entry.path().join("desc"));
+        if file.and_then(|file| file.take(DESC).read_to_end(&mut bytes)).is_err() {
+            continue;
+        }
+        packages.extend(read_desc(&bytes));
+    }
+    packages
+}
+
+pub(super) fn read_desc(bytes: &[u8]) -> Option<Package> {
+    let mut package = Package::default();
+    let mut lines = bytes.split(|b| *b == b'\n');
+    while let Some(line) = lines.next() {
+        let field = match line {
+            b"%NAME%" => &mut package.name,
+            b"%VERSION%" => &mut package.version,
+            b"%ARCH%" => &mut package.arch,
+            b"%DESC%" => &mut package.summary,
+            _ => continue,
+        };
+        *field = short(lossy(lines.next()?));
+    }
+    (!package.name.is_empty()).then_some(package)
 }
 
 fn read_rpm(bytes: &[u8]) -> Vec<Package> {
@@ -307,7 +381,8 @@ mod tests {
                      Inst new (1.0 Debian:12 [amd64])\nInst libc6:i386 [2.36] (2.37 Debian [i386]) []\nConf bash (5.2-3)\n";
         let newer = read_upgrades(said);
         assert_eq!(newer.len(), 2);
-        assert_eq!(newer["bash"], "5.2-3");
+        assert_eq!(newer["bash"], [(String::new(), "5.2-3".to_owned())]);
+        assert_eq!(newer["libc6"], [("i386".to_owned(), "2.37".to_owned())]);
     }
 
     #[test]
@@ -317,6 +392,86 @@ mod tests {
         assert_eq!((apk[0].name.as_str(), apk[0].summary.as_str()), ("musl", "the c library"));
         let rpm = read_rpm(b"bash\t5.1-2\tx86_64\tThe shell\nbad\n");
         assert_eq!((rpm.len(), rpm[0].version.as_str()), (1, "5.1-2"));
+    }
+
+    /// A program in this folder that says this when it is given these words, and fails otherwise.
+    fn fake(folder: &Path, name: &str, args: &str, code: i32, said: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = folder.join(name);
+        let script = format!(
+            "#!/bin/sh\n[ \"$*\" = '{args}' ] || exit 99\ncat <<'END'\n{said}END\nexit {code}\n"
+        );
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// What a host with these programs tells: packages with a newer version, how many there are, and notes.
+    async fn told(
+        root: &Path,
+        tools: &[(&str, &str, i32, &str)],
+    ) -> (Vec<String>, Option<u32>, Vec<String>) {
+        let bin = root.join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        for (name, args, code, said) in tools {
+            fake(&bin, name, args, *code, said);
+        }
+        let mut config = config(root);
+        let path = std::env::join_paths([bin.as_path(), Path::new("/usr/bin"), Path::new("/bin")]);
+        config.program_path = Some(path.unwrap());
+        let call = system::Packages { upgradable: true, ..Default::default() };
+        let page = Packages::default().page(&config, &call).await.unwrap();
+        let shown = |p: &Package| format!("{} {} {} < {}", p.name, p.arch, p.version, p.newer);
+        (page.packages.iter().map(shown).collect(), page.upgradable, page.notes)
+    }
+
+    #[tokio::test]
+    async fn a_host_with_dnf_tells_what_is_newer_of_each_kind_of_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "var/lib/rpm/rpmdb.sqlite", "");
+        let installed =
+            "bash\t5.1.8-6.el9\tx86_64\tThe shell\nzlib\t1.2-1\ti686\tz\nzlib\t1.2-1\tx86_64\tz\n";
+        let rpm = (
+            "rpm",
+            "-qa --qf %{NAME}\\t%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{SUMMARY}\\n",
+            0,
+            installed,
+        );
+        let dnf = (
+            "dnf",
+            "-q -C check-update",
+            100,
+            "\nbash.x86_64   5.1.8-9.el9   baseos\nzlib.x86_64  1.2-2  baseos\n",
+        );
+        let told = told(dir.path(), &[rpm, dnf]).await;
+        assert_eq!(told.0, ["bash x86_64 5.1.8-6.el9 < 5.1.8-9.el9", "zlib x86_64 1.2-1 < 1.2-2"]);
+        assert_eq!((told.1, told.2), (Some(2), Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_host_with_apk_or_pacman_tells_what_is_newer_and_a_tool_that_fails_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        put(
+            dir.path(),
+            "lib/apk/db/installed",
+            "P:musl\nV:1.2.4-r2\nA:x86_64\nT:libc\n\nP:zlib\nV:1\n",
+        );
+        let said = "Installed:      Available:\nmusl-1.2.4-r2      < 1.2.5-r0 \n";
+        let told_apk = told(dir.path(), &[("apk", "--no-network version -l <", 0, said)]).await;
+        assert_eq!(told_apk.0, ["musl x86_64 1.2.4-r2 < 1.2.5-r0"]);
+        let failed = told(dir.path(), &[("apk", "--no-network version -l <", 3, "")]).await;
+        assert_eq!((failed.0.len(), failed.1), (0, None));
+        assert!(failed.2[0].contains("apk ended with"), "{:?}", failed.2);
+
+        let dir = tempfile::tempdir().unwrap();
+        let desc =
+            "%NAME%\nopenssl\n\n%VERSION%\n3.6.3-1\n\n%DESC%\nThe toolkit\n\n%ARCH%\nx86_64\n";
+        put(dir.path(), "var/lib/pacman/local/openssl-3.6.3-1/desc", desc);
+        put(dir.path(), "var/lib/pacman/local/ALPM_DB_VERSION", "9\n");
+        let told_pacman =
+            told(dir.path(), &[("pacman", "-Qu", 0, "openssl 3.6.3-1 -> 3.6.4-1\n")]).await;
+        assert_eq!(told_pacman.0, ["openssl x86_64 3.6.3-1 < 3.6.4-1"]);
+        let none = told(dir.path(), &[("pacman", "-Qu", 1, "")]).await;
+        assert_eq!((none.0.len(), none.1), (0, Some(0)));
     }
 
     #[tokio::test]
@@ -342,6 +497,8 @@ mod tests {
             got.extend(page.packages);
         }
         assert_eq!(got.len(), 10_000);
+        let call = system::Packages { skip: 9_990, limit: 7, ..Default::default() };
+        assert_eq!(packages.page(&config, &call).await.unwrap().packages.len(), 7);
         let call = system::Packages { name: "P0999".into(), ..Default::default() };
         assert_eq!(packages.page(&config, &call).await.unwrap().total, 10);
 
@@ -366,7 +523,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_database_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = (read_dpkg(&bytes), read_apk(&bytes), read_rpm(&bytes), read_upgrades(&bytes));
+            let _ = (read_dpkg(&bytes), read_apk(&bytes), read_rpm(&bytes), read_upgrades(&bytes), read_desc(&bytes));
         }
     }
 }

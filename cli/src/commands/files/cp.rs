@@ -1,40 +1,29 @@
 //! `cp`: between this machine and hosts, and from host to host through the hub. What is cut goes on by itself, and
 //! by running it again.
 
-mod across;
-
 use super::place::{Remote, Role, parse};
 use super::progress::Bar;
-use super::{list_of, real, stat_of};
+use super::{real, stat_of};
 use crate::App;
 use crate::connect::{Hub, Target, VERSION, dial};
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::Column;
-use across::across;
 use clap::Args;
 use cmdr_link::Client;
 use cmdr_link::session::Dialer;
-use cmdr_link::transfer::{self, Dialing, Wanted, Way};
-use cmdr_protocol::files::{
-    Copy, Entry, FileKind, FilePath, MakeFolder, Version, Write, escape, shown,
-};
-use cmdr_protocol::{CallError, ErrorKind};
-use futures::StreamExt as _;
+use cmdr_link::transfer::tree::{self, Carried, How, Item, Left, MOST, Place, Plan};
+use cmdr_link::transfer::{Dialing, Progress, Way};
+use cmdr_protocol::files::{Entry, FileKind, FilePath, Version, escape, shown};
+use cmdr_protocol::{CallError, ErrorKind, HostId};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Mutex;
-
-/// Files on their way at once.
-const AT_ONCE: usize = 8;
-/// Files of one order.
-const MOST: usize = 1_000_000;
-/// Folders in folders.
-const DEPTH: usize = 200;
 
 /// Copy files between this machine and hosts, and from host to host.
 ///
@@ -93,36 +82,6 @@ impl Redial {
     }
 }
 
-/// One file from here to there.
-#[derive(Debug)]
-struct Job {
-    from: From,
-    to: To,
-    size: u64,
-    there: There,
-}
-
-/// What is in the place of a copy before it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum There {
-    /// Nobody has looked.
-    Unseen,
-    Nothing,
-    File(Version),
-}
-
-#[derive(Debug)]
-enum From {
-    Local(PathBuf),
-    Remote(Target, FilePath),
-}
-
-#[derive(Debug)]
-enum To {
-    Local(PathBuf),
-    Remote(Target, FilePath),
-}
-
 /// A copied file as data: the field names are a promise.
 #[derive(Debug, Serialize)]
 struct Copied {
@@ -139,7 +98,21 @@ struct Planner<'a> {
     hub: &'a Hub,
     app: &'a App,
     args: &'a CpArgs,
-    jobs: Vec<Job>,
+    way: Way,
+    /// What hosts are called.
+    names: HashMap<HostId, String>,
+    items: Vec<Item>,
+    /// What could not be looked at.
+    left: Vec<Left>,
+}
+
+/// What is in the place of a copy before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    /// It is in a folder that nobody has looked into.
+    Unseen,
+    Nothing,
+    File(Version),
 }
 
 fn last_name(path: &Path) -> Result<OsString, Failure> {
@@ -165,7 +138,15 @@ pub(in crate::commands) async fn cp(app: &App, args: &CpArgs) -> Result<Exit, Fa
         return Err(Failure::usage("neither side names a host; write HOST:PATH"));
     }
     let hub = Hub::connect(app).await?;
-    let mut planner = Planner { hub: &hub, app, args, jobs: Vec::new() };
+    let redial = Arc::new(Redial { app: app.clone(), client: Mutex::new(hub.client.clone()) });
+    let client = move || -> Dialing {
+        let redial = redial.clone();
+        Box::pin(async move { redial.client().await })
+    };
+    let patience = app.timeout.unwrap_or(Duration::from_mins(1));
+    let way = Way { client: Arc::new(client), tell: Arc::new(|_| ()), patience };
+    let (names, items, left) = (HashMap::new(), Vec::new(), Vec::new());
+    let mut planner = Planner { hub: &hub, app, args, way, names, items, left };
     match to {
         Role::Local(path) => planner.plan_here(&from, &path).await?,
         Role::Remote(remote) => {
@@ -174,9 +155,7 @@ pub(in crate::commands) async fn cp(app: &App, args: &CpArgs) -> Result<Exit, Fa
             }
         }
     }
-    let jobs = planner.jobs;
-    let exit = carry(app, args, &hub, jobs).await?;
-    Ok(exit)
+    planner.carry().await
 }
 
 impl Planner<'_> {
@@ -205,13 +184,39 @@ impl Planner<'_> {
             .hint("with all that is in it: cmdr cp -r"))
     }
 
-    fn add(&mut self, job: Job) -> Result<(), Failure> {
-        if self.jobs.len() >= MOST {
+    fn add(&mut self, from: Place, to: Place, size: u64, there: There) -> Result<(), Failure> {
+        let args = self.args;
+        let unchanged = match there {
+            There::File(version) if !args.force && !args.if_absent => Some(version),
+            _ => None,
+        };
+        // What was not there when this began is not to be overwritten either.
+        let absent = args.if_absent || (!args.force && there == There::Nothing);
+        self.put(vec![Item { from, to, size, absent, unchanged, seen: None }])
+    }
+
+    fn put(&mut self, items: Vec<Item>) -> Result<(), Failure> {
+        self.items.extend(items);
+        if self.items.len() > MOST {
             return Err(Failure::failed(format!("there are more than {MOST} files to copy"))
                 .hint("a folder as one stream: cmdr archive"));
         }
-        self.jobs.push(job);
         Ok(())
+    }
+
+    /// A folder with all that is in it. What is no file is left out, and said.
+    async fn folder(&mut self, from: Place, to: Place) -> Result<(), Failure> {
+        let how =
+            How { preserve: self.args.preserve, absent: self.args.if_absent, skip_same: false };
+        let Plan { items, left, .. } = tree::plan(&self.way, &from, &to, how).await?;
+        for left in left {
+            if left.error.kind == ErrorKind::Conflict {
+                self.app.out.warn(&format!("left out: {}: {}", left.what, left.error.message));
+            } else {
+                self.left.push(left);
+            }
+        }
+        self.put(items)
     }
 
     async fn plan_here(&mut self, from: &[Role], to: &Path) -> Result<(), Failure> {
@@ -230,16 +235,12 @@ impl Planner<'_> {
             match entry.kind {
                 FileKind::Folder => {
                     self.refuse_folder(&remote.path.to_string())?;
-                    self.folder_here(&target, path, place).await?;
+                    let from = self.at(&target, path);
+                    self.folder(from, Place::Here(place)).await?;
                 }
                 FileKind::File => {
-                    let from = From::Remote(target, path);
-                    self.add(Job {
-                        from,
-                        to: To::Local(place),
-                        size: entry.size,
-                        there: There::Unseen,
-                    })?;
+                    let from = self.at(&target, path);
+                    self.add(from, Place::Here(place), entry.size, There::Unseen)?;
                 }
                 kind => return Err(Failure::failed(format!("{} is a {kind}", remote.path))),
             }
@@ -247,31 +248,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn folder_here(
-        &mut self,
-        target: &Target,
-        path: FilePath,
-        to: PathBuf,
-    ) -> Result<(), Failure> {
-        let mut left = vec![(path, to, 0)];
-        while let Some((path, to, depth)) = left.pop() {
-            std::fs::create_dir_all(&to).map_err(|e| crate::exit::unwritten(&to, &e))?;
-            for entry in list_of(self.hub, target.id, path.clone()).await? {
-                let inner = path.join(&entry.name).map_err(path_error)?;
-                let place = to.join(native(&entry.name));
-                match entry.kind {
-                    FileKind::Folder if depth < DEPTH => left.push((inner, place, depth + 1)),
-                    FileKind::File => self.add(Job {
-                        from: From::Remote(target.clone(), inner),
-                        to: To::Local(place),
-                        size: entry.size,
-                        there: There::Unseen,
-                    })?,
-                    kind => self.app.out.warn(&format!("left out: {inner} is a {kind}")),
-                }
+    fn at(&mut self, host: &Target, path: FilePath) -> Place {
+        self.names.insert(host.id, host.name.clone());
+        Place::There(host.id, path)
+    }
+
+    fn told(&self, place: &Place) -> String {
+        match place {
+            Place::Here(path) => path.display().to_string(),
+            Place::There(host, path) => {
+                let name = self.names.get(host).map_or("?", String::as_str);
+                format!("{name}:{}", shown(path.as_str()))
             }
         }
-        Ok(())
     }
 
     async fn plan_host(
@@ -324,28 +313,24 @@ impl Planner<'_> {
                 (_, Some((host, path, entry))) => match entry.kind {
                     FileKind::Folder => {
                         self.refuse_folder(&path.to_string())?;
-                        self.folder_across(&host, path, &target, place).await?;
+                        let (from, to) = (self.at(&host, path), self.at(&target, place));
+                        self.folder(from, to).await?;
                     }
-                    _ => self.add(Job {
-                        from: From::Remote(host, path),
-                        to: To::Remote(target.clone(), place),
-                        size: entry.size,
-                        there: version,
-                    })?,
+                    _ => {
+                        let (from, to) = (self.at(&host, path), self.at(&target, place));
+                        self.add(from, to, entry.size, version)?;
+                    }
                 },
                 (Role::Local(path), None) => {
                     let meta = std::fs::metadata(path)
                         .map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?;
                     if meta.is_dir() {
                         self.refuse_folder(&path.display().to_string())?;
-                        self.folder_up(path, &target, place).await?;
+                        let to = self.at(&target, place);
+                        self.folder(Place::Here(path.clone()), to).await?;
                     } else {
-                        self.add(Job {
-                            from: From::Local(path.clone()),
-                            to: To::Remote(target.clone(), place),
-                            size: meta.len(),
-                            there: version,
-                        })?;
+                        let to = self.at(&target, place);
+                        self.add(Place::Here(path.clone()), to, meta.len(), version)?;
                     }
                 }
                 (Role::Remote(_), None) => {}
@@ -354,126 +339,59 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn make(&self, target: &Target, path: &FilePath) -> Result<(), Failure> {
-        let make = MakeFolder { path: path.clone(), parents: true, mode: None };
-        self.hub.ask_host(target.id, &make).await.map(drop)
-    }
-
-    async fn folder_across(
-        &mut self,
-        host: &Target,
-        path: FilePath,
-        target: &Target,
-        to: FilePath,
-    ) -> Result<(), Failure> {
-        let mut left = vec![(path, to, 0)];
-        while let Some((path, to, depth)) = left.pop() {
-            self.make(target, &to).await?;
-            for entry in list_of(self.hub, host.id, path.clone()).await? {
-                let inner = path.join(&entry.name).map_err(path_error)?;
-                let place = to.join(&entry.name).map_err(path_error)?;
-                match entry.kind {
-                    FileKind::Folder if depth < DEPTH => left.push((inner, place, depth + 1)),
-                    FileKind::File => self.add(Job {
-                        from: From::Remote(host.clone(), inner),
-                        to: To::Remote(target.clone(), place),
-                        size: entry.size,
-                        there: There::Unseen,
-                    })?,
-                    kind => self.app.out.warn(&format!("left out: {inner} is a {kind}")),
-                }
+    /// Carries the files and says how that went.
+    async fn carry(self) -> Result<Exit, Failure> {
+        let app = self.app;
+        let sizes: Vec<u64> = self.items.iter().map(|item| item.size).collect();
+        let bar = Arc::new(Bar::new(&app.out, &sizes));
+        let many = self.items.len() + self.left.len() > 1;
+        let (mut rows, mut exit, mut failures) = (Vec::new(), Exit::Ok, Vec::new());
+        let mut failed = |what: String, error: CallError| {
+            let failure = Failure::from(error);
+            exit = exit.worst(failure.exit);
+            bar.end();
+            if many {
+                app.out.warn(&format!("{what}: {}", failure.message));
             }
-        }
-        Ok(())
-    }
-
-    async fn folder_up(
-        &mut self,
-        path: &Path,
-        target: &Target,
-        to: FilePath,
-    ) -> Result<(), Failure> {
-        let mut left = vec![(path.to_owned(), to, 0)];
-        while let Some((path, to, depth)) = left.pop() {
-            self.make(target, &to).await?;
-            let wrong = |e: std::io::Error| Failure::failed(format!("{}: {e}", path.display()));
-            for entry in std::fs::read_dir(&path).map_err(wrong)? {
-                let entry = entry.map_err(wrong)?;
-                let meta = entry.metadata().map_err(wrong)?;
-                let place = to.join(&escape(entry.file_name().as_bytes())).map_err(path_error)?;
-                if meta.is_dir() && depth < DEPTH {
-                    left.push((entry.path(), place, depth + 1));
-                } else if meta.is_file() {
-                    self.add(Job {
-                        from: From::Local(entry.path()),
-                        to: To::Remote(target.clone(), place),
-                        size: meta.len(),
-                        there: There::Unseen,
-                    })?;
-                } else {
-                    self.app.out.warn(&format!("left out: {} is no file", entry.path().display()));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn carry(app: &App, args: &CpArgs, hub: &Hub, jobs: Vec<Job>) -> Result<Exit, Failure> {
-    let redial = Arc::new(Redial { app: app.clone(), client: Mutex::new(hub.client.clone()) });
-    let sizes: Vec<u64> = jobs.iter().map(|job| job.size).collect();
-    let bar = Arc::new(Bar::new(&app.out, &sizes));
-    let count = jobs.len();
-    let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
-    let mut failures = Vec::new();
-    {
-        let (redial, bar) = (&redial, &bar);
-        let running = futures::stream::iter(jobs.into_iter().enumerate())
-            .map(|(at, job)| async move {
-                let result = one(args, redial, bar, at, &job).await;
-                (job, result)
-            })
-            .buffer_unordered(AT_ONCE);
-        let mut running = std::pin::pin!(running);
-        while let Some((job, result)) = running.next().await {
-            match result {
-                Ok((row, lost)) => {
-                    for what in lost {
-                        app.out.warn(&format!("{}: not kept: {what}", row.to));
-                    }
-                    rows.push(row);
-                }
-                Err(e) => {
-                    let failure = Failure::from(e);
-                    exit = exit.worst(failure.exit);
-                    bar.end();
-                    if count > 1 {
-                        app.out.warn(&format!("{}: {}", told_to(&job.to), failure.message));
-                    }
-                    failures.push(failure);
-                }
-            }
-        }
-    }
-    bar.end();
-    if count == 1
-        && let Some(failure) = failures.pop()
-    {
-        return Err(failure);
-    }
-    if app.out.format.is_table() {
-        let (size, carried) = rows.iter().fold((0, 0), |(s, c), r| (s + r.size, c + r.carried));
-        let part = if carried < size {
-            format!(", {} of it now", human::bytes(carried))
-        } else {
-            String::new()
+            failures.push(failure);
         };
-        let files = human::count(rows.len() as u64, "file");
-        app.out.note(&format!("copied {files}, {}{part}", human::bytes(size)));
-    } else {
-        app.out.list(&rows, &columns(), |row| row.to.clone())?;
+        for Left { what, error } in &self.left {
+            failed(self.told(what), error.clone());
+        }
+        let teller = bar.clone();
+        let tell = move |at: usize, p: &Progress| teller.tell(at, p.have, p.carried, &p.waiting);
+        let done = |at: usize, ended: Result<Carried, CallError>| {
+            let (from, to) = (self.told(&self.items[at].from), self.told(&self.items[at].to));
+            match ended {
+                Ok(Carried { size, carried, hash, lost, took }) => {
+                    for what in lost {
+                        app.out.warn(&format!("{to}: not kept: {what}"));
+                    }
+                    let seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+                    rows.push(Copied { from, to, size, carried, hash, seconds });
+                }
+                Err(e) => failed(to, e),
+            }
+        };
+        tree::carry_all(&self.way, &self.items, self.args.preserve, Arc::new(tell), done).await;
+        bar.end();
+        if !many && let Some(failure) = failures.pop() {
+            return Err(failure);
+        }
+        if app.out.format.is_table() {
+            let (size, carried) = rows.iter().fold((0, 0), |(s, c), r| (s + r.size, c + r.carried));
+            let part = if carried < size {
+                format!(", {} of it now", human::bytes(carried))
+            } else {
+                String::new()
+            };
+            let files = human::count(rows.len() as u64, "file");
+            app.out.note(&format!("copied {files}, {}{part}", human::bytes(size)));
+        } else {
+            app.out.list(&rows, &columns(), |row| row.to.clone())?;
+        }
+        Ok(exit)
     }
-    Ok(exit)
 }
 
 fn columns() -> Vec<Column<Copied>> {
@@ -485,81 +403,4 @@ fn columns() -> Vec<Column<Copied>> {
         Column::text("HASH", |r| r.hash.as_str().into()),
         Column::figure("SECONDS", |r| format!("{:.3}", r.seconds).into()),
     ]
-}
-
-fn told_from(from: &From) -> String {
-    match from {
-        From::Local(path) => path.display().to_string(),
-        From::Remote(host, path) => format!("{}:{}", host.name, shown(path.as_str())),
-    }
-}
-
-fn told_to(to: &To) -> String {
-    match to {
-        To::Local(path) => path.display().to_string(),
-        To::Remote(host, path) => format!("{}:{}", host.name, shown(path.as_str())),
-    }
-}
-
-/// Carries one file; what of its attributes could not be kept comes beside.
-async fn one(
-    args: &CpArgs,
-    redial: &Arc<Redial>,
-    bar: &Arc<Bar>,
-    at: usize,
-    job: &Job,
-) -> Result<(Copied, Vec<String>), CallError> {
-    let begun = Instant::now();
-    let patience = redial.app.timeout.unwrap_or(Duration::from_mins(1));
-    let way = {
-        let (redial, bar) = (redial.clone(), bar.clone());
-        let client = move || -> Dialing {
-            let redial = redial.clone();
-            Box::pin(async move { redial.client().await })
-        };
-        let tell = move |p: &transfer::Progress| bar.tell(at, p.have, p.carried, &p.waiting);
-        Way { client: Arc::new(client), tell: Arc::new(tell), patience }
-    };
-    let unchanged = match job.there {
-        There::File(version) if !args.force && !args.if_absent => Some(version),
-        _ => None,
-    };
-    // What was not there when this began is not to be overwritten either.
-    let absent = args.if_absent || (!args.force && job.there == There::Nothing);
-    let mut lost = Vec::new();
-    let (size, carried, hash) = match (&job.from, &job.to) {
-        (From::Local(from), To::Remote(host, path)) => {
-            let write = Write { path: path.clone(), absent, unchanged, ..Write::default() };
-            let (written, progress) =
-                transfer::upload(&way, from, host.id, write, args.preserve).await?;
-            lost = written.lost;
-            (written.file.size, progress.carried, written.hash)
-        }
-        (From::Remote(host, path), To::Local(to)) => {
-            let wanted = Wanted { absent: args.if_absent, preserve: args.preserve };
-            let fetched = transfer::download(&way, host.id, path, to, wanted).await?;
-            if fetched.sum.changed {
-                lost.push("its sameness: the file was changed while it was read".to_owned());
-            }
-            (fetched.sum.size, fetched.progress.carried, fetched.sum.hash)
-        }
-        (From::Remote(host, path), To::Remote(to, target)) => {
-            let copy = Copy {
-                from: host.id,
-                path: path.clone(),
-                to: to.id,
-                target: target.clone(),
-                absent,
-                unchanged,
-                preserve: args.preserve,
-                patience_s: Some(patience.as_secs().max(1)),
-            };
-            across(&way, &copy, &mut lost).await?
-        }
-        (From::Local(_), To::Local(_)) => return Err(CallError::failed("neither side is a host")),
-    };
-    let seconds = (begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    let row =
-        Copied { from: told_from(&job.from), to: told_to(&job.to), size, carried, hash, seconds };
-    Ok((row, lost))
 }

@@ -2,7 +2,7 @@
 
 use crate::human;
 use crate::output::Column;
-use cmdr_protocol::files::{Entry, FileKind, FilePath, shown};
+use cmdr_protocol::files::{Entry, FileKind, FilePath, letters, shown};
 use serde::Serialize;
 
 /// One file: the field names are a promise.
@@ -24,33 +24,6 @@ pub(super) struct Row {
     modified_ns: i64,
     inode: u64,
     target: Option<String>,
-}
-
-/// Kind and permissions as `ls` shows them.
-fn letters(kind: FileKind, mode: u32) -> String {
-    let first = match kind {
-        FileKind::Folder => 'd',
-        FileKind::Link => 'l',
-        FileKind::Pipe => 'p',
-        FileKind::Socket => 's',
-        FileKind::Block => 'b',
-        FileKind::Character => 'c',
-        FileKind::File => '-',
-        FileKind::Unknown => '?',
-    };
-    let mut out = String::from(first);
-    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let bits = mode >> shift;
-        out.push(if bits & 4 > 0 { 'r' } else { '-' });
-        out.push(if bits & 2 > 0 { 'w' } else { '-' });
-        out.push(match (mode & special > 0, bits & 1 > 0) {
-            (true, true) => letter,
-            (true, false) => letter.to_ascii_uppercase(),
-            (false, true) => 'x',
-            (false, false) => '-',
-        });
-    }
-    out
 }
 
 impl Row {
@@ -114,16 +87,4 @@ pub(super) fn long(many: bool) -> Vec<Column<Row>> {
         Column::text("NAME", |r| r.shown().into()),
     ]);
     columns
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions_are_shown_as_everybody_knows_them() {
-        assert_eq!(letters(FileKind::File, 0o644), "-rw-r--r--");
-        assert_eq!(letters(FileKind::Folder, 0o1777), "drwxrwxrwt");
-        assert_eq!(letters(FileKind::File, 0o6654), "-rwSr-sr--");
-    }
 }

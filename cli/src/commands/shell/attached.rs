@@ -38,6 +38,8 @@ pub(super) struct Attached {
     pub(super) clipboard: bool,
     /// The session is the operator's own.
     pub(super) mine: bool,
+    /// What it was opened as.
+    pub(super) opened: String,
     pub(super) mode: Mode,
 }
 
@@ -83,31 +85,63 @@ struct Both {
 }
 
 impl Attached {
-    /// Carries the session until it ends or is left.
-    pub(super) async fn run(mut self, mut hub: Hub, what: What) -> Result<Exit, Failure> {
+    /// What lasts, for one that we begin or that runs.
+    fn desk(&self, new: bool) -> Result<(Desk, Arc<Mutex<Modes>>), Failure> {
         let modes = Arc::new(Mutex::new(Modes::default()));
-        let resized = signal(SignalKind::window_change())?;
-        let mut desk = Desk {
+        let desk = Desk {
             keyboard: terminal::keyboard()?,
             keys: Keys::default(),
-            resized,
+            resized: signal(SignalKind::window_change())?,
             paper: Paper::new()?,
             passage: Passage::new(self.clipboard),
             modes: modes.clone(),
             id: None,
-            new: matches!(what, What::Open(_)),
+            new,
             driving: self.mode == Mode::Drive,
             back_at: 0,
         };
+        Ok((desk, modes))
+    }
+
+    /// Goes on with one that was begun, from its first item on.
+    pub(super) async fn go_on<F>(
+        self,
+        hub: Hub,
+        feed: FeedStream<F>,
+        first: Item,
+    ) -> Result<Exit, Failure>
+    where
+        F: Feed<Item = Item, Input = Input>,
+    {
+        let (mut desk, modes) = self.desk(true)?;
+        let raw = Raw::enter(modes)?;
+        let over = self.carry(feed, Some(first), &mut desk).await;
+        self.to_the_end(hub, desk, raw, over).await
+    }
+
+    /// Carries the session until it ends or is left.
+    pub(super) async fn run(mut self, hub: Hub, what: What) -> Result<Exit, Failure> {
+        let (mut desk, modes) = self.desk(matches!(what, What::Open(_)))?;
         if let What::Attach(id) = &what {
             desk.id = Some(id.clone());
             self.greet(id);
         }
         let raw = Raw::enter(modes)?;
-        let mut over = match what {
+        let over = match what {
             What::Open(open) => self.follow(&hub, &mut desk, &open).await,
             What::Attach(_) => self.attach(&hub, &mut desk).await,
         };
+        self.to_the_end(hub, desk, raw, over).await
+    }
+
+    /// Comes back to it as often as it is cut off.
+    async fn to_the_end(
+        mut self,
+        mut hub: Hub,
+        mut desk: Desk,
+        raw: Raw,
+        mut over: Over,
+    ) -> Result<Exit, Failure> {
         while let Over::Cut(why) = &over
             && desk.id.is_some()
         {
@@ -182,7 +216,8 @@ impl Attached {
     async fn attach(&mut self, hub: &Hub, desk: &mut Desk) -> Over {
         let (id, mode, size) = (desk.id.clone().unwrap_or_default(), self.mode, terminal::size());
         if self.mine {
-            self.follow(hub, desk, &Attach { id, mode, size }).await
+            let opened = self.opened.clone();
+            self.follow(hub, desk, &Attach { id, mode, size, opened }).await
         } else {
             self.follow(hub, desk, &Join { id, mode, size }).await
         }
@@ -196,13 +231,13 @@ impl Attached {
             Ok(feed) => feed,
             Err(e) => return sort(e),
         };
-        let over = self.carry(feed, desk).await;
+        let over = self.carry(feed, None, desk).await;
         self.mode = if desk.driving { Mode::Drive } else { self.mode };
         over
     }
 
     /// Carries both directions of one attachment.
-    async fn carry<F>(&self, feed: FeedStream<F>, desk: &mut Desk) -> Over
+    async fn carry<F>(&self, feed: FeedStream<F>, mut first: Option<Item>, desk: &mut Desk) -> Over
     where
         F: Feed<Item = Item, Input = Input>,
     {
@@ -215,10 +250,13 @@ impl Attached {
         let mut writer = Writer { paper, passage, modes: modes.clone(), client: 0, new };
         let back = async {
             loop {
-                let item = match items.next().await {
-                    Some(Ok(item)) => item,
-                    Some(Err(e)) => return sort(e),
-                    None => return Over::Cut(CallError::lost("the host ended the attachment")),
+                let item = match first.take() {
+                    Some(item) => item,
+                    None => match items.next().await {
+                        Some(Ok(item)) => item,
+                        Some(Err(e)) => return sort(e),
+                        None => return Over::Cut(CallError::lost("the host ended the attachment")),
+                    },
                 };
                 if let Some(begun) = &item.begun {
                     writer.client = begun.client;

@@ -1,7 +1,7 @@
 //! How a screen is divided: a tree of splits with numbered parts as leaves. Knows nothing of what is
 //! shown in them.
 
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 /// Parts of one screen at most.
 pub(crate) const MOST: usize = 4;
@@ -82,24 +82,33 @@ impl Tree {
         (parts, borders)
     }
 
+    /// Where the two of a split are drawn, and the border: a column of its own, or the first line of the
+    /// second.
+    fn areas(&self, area: Rect) -> Option<(Rect, Rect, Rect)> {
+        let Self::Split { across, share, .. } = self else { return None };
+        if *across {
+            let room = area.width.saturating_sub(1);
+            let width = part_of(room, *share);
+            let border = Rect { x: area.x + width, width: area.width.min(1), ..area };
+            let rest = Rect { x: border.right(), width: room - width, ..area };
+            return Some((Rect { width, ..area }, border, rest));
+        }
+        let height = part_of(area.height, *share);
+        let rest = Rect { y: area.y + height, height: area.height - height, ..area };
+        Some((Rect { height, ..area }, Rect { height: rest.height.min(1), ..rest }, rest))
+    }
+
     fn place(&self, area: Rect, parts: &mut Vec<(u32, Rect)>, borders: &mut Vec<Rect>) {
-        match self {
-            Self::Part(id) => parts.push((*id, area)),
-            Self::Split { across: true, share, both } => {
-                let room = area.width.saturating_sub(1);
-                let width = part_of(room, *share);
-                let border = Rect { x: area.x + width, width: area.width.min(1), ..area };
-                both.0.place(Rect { width, ..area }, parts, borders);
-                borders.push(border);
-                let rest = Rect { x: border.right(), width: room - width, ..area };
-                both.1.place(rest, parts, borders);
+        match (self, self.areas(area)) {
+            (Self::Split { across, both, .. }, Some((first, border, second))) => {
+                both.0.place(first, parts, borders);
+                if *across {
+                    borders.push(border);
+                }
+                both.1.place(second, parts, borders);
             }
-            Self::Split { share, both, .. } => {
-                let height = part_of(area.height, *share);
-                both.0.place(Rect { height, ..area }, parts, borders);
-                let rest = Rect { y: area.y + height, height: area.height - height, ..area };
-                both.1.place(rest, parts, borders);
-            }
+            (Self::Part(id), _) => parts.push((*id, area)),
+            (Self::Split { .. }, None) => {}
         }
     }
 
@@ -150,6 +159,73 @@ impl Tree {
         let by = if first { by } else { -by };
         *share = share.saturating_add_signed(by).clamp(EDGE, 1000 - EDGE);
         true
+    }
+
+    /// The split whose border is there, as the way to it: at each split on the way whether one goes to the
+    /// second. Of parts one above the other it is the line with the lower one's title.
+    pub(crate) fn border_at(&self, area: Rect, at: Position) -> Option<Vec<bool>> {
+        let Self::Split { both, .. } = self else { return None };
+        let (first, border, second) = self.areas(area)?;
+        if border.contains(at) {
+            return Some(Vec::new());
+        }
+        let (second, inner, area) = match (first.contains(at), second.contains(at)) {
+            (true, _) => (false, &both.0, first),
+            (_, true) => (true, &both.1, second),
+            _ => return None,
+        };
+        let mut way = inner.border_at(area, at)?;
+        way.insert(0, second);
+        Some(way)
+    }
+
+    /// Moves the border of a split to a place, as far as all parts stay large enough to be drawn. False
+    /// when it stays where it is.
+    pub(crate) fn drag(&mut self, way: &[bool], area: Rect, to: Position) -> bool {
+        let Some((Self::Split { across, .. }, own)) = self.split_at(way, area) else {
+            return false;
+        };
+        let across = *across;
+        let room = if across { own.width.saturating_sub(1) } else { own.height };
+        let (from, to) = if across { (own.x, to.x) } else { (own.y, to.y) };
+        let mut wanted = to.saturating_sub(from).min(room);
+        let before = self.clone();
+        let now = before.first_of(way, area);
+        while wanted != now {
+            let mut tried = before.clone();
+            if let Some((Self::Split { share, .. }, _)) = tried.split_at(way, area) {
+                // The smallest share that gives this much.
+                *share = (u32::from(wanted) * 1000).div_ceil(u32::from(room.max(1))) as u16;
+            }
+            if tried.fits(area) {
+                *self = tried;
+                return true;
+            }
+            wanted = if wanted > now { wanted - 1 } else { wanted + 1 };
+        }
+        false
+    }
+
+    /// A split and where it is drawn, by the way to it.
+    fn split_at(&mut self, way: &[bool], area: Rect) -> Option<(&mut Self, Rect)> {
+        let Some((second, rest)) = way.split_first() else { return Some((self, area)) };
+        let areas = self.areas(area)?;
+        let Self::Split { both, .. } = self else { return None };
+        if *second { both.1.split_at(rest, areas.2) } else { both.0.split_at(rest, areas.0) }
+    }
+
+    /// How much the first of a split has along it.
+    fn first_of(&self, way: &[bool], area: Rect) -> u16 {
+        let Some((second, rest)) = way.split_first() else {
+            let across = matches!(self, Self::Split { across: true, .. });
+            let first = self.areas(area).map_or(area, |areas| areas.0);
+            return if across { first.width } else { first.height };
+        };
+        match (self, self.areas(area)) {
+            (Self::Split { both, .. }, Some(areas)) if *second => both.1.first_of(rest, areas.2),
+            (Self::Split { both, .. }, Some(areas)) => both.0.first_of(rest, areas.0),
+            _ => 0,
+        }
     }
 
     /// As much room for each part as for every other along each split.
@@ -219,6 +295,26 @@ mod tests {
         assert_eq!(tree.close(1), Some(3));
         assert_eq!(tree, Tree::Part(3));
         assert_eq!(tree.close(3), None, "the last one stays");
+    }
+
+    #[test]
+    fn a_border_is_found_under_the_mouse_and_goes_where_it_goes_as_far_as_all_parts_have_room() {
+        let mut tree = three();
+        let at = Position::new;
+        assert_eq!(tree.border_at(SCREEN, at(10, 10)), None);
+        assert_eq!(tree.border_at(SCREEN, at(80, 10)), Some(vec![]));
+        assert_eq!(tree.border_at(SCREEN, at(100, 21)), Some(vec![true]), "a title is a border");
+        for x in [100, 41, 80] {
+            assert!(tree.drag(&[], SCREEN, at(x, 3)));
+            assert_eq!(tree.lay(SCREEN).1[0].x, x);
+        }
+        assert!(tree.drag(&[], SCREEN, at(160, 3)), "as far as there is room");
+        assert_eq!(tree.lay(SCREEN).0[1].1.width, LEAST.0);
+        assert!(tree.drag(&[true], SCREEN, at(150, 1)));
+        assert_eq!(tree.lay(SCREEN).0[1].1.height, LEAST.1);
+        assert!(!tree.drag(&[true], SCREEN, at(150, 0)), "no further");
+        assert!(!tree.drag(&[false, true], SCREEN, at(3, 3)), "there is no such split");
+        assert!(!Tree::Part(1).drag(&[], SCREEN, at(3, 3)));
     }
 
     #[test]

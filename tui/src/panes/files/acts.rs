@@ -2,7 +2,7 @@
 
 use super::carry::{self, Job};
 use super::side::Side;
-use super::{columns, view};
+use super::view;
 use crate::action::{Action, PATIENCE, reason};
 use crate::event::Event;
 use crate::overlays::confirm::Confirm;
@@ -12,6 +12,7 @@ use crate::panes::hosts::quoted;
 use crate::store::files::changed;
 use crate::widgets::format;
 use cmdr_link::transfer;
+use cmdr_link::transfer::tree::Place;
 use cmdr_protocol::files::{
     Chmod, Copy, Delete, Deleted, Entry, FileKind, FilePath, MakeFolder, Real, Rename, Stat, Write,
     shown,
@@ -125,12 +126,7 @@ pub(super) fn chmod(context: &Context<'_>, side: &Side) -> Action {
     let host = side.host;
     let title = context.texts.fill(
         "files.chmod.title",
-        &[
-            &many(context, &targets),
-            &columns::letters(first.kind, first.mode),
-            &first.user,
-            &first.group,
-        ],
+        &[&many(context, &targets), &first.letters(), &first.user, &first.group],
     );
     let (bad, what) = (context.texts.get("files.chmod.bad"), context.texts.get("files.key.chmod"));
     let text = format!("{:o}", first.mode);
@@ -273,6 +269,10 @@ pub(super) fn copy(
             };
             actions.push(carry::start(id, what, Job::Across { copy, take }));
             id += 1;
+        } else if entry.kind == FileKind::Folder {
+            let (from, to) = (Place::There(from, path), Place::There(to, target));
+            actions.push(carry::start(id, what, Job::Folder { from, to, take }));
+            id += 1;
         } else {
             actions.push(Action::Complain(
                 context.texts.fill("files.copy.only_files", &[&path.to_string()]),
@@ -307,15 +307,43 @@ pub(super) fn download(context: &Context<'_>, side: &Side) -> Action {
             return Err(bad.to_owned());
         }
         let jobs = targets.iter().enumerate().map(|(n, (path, entry))| {
-            if entry.kind != FileKind::File {
-                return Action::Complain(only.replacen("{}", &path.to_string(), 1));
-            }
             let to = folder.join(name_of(path));
             let what = format!("{name}:{path} → {}", shown_local(&to));
-            let job = Job::Down { host, from: path.clone(), to, replace: false };
+            let job = match entry.kind {
+                FileKind::File => Job::Down { host, from: path.clone(), to, replace: false },
+                FileKind::Folder => {
+                    let (from, to) = (Place::There(host, path.clone()), Place::Here(to));
+                    Job::Folder { from, to, take: false }
+                }
+                _ => return Action::Complain(only.replacen("{}", &path.to_string(), 1)),
+            };
             carry::start(first + n as u64, what, job)
         });
         Ok(Action::All(jobs.collect()))
+    })))
+}
+
+/// A folder as one file of this machine.
+pub(super) fn archive(context: &Context<'_>, side: &Side) -> Action {
+    let folder = side.selected(context).filter(|entry| entry.kind == FileKind::Folder);
+    let path = folder.and_then(|entry| side.inner(&entry.name));
+    let path = path.unwrap_or_else(|| side.path.clone());
+    let host = side.host;
+    let name = context.store.hosts.name(host);
+    let id = context.store.files.next;
+    let title = context.texts.fill("files.archive.title", &[&format!("{name}:{path}")]);
+    let bad = context.texts.get("files.download.bad");
+    let mut file = if path.is_root() { OsString::from(&name) } else { name_of(&path) };
+    file.push(".tar.zst");
+    let here = std::env::current_dir().unwrap_or_default().display().to_string();
+    Action::Open(Box::new(Prompt::new(title, here, "files.download.hint", move |text| {
+        let folder = local(text.trim());
+        if !folder.is_dir() {
+            return Err(bad.to_owned());
+        }
+        let to = folder.join(&file);
+        let what = format!("{name}:{path} → {}", shown_local(&to));
+        Ok(carry::start(id, what, Job::Archive { host, from: path.clone(), to }))
     })))
 }
 
@@ -332,12 +360,19 @@ pub(super) fn upload(context: &Context<'_>, side: &Side) -> Action {
     let here = std::env::current_dir().unwrap_or_default().display().to_string() + "/";
     Action::Open(Box::new(Prompt::new(title, here, "files.upload.hint", move |text| {
         let from = local(text.trim());
-        let name_here =
-            from.file_name().filter(|_| from.is_file()).ok_or_else(|| bad.to_owned())?;
+        let name_here = from
+            .file_name()
+            .filter(|_| from.is_file() || from.is_dir())
+            .ok_or_else(|| bad.to_owned())?;
         let text = cmdr_protocol::files::escape(name_here.as_encoded_bytes());
         let to = folder.join(&text).map_err(|e| e.to_string())?;
         let what = format!("{} → {name}:{to}", shown_local(&from));
-        let job = Job::Up { from: from.clone(), host, to, replace: false };
+        let job = if from.is_dir() {
+            let (from, to) = (Place::Here(from.clone()), Place::There(host, to));
+            Job::Folder { from, to, take: false }
+        } else {
+            Job::Up { from: from.clone(), host, to, replace: false }
+        };
         Ok(carry::start(id, what, job))
     })))
 }

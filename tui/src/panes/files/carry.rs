@@ -1,10 +1,13 @@
-//! Files on their way, in the background of the client: uploads, downloads, copies from host to host. Each is a task
-//! of its own that tells how far it is; what it changes comes back as updates.
+//! Files and folders on their way, in the background of the client: uploads, downloads, copies from host to host. Each is a
+//! task of its own that tells how far it is; what it changes comes back as updates.
+
+mod folder;
 
 use crate::action::{Action, Errand, reason};
 use crate::event::Event;
 use crate::link::{Link, cut_short};
-use crate::store::files::{self, State};
+use crate::store::files::{self, State, Told};
+use cmdr_link::transfer::tree::Place;
 use cmdr_link::transfer::{self, Dialing, Progress, Wanted, Way};
 use cmdr_protocol::files::{Copy, Delete, FilePath, Write};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
@@ -20,7 +23,7 @@ const TELL: Duration = Duration::from_millis(250);
 /// How long it goes on trying without getting any further.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// A file from here to there.
+/// A file or a folder from here to there.
 pub(super) enum Job {
     Up {
         from: PathBuf,
@@ -39,6 +42,18 @@ pub(super) enum Job {
         copy: Copy,
         take: bool,
     },
+    /// A folder with all that is in it.
+    Folder {
+        from: Place,
+        to: Place,
+        take: bool,
+    },
+    /// A folder as one `tar.zst` on this machine.
+    Archive {
+        host: HostId,
+        from: FilePath,
+        to: PathBuf,
+    },
 }
 
 impl Job {
@@ -46,8 +61,10 @@ impl Job {
     fn changes(&self) -> Option<(HostId, FilePath)> {
         match self {
             Self::Up { host, to, .. } => Some((*host, to.parent())),
-            Self::Down { .. } => None,
+            Self::Down { .. } | Self::Archive { .. } => None,
             Self::Across { copy, .. } => Some((copy.to, copy.target.parent())),
+            Self::Folder { to: Place::There(host, path), .. } => Some((*host, path.parent())),
+            Self::Folder { to: Place::Here(_), .. } => None,
         }
     }
 }
@@ -56,7 +73,7 @@ impl Job {
 pub(super) fn start(id: u64, what: String, job: Job) -> Action {
     let errand: Errand = Box::new(move |link| {
         Box::pin(async move {
-            let (tell, told) = watch::channel(Progress::default());
+            let (tell, told) = watch::channel(Told::default());
             let changes = job.changes();
             let task = tokio::spawn(run(link, job, tell));
             let begun = files::begun(id, task.abort_handle());
@@ -70,8 +87,8 @@ pub(super) fn start(id: u64, what: String, job: Job) -> Action {
 /// Waits for news of a transfer.
 fn step(
     id: u64,
-    told: watch::Receiver<Progress>,
-    task: JoinHandle<Result<(), CallError>>,
+    told: watch::Receiver<Told>,
+    task: JoinHandle<Result<State, CallError>>,
     changes: Option<(HostId, FilePath)>,
 ) -> Pin<Box<dyn Future<Output = Event> + Send>> {
     Box::pin(news(id, told, task, changes))
@@ -79,8 +96,8 @@ fn step(
 
 async fn news(
     id: u64,
-    mut told: watch::Receiver<Progress>,
-    mut task: JoinHandle<Result<(), CallError>>,
+    mut told: watch::Receiver<Told>,
+    mut task: JoinHandle<Result<State, CallError>>,
     changes: Option<(HostId, FilePath)>,
 ) -> Event {
     let news = async {
@@ -91,36 +108,39 @@ async fn news(
     };
     tokio::select! {
         ended = &mut task => {
+            let last = told.borrow().clone();
             let state = match ended {
-                Ok(Ok(())) => State::Done,
+                Ok(Ok(state)) => state,
                 Ok(Err(e)) => State::Failed(reason(&e)),
                 Err(e) if e.is_cancelled() => State::Stopped,
                 Err(e) => State::Failed(e.to_string()),
             };
-            Event::Done(Some(files::ended(id, state, changes)), Action::None)
+            Event::Done(Some(files::ended(id, state, changes, last)), Action::None)
         }
         () = news => {
-            let progress = told.borrow_and_update().clone();
+            let now = told.borrow_and_update().clone();
             let rest: Errand = Box::new(move |_| step(id, told, task, changes));
-            Event::Done(Some(files::told(id, progress)), Action::Errand(rest))
+            Event::Done(Some(files::told(id, now)), Action::Errand(rest))
         }
     }
 }
 
-async fn run(link: Link, job: Job, tell: watch::Sender<Progress>) -> Result<(), CallError> {
+async fn run(link: Link, job: Job, tell: watch::Sender<Told>) -> Result<State, CallError> {
     let (dialed, tell) = (link.clone(), Arc::new(tell));
     let client = move || -> Dialing { Box::pin(std::future::ready(dialed.client())) };
     let teller = tell.clone();
-    let told = move |progress: &Progress| drop(teller.send_replace(progress.clone()));
+    let told = move |progress: &Progress| {
+        teller.send_modify(|told| told.progress.clone_from(progress));
+    };
     let way = Way { client: Arc::new(client), tell: Arc::new(told), patience: PATIENCE };
     match job {
         Job::Up { from, host, to, replace } => {
             let write = Write { path: to, absent: !replace, ..Write::default() };
-            transfer::upload(&way, &from, host, write, true).await.map(drop)
+            transfer::upload(&way, &from, host, write, true).await.map(|_| State::Done)
         }
         Job::Down { host, from, to, replace } => {
             let wanted = Wanted { absent: !replace, preserve: true };
-            transfer::download(&way, host, &from, &to, wanted).await.map(drop)
+            transfer::download(&way, host, &from, &to, wanted).await.map(|_| State::Done)
         }
         Job::Across { copy, take } => {
             across(&link, &copy, &tell).await?;
@@ -128,28 +148,31 @@ async fn run(link: Link, job: Job, tell: watch::Sender<Progress>) -> Result<(), 
                 let delete = Delete { path: copy.path.clone(), ..Delete::default() };
                 link.call(Some(copy.from), delete, Duration::from_secs(30)).await?;
             }
-            Ok(())
+            Ok(State::Done)
         }
+        Job::Folder { from, to, take } => folder::carry(&way, &from, &to, take, &tell).await,
+        Job::Archive { host, from, to } => folder::archive(&way, host, from, to, &tell).await,
     }
 }
 
 /// The hub does it; when our link to it is cut it is asked again, and goes on.
-async fn across(link: &Link, copy: &Copy, tell: &watch::Sender<Progress>) -> Result<(), CallError> {
+async fn across(link: &Link, copy: &Copy, tell: &watch::Sender<Told>) -> Result<(), CallError> {
     let mut since = tokio::time::Instant::now();
     loop {
         let tried = async {
             let mut items = link.feed(None, copy.clone()).await?;
             while let Some(item) = items.next().await {
                 let item = item?;
-                if item.have > tell.borrow().have {
+                if item.have > tell.borrow().progress.have {
                     since = tokio::time::Instant::now();
                 }
-                tell.send_replace(Progress {
+                let progress = Progress {
                     size: item.size,
                     have: item.have,
                     carried: item.carried,
                     waiting: item.waiting,
-                });
+                };
+                tell.send_modify(|told| told.progress = progress);
                 if item.written.is_some() {
                     return Ok(());
                 }

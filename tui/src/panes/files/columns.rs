@@ -33,33 +33,6 @@ pub(super) const COMPARE: [Compare; 5] = [
     |a, b| a.mtime_ns.cmp(&b.mtime_ns),
 ];
 
-/// Kind and permissions as everybody knows them.
-pub(super) fn letters(kind: FileKind, mode: u32) -> String {
-    let mut out = String::with_capacity(10);
-    out.push(match kind {
-        FileKind::Folder => 'd',
-        FileKind::Link => 'l',
-        FileKind::Pipe => 'p',
-        FileKind::Socket => 's',
-        FileKind::Block => 'b',
-        FileKind::Character => 'c',
-        FileKind::File => '-',
-        FileKind::Unknown => '?',
-    });
-    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
-        let bits = mode >> shift;
-        out.push(if bits & 4 > 0 { 'r' } else { '-' });
-        out.push(if bits & 2 > 0 { 'w' } else { '-' });
-        out.push(match (mode & special > 0, bits & 1 > 0) {
-            (true, true) => letter,
-            (true, false) => letter.to_ascii_uppercase(),
-            (false, true) => 'x',
-            (false, false) => '-',
-        });
-    }
-    out
-}
-
 /// What stands in a cell.
 pub(super) fn cell(context: &Context<'_>, entry: &Entry, column: &str) -> Cell<'static> {
     let theme = context.theme;
@@ -68,7 +41,7 @@ pub(super) fn cell(context: &Context<'_>, entry: &Entry, column: &str) -> Cell<'
             FileKind::File => Line::styled(format::bytes(entry.size), theme.style(Role::Text)),
             _ => Line::styled("-", theme.style(Role::Faint)),
         },
-        "files.col.mode" => Line::styled(letters(entry.kind, entry.mode), theme.style(Role::Soft)),
+        "files.col.mode" => Line::styled(entry.letters(), theme.style(Role::Soft)),
         "files.col.owner" => {
             Line::styled(format!("{}:{}", entry.user, entry.group), theme.style(Role::Soft))
         }

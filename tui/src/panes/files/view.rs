@@ -23,12 +23,14 @@ pub(super) fn open(context: &Context<'_>, host: HostId, path: FilePath) -> Actio
         "cmdr cat {}",
         crate::panes::hosts::quoted(&format!("{}:{path}", context.store.hosts.name(host)))
     );
-    Action::Errand(Box::new(move |link| {
+    let opened = Action::Apply(crate::store::files::opened(host, path.clone()));
+    let show = Action::Errand(Box::new(move |link| {
         Box::pin(async move {
             let action = match fetch(&link, host, path.clone()).await {
                 Ok((entry, bytes)) => {
                     let lines = lines(&texts, &entry, &bytes);
-                    let pager = Pager::new(path.to_string(), lines).copying_command(command);
+                    let pager =
+                        Pager::new(path.to_string(), lines).with_wrap().copying_command(command);
                     let pager = match String::from_utf8(bytes) {
                         Ok(text) => pager.copying(text),
                         Err(_) => pager,
@@ -39,7 +41,8 @@ pub(super) fn open(context: &Context<'_>, host: HostId, path: FilePath) -> Actio
             };
             Event::Done(None, action)
         })
-    }))
+    }));
+    Action::All(vec![opened, show])
 }
 
 async fn fetch(link: &Link, host: HostId, path: FilePath) -> Result<(Entry, Vec<u8>), CallError> {

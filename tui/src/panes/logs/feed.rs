@@ -10,33 +10,15 @@ use cmdr_protocol::logs::Follow;
 use cmdr_protocol::{CallError, HostId};
 use tokio::sync::{mpsc, oneshot};
 
-/// What feeds of one host are known by: one for each of its sources.
-const NAMES: [&str; 16] = [
-    "logs.follow",
-    "logs.follow 2",
-    "logs.follow 3",
-    "logs.follow 4",
-    "logs.follow 5",
-    "logs.follow 6",
-    "logs.follow 7",
-    "logs.follow 8",
-    "logs.follow 9",
-    "logs.follow 10",
-    "logs.follow 11",
-    "logs.follow 12",
-    "logs.follow 13",
-    "logs.follow 14",
-    "logs.follow 15",
-    "logs.follow 16",
-];
 /// Sources of one host that are followed at once.
-pub(super) const MOST: usize = NAMES.len();
+pub(super) const MOST: usize = 16;
+/// Streams of one pane whose feeds can be told apart.
+const STREAMS: u64 = 1 << 8;
 
-/// The key of a stream's feed: which of its host's it is.
-pub(super) fn key(streams: &[(HostId, String)], at: usize) -> Option<FeedKey> {
+/// The key of a stream's feed: which of which pane's it is.
+pub(super) fn key(owner: u64, streams: &[(HostId, String)], at: usize) -> Option<FeedKey> {
     let host = streams.get(at)?.0;
-    let nth = streams[..at].iter().filter(|(other, _)| *other == host).count();
-    Some((Some(host), NAMES.get(nth)?))
+    Some(FeedKey::own::<Follow>(Some(host), owner * STREAMS + at as u64))
 }
 
 /// The feed of a stream.
@@ -48,7 +30,7 @@ pub(super) fn subscription(
     follow: Follow,
 ) -> Subscription {
     let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
-        let known = store.logs.streams.get(at).filter(|_| store.logs.owner == owner);
+        let known = store.logs.get(owner).and_then(|logs| logs.streams.get(at));
         let asked = known.map(|stream: &Stream| logs::asking(stream, follow.clone()));
         Box::pin(async move {
             let Some(asked) = asked else { return };

@@ -1,6 +1,7 @@
 //! What there is to read: the files and units of the hosts, to choose one or several.
 
 use crate::panes::Context;
+use crate::store::logs::Logs;
 use crate::theme::Role;
 use crate::widgets::{format, table};
 use cmdr_protocol::HostId;
@@ -34,14 +35,13 @@ pub(super) struct Picker {
 }
 
 impl Picker {
-    pub(super) fn order(&mut self, context: &Context<'_>) {
-        let logs = &context.store.logs;
-        let from = (self.table.version, logs.listed.len());
+    pub(super) fn order(&mut self, logs: Option<&Logs>) {
+        let from = (self.table.version, logs.map_or(0, |logs| logs.listed.len()));
         if self.made == Some(from) {
             return;
         }
         self.made = Some(from);
-        self.sources = logs.sources();
+        self.sources = logs.map(Logs::sources).unwrap_or_default();
         let filter = &self.table.filter;
         let kept = self.sources.iter().enumerate().filter(|(_, (s, _))| filter.keeps(&s.source));
         let mut order: Vec<usize> = kept.map(|(n, _)| n).collect();

@@ -8,7 +8,6 @@ use crate::store::logs::{Logs, Row, short};
 
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
-use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::logs::{GapKind, Kind, Level, parts};
 use ratatui::Frame;
@@ -231,7 +230,7 @@ pub(super) fn draw(context: &Context<'_>, frame: &mut Frame<'_>, area: Rect, pan
         let key = if ready { "logs.no_lines" } else { "logs.waiting" };
         let mut notice = vec![Line::styled(texts.get(key), theme.style(Role::Soft))];
         for at in 0..pane.streams.len().min(5) {
-            if let Some(why) = trouble(context, &pane.streams, at) {
+            if let Some(why) = trouble(context, pane, at) {
                 let name = store.hosts.name(pane.streams[at].0);
                 let line = format!("{name} {}: {why}", short(&pane.streams[at].1));
                 notice.push(Line::styled(line, theme.style(Role::Bad)));
@@ -336,7 +335,7 @@ fn state(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static> {
     if logs.streams.iter().any(|stream| stream.looking) {
         push(texts.get("logs.looking").to_owned(), theme.style(Role::Info));
     }
-    let mut troubles = (0..pane.streams.len()).filter_map(|at| trouble(context, &pane.streams, at));
+    let mut troubles = (0..pane.streams.len()).filter_map(|at| trouble(context, pane, at));
     if let Some(first) = troubles.next() {
         let of = [(troubles.count() + 1).to_string(), pane.streams.len().to_string()];
         let text = texts.fill("logs.failed", &[&of[0], &of[1], &first]);
@@ -390,8 +389,8 @@ fn filters(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static>
 }
 
 /// Whether a stream's host or feed is in trouble, in words.
-fn trouble(context: &Context<'_>, streams: &[(HostId, String)], at: usize) -> Option<String> {
-    let key = feed::key(streams, at)?;
+fn trouble(context: &Context<'_>, pane: &LogsPane, at: usize) -> Option<String> {
+    let key = feed::key(pane.owner, &pane.streams, at)?;
     match context.store.feeds.get(&key) {
         Some(FeedState::Failed(error)) => Some(crate::action::reason(error)),
         _ => None,

@@ -58,6 +58,7 @@ fn draw(
     let Context { theme, texts, glyphs, .. } = *context;
     // The host's own clock: ours may differ. It stands still when no sample comes.
     let Some(now_ms) = metrics.points.back().map(|p| p.at_ms) else { return };
+    let reach_ms = context.store.reach_ms();
     let from = now_ms.saturating_sub(span_s * 1000 + 5000);
     let first = metrics.points.partition_point(|p| p.at_ms < from);
     let mut points: Vec<_> = lines
@@ -69,8 +70,15 @@ fn draw(
         .zip(lines)
         .map(|(points, (_, role))| Series { points, style: role.map(|role| theme.style(role)) });
     let now = texts.get("overview.now");
-    let chart =
-        Chart { now_ms, span_s, top: axis.top, labels: axis.labels, now, series: series.collect() };
+    let chart = Chart {
+        now_ms,
+        span_s,
+        reach_ms,
+        top: axis.top,
+        labels: axis.labels,
+        now,
+        series: series.collect(),
+    };
     chart.draw(buffer, area, theme, glyphs);
 }
 

@@ -35,7 +35,7 @@ impl Sought {
 impl PlayerPane {
     pub(super) fn search(&mut self, context: &Context<'_>, text: &str) -> Action {
         let Ok(regex) = acts::pattern(text) else { return Action::None };
-        let (action, held) = acts::search(Where::Tape, text, Some(self.id));
+        let (action, held) = acts::search(Where::Tape(self.owner), text, Some(self.id));
         self.clock.playing = false;
         if self.live
             && let Some(tape) = self.tape(context)

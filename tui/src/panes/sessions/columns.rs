@@ -37,6 +37,7 @@ pub(super) fn what(session: &Session) -> String {
     let command = session.command.join(" ");
     match (session.title.is_empty(), command.is_empty()) {
         (true, _) => command,
+        _ if !session.ssh.is_empty() => format!("ssh {}: {}", session.ssh, session.title),
         (false, true) => session.title.clone(),
         (false, false) => {
             let program = session.command.first().map_or("", String::as_str);

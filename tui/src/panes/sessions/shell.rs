@@ -1,29 +1,31 @@
 //! The tab of a host's sessions: their list, and the one that is shown. Keys go to that one as they are,
 //! but for the prefix and what follows it. It is attached to only while it is seen.
 
+mod begin;
 mod given;
 
 use super::columns::{HOST as COLUMNS, is_mine};
+use super::far::{self, Asking, Far};
 use super::line::{How, subscription};
 use super::list::Sessions;
 use super::opening::{self, Opening};
-use super::{END, MOVING, NEW, NEW_AS, TAKE, WATCH, acts, copy, head};
-use crate::action::{Action, PATIENCE, Refused, reason};
+use super::{END, FAR, MOVING, NEW, NEW_AS, TAKE, WATCH, acts, copy, head};
+use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, key};
 use crate::link::is_passing;
 use crate::overlays::confirm::Confirm;
 use crate::panes::overview::nothing_yet;
-use crate::panes::{Context, Pane, Place, Raw, SHELL, Subscription, notice};
+use crate::panes::{Context, Pane, Raw, Subscription, notice};
 use crate::store::audit;
 use crate::store::sessions::{
-    Attached, State, drop_it, hold, listed, look, resize, take_over, unsent_told,
+    Attached, State, drop_it, hold, listed, look, resize, take_over, type_in, unsent_told,
 };
 use crate::theme::Role;
 use crate::widgets::frame as boxes;
 use crate::widgets::table::{self, Column};
 use crate::widgets::terminal::{Caret, Find};
-use cmdr_protocol::sessions::{Attach, End, Join, List, Mode, Open, Size, Watch};
-use cmdr_protocol::{Call as _, ErrorKind, Feed as _, HostId};
+use cmdr_protocol::sessions::{End, Join, List, Mode, Open, Size, Watch};
+use cmdr_protocol::{Call as _, ErrorKind, Feed as _, HostId, ssh};
 use crossterm::event::MouseEvent;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -47,6 +49,7 @@ const LISTED: &[Binding] = &[
     key(&["<enter>"], Command::Open, "shell.key.open").hint(),
     key(&["n"], NEW, "shell.key.new").needs(Open::METHOD).hint(),
     key(&["N"], NEW_AS, "shell.key.new_as").needs(Open::METHOD).hint(),
+    key(&["@"], FAR, "shell.key.far").needs(ssh::Open::METHOD),
     key(&["w"], WATCH, "shell.key.watch").hint(),
     key(&["t"], TAKE, "shell.key.take").danger(Join::METHOD),
     key(&["x", "<delete>"], END, "shell.key.end").danger(End::METHOD).hint(),
@@ -105,8 +108,12 @@ pub(super) struct At {
     asking: Weak<()>,
     /// The operator knows that keys went nowhere.
     away_said: bool,
+    /// Typed before it was asked for.
+    early: Vec<u8>,
     /// What it is was asked for.
     asked: bool,
+    /// The number of the host's question that was shown last.
+    question: u64,
 }
 
 impl At {
@@ -125,7 +132,9 @@ impl At {
             rang_ms: None,
             asking: Weak::new(),
             away_said: false,
+            early: Vec::new(),
             asked: false,
+            question: 0,
         }
     }
 
@@ -196,7 +205,8 @@ impl ShellPane {
         let usual = if mine && !context.store.read_only { Mode::Drive } else { Mode::Watch };
         let mode = wanted.unwrap_or(usual);
         let id = id.to_owned();
-        self.begin(if mine { How::Own(id, mode) } else { How::Other(id, mode) })
+        let opened = known.map(|one| one.opened.clone()).unwrap_or_default();
+        self.begin(if mine { How::Own(id, mode, opened) } else { How::Other(id, mode) })
     }
 
     fn take_over(&mut self, context: &Context<'_>, id: &str) -> Action {
@@ -214,56 +224,6 @@ impl ShellPane {
         Some(driver.map_or_else(|| session.operator.clone(), |client| client.operator.clone()))
     }
 
-    fn start(&mut self, context: &Context<'_>, open: Open) -> Action {
-        if context.store.read_only {
-            return Action::Say(context.texts.get("note.read_only").to_owned());
-        }
-        self.begin(How::New(open))
-    }
-
-    /// What became of a session that could not be held.
-    fn failed(&mut self, context: &Context<'_>, error: &cmdr_protocol::CallError) -> Action {
-        let Some(at) = &self.at else { return Action::None };
-        let how = at.how.clone();
-        let texts = context.texts;
-        let (what, verb, resource, again) = match &how {
-            How::New(open) => {
-                let again = Action::Give(NEW, opening::written(open));
-                (texts.get("shell.what.open").to_owned(), Open::METHOD, open.resource(), again)
-            }
-            How::Own(id, mode) => {
-                let resource = Attach { id: id.clone(), ..Attach::default() }.resource();
-                let again = Action::Give(
-                    if *mode == Mode::Drive { Command::Open } else { WATCH },
-                    id.clone(),
-                );
-                (texts.fill("shell.what.attach", &[id]), Attach::METHOD, resource, again)
-            }
-            How::Other(id, mode) => {
-                let join = Join { id: id.clone(), mode: *mode, ..Join::default() };
-                let again =
-                    Action::Give(if *mode == Mode::Drive { TAKE } else { WATCH }, id.clone());
-                (texts.fill("shell.what.join", &[id]), Join::METHOD, join.resource(), again)
-            }
-        };
-        let left = self.leave();
-        let why = reason(error);
-        let told = match (error.kind, how) {
-            (ErrorKind::OnRequest, _) => {
-                let place = Action::Go(Place::Host(self.host, SHELL));
-                let again = Action::All(vec![place, again]);
-                let host = Some(self.host);
-                Action::Refused(Box::new(Refused { verb, resource, host, what, why, again }))
-            }
-            // Another user may be allowed: which one?
-            (ErrorKind::Denied, How::New(open)) => {
-                Action::Open(Box::new(Opening::new(context, &open, Some(why))))
-            }
-            _ => Action::Complain(format!("{what}: {why}")),
-        };
-        Action::All(vec![left, told])
-    }
-
     /// Drives from now on, or only watches.
     fn switch(&mut self, context: &Context<'_>) -> Action {
         let Some(open) = self.open(context) else { return Action::None };
@@ -272,16 +232,15 @@ impl ShellPane {
         }
         let id = open.id.clone();
         match self.at.as_ref().map(|at| &at.how) {
-            Some(How::Own(_, Mode::Watch)) if open.mode == Mode::Watch => {
-                self.again(How::Own(id, Mode::Drive))
+            Some(How::Own(_, Mode::Watch, opened)) if open.mode == Mode::Watch => {
+                let opened = opened.clone();
+                self.again(How::Own(id, Mode::Drive, opened))
             }
             Some(How::Other(_, Mode::Watch)) => self.take_over(context, &id),
             Some(_) if open.mode == Mode::Drive => {
-                let other = matches!(self.at.as_ref().map(|at| &at.how), Some(How::Other(..)));
-                self.again(if other {
-                    How::Other(id, Mode::Watch)
-                } else {
-                    How::Own(id, Mode::Watch)
+                self.again(match self.at.as_ref().map(|at| &at.how) {
+                    Some(How::Own(_, _, opened)) => How::Own(id, Mode::Watch, opened.clone()),
+                    _ => How::Other(id, Mode::Watch),
                 })
             }
             Some(_) => Action::Apply(take_over(open.owner)),
@@ -313,6 +272,7 @@ impl ShellPane {
             (TAKE, Some(id)) => self.take_over(context, &id),
             (NEW, _) => self.start(context, Open::default()),
             (NEW_AS, _) => Action::Open(Box::new(Opening::new(context, &Open::default(), None))),
+            (FAR, _) => far::ask(context, self.host),
             (END, _) => acts::end(context, &self.list.targets(context)),
             (Command::CopyValue, _) => self.list.copy_id(context),
             (Command::CopyCommand, _) => self.list.copy_command(context),
@@ -418,11 +378,18 @@ impl Pane for ShellPane {
         let Some(size) = at.size() else { return Action::None };
         let Some(open) = at.open(context) else {
             at.wanted = true;
-            return Action::Apply(hold(at.owner, host, size));
+            let early = type_in(at.owner, std::mem::take(&mut at.early));
+            let held = hold(at.owner, host, size);
+            return Action::All(vec![Action::Apply(held), Action::Apply(early)]);
         };
-        if let (How::New(_), false) = (&at.how, open.id.is_empty()) {
+        let begun = match &at.how {
+            How::New(asked) => Some(asked.resource()),
+            How::Far(far) => Some(far.open.resource()),
+            _ => None,
+        };
+        if let Some(opened) = begun.filter(|_| !open.id.is_empty()) {
             // From now on it is found again.
-            at.how = How::Own(open.id.clone(), Mode::Drive);
+            at.how = How::Own(open.id.clone(), Mode::Drive, opened);
         }
         let gone = match &open.state {
             State::Opening | State::Live => None,
@@ -432,13 +399,18 @@ impl Pane for ShellPane {
             }
             State::Cut(error) => {
                 let lasts = !is_passing(error) || error.kind == ErrorKind::NotFound;
-                (lasts || matches!(at.how, How::New(_))).then(|| error.clone())
+                let begins = matches!(at.how, How::New(_) | How::Far(_));
+                (lasts || begins).then(|| error.clone())
             }
         };
         if let Some(error) = gone {
             return self.failed(context, &error);
         }
         at.wanted = true;
+        if let Some(question) = open.ask.as_ref().filter(|_| at.question != open.asked) {
+            at.question = open.asked;
+            return far::question(context, at.owner, host, question);
+        }
         self.tend(context, open)
     }
 
@@ -457,6 +429,11 @@ impl Pane for ShellPane {
             NEW_AS => Action::Open(Box::new(Opening::new(context, &Open::default(), None))),
             NEW if text.is_empty() => self.start(context, Open::default()),
             NEW => opening::read(text).map_or(Action::None, |open| self.start(context, open)),
+            FAR if text.is_empty() => far::ask(context, self.host),
+            FAR => match far::read(text) {
+                Some(far) => self.start_far(context, far),
+                None => Action::Open(Box::new(Asking::new(context, &Far::default(), None))),
+            },
             Command::Open => self.attach(context, text, None),
             WATCH => self.attach(context, text, Some(Mode::Watch)),
             TAKE => self.attach(context, text, Some(Mode::Drive)),

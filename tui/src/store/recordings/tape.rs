@@ -3,10 +3,11 @@
 
 use super::reel::Reel;
 use super::{Found, harmless};
-use crate::store::{Store, Stored, Update};
+use crate::store::Update;
+use crate::store::seats::Owned;
+use cmdr_protocol::CallError;
 use cmdr_protocol::display::{Filter, clean};
-use cmdr_protocol::recordings::{Event, EventKind, Events, Recording, Watch};
-use cmdr_protocol::{CallError, HostId};
+use cmdr_protocol::recordings::{Event, EventKind, Events, Recording};
 use std::collections::VecDeque;
 
 /// Bytes of memory that lines may take.
@@ -300,13 +301,11 @@ impl Tape {
 /// Begins anew for a pane: from this time on.
 pub fn open(owner: u64, from_ms: u64) -> Update {
     Update::new(move |store| {
-        let old = std::mem::take(&mut store.recordings.tape);
         // Another place of the same recording: what is known of it stays.
-        let same = old.owner == owner;
-        let (recording, found) =
-            if same { (old.recording, old.found) } else { (None, Found::default()) };
+        let old = store.recordings.tapes.take(owner).unwrap_or_default();
+        let (recording, found) = (old.recording, old.found);
         let reel = recording.as_ref().and_then(Reel::of);
-        store.recordings.tape = Tape {
+        store.recordings.tapes.put(Tape {
             reel,
             owner,
             recording,
@@ -314,30 +313,35 @@ pub fn open(owner: u64, from_ms: u64) -> Update {
             from_start: from_ms == 0,
             last_us: from_ms * 1000,
             ..Tape::default()
-        };
+        });
     })
 }
 
 /// A piece is asked for.
-pub fn asking() -> Update {
-    Update::new(|store| {
-        store.recordings.tape.loading = true;
-        store.recordings.tape.failed = None;
+pub fn asking(owner: u64) -> Update {
+    change(owner, |tape| (tape.loading, tape.failed) = (true, None))
+}
+
+fn change(owner: u64, change: impl FnOnce(&mut Tape) + Send + 'static) -> Update {
+    Update::new(move |store| {
+        if let Some(tape) = store.recordings.tapes.get_mut(owner) {
+            change(tape);
+        }
     })
 }
 
 /// More may have come to its end.
-pub fn look_again() -> Update {
-    Update::new(|store| store.recordings.tape.is_whole = false)
+pub fn look_again(owner: u64) -> Update {
+    change(owner, |tape| tape.is_whole = false)
 }
 
 /// A piece came that was asked for from this place on, or did not.
 pub fn read(owner: u64, from: (u64, usize), piece: Result<Piece, CallError>) -> Update {
     Update::new(move |store| {
         let now_ms = store.now_ms;
-        let tape = &mut store.recordings.tape;
+        let Some(tape) = store.recordings.tapes.get_mut(owner) else { return };
         // It was sought elsewhere meanwhile.
-        if tape.owner != owner || tape.rest() != from {
+        if tape.rest() != from {
             return;
         }
         tape.loading = false;
@@ -357,9 +361,16 @@ pub fn read(owner: u64, from: (u64, usize), piece: Result<Piece, CallError>) -> 
     })
 }
 
-impl Stored for Watch {
-    fn apply(store: &mut Store, _host: Option<HostId>, item: Events) {
-        let tape = &mut store.recordings.tape;
+impl Owned for Tape {
+    fn owner(&self) -> u64 {
+        self.owner
+    }
+}
+
+impl Tape {
+    /// Takes what came of watching it while it is made.
+    pub fn watched(&mut self, item: Events) {
+        let tape = self;
         // The first item of a watch that was begun anew: what it sends may be here already.
         if item.recording.is_some() && !tape.lines.is_empty() {
             let (owner, found) = (tape.owner, std::mem::take(&mut tape.found));

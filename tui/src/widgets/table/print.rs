@@ -14,7 +14,7 @@ impl<K: Copy + Eq + Hash> State<K> {
         texts: &Texts,
         cell: impl Fn(K, &Column, u16) -> Cell<'a>,
     ) -> Printed {
-        let chosen = self.layout.chosen(columns);
+        let chosen = self.shown(columns);
         let head = chosen.iter().map(|(_, c)| (texts.get(c.title).to_owned(), c.right)).collect();
         let mut printed = Printed { head, rows: Vec::with_capacity(self.order.len()) };
         for id in &self.order {

@@ -1,13 +1,16 @@
 //! Bounds to what bytes of a host can make the emulator keep: strings that never end, marks heaped on one
-//! cell, links as long as a book. Everything else goes to it as it is.
+//! cell, links as long as a book. And movements that it gets wrong. Everything else goes to it as it is.
 
 use super::{HISTORY, TITLE, Told};
 use alacritty_terminal::Term;
+use alacritty_terminal::grid::Dimensions as _;
+use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::Flags;
 use alacritty_terminal::vte::ansi::{
     Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
-    KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, PrivateMode, Processor, Rgb,
-    ScpCharPath, ScpUpdateMode, StandardCharset, TabulationClearMode, cursor_icon::CursorIcon,
+    KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, NamedPrivateMode,
+    PrivateMode, Processor, Rgb, ScpCharPath, ScpUpdateMode, StandardCharset, TabulationClearMode,
+    cursor_icon::CursorIcon,
 };
 use cmdr_protocol::display::is_harmful;
 use unicode_width::UnicodeWidthChar as _;
@@ -33,6 +36,8 @@ pub(super) struct Bound {
     /// Bytes of links since the last era began, and lines.
     links: usize,
     lines: usize,
+    /// The first line of the scroll region and the one behind its last; none for all.
+    region: Option<(usize, usize)>,
 }
 
 impl Bound {
@@ -58,6 +63,11 @@ impl Bound {
         }
     }
 
+    /// The screen has another size: its region is all of it.
+    pub(super) fn resized(&mut self) {
+        self.region = None;
+    }
+
     /// Takes in what was held back.
     pub(super) fn stop(&mut self, parser: &mut Processor, term: &mut Term<Told>) {
         parser.stop_sync(&mut Guard { term, bound: self });
@@ -79,6 +89,46 @@ struct Guard<'a> {
 }
 
 impl Guard<'_> {
+    /// The first line of the scroll region and the one behind its last.
+    fn region(&self) -> (usize, usize) {
+        self.bound.region.unwrap_or((0, self.term.screen_lines()))
+    }
+
+    /// Where the cursor stands: line and column.
+    fn at(&self) -> (usize, usize) {
+        let point = self.term.grid().cursor.point;
+        (usize::try_from(point.line.0).unwrap_or(0), point.column.0)
+    }
+
+    /// So many lines higher: no higher than the region's first line for who is within it or below.
+    fn above(&self, lines: usize) -> usize {
+        let (at, (first, _)) = (self.at().0, self.region());
+        at.saturating_sub(lines).max(if at >= first { first } else { 0 })
+    }
+
+    /// So many lines lower: no lower than the region's last line for who is within it or above.
+    fn below(&self, lines: usize) -> usize {
+        let (at, (_, end)) = (self.at().0, self.region());
+        let end = if at < end { end } else { self.term.screen_lines() };
+        at.saturating_add(lines).min(end.saturating_sub(1))
+    }
+
+    /// Goes to a line of the screen. In origin mode the emulator counts from the region also where it is
+    /// told how far to move, which no terminal does.
+    fn go(&mut self, line: usize, column: usize) {
+        let origin = self.term.mode().contains(TermMode::ORIGIN);
+        let from = if origin { self.region().0 } else { 0 };
+        let line = i32::try_from(line.saturating_sub(from)).unwrap_or(i32::MAX);
+        Handler::goto(self.term, line, column);
+    }
+
+    /// What changes the number of columns on real terminals sets the region back here.
+    fn column_mode(&mut self, mode: PrivateMode) {
+        if mode == PrivateMode::Named(NamedPrivateMode::ColumnMode) {
+            self.bound.region = None;
+        }
+    }
+
     /// Whether the cell that a mark would go to has enough of them.
     fn is_full(&self) -> bool {
         let grid = self.term.grid();
@@ -104,6 +154,52 @@ macro_rules! pass {
 }
 
 impl Handler for Guard<'_> {
+    fn goto_col(&mut self, column: usize) {
+        self.go(self.at().0, column);
+    }
+
+    fn move_up(&mut self, lines: usize) {
+        self.go(self.above(lines), self.at().1);
+    }
+
+    fn move_down(&mut self, lines: usize) {
+        self.go(self.below(lines), self.at().1);
+    }
+
+    fn move_up_and_cr(&mut self, lines: usize) {
+        self.go(self.above(lines), 0);
+    }
+
+    fn move_down_and_cr(&mut self, lines: usize) {
+        self.go(self.below(lines), 0);
+    }
+
+    fn set_scrolling_region(&mut self, top: usize, bottom: Option<usize>) {
+        let lines = self.term.screen_lines();
+        let end = bottom.unwrap_or(lines);
+        let region = (top.saturating_sub(1).min(lines), end.min(lines));
+        // One that lies below the screen would leave the emulator without any line to scroll.
+        if top > 0 && top < end && region.0 < region.1 {
+            self.bound.region = Some(region);
+            Handler::set_scrolling_region(self.term, top, bottom);
+        }
+    }
+
+    fn set_private_mode(&mut self, mode: PrivateMode) {
+        self.column_mode(mode);
+        Handler::set_private_mode(self.term, mode);
+    }
+
+    fn unset_private_mode(&mut self, mode: PrivateMode) {
+        self.column_mode(mode);
+        Handler::unset_private_mode(self.term, mode);
+    }
+
+    fn reset_state(&mut self) {
+        self.bound.region = None;
+        Handler::reset_state(self.term);
+    }
+
     fn input(&mut self, c: char) {
         if c >= '\u{300}' && c.width() == Some(0) && (is_harmful(c) || self.is_full()) {
             return;
@@ -145,16 +241,11 @@ impl Handler for Guard<'_> {
         set_cursor_shape(shape: CursorShape);
         goto(line: i32, column: usize);
         goto_line(line: i32);
-        goto_col(column: usize);
         insert_blank(count: usize);
-        move_up(count: usize);
-        move_down(count: usize);
         identify_terminal(intermediate: Option<char>);
         device_status(what: usize);
         move_forward(count: usize);
         move_backward(count: usize);
-        move_down_and_cr(count: usize);
-        move_up_and_cr(count: usize);
         put_tab(count: u16);
         backspace();
         carriage_return();
@@ -175,16 +266,12 @@ impl Handler for Guard<'_> {
         clear_screen(mode: ClearMode);
         clear_tabs(mode: TabulationClearMode);
         set_tabs(interval: u16);
-        reset_state();
         reverse_index();
         terminal_attribute(attribute: Attr);
         set_mode(mode: Mode);
         unset_mode(mode: Mode);
         report_mode(mode: Mode);
-        set_private_mode(mode: PrivateMode);
-        unset_private_mode(mode: PrivateMode);
         report_private_mode(mode: PrivateMode);
-        set_scrolling_region(top: usize, bottom: Option<usize>);
         set_keypad_application_mode();
         unset_keypad_application_mode();
         set_active_charset(index: CharsetIndex);

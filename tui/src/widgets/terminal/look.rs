@@ -231,6 +231,13 @@ impl Screen {
         self.term.bounds_to_string(start, end)
     }
 
+    /// The link at a place.
+    pub fn link(&self, place: Place) -> Option<Link> {
+        let point = place.0.grid_clamp(&self.term, Boundary::Grid);
+        let link = self.term.grid()[point].hyperlink()?;
+        Some(Link { address: link.uri().to_owned(), text: String::new() })
+    }
+
     /// The links that are seen, each once.
     pub fn links(&self) -> Vec<Link> {
         let mut links: Vec<(String, Link)> = Vec::new();

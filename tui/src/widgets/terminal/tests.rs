@@ -336,3 +336,25 @@ proptest! {
         prop_assert!(screen.history() <= HISTORY);
     }
 }
+
+#[test]
+fn movements_stay_within_the_margins_in_origin_mode_and_out_of_it() {
+    let moves = "\x1b[9BX\x1b[9AY\x1b[2GZ\x1b[1Ev\x1b[9Fw";
+    let shown = |bytes: String| {
+        let screen = screen((20, 9), &bytes);
+        (0..9).map(|row| screen.line(row).trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    // Home in origin mode is the region's first line.
+    let within = shown(format!("\x1b[?6h\x1b[4;6r{moves}"));
+    assert_eq!(within, ["", "", "", "wZ", "v", "X", "", "", ""]);
+    let outside = shown(format!("\x1b[4;6r\x1b[5;1H{moves}"));
+    assert_eq!(outside, within, "what counts is where the cursor stands");
+    let above = shown(format!("\x1b[4;6r\x1b[2;1H\x1b[9Aa\x1b[8;1H\x1b[9Bb\x1b[9Ac"));
+    assert_eq!(above, ["a", "", "", " c", "", "", "", "", "b"]);
+    let none = shown(format!("\x1b[30;40r{moves}"));
+    assert_eq!(
+        none,
+        ["wZ", "v", "", "", "", "", "", "", "X"],
+        "a region beyond the screen is none"
+    );
+}

@@ -1,15 +1,17 @@
 //! What is typed, pasted and pointed at in a session: bytes for its program, or a selection of ours. And
 //! what comes out of it for the clipboard.
 
-use super::{PASTED, ShellPane};
-use crate::action::Action;
+use super::{How, PASTED, ShellPane};
+use crate::action::{Action, Make};
+use crate::browser;
 use crate::config::Clipboard;
+use crate::event::Event;
 use crate::overlays::confirm::Confirm;
 use crate::overlays::menu::Menu;
 use crate::panes::{Context, Raw};
 use crate::store::Update;
 use crate::store::sessions::{Attached, State, clipboard_done, look, type_in};
-use crate::widgets::terminal::{Kind, Modes, Screen, keys, mouse as pointer, paste};
+use crate::widgets::terminal::{Kind, Link, Modes, Screen, keys, mouse as pointer, paste};
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::sessions::Mode;
 use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -18,12 +20,23 @@ use std::sync::Arc;
 
 /// Lines that a turn of the wheel goes.
 const WHEEL: i32 = 3;
+/// Bytes that are kept until the session is asked for.
+const EARLY: usize = 256;
 
 impl ShellPane {
+    /// Whether it was asked for only to look on.
+    fn only_watches(&self) -> bool {
+        let how = self.at.as_ref().map(|at| &at.how);
+        matches!(how, Some(How::Own(_, Mode::Watch, _) | How::Other(_, Mode::Watch)))
+    }
+
     pub(super) fn given(&mut self, context: &Context<'_>, input: &Raw<'_>) -> Action {
         match input {
             Raw::Key(key) => {
-                let Some(open) = self.open(context) else { return Action::None };
+                let Some(open) = self.open(context) else {
+                    self.keep_early(&keys::encode(key, Modes::default()));
+                    return Action::None;
+                };
                 if matches!(open.state, State::Ended(_)) {
                     let leaves = matches!(key.code, KeyCode::Esc | KeyCode::Enter);
                     let stays = || Action::Say(context.texts.get("shell.ended_keys").to_owned());
@@ -47,16 +60,23 @@ impl ShellPane {
         }
     }
 
+    /// Keeps what is typed before the session is even asked for.
+    fn keep_early(&mut self, bytes: &[u8]) {
+        if let Some(at) = self.at.as_mut().filter(|at| at.early.len() + bytes.len() <= EARLY) {
+            at.early.extend_from_slice(bytes);
+        }
+    }
+
     /// Bytes for the program, when they arrive there; else why not.
     fn send(&mut self, context: &Context<'_>, bytes: Vec<u8>) -> Action {
         let Some(open) = self.open(context) else { return Action::None };
         let texts = context.texts;
-        if !open.is_live() {
+        if !open.takes_keys() {
             let Some(at) = self.at.as_mut().filter(|at| !at.away_said) else { return Action::None };
             at.away_said = true;
             return Action::Say(texts.get("shell.away").to_owned());
         }
-        if open.mode != Mode::Drive {
+        if open.mode != Mode::Drive || self.only_watches() {
             return Action::Say(texts.get("shell.only_watching").to_owned());
         }
         Action::Apply(type_in(open.owner, bytes))
@@ -69,7 +89,7 @@ impl ShellPane {
         if bytes.is_empty() {
             return Action::None;
         }
-        if !paste::is_risky(text, modes) || !open.is_live() || open.mode != Mode::Drive {
+        if !paste::is_risky(text, modes) || !open.takes_keys() || open.mode != Mode::Drive {
             return self.send(context, bytes);
         }
         let lines = paste::lines(text);
@@ -143,9 +163,14 @@ impl ShellPane {
             }
             MouseEventKind::Up(MouseButton::Left) => {
                 let dragged = std::mem::take(&mut at.dragged);
-                match open.screen.selected().filter(|_| dragged) {
-                    Some(text) => Action::Copy(text),
-                    None => Action::Apply(look(owner, Screen::unselect)),
+                if let Some(text) = open.screen.selected().filter(|_| dragged) {
+                    return Action::Copy(text);
+                }
+                let unselect = Action::Apply(look(owner, Screen::unselect));
+                let place = open.screen.place(area, mouse.column, mouse.row);
+                match open.screen.link(place).filter(|_| inside && !dragged) {
+                    Some(link) => Action::All(vec![unselect, visit(context, &link)]),
+                    None => unselect,
                 }
             }
             _ => Action::None,
@@ -176,7 +201,7 @@ impl ShellPane {
         Some(Action::All(vec![done, act]))
     }
 
-    /// The links that are seen, to be copied.
+    /// The links that are seen, to be opened or copied.
     pub(super) fn links(open: &Attached, context: &Context<'_>) -> Action {
         let links = open.screen.links();
         if links.is_empty() {
@@ -185,12 +210,45 @@ impl ShellPane {
         let items = links
             .iter()
             .map(|link| (clean_to_width(link.text.trim(), 30), clean_to_width(&link.address, 60)));
-        let (items, title) = (items.collect(), context.texts.get("shell.links").to_owned());
-        Action::Open(Box::new(Menu::new(title, items, 0, move |at| {
-            links
-                .get(at)
-                .map_or(Action::None, |link| Action::Copy(clean(&link.address).into_owned()))
-        })))
+        let opens = context.opener.is_some();
+        let title = context.texts.get(if opens { "shell.links_open" } else { "shell.links" });
+        let commands = links.iter().map(|link| clean(&link.address).into_owned()).collect();
+        let (items, title) = (items.collect(), title.to_owned());
+        let visits = move |at: usize| links.get(at).cloned().map_or(Action::None, Visit::action);
+        Action::Open(Box::new(Menu::new(title, items, 0, visits).copying(commands)))
+    }
+}
+
+/// Opens a link after a question, or copies it where nothing can be opened.
+fn visit(context: &Context<'_>, link: &Link) -> Action {
+    let address = clean(&link.address).into_owned();
+    let Some(opener) = context.opener.filter(|_| browser::is_web(&link.address)) else {
+        return Action::Copy(address);
+    };
+    let (opener, wanted) = (opener.to_owned(), link.address.clone());
+    let act = Action::Errand(Box::new(move |_| {
+        Box::pin(async move {
+            let opened = browser::open(&opener, &wanted).await;
+            Event::Done(None, opened.map_or_else(Action::Complain, |()| Action::None))
+        })
+    }));
+    let title = context.texts.get("shell.visit").to_owned();
+    let command = address.clone();
+    Action::Open(Box::new(Confirm::one(title, act).about(vec![address]).copying(command)))
+}
+
+/// A link that was chosen from the list.
+struct Visit(Link);
+
+impl Visit {
+    fn action(link: Link) -> Action {
+        Action::Make(Box::new(Self(link)))
+    }
+}
+
+impl Make for Visit {
+    fn make(self: Box<Self>, context: &Context<'_>) -> Action {
+        visit(context, &self.0)
     }
 }
 

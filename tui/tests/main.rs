@@ -1,0 +1,17 @@
+//! The whole client against a far end that the test plays: one program, so that it is linked once.
+
+mod support;
+
+mod app;
+mod desks;
+mod edit;
+mod files;
+mod helpers;
+mod idle;
+mod logs;
+mod pages;
+mod player;
+mod rights;
+mod screens;
+mod settings;
+mod shell;
