@@ -17,12 +17,15 @@ mod local;
 mod login;
 mod logs;
 mod operators;
+mod packages;
 mod ping;
 mod ports;
 mod processes;
+mod push;
 mod recordings;
 mod replay;
 mod roles;
+mod runs;
 mod secrets;
 mod services;
 mod sessions;
@@ -51,6 +54,7 @@ pub enum Command {
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
     Exec(exec::ExecArgs),
+    Run(runs::RunArgs),
     Logs(logs::LogsArgs),
     Shell(shell::ShellArgs),
     Attach(shell::AttachArgs),
@@ -60,6 +64,8 @@ pub enum Command {
     Ls(files::LsArgs),
     Cat(files::CatArgs),
     Cp(files::cp::CpArgs),
+    Push(push::PushArgs),
+    Packages(packages::PackagesArgs),
     Stat(files::StatArgs),
     Mkdir(files::MkdirArgs),
     Mv(files::MvArgs),
@@ -125,6 +131,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Down(args) => local::down(app, &args).await,
         Command::Hosts(args) => hosts::run(app, args).await,
         Command::Exec(args) => exec::run(app, args).await,
+        Command::Run(args) => runs::run(app, &args).await,
         Command::Logs(args) => logs::run(app, args).await,
         Command::Shell(args) => shell::shell(app, args).await,
         Command::Attach(args) => shell::attach(app, &args).await,
@@ -134,6 +141,8 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ls(args) => files::ls(app, &args).await,
         Command::Cat(args) => files::cat(app, &args).await,
         Command::Cp(args) => files::cp::cp(app, &args).await,
+        Command::Push(args) => push::run(app, args).await,
+        Command::Packages(args) => packages::run(app, args).await,
         Command::Stat(args) => files::stat(app, &args).await,
         Command::Mkdir(args) => files::mkdir(app, &args).await,
         Command::Mv(args) => files::mv(app, &args).await,

@@ -1,7 +1,8 @@
 //! Everything durable as text, and back.
 //!
 //! One JSON object a line: a head, the records by key, how far the audit log was sent on, its segments in
-//! pieces, and a foot with the count of records, a hash over all that stands before it, and a seal made with the hub's key. Two backups of
+//! pieces, the output of runs in pieces as well, and a foot with the count of records, a hash over all that stands
+//! before it, and a seal made with the hub's key. Two backups of
 //! the same state are the same bytes. The hub's key is not in it: whoever has a backup can read it, but
 //! not be the hub. Neither way holds the audit log in memory: it may be large. Recordings may be larger
 //! still: their files are copied beside it ([`recordings`]).
@@ -11,6 +12,7 @@ pub mod recordings;
 use crate::audit::chain::{self, Point};
 use crate::audit::forward;
 use crate::records::{self, prefix};
+use crate::runs;
 use crate::store::{Batch, Store, StoreError};
 use anyhow::{Context as _, bail, ensure};
 use cmdr_link::{SecretKey, files};
@@ -46,13 +48,26 @@ struct Line {
     hash: String,
 }
 
-/// A piece of the audit log.
+/// A piece of the audit log, or of the output of runs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Segment {
     #[serde(rename = "segment")]
     number: u64,
     at: u64,
     data: String,
+    /// It is of the output of runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    runs: bool,
+}
+
+/// A file whose pieces are copied.
+#[derive(Debug)]
+struct Copied {
+    path: PathBuf,
+    number: u64,
+    runs: bool,
+    /// It grows while it is copied; only this much counts.
+    len: Option<u64>,
 }
 
 /// How far the audit log was sent on to a sink.
@@ -96,12 +111,9 @@ pub struct Export {
     records: usize,
     /// The part that comes first.
     begin: Option<String>,
-    audit: PathBuf,
-    /// The audit log up to here.
-    end: Point,
-    segments: std::vec::IntoIter<u64>,
+    segments: std::vec::IntoIter<Copied>,
     /// The segment that is being copied, and how far.
-    at: Option<(u64, u64)>,
+    at: Option<(Copied, u64)>,
     over: bool,
 }
 
@@ -137,13 +149,23 @@ impl Export {
             Err(e) => return Err(e).context("reading the audit log"),
         };
         segments.retain(|number| *number <= end.segment);
+        let log = segments.into_iter().map(|number| Copied {
+            path: chain::path(audit, number),
+            number,
+            runs: false,
+            len: (number == end.segment).then_some(end.len),
+        });
+        let mut segments: Vec<_> = log.collect();
+        // After the records: whatever they name of it is there by then.
+        for (number, path) in runs::output(audit).context("reading the output of runs")? {
+            let len = std::fs::metadata(&path).map_or(0, |file| file.len());
+            segments.push(Copied { path, number, runs: true, len: Some(len) });
+        }
         Ok(Self {
             key: key.clone(),
             hasher: blake3::Hasher::new(),
             records: count,
             begin: Some(out),
-            audit: audit.to_owned(),
-            end,
             segments: segments.into_iter(),
             at: None,
             over: false,
@@ -154,7 +176,7 @@ impl Export {
     pub fn piece(&mut self) -> anyhow::Result<Option<String>> {
         let text = match self.begin.take() {
             Some(text) => Some(text),
-            None => self.segment().context("reading the audit log")?,
+            None => self.segment().context("reading the audit log and the output of runs")?,
         };
         if let Some(text) = text {
             self.hasher.update(text.as_bytes());
@@ -174,29 +196,32 @@ impl Export {
 
     fn segment(&mut self) -> io::Result<Option<String>> {
         loop {
-            let (number, at) = match self.at.take() {
+            let (copied, at) = match self.at.take() {
                 Some(at) => at,
                 None => match self.segments.next() {
-                    Some(number) => (number, 0),
+                    Some(copied) => (copied, 0),
                     None => return Ok(None),
                 },
             };
-            let mut file = match File::open(chain::path(&self.audit, number)) {
+            let mut file = match File::open(&copied.path) {
                 Ok(file) => file,
                 // Retention took it before we had begun with it; the log vouches for that.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && at == 0 => continue,
                 Err(e) => return Err(e),
             };
-            let len =
-                if number == self.end.segment { self.end.len } else { file.metadata()?.len() };
+            let len = match copied.len {
+                Some(len) => len,
+                None => file.metadata()?.len(),
+            };
             if at >= len {
                 continue;
             }
             file.seek(SeekFrom::Start(at))?;
             let mut bytes = Vec::new();
             file.take((len - at).min(PIECE)).read_to_end(&mut bytes)?;
-            self.at = Some((number, at + bytes.len() as u64));
-            let piece = Segment { number, at, data: BASE64.encode(&bytes) };
+            let Copied { number, runs, .. } = copied;
+            let piece = Segment { number, at, data: BASE64.encode(&bytes), runs };
+            self.at = Some((copied, at + bytes.len() as u64));
             return Ok(Some(serde_json::to_string(&piece)? + "\n"));
         }
     }
@@ -217,10 +242,17 @@ pub async fn restore(
         !audit.exists() || chain::segments(audit)?.is_empty(),
         "there is an audit log already; restore into a fresh data folder"
     );
+    ensure!(
+        runs::output(audit)?.is_empty(),
+        "there is output of runs already; restore into a fresh data folder"
+    );
     let records = read(key, file)?;
     let count = records.len();
-    files::private_dir(audit).with_context(|| format!("making {}", audit.display()))?;
-    let writing = || format!("writing into {}", audit.display());
+    let output = runs::folder(audit);
+    for dir in [audit, &output] {
+        files::private_dir(dir).with_context(|| format!("making {}", dir.display()))?;
+    }
+    let writing = || format!("writing into {} and {}", audit.display(), output.display());
     walk(key, file, |entry| match entry {
         Entry::Record(_) => Ok(()),
         Entry::Cursor(Cursor { cursor, seq }) => {
@@ -230,11 +262,18 @@ pub async fn restore(
             let bytes = BASE64.decode(piece.data.as_bytes())?;
             let mut options = File::options();
             let options = options.create(true).append(true).mode(0o600);
-            let mut out = options.open(chain::path(audit, piece.number)).with_context(writing)?;
+            let path = if piece.runs {
+                runs::output_path(audit, piece.number)
+            } else {
+                chain::path(audit, piece.number)
+            };
+            let mut out = options.open(path).with_context(writing)?;
             out.write_all(&bytes).and_then(|()| out.sync_all()).with_context(writing)
         }
     })?;
-    File::open(audit).and_then(|dir| dir.sync_all()).with_context(writing)?;
+    for dir in [audit, &output] {
+        File::open(dir).and_then(|dir| dir.sync_all()).with_context(writing)?;
+    }
     let mut records = records.into_iter().peekable();
     while records.peek().is_some() {
         let batch = records
@@ -250,7 +289,7 @@ pub async fn restore(
 pub fn read(key: &SecretKey, file: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut records = Vec::new();
     // Where the next piece of the log must go on.
-    let mut at = (0, 0);
+    let mut at = (false, 0, 0);
     walk(key, file, |entry| {
         match entry {
             Entry::Record(line) => {
@@ -260,13 +299,11 @@ pub fn read(key: &SecretKey, file: &Path) -> anyhow::Result<Vec<(String, Vec<u8>
                 records.push((line.key, value));
             }
             Entry::Segment(piece) => {
-                let goes_on = (piece.number, piece.at) == at;
-                ensure!(
-                    goes_on || (piece.number > at.0 && piece.at == 0),
-                    "a piece of the audit log is missing"
-                );
+                let goes_on = (piece.runs, piece.number, piece.at) == at;
+                let begins = (piece.runs, piece.number) > (at.0, at.1) && piece.at == 0;
+                ensure!(goes_on || begins, "a piece of the audit log or of output is missing");
                 let bytes = BASE64.decode(piece.data.as_bytes())?;
-                at = (piece.number, piece.at + bytes.len() as u64);
+                at = (piece.runs, piece.number, piece.at + bytes.len() as u64);
             }
             Entry::Cursor(Cursor { cursor, .. }) => {
                 ensure!(forward::is_sink(&cursor), "it names no sink of the audit log");

@@ -12,7 +12,7 @@ use cmdr_protocol::operators::By;
 use cmdr_protocol::recordings::Level;
 use cmdr_protocol::role::Role;
 use serde::Deserialize;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
 /// Everything that can be configured, with what holds when nothing is.
@@ -35,6 +35,10 @@ pub struct Config {
     pub secrets: Secrets,
     /// Recordings.
     pub recordings: Recordings,
+    /// Contents of files that orders put on hosts.
+    pub blobs: Blobs,
+    /// Orders to many hosts.
+    pub runs: Runs,
     /// Sessions over SSH from the hub's own machine.
     pub ssh: crate::ssh::Settings,
 }
@@ -54,6 +58,25 @@ pub struct Secrets {
     pub key_env: String,
 }
 
+/// Contents of files on their way to hosts: how much they may take, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blobs {
+    /// The oldest are removed when all take more than so many GiB; a larger one is refused.
+    pub keep_gb: NonZeroU64,
+    /// One that nothing has used for so many hours is removed.
+    pub unused_h: NonZeroU32,
+}
+
+const KEEP_GB: NonZeroU64 = NonZeroU64::new(20).unwrap();
+const UNUSED_H: NonZeroU32 = NonZeroU32::new(7 * 24).unwrap();
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self { keep_gb: KEEP_GB, unused_h: UNUSED_H }
+    }
+}
+
 /// Recordings: how much they may take, and what strikes in them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +89,54 @@ pub struct Recordings {
     pub free_mb: u64,
     /// Dangerous commands, beside those that the hub knows.
     pub danger: Vec<Pattern>,
+}
+
+/// Runs: what guards them, how long hosts are waited for, what is kept of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runs {
+    /// For more hosts than this their number has to be typed.
+    pub confirm_above: u32,
+    /// Hosts for which it has to be typed in any case, unless it is one alone, and of which the first is tried
+    /// before the others: a selector; empty for none.
+    #[serde(deserialize_with = "wrong::selector")]
+    pub protected: String,
+    /// A host that had its order and has lost its link is told lost after so many seconds.
+    pub patience_s: u64,
+    /// A host whose link has ended a moment ago, and every host after a start of the hub, is waited for so many
+    /// seconds before it is told unreachable.
+    pub rejoin_s: u64,
+    /// Runs are removed when they ended more than so many days ago; 0 keeps them.
+    pub keep_days: u64,
+    /// So many runs that are over are kept at most.
+    pub keep: NonZeroU64,
+    /// The oldest runs with output are removed when all output takes more than so many MiB; 0 for no limit.
+    pub keep_mb: u64,
+    /// So many KiB of output are kept of each target.
+    pub target_output_kb: u64,
+    /// So many MiB of output are kept of one run.
+    pub run_output_mb: u64,
+    /// No output is kept while less than so many MiB of the disk are free: the hub needs them itself.
+    pub free_mb: u64,
+}
+
+const KEEP_RUNS: NonZeroU64 = NonZeroU64::new(20_000).unwrap();
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self {
+            confirm_above: 20,
+            protected: "env=prod".to_owned(),
+            patience_s: 120,
+            rejoin_s: 30,
+            keep_days: 90,
+            keep: KEEP_RUNS,
+            keep_mb: 4096,
+            target_output_kb: 1024,
+            run_output_mb: 1024,
+            free_mb: 256,
+        }
+    }
 }
 
 /// What a dangerous command looks like.
@@ -228,6 +299,8 @@ impl Default for Config {
             audit: Audit::default(),
             secrets: Secrets::default(),
             recordings: Recordings::default(),
+            blobs: Blobs::default(),
+            runs: Runs::default(),
             ssh: crate::ssh::Settings::default(),
         }
     }
@@ -258,6 +331,7 @@ impl Config {
 mod wrong {
     use crate::recording::danger_regex;
     use cmdr_protocol::recordings::Level;
+    use cmdr_protocol::selector::Selector;
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer};
 
@@ -283,6 +357,14 @@ mod wrong {
                 Err(D::Error::custom("here should be notice, warning or danger"))
             }
             level => Ok(level),
+        }
+    }
+
+    pub(super) fn selector<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+        let text = String::deserialize(d)?;
+        match Selector::parse(&text) {
+            Ok(_) => Ok(text),
+            Err(e) => Err(D::Error::custom(e.to_string())),
         }
     }
 

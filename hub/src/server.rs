@@ -7,6 +7,7 @@ use crate::admission::{self, Peer};
 use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
+use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
@@ -17,6 +18,7 @@ use crate::lockout::Lockout;
 use crate::login::Login;
 use crate::recording::{self, Recorder};
 use crate::rights::Rights;
+use crate::runs::{self, Runs};
 use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
 use crate::who::Who;
@@ -75,6 +77,8 @@ pub struct Hub {
     pub recorder: Recorder,
     /// Held while it is put down what an agent did on its own.
     pub acts: tokio::sync::Mutex<()>,
+    /// Contents of files on their way to hosts.
+    pub blobs: Blobs,
     /// Hosts.
     pub fleet: Fleet,
     /// Operators, devices and tokens.
@@ -83,6 +87,8 @@ pub struct Hub {
     pub rights: Rights,
     /// Departments and projects.
     pub groups: Groups,
+    /// Orders to many hosts.
+    pub runs: Arc<Runs>,
     /// Rights that were asked for.
     pub approvals: Approvals,
     /// Logins by password and directory.
@@ -146,9 +152,12 @@ impl Hub {
         let rights = Rights::load(store.clone()).context("reading the roles")?;
         let groups = Groups::load(store.clone()).context("reading the groups")?;
         let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
+        let runs = Runs::load(store.clone(), runs::folder(audit), &config.runs)
+            .context("reading the runs")?;
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
+        let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
         let audit =
             Audit::open(audit, keys.now().sealing(), store.clone(), audit::Settings::default())
                 .with_context(|| format!("opening the audit log in {}", audit.display()))?;
@@ -160,10 +169,12 @@ impl Hub {
             audit,
             recorder,
             acts: tokio::sync::Mutex::default(),
+            blobs,
             fleet,
             keyring,
             rights,
             groups,
+            runs,
             approvals,
             login: Login::new(&config.login),
             lockout: Lockout::new(config.login.wrong),
@@ -182,6 +193,11 @@ impl Hub {
         audit::forward::start(&self.audit, &self.config.audit)
     }
 
+    /// Whether the content of a file is needed for something that is under way.
+    pub fn needs_blob(&self, hash: &str) -> bool {
+        self.blobs.is_held(hash) || self.runs.needs_blob(hash)
+    }
+
     /// Begins a backup of everything durable.
     pub fn export(&self) -> anyhow::Result<Export> {
         Export::begin(&self.store, self.keys.now().sealing(), self.audit.dir(), || {
@@ -195,6 +211,9 @@ impl Hub {
         let log = self.audit.verify().await.context("reading the audit log")?;
         checked.records += log.records;
         checked.damage.extend(keepers::check(self));
+        let hub = self.runs.clone();
+        let output = tokio::task::spawn_blocking(move || hub.check()).await;
+        checked.damage.extend(output.context("reading the output of runs")?);
         checked.damage.extend(log.broken.is_some().then(|| log.told()));
         Ok(checked)
     }
@@ -223,6 +242,10 @@ impl Hub {
                 tracing::warn!(recordings, "recordings were cut by a crash; they are closed");
             }
         }
+        let running = {
+            let hub = self.clone();
+            tokio::spawn(async move { hub.runs.serve(&hub).await })
+        };
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -264,6 +287,7 @@ impl Hub {
             }
         };
         drop(tokio::time::timeout(DRAIN, ended).await);
+        running.abort();
         let hub = self.clone();
         let closed = tokio::task::spawn_blocking(move || hub.recorder.close());
         drop(tokio::time::timeout(DRAIN, closed).await);
@@ -272,7 +296,7 @@ impl Hub {
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
     }
 
-    /// Removes audit records and recordings that are beyond their time, now and then.
+    /// Removes audit records, recordings, runs and contents of files that are beyond their time, now and then.
     async fn retain(self: Arc<Self>) {
         let mut tick = tokio::time::interval(RETAIN);
         loop {
@@ -286,6 +310,13 @@ impl Hub {
                 0 => {}
                 recordings => tracing::info!(recordings, "old recordings were removed"),
             }
+            match self.runs.retain().await {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "old runs were removed"),
+                Err(e) => tracing::error!("removing old runs: {e}"),
+            }
+            let hub = self.clone();
+            self.blobs.retain(move |hash| hub.needs_blob(hash)).await;
         }
     }
 
@@ -452,9 +483,13 @@ impl Hub {
             () = refuse_streams(streams) => link.down().await,
             () = watcher::watch(&self.fleet, id, &link) => link.down().await,
             () = acts::follow(&self, id, &link) => link.down().await,
+            () = self.runs.attend(id, &link) => link.down().await,
         };
         tracing::info!(host = name, reason, "away");
         self.fleet.link_down(id, &link, &reason).await;
+        if self.fleet.link(id).is_err() {
+            self.runs.link_down(id);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod blobs;
 mod files;
 mod groups;
 mod hostkeys;
@@ -14,6 +15,7 @@ mod operators;
 mod ping;
 mod recordings;
 mod roles;
+mod runs;
 mod secrets;
 mod tokens;
 mod totp;
@@ -37,12 +39,14 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = tokens::register(service);
     let service = operators::register(service);
     let service = roles::register(service);
+    let service = runs::register(service);
     let service = groups::register(service);
     let service = login::register(service);
     let service = totp::register(service);
     let service = keys::register(service);
     let service = approvals::register(service);
     let service = audit::register(service);
+    let service = blobs::register(service);
     let service = files::register(service);
     let service = hostkeys::register(service);
     let service = hubkey::register(service);

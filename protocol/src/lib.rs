@@ -21,6 +21,7 @@ pub mod version;
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod blobs;
 pub mod edits;
 pub mod environment;
 pub mod exec;
@@ -36,11 +37,13 @@ pub mod login;
 pub mod logs;
 pub mod metrics;
 pub mod operators;
+pub mod orders;
 pub mod ping;
 pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod roles;
+pub mod runs;
 pub mod secrets;
 pub mod services;
 pub mod sessions;
@@ -50,5 +53,5 @@ pub mod tokens;
 pub mod totp;
 
 pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing, Revoked};
-pub use ids::{HostId, KeyId, PublicKey};
+pub use ids::{HostId, KeyId, PublicKey, RunId};
 pub use role::Role;

@@ -3,11 +3,13 @@
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
+use crate::runs;
 use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
     keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh, tokens,
     totp,
 };
+use crate::{blobs, orders};
 use crate::{ports, services, system};
 
 /// One method.
@@ -268,6 +270,9 @@ pub const METHODS: &[Method] = &[
     call::<secrets::List>(Place::Hub),
     call::<secrets::Delete>(Place::Hub),
     feed::<secrets::Rotate>(Place::Hub),
+    feed::<blobs::Upload>(Place::Hub).about(About::Nothing),
+    call::<blobs::List>(Place::Hub),
+    call::<blobs::Delete>(Place::Hub),
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),
@@ -290,11 +295,40 @@ pub const METHODS: &[Method] = &[
     feed::<recordings::Verify>(Place::Hub),
     call::<recordings::SetMark>(Place::Hub),
     call::<recordings::Delete>(Place::Hub),
+    call::<runs::Start>(Place::Hub).about(About::Parts),
+    call::<runs::Plan>(Place::Hub).about(About::Parts),
+    call::<runs::List>(Place::Hub).about(About::Parts),
+    call::<runs::Show>(Place::Hub).about(About::Parts),
+    feed::<runs::Watch>(Place::Hub).about(About::Parts),
+    feed::<runs::Output>(Place::Hub).about(About::Parts),
+    call::<runs::Stop>(Place::Hub).about(About::Parts),
+    call::<runs::Pause>(Place::Hub).about(About::Parts),
+    call::<runs::Resume>(Place::Hub).about(About::Parts),
+    call::<runs::Retry>(Place::Hub).about(About::Parts),
+    call::<runs::PutSchedule>(Place::Hub).about(About::Parts),
+    call::<runs::ListSchedules>(Place::Hub).about(About::Parts),
+    call::<runs::DeleteSchedule>(Place::Hub).about(About::Parts),
+];
+
+/// What the hub alone asks of its hosts. Clients are told that there is no such method: it is no right that
+/// anybody could have.
+pub const INNER: &[Method] = &[
+    call::<orders::Take>(Place::Host),
+    feed::<orders::Watch>(Place::Host),
+    call::<orders::Cancel>(Place::Host),
+    call::<orders::Schedules>(Place::Host),
+    call::<blobs::Have>(Place::Host),
+    feed::<blobs::Put>(Place::Host),
 ];
 
 /// The method of this name.
 pub fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
+}
+
+/// The method of this name that only hubs ask.
+pub fn find_inner(name: &str) -> Option<&'static Method> {
+    INNER.iter().find(|method| method.name == name)
 }
 
 /// Where a method stands in [`METHODS`].
@@ -308,7 +342,7 @@ mod tests {
 
     #[test]
     fn method_names_are_unique_and_say_their_feature() {
-        let mut names: Vec<_> = METHODS.iter().map(|m| m.name).collect();
+        let mut names: Vec<_> = METHODS.iter().chain(INNER).map(|m| m.name).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();

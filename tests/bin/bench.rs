@@ -21,6 +21,7 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::version::{Join, PeerKind};
 use cmdr_protocol::{CallError, HostId, exec};
+use futures::{StreamExt as _, TryStreamExt as _};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,6 +67,18 @@ enum Command {
         host: String,
         /// How often
         count: usize,
+    },
+    /// Begins so many runs on a host, so many at once, each on disk when it is answered; prints how many a second
+    Runs {
+        /// A token for an operator
+        token: String,
+        /// The host's name
+        host: String,
+        /// How many
+        count: usize,
+        /// How many at once
+        #[arg(default_value_t = 64)]
+        at_once: usize,
     },
     /// Presses keys that a session's terminal echoes, one after the other; prints microseconds
     ShellKeys {
@@ -130,6 +143,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Bulk { token, host, megabytes } => bulk(&token, &host, megabytes).await,
         Command::Echo { token, host, count } => echo(&token, &host, count).await,
         Command::Exec { token, host, count } => run(&token, &host, count).await,
+        Command::Runs { token, host, count, at_once } => runs(&token, &host, count, at_once).await,
         Command::ShellKeys { token, host, count } => shell::keys(&token, &host, count).await,
         Command::ShellFirst { token, host, count, fresh } => {
             shell::first(&token, &host, count, fresh).await
@@ -242,6 +256,27 @@ async fn echo(token: &str, host: &str, count: usize) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn runs(token: &str, host: &str, count: usize, at_once: usize) -> anyhow::Result<()> {
+    let (client, _) = client(token, host).await?;
+    let command = cmdr_protocol::runs::Command { argv: vec!["true".to_owned()] };
+    let begin = Instant::now();
+    let calls = (0..count).map(|number| {
+        let start = cmdr_protocol::runs::Start {
+            key: format!("bench {number}"),
+            hosts: host.to_owned(),
+            order: cmdr_protocol::runs::Order {
+                command: Some(command.clone()),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let client = client.clone();
+        async move { client.call(None, &start, Duration::from_secs(30)).await.map(drop) }
+    });
+    futures::stream::iter(calls).buffer_unordered(at_once).try_collect::<()>().await?;
+    say(&format!("{:.1}", count as f64 / begin.elapsed().as_secs_f64()))
 }
 
 async fn run(token: &str, host: &str, count: usize) -> anyhow::Result<()> {

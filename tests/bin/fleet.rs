@@ -11,8 +11,8 @@ use cmdr_link::session::{self, Dialer, State};
 use cmdr_link::token::JoinToken;
 use cmdr_link::{SecretKey, clock};
 use cmdr_protocol::version::{Join, PeerKind};
+use harness::fleet::{self, Member};
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,6 +25,9 @@ struct Cli {
     count: usize,
     /// A token for hosts that can be used that often
     token: String,
+    /// They take orders of runs and do nothing: what hubs are measured with
+    #[arg(long)]
+    orders: bool,
     /// Name of each, followed by its number
     #[arg(long, default_value = "sim-")]
     prefix: String,
@@ -42,7 +45,12 @@ async fn main() -> anyhow::Result<()> {
     let service = Arc::new(Agent::new(config).into_service());
     let online = Arc::new(watch::channel(0usize).0);
     let failures = Arc::new(AtomicUsize::new(0));
-    for number in 0..cli.count {
+    let mut members = Vec::new();
+    if cli.orders {
+        let name = |number| format!("{}{number:04}", cli.prefix);
+        members.extend((0..cli.count).map(|n| Member::join(&token, name(n), n, &online)));
+    }
+    for number in (0..cli.count).skip(if cli.orders { cli.count } else { 0 }) {
         let dialer = Dialer {
             target: Target { address: token.address.clone(), hub: token.hub },
             key: SecretKey::generate().context("making a key")?,
@@ -53,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
             join: Some(Join { token: Some(token.id), secret: token.secret.to_vec() }),
             limits: Limits { streams: 64, window: 16 << 20 },
             patience: Duration::from_mins(1),
-            from: source(&token.address, number),
+            from: fleet::source(&token.address, number),
             dir: None,
         };
         let (service, online, failures) = (service.clone(), online.clone(), failures.clone());
@@ -89,12 +97,6 @@ async fn main() -> anyhow::Result<()> {
         counted.wait_for(|n| *n < cli.count).await.context("counting")?;
         say(&format!("interrupted at_ms {}", clock::now_ms()))?;
     }
-}
-
-/// As many real servers would, each dials from an address of its own; loopback has plenty.
-fn source(hub: &str, number: usize) -> Option<IpAddr> {
-    hub.starts_with("127.")
-        .then(|| Ipv4Addr::new(127, 42, (number / 250) as u8, (number % 250 + 1) as u8).into())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -8,12 +8,15 @@
 )]
 
 pub mod disk;
+pub mod fleet;
+pub mod orders;
 pub mod process;
 pub mod totp;
 
 pub mod directory;
 pub mod provider;
 
+mod lone;
 mod proxy;
 pub mod sshd;
 pub mod systemd;
@@ -23,6 +26,7 @@ pub mod untrusted;
 mod wait;
 mod world;
 
+pub use lone::{Lone, Up};
 pub use proxy::{Fault, Proxy};
 pub use wait::{until, until_some};
 pub use world::{BareAgent, World};

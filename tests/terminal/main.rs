@@ -21,6 +21,8 @@ mod narrow;
 mod operators;
 mod ports;
 mod recordings;
+mod runs;
+mod runs_cli;
 mod sealed;
 mod secrets;
 mod sessions;

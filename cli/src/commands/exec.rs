@@ -3,6 +3,7 @@
 //! [`target`] runs it on one host and ends in one named state, [`show`] turns events into bytes,
 //! [`pipe`] writes them without ever holding up the link, [`input`] copies our input to the hosts.
 
+pub(super) mod follow;
 mod input;
 mod lines;
 pub(super) mod pipe;
@@ -13,6 +14,8 @@ mod target;
 use crate::App;
 use crate::args;
 use crate::commands::interrupted;
+use crate::commands::runs::flags::RunFlags;
+use crate::commands::runs::{self, flags};
 use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
 use crate::human;
@@ -20,6 +23,7 @@ use crate::output::{self, Column, Format};
 use clap::{Args, ValueEnum};
 use cmdr_protocol::exec::{MAX_SCRIPT, Script, Start};
 use cmdr_protocol::hosts::HostState;
+use cmdr_protocol::runs::{Command, Line, Order, PlannedHost};
 use futures::StreamExt as _;
 use report::Report;
 use serde::Serialize;
@@ -33,6 +37,8 @@ use tokio::sync::mpsc;
 
 /// Streams that one link carries at once leave room for so many commands.
 const MOST_AT_ONCE: usize = 200;
+/// Hosts at once when nothing is said.
+const PARALLEL: u16 = 64;
 /// Events between the hosts and the output; when it is full the hosts wait.
 const EVENTS: usize = 64;
 /// After a cancel the far ends get so long to hear of it.
@@ -78,19 +84,26 @@ pub struct ExecArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHOM", hide_possible_values = true)]
     stdin: Stdin,
 
-    /// Hosts at once.
-    #[arg(long, default_value_t = 64, value_name = "N")]
+    /// Hosts at once [default: 64; of a run, all of its wave].
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=MOST_AT_ONCE as i64))]
-    parallel: u16,
+    parallel: Option<u16>,
 
     /// Show the hosts it would run on, and run nothing.
     #[arg(long)]
     plan: bool,
 
+    /// Have the host's shell run one line: cmdr exec --line 'uptime | cut -d, -f1' 'web*'.
+    #[arg(long, value_name = "LINE", conflicts_with_all = ["script", "argv"])]
+    line: Option<String>,
+
+    #[command(flatten)]
+    run: RunFlags,
+
     /// The command and its arguments, after --. Without one of them beginning with a dash the -- may
     /// be left out.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGV")]
-    #[arg(required_unless_present_any = ["script", "plan"])]
+    #[arg(required_unless_present_any = ["script", "plan", "line"])]
     argv: Vec<String>,
 }
 
@@ -172,11 +185,15 @@ fn check(args: &ExecArgs) -> Result<(), Failure> {
 
 /// Runs it.
 pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
-    if matches!(app.out.format, Format::Name | Format::Csv) && !args.plan {
+    let detached = args.run.detach;
+    if matches!(app.out.format, Format::Name | Format::Csv) && !args.plan && !detached {
         return Err(Failure::usage("exec has no output formats 'name' and 'csv'"));
     }
     check_marked(&std::env::args_os().collect::<Vec<_>>(), &args)?;
     check(&args)?;
+    if args.run.any() || args.line.is_some() && !args.plan {
+        return durable(app, args).await;
+    }
     let mut start = Start {
         argv: args.argv,
         script: args.script.as_deref().map(read_script).transpose()?,
@@ -204,7 +221,7 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
         Stdin::All => true,
         Stdin::Auto => targets.len() == 1 && !std::io::stdin().is_terminal(),
     };
-    let mut parallel = usize::from(args.parallel);
+    let mut parallel = usize::from(args.parallel.unwrap_or(PARALLEL));
     if start.stdin && targets.len() > parallel {
         // A host that waits for its turn would hold up the input of those it waits for.
         parallel = targets.len();
@@ -217,6 +234,84 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
         }
     }
     order(app, &hub, targets, start, parallel).await
+}
+
+/// The same as a run of the hub's.
+async fn durable(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
+    if args.stdin == Stdin::All {
+        return Err(Failure::usage("a run is kept by the hub and gets no input from here"));
+    }
+    let mut order = Order {
+        env: args.env.into_iter().collect(),
+        user: args.user,
+        cwd: args.cwd,
+        timeout_ms: app.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+        ..Order::default()
+    };
+    if let Some(text) = args.line {
+        order.line = Some(Line { text });
+    } else if let Some(path) = &args.script {
+        let Script { name, content } = read_script(path)?;
+        order.script = Some(cmdr_protocol::runs::Script {
+            name,
+            content,
+            args: args.argv,
+            ..cmdr_protocol::runs::Script::default()
+        });
+    } else {
+        order.command = Some(Command { argv: args.argv });
+    }
+    let start = args.run.start(&args.selector, order, args.parallel)?;
+    let begin = async {
+        let hub = Hub::connect(app).await?;
+        // A name that is written out and is no host's is not left out in silence.
+        hub.check(&args.selector, false).await?;
+        Ok::<_, Failure>(hub)
+    };
+    let hub = tokio::select! {
+        hub = begin => hub?,
+        () = interrupted() => return Ok(Exit::Cancelled),
+    };
+    if args.plan {
+        return planned(app, &flags::plan(&hub, &start).await?);
+    }
+    runs::begin(app, hub, start, &args.run).await
+}
+
+/// Shows what a run would come to.
+fn planned(app: &App, planned: &cmdr_protocol::runs::Planned) -> Result<Exit, Failure> {
+    let columns = [
+        Column::text("NAME", |r: &PlannedHost| r.name.as_str().into()),
+        Column::text("STATE", |r: &PlannedHost| r.state.as_str().into()),
+        Column::figure("WAVE", |r: &PlannedHost| (r.wave + 1).to_string().into()),
+        Column::text(
+            "PROTECTED",
+            |r: &PlannedHost| if r.protected { "yes".into() } else { "-".into() },
+        ),
+        Column::text("ID", |r: &PlannedHost| {
+            r.host.map(|id| id.to_string()).unwrap_or_default().into()
+        })
+        .wide(),
+    ];
+    match app.out.format {
+        Format::Json | Format::Yaml => app.out.one(planned, &[], "")?,
+        _ => app.out.list(&planned.hosts, &columns, |r: &PlannedHost| r.name.clone())?,
+    }
+    let hosts = human::count(u64::from(planned.count), "host");
+    let away = planned.count - planned.online.min(planned.count);
+    let away = if away > 0 { format!(", {away} of them away") } else { String::new() };
+    let waves = match planned.waves.len() {
+        0 | 1 => String::new(),
+        waves => format!(" in {waves} waves"),
+    };
+    app.out.note(&format!("would run on {hosts}{waves}{away}; nothing was run"));
+    if planned.guard.confirm {
+        app.out.note(&format!("{}: it takes --confirm {}", planned.guard.why, planned.count));
+    }
+    for refused in &planned.refused {
+        app.out.warn(&format!("not allowed on {}: {}", refused.name, refused.why));
+    }
+    Ok(if planned.refused.is_empty() { Exit::Ok } else { Exit::Denied })
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 
 pub(super) mod cp;
 pub(super) mod place;
-mod progress;
+pub(super) mod progress;
 mod row;
 
 use crate::App;

@@ -22,7 +22,7 @@ struct Now {
 
 /// The line.
 #[derive(Debug)]
-pub(super) struct Bar {
+pub(in crate::commands) struct Bar {
     shown: bool,
     begun: Instant,
     now: Mutex<Now>,
@@ -30,7 +30,7 @@ pub(super) struct Bar {
 
 impl Bar {
     /// For copies of these sizes.
-    pub(super) fn new(out: &Output, sizes: &[u64]) -> Self {
+    pub(in crate::commands) fn new(out: &Output, sizes: &[u64]) -> Self {
         let now = Now {
             have: vec![0; sizes.len()],
             carried: vec![0; sizes.len()],
@@ -42,7 +42,7 @@ impl Bar {
     }
 
     /// What is known of the copy of this number.
-    pub(super) fn tell(&self, at: usize, have: u64, carried: u64, waiting: &str) {
+    pub(in crate::commands) fn tell(&self, at: usize, have: u64, carried: u64, waiting: &str) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         (now.have[at], now.carried[at]) = (have, carried);
         waiting.clone_into(&mut now.waiting);
@@ -55,7 +55,7 @@ impl Bar {
     }
 
     /// Takes the line away again.
-    pub(super) fn end(&self) {
+    pub(in crate::commands) fn end(&self) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if now.drawn.is_some() {
             write!(std::io::stderr().lock(), "\r\x1b[K").ok();

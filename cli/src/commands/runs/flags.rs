@@ -1,0 +1,180 @@
+//! What makes a run of a command: asked for beside `exec`, and the request that comes of it.
+
+use crate::App;
+use crate::args;
+use crate::connect::Hub;
+use crate::exit::{Exit, Failure};
+use crate::human;
+use clap::Args;
+use cmdr_protocol::runs::{Amount, Halt, Order, Plan, Planned, Start, Waves};
+use std::time::Duration;
+
+/// The durable kind of order.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Runs: kept by the hub, whatever becomes of us")]
+pub(in crate::commands) struct RunFlags {
+    /// Leave it to the hub and answer its id at once (-o json: {"run": ID, "targets": N}).
+    #[arg(long)]
+    pub(in crate::commands) detach: bool,
+
+    /// Hosts one wave after the other: the first, then each other one, as 1,10%.
+    #[arg(long, value_name = "FIRST[,THEN]", value_parser = waves)]
+    pub(in crate::commands) waves: Option<Waves>,
+
+    /// Leave off after so many failures, or such a share of all hosts: 1, 5%.
+    #[arg(long, value_name = "N|N%", value_parser = Amount::parse)]
+    pub(in crate::commands) halt: Option<Amount>,
+
+    /// Everything that has not ended by then is ended.
+    #[arg(long, value_name = "DURATION", value_parser = args::duration)]
+    pub(in crate::commands) deadline: Option<Duration>,
+
+    /// Wait for hosts that are away.
+    #[arg(long)]
+    pub(in crate::commands) when_online: bool,
+
+    /// With --when-online: how long [default: 24h].
+    #[arg(long, value_name = "DURATION", value_parser = args::duration, requires = "when_online")]
+    pub(in crate::commands) expires: Option<Duration>,
+
+    /// The number of hosts, where the hub wants it confirmed.
+    #[arg(long, value_name = "N")]
+    pub(in crate::commands) confirm: Option<u32>,
+
+    /// Asked twice with the same key, it is done once.
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::commands) key: Option<String>,
+
+    /// What it is for; kept with the run.
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::commands) note: Option<String>,
+
+    /// Show equal results once, and how the others differ, when all have ended.
+    #[arg(long)]
+    pub(in crate::commands) fold: bool,
+}
+
+fn waves(text: &str) -> Result<Waves, String> {
+    let (first, then) = text.split_once(',').unwrap_or((text, text));
+    let then = if text.contains(',') || first.contains('%') {
+        Amount::parse(then.trim())?
+    } else {
+        // "1" alone is a first host, and then all that are left.
+        Amount::default()
+    };
+    Ok(Waves { first: Amount::parse(first.trim())?, then })
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl RunFlags {
+    /// Whether any of them is given, so that it has to be a run.
+    pub(in crate::commands) fn any(&self) -> bool {
+        self.detach
+            || self.waves.is_some()
+            || self.halt.is_some()
+            || self.deadline.is_some()
+            || self.when_online
+            || self.confirm.is_some()
+            || self.key.is_some()
+            || self.note.is_some()
+            || self.fold
+    }
+
+    /// The request.
+    pub(in crate::commands) fn start(
+        &self,
+        hosts: &str,
+        order: Order,
+        parallel: Option<u16>,
+    ) -> Result<Start, Failure> {
+        Ok(Start {
+            key: match &self.key {
+                Some(key) => key.clone(),
+                // Should the link break before the answer, the same is asked again.
+                None => {
+                    let name = getrandom::u64().map_err(|e| Failure::failed(e.to_string()))?;
+                    format!("cmdr-{name:016x}")
+                }
+            },
+            hosts: hosts.to_owned(),
+            order,
+            waves: self.waves,
+            parallel: parallel.map_or(0, u32::from),
+            halt: self.halt.map(|failures| Halt { failures }),
+            deadline_ms: self.deadline.map(ms),
+            when_online: self.when_online,
+            expires_ms: self.expires.map(ms),
+            confirm: self.confirm,
+            note: self.note.clone().unwrap_or_default(),
+            ..Start::default()
+        })
+    }
+}
+
+/// The plan of a run, with all its hosts.
+pub(in crate::commands) async fn plan(hub: &Hub, start: &Start) -> Result<Planned, Failure> {
+    let mut planned = hub.ask(&Plan { start: start.clone(), from: 0 }).await?;
+    while let Some(from) = planned.next {
+        let more = hub.ask(&Plan { start: start.clone(), from }).await?;
+        planned.hosts.extend(more.hosts);
+        planned.next = more.next;
+    }
+    Ok(planned)
+}
+
+/// Has the number of hosts typed where the hub wants that and it was not given.
+pub(in crate::commands) async fn confirm(
+    app: &App,
+    hub: &Hub,
+    start: &mut Start,
+) -> Result<(), Failure> {
+    if start.confirm.is_some() {
+        return Ok(());
+    }
+    let planned = hub.ask(&Plan { start: start.clone(), from: 0 }).await?;
+    if let Some(refused) = planned.refused.first() {
+        let more = match planned.refused.len() {
+            1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
+        return Err(Failure::new(
+            Exit::Denied,
+            format!("nothing was begun: not allowed on {}{more}: {}", refused.name, refused.why),
+        ));
+    }
+    if !planned.guard.confirm {
+        return Ok(());
+    }
+    let some: Vec<_> = planned.hosts.iter().take(20).map(|host| host.name.as_str()).collect();
+    let more = planned.count as usize - some.len().min(planned.count as usize);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    app.out.note(&format!("{}{more}", some.join(", ")));
+    let count = planned.count.to_string();
+    let hosts = human::count(u64::from(planned.count), "host");
+    let question = format!("{}: {} on {hosts}.", planned.guard.why, start.order.told());
+    let asked = app.out.confirm(false, &question, &count).await;
+    asked.map_err(|failure| match failure.exit {
+        Exit::Usage => Failure { hint: Some(format!("give --confirm {count}")), ..failure },
+        _ => failure,
+    })?;
+    start.confirm = Some(planned.count);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waves_are_a_first_and_what_follows() {
+        let one = Amount::count(1);
+        let tenth = Amount { percent: Some(10), count: None };
+        assert_eq!(waves("1"), Ok(Waves { first: one, then: Amount::default() }));
+        assert_eq!(waves("1, 10%"), Ok(Waves { first: one, then: tenth }));
+        assert_eq!(waves("10%"), Ok(Waves { first: tenth, then: tenth }));
+        assert!(waves("x").is_err() && waves("1,").is_err());
+    }
+}
