@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod config;
 mod edit;
 mod edits;
 mod environment;
@@ -25,6 +26,7 @@ mod push;
 mod recordings;
 mod replay;
 mod roles;
+mod runbook;
 mod runs;
 mod secrets;
 mod services;
@@ -91,6 +93,8 @@ pub enum Command {
     Groups(groups::GroupsArgs),
     Keys(keys::KeysArgs),
     Approvals(approvals::ApprovalsArgs),
+    Runbook(runbook::RunbookArgs),
+    Config(config::ConfigArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
     Secrets(secrets::SecretsArgs),
@@ -166,6 +170,8 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Operators(args) => operators::run(app, &args).await,
         Command::Roles(args) => roles::run(app, &args).await,
         Command::Groups(args) => groups::run(app, &args).await,
+        Command::Runbook(args) => runbook::run(app, &args).await,
+        Command::Config(args) => config::run(app, &args).await,
         Command::Keys(args) => keys::run(app, &args).await,
         Command::Approvals(args) => approvals::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,

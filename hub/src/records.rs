@@ -10,9 +10,24 @@ use cmdr_protocol::operators::{By, Source};
 use cmdr_protocol::recordings::{Recording, Rule};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
+use cmdr_protocol::runbooks::Version;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::{HostId, KeyId, PublicKey};
 use serde::{Deserialize, Serialize};
+
+/// A runbook or config group: all about it but the texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ShelfRecord {
+    /// Its name.
+    pub name: String,
+    /// Of the newest version.
+    pub description: String,
+    /// Steps or files of the newest version.
+    pub parts: u32,
+    /// Oldest first. The text of each is a record of its own, a plain string.
+    pub versions: Vec<Version>,
+}
 
 /// A host of the fleet, or one whose key waits or was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -330,6 +345,14 @@ pub mod prefix {
     pub const DATA_KEY: &str = "vault/key/";
     /// Of [`super::SecretRecord`]s.
     pub const SECRET: &str = "secret/";
+    /// Of [`super::ShelfRecord`]s of runbooks.
+    pub const RUNBOOK: &str = "runbook/";
+    /// Of texts of runbooks.
+    pub const RUNBOOK_TEXT: &str = "runbook-text/";
+    /// Of [`super::ShelfRecord`]s of config groups.
+    pub const CONFIG: &str = "config/";
+    /// Of texts of config groups.
+    pub const CONFIG_TEXT: &str = "config-text/";
     /// Of heads of runs.
     pub const RUN: &str = "run/";
     /// Of pieces of their orders.
@@ -421,6 +444,10 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::AUDIT, reads::<AuditHead>),
         (prefix::ACTS, reads::<ActsRecord>),
         (prefix::DATA_KEY, reads::<DataKeyRecord>),
+        (prefix::RUNBOOK, reads::<ShelfRecord>),
+        (prefix::RUNBOOK_TEXT, reads::<String>),
+        (prefix::CONFIG, reads::<ShelfRecord>),
+        (prefix::CONFIG_TEXT, reads::<String>),
         (prefix::SECRET, reads::<SecretRecord>),
         (prefix::SECRET_USE, reads::<SecretUse>),
         (prefix::RUN, reads::<runs::RunRecord>),

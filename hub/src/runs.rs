@@ -19,6 +19,7 @@ mod schedules;
 mod seat;
 mod segments;
 mod start;
+mod steps;
 mod times;
 mod views;
 
@@ -27,6 +28,7 @@ pub use live::Live;
 pub(crate) use live::wave_of;
 pub use records::{Author, KeyRecord, LogRecord, RunRecord, ScheduleRecord, TargetRecord};
 pub use start::Origin;
+pub use steps::StepsRecord;
 pub use views::{Sees, View};
 
 use crate::config;

@@ -9,6 +9,7 @@ use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
 use crate::blobs::{self, Blobs};
 use crate::config::Config;
+use crate::configs::Configs;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
@@ -18,6 +19,7 @@ use crate::lockout::Lockout;
 use crate::login::Login;
 use crate::recording::{self, Recorder};
 use crate::rights::Rights;
+use crate::runbooks::Library;
 use crate::runs::{self, Runs};
 use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
@@ -87,6 +89,10 @@ pub struct Hub {
     pub rights: Rights,
     /// Departments and projects.
     pub groups: Groups,
+    /// Runbooks.
+    pub runbooks: Library,
+    /// Files that hosts shall have.
+    pub configs: Configs,
     /// Orders to many hosts.
     pub runs: Arc<Runs>,
     /// Rights that were asked for.
@@ -151,6 +157,8 @@ impl Hub {
         let keyring = Keyring::load(store.clone()).context("reading operators and tokens")?;
         let rights = Rights::load(store.clone()).context("reading the roles")?;
         let groups = Groups::load(store.clone()).context("reading the groups")?;
+        let runbooks = Library::load(store.clone()).context("reading the runbooks")?;
+        let configs = Configs::load(store.clone()).context("reading the config groups")?;
         let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
         let runs = Runs::load(store.clone(), runs::folder(audit), &config.runs)
             .context("reading the runs")?;
@@ -174,6 +182,8 @@ impl Hub {
             keyring,
             rights,
             groups,
+            runbooks,
+            configs,
             runs,
             approvals,
             login: Login::new(&config.login),

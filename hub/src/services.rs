@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod blobs;
+mod configs;
 mod files;
 mod groups;
 mod hostkeys;
@@ -15,6 +16,7 @@ mod operators;
 mod ping;
 mod recordings;
 mod roles;
+mod runbooks;
 mod runs;
 mod secrets;
 mod tokens;
@@ -41,6 +43,8 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = roles::register(service);
     let service = runs::register(service);
     let service = groups::register(service);
+    let service = runbooks::register(service);
+    let service = configs::register(service);
     let service = login::register(service);
     let service = totp::register(service);
     let service = keys::register(service);

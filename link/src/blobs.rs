@@ -212,6 +212,24 @@ impl Blobs {
         turns.entry(hash.to_owned()).or_default().clone()
     }
 
+    /// Takes in a content that is at hand; its name.
+    pub async fn keep(&self, content: Vec<u8>) -> Result<String, CallError> {
+        let hash = blake3::hash(&content).to_hex().to_string();
+        let turn = self.turn(&hash);
+        let _turn = turn.lock().await;
+        let (blobs, name) = (self.clone(), hash.clone());
+        blocking(move || {
+            if blobs.have(&name).whole {
+                return Ok(());
+            }
+            let arriving = Arriving::open(&blobs, &name, content.len() as u64)?;
+            let from = usize::try_from(arriving.have).unwrap_or(content.len());
+            arriving.write(&content[from..])?.finish()
+        })
+        .await?;
+        Ok(hash)
+    }
+
     /// Takes a content in, as the handler of a feed. Two who send the same at once do so one after the other, and
     /// the second has nothing to send.
     pub async fn receive<F>(

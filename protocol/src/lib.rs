@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod call;
+pub mod configs;
 pub mod display;
 pub mod envelope;
 pub mod human;
@@ -43,6 +44,7 @@ pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod roles;
+pub mod runbooks;
 pub mod runs;
 pub mod secrets;
 pub mod services;

@@ -3,13 +3,13 @@
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
-use crate::runs;
 use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
     keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh, tokens,
     totp,
 };
 use crate::{blobs, orders};
+use crate::{configs, runbooks, runs};
 use crate::{ports, services, system};
 
 /// One method.
@@ -295,6 +295,20 @@ pub const METHODS: &[Method] = &[
     feed::<recordings::Verify>(Place::Hub),
     call::<recordings::SetMark>(Place::Hub),
     call::<recordings::Delete>(Place::Hub),
+    call::<runbooks::List>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Show>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Check>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Save>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Versions>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Delete>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Steps>(Place::Hub).about(About::Parts),
+    call::<configs::List>(Place::Hub).about(About::Nothing),
+    call::<configs::Show>(Place::Hub).about(About::Nothing),
+    call::<configs::Check>(Place::Hub).about(About::Nothing),
+    call::<configs::Save>(Place::Hub).about(About::Nothing),
+    call::<configs::Versions>(Place::Hub).about(About::Nothing),
+    call::<configs::Delete>(Place::Hub).about(About::Nothing),
+    call::<configs::Expect>(Place::Hub).about(About::Visible),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),

@@ -2,8 +2,10 @@
 //! a hub of the test's. `scripts/docker` sees to an engine and to the image.
 
 use crate::process::{pause, program, run};
+use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The container; removed when dropped.
@@ -16,6 +18,24 @@ pub struct Host {
 impl Host {
     /// Boots one, and waits until its service manager is done with that.
     pub fn boot() -> Self {
+        Self::boot_with(&["--network", "host"])
+    }
+
+    /// Boots one without any network, for whose package manager everything is in two folders, as
+    /// `scripts/catalogue fetch` leaves them.
+    pub fn boot_apart(packages: &Path) -> Self {
+        let mount = |from: &str, to: &str| format!("{}:{to}", packages.join(from).display());
+        let lists = mount("lists", "/var/lib/apt/lists");
+        let archives = mount("archives", "/var/cache/apt/archives");
+        let host = Self::boot_with(&["--network", "none", "-v", &lists, "-v", &archives]);
+        // What the image leaves out, and packages put links into; and a name for itself.
+        let script = "mkdir -p /usr/share/man/man1 /usr/share/man/man5 /usr/share/man/man7 \
+                      /usr/share/man/man8 /usr/share/doc && echo 127.0.1.1 $(hostname) >> /etc/hosts";
+        host.run(&["sh", "-c", script]);
+        host
+    }
+
+    fn boot_with(more: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/docker");
         // The first time the image is built, which takes a minute or two.
         let output = Command::new(&script).arg("up").output().unwrap();
@@ -24,7 +44,7 @@ impl Host {
         let engine = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let agent = format!("{}:/usr/sbin/cmdr-agentd:ro", program("cmdr-agentd").display());
         let mut command = Command::new("docker");
-        command.args(["-H", &engine, "run", "-d", "--network", "host"]);
+        command.args(["-H", &engine, "run", "-d"]).args(more);
         // What systemd needs to be the first process of a container.
         command.args(["--cap-add", "SYS_ADMIN", "--cgroupns=host"]);
         command.args(["--security-opt", "seccomp=unconfined"]);
@@ -61,6 +81,29 @@ impl Host {
         let (done, said) = self.try_run(argv);
         assert!(done, "{argv:?}: {said}");
         said
+    }
+
+    /// Runs a program in it with these variables and this input: its exit code, and what it says.
+    pub fn exec(
+        &self,
+        argv: &[String],
+        env: &BTreeMap<String, String>,
+        input: &[u8],
+    ) -> (i32, String) {
+        let mut command = Command::new("docker");
+        command.args(["-H", &self.engine, "exec", "-i"]);
+        for (name, value) in env {
+            command.args(["-e", &format!("{name}={value}")]);
+        }
+        command.arg(&self.id).args(argv);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A program that reads nothing may be gone before it has all.
+        drop(child.stdin.take().map(|mut stdin| stdin.write_all(input)));
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap_or(128), said)
     }
 
     /// Writes a unit that everybody may read.

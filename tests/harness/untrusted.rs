@@ -47,6 +47,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("file_path", file_path),
     ("unpack", unpack),
     ("packed_text", packed_text),
+    ("runbook", runbook),
 ];
 
 /// Cuts bytes into frames.
@@ -325,4 +326,22 @@ pub fn host_files(data: &[u8]) {
 /// What a session's holder is told over its socket, and what it then shows: frames, messages, output.
 pub fn holder(data: &[u8]) {
     cmdr_agentd::holder::untrusted(data);
+}
+
+/// Reads a runbook: it makes sense or says what is wrong, and what makes sense can be gone through by a host.
+pub fn runbook(data: &[u8]) {
+    use cmdr_hub::runbooks::{Plan, Progress, Walk, read};
+    let text = String::from_utf8_lossy(data);
+    let book = match read(&text) {
+        Ok(book) => std::sync::Arc::new(book),
+        Err(problems) => return assert!(problems.iter().all(|problem| !problem.what.is_empty())),
+    };
+    let Ok(plan) = Plan::make(book, &|_| None) else { return };
+    let values =
+        plan.book().params.iter().filter_map(|p| Some((p.name.clone(), p.default.clone()?)));
+    let (values, host) = (values.collect(), hosts::Host::default());
+    let secrets = |name: &str| Err(format!("no {name}"));
+    let walk = Walk { plan: &plan, values: &values, host: &host, secrets: &secrets };
+    // Whatever comes first: nothing of it may hang.
+    drop(walk.next(&mut Progress::default()));
 }

@@ -279,7 +279,7 @@ async fn durable(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
 }
 
 /// Shows what a run would come to.
-fn planned(app: &App, planned: &cmdr_protocol::runs::Planned) -> Result<Exit, Failure> {
+pub(super) fn planned(app: &App, planned: &cmdr_protocol::runs::Planned) -> Result<Exit, Failure> {
     let columns = [
         Column::text("NAME", |r: &PlannedHost| r.name.as_str().into()),
         Column::text("STATE", |r: &PlannedHost| r.state.as_str().into()),

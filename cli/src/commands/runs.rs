@@ -261,7 +261,7 @@ fn answer(app: &App, started: Started) -> Result<Exit, Failure> {
 }
 
 /// The run that an id, or a unique beginning of one, means.
-async fn find(hub: &Hub, text: &str) -> Result<RunId, Failure> {
+pub(super) async fn find(hub: &Hub, text: &str) -> Result<RunId, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }

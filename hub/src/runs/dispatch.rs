@@ -2,6 +2,7 @@
 
 use super::keeper::{End, News};
 use super::live::Live;
+use super::steps::Sends;
 use super::{Author, Runs, order_id};
 use crate::server::Hub;
 use cmdr_link::Client;
@@ -128,23 +129,24 @@ impl Runs {
 
     /// Sends a target of which it is on disk that it may have been.
     pub(super) fn send_soon(self: &Arc<Self>, live: &Arc<Live>, index: u32) {
-        {
+        let attempt = {
             let mut inner = live.lock();
             let seat = &mut inner.seats[index as usize];
             if seat.ending || seat.sending {
                 return;
             }
             seat.sending = true;
-        }
+            seat.attempt
+        };
         let (runs, live) = (self.clone(), live.clone());
         tokio::spawn(async move {
-            let end = runs.send(&live, index).await;
-            let attempt = {
+            let end = runs.send(&live, index, attempt).await;
+            {
                 let mut inner = live.lock();
                 let seat = &mut inner.seats[index as usize];
-                seat.sending = false;
-                seat.attempt
-            };
+                // The host may have been quicker with the end than with the answer, and be a step further.
+                seat.sending &= seat.attempt != attempt;
+            }
             if let Some((state, why)) = end {
                 let end = End { target: index, attempt, state, why };
                 drop(runs.queue.send(News::End { live, ends: vec![end] }).await);
@@ -153,21 +155,34 @@ impl Runs {
     }
 
     /// Asks the host to take it, as often as it takes. An end when it is known that it never will.
-    async fn send(self: &Arc<Self>, live: &Arc<Live>, index: u32) -> Option<(TargetState, String)> {
-        let (host, take, author, created_ms) = {
+    async fn send(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        index: u32,
+        attempt: u32,
+    ) -> Option<(TargetState, String)> {
+        let hub = self.hub()?;
+        let order = match self.sends(&hub, live, index, attempt).await {
+            Sends::Order(order) => *order,
+            Sends::Nothing => return None,
+            Sends::End(state, why) => return Some((state, why)),
+        };
+        drop(hub);
+        let (host, take, author, created_ms, resource) = {
             let inner = live.lock();
             let seat = &inner.seats[index as usize];
             let left = inner
                 .deadline
                 .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64);
             let take = Take {
-                id: order_id(live.id, index, seat.attempt),
-                order: inner.record.start.order.clone(),
+                id: order_id(live.id, index, attempt),
+                order,
                 output: Some(inner.record.keep_output),
                 deadline_ms: left.map(|left| left.max(1)),
                 ..Take::default()
             };
-            (seat.host, take, inner.record.author.clone(), inner.record.created_ms)
+            let resource = inner.record.start.order.resource();
+            (seat.host, take, inner.record.author.clone(), inner.record.created_ms, resource)
         };
         let (mut first, mut busy) = (true, 0);
         loop {
@@ -175,7 +190,7 @@ impl Runs {
             {
                 let inner = live.lock();
                 let seat = &inner.seats[index as usize];
-                if seat.ending {
+                if seat.ending || seat.attempt != attempt {
                     return None;
                 }
                 if first && seat.acked.is_none() && inner.record.state == RunState::Stopping {
@@ -192,7 +207,7 @@ impl Runs {
                 return None;
             };
             let stale = cmdr_link::clock::now_ms().saturating_sub(created_ms) > STALE_MS;
-            if stale && let Err(e) = may(&hub, &author, &take, host) {
+            if stale && let Err(e) = may(&hub, &author, &resource, host) {
                 return Some((TargetState::Refused, e));
             }
             let client = Client::new(link);
@@ -207,7 +222,7 @@ impl Runs {
             };
             let error = match asked {
                 Ok(taken) => {
-                    self.has(live, index, taken.state);
+                    self.has(live, index, attempt, taken.state);
                     if taken.again && taken.state.is_end() {
                         // It tells how it ended, unless that was confirmed by what this hub was before it
                         // was restored from a backup.
@@ -242,11 +257,11 @@ impl Runs {
     }
 
     /// The host has an order.
-    fn has(&self, live: &Arc<Live>, index: u32, state: TargetState) {
+    fn has(&self, live: &Arc<Live>, index: u32, attempt: u32, state: TargetState) {
         let mut inner = live.lock();
         let at = index as usize;
         let seat = &mut inner.seats[at];
-        if seat.ending {
+        if seat.ending || seat.attempt != attempt {
             return;
         }
         seat.acked.get_or_insert_with(Instant::now);
@@ -306,14 +321,13 @@ impl Runs {
 }
 
 /// Whether who began a run still may do this there.
-fn may(hub: &Hub, author: &Author, take: &Take, host: HostId) -> Result<(), String> {
+fn may(hub: &Hub, author: &Author, resource: &str, host: HostId) -> Result<(), String> {
     let Some(who) = Runs::who(hub, author) else { return Ok(()) };
     let Some(method) = methods::index(exec::Start::METHOD) else {
         return Err("orders are not in the table of methods".to_owned());
     };
-    let resource = take.order.resource();
-    hub.decide(&who, method, Some(&resource), Some(host)).map(drop).map_err(|missing| {
-        let why = missing.told(&who, exec::Start::METHOD, &resource);
+    hub.decide(&who, method, Some(resource), Some(host)).map(drop).map_err(|missing| {
+        let why = missing.told(&who, exec::Start::METHOD, resource);
         format!("{} may not do this there any more: {why}", author.operator)
     })
 }

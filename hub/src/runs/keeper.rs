@@ -8,6 +8,7 @@ use super::links::Confirms;
 use super::live::Live;
 use super::records::{self, ChangeRecord, LogRecord, PieceRecord, RunRecord};
 use super::segments::{Reader, Segments};
+use super::steps::After;
 use super::{Runs, parse_id};
 use crate::store::Batch;
 use cmdr_link::clock;
@@ -76,6 +77,8 @@ struct Work {
     /// When it was over.
     over: Option<u64>,
     retried: bool,
+    /// Targets that go on with their next step, and how much later, in milliseconds.
+    steps: Vec<(u32, u64)>,
     /// The head as it was written.
     record: Option<RunRecord>,
 }
@@ -266,6 +269,9 @@ impl Keeper {
         }
         inner.keeping += kept.len() as u64;
         let seat = &mut inner.seats[at];
+        if let (Some(stand), false) = (&mut seat.stand, piece.stderr) {
+            stand.printed(kept);
+        }
         seat.have = upto;
         seat.keeping += kept.len() as u64;
         seat.dropped += over;
@@ -336,6 +342,7 @@ impl Keeper {
         };
         let change = end_of(index, attempt, &report);
         if !ending {
+            let Some(change) = self.step(&live, at, &report, change, works) else { return };
             self.end(&live, ChangeRecord { told: true, ..change }, works);
         } else if !told && late.is_none() {
             live.lock().seats[at].late = Some(report.state);
@@ -345,6 +352,55 @@ impl Keeper {
             // The head of a run that is over says how long its log is.
             work.head |= live.lock().is_over();
         }
+    }
+
+    /// The end of a target whose attempt has ended; nothing when a step of its runbook comes after that.
+    fn step(
+        &mut self,
+        live: &Arc<Live>,
+        at: usize,
+        report: &Report,
+        change: ChangeRecord,
+        works: &mut BTreeMap<RunId, Work>,
+    ) -> Option<ChangeRecord> {
+        let mut inner = live.lock();
+        let Some(Ok(book)) = &inner.book else { return Some(change) };
+        let (book, stopping) = (book.clone(), inner.record.state == RunState::Stopping);
+        let printed = inner.tail(at, &mut self.reader);
+        let overdue = inner.overdue.is_some();
+        let seat = &mut inner.seats[at];
+        let Some(stand) = &mut seat.stand else { return Some(change) };
+        stand.is_back(printed);
+        let pause_ms = match book.after(stand, report) {
+            After::Ends(state, why) => {
+                let why = if why.is_empty() { change.why } else { why };
+                return Some(ChangeRecord { state, why, ..change });
+            }
+            After::GoesOn(pause_ms) => pause_ms,
+        };
+        if stopping || overdue {
+            let why = "the run was stopped between two steps".to_owned();
+            return Some(ChangeRecord { state: TargetState::Cancelled, why, ..change });
+        }
+        let steps = stand.news();
+        let (attempt, was, marked) = (seat.attempt + 1, seat.state, seat.marked);
+        seat.again(attempt);
+        seat.taken = true;
+        inner.out -= u32::from(marked).min(inner.out);
+        inner.counts.change(was, TargetState::Queued);
+        inner.touch(at);
+        drop(inner);
+        let work = work(works, live);
+        let (target, state) = (at as u32, TargetState::Queued);
+        work.log.changes.push(ChangeRecord {
+            target,
+            attempt,
+            state,
+            steps,
+            ..ChangeRecord::default()
+        });
+        work.steps.push((target, pause_ms));
+        None
     }
 
     /// Gives a target its end, unless it has one.
@@ -374,6 +430,7 @@ impl Keeper {
         }
         let seat = &mut inner.seats[at];
         (seat.ending, seat.sums, seat.told) = (true, None, change.told);
+        change.steps = seat.stand.as_mut().and_then(|stand| stand.news());
         let (wave, marked) = (seat.wave as usize, seat.marked);
         inner.ended += 1;
         inner.out -= u32::from(marked).min(inner.out);
@@ -443,6 +500,9 @@ impl Keeper {
                 for index in targets {
                     let Some(seat) = inner.seats.get_mut(index as usize) else { continue };
                     let attempt = seat.attempt + 1;
+                    if let Some(stand) = &mut seat.stand {
+                        stand.restart();
+                    }
                     seat.again(attempt);
                     work.log.changes.push(ChangeRecord {
                         target: index,
@@ -513,7 +573,7 @@ impl Keeper {
 
     /// What is on disk counts.
     fn apply(&self, work: Work) {
-        let Work { live, log, head, over, retried, record } = work;
+        let Work { live, log, head, over, retried, record, steps } = work;
         let over = over.is_some();
         let (mut sends, mut gone) = (Vec::new(), Vec::new());
         let moved = {
@@ -578,6 +638,9 @@ impl Keeper {
         for index in sends {
             self.runs.send_soon(&live, index);
         }
+        for (index, pause_ms) in steps {
+            self.runs.resume_after(&live, index, pause_ms);
+        }
         if !over && (moved || head || retried || live.lock().record.start.parallel > 0) {
             self.runs.pump_soon(&live);
         }
@@ -594,6 +657,7 @@ fn work<'a>(works: &'a mut BTreeMap<RunId, Work>, live: &Arc<Live>) -> &'a mut W
         head: false,
         over: None,
         retried: false,
+        steps: Vec::new(),
         record: None,
     })
 }

@@ -4,6 +4,7 @@
 use super::records::{LogRecord, PieceRecord, RunRecord};
 use super::seat::{Seat, Sums};
 use super::segments::{Place, Reader};
+use super::steps::Book;
 use cmdr_protocol::runs::{Counts, Run, RunState, TargetState};
 use cmdr_protocol::{HostId, RunId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,8 @@ pub(super) struct Inner {
     pub(super) record: RunRecord,
     /// How its order looks in a few words.
     pub(super) what: String,
+    /// What its targets go through, or why that is not known; absent for every order but a runbook.
+    pub(super) book: Option<Result<Arc<Book>, String>>,
     pub(super) seats: Vec<Seat>,
     pub(super) counts: Counts,
     /// The wave that is under way.
@@ -72,6 +75,7 @@ impl Live {
     ) -> Self {
         let mut inner = Inner {
             what: record.start.order.told(),
+            book: Book::of(&record.start.order),
             counts: Counts::default(),
             wave: 0,
             next: 0,
@@ -94,6 +98,11 @@ impl Live {
             record,
             seats,
         };
+        if inner.book.is_some() {
+            for seat in &mut inner.seats {
+                seat.stand = Some(Box::default());
+            }
+        }
         inner.replay(log);
         Self { id, news: watch::Sender::new(1), inner: Mutex::new(inner) }
     }
@@ -146,7 +155,13 @@ impl Inner {
                     seat.late = change.late;
                     continue;
                 }
+                if let (Some(stand), Some(steps)) = (&mut seat.stand, &change.steps) {
+                    stand.replay(steps);
+                }
                 if change.state == TargetState::Queued {
+                    if let (Some(stand), None) = (&mut seat.stand, &change.steps) {
+                        stand.restart();
+                    }
                     seat.again(change.attempt);
                     continue;
                 }
@@ -296,6 +311,16 @@ impl Inner {
     /// Whether new targets may be sent.
     pub(super) fn sends(&self) -> bool {
         self.record.state == RunState::Running && self.overdue.is_none()
+    }
+
+    /// The same as clients see it, of one target.
+    pub(super) fn target(&self, index: usize) -> cmdr_protocol::runs::Target {
+        let seat = &self.seats[index];
+        let mut shown = seat.shown(index as u32);
+        if let (Some(Ok(book)), Some(stand)) = (&self.book, &seat.stand) {
+            shown.step = book.step(stand);
+        }
+        shown
     }
 
     /// Takes a target away from those that are absent.

@@ -2,6 +2,7 @@
 //! record for all that changed at one time. Fields are only ever added.
 
 use super::seat::Seat;
+use super::steps::StepsRecord;
 use crate::records::prefix;
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::codec;
@@ -183,6 +184,9 @@ pub struct ChangeRecord {
     /// What the host told later of a target that had its end already; that stays as it is.
     #[serde(rename = "z", skip_serializing_if = "Option::is_none")]
     pub late: Option<TargetState>,
+    /// What came of steps of a runbook. With `queued`: the next one comes now.
+    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Box<StepsRecord>>,
 }
 
 /// Where a piece of output is.
@@ -336,6 +340,7 @@ pub(super) fn put_log(batch: Batch, id: RunId, mut number: u32, log: &LogRecord)
     for change in &log.changes {
         part.changes.push(change.clone());
         size += 80 + change.why.len();
+        size += change.steps.as_ref().map_or(0, |steps| steps.size());
         flush(&mut part, &mut size, LOG);
     }
     flush(&mut part, &mut size, 0);
@@ -465,6 +470,9 @@ fn brief(order: &Order) -> Order {
     use cmdr_protocol::runs::{Line, Script};
     let mut brief = order.clone();
     brief.env.clear();
+    if let Some(runbook) = &mut brief.runbook {
+        runbook.texts.clear();
+    }
     if let Some(script) = &mut brief.script {
         *script =
             Script { name: script.name.clone(), args: script.args.clone(), ..Script::default() };

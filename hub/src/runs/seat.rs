@@ -1,5 +1,6 @@
 //! One target of a run as the hub holds it in memory.
 
+use super::steps::Stand;
 use cmdr_protocol::HostId;
 use cmdr_protocol::runs::{Target, TargetState};
 use tokio::time::Instant;
@@ -52,6 +53,8 @@ pub(super) struct Seat {
     pub(super) keeping: u64,
     /// What its output comes to, while it goes on.
     pub(super) sums: Option<Box<Sums>>,
+    /// How far it is in a runbook; absent for every other order.
+    pub(super) stand: Option<Box<Stand>>,
 }
 
 /// Running sums of both outputs.
@@ -104,13 +107,14 @@ impl Seat {
             dropped: 0,
             keeping: 0,
             sums: None,
+            stand: None,
         }
     }
 
     /// Begins a further attempt: as if nothing had been.
     pub(super) fn again(&mut self, attempt: u32) {
         let fresh = Self::new(self.host, &self.name, self.wave);
-        *self = Self { attempt, changed: self.changed, ..fresh };
+        *self = Self { attempt, changed: self.changed, stand: self.stand.take(), ..fresh };
     }
 
     /// It may be at the host, and has no end.
@@ -138,6 +142,7 @@ impl Seat {
             lost: self.lost,
             sum: self.sum.clone(),
             late: self.late,
+            step: String::new(),
         }
     }
 }

@@ -53,9 +53,6 @@ impl Author {
 pub(super) fn check(start: &Start) -> Result<(), CallError> {
     let wrong = |what: String| Err(CallError::malformed(what));
     start.order.check().map_err(CallError::malformed)?;
-    if start.order.runbook.is_some() {
-        return wrong("a runbook is not an order of hosts: the hub takes it apart".to_owned());
-    }
     if start.key.len() > MAX_KEY {
         return wrong(format!("the idempotency key is longer than {MAX_KEY} bytes"));
     }
@@ -117,6 +114,8 @@ impl Runs {
         if let Some(known) = self.known(&author, &start, &request)? {
             return Ok(known);
         }
+        let mut start = start;
+        Self::pin(hub, &mut start)?;
         if let Some(push) = &start.order.push {
             hub.blobs.open(&push.file).await?;
         }

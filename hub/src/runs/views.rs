@@ -28,7 +28,7 @@ pub enum Sees {
 }
 
 impl Sees {
-    fn has(&self, index: usize) -> bool {
+    pub(crate) fn has(&self, index: usize) -> bool {
         match self {
             Self::All => true,
             Self::Some(some) => some.get(index).copied().unwrap_or(false),
@@ -153,6 +153,9 @@ impl Runs {
         let (live, sees) = self.look(hub, who, show.run, Show::METHOD)?;
         let inner = live.lock();
         let mut start = inner.record.start.clone();
+        if let Some(runbook) = &mut start.order.runbook {
+            runbook.texts.clear();
+        }
         start.callback = start.callback.filter(|_| matches!(sees, Sees::All));
         for value in start.order.env.values_mut() {
             "\u{2039}secret\u{203a}".clone_into(value);
@@ -162,7 +165,7 @@ impl Runs {
         let mut index = show.from as usize;
         while index < inner.seats.len() && shown.targets.len() < CHUNK {
             if sees.has(index) {
-                shown.targets.push(inner.seats[index].shown(index as u32));
+                shown.targets.push(inner.target(index));
             }
             index += 1;
         }
@@ -305,7 +308,7 @@ impl View {
         let mut targets: Vec<Target> = Vec::new();
         for (index, seat) in inner.seats.iter().enumerate() {
             if (self.first || seat.changed > self.change) && self.sees.has(index) {
-                targets.push(seat.shown(index as u32));
+                targets.push(inner.target(index));
             }
         }
         let run = self.first || inner.change > self.change;

@@ -133,6 +133,10 @@ pub struct Runbook {
     pub version: u32,
     /// Its parameters.
     pub params: BTreeMap<String, Param>,
+    /// The texts of it and of all that it includes, by name, as they were when the run began. The hub puts them
+    /// in; what a client says here is not looked at, and it is not told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, String>,
 }
 
 /// A parameter's value.

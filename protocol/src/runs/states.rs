@@ -203,6 +203,9 @@ pub struct Target {
     /// Tells outputs apart: equal in those with equal output. Empty while it goes on, and without output.
     #[serde(with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
     pub sum: Vec<u8>,
+    /// The step of a runbook that it is at, or that failed; empty for every other order.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub step: String,
     /// What the host told when it came back after the run had given it up for lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<TargetState>,

@@ -1,0 +1,264 @@
+//! `config drift`: what hosts have beside what they shall have, asked host by host with the rights of who asks.
+
+use crate::App;
+use crate::commands::edit::shown::unified;
+use crate::connect::Hub;
+use crate::exit::{Exit, Failure};
+use crate::human;
+use crate::output::{Cell, Column, Format, Paint};
+use clap::Args;
+use cmdr_protocol::configs::{Expect, FileWanted, HostFiles};
+use cmdr_protocol::display::clean;
+use cmdr_protocol::files::{FileKind, FilePath, Read, Stat};
+use cmdr_protocol::{CallError, ErrorKind, HostId};
+use futures::StreamExt as _;
+use serde::Serialize;
+use similar::TextDiff;
+
+/// Hosts asked at once.
+const AT_ONCE: usize = 16;
+/// The largest file that is fetched for a difference.
+const LARGEST: u64 = 1 << 20;
+
+/// Compare what hosts have with what they shall have.
+///
+/// Ends with 1 when something differs or is missing.
+#[derive(Debug, Args)]
+pub(super) struct DriftArgs {
+    /// Which group.
+    #[arg(value_parser = super::name)]
+    name: String,
+    /// Only these of its hosts [default: all].
+    #[arg(value_name = "HOSTS")]
+    hosts: Option<String>,
+    /// Compare with this version [default: the newest].
+    #[arg(long, value_name = "N")]
+    version: Option<u64>,
+    /// Show the differences.
+    #[arg(long)]
+    diff: bool,
+    /// Show also what is equal.
+    #[arg(long)]
+    all: bool,
+}
+
+/// How a file on a host stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Stands {
+    Equal,
+    Differs,
+    Missing,
+    Hidden,
+    Unknown,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    host: String,
+    path: String,
+    state: Stands,
+    /// In words, what is otherwise.
+    what: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    diff: String,
+    /// What is there, and what shall be.
+    #[serde(skip)]
+    sides: Option<(String, String)>,
+    #[serde(skip)]
+    failed: Option<ErrorKind>,
+}
+
+pub(super) async fn run(app: &App, args: &DriftArgs) -> Result<Exit, Failure> {
+    let hub = Hub::connect(app).await?;
+    let mut wanted = match &args.hosts {
+        Some(selector) => hub.resolve(selector).await?.into_iter().map(|host| host.id).collect(),
+        None => Vec::new(),
+    };
+    let mut hosts: Vec<HostFiles> = Vec::new();
+    loop {
+        let (name, version) = (args.name.clone(), args.version);
+        let mut expected = hub.ask(&Expect { name, version, hosts: wanted }).await?;
+        hosts.append(&mut expected.hosts);
+        wanted = expected.more;
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    if hosts.is_empty() {
+        let what = format!("no host that {} is for, and that you may look at", args.name);
+        return Err(Failure::new(Exit::NoMatch, what));
+    }
+    let count = hosts.len();
+    let rows: Vec<Vec<Row>> = futures::stream::iter(hosts)
+        .map(|host| look(&hub, host, args.diff))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let rows: Vec<Row> = rows.into_iter().flatten().collect();
+    let equal = rows.iter().filter(|row| row.state == Stands::Equal).count();
+    let plain = matches!(app.out.format, Format::Table | Format::Wide | Format::Name);
+    let shown: Vec<&Row> =
+        rows.iter().filter(|row| args.all || !plain || row.state != Stands::Equal).collect();
+    let columns = [
+        Column::text("HOST", |r: &&Row| clean(&r.host).into_owned().into()),
+        Column::text("FILE", |r| clean(&r.path).into_owned().into()),
+        Column::text("STATE", |r| match r.state {
+            Stands::Equal => Cell::painted("equal", Paint::Good),
+            Stands::Differs => Cell::painted("differs", Paint::Bad),
+            Stands::Missing => Cell::painted("missing", Paint::Bad),
+            Stands::Hidden => "hidden".into(),
+            Stands::Unknown => Cell::painted("unknown", Paint::Warn),
+        }),
+        Column::text("WHAT", |r| clean(&r.what).into_owned().into()),
+    ];
+    if !shown.is_empty() || !plain {
+        app.out.list(&shown, &columns, |r| r.host.clone())?;
+    }
+    if plain {
+        for row in &shown {
+            if let Some((there, shall)) = &row.sides {
+                let place = format!("{}:{}", row.host, row.path);
+                let names = [place.as_str(), args.name.as_str()];
+                app.out.data(&format!("\n{}", unified(&app.out, names, there, shall)))?;
+            } else if !row.diff.is_empty() {
+                app.out.data(&format!("\n{}: {}\n", clean(&row.host), row.diff))?;
+            }
+        }
+    }
+    let (hosts, files) =
+        (human::count(count as u64, "host"), human::count(rows.len() as u64, "file"));
+    app.out.note(&format!("{hosts}, {files}: {equal} equal"));
+    let off = |row: &Row| matches!(row.state, Stands::Differs | Stands::Missing);
+    let mut exit = if rows.iter().any(off) { Exit::Failed } else { Exit::Ok };
+    for kind in rows.iter().filter_map(|row| row.failed) {
+        exit = exit.worst(Exit::of(kind));
+    }
+    Ok(exit)
+}
+
+async fn look(hub: &Hub, host: HostFiles, diff: bool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for file in &host.files {
+        let mut row = Row {
+            host: host.name.clone(),
+            path: file.path.clone(),
+            state: Stands::Unknown,
+            what: file.problem.clone(),
+            diff: String::new(),
+            sides: None,
+            failed: None,
+        };
+        if file.problem.is_empty() {
+            match host.host {
+                Some(id) => {
+                    if let Err(e) = compare(hub, id, file, diff, &mut row).await {
+                        (row.what, row.failed) = (e.message, Some(e.kind));
+                    }
+                }
+                None => "the host has no id".clone_into(&mut row.what),
+            }
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+async fn compare(
+    hub: &Hub,
+    host: HostId,
+    file: &FileWanted,
+    diff: bool,
+    row: &mut Row,
+) -> Result<(), CallError> {
+    let path = FilePath::parse(&file.path).map_err(|e| CallError::malformed(e.to_string()))?;
+    let patience = hub.patience();
+    let stat = match hub.client.call(Some(host), &Stat { path: path.clone() }, patience).await {
+        Ok(stat) => stat,
+        Err(e) if e.kind == ErrorKind::NotFound => {
+            row.state = Stands::Missing;
+            return Ok(());
+        }
+        Err(e) => return Err(e),
+    };
+    if stat.kind != FileKind::File {
+        (row.state, row.what) = (Stands::Differs, format!("it is a {}", stat.kind));
+        return Ok(());
+    }
+    let mut what = Vec::new();
+    if file.mode.is_some_and(|mode| mode != stat.mode) {
+        let mode = file.mode.unwrap_or_default();
+        what.push(format!("permissions {:04o}, not {mode:04o}", stat.mode));
+    }
+    let (user, group) = file.owner.split_once(':').unwrap_or((&file.owner, ""));
+    for (wanted, name, number) in
+        [(user, &stat.user, stat.uid.to_string()), (group, &stat.group, stat.gid.to_string())]
+    {
+        if !wanted.is_empty() && wanted != name && wanted != number {
+            what.push(format!("of {name}, not {wanted}"));
+        }
+    }
+    row.state = Stands::Equal;
+    match &file.content {
+        None => {
+            row.state = Stands::Hidden;
+            what.push("there is a secret in it; a push compares it".to_owned());
+        }
+        Some(content) if stat.size > LARGEST || stat.size == content.len() as u64 || diff => {
+            let there =
+                if stat.size > LARGEST { None } else { Some(fetch(hub, host, path).await?) };
+            if there.as_deref() != Some(content.as_slice()) {
+                row.state = Stands::Differs;
+                what.push("content".to_owned());
+                if let (true, Some(there)) = (diff, &there) {
+                    (row.diff, row.sides) = difference(there, content);
+                }
+            }
+        }
+        Some(_) => {
+            row.state = Stands::Differs;
+            what.push("content".to_owned());
+        }
+    }
+    if row.state == Stands::Equal && !what.is_empty() {
+        row.state = Stands::Differs;
+    }
+    row.what = what.join(", ");
+    Ok(())
+}
+
+async fn fetch(hub: &Hub, host: HostId, path: FilePath) -> Result<Vec<u8>, CallError> {
+    let read = Read { path, length: Some(LARGEST), ..Read::default() };
+    let mut feed = hub.client.feed(Some(host), &read).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = feed.next().await {
+        bytes.extend_from_slice(&chunk?.data);
+        if bytes.len() as u64 > LARGEST {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// From what is there to what shall be.
+fn difference(there: &[u8], shall: &[u8]) -> (String, Option<(String, String)>) {
+    let (Ok(there), Ok(shall)) = (std::str::from_utf8(there), std::str::from_utf8(shall)) else {
+        return ("it is binary".to_owned(), None);
+    };
+    let diff = TextDiff::from_lines(there, shall);
+    let text =
+        diff.unified_diff().context_radius(3).header("on the host", "in the group").to_string();
+    (text, Some((there.to_owned(), shall.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_leads_from_what_is_there_to_what_shall_be() {
+        let (said, sides) = difference(b"a\nb\n", b"a\nc\n");
+        assert!(said.contains("-b\n+c\n") && sides.is_some(), "{said}");
+        assert_eq!(difference(b"\xff", b"a").0, "it is binary");
+    }
+}

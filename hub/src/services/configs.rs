@@ -1,0 +1,92 @@
+//! Config groups: list, show, check, save, delete, and what hosts shall have by them.
+
+use super::{HubService, nobody};
+use crate::configs::{Configs, expected};
+use crate::server::Hub;
+use cmdr_link::service::Asked;
+use cmdr_protocol::configs::{
+    Check, Checked, Delete, Expect, Expected, List, Listing, MAX_HOSTS, Save, Show, Shown, Versions,
+};
+use cmdr_protocol::runbooks::{Saved, VersionListing};
+use cmdr_protocol::selector::Selector;
+use cmdr_protocol::{Call as _, CallError, Nothing, methods};
+use std::sync::Arc;
+
+pub(super) fn register(service: HubService) -> HubService {
+    service.on(list).on(show).on(check).on(save).on(versions).on(delete).on(expect)
+}
+
+/// Bytes of files in one answer, about.
+const MOST: usize = 512 * 1024;
+
+async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
+    Ok(Listing { configs: hub.configs.all() })
+}
+
+async fn show(hub: Arc<Hub>, _: Asked, show: Show) -> Result<Shown, CallError> {
+    hub.configs.show(&hub.runbooks, &show.name, show.version)
+}
+
+async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallError> {
+    Ok(Configs::check(&hub.runbooks, &check.text))
+}
+
+async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let saved = hub.configs.save(&hub.runbooks, &save, &caller.name).await?;
+    if !saved.unchanged {
+        tracing::info!(
+            config = save.name,
+            saved.version,
+            by = caller.name,
+            "a config group was saved"
+        );
+    }
+    Ok(saved)
+}
+
+async fn versions(hub: Arc<Hub>, _: Asked, asks: Versions) -> Result<VersionListing, CallError> {
+    Ok(VersionListing { versions: hub.configs.versions(&asks.name)? })
+}
+
+async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Nothing, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    hub.configs.delete(&delete.name).await?;
+    tracing::info!(config = delete.name, by = caller.name, "a config group was deleted");
+    Ok(Nothing {})
+}
+
+/// Only hosts on which the caller may ask this are in the answer.
+async fn expect(hub: Arc<Hub>, asked: Asked, expect: Expect) -> Result<Expected, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let who = hub.who(&caller);
+    let (plan, about) = hub.configs.plan(&hub.runbooks, &expect.name, expect.version)?;
+    let selector = plan.book().hosts.clone().unwrap_or_default();
+    let selector = Selector::parse(&selector).map_err(|e| CallError::failed(e.to_string()))?;
+    let method = methods::index(Expect::METHOD)
+        .ok_or_else(|| CallError::failed("config groups are not in the table of methods"))?;
+    let resource = expect.resource();
+    let mut expected_of = Expected { version: about.version, ..Expected::default() };
+    let mut size = 0;
+    let mut hosts = hub.fleet.hosts();
+    hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    for host in hosts {
+        let Some(id) = host.id else { continue };
+        let asked_for = expect.hosts.is_empty() || expect.hosts.contains(&id);
+        if !asked_for || !selector.matches(&host) {
+            continue;
+        }
+        if hub.decide(&who, method, Some(&resource), Some(id)).is_err() {
+            continue;
+        }
+        if expected_of.hosts.len() >= MAX_HOSTS || size > MOST {
+            expected_of.more.push(id);
+            continue;
+        }
+        let files = expected(&plan, &host);
+        let bytes = files.files.iter().filter_map(|file| file.content.as_ref()).map(Vec::len);
+        size += bytes.sum::<usize>();
+        expected_of.hosts.push(files);
+    }
+    Ok(expected_of)
+}

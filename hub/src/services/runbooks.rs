@@ -1,0 +1,58 @@
+//! Runbooks: list, show, check, save, delete. They are run as the order of a run.
+
+use super::{HubService, nobody};
+use crate::runs::Runs;
+use crate::server::Hub;
+use cmdr_link::service::Asked;
+use cmdr_protocol::runbooks::{
+    Check, Checked, Delete, List, Listing, Save, Saved, Show, Shown, StepListing, Steps,
+    VersionListing, Versions,
+};
+use cmdr_protocol::{Call as _, CallError, Nothing};
+use std::sync::Arc;
+
+pub(super) fn register(service: HubService) -> HubService {
+    service.on(list).on(show).on(check).on(save).on(versions).on(delete).on(steps)
+}
+
+async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
+    Ok(Listing { runbooks: hub.runbooks.all() })
+}
+
+async fn show(hub: Arc<Hub>, _: Asked, show: Show) -> Result<Shown, CallError> {
+    hub.runbooks.show(&show.name, show.version)
+}
+
+async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallError> {
+    Ok(hub.runbooks.check(&check.text))
+}
+
+async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let saved = hub.runbooks.save(&save, &caller.name).await?;
+    if !saved.unchanged {
+        tracing::info!(runbook = save.name, saved.version, by = caller.name, "a runbook was saved");
+    }
+    Ok(saved)
+}
+
+async fn versions(hub: Arc<Hub>, _: Asked, asks: Versions) -> Result<VersionListing, CallError> {
+    Ok(VersionListing { versions: hub.runbooks.versions(&asks.name)? })
+}
+
+async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Nothing, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    hub.runbooks.delete(&delete.name).await?;
+    tracing::info!(runbook = delete.name, by = caller.name, "a runbook was deleted");
+    Ok(Nothing {})
+}
+
+async fn steps(hub: Arc<Hub>, asked: Asked, asks: Steps) -> Result<StepListing, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let who = hub.who(&caller);
+    let (live, sees) = hub.runs.look(&hub, &who, asks.run, Steps::METHOD)?;
+    if !sees.has(asks.target as usize) {
+        return Err(CallError::not_found(format!("the run has no target {}", asks.target)));
+    }
+    Ok(StepListing { steps: Runs::steps(&live, asks.target)? })
+}

@@ -1,0 +1,313 @@
+//! Runbooks as runs, through a real hub over real links: each host goes its own way step by step, nothing is done
+//! twice, and what failed is gone on with where it failed.
+
+use cmdr_hub::config::Config;
+use cmdr_link::session::Dialer;
+use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::role::Role;
+use cmdr_protocol::runbooks::{Save, StepListing, StepState, Steps};
+use cmdr_protocol::runs::{
+    Order, Param, Pause, Resume, Retry, Runbook, Show, Shown, Start, Stop, Target, TargetState,
+};
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::PeerKind;
+use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, configs};
+use harness::orders::Orders;
+use harness::{BareAgent, World, until, until_some};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A host of the test.
+struct Sim {
+    orders: Orders,
+    dialer: Dialer,
+    id: HostId,
+    agent: Option<BareAgent>,
+}
+
+impl Sim {
+    async fn new(world: &World, name: &str) -> Self {
+        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+        let key = SecretKey::generate().unwrap();
+        let mut dialer = world.dialer(PeerKind::Agent, key, Some(&token));
+        name.clone_into(&mut dialer.name);
+        let orders = Orders::new(name);
+        let agent = world.serve_agent(&dialer, orders.service()).await.unwrap();
+        dialer.join = None;
+        Self { orders, dialer, id: agent.id, agent: Some(agent) }
+    }
+
+    async fn heal(&mut self, world: &World) {
+        let agent = until_some("the hub takes the host in again", async || {
+            world.serve_agent(&self.dialer, self.orders.service()).await.ok()
+        });
+        self.agent = Some(agent.await);
+    }
+
+    /// The order that it is at, once there is one.
+    async fn at(&self) -> String {
+        until_some("the host is at it", async || self.orders.running().into_iter().next()).await
+    }
+
+    /// Ends the order that it is at.
+    async fn finish(&self, state: TargetState, code: i32) {
+        let id = self.at().await;
+        self.orders.finish(&id, state, code);
+        until("the host is not at it any more", async || !self.orders.running().contains(&id))
+            .await;
+    }
+
+    /// How many orders it has begun, none of them twice.
+    fn began(&self) -> usize {
+        let began = self.orders.began();
+        assert!(began.values().all(|times| *times == 1), "{began:?}");
+        began.len()
+    }
+}
+
+async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
+    client.call(None, call, PATIENCE).await
+}
+
+async fn save(client: &Client, steps: &str) {
+    let text = format!("name: book\nparams:\n- name: word\n  default: hello\nsteps:\n{steps}");
+    ask(client, &Save { name: "book".into(), text, ..Save::default() }).await.unwrap();
+}
+
+fn order(name: &str, params: &[(&str, &str)]) -> Order {
+    let params = params.iter().map(|(k, v)| ((*k).to_owned(), Param::Text((*v).to_owned())));
+    let runbook = Runbook { name: name.into(), params: params.collect(), ..Runbook::default() };
+    Order { runbook: Some(runbook), ..Order::default() }
+}
+
+async fn start(client: &Client, params: &[(&str, &str)]) -> RunId {
+    let start = Start { hosts: "*".into(), order: order("book", params), ..Start::default() };
+    ask(client, &start).await.unwrap().run.unwrap()
+}
+
+async fn show(client: &Client, run: RunId) -> Shown {
+    ask(client, &Show { run, from: 0 }).await.unwrap()
+}
+
+async fn over(client: &Client, run: RunId) -> Vec<Target> {
+    until_some("the run is over", async || {
+        let shown = show(client, run).await;
+        shown.run.ended_ms.is_some().then_some(shown.targets)
+    })
+    .await
+}
+
+async fn steps(client: &Client, run: RunId, target: u32) -> Vec<(StepState, String)> {
+    let StepListing { steps } = ask(client, &Steps { run, target }).await.unwrap();
+    steps.into_iter().map(|step| (step.state, step.output)).collect()
+}
+
+#[tokio::test]
+async fn each_host_goes_through_the_steps_and_each_step_is_kept() {
+    let world = World::start().await;
+    let hosts = [Sim::new(&world, "sim1").await, Sim::new(&world, "sim2").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(
+        &client,
+        "- name: who\n  command: [hostname]\n- name: hi\n  when: step.who.output == host.name\n  command: [echo, '{{word}} {{step.who.output}}']\n\
+         - name: never\n  when: step.hi.failed\n  command: [echo, no]\n",
+    )
+    .await;
+    let run = start(&client, &[("word", "good day; $(x)")]).await;
+    let targets = over(&client, run).await;
+    assert!(targets.iter().all(|target| target.state == TargetState::Ok), "{targets:?}");
+    for (index, name) in ["sim1", "sim2"].iter().enumerate() {
+        let index = targets.iter().find(|t| t.name == *name).map_or(index as u32, |t| t.index);
+        let expected = [
+            (StepState::Ok, (*name).to_owned()),
+            (StepState::Ok, format!("good day; $(x) {name}")),
+            (StepState::Skipped, String::new()),
+        ];
+        assert_eq!(steps(&client, run, index).await, expected);
+    }
+    assert!(hosts.iter().all(|host| host.began() == 2));
+    let shown = show(&client, run).await.start.order.runbook.unwrap();
+    assert!(shown.version == 1 && shown.texts.is_empty());
+}
+
+#[tokio::test]
+async fn what_failed_is_gone_on_with_at_the_step_that_failed() {
+    let world = World::start().await;
+    let host = Sim::new(&world, "sim").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(
+        &client,
+        "- name: a\n  command: [echo, one]\n- name: b\n  command: [wait]\n  retries: 1\n  pause: 1ms\n- name: c\n  command: [echo, three]\n",
+    )
+    .await;
+    let run = start(&client, &[]).await;
+    host.finish(TargetState::Failed, 3).await;
+    host.finish(TargetState::Failed, 4).await;
+    let target = over(&client, run).await.remove(0);
+    assert_eq!(
+        (target.state, target.code, target.step.as_str()),
+        (TargetState::Failed, Some(4), "b")
+    );
+    assert_eq!(target.why, "step b failed: exit code 4");
+    let states: Vec<_> = steps(&client, run, 0).await.into_iter().map(|step| step.0).collect();
+    assert_eq!(states, [StepState::Ok, StepState::Failed, StepState::Waiting]);
+    // Saved anew, the run goes on with what it began with.
+    save(&client, "- name: other\n  command: [echo, other]\n").await;
+    let retry = Retry { run, targets: Vec::new(), cancelled: false, confirm: None };
+    ask(&client, &retry).await.unwrap();
+    host.finish(TargetState::Ok, 0).await;
+    assert_eq!(over(&client, run).await[0].state, TargetState::Ok);
+    let told = steps(&client, run, 0).await;
+    assert_eq!(told[2], (StepState::Ok, "three".to_owned()));
+    // One, b twice, b again, three.
+    assert_eq!(host.began(), 5);
+}
+
+#[tokio::test]
+async fn a_hub_that_begins_anew_goes_on_at_the_same_step() {
+    let world = World::start().await;
+    let mut host = Sim::new(&world, "sim").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(
+        &client,
+        "- name: a\n  command: [echo, one]\n- name: b\n  command: [wait]\n- name: c\n  command: [echo, '{{step.a.output}}', three]\n",
+    )
+    .await;
+    let run = start(&client, &[]).await;
+    host.at().await;
+    until("the first step is over", async || steps(&client, run, 0).await[0].0 == StepState::Ok)
+        .await;
+    let world = world.restart().await;
+    host.finish(TargetState::Ok, 0).await;
+    host.heal(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    assert_eq!(over(&client, run).await[0].state, TargetState::Ok);
+    let told = steps(&client, run, 0).await;
+    assert_eq!(told.iter().map(|step| step.0).collect::<Vec<_>>(), [StepState::Ok; 3]);
+    assert_eq!(told[2].1, "one three");
+    assert_eq!(host.began(), 3);
+}
+
+#[tokio::test]
+async fn a_pause_holds_between_two_steps_and_a_stop_ends_it_there() {
+    let world = World::start().await;
+    let host = Sim::new(&world, "sim").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(&client, "- name: a\n  command: [wait]\n- name: b\n  command: [wait]\n- name: c\n  command: [echo, c]\n").await;
+    let run = start(&client, &[]).await;
+    host.at().await;
+    ask(&client, &Pause { run }).await.unwrap();
+    host.finish(TargetState::Ok, 0).await;
+    until("the first step is over", async || steps(&client, run, 0).await[0].0 == StepState::Ok)
+        .await;
+    assert_eq!(host.began(), 1);
+    ask(&client, &Resume { run }).await.unwrap();
+    host.at().await;
+    ask(&client, &Stop { run, why: String::new() }).await.unwrap();
+    assert_eq!(over(&client, run).await[0].state, TargetState::Cancelled);
+    assert_eq!(host.began(), 2);
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_refused_before_any_host_hears_of_it() {
+    let world = World::start_with(Config::default()).await;
+    let host = Sim::new(&world, "sim").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(&client, "- name: a\n  command: [echo, '{{word}}']\n").await;
+    let begin = async |order: Order| {
+        let start = Start { hosts: "*".into(), order, ..Start::default() };
+        ask(&client, &start).await
+    };
+    let wrong = begin(order("book", &[("wrod", "x")])).await.unwrap_err();
+    assert!(
+        wrong.kind == ErrorKind::Malformed && wrong.message.contains("did you mean 'word'"),
+        "{wrong}"
+    );
+    let wrong = begin(order("book", &[("word", "a\nb")])).await.unwrap_err();
+    assert!(wrong.message.contains("more than one line"), "{wrong}");
+    assert_eq!(begin(order("gone", &[])).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(host.began(), 0);
+    // A host that it is not for is told so.
+    let text = "name: other\nrequires: fact.os == 'plan9'\nsteps:\n- name: a\n  command: [echo]\n";
+    let other = Save { name: "other".into(), text: text.into(), ..Save::default() };
+    ask(&client, &other).await.unwrap();
+    let run = begin(order("other", &[])).await.unwrap().run.unwrap();
+    let target = over(&client, run).await.remove(0);
+    assert_eq!(target.state, TargetState::Refused);
+    assert!(target.why.contains("plan9"), "{}", target.why);
+    assert_eq!(host.began(), 0);
+}
+
+#[tokio::test]
+async fn a_config_group_is_pushed_to_its_hosts_alone() {
+    let world = World::start().await;
+    let _hosts = [Sim::new(&world, "web1").await, Sim::new(&world, "db1").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let text = "name: web\nhosts: web*\nfiles:\n- to: /etc/web.conf\n  content: x\n";
+    let save = configs::Save { name: "web".into(), text: text.into(), ..configs::Save::default() };
+    ask(&client, &save).await.unwrap();
+    let order = order("config.web", &[]);
+    let start = Start { hosts: "*".into(), order, ..Start::default() };
+    let wrong = ask(&client, &start).await.unwrap_err();
+    assert!(wrong.message.contains("db1 is none of the hosts"), "{wrong}");
+}
+
+#[tokio::test]
+async fn files_of_a_group_are_put_on_a_host_once_and_what_follows_is_done_when_they_changed() {
+    let world = World::start().await;
+    let _agent = world.agent("web1").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let (file, mark) = (world.path("web.conf"), world.path("mark"));
+    let group = |word: &str| {
+        let text = format!(
+            "name: web\nhosts: web*\nfiles:\n- to: {}\n  mode: '0640'\n  content: |\n    {word} {{{{host.name}}}}\n\
+             then:\n- name: mark\n  line: echo x >> {}\n",
+            file.display(),
+            mark.display()
+        );
+        configs::Save { name: "web".into(), text, ..configs::Save::default() }
+    };
+    let push = async || {
+        let order = order("config.web", &[]);
+        let start = Start { hosts: "web1".into(), order, ..Start::default() };
+        let run = ask(&client, &start).await.unwrap().run.unwrap();
+        let target = over(&client, run).await.remove(0);
+        assert_eq!((target.state, target.why.as_str()), (TargetState::Ok, ""), "{target:?}");
+        let told = steps(&client, run, 0).await;
+        told.into_iter().map(|step| step.0).collect::<Vec<_>>()
+    };
+    ask(&client, &group("one")).await.unwrap();
+    assert_eq!(push().await, [StepState::Ok, StepState::Ok]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "one web1\n");
+    // It is so already: nothing follows.
+    assert_eq!(push().await, [StepState::Ok, StepState::Skipped]);
+    ask(&client, &group("two")).await.unwrap();
+    assert_eq!(push().await, [StepState::Ok, StepState::Ok]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "two web1\n");
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "x\nx\n");
+}
+
+#[tokio::test]
+async fn a_secret_reaches_the_script_that_needs_it_and_no_record() {
+    let world = World::start().await;
+    let _agent = world.agent("web1").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let secret =
+        cmdr_protocol::secrets::Put { name: "runbook.db".into(), value: b"canary-77".into() };
+    ask(&client, &secret).await.unwrap();
+    let out = world.path("out");
+    let text = format!(
+        "name: book\nparams:\n- name: key\n  type: secret\nsteps:\n- name: a\n  line: printf %s {{{{key}}}} > {}\n",
+        out.display()
+    );
+    ask(&client, &Save { name: "book".into(), text, ..Save::default() }).await.unwrap();
+    let wrong = order("book", &[("key", "ldap-bind")]);
+    let begin = Start { hosts: "*".into(), order: wrong, ..Start::default() };
+    assert!(ask(&client, &begin).await.unwrap_err().message.contains("for the hub alone"));
+    let run = start(&client, &[("key", "runbook.db")]).await;
+    assert_eq!(over(&client, run).await[0].state, TargetState::Ok);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "canary-77");
+    let shown = format!("{:?} {:?}", show(&client, run).await, steps(&client, run, 0).await);
+    assert!(!shown.contains("canary"), "{shown}");
+}
