@@ -1,5 +1,6 @@
 //! The hub's optional configuration file.
 
+use crate::api;
 use crate::audit::forward::syslog::Destination;
 use crate::audit::retention::Keep;
 use crate::gate::Bounds;
@@ -35,6 +36,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Recordings.
     pub recordings: Recordings,
+    /// The HTTP interface for programs.
+    pub api: api::Settings,
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
@@ -226,6 +229,7 @@ impl Default for Config {
             audit: Audit::default(),
             secrets: Secrets::default(),
             recordings: Recordings::default(),
+            api: api::Settings::default(),
         }
     }
 }

@@ -7,12 +7,14 @@
 //! change it only through the store.
 
 pub mod admission;
+pub mod api;
 pub mod approvals;
 pub mod audit;
 pub mod backup;
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod events;
 pub mod fleet;
 pub mod gate;
 pub mod groups;

@@ -187,6 +187,21 @@ pub struct ProgramRecord {
     pub used_ms: Option<u64>,
     /// From where it was last used.
     pub used_from: String,
+    /// Present when it is used over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpRecord>,
+}
+
+/// What is kept of the secret with which a key is used over HTTP. The secret itself is not here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpRecord {
+    /// Its hash.
+    #[serde(with = "serde_bytes")]
+    pub hash: Vec<u8>,
+    /// What signs callbacks to the program, sealed by the vault.
+    #[serde(with = "serde_bytes")]
+    pub signing: Vec<u8>,
 }
 
 /// A role that an administrator made.

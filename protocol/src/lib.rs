@@ -23,6 +23,7 @@ pub mod approvals;
 pub mod audit;
 pub mod edits;
 pub mod environment;
+pub mod events;
 pub mod exec;
 pub mod facts;
 pub mod files;

@@ -7,7 +7,7 @@ use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
     keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
-use crate::{ports, services, system};
+use crate::{events, ports, services, system};
 
 /// One method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +249,7 @@ pub const METHODS: &[Method] = &[
     call::<secrets::List>(Place::Hub),
     call::<secrets::Delete>(Place::Hub),
     feed::<secrets::Rotate>(Place::Hub),
+    feed::<events::Watch>(Place::Hub).about(About::Visible),
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),

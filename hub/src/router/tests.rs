@@ -178,6 +178,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("secrets.list", "a"),
     ("secrets.delete", "a"),
     ("secrets.rotate", "a"),
+    ("events.watch", "aodv"),
     ("hub.info", "aodv"),
     ("hub.backup", "a"),
     ("hub.check", "a"),
