@@ -74,6 +74,10 @@ id_type!(
     /// The public half of a join token; the secret half never leaves the token.
     TokenId, 8, "a token id (13 letters and digits)"
 );
+id_type!(
+    /// A run; made at random, so that no hub gives one twice, whatever backup it was made from.
+    RunId, 8, "a run's id (13 letters and digits)"
+);
 
 #[cfg(test)]
 mod tests {

@@ -42,6 +42,7 @@ pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod roles;
+pub mod runs;
 pub mod secrets;
 pub mod services;
 pub mod sessions;
@@ -50,5 +51,5 @@ pub mod tokens;
 pub mod totp;
 
 pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing, Revoked};
-pub use ids::{HostId, KeyId, PublicKey};
+pub use ids::{HostId, KeyId, PublicKey, RunId};
 pub use role::Role;

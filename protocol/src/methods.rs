@@ -3,6 +3,7 @@
 use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
+use crate::runs;
 use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
     keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
@@ -272,6 +273,19 @@ pub const METHODS: &[Method] = &[
     feed::<recordings::Verify>(Place::Hub),
     call::<recordings::SetMark>(Place::Hub),
     call::<recordings::Delete>(Place::Hub),
+    call::<runs::Start>(Place::Hub).about(About::Parts),
+    call::<runs::Plan>(Place::Hub).about(About::Parts),
+    call::<runs::List>(Place::Hub).about(About::Parts),
+    call::<runs::Show>(Place::Hub).about(About::Parts),
+    feed::<runs::Watch>(Place::Hub).about(About::Parts),
+    feed::<runs::Output>(Place::Hub).about(About::Parts),
+    call::<runs::Stop>(Place::Hub).about(About::Parts),
+    call::<runs::Pause>(Place::Hub).about(About::Parts),
+    call::<runs::Resume>(Place::Hub).about(About::Parts),
+    call::<runs::Retry>(Place::Hub).about(About::Parts),
+    call::<runs::PutSchedule>(Place::Hub).about(About::Parts),
+    call::<runs::ListSchedules>(Place::Hub).about(About::Parts),
+    call::<runs::DeleteSchedule>(Place::Hub).about(About::Parts),
 ];
 
 /// The method of this name.
