@@ -4,6 +4,7 @@ mod clients;
 mod standing;
 
 use crate::admission::{self, Peer};
+use crate::api::Programs;
 use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
@@ -93,6 +94,8 @@ pub struct Hub {
     pub listen: String,
     /// Counters since the start.
     pub counters: Counters,
+    /// Programs that follow something over HTTP.
+    pub programs: Programs,
     clients: Mutex<HashMap<u64, (KeyId, Link)>>,
     whos: RwLock<HashMap<KeyId, (Versions, Arc<Who>)>>,
     started: Instant,
@@ -167,6 +170,7 @@ impl Hub {
             address,
             listen,
             counters: Counters::default(),
+            programs: Programs::default(),
             clients: Mutex::default(),
             whos: RwLock::default(),
             started: Instant::now(),

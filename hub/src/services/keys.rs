@@ -1,9 +1,9 @@
 //! Keys for programs: make, list, take away.
 
 use super::{HubService, busy, nobody};
+use crate::api::signing;
 use crate::keyring::Revocation;
 use crate::network::Network;
-use crate::api::signing;
 use crate::records::{DeviceRecord, HttpRecord, ProgramRecord};
 use crate::rights::Compiled;
 use crate::server::Hub;
