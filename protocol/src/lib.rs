@@ -21,6 +21,7 @@ pub mod version;
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod blobs;
 pub mod edits;
 pub mod environment;
 pub mod events;
@@ -37,6 +38,7 @@ pub mod login;
 pub mod logs;
 pub mod metrics;
 pub mod operators;
+pub mod orders;
 pub mod ping;
 pub mod ports;
 pub mod processes;

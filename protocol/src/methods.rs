@@ -8,6 +8,7 @@ use crate::{
     approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
     keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
+use crate::{blobs, orders};
 use crate::{events, ports, services, system};
 
 /// One method.
@@ -251,6 +252,9 @@ pub const METHODS: &[Method] = &[
     call::<secrets::Delete>(Place::Hub),
     feed::<secrets::Rotate>(Place::Hub),
     feed::<events::Watch>(Place::Hub).about(About::Visible),
+    feed::<blobs::Upload>(Place::Hub).about(About::Nothing),
+    call::<blobs::List>(Place::Hub),
+    call::<blobs::Delete>(Place::Hub),
     call::<hub::Info>(Place::Hub).about(About::Nothing),
     feed::<hub::Backup>(Place::Hub),
     call::<hub::Check>(Place::Hub),
@@ -288,9 +292,25 @@ pub const METHODS: &[Method] = &[
     call::<runs::DeleteSchedule>(Place::Hub).about(About::Parts),
 ];
 
+/// What the hub alone asks of its hosts. Clients are told that there is no such method: it is no right that
+/// anybody could have.
+pub const INNER: &[Method] = &[
+    call::<orders::Take>(Place::Host),
+    feed::<orders::Watch>(Place::Host),
+    call::<orders::Cancel>(Place::Host),
+    call::<orders::Schedules>(Place::Host),
+    call::<blobs::Have>(Place::Host),
+    feed::<blobs::Put>(Place::Host),
+];
+
 /// The method of this name.
 pub fn find(name: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
+}
+
+/// The method of this name that only hubs ask.
+pub fn find_inner(name: &str) -> Option<&'static Method> {
+    INNER.iter().find(|method| method.name == name)
 }
 
 /// Where a method stands in [`METHODS`].
@@ -304,7 +324,7 @@ mod tests {
 
     #[test]
     fn method_names_are_unique_and_say_their_feature() {
-        let mut names: Vec<_> = METHODS.iter().map(|m| m.name).collect();
+        let mut names: Vec<_> = METHODS.iter().chain(INNER).map(|m| m.name).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();

@@ -8,6 +8,7 @@
 )]
 
 pub mod disk;
+pub mod http;
 pub mod process;
 pub mod totp;
 

@@ -71,11 +71,6 @@ impl Problem {
     pub(super) fn after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
     }
-
-    /// The sentence.
-    pub(super) fn detail(&self) -> &str {
-        &self.detail
-    }
 }
 
 impl From<CallError> for Problem {

@@ -37,6 +37,11 @@ impl Programs {
         Presence { programs: self, number, cut }
     }
 
+    /// How many follow something now.
+    pub fn count(&self) -> usize {
+        self.lock().there.len()
+    }
+
     /// Ends what is followed with this key.
     pub(crate) fn cut(&self, key: KeyId, reason: &str) {
         let mut state = self.lock();

@@ -82,7 +82,8 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
     }
     hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
     let api = Listening::open(&hub).map_err(|e| Misconfigured(format!("{e:#}")))?;
-    for address in api.iter().flat_map(Listening::addresses) {
+    let api_at: Vec<_> = api.iter().flat_map(Listening::addresses).collect();
+    for address in &api_at {
         tracing::info!(listen = %address, "the HTTP interface is up");
     }
     data.announce(&loopback(local).to_string())?;
@@ -95,6 +96,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
             "address": loopback(local).to_string(),
             "key": hub.keys.public().to_string(),
             "pid": std::process::id(),
+            "api": api_at,
         });
         files::write_private(file, format!("{ready}\n").as_bytes())
             .with_context(|| format!("writing {}", file.display()))?;
