@@ -20,6 +20,7 @@ mod operators;
 mod ping;
 mod ports;
 mod processes;
+mod pushes;
 mod recordings;
 mod replay;
 mod roles;
@@ -84,6 +85,7 @@ pub enum Command {
     Approvals(approvals::ApprovalsArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
+    Pushes(pushes::PushesArgs),
     Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Recordings(recordings::RecordingsArgs),
@@ -156,6 +158,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Approvals(args) => approvals::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
+        Command::Pushes(args) => pushes::run(app, &args).await,
         Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Recordings(args) => recordings::run(app, &args).await,

@@ -8,8 +8,10 @@
 mod bearer;
 mod body;
 mod certificate;
+mod commands;
 pub mod document;
 mod events;
+mod files;
 mod health;
 mod hosts;
 mod inside;
@@ -19,12 +21,13 @@ mod patience;
 mod problem;
 mod programs;
 mod rate;
+mod runs;
 mod settings;
 pub mod signing;
 
 pub use listener::Listening;
 pub use programs::Programs;
-pub use settings::{Limits, Settings};
+pub use settings::{Callbacks, Limits, Settings};
 
 use crate::server::Hub;
 use axum::extract::State;
@@ -67,4 +70,16 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(hosts::reject))
         .routes(routes!(events::follow))
         .routes(routes!(health::version))
+        .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::plan))
+        .routes(routes!(commands::run))
+        .routes(routes!(files::list, files::store))
+        .routes(routes!(files::delete))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::follow))
+        .routes(routes!(runs::output))
+        .routes(routes!(runs::stop))
+        .routes(routes!(runs::pause))
+        .routes(routes!(runs::resume))
+        .routes(routes!(runs::retry))
 }

@@ -24,6 +24,7 @@ pub mod local;
 pub mod lockout;
 pub mod login;
 pub mod network;
+pub mod outward;
 pub mod recording;
 pub mod records;
 pub mod rights;

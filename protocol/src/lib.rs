@@ -42,6 +42,7 @@ pub mod orders;
 pub mod ping;
 pub mod ports;
 pub mod processes;
+pub mod pushes;
 pub mod recordings;
 pub mod roles;
 pub mod runs;

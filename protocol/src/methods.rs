@@ -9,7 +9,7 @@ use crate::{
     keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, tokens, totp,
 };
 use crate::{blobs, orders};
-use crate::{events, ports, services, system};
+use crate::{events, ports, pushes, services, system};
 
 /// One method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +251,10 @@ pub const METHODS: &[Method] = &[
     call::<secrets::List>(Place::Hub),
     call::<secrets::Delete>(Place::Hub),
     feed::<secrets::Rotate>(Place::Hub),
+    call::<pushes::List>(Place::Hub),
+    call::<pushes::Put>(Place::Hub),
+    call::<pushes::Delete>(Place::Hub),
+    call::<pushes::Test>(Place::Hub),
     feed::<events::Watch>(Place::Hub).about(About::Visible),
     feed::<blobs::Upload>(Place::Hub).about(About::Nothing),
     call::<blobs::List>(Place::Hub),

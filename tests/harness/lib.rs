@@ -10,6 +10,7 @@
 pub mod disk;
 pub mod http;
 pub mod process;
+pub mod receiver;
 pub mod totp;
 
 pub mod directory;

@@ -20,6 +20,7 @@ struct Scene {
     world: World,
     administrator: Client,
     program: Program,
+    key: String,
     dir: tempfile::TempDir,
 }
 
@@ -36,7 +37,7 @@ impl Scene {
         let administrator = world.client(Role::ADMINISTRATOR).await;
         let key = http::key(&administrator, "everything", http::everything()).await;
         let program = Program::new(&world, dir.path(), Some(&key));
-        Self { world, administrator, program, dir }
+        Self { world, administrator, program, key, dir }
     }
 
     async fn key(&self, verbs: &[&str], hosts: &str) -> String {

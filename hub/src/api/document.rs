@@ -25,6 +25,8 @@ pub(super) const PATH: &str = "/v1/openapi.json";
     tags(
         (name = "hub", description = "The hub itself"),
         (name = "hosts", description = "The fleet"),
+        (name = "runs", description = "One order to many hosts"),
+        (name = "files", description = "Contents of files that the hub keeps for hosts"),
         (name = "events", description = "What happens in the fleet"),
     )
 )]
