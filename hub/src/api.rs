@@ -27,6 +27,7 @@ pub mod signing;
 
 pub use listener::Listening;
 pub use programs::Programs;
+pub(crate) use runs::Run as RunView;
 pub use settings::{Callbacks, Limits, Settings};
 
 use crate::server::Hub;

@@ -38,6 +38,8 @@ pub struct Config {
     pub recordings: Recordings,
     /// The HTTP interface for programs.
     pub api: api::Settings,
+    /// Orders to many hosts.
+    pub runs: Runs,
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
@@ -67,6 +69,54 @@ pub struct Recordings {
     pub free_mb: u64,
     /// Dangerous commands, beside those that the hub knows.
     pub danger: Vec<Pattern>,
+}
+
+/// Runs: what guards them, how long hosts are waited for, what is kept of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runs {
+    /// For more hosts than this their number has to be typed.
+    pub confirm_above: u32,
+    /// Hosts for which it has to be typed in any case, unless it is one alone, and of which the first is tried
+    /// before the others: a selector; empty for none.
+    #[serde(deserialize_with = "wrong::selector")]
+    pub protected: String,
+    /// A host that had its order and has lost its link is told lost after so many seconds.
+    pub patience_s: u64,
+    /// A host whose link has ended a moment ago, and every host after a start of the hub, is waited for so many
+    /// seconds before it is told unreachable.
+    pub rejoin_s: u64,
+    /// Runs are removed when they ended more than so many days ago; 0 keeps them.
+    pub keep_days: u64,
+    /// So many runs that are over are kept at most.
+    pub keep: NonZeroU64,
+    /// The oldest runs with output are removed when all output takes more than so many MiB; 0 for no limit.
+    pub keep_mb: u64,
+    /// So many KiB of output are kept of each target.
+    pub target_output_kb: u64,
+    /// So many MiB of output are kept of one run.
+    pub run_output_mb: u64,
+    /// No output is kept while less than so many MiB of the disk are free: the hub needs them itself.
+    pub free_mb: u64,
+}
+
+const KEEP_RUNS: NonZeroU64 = NonZeroU64::new(20_000).unwrap();
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self {
+            confirm_above: 20,
+            protected: "env=prod".to_owned(),
+            patience_s: 120,
+            rejoin_s: 30,
+            keep_days: 90,
+            keep: KEEP_RUNS,
+            keep_mb: 4096,
+            target_output_kb: 1024,
+            run_output_mb: 1024,
+            free_mb: 256,
+        }
+    }
 }
 
 /// What a dangerous command looks like.
@@ -230,6 +280,7 @@ impl Default for Config {
             secrets: Secrets::default(),
             recordings: Recordings::default(),
             api: api::Settings::default(),
+            runs: Runs::default(),
         }
     }
 }
@@ -259,6 +310,7 @@ impl Config {
 mod wrong {
     use crate::recording::danger_regex;
     use cmdr_protocol::recordings::Level;
+    use cmdr_protocol::selector::Selector;
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer};
 
@@ -284,6 +336,14 @@ mod wrong {
                 Err(D::Error::custom("here should be notice, warning or danger"))
             }
             level => Ok(level),
+        }
+    }
+
+    pub(super) fn selector<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+        let text = String::deserialize(d)?;
+        match Selector::parse(&text) {
+            Ok(_) => Ok(text),
+            Err(e) => Err(D::Error::custom(e.to_string())),
         }
     }
 

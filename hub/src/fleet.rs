@@ -398,6 +398,13 @@ impl Fleet {
         self.lock().hosts.get(&id).map(|entry| entry.record.name.clone())
     }
 
+    /// The host of this name, or with this id as text.
+    pub(crate) fn named(&self, name: &str) -> Option<HostId> {
+        let state = self.lock();
+        let id = state.names.get(name).copied().or_else(|| name.parse().ok())?;
+        state.hosts.contains_key(&id).then_some(id)
+    }
+
     /// Looks at every host, by id.
     pub(crate) fn each(&self, mut look: impl FnMut(HostId, &Entry)) {
         for (id, entry) in &self.lock().hosts {

@@ -19,11 +19,12 @@ use crate::server::Hub;
 use crate::store::{Batch, Store, StoreError};
 use bytes::Bytes;
 use cmdr_link::clock;
+use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::pushes::{Post, PostState, Rule};
 use cmdr_protocol::runs::Callback;
 use cmdr_protocol::{CallError, ErrorKind, KeyId, RunId};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
@@ -51,7 +52,9 @@ const LOOK: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Outbox {
     store: Store,
-    outward: Result<Outward, String>,
+    settings: Settings,
+    /// Made when it is needed first: it reads whom the system trusts.
+    outward: OnceLock<Result<Outward, String>>,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -103,8 +106,13 @@ impl Outbox {
                 Err(e) => tracing::error!("left out: {e}"),
             }
         }
-        let outward = Outward::new(settings);
-        Ok(Self { store, outward, state: Mutex::new(state), wake: Notify::new() })
+        Ok(Self {
+            store,
+            settings: settings.clone(),
+            outward: OnceLock::new(),
+            state: Mutex::new(state),
+            wake: Notify::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,11 +120,16 @@ impl Outbox {
     }
 
     fn outward(&self) -> Result<&Outward, String> {
-        self.outward.as_ref().map_err(Clone::clone)
+        self.outward.get_or_init(|| Outward::new(&self.settings)).as_ref().map_err(Clone::clone)
     }
 
     /// Whether a run may begin that shall be told there: an error says why not.
-    pub fn check(&self, hub: &Hub, callback: &Callback, key: Option<KeyId>) -> Result<(), CallError> {
+    pub fn check(
+        &self,
+        hub: &Hub,
+        callback: &Callback,
+        key: Option<KeyId>,
+    ) -> Result<(), CallError> {
         let wrong = |why: String| CallError::malformed(format!("callback: {why}"));
         self.outward().and_then(|outward| outward.place(&callback.url)).map_err(wrong)?;
         let signing = key.map(|key| crate::api::signing::open(hub, key));
@@ -214,9 +227,10 @@ impl Outbox {
     /// How long until the next post is due.
     fn sleep(&self, now_ms: u64) -> Duration {
         let state = self.lock();
-        let waiting = state.posts.iter().filter(|(key, post)| {
-            post.is_waiting() && !state.under_way.contains_key(*key)
-        });
+        let waiting = state
+            .posts
+            .iter()
+            .filter(|(key, post)| post.is_waiting() && !state.under_way.contains_key(*key));
         let next = waiting.map(|(_, post)| post.next_ms).min();
         next.map_or(LOOK, |next| Duration::from_millis(next.saturating_sub(now_ms)).min(LOOK))
     }
@@ -236,12 +250,12 @@ impl Outbox {
                     tracing::info!(run, rule = post.rule, "a result waits to be posted: {why}");
                 }
                 post.next_ms = now_ms + pause_ms(post.tries - 1);
-                post.last = crate::audit::body_cut(&why);
+                post.last = clean_to_width(&why, 300);
             }
             Err(Fate::Later(why) | Fate::Never(why)) => {
                 tracing::warn!(run, rule = post.rule, "a result will not be posted: {why}");
                 post.state = PostState::GivenUp;
-                post.last = crate::audit::body_cut(&why);
+                post.last = clean_to_width(&why, 300);
             }
         }
         if let Err(e) = self.store.apply(Batch::new().put(key.to_owned(), &post)).await {

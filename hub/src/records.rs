@@ -1,5 +1,6 @@
 //! What stands in the store: one kind of record a key prefix. Fields are only ever added.
 
+use crate::runs;
 use cmdr_protocol::approvals::Approval;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::groups::Group;
@@ -355,6 +356,16 @@ pub mod prefix {
     pub const DATA_KEY: &str = "vault/key/";
     /// Of [`super::SecretRecord`]s.
     pub const SECRET: &str = "secret/";
+    /// Of heads of runs.
+    pub const RUN: &str = "run/";
+    /// Of pieces of their orders.
+    pub const RUN_ORDER: &str = "run-order/";
+    /// Of their targets.
+    pub const RUN_TARGETS: &str = "run-targets/";
+    /// Of what happened in them.
+    pub const RUN_LOG: &str = "run-log/";
+    /// Of idempotency keys.
+    pub const RUN_KEY: &str = "run-key/";
     /// Of [`super::SecretUse`]s.
     pub const SECRET_USE: &str = "secret-use/";
 }
@@ -441,6 +452,11 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::DATA_KEY, reads::<DataKeyRecord>),
         (prefix::SECRET, reads::<SecretRecord>),
         (prefix::SECRET_USE, reads::<SecretUse>),
+        (prefix::RUN, reads::<runs::RunRecord>),
+        (prefix::RUN_ORDER, reads::<serde_bytes::ByteBuf>),
+        (prefix::RUN_TARGETS, reads::<Vec<runs::TargetRecord>>),
+        (prefix::RUN_LOG, reads::<runs::LogRecord>),
+        (prefix::RUN_KEY, reads::<runs::KeyRecord>),
     ];
     match KINDS.iter().find(|(prefix, _)| key.starts_with(prefix)) {
         Some((_, reads)) => reads(value),

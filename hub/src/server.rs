@@ -16,8 +16,10 @@ use crate::hubkey::{self, Keys, Pinned};
 use crate::keyring::Keyring;
 use crate::lockout::Lockout;
 use crate::login::Login;
+use crate::outbox::{self, Outbox};
 use crate::recording::{self, Recorder};
 use crate::rights::Rights;
+use crate::runs::{self, Runs};
 use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
 use crate::who::Who;
@@ -82,6 +84,10 @@ pub struct Hub {
     pub rights: Rights,
     /// Departments and projects.
     pub groups: Groups,
+    /// Orders to many hosts.
+    pub runs: Arc<Runs>,
+    /// What is posted when runs are over.
+    pub outbox: Outbox,
     /// Rights that were asked for.
     pub approvals: Approvals,
     /// Logins by password and directory.
@@ -147,6 +153,10 @@ impl Hub {
         let rights = Rights::load(store.clone()).context("reading the roles")?;
         let groups = Groups::load(store.clone()).context("reading the groups")?;
         let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
+        let runs = Runs::load(store.clone(), runs::folder(audit), &config.runs)
+            .context("reading the runs")?;
+        let outbox = Outbox::load(store.clone(), &config.api.callbacks)
+            .context("reading what is to be posted")?;
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
@@ -164,6 +174,8 @@ impl Hub {
             keyring,
             rights,
             groups,
+            runs,
+            outbox,
             approvals,
             login: Login::new(&config.login),
             lockout: Lockout::new(config.login.wrong),
@@ -224,6 +236,11 @@ impl Hub {
                 tracing::warn!(recordings, "recordings were cut by a crash; they are closed");
             }
         }
+        let running = {
+            let hub = self.clone();
+            tokio::spawn(async move { hub.runs.serve(&hub).await })
+        };
+        let posting = tokio::spawn(outbox::serve(self.clone()));
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -265,6 +282,8 @@ impl Hub {
             }
         };
         drop(tokio::time::timeout(DRAIN, ended).await);
+        running.abort();
+        posting.abort();
         let hub = self.clone();
         let closed = tokio::task::spawn_blocking(move || hub.recorder.close());
         drop(tokio::time::timeout(DRAIN, closed).await);
@@ -273,7 +292,7 @@ impl Hub {
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
     }
 
-    /// Removes audit records and recordings that are beyond their time, now and then.
+    /// Removes audit records, recordings and runs that are beyond their time, now and then.
     async fn retain(self: Arc<Self>) {
         let mut tick = tokio::time::interval(RETAIN);
         loop {
@@ -286,6 +305,11 @@ impl Hub {
             match recording::retain(&self).await {
                 0 => {}
                 recordings => tracing::info!(recordings, "old recordings were removed"),
+            }
+            match self.runs.retain().await {
+                Ok(0) => {}
+                Ok(runs) => tracing::info!(runs, "old runs were removed"),
+                Err(e) => tracing::error!("removing old runs: {e}"),
             }
         }
     }
@@ -452,9 +476,13 @@ impl Hub {
             reason = link.down() => reason,
             () = refuse_streams(streams) => link.down().await,
             () = watcher::watch(&self.fleet, id, &link) => link.down().await,
+            () = self.runs.attend(id, &link) => link.down().await,
         };
         tracing::info!(host = name, reason, "away");
         self.fleet.link_down(id, &link, &reason).await;
+        if self.fleet.link(id).is_err() {
+            self.runs.link_down(id);
+        }
     }
 }
 

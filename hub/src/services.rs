@@ -13,8 +13,10 @@ mod keys;
 mod login;
 mod operators;
 mod ping;
+mod pushes;
 mod recordings;
 mod roles;
+mod runs;
 mod secrets;
 mod tokens;
 mod totp;
@@ -38,6 +40,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = tokens::register(service);
     let service = operators::register(service);
     let service = roles::register(service);
+    let service = runs::register(service);
     let service = groups::register(service);
     let service = login::register(service);
     let service = totp::register(service);
@@ -48,6 +51,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = files::register(service);
     let service = hostkeys::register(service);
     let service = hubkey::register(service);
+    let service = pushes::register(service);
     let service = recordings::register(service);
     let service = secrets::register(service);
     hub::register(service)

@@ -85,6 +85,12 @@ impl Selector {
         all.filter(|name| !name.contains(['*', '?'])).map(String::as_str)
     }
 
+    /// The labels and facts that its conditions read, in their order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let conditions = self.alternatives.iter().flat_map(|alternative| &alternative.conditions);
+        conditions.map(|condition| condition.key.as_str())
+    }
+
     /// The one name this selector is, when it is nothing more than a name without wildcards.
     pub fn as_name(&self) -> Option<&str> {
         match self.alternatives.as_slice() {

@@ -6,7 +6,8 @@ mod view;
 
 pub(super) use order::content;
 pub(super) use start::{Retry, StartRun, Stop};
-pub(super) use view::{Planned, Run, RunDetail, Started};
+pub(crate) use view::Run;
+pub(super) use view::{Planned, RunDetail, Started};
 
 use super::bearer::Program;
 use super::body::{Json, Named, Params};

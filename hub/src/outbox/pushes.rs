@@ -252,7 +252,8 @@ mod tests {
             example,
             ..Group::default()
         };
-        let output = |stdout: &str| Output { stdout: stdout.as_bytes().to_vec(), ..Output::default() };
+        let output =
+            |stdout: &str| Output { stdout: stdout.as_bytes().to_vec(), ..Output::default() };
         let many: String = (1..=30).map(|n| format!("line {n}\n")).collect();
         let results = Results {
             run,

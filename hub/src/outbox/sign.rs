@@ -34,6 +34,5 @@ mod tests {
         assert_ne!(at(b"key", b"{ }", 7)[1], headers[1]);
     }
 
-    const SIGNATURE: &str =
-        "v1=77bc83bd1f40422311e47918b203449aecf84b02c1568bb1b570ac2a474cc2d8";
+    const SIGNATURE: &str = "v1=77bc83bd1f40422311e47918b203449aecf84b02c1568bb1b570ac2a474cc2d8";
 }

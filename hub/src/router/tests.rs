@@ -208,6 +208,19 @@ const MATRIX: &[(&str, &str)] = &[
     ("recordings.verify", "a"),
     ("recordings.mark", "a"),
     ("recordings.delete", "a"),
+    ("runs.start", "aod"),
+    ("runs.plan", "aod"),
+    ("runs.list", "aodv"),
+    ("runs.show", "aodv"),
+    ("runs.watch", "aodv"),
+    ("runs.output", "aod"),
+    ("runs.stop", "aod"),
+    ("runs.pause", "aod"),
+    ("runs.resume", "aod"),
+    ("runs.retry", "aod"),
+    ("runs.schedules.put", "aod"),
+    ("runs.schedules.list", "aodv"),
+    ("runs.schedules.delete", "aod"),
 ];
 
 #[test]

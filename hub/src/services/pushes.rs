@@ -66,7 +66,11 @@ async fn put(hub: Arc<Hub>, asked: Asked, put: Put) -> Result<Replaced, CallErro
     }
     let batch = Batch::new().put(push_rule_key(&put.rule.name), &put.rule);
     hub.store.apply(batch).await.map_err(busy)?;
-    tracing::info!(rule = put.rule.name, by = asked.caller.map(|c| c.name), "a rule for pushes was put");
+    tracing::info!(
+        rule = put.rule.name,
+        by = asked.caller.map(|c| c.name),
+        "a rule for pushes was put"
+    );
     Ok(Replaced { replaced })
 }
 
@@ -82,7 +86,11 @@ async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Revoked, 
     find(&hub, &delete.name)?;
     hub.store.apply(Batch::new().delete(push_rule_key(&delete.name))).await.map_err(busy)?;
     hub.outbox.forget(&delete.name).await.map_err(busy)?;
-    tracing::info!(rule = delete.name, by = asked.caller.map(|c| c.name), "a rule for pushes was deleted");
+    tracing::info!(
+        rule = delete.name,
+        by = asked.caller.map(|c| c.name),
+        "a rule for pushes was deleted"
+    );
     Ok(Revoked::default())
 }
 

@@ -59,6 +59,8 @@ open_enum! {
         Running = "running",
         /// Nothing more is sent until it is resumed.
         Paused = "paused",
+        /// Too many failed, nothing more is sent; what had been sent is waited for.
+        Halting = "halting",
         /// It was stopped; what ran is being ended.
         Stopping = "stopping",
         /// Every target has its end.

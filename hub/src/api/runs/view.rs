@@ -41,7 +41,7 @@ impl From<runs::Counts> for Counts {
 
 /// A run.
 #[derive(Serialize, ToSchema)]
-pub(in crate::api) struct Run {
+pub(crate) struct Run {
     /// 13 letters and digits.
     pub(in crate::api) id: String,
     /// `running`, `paused`, `stopping`; over: `done`, `halted`, `stopped`.

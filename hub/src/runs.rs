@@ -1,0 +1,355 @@
+//! Runs: one order to many hosts, of which none is forgotten and none does it twice.
+//!
+//! A run and its targets are on disk before anybody hears of it, and that a target may have been sent before
+//! it is. Its host has the order on its own disk before it says so, and keeps what came of it until the hub has
+//! that on disk ([`keeper`]). After a cut or a crash of either side both say what they have, and go on
+//! ([`links`]). What a host never hears of has not been done there; what it may have heard of is never sent
+//! under another name, unless somebody asks for a retry.
+//!
+//! Asked by [`crate::services`]; told of links by [`crate::server`].
+
+mod dispatch;
+mod guard;
+mod keeper;
+mod links;
+mod live;
+mod records;
+mod retention;
+mod seat;
+mod segments;
+mod start;
+mod times;
+mod told;
+mod views;
+
+pub(crate) use guard::Picked;
+pub use live::Live;
+pub(crate) use live::wave_of;
+pub use records::{Author, KeyRecord, LogRecord, RunRecord, TargetRecord};
+pub use start::Origin;
+pub use views::{Sees, View};
+
+use crate::config;
+use crate::server::Hub;
+use crate::store::{Store, StoreError};
+use cmdr_protocol::runs::{RunState, Start};
+use cmdr_protocol::selector::Selector;
+use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
+use keeper::{HeadChange, Keeper, News};
+use live::ByHost;
+use seat::Seat;
+use segments::Segments;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Runs that are over and are remembered with all their targets, because somebody looked at them.
+const REMEMBERED: usize = 16;
+/// Ends of runs that somebody who listens may not have heard yet.
+const ENDS: usize = 1024;
+
+/// What is configured, ready for use.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    confirm_above: u32,
+    protected: Option<Selector>,
+    patience: Duration,
+    rejoin: Duration,
+    keep_days: u64,
+    keep: usize,
+    keep_bytes: u64,
+    keep_output: u64,
+    run_output: u64,
+    free: u64,
+}
+
+impl Settings {
+    fn of(config: &config::Runs) -> Self {
+        let protected = config.protected.trim();
+        Self {
+            confirm_above: config.confirm_above,
+            // What is no selector was refused with the configuration.
+            protected: Selector::parse(protected).ok().filter(|_| !protected.is_empty()),
+            patience: Duration::from_secs(config.patience_s),
+            rejoin: Duration::from_secs(config.rejoin_s),
+            keep_days: config.keep_days,
+            keep: usize::try_from(config.keep.get()).unwrap_or(usize::MAX),
+            keep_bytes: config.keep_mb.saturating_mul(1 << 20),
+            keep_output: config.target_output_kb.saturating_mul(1024).min(orders::MAX_OUTPUT),
+            run_output: config.run_output_mb.saturating_mul(1 << 20),
+            free: config.free_mb.saturating_mul(1 << 20),
+        }
+    }
+}
+
+/// All runs.
+#[derive(Debug)]
+pub struct Runs {
+    store: Store,
+    dir: PathBuf,
+    settings: Settings,
+    hub: OnceLock<Weak<Hub>>,
+    queue: mpsc::Sender<News>,
+    /// Given to the keeper when the hub begins to serve.
+    waiting: Mutex<Option<mpsc::Receiver<News>>>,
+    state: Mutex<State>,
+    by_host: Mutex<ByHost>,
+    pumps: Mutex<HashSet<RunId>>,
+    pump: Notify,
+    tick: Notify,
+    ends: broadcast::Sender<RunId>,
+    began: Instant,
+    /// Tells cursors of this hub's life from those of another.
+    epoch: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Those that go on.
+    open: HashMap<RunId, Arc<Live>>,
+    /// Every run that is over, as lists show it.
+    over: HashMap<RunId, Arc<RunRecord>>,
+    /// Some of these with their targets, oldest look first.
+    looked: Vec<Arc<Live>>,
+    /// Hosts whose link ended a moment ago.
+    dropped: HashMap<HostId, Instant>,
+}
+
+/// The folder of the output of runs, beside that of the audit log.
+pub fn folder(audit: &Path) -> PathBuf {
+    audit.parent().unwrap_or(audit).join("runs")
+}
+
+/// The name that a host knows a target's attempt by.
+fn order_id(run: RunId, target: u32, attempt: u32) -> String {
+    format!("{run}.{target}.{attempt}")
+}
+
+fn parse_id(id: &str) -> Option<(RunId, u32, u32)> {
+    let mut parts = id.split('.');
+    let run = parts.next()?.parse().ok()?;
+    let target = parts.next()?.parse().ok()?;
+    let attempt = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some((run, target, attempt))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
+fn busy(error: StoreError) -> CallError {
+    CallError::new(ErrorKind::Busy, error.to_string())
+}
+
+impl Runs {
+    /// Reads what there is; those that go on do so when the hub serves.
+    pub fn load(
+        store: Store,
+        dir: PathBuf,
+        config: &config::Runs,
+    ) -> Result<Arc<Self>, StoreError> {
+        let settings = Settings::of(config);
+        let mut state = State::default();
+        let mut by_host = ByHost::default();
+        for (id, record) in records::heads(&store)? {
+            if record.end.is_some() {
+                state.over.insert(id, Arc::new(record));
+                continue;
+            }
+            match restore(&store, id, record) {
+                Ok(live) => {
+                    let inner = live.lock();
+                    for (index, seat) in inner.seats.iter().enumerate() {
+                        if seat.is_out() {
+                            by_host.add(seat.host, &live, index as u32);
+                        }
+                    }
+                    drop(inner);
+                    state.open.insert(id, live);
+                }
+                Err(e) => tracing::error!("the run {id} is left out: {e}"),
+            }
+        }
+        let (queue, waiting) = mpsc::channel(keeper::QUEUE);
+        Ok(Arc::new(Self {
+            store,
+            dir,
+            settings,
+            hub: OnceLock::new(),
+            queue,
+            waiting: Mutex::new(Some(waiting)),
+            state: Mutex::new(state),
+            by_host: Mutex::new(by_host),
+            pumps: Mutex::default(),
+            pump: Notify::new(),
+            tick: Notify::new(),
+            ends: broadcast::channel(ENDS).0,
+            began: Instant::now(),
+            epoch: cmdr_link::clock::now_ms(),
+        }))
+    }
+
+    /// Goes on with what goes on, until it is dropped.
+    pub async fn serve(self: &Arc<Self>, hub: &Arc<Hub>) {
+        // A hub serves once.
+        drop(self.hub.set(Arc::downgrade(hub)));
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(queue) = waiting else { return };
+        let segments = loop {
+            match Segments::open(&self.dir) {
+                Ok(segments) => break segments,
+                Err(e) => tracing::error!("the folder of the output of runs: {e}"),
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        };
+        let open: Vec<_> = self.state().open.values().cloned().collect();
+        for live in open {
+            self.take_up(&live);
+        }
+        let keeper = Keeper::new(self.clone(), segments);
+        tokio::join!(keeper.run(queue), self.pumping(), self.ticking());
+    }
+
+    /// Goes on with a run from before the hub began.
+    fn take_up(&self, live: &Arc<Live>) {
+        let mut inner = live.lock();
+        self.set_times(&mut inner);
+        for index in 0..inner.seats.len() {
+            if inner.seats[index].is_out() {
+                inner.is_away(index);
+            }
+        }
+        drop(inner);
+        self.pump_soon(live);
+        self.tick.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn by_host(&self) -> MutexGuard<'_, ByHost> {
+        self.by_host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hub(&self) -> Option<Arc<Hub>> {
+        self.hub.get()?.upgrade()
+    }
+
+    /// A run that goes on.
+    fn open(&self, id: RunId) -> Option<Arc<Live>> {
+        self.state().open.get(&id).cloned()
+    }
+
+    /// A run with its targets, whether it goes on or is over.
+    pub fn find(&self, id: RunId) -> Result<Option<Arc<Live>>, StoreError> {
+        {
+            let mut state = self.state();
+            if let Some(live) = state.open.get(&id) {
+                return Ok(Some(live.clone()));
+            }
+            if let Some(at) = state.looked.iter().position(|live| live.id == id) {
+                let live = state.looked.remove(at);
+                state.looked.push(live.clone());
+                return Ok(Some(live));
+            }
+            if !state.over.contains_key(&id) {
+                return Ok(None);
+            }
+        }
+        let Some(record) = records::head(&self.store, id)? else { return Ok(None) };
+        let live = restore(&self.store, id, record)?;
+        let mut state = self.state();
+        if state.looked.len() >= REMEMBERED {
+            state.looked.remove(0);
+        }
+        state.looked.push(live.clone());
+        Ok(Some(live))
+    }
+
+    /// Hears of the ends of runs, in the order in which they come. Whoever was not listening finds the rest in
+    /// the list.
+    pub fn ends(&self) -> broadcast::Receiver<RunId> {
+        self.ends.subscribe()
+    }
+
+    /// A run is over, on disk.
+    fn close(&self, live: &Arc<Live>) {
+        let record = Arc::new(live.lock().record.clone());
+        {
+            let mut state = self.state();
+            state.open.remove(&live.id);
+            let slim = RunRecord {
+                start: Start { order: records::brief(&record.start.order), ..record.start.clone() },
+                inline: Vec::new(),
+                sent: Vec::new(),
+                ..RunRecord::clone(&record)
+            };
+            state.over.insert(live.id, Arc::new(slim));
+            if state.looked.len() >= REMEMBERED {
+                state.looked.remove(0);
+            }
+            state.looked.push(live.clone());
+        }
+        // Nobody may be listening.
+        drop(self.ends.send(live.id));
+    }
+
+    /// Puts a run that is over among those that go on, for a retry.
+    fn reopen(&self, live: &Arc<Live>) {
+        let mut state = self.state();
+        state.looked.retain(|one| one.id != live.id);
+        state.over.remove(&live.id);
+        state.open.insert(live.id, live.clone());
+    }
+
+    /// Has the keeper change a run as such; done when it is on disk.
+    async fn change(&self, live: &Arc<Live>, change: HeadChange) -> Result<(), CallError> {
+        let (done, result) = oneshot::channel();
+        let stopping = || CallError::new(ErrorKind::Busy, "the hub is stopping");
+        let news = News::Head { live: live.clone(), change, done };
+        self.queue.send(news).await.map_err(|_| stopping())?;
+        result.await.map_err(|_| stopping())?.map_err(|what| {
+            CallError::new(ErrorKind::Conflict, format!("{what} (run {})", live.id))
+        })
+    }
+
+    /// Stops a run everywhere.
+    pub async fn stop(&self, live: &Arc<Live>, why: &str) -> Result<(), CallError> {
+        self.change(live, HeadChange::Stop(why.to_owned())).await
+    }
+
+    /// Sends nothing more of a run for now.
+    pub async fn pause(&self, live: &Arc<Live>, why: &str) -> Result<(), CallError> {
+        self.change(live, HeadChange::Pause(why.to_owned())).await
+    }
+
+    /// Goes on with a run that was paused.
+    pub async fn resume(&self, live: &Arc<Live>) -> Result<(), CallError> {
+        self.change(live, HeadChange::Resume).await
+    }
+
+    /// What follows when a run as such has changed, on disk.
+    fn after_head(self: &Arc<Self>, live: &Arc<Live>) {
+        let state = live.lock().record.state;
+        match state {
+            RunState::Stopping => self.cancel_out(live, "the run was stopped"),
+            RunState::Running => self.pump_soon(live),
+            _ => {}
+        }
+        self.tick.notify_one();
+    }
+}
+
+/// A run as it is on disk.
+fn restore(store: &Store, id: RunId, mut record: RunRecord) -> Result<Arc<Live>, StoreError> {
+    records::fill_order(store, id, &mut record)?;
+    let targets = records::targets(store, id, &record)?;
+    let seats = targets.iter().enumerate().map(|(index, target)| {
+        let wave = live::wave_of(&record.waves, index as u32);
+        Seat::new(target.host, &target.name, wave)
+    });
+    let seats = seats.collect();
+    let (log, next) = records::log(store, id)?;
+    Ok(Arc::new(Live::new(id, record, seats, &log, next)))
+}

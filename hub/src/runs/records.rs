@@ -1,0 +1,454 @@
+//! What stands in the store about runs: a head, its order and targets in pieces, and a log of changes, one
+//! record for all that changed at one time. Fields are only ever added.
+
+use super::seat::Seat;
+use crate::records::prefix;
+use crate::store::{Batch, Store, StoreError};
+use cmdr_link::codec;
+use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::role::Role;
+use cmdr_protocol::runs::{Counts, Order, Run, RunState, Start, TargetState};
+use cmdr_protocol::{HostId, KeyId, RunId};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of an order in one record.
+const PIECE: usize = 48 * 1024;
+/// An order up to this size stands in the head.
+const SMALL: usize = 16 * 1024;
+/// Targets in one record.
+const TARGETS: usize = 400;
+/// Targets that stand in the head.
+const FEW: usize = 100;
+/// Bytes of a log record, about, after which another is begun.
+const LOG: usize = 40 * 1024;
+
+/// For whom a run acts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Author {
+    /// The operator.
+    pub operator: String,
+    /// The device's or program's key; absent for the hub itself.
+    pub key: Option<KeyId>,
+    /// It is a program's key: its scope bounds the run.
+    pub program: bool,
+    /// The device's name.
+    pub device: String,
+    /// The role they had.
+    pub role: Role,
+    /// From where.
+    pub address: String,
+}
+
+impl Author {
+    /// As agents are told.
+    pub fn caller(&self) -> Option<Caller> {
+        Some(Caller {
+            key: self.key?,
+            name: self.device.clone(),
+            operator: self.operator.clone(),
+            role: self.role,
+            address: self.address.clone(),
+        })
+    }
+}
+
+/// A run without what changes most.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunRecord {
+    /// What was asked for; the order is elsewhere when it is large.
+    pub start: Start,
+    /// Records that hold the order; 0 when it stands in `start`.
+    pub order_pieces: u32,
+    /// Who asked.
+    pub author: Author,
+    /// The schedule that began it; empty for none.
+    pub schedule: String,
+    /// When that was due, milliseconds since 1970.
+    pub due_ms: Option<u64>,
+    /// The run of which it is a step.
+    pub parent: Option<RunId>,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// From when its times count: when it began, or was tried again. Milliseconds since 1970.
+    pub from_ms: u64,
+    /// The sizes of its waves.
+    pub waves: Vec<u32>,
+    /// A first wave of one was asked for by the guard: when that fails, the run is halted.
+    pub first_of_one: bool,
+    /// How many failures halt it.
+    pub halt_at: Option<u32>,
+    /// Bytes of output kept of each target.
+    pub keep_output: u64,
+    /// How long a host that is gone is waited for, in milliseconds.
+    pub patience_ms: u64,
+    /// How many targets there are.
+    pub targets: u32,
+    /// Records that hold them; 0 when they stand in `inline`.
+    pub target_pieces: u32,
+    /// The targets, when they are few.
+    pub inline: Vec<TargetRecord>,
+    /// The first so many targets may have been sent together with the head itself.
+    pub sent: Vec<(u32, u32)>,
+    /// How it stands.
+    pub state: RunState,
+    /// Why.
+    pub why: String,
+    /// Filled when it is over.
+    pub end: Option<EndRecord>,
+    /// Log records when it was over.
+    pub log: u32,
+}
+
+/// The end of a run: what lists show, so that its log need not be read for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndRecord {
+    /// Milliseconds since 1970.
+    pub ended_ms: u64,
+    /// How its targets ended.
+    pub counts: Counts,
+    /// Bytes of output kept.
+    pub output: u64,
+    /// Bytes of output that were not kept.
+    pub lost: u64,
+    /// The segments that hold its output, first and last.
+    pub segments: Option<(u32, u32)>,
+}
+
+/// A host of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// Which.
+    #[serde(rename = "h")]
+    pub host: HostId,
+    /// Its name then.
+    #[serde(rename = "n", default)]
+    pub name: String,
+}
+
+/// What changed in a run at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogRecord {
+    /// From these targets to those, each including: they may have been sent.
+    #[serde(rename = "m", skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<(u32, u32)>,
+    /// Pieces of output, in the order in which they came.
+    #[serde(rename = "p", skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<PieceRecord>,
+    /// Targets that changed.
+    #[serde(rename = "c", skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeRecord>,
+}
+
+/// How a target stands from now on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChangeRecord {
+    /// Which, by index.
+    #[serde(rename = "i")]
+    pub target: u32,
+    /// In which attempt.
+    #[serde(rename = "a", skip_serializing_if = "is_zero32")]
+    pub attempt: u32,
+    /// An end; or `queued` for one that is tried again, as attempt `attempt`.
+    #[serde(rename = "s")]
+    pub state: TargetState,
+    /// Its exit code.
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// Why.
+    #[serde(rename = "w", skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// When the host had it, milliseconds since 1970.
+    #[serde(rename = "b", skip_serializing_if = "Option::is_none")]
+    pub sent_ms: Option<u64>,
+    /// When it ended, milliseconds since 1970.
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// How long it ran.
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+    /// Bytes of output that were not kept.
+    #[serde(rename = "l", skip_serializing_if = "is_zero64")]
+    pub lost: u64,
+    /// Tells outputs apart.
+    #[serde(rename = "h", with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub sum: Vec<u8>,
+    /// The host itself said so.
+    #[serde(rename = "o", skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
+    /// What the host told later of a target that had its end already; that stays as it is.
+    #[serde(rename = "z", skip_serializing_if = "Option::is_none")]
+    pub late: Option<TargetState>,
+}
+
+/// Where a piece of output is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PieceRecord {
+    /// Whose, by index.
+    #[serde(rename = "i")]
+    pub target: u32,
+    /// In which attempt.
+    #[serde(rename = "a", skip_serializing_if = "is_zero32")]
+    pub attempt: u32,
+    /// It went to the standard error.
+    #[serde(rename = "e", skip_serializing_if = "std::ops::Not::not")]
+    pub stderr: bool,
+    /// So many bytes before it were not kept.
+    #[serde(rename = "g", skip_serializing_if = "is_zero64")]
+    pub gap: u64,
+    /// How long it is, as it was written there.
+    #[serde(rename = "n")]
+    pub len: u32,
+    /// The segment that holds it.
+    #[serde(rename = "s")]
+    pub segment: u32,
+    /// Where in the segment; `len` 0 is nowhere.
+    #[serde(rename = "o")]
+    pub offset: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero32(n: &u32) -> bool {
+    *n == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero64(n: &u64) -> bool {
+    *n == 0
+}
+
+/// That an idempotency key was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// For this run.
+    pub run: RunId,
+    /// Hash of what was asked for with it.
+    #[serde(with = "serde_bytes")]
+    pub request: Vec<u8>,
+}
+
+pub(super) fn head_key(run: RunId) -> String {
+    format!("{}{run}", prefix::RUN)
+}
+
+fn order_key(run: RunId, piece: u32) -> String {
+    format!("{}{run}/{piece:04}", prefix::RUN_ORDER)
+}
+
+fn targets_key(run: RunId, piece: u32) -> String {
+    format!("{}{run}/{piece:06}", prefix::RUN_TARGETS)
+}
+
+fn log_key(run: RunId, number: u32) -> String {
+    format!("{}{run}/{number:08x}", prefix::RUN_LOG)
+}
+
+/// The store's key of an idempotency key, which may be any text.
+pub(super) fn once_key(operator: &str, key: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(operator.len() as u64).to_be_bytes());
+    hasher.update(operator.as_bytes()).update(key.as_bytes());
+    format!("{}{}", prefix::RUN_KEY, &hasher.finalize().to_hex()[..32])
+}
+
+/// Adds a new run to a batch.
+pub(super) fn put_new(
+    batch: Batch,
+    id: RunId,
+    record: &mut RunRecord,
+    seats: &[Seat],
+) -> Result<Batch, StoreError> {
+    let order = codec::encode(&record.start.order)
+        .map_err(|e| StoreError::Unwritable(format!("writing the order: {e}")))?;
+    let mut batch = batch.if_absent(head_key(id));
+    let mut head = record.clone();
+    if order.len() > SMALL {
+        head.start.order = Order::default();
+        for (number, piece) in order.chunks(PIECE).enumerate() {
+            head.order_pieces = number as u32 + 1;
+            batch = batch.put(order_key(id, number as u32), &serde_bytes::ByteBuf::from(piece));
+        }
+    }
+    let target = |seat: &Seat| TargetRecord { host: seat.host, name: seat.name.to_string() };
+    if seats.len() <= FEW {
+        head.inline = seats.iter().map(target).collect();
+    } else {
+        for (number, piece) in seats.chunks(TARGETS).enumerate() {
+            head.target_pieces = number as u32 + 1;
+            let piece: Vec<_> = piece.iter().map(target).collect();
+            batch = batch.put(targets_key(id, number as u32), &piece);
+        }
+    }
+    batch = batch.put(head_key(id), &head);
+    (record.order_pieces, record.target_pieces) = (head.order_pieces, head.target_pieces);
+    record.inline = head.inline;
+    Ok(batch)
+}
+
+/// Adds a head that has changed to a batch.
+pub(super) fn put_head(batch: Batch, id: RunId, record: &RunRecord) -> Batch {
+    if record.order_pieces == 0 {
+        return batch.put(head_key(id), record);
+    }
+    let start = Start { order: Order::default(), ..record.start.clone() };
+    batch.put(head_key(id), &RunRecord { start, ..record.clone() })
+}
+
+/// Adds what changed to a batch, in as many records as it takes; the number of the next one.
+pub(super) fn put_log(batch: Batch, id: RunId, mut number: u32, log: &LogRecord) -> (Batch, u32) {
+    let (mut batch, mut part, mut size) = (batch, LogRecord::default(), 0);
+    let mut flush = |part: &mut LogRecord, size: &mut usize, at_least: usize| {
+        if *size > at_least {
+            batch = std::mem::take(&mut batch).put(log_key(id, number), &std::mem::take(part));
+            number += 1;
+            *size = 0;
+        }
+    };
+    for sent in &log.sent {
+        part.sent.push(*sent);
+        size += 12;
+        flush(&mut part, &mut size, LOG);
+    }
+    for piece in &log.pieces {
+        part.pieces.push(*piece);
+        size += 32;
+        flush(&mut part, &mut size, LOG);
+    }
+    for change in &log.changes {
+        part.changes.push(change.clone());
+        size += 80 + change.why.len();
+        flush(&mut part, &mut size, LOG);
+    }
+    flush(&mut part, &mut size, 0);
+    (batch, number)
+}
+
+/// The heads of all runs.
+pub(super) fn heads(store: &Store) -> Result<Vec<(RunId, RunRecord)>, StoreError> {
+    let mut heads = Vec::new();
+    for record in store.scan::<RunRecord>(prefix::RUN)? {
+        match record {
+            Ok((key, record)) => match key[prefix::RUN.len()..].parse() {
+                Ok(id) => heads.push((id, record)),
+                Err(e) => tracing::error!("left out: {key}: {e}"),
+            },
+            Err(e) => tracing::error!("left out: {e}"),
+        }
+    }
+    Ok(heads)
+}
+
+/// The head of one run.
+pub(super) fn head(store: &Store, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+    store.get(&head_key(id))
+}
+
+/// Puts an order that is in pieces back into its head.
+pub(super) fn fill_order(
+    store: &Store,
+    id: RunId,
+    record: &mut RunRecord,
+) -> Result<(), StoreError> {
+    if record.order_pieces == 0 {
+        return Ok(());
+    }
+    let damaged = |what: String| StoreError::Damaged { key: order_key(id, 0), what };
+    let mut bytes = Vec::new();
+    for number in 0..record.order_pieces {
+        let piece = store.get::<serde_bytes::ByteBuf>(&order_key(id, number))?;
+        bytes.extend_from_slice(&piece.ok_or_else(|| damaged("a piece is missing".to_owned()))?);
+    }
+    record.start.order = codec::decode(&bytes).map_err(|e| damaged(e.to_string()))?;
+    Ok(())
+}
+
+/// The targets of a run.
+pub(super) fn targets(
+    store: &Store,
+    id: RunId,
+    record: &RunRecord,
+) -> Result<Vec<TargetRecord>, StoreError> {
+    let mut targets = record.inline.clone();
+    for number in 0..record.target_pieces {
+        let key = targets_key(id, number);
+        let piece = store.get::<Vec<TargetRecord>>(&key)?;
+        targets.extend(
+            piece.ok_or_else(|| StoreError::Damaged { key, what: "it is missing".to_owned() })?,
+        );
+    }
+    Ok(targets)
+}
+
+/// The log of a run, oldest first, with the number of the record that comes next.
+pub(super) fn log(store: &Store, id: RunId) -> Result<(Vec<LogRecord>, u32), StoreError> {
+    let (mut log, mut next) = (Vec::new(), 0);
+    for record in store.scan::<LogRecord>(&format!("{}{id}/", prefix::RUN_LOG))? {
+        let (key, record) = record?;
+        let number = key.rsplit('/').next().and_then(|n| u32::from_str_radix(n, 16).ok());
+        next = number.map_or(next, |number| number + 1);
+        log.push(record);
+    }
+    Ok((log, next))
+}
+
+/// Adds the removal of everything about a run to a batch.
+pub(super) fn delete(mut batch: Batch, id: RunId, record: &RunRecord, log: u32) -> Batch {
+    for number in 0..record.order_pieces {
+        batch = batch.delete(order_key(id, number));
+    }
+    for number in 0..record.target_pieces {
+        batch = batch.delete(targets_key(id, number));
+    }
+    for number in 0..log {
+        batch = batch.delete(log_key(id, number));
+    }
+    if !record.start.key.is_empty() {
+        batch = batch.delete(once_key(&record.author.operator, &record.start.key));
+    }
+    batch.delete(head_key(id))
+}
+
+impl RunRecord {
+    /// As clients see it.
+    pub(super) fn shown(&self, id: RunId) -> Run {
+        let end = self.end.clone().unwrap_or_default();
+        Run {
+            id: Some(id),
+            state: self.state,
+            why: self.why.clone(),
+            operator: self.author.operator.clone(),
+            what: self.start.order.told(),
+            hosts: self.start.hosts.clone(),
+            note: self.start.note.clone(),
+            schedule: self.schedule.clone(),
+            parent: self.parent,
+            created_ms: self.created_ms,
+            ended_ms: self.end.as_ref().map(|end| end.ended_ms),
+            counts: end.counts,
+            waves: self.waves.clone(),
+            wave: 0,
+            output: end.output,
+            lost: end.lost,
+        }
+    }
+}
+
+/// What is left in memory of an order whose run is over: enough to say what it was.
+pub(super) fn brief(order: &Order) -> Order {
+    use cmdr_protocol::runs::{Line, Script};
+    let mut brief = order.clone();
+    brief.env.clear();
+    if let Some(script) = &mut brief.script {
+        *script =
+            Script { name: script.name.clone(), args: script.args.clone(), ..Script::default() };
+    }
+    if let Some(line) = &mut brief.line {
+        *line = Line { text: line.text.chars().take(200).collect() };
+    }
+    brief
+}

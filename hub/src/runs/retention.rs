@@ -1,0 +1,99 @@
+//! Which runs are kept, and for how long: the oldest that are over go first.
+
+use super::records::{self, RunRecord};
+use super::{Runs, busy, segments};
+use crate::store::Batch;
+use cmdr_link::clock;
+use cmdr_protocol::{CallError, RunId};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Runs removed with one write.
+const GROUP: usize = 64;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+impl Runs {
+    /// Removes what is beyond its time or its number, and output that is beyond its room. How many runs went.
+    pub async fn retain(&self) -> Result<usize, CallError> {
+        let mut over: Vec<(RunId, Arc<RunRecord>)> = {
+            let state = self.state();
+            state.over.iter().map(|(id, record)| (*id, record.clone())).collect()
+        };
+        over.sort_by_key(|(_, record)| ended(record));
+        let now = clock::now_ms();
+        let old = |record: &RunRecord| {
+            self.settings.keep_days > 0
+                && now.saturating_sub(ended(record)) > self.settings.keep_days * DAY_MS
+        };
+        let many = over.len().saturating_sub(self.settings.keep);
+        let mut gone: Vec<_> = over
+            .iter()
+            .enumerate()
+            .filter(|(at, (_, record))| *at < many || old(record))
+            .map(|(_, one)| one.clone())
+            .collect();
+        let taken = segments::size(&self.dir).unwrap_or(0);
+        if self.settings.keep_bytes > 0 && taken > self.settings.keep_bytes {
+            let mut excess = taken - self.settings.keep_bytes;
+            let left = over.iter().filter(|(id, _)| !gone.iter().any(|(one, _)| one == id));
+            let mut more = Vec::new();
+            for (id, record) in left {
+                let output = record.end.as_ref().map_or(0, |end| end.output);
+                if excess == 0 {
+                    break;
+                }
+                if output > 0 {
+                    // Packed it is less; what is too little goes the next time.
+                    excess = excess.saturating_sub(output);
+                    more.push((*id, record.clone()));
+                }
+            }
+            gone.extend(more);
+        }
+        for group in gone.chunks(GROUP) {
+            let mut batch = Batch::new();
+            for (id, record) in group {
+                batch = records::delete(batch, *id, record, record.log);
+            }
+            self.store.apply(batch).await.map_err(busy)?;
+            let mut state = self.state();
+            for (id, _) in group {
+                state.over.remove(id);
+                state.looked.retain(|live| live.id != *id);
+            }
+        }
+        self.remove_segments();
+        Ok(gone.len())
+    }
+
+    /// Removes segments that hold output of no run that is kept.
+    fn remove_segments(&self) {
+        let mut needed: Vec<(u32, u32)> = Vec::new();
+        {
+            let state = self.state();
+            for record in state.over.values() {
+                needed.extend(record.end.as_ref().and_then(|end| end.segments));
+            }
+            needed.extend(state.open.values().filter_map(|live| live.lock().segments));
+        }
+        let Ok(numbers) = segments::numbers(&self.dir) else { return };
+        let kept: HashSet<u32> = numbers
+            .iter()
+            .copied()
+            .filter(|number| needed.iter().any(|(first, last)| (first..=last).contains(&number)))
+            .collect();
+        // The newest is being written.
+        let newest = numbers.last().copied();
+        for number in numbers {
+            if !kept.contains(&number) && Some(number) != newest {
+                if let Err(e) = segments::remove(&self.dir, number) {
+                    tracing::warn!("removing segment {number} of the output of runs: {e}");
+                }
+            }
+        }
+    }
+}
+
+fn ended(record: &RunRecord) -> u64 {
+    record.end.as_ref().map_or(u64::MAX, |end| end.ended_ms)
+}

@@ -1,0 +1,143 @@
+//! One target of a run as the hub holds it in memory.
+
+use cmdr_protocol::HostId;
+use cmdr_protocol::runs::{Target, TargetState};
+use tokio::time::Instant;
+
+/// A target.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) host: HostId,
+    pub(super) name: Box<str>,
+    pub(super) wave: u32,
+    pub(super) attempt: u32,
+    /// As it is on disk, and what the host has told meanwhile of one that goes on.
+    pub(super) state: TargetState,
+    pub(super) code: Option<i32>,
+    pub(super) why: Box<str>,
+    pub(super) sent_ms: Option<u64>,
+    pub(super) ended_ms: Option<u64>,
+    pub(super) took_ms: Option<u64>,
+    pub(super) stdout: u64,
+    pub(super) stderr: u64,
+    pub(super) lost: u64,
+    pub(super) sum: Vec<u8>,
+    pub(super) late: Option<TargetState>,
+    /// The number of its last change in its run.
+    pub(super) changed: u64,
+    /// The host itself told its end.
+    pub(super) told: bool,
+
+    /// It is on disk that it may have been sent.
+    pub(super) marked: bool,
+    /// It is being picked to be sent, or its end is being written: nothing else may be begun with it.
+    pub(super) taken: bool,
+    /// Its end is being written, or written.
+    pub(super) ending: bool,
+    /// Since when the host has said that it has it.
+    pub(super) acked: Option<Instant>,
+    /// Somebody is asking the host to take it.
+    pub(super) sending: bool,
+    /// Since when the host is away.
+    pub(super) away: Option<Instant>,
+    /// Not sent yet, and waits for its host to come.
+    pub(super) waits: bool,
+    /// How far its output has been taken, counted in bytes as the program wrote them.
+    pub(super) have: u64,
+    /// The same, on disk.
+    pub(super) kept_to: u64,
+    /// Bytes of output that the hub itself did not keep.
+    pub(super) dropped: u64,
+    /// Bytes of output that are kept, or being written.
+    pub(super) keeping: u64,
+    /// What its output comes to, while it goes on.
+    pub(super) sums: Option<Box<Sums>>,
+}
+
+/// Running sums of both outputs.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    pub(super) stdout: blake3::Hasher,
+    pub(super) stderr: blake3::Hasher,
+}
+
+impl Sums {
+    /// Tells outputs apart, whatever pieces they came in.
+    pub(super) fn finish(&self, lost: u64) -> Vec<u8> {
+        let mut both = blake3::Hasher::new();
+        both.update(self.stdout.finalize().as_bytes());
+        both.update(self.stderr.finalize().as_bytes());
+        both.update(&lost.to_be_bytes());
+        both.finalize().as_bytes()[..16].to_vec()
+    }
+}
+
+impl Seat {
+    pub(super) fn new(host: HostId, name: &str, wave: u32) -> Self {
+        Self {
+            host,
+            name: name.into(),
+            wave,
+            attempt: 0,
+            state: TargetState::Queued,
+            code: None,
+            why: "".into(),
+            sent_ms: None,
+            ended_ms: None,
+            took_ms: None,
+            stdout: 0,
+            stderr: 0,
+            lost: 0,
+            sum: Vec::new(),
+            late: None,
+            changed: 0,
+            told: false,
+            marked: false,
+            taken: false,
+            ending: false,
+            acked: None,
+            sending: false,
+            away: None,
+            waits: false,
+            have: 0,
+            kept_to: 0,
+            dropped: 0,
+            keeping: 0,
+            sums: None,
+        }
+    }
+
+    /// Begins a further attempt: as if nothing had been.
+    pub(super) fn again(&mut self, attempt: u32) {
+        let fresh = Self::new(self.host, &self.name, self.wave);
+        *self = Self { attempt, changed: self.changed, ..fresh };
+    }
+
+    /// It may be at the host, and has no end.
+    pub(super) const fn is_out(&self) -> bool {
+        self.marked && !self.ending
+    }
+
+    /// As clients see it.
+    pub(super) fn shown(&self, index: u32) -> Target {
+        Target {
+            index,
+            host: Some(self.host),
+            name: self.name.to_string(),
+            state: self.state,
+            code: self.code,
+            why: self.why.to_string(),
+            away: self.away.is_some() && !self.state.is_end(),
+            attempt: self.attempt,
+            wave: self.wave,
+            sent_ms: self.sent_ms,
+            ended_ms: self.ended_ms,
+            took_ms: self.took_ms,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            lost: self.lost,
+            sum: self.sum.clone(),
+            late: self.late,
+        }
+    }
+}
