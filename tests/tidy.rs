@@ -223,10 +223,13 @@ fn every_feature_has_its_file_in_every_crate() {
 
 #[test]
 fn the_table_of_methods_in_the_documentation_is_the_real_one() {
-    use cmdr_protocol::methods::METHODS;
+    use cmdr_protocol::methods::{INNER, METHODS};
     let mut table = String::from("| method | kind | needs | answered by |\n|---|---|---|---|\n");
     for m in METHODS {
         writeln!(table, "| `{}` | {} | {:?} | {:?} |", m.name, m.kind, m.access, m.place).unwrap();
+    }
+    for m in INNER {
+        writeln!(table, "| `{}` | {} | the hub alone | {:?} |", m.name, m.kind, m.place).unwrap();
     }
     let path = root().join("docs/protocol.md");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -10,9 +10,11 @@ use crate::services::edits::Edits;
 use crate::services::exec::Scripts;
 use crate::services::files::Files;
 use crate::services::metrics::Collected;
+use crate::services::orders::Orders;
 use crate::services::ports;
 use crate::services::processes::Table;
 use crate::services::sessions::Sessions;
+use cmdr_link::blobs::Blobs;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
@@ -50,6 +52,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// What the host's owner allows.
     pub policy: Policy,
+    /// Where package managers are looked for; the usual folders when absent.
+    pub package_path: Option<String>,
     /// The program that supervises others when it is told [`crate::supervise::WORD`]: this one.
     pub supervisor: PathBuf,
 }
@@ -66,6 +70,7 @@ impl Config {
             docker_socket: "/var/run/docker.sock".into(),
             state_dir,
             policy: Policy::default(),
+            package_path: None,
             // The very file that runs, also when an upgrade has put another in its place.
             supervisor: "/proc/self/exe".into(),
         }
@@ -93,6 +98,8 @@ struct Shared {
     sessions: Sessions,
     files: Files,
     edits: Edits,
+    orders: Orders,
+    blobs: Blobs,
 }
 
 impl Agent {
@@ -107,6 +114,8 @@ impl Agent {
         let facts = Mutex::new(None);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
+        let orders = Orders::new(&config);
+        let blobs = Blobs::new(config.state_dir.join("blobs"), services::blobs::MOST, false);
         let log_readers = services::logs::readers();
         let units = services::services::Live::default();
         let packages = services::system::Packages::default();
@@ -124,6 +133,8 @@ impl Agent {
             sessions,
             files,
             edits,
+            orders,
+            blobs,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -177,6 +188,12 @@ impl Agent {
     }
     pub(crate) fn edits(&self) -> &Edits {
         &self.shared.edits
+    }
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.shared.orders
+    }
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.shared.blobs
     }
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.shared.scripts
@@ -243,6 +260,10 @@ async fn answer(service: &Service<Agent>, stream: Stream) {
 /// What holds for every method, before its body is even read: the owner's word, and that whatever
 /// changes the host has somebody who asked for it.
 fn allowed(policy: &Policy, header: &Header) -> Result<(), CallError> {
+    if let Some(method) = methods::find_inner(&header.method) {
+        // Of the hub itself: for whom it asks, it has decided.
+        return policy.allows_method(method.name);
+    }
     // A method that nobody knows is answered by the service, which says so.
     let Some(method) = methods::find(&header.method) else { return Ok(()) };
     policy.allows_method(method.name)?;
@@ -290,6 +311,7 @@ mod tests {
         let mut wanted: Vec<_> = methods::METHODS
             .iter()
             .filter(|m| m.place != methods::Place::Hub)
+            .chain(methods::INNER)
             .map(|m| m.name)
             .collect();
         offered.sort_unstable();

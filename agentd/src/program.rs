@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where programs are looked for when the caller sets no PATH.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// More variables, or longer ones all together, are refused with words instead of by the kernel.
 const VARIABLES: (usize, usize) = (512, 128 * 1024);
 /// Arguments in number and in all.

@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{edits, facts};
+use crate::services::{edits, facts, orders};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -59,7 +59,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     agent.scripts().clear();
     // Before the hub is dialed: an edit that is overdue may be why it cannot be reached.
     edits::resume(&agent).await;
-    let service = Arc::new(agent.into_service());
+    orders::resume(&agent);
+    let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
     let dialer = join::dialer(context.target, context.key, basics.hostname, None);
     let dialer = Keyed::new(dialer, dir);
@@ -87,6 +88,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     tracing::info!("{why}: the agent stops");
     tell(&[NotifyState::Stopping]);
+    // While the link is there: how they ended is told, if it can be.
+    tokio::select! {
+        () = orders::stop(&agent) => {}
+        () = &mut kept => {}
+    }
     let link = current.borrow_mut().take();
     if let Some(link) = link.filter(|link| link.ended().is_none()) {
         link.close("the agent was stopped");

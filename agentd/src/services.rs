@@ -1,5 +1,6 @@
 //! The list of what an agent offers. A feature is one file beside this and one line here.
 
+pub(crate) mod blobs;
 pub(crate) mod edits;
 mod environment;
 pub mod exec;
@@ -8,6 +9,7 @@ pub mod files;
 mod hostkeys;
 pub mod logs;
 pub mod metrics;
+pub(crate) mod orders;
 pub mod ping;
 pub mod ports;
 pub mod processes;
@@ -21,6 +23,7 @@ use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
 pub const NAMES: &[&str] = &[
+    "blobs",
     "edits",
     "environment",
     "exec",
@@ -29,6 +32,7 @@ pub const NAMES: &[&str] = &[
     "hostkeys",
     "logs",
     "metrics",
+    "orders",
     "ping",
     "ports",
     "processes",
@@ -54,6 +58,8 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         hostkeys::register,
         logs::register,
         sessions::register,
+        blobs::register,
+        orders::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

@@ -13,7 +13,7 @@ use cmdr_protocol::operators::By;
 use cmdr_protocol::recordings::Level;
 use cmdr_protocol::role::Role;
 use serde::Deserialize;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
 /// Everything that can be configured, with what holds when nothing is.
@@ -38,6 +38,8 @@ pub struct Config {
     pub recordings: Recordings,
     /// The HTTP interface for programs.
     pub api: api::Settings,
+    /// Contents of files that orders put on hosts.
+    pub blobs: Blobs,
     /// Orders to many hosts.
     pub runs: Runs,
 }
@@ -55,6 +57,25 @@ pub struct Secrets {
     pub key_command: Option<Vec<String>>,
     /// A variable of the hub's environment.
     pub key_env: String,
+}
+
+/// Contents of files on their way to hosts: how much they may take, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blobs {
+    /// The oldest are removed when all take more than so many GiB; a larger one is refused.
+    pub keep_gb: NonZeroU64,
+    /// One that nothing has used for so many hours is removed.
+    pub unused_h: NonZeroU32,
+}
+
+const KEEP_GB: NonZeroU64 = NonZeroU64::new(20).unwrap();
+const UNUSED_H: NonZeroU32 = NonZeroU32::new(7 * 24).unwrap();
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self { keep_gb: KEEP_GB, unused_h: UNUSED_H }
+    }
 }
 
 /// Recordings: how much they may take, and what strikes in them.
@@ -280,6 +301,7 @@ impl Default for Config {
             secrets: Secrets::default(),
             recordings: Recordings::default(),
             api: api::Settings::default(),
+            blobs: Blobs::default(),
             runs: Runs::default(),
         }
     }

@@ -11,6 +11,7 @@ pub mod api;
 pub mod approvals;
 pub mod audit;
 pub mod backup;
+pub mod blobs;
 pub mod commands;
 pub mod config;
 pub mod data;

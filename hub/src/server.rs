@@ -8,6 +8,7 @@ use crate::api::Programs;
 use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
+use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
@@ -76,6 +77,8 @@ pub struct Hub {
     pub audit: Audit,
     /// What commands write.
     pub recorder: Recorder,
+    /// Contents of files on their way to hosts.
+    pub blobs: Blobs,
     /// Hosts.
     pub fleet: Fleet,
     /// Operators, devices and tokens.
@@ -160,6 +163,7 @@ impl Hub {
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
+        let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
         let audit =
             Audit::open(audit, keys.now().sealing(), store.clone(), audit::Settings::default())
                 .with_context(|| format!("opening the audit log in {}", audit.display()))?;
@@ -170,6 +174,7 @@ impl Hub {
             vault,
             audit,
             recorder,
+            blobs,
             fleet,
             keyring,
             rights,
@@ -193,6 +198,11 @@ impl Hub {
     /// Begins to send the audit log where the configuration says.
     pub fn forward_audit(&self) -> anyhow::Result<()> {
         audit::forward::start(&self.audit, &self.config.audit)
+    }
+
+    /// Whether the content of a file is needed for something that is under way.
+    pub fn needs_blob(&self, hash: &str) -> bool {
+        self.blobs.is_held(hash)
     }
 
     /// Begins a backup of everything durable.
@@ -292,7 +302,7 @@ impl Hub {
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
     }
 
-    /// Removes audit records, recordings and runs that are beyond their time, now and then.
+    /// Removes audit records, recordings, runs and contents of files that are beyond their time, now and then.
     async fn retain(self: Arc<Self>) {
         let mut tick = tokio::time::interval(RETAIN);
         loop {
@@ -311,6 +321,8 @@ impl Hub {
                 Ok(runs) => tracing::info!(runs, "old runs were removed"),
                 Err(e) => tracing::error!("removing old runs: {e}"),
             }
+            let hub = self.clone();
+            self.blobs.retain(move |hash| hub.needs_blob(hash)).await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod blobs;
 mod events;
 mod files;
 mod groups;
@@ -48,6 +49,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = approvals::register(service);
     let service = audit::register(service);
     let service = events::register(service);
+    let service = blobs::register(service);
     let service = files::register(service);
     let service = hostkeys::register(service);
     let service = hubkey::register(service);

@@ -10,6 +10,7 @@
 
 pub mod backoff;
 pub mod bearer;
+pub mod blobs;
 pub mod card;
 pub mod client;
 pub mod clock;

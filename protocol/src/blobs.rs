@@ -6,7 +6,7 @@ use crate::files::FilePath;
 use serde::{Deserialize, Serialize};
 
 /// Bytes in one piece.
-pub const CHUNK: usize = 256 * 1024;
+pub const CHUNK: usize = 512 * 1024;
 
 /// A content to the hub, by whoever may make runs. Pieces follow from the byte that the first answer says; when
 /// that is the whole, nothing has to.
@@ -44,9 +44,6 @@ pub struct Piece {
     /// The bytes.
     #[serde(rename = "d", with = "serde_bytes")]
     pub data: Vec<u8>,
-    /// The bytes are one zstd frame of so many bytes of the content; absent when they are as they are.
-    #[serde(rename = "z", skip_serializing_if = "Option::is_none")]
-    pub packed: Option<u32>,
 }
 
 /// How far a content has arrived. The first answer is what there was before.

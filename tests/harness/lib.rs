@@ -16,6 +16,7 @@ pub mod totp;
 pub mod directory;
 pub mod provider;
 
+mod lone;
 mod proxy;
 pub mod systemd;
 pub mod thin;
@@ -24,6 +25,7 @@ pub mod untrusted;
 mod wait;
 mod world;
 
+pub use lone::{Lone, Up};
 pub use proxy::{Fault, Proxy};
 pub use wait::{until, until_some};
 pub use world::{BareAgent, World};

@@ -6,30 +6,27 @@
 mod group;
 mod order;
 mod output;
+mod running;
 mod script;
 
+pub(super) use order::Order;
+pub(super) use output::Sink;
+pub(super) use running::Running;
 pub use script::Scripts;
+pub(super) use script::interpreter;
 
 use crate::Agent;
 use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::exec::{Exit, Input, Item, Outcome, Start};
+use cmdr_protocol::exec::{Exit, Input, Item, Start};
 use cmdr_protocol::{CallError, ErrorKind};
-use order::Order;
-use output::Ending;
 use rustix::process::Signal;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-/// From the polite signal to the final one.
-const MERCY: Duration = Duration::from_secs(2);
-/// Programs left in the background may hold the output open so long after the one that was asked
-/// for has ended.
-const STRAGGLERS: Duration = Duration::from_secs(1);
 /// Pieces of input held while the program reads none, so that a signal behind them gets through.
 const PIECES: usize = 4;
 
@@ -96,82 +93,22 @@ async fn run(
             format!("this host runs {most} programs already; try again when some have ended");
         CallError::new(ErrorKind::Busy, what)
     })?;
-    let order = Order::check(agent, start)?;
-    let spawned = group::spawn(agent, &order).await?;
-    let begun = Instant::now();
+    let order = Order::check(agent, start, &[])?;
+    let spawned = Running::start(agent, &order).await?;
     tracing::info!(
         caller = log.caller,
         trace = log.trace,
         program = log.program,
-        pid = spawned.group.pid(),
+        pid = spawned.pid(),
         user = order.user.name,
         "exec started"
     );
     let sender = feeding.sender();
-    sender.send(&Item { pid: Some(spawned.group.pid()), ..Item::default() }).await?;
-
-    let mut group = spawned.group;
-    let ending = Ending::default();
-    let mut output = std::pin::pin!(spawned.output.pump(&sender, &ending));
-    let (signals, mut signalled) = tokio::sync::mpsc::channel(PIECES);
-    let mut input = std::pin::pin!(take_input(feeding, spawned.stdin, signals));
-    let mut timeout = order.timeout.map(|after| (begun + after, Signal::TERM));
-    let mut timed_out = false;
-    let mut exited = None;
-    let mut stragglers = None;
-    let mut output_over = false;
-    while !(output_over && exited.is_some()) {
-        tokio::select! {
-            sent = &mut output, if !output_over => {
-                sent?;
-                output_over = true;
-            }
-            told = group.exited(), if exited.is_none() => {
-                told?;
-                exited = Some(Instant::now());
-                stragglers = Some(Instant::now() + STRAGGLERS);
-            }
-            fault = &mut input => return Err(fault),
-            Some(signal) = signalled.recv() => group.signal(signal),
-            () = at(timeout.map(|(when, _)| when)), if exited.is_none() => {
-                let Some((when, signal)) = timeout else { continue };
-                timed_out = true;
-                if signal == Signal::KILL {
-                    group.end();
-                } else {
-                    group.signal(signal);
-                }
-                timeout = (signal == Signal::TERM).then_some((when + MERCY, Signal::KILL));
-            }
-            () = at(stragglers) => {
-                // Nobody writes any more after this; what is in the pipes still goes out.
-                stragglers = None;
-                group.end();
-                ending.begin();
-            }
-        }
-    }
-    let status = group.finish().await?;
-    let took_ms = exited.map_or(0, |at| at.saturating_duration_since(begun).as_millis() as u64);
-    let exit = describe(status, timed_out, took_ms);
+    sender.send(&Item { pid: Some(spawned.pid()), ..Item::default() }).await?;
+    let input = |stdin, signals| take_input(feeding, stdin, signals);
+    let exit = spawned.follow(&sender, input, std::future::pending()).await?;
     sender.send(&Item { exit: Some(exit), ..Item::default() }).await?;
     Ok(exit)
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn describe(status: std::process::ExitStatus, timed_out: bool, took_ms: u64) -> Exit {
-    use std::os::unix::process::ExitStatusExt as _;
-    let (outcome, code) = match (status.code(), status.signal()) {
-        (Some(code), _) => (Outcome::Exited, code),
-        (None, signal) => (Outcome::Signalled, signal.unwrap_or(0)),
-    };
-    Exit { outcome: if timed_out { Outcome::TimedOut } else { outcome }, code, took_ms }
 }
 
 /// Takes the caller's inputs for as long as the program runs, and ends only with a fault.

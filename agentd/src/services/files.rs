@@ -11,6 +11,7 @@ mod entry;
 mod fault;
 mod list;
 mod partial;
+pub(super) mod put;
 mod read;
 pub mod unpack;
 mod walk;
@@ -39,6 +40,7 @@ pub(crate) struct Files {
     feeds: Arc<Semaphore>,
     orders: Arc<Semaphore>,
     partials: Partials,
+    hashes: put::Hashes,
 }
 
 impl Files {
@@ -47,6 +49,7 @@ impl Files {
             feeds: Arc::new(Semaphore::new(FEEDS)),
             orders: Arc::new(Semaphore::new(ORDERS)),
             partials: Partials::new(config.state_dir.join("transfers")),
+            hashes: put::Hashes::default(),
         }
     }
 

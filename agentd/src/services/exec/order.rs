@@ -1,6 +1,6 @@
 //! From what the caller asked to what is run: everything is checked here, before anything begins.
 
-use super::script::Written;
+use super::script::{self, Written};
 use crate::supervise::Rights;
 use crate::users::{self, User};
 use crate::{Agent, program};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// What is run.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(in crate::services) struct Order {
     /// The file.
     pub(super) program: PathBuf,
     /// Its name for itself.
@@ -20,7 +20,7 @@ pub(super) struct Order {
     pub(super) args: Vec<String>,
     /// The whole environment.
     pub(super) env: BTreeMap<String, String>,
-    pub(super) user: User,
+    pub(in crate::services) user: User,
     /// Whether that is somebody else than the agent.
     pub(super) switch: bool,
     /// All groups of that somebody.
@@ -39,8 +39,13 @@ impl Order {
         self.switch.then(|| Rights { uid, gid, groups: self.groups.clone() })
     }
 
-    /// Checks a request against sense, the host and its owner's policy.
-    pub(super) fn check(agent: &Agent, start: Start) -> Result<Self, CallError> {
+    /// Checks a request against sense, the host and its owner's policy. A script is run by `with` instead of
+    /// what its first line names, unless that is empty.
+    pub(in crate::services) fn check(
+        agent: &Agent,
+        start: Start,
+        with: &[String],
+    ) -> Result<Self, CallError> {
         check_shape(&start)?;
         let Start { argv, script, stdin, env: added, user, cwd, timeout_ms } = start;
         let (user, switch) = program::whom(agent, user.as_deref())?;
@@ -56,12 +61,15 @@ impl Order {
             }
             Some(script) => {
                 let owner = switch.then_some(&user);
+                let named = match with.split_first() {
+                    Some((program, args)) => (program.clone(), args.to_vec()),
+                    None => script::interpreter(&script.content)?,
+                };
+                let (interpreter, mut args) = named;
                 let written = agent.scripts().write(&script, owner)?;
-                let (interpreter, argument) = written.interpreter();
                 let program = program::find(&interpreter, &env, &cwd).map_err(|e| {
                     e.refuse(&interpreter, "the interpreter that the script names: ")
                 })?;
-                let mut args: Vec<String> = argument.into_iter().collect();
                 args.push(written.path().to_string_lossy().into_owned());
                 args.extend(argv);
                 (program, interpreter, args, Some(written))

@@ -4,11 +4,24 @@ use bytes::BufMut as _;
 use cmdr_link::service::Feeding;
 use cmdr_protocol::CallError;
 use cmdr_protocol::exec::{CHUNK, Item, Start};
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
+
+/// Where the output of a program goes, in order.
+pub(in crate::services) trait Sink: Sync {
+    /// Takes a piece; whoever writes it waits meanwhile.
+    fn take(&self, item: &Item) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+impl Sink for Feeding<Start> {
+    async fn take(&self, item: &Item) -> Result<(), CallError> {
+        self.send(item).await
+    }
+}
 
 /// After the end of the program, pipes that stay empty so long have nothing more of it.
 const IDLE: Duration = Duration::from_millis(50);
@@ -55,11 +68,7 @@ impl Output {
 
     /// Sends everything until both ends are reached, or until nothing more of the program's is to
     /// come.
-    pub(super) async fn pump(
-        mut self,
-        sender: &Feeding<Start>,
-        ending: &Ending,
-    ) -> Result<(), CallError> {
+    pub(super) async fn pump(mut self, sink: &impl Sink, ending: &Ending) -> Result<(), CallError> {
         let mut item = Item::default();
         let mut held = 0;
         while self.stdout.is_some() || self.stderr.is_some() {
@@ -80,7 +89,7 @@ impl Output {
             if len == 0 {
                 continue;
             }
-            sender.send(&item).await?;
+            sink.take(&item).await?;
             item.stdout.clear();
             item.stderr.clear();
             held += if ending.has_begun() { len } else { 0 };

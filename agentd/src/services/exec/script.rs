@@ -2,8 +2,8 @@
 
 use crate::users::User;
 use cmdr_link::files;
-use cmdr_protocol::CallError;
 use cmdr_protocol::exec::Script;
+use cmdr_protocol::{CallError, ErrorKind};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ pub struct Scripts {
 pub(super) struct Written {
     folder: PathBuf,
     file: PathBuf,
-    interpreter: (String, Option<String>),
 }
 
 impl Scripts {
@@ -45,8 +44,15 @@ impl Scripts {
         script: &Script,
         owner: Option<&User>,
     ) -> Result<Written, CallError> {
-        let fault = |e: std::io::Error| CallError::failed(format!("writing the script: {e}"));
-        let interpreter = interpreter(&script.content)?;
+        let fault = |e: std::io::Error| {
+            let what = format!("writing the script: {}", files::reason(&e));
+            match e.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    CallError::new(ErrorKind::Busy, what)
+                }
+                _ => CallError::failed(what),
+            }
+        };
         let number = getrandom::u64()
             .map_err(|e| CallError::failed(format!("the system has no random numbers: {e}")))?;
         let parent = match owner {
@@ -60,7 +66,7 @@ impl Scripts {
         let mut make = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700).create(&folder).map_err(fault)?;
         let file = folder.join(file_name(&script.name));
-        let written = Written { folder, file, interpreter };
+        let written = Written { folder, file };
         let mut open = std::fs::OpenOptions::new();
         let mut out =
             open.write(true).create_new(true).mode(0o700).open(&written.file).map_err(fault)?;
@@ -77,11 +83,6 @@ impl Scripts {
 impl Written {
     pub(super) fn path(&self) -> &Path {
         &self.file
-    }
-
-    /// The program that runs it, and that program's first argument.
-    pub(super) fn interpreter(&self) -> (String, Option<String>) {
-        self.interpreter.clone()
     }
 }
 
@@ -105,10 +106,12 @@ fn file_name(name: &str) -> String {
     if kept.is_empty() { "script".to_owned() } else { kept.to_owned() }
 }
 
-/// What the kernel would make of the first line. Done here, because where temporary files lie
+/// What the kernel would make of the first line: a program, and one argument for it at most. Done here, because where temporary files lie
 /// nothing may be executed on many hosts.
-fn interpreter(content: &[u8]) -> Result<(String, Option<String>), CallError> {
-    let Some(line) = content.strip_prefix(b"#!") else { return Ok(("/bin/sh".to_owned(), None)) };
+pub(in crate::services) fn interpreter(content: &[u8]) -> Result<(String, Vec<String>), CallError> {
+    let Some(line) = content.strip_prefix(b"#!") else {
+        return Ok(("/bin/sh".to_owned(), Vec::new()));
+    };
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
     let line =
         std::str::from_utf8(line).ok().filter(|line| line.len() <= 255 && !line.contains('\0'));
@@ -123,7 +126,10 @@ fn interpreter(content: &[u8]) -> Result<(String, Option<String>), CallError> {
             "the script's '#!' line must name its interpreter by a path that begins with '/'",
         ));
     }
-    Ok((program.to_owned(), (!argument.is_empty()).then(|| argument.to_owned())))
+    Ok((
+        program.to_owned(),
+        (!argument.is_empty()).then(|| argument.to_owned()).into_iter().collect(),
+    ))
 }
 
 #[cfg(test)]
@@ -134,12 +140,12 @@ mod tests {
     #[test]
     fn the_first_line_picks_the_interpreter_with_one_argument() {
         let of = |text: &str| interpreter(text.as_bytes()).ok();
-        assert_eq!(of("echo hi"), Some(("/bin/sh".into(), None)));
+        assert_eq!(of("echo hi"), Some(("/bin/sh".into(), vec![])));
         assert_eq!(
             of("#! /usr/bin/env  python3 -u \nx"),
-            Some(("/usr/bin/env".into(), Some("python3 -u".into())))
+            Some(("/usr/bin/env".into(), vec!["python3 -u".into()]))
         );
-        assert_eq!(of("#!/bin/bash\r\nx"), Some(("/bin/bash".into(), None)));
+        assert_eq!(of("#!/bin/bash\r\nx"), Some(("/bin/bash".into(), vec![])));
         assert_eq!(of("#!\n"), None);
         assert_eq!(of("#!sh\n"), None);
     }

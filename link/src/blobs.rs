@@ -1,0 +1,526 @@
+//! Contents of files in a folder, each under its BLAKE3: how one arrives, piece by piece, and how one is sent.
+//!
+//! The hub keeps what clients send it, agents what the hub sends them. A part that was cut stays and is gone on with.
+//! What is whole was checked; after a restart it is checked once more before it is used.
+
+use crate::client::Client;
+use crate::files::{private_dir, reason, sync_dir};
+use crate::service::Feeding;
+use cmdr_protocol::blobs::{Blob, CHUNK, Piece, Stored};
+use cmdr_protocol::orders::is_blob;
+use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How often whoever sends hears how far it is.
+const TOLD: u64 = 8 << 20;
+/// Pieces that are longer than ours are read up to so many bytes.
+const LONGEST: usize = 1 << 20;
+
+/// Contents in a folder. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    most: u64,
+    /// Whether what is acknowledged has to be on disk.
+    durable: bool,
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Checked since this program began.
+    checked: Mutex<HashSet<String>>,
+}
+
+fn wrong(doing: &str, e: &io::Error) -> CallError {
+    let what = format!("{doing}: {}", reason(e));
+    match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            CallError::new(ErrorKind::Busy, format!("{what}; make room there and try again"))
+        }
+        _ => CallError::failed(what),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CallError> + Send + 'static,
+) -> Result<T, CallError> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or_else(|e| Err(CallError::failed(format!("a fault of this program: {e}"))))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The BLAKE3 of a file, and its length.
+pub fn sum(path: &Path) -> io::Result<(String, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    let length = hash_into(&mut File::open(path)?, &mut hasher)?;
+    Ok((hex(&hasher), length))
+}
+
+fn hash_into(file: &mut File, hasher: &mut blake3::Hasher) -> io::Result<u64> {
+    let (mut buffer, mut length) = (vec![0; CHUNK], 0);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(length),
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                length += n as u64;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn hex(hasher: &blake3::Hasher) -> String {
+    data_encoding::HEXLOWER.encode(hasher.finalize().as_bytes())
+}
+
+/// A content on its way in.
+struct Arriving {
+    blobs: Blobs,
+    hash: String,
+    size: u64,
+    file: File,
+    have: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Blobs {
+    /// In this folder, of `most` bytes together. Where it is `durable`, what is acknowledged is on disk.
+    pub fn new(dir: PathBuf, most: u64, durable: bool) -> Self {
+        let (turns, checked) = (Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { dir, most, durable, turns, checked }) }
+    }
+
+    /// Bytes that all may have together.
+    pub fn most(&self) -> u64 {
+        self.shared.most
+    }
+
+    fn path(&self, hash: &str) -> PathBuf {
+        self.shared.dir.join(hash)
+    }
+
+    fn part(&self, hash: &str) -> PathBuf {
+        self.shared.dir.join(format!("{hash}.part"))
+    }
+
+    /// The file of a content that is here as a whole. Blocks: it may have to be read.
+    pub fn whole(&self, hash: &str) -> Option<PathBuf> {
+        let path = Some(self.path(hash)).filter(|path| is_blob(hash) && path.is_file())?;
+        if !lock(&self.shared.checked).contains(hash) {
+            if sum(&path).ok()?.0 != hash {
+                tracing::error!("{} is not what its name says, and is taken away", path.display());
+                std::fs::remove_file(&path).ok();
+                return None;
+            }
+            self.check(hash);
+        }
+        // Used now: what nobody uses is taken away.
+        if let Ok(file) = File::open(&path) {
+            let now = Duration::from_millis(crate::clock::now_ms());
+            file.set_modified(SystemTime::UNIX_EPOCH + now).ok();
+        }
+        Some(path)
+    }
+
+    fn check(&self, hash: &str) {
+        let mut checked = lock(&self.shared.checked);
+        if checked.len() > 4096 {
+            checked.clear();
+        }
+        checked.insert(hash.to_owned());
+    }
+
+    /// How much of a content is here. Blocks.
+    pub fn have(&self, hash: &str) -> Stored {
+        if let Some(meta) = self.whole(hash).and_then(|path| path.metadata().ok()) {
+            return Stored { have: meta.len(), whole: true };
+        }
+        let have = self.part(hash).metadata().map_or(0, |meta| meta.len());
+        Stored { have, whole: false }
+    }
+
+    /// All of them, those used last first. Blocks.
+    pub fn list(&self) -> Vec<Blob> {
+        let entries =
+            std::fs::read_dir(&self.shared.dir).into_iter().flatten().map_while(Result::ok);
+        let mut found: Vec<Blob> = entries
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let hash = name.strip_suffix(".part").unwrap_or(&name);
+                let meta = entry.metadata().ok().filter(|_| is_blob(hash))?;
+                let used = meta.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+                Some(Blob {
+                    hash: hash.to_owned(),
+                    size: meta.len(),
+                    used_ms: u64::try_from(used.as_millis()).unwrap_or(u64::MAX),
+                    whole: hash.len() == name.len(),
+                })
+            })
+            .collect();
+        found.sort_by(|a, b| b.used_ms.cmp(&a.used_ms).then_with(|| a.hash.cmp(&b.hash)));
+        found
+    }
+
+    /// Takes a content away; false when there was none. Who reads it goes on to its end. Blocks.
+    pub fn remove(&self, hash: &str) -> bool {
+        if !is_blob(hash) {
+            return false;
+        }
+        let gone =
+            [self.path(hash), self.part(hash)].map(|path| std::fs::remove_file(path).is_ok());
+        lock(&self.shared.checked).remove(hash);
+        gone.contains(&true)
+    }
+
+    /// Takes away what nobody has used for so long, and the oldest of the others until there is room for `room`
+    /// bytes. What is `held` stays. Blocks.
+    pub fn sweep(&self, unused: Duration, room: u64, held: impl Fn(&str) -> bool) {
+        let now_ms = crate::clock::now_ms();
+        let all = self.list();
+        let unused_ms = u64::try_from(unused.as_millis()).unwrap_or(u64::MAX);
+        let mut used: u64 = all.iter().map(|blob| blob.size).sum();
+        for blob in all.iter().rev() {
+            let old = now_ms.saturating_sub(blob.used_ms) > unused_ms;
+            let full = used.saturating_add(room) > self.shared.most;
+            if (old || full) && !held(&blob.hash) && !self.is_coming(&blob.hash) {
+                self.remove(&blob.hash);
+                used = used.saturating_sub(blob.size);
+            }
+        }
+    }
+
+    fn is_coming(&self, hash: &str) -> bool {
+        lock(&self.shared.turns).get(hash).is_some_and(|turn| Arc::strong_count(turn) > 1)
+    }
+
+    fn turn(&self, hash: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = lock(&self.shared.turns);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(hash.to_owned()).or_default().clone()
+    }
+
+    /// Takes a content in, as the handler of a feed. Two who send the same at once do so one after the other, and
+    /// the second has nothing to send.
+    pub async fn receive<F>(
+        &self,
+        hash: &str,
+        size: u64,
+        mut feeding: Feeding<F>,
+        held: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<(), CallError>
+    where
+        F: Feed<Input = Piece, Item = Stored>,
+    {
+        if !is_blob(hash) {
+            return Err(CallError::malformed(
+                "a content is named by the 64 hexadecimal digits of its BLAKE3",
+            ));
+        }
+        if size > self.shared.most {
+            return Err(CallError::new(
+                ErrorKind::Busy,
+                format!(
+                    "it has {} MiB, and all contents together may have {} MiB here",
+                    size >> 20,
+                    self.shared.most >> 20
+                ),
+            ));
+        }
+        let turn = self.turn(hash);
+        let _turn = turn.lock().await;
+        let (blobs, name) = (self.clone(), hash.to_owned());
+        let arriving = blocking(move || {
+            let there = blobs.have(&name);
+            if there.whole {
+                return Ok(None);
+            }
+            blobs.sweep(Duration::MAX, size.saturating_sub(there.have), |hash| {
+                hash == name || held(hash)
+            });
+            Arriving::open(&blobs, &name, size).map(Some)
+        })
+        .await?;
+        let Some(arriving) = arriving else {
+            return feeding.send(&Stored { have: size, whole: true }).await;
+        };
+        let mut at = arriving.have;
+        let mut told = at;
+        if at < size {
+            feeding.send(&Stored { have: at, whole: false }).await?;
+        }
+        // While one piece is written the next one comes in.
+        let mut writing = tokio::spawn(std::future::ready(Ok(arriving)));
+        while at < size {
+            let Piece { at: begin, data } = feeding.input().await?;
+            if begin != at
+                || data.is_empty()
+                || data.len() > LONGEST
+                || data.len() as u64 > size - at
+            {
+                let what = format!(
+                    "a piece of {} bytes begins at byte {begin}, and {at} of {size} are here",
+                    data.len()
+                );
+                return Err(CallError::malformed(what));
+            }
+            at += data.len() as u64;
+            let arriving = joined(writing.await)?;
+            if at - told >= TOLD && at < size {
+                told = at;
+                feeding.send(&Stored { have: arriving.have, whole: false }).await?;
+            }
+            writing = tokio::spawn(blocking(move || arriving.write(&data)));
+        }
+        let arriving = joined(writing.await)?;
+        blocking(move || arriving.finish()).await?;
+        feeding.send(&Stored { have: size, whole: true }).await
+    }
+}
+
+fn joined<T>(ended: Result<Result<T, CallError>, tokio::task::JoinError>) -> Result<T, CallError> {
+    ended.unwrap_or_else(|e| Err(CallError::failed(format!("a fault of this program: {e}"))))
+}
+
+impl Arriving {
+    fn open(blobs: &Blobs, hash: &str, size: u64) -> Result<Self, CallError> {
+        let dir = &blobs.shared.dir;
+        private_dir(dir).map_err(|e| wrong("making the folder of contents", &e))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let path = blobs.part(hash);
+        let opening = |e: io::Error| wrong("writing a content", &e);
+        let mut file = options.open(&path).map_err(opening)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut have = hash_into(&mut file, &mut hasher).map_err(opening)?;
+        if have > size {
+            file.set_len(0).map_err(opening)?;
+            (have, hasher) = (0, blake3::Hasher::new());
+        }
+        // Set aside at once: what the disk has no room for is refused before it is sent.
+        let room = size - have;
+        if room > 0 {
+            match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, have, room) {
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+                Err(e) => {
+                    if have == 0 {
+                        std::fs::remove_file(&path).ok();
+                    }
+                    let doing =
+                        format!("making room for a content of {} MiB", size.div_ceil(1 << 20));
+                    return Err(wrong(&doing, &e.into()));
+                }
+            }
+        }
+        Ok(Self { blobs: blobs.clone(), hash: hash.to_owned(), size, file, have, hasher })
+    }
+
+    fn write(mut self, data: &[u8]) -> Result<Self, CallError> {
+        self.file.write_all(data).map_err(|e| wrong("writing a content", &e))?;
+        self.hasher.update(data);
+        self.have += data.len() as u64;
+        Ok(self)
+    }
+
+    fn finish(self) -> Result<(), CallError> {
+        let part = self.blobs.part(&self.hash);
+        if self.have != self.size || hex(&self.hasher) != self.hash {
+            std::fs::remove_file(&part).ok();
+            return Err(CallError::new(
+                ErrorKind::Conflict,
+                "the content did not arrive as it was named, or was changed under way; send it again",
+            ));
+        }
+        let writing = |e: io::Error| wrong("writing a content", &e);
+        if self.blobs.shared.durable {
+            self.file.sync_data().map_err(writing)?;
+        }
+        std::fs::rename(&part, self.blobs.path(&self.hash)).map_err(writing)?;
+        if self.blobs.shared.durable {
+            sync_dir(&self.blobs.shared.dir).map_err(writing)?;
+        }
+        self.blobs.check(&self.hash);
+        Ok(())
+    }
+}
+
+/// Sends a content out of a file that does not change, over one link. `tell` hears how many bytes are there. Says how
+/// many were sent.
+pub async fn send<F>(
+    client: &Client,
+    to: Option<HostId>,
+    feed: &F,
+    (file, size): (File, u64),
+    tell: &(dyn Fn(u64) + Send + Sync),
+) -> Result<u64, CallError>
+where
+    F: Feed<Input = Piece, Item = Stored>,
+{
+    let broken = || CallError::lost("it was ended half-way");
+    let (mut items, mut inputs) = client.feed(to, feed).await?.split();
+    let first = items.next().await.ok_or_else(broken)??;
+    tell(first.have);
+    if first.whole {
+        return Ok(0);
+    }
+    let begin = first.have;
+    let file = Arc::new(file);
+    let sending = async move {
+        let mut at = begin;
+        let mut reading = tokio::spawn(piece(file.clone(), at, size));
+        while at < size {
+            let data = joined(reading.await)?;
+            if data.is_empty() {
+                return Err(CallError::new(
+                    ErrorKind::Conflict,
+                    "the file became shorter while it was sent",
+                ));
+            }
+            let next = at + data.len() as u64;
+            reading = tokio::spawn(piece(file.clone(), next, size));
+            inputs.send(&Piece { at, data }).await?;
+            at = next;
+        }
+        // Held open: to drop it would mean to give up.
+        Ok::<_, CallError>(inputs)
+    };
+    let mut sending = std::pin::pin!(sending);
+    let mut sent = None;
+    loop {
+        tokio::select! {
+            biased;
+            item = items.next() => {
+                let item = item.ok_or_else(broken)??;
+                tell(item.have);
+                if item.whole {
+                    return Ok(size - begin);
+                }
+            }
+            done = &mut sending, if sent.is_none() => match done {
+                Ok(inputs) => sent = Some(inputs),
+                Err(e) if e.kind == ErrorKind::Lost => {
+                    // The other side has said why, if it was the other side.
+                    let said = async {
+                        loop {
+                            match items.next().await {
+                                Some(Ok(_)) => {}
+                                Some(Err(said)) => return Some(said),
+                                None => return None,
+                            }
+                        }
+                    };
+                    let said = tokio::time::timeout(Duration::from_secs(1), said).await;
+                    return Err(said.ok().flatten().unwrap_or(e));
+                }
+                Err(e) => return Err(e),
+            },
+        }
+    }
+}
+
+async fn piece(file: Arc<File>, at: u64, size: u64) -> Result<Vec<u8>, CallError> {
+    if at >= size {
+        return Ok(Vec::new());
+    }
+    blocking(move || {
+        let length = usize::try_from(size - at).unwrap_or(CHUNK).min(CHUNK);
+        let mut data = vec![0; length];
+        let mut got = 0;
+        while got < length {
+            match file.read_at(&mut data[got..], at + got as u64) {
+                Ok(0) => break,
+                Ok(n) => got += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(wrong("reading a content", &e)),
+            }
+        }
+        data.truncate(got);
+        Ok(data)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blobs(most: u64) -> (tempfile::TempDir, Blobs) {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::new(dir.path().join("blobs"), most, true);
+        (dir, blobs)
+    }
+
+    fn named(content: &[u8]) -> String {
+        data_encoding::HEXLOWER.encode(blake3::hash(content).as_bytes())
+    }
+
+    fn put(blobs: &Blobs, content: &[u8]) -> String {
+        let hash = named(content);
+        let arriving = Arriving::open(blobs, &hash, content.len() as u64).unwrap();
+        arriving.write(content).unwrap().finish().unwrap();
+        hash
+    }
+
+    #[test]
+    fn a_content_is_there_when_it_is_whole_and_goes_on_from_a_part() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let hash = named(b"one two");
+        let arriving = Arriving::open(&blobs, &hash, 7).unwrap();
+        drop(arriving.write(b"one").unwrap());
+        assert_eq!(blobs.have(&hash), Stored { have: 3, whole: false });
+        let arriving = Arriving::open(&blobs, &hash, 7).unwrap();
+        assert_eq!(arriving.have, 3);
+        arriving.write(b" two").unwrap().finish().unwrap();
+        assert_eq!(blobs.have(&hash), Stored { have: 7, whole: true });
+        assert!(blobs.remove(&hash) && !blobs.remove(&hash));
+        assert_eq!(blobs.have(&hash), Stored::default());
+    }
+
+    #[test]
+    fn another_content_than_the_named_one_is_refused_and_leaves_nothing() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let hash = named(b"right");
+        let arriving = Arriving::open(&blobs, &hash, 5).unwrap();
+        let refused = arriving.write(b"wrong").unwrap().finish().unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Conflict);
+        assert!(blobs.list().is_empty());
+    }
+
+    #[test]
+    fn a_content_that_was_damaged_on_disk_is_not_used() {
+        let (dir, blobs) = blobs(1 << 20);
+        let hash = put(&blobs, b"content");
+        std::fs::write(blobs.whole(&hash).unwrap(), b"c0ntent").unwrap();
+        let again = Blobs::new(dir.path().join("blobs"), 1 << 20, true);
+        assert_eq!(again.whole(&hash), None);
+        assert!(again.list().is_empty());
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_what_is_held_stays() {
+        let (_dir, blobs) = blobs(100);
+        let hashes: Vec<_> = (0..4u8).map(|n| put(&blobs, &[n; 30])).collect();
+        for (n, hash) in hashes.iter().enumerate() {
+            let file = File::open(blobs.path(hash)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + n as u64))
+                .unwrap();
+        }
+        blobs.sweep(Duration::MAX, 30, |hash| hash == hashes[0]);
+        let left: Vec<_> = blobs.list().into_iter().map(|blob| blob.hash).collect();
+        assert_eq!(left, [hashes[3].clone(), hashes[0].clone()]);
+        blobs.sweep(Duration::from_secs(60), 0, |_| false);
+        assert!(blobs.list().is_empty());
+    }
+}
