@@ -92,7 +92,7 @@ fn pause_ms(tries: u32) -> u64 {
     let pause = 1000u64.checked_shl(tries.min(30)).unwrap_or(LONGEST_MS).min(LONGEST_MS);
     let mut byte = [0];
     // Without chance they come together; that is no reason not to come.
-    drop(ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte));
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte).ok();
     pause + pause * u64::from(byte[0]) / 1024
 }
 

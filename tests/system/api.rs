@@ -1,6 +1,9 @@
 //! The HTTP interface, as programs meet it: over TLS, with keys, and with what strangers may try.
 
 mod bounds;
+mod contract;
+mod documented;
+mod posting;
 
 use cmdr_hub::config::Config;
 use cmdr_link::Client;

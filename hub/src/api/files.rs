@@ -186,7 +186,7 @@ async fn upload(program: &Program, hash: &str, size: u64, from: Source) -> Resul
             return Err(lost());
         }
         let next = at + data.len() as u64;
-        feed.send(&Piece { at, data, packed: None }).await?;
+        feed.send(&Piece { at, data }).await?;
         at = next;
     }
     while let Some(stored) = feed.next().await {

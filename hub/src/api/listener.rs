@@ -7,7 +7,7 @@ use super::certificate::Certificate;
 use super::patience::Patient;
 use super::problem::Problem;
 use super::rate::Rates;
-use super::{Api, document, routes};
+use super::{Api, document, files, routes};
 use crate::gate::{Bounds, Gate, Pass};
 use crate::server::Hub;
 use crate::services;
@@ -105,6 +105,8 @@ impl Listening {
         let certificate = Arc::new(Certificate::load(settings)?);
         let listeners =
             settings.listen.iter().map(|a| bind(a)).collect::<anyhow::Result<Vec<_>>>()?;
+        // What a crash left of uploads is of no use.
+        std::fs::remove_dir_all(files::folder(hub.audit.dir())).ok();
         let (stop, stopping) = watch::channel(false);
         let api = Arc::new(Api {
             hub: hub.clone(),
