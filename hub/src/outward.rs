@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -212,13 +213,10 @@ where
         drop(Limited::new(answer.into_body(), ANSWER).collect().await);
         Ok(status)
     };
-    tokio::select! {
-        done = exchange => done,
-        ended = connection => Err(match ended {
-            Ok(()) => format!("{} hung up without an answer", place.server()),
-            Err(e) => said(e),
-        }),
-    }
+    // Beside it, so that a server that hangs up behind its answer is heard; ends with this.
+    let mut driving = JoinSet::new();
+    driving.spawn(async move { drop(connection.await) });
+    exchange.await
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn settings(dir: &Path) -> String {
     format!("https://localhost:{port}")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_callback_comes_although_the_hub_was_killed_before_anybody_took_it() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().to_owned();
@@ -45,8 +45,10 @@ async fn a_callback_comes_although_the_hub_was_killed_before_anybody_took_it() {
         .arg(&agent)
         .arg(hub.token(None, 1)));
     let mut daemon = Command::new(program("cmdr-agentd"));
-    let running = Running::start(daemon.args(["run", "--state"]).arg(&agent), &at.join("agent.log"));
-    let cmdr = |args: &[&str]| say(Command::new(program("cmdr")).env("CMDR_HOME", &home).args(args));
+    let running =
+        Running::start(daemon.args(["run", "--state"]).arg(&agent), &at.join("agent.log"));
+    let cmdr =
+        |args: &[&str]| say(Command::new(program("cmdr")).env("CMDR_HOME", &home).args(args));
     cmdr(&["login", &hub.token(Some("administrator"), 1)]);
     let key = cmdr(&["keys", "create", "robot", "--http", "--verb", "*"]);
     assert!(key.starts_with("cmdrhttp1-"), "{key}");
@@ -63,7 +65,8 @@ async fn a_callback_comes_although_the_hub_was_killed_before_anybody_took_it() {
     let receiver = Receiver::start().await;
     receiver.answers("503 Service Unavailable");
     let body = RUN.replace("URL", &receiver.url);
-    let begun = api(&["-H", "Content-Type: application/json", "-d", &body, &format!("{url}/v1/runs")]);
+    let begun =
+        api(&["-H", "Content-Type: application/json", "-d", &body, &format!("{url}/v1/runs")]);
     let begun: serde_json::Value = serde_json::from_str(&begun).unwrap();
     receiver.until("it was tried in vain", |_| true).await;
     hub.kill();

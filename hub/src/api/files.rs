@@ -258,6 +258,11 @@ pub(super) async fn delete(
     program: Program,
     Named(file): Named<String>,
 ) -> Result<StatusCode, Problem> {
-    program.ask(&Delete { hash: file }).await?;
+    let shown = cmdr_protocol::display::clean_to_width(&file, 64);
+    if program.ask(&Delete { hash: file }).await?.already {
+        return Err(Problem::not_found(format!(
+            "the hub has no file '{shown}'; GET /v1/files lists them"
+        )));
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,9 +12,8 @@ const VERSION: &str = "4.32.5";
 fn schemathesis() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let folder = cache
-        .expect("there is a home")
-        .join(format!("commander-tools/schemathesis-{VERSION}"));
+    let folder =
+        cache.expect("there is a home").join(format!("commander-tools/schemathesis-{VERSION}"));
     assert!(
         folder.join("complete").exists(),
         "{} is missing; run scripts/install-tools",
@@ -29,7 +28,7 @@ const SETTINGS: &str = r#"
 "query.follow_s" = 1
 "#;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn schemathesis_finds_no_fault_of_the_server_and_no_answer_that_is_not_described() {
     let scene = Scene::with(|config| {
         config.api.limits.requests_per_key = NonZeroU32::new(100_000).unwrap();

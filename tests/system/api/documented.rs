@@ -67,7 +67,7 @@ async fn verified(code: &str, key: &str, heard: &Heard) -> bool {
     output.status.success()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn every_example_of_the_documentation_does_what_it_says() {
     let receiver = Receiver::start().await;
     let scene = Scene::with(|config| {

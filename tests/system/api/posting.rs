@@ -28,7 +28,7 @@ fn line(text: &str, url: &str) -> Value {
     json!({"hosts": "*", "order": {"line": {"text": text}}, "callback": {"url": url, "id": "7 ä"}})
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_callback_is_tried_again_until_it_is_taken_and_has_the_same_name_each_time() {
     let (scene, receiver) = (scene().await, Receiver::start().await);
     let _web = scene.world.agent("web1").await;
@@ -54,7 +54,7 @@ async fn a_callback_is_tried_again_until_it_is_taken_and_has_the_same_name_each_
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_callback_that_hangs_holds_up_no_other_and_one_that_is_gone_is_not_asked_again() {
     let scene = scene().await;
     let (hanging, good, gone) =
@@ -78,7 +78,7 @@ async fn a_callback_that_hangs_holds_up_no_other_and_one_that_is_gone_is_not_ask
     assert!(hanging.heard().len() <= 2, "no more than two at once to one server");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn places_that_are_not_public_are_refused_before_anything_is_begun() {
     let scene = Scene::new().await;
     let _web = scene.world.agent("web1").await;
@@ -120,7 +120,7 @@ async fn places_that_are_not_public_are_refused_before_anything_is_begun() {
     assert!(refused.message.contains("--http"), "{refused}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn rules_tell_channels_and_programs_what_they_are_for() {
     let scene = scene().await;
     let (slack, hook) = (Receiver::start().await, Receiver::start().await);
@@ -143,7 +143,8 @@ async fn rules_tell_channels_and_programs_what_they_are_for() {
     let ask = async |rule: Rule| scene.administrator.call(None, &Put { rule }, PATIENCE).await;
     ask(rule("failures", Form::Slack, "slack", "", When::Failed)).await.unwrap();
     ask(rule("all", Form::Webhook, "hook", "hook-key", When::Always)).await.unwrap();
-    let elsewhere = Rule { hosts: "db*".into(), ..rule("db", Form::Slack, "slack", "", When::Always) };
+    let elsewhere =
+        Rule { hosts: "db*".into(), ..rule("db", Form::Slack, "slack", "", When::Always) };
     ask(elsewhere).await.unwrap();
     for wrong in [
         rule("x", Form::Webhook, "hook", "", When::Always),
