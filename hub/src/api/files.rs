@@ -6,6 +6,7 @@ use super::problem::{Problem, Problems, ProblemsOfBody, ProblemsOfOne};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use cmdr_protocol::blobs::{self, CHUNK, Delete, Piece, Upload};
 use cmdr_protocol::{CallError, ErrorKind};
@@ -218,6 +219,15 @@ pub(super) async fn store(
     program: Program,
     request: Request,
 ) -> Result<(StatusCode, axum::Json<Stored>), Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/octet-stream") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorKind::Malformed,
+            "send the file's bytes with 'Content-Type: application/octet-stream'",
+        ));
+    }
     let hub = &program.api.hub;
     let most = hub.config.api.limits.largest_file_mb.get().saturating_mul(1 << 20);
     let folder = folder(hub.audit.dir());

@@ -170,5 +170,5 @@ async fn a_disk_without_room_refuses_a_file_and_keeps_nothing_of_it() {
     let state = small.join("agent");
     let tight = Host::with(|config| config.state_dir = state).await;
     let refused = tight.send(&content, None).await.unwrap_err();
-    assert!(refused.kind == ErrorKind::Busy && refused.message.contains("room"), "{refused}");
+    assert!(refused.kind == ErrorKind::Failed && refused.message.contains("room"), "{refused}");
 }
