@@ -253,3 +253,13 @@ fn the_table_of_methods_in_the_documentation_is_the_real_one() {
         "docs/protocol.md is stale; run this test once with CMDR_BLESS=1"
     );
 }
+
+#[test]
+fn the_description_of_the_http_interface_in_the_documentation_is_the_real_one() {
+    let (path, real) = (root().join("docs/openapi.json"), cmdr_hub::api::document::text());
+    if std::env::var_os("CMDR_BLESS").is_some() {
+        std::fs::write(&path, &real).unwrap();
+    }
+    let copy = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(copy == real, "docs/openapi.json is stale; run this test once with CMDR_BLESS=1");
+}

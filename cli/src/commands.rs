@@ -23,6 +23,7 @@ mod ping;
 mod ports;
 mod processes;
 mod push;
+mod pushes;
 mod recordings;
 mod replay;
 mod roles;
@@ -97,6 +98,7 @@ pub enum Command {
     Config(config::ConfigArgs),
     CanI(roles::CanIArgs),
     WhoCan(roles::WhoCanArgs),
+    Pushes(pushes::PushesArgs),
     Secrets(secrets::SecretsArgs),
     Audit(audit::AuditArgs),
     Recordings(recordings::RecordingsArgs),
@@ -176,6 +178,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Approvals(args) => approvals::run(app, &args).await,
         Command::CanI(args) => roles::can_i(app, &args).await,
         Command::WhoCan(args) => roles::who_can(app, &args).await,
+        Command::Pushes(args) => pushes::run(app, &args).await,
         Command::Secrets(args) => secrets::run(app, &args).await,
         Command::Audit(args) => audit::run(app, &args).await,
         Command::Recordings(args) => recordings::run(app, &args).await,

@@ -16,7 +16,8 @@ use cmdr_protocol::operators::By;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, OLDEST, PROTOCOL, PeerKind, Refusal, RefusalKind};
-use cmdr_protocol::{HostId, PublicKey, login};
+use cmdr_protocol::{HostId, KeyId, PublicKey, login};
+use std::net::IpAddr;
 
 /// What a peer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,12 +164,7 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
         // A device that is known stays what it is, and its token stays unused: nobody shall lose or
         // gain rights by logging in again.
         (Standing::Active(device, account), _) => (*device, *account),
-        (Standing::Disabled(device), _) => {
-            return refuse(
-                RefusalKind::Disabled,
-                format!("the operator {} was shut out; ask an administrator", device.operator),
-            );
-        }
+        (Standing::Disabled(device), _) => return shut_out(&device),
         (_, Some(join)) => {
             let kind = TokenKind::Operator;
             let joining = Joining::begin(hub, kind, join, &key, &hello.name, address).await?;
@@ -182,15 +178,7 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
             (device, account)
         }
         (_, None) if wants_to_log_in => return Ok(Peer::Guest(caller("", Role::NONE))),
-        (Standing::Expired(device), None) if device.program.is_some() => {
-            return refuse(
-                RefusalKind::LoginExpired,
-                format!(
-                    "the program's key '{}' has expired; {} can make a new one: cmdr keys create",
-                    device.name, device.operator
-                ),
-            );
-        }
+        (Standing::Expired(device), None) if device.program.is_some() => return expired(&device),
         (Standing::Expired(device), None) => {
             return refuse(
                 RefusalKind::LoginExpired,
@@ -207,18 +195,68 @@ async fn client(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resu
             );
         }
     };
-    if let Some(program) = &device.program
-        && !in_networks(&program.networks, address)
-    {
+    may_come(&device, address)?;
+    Ok(Peer::Operator(caller(&account.name, account.role)))
+}
+
+/// Lets in a program that has proved its key otherwise than with a link: by what the same key would be let
+/// in with one.
+pub(crate) fn program(
+    hub: &Hub,
+    key: KeyId,
+    standing: Standing,
+    address: IpAddr,
+) -> Result<Caller, Refusal> {
+    let allow = &hub.config.login.allow;
+    if !allow.is_empty() && !allow.iter().any(|network| network.contains(address)) {
         return refuse(
+            RefusalKind::Locked,
+            format!(
+                "operators may not come from {address}; the hub's configuration ([login] allow) lists from where"
+            ),
+        );
+    }
+    let address = address.to_string();
+    match standing {
+        Standing::Active(device, account) => {
+            may_come(&device, &address)?;
+            let role = account.role;
+            Ok(Caller { key, name: account.name, operator: String::new(), role, address })
+        }
+        Standing::Disabled(device) => shut_out(&device),
+        Standing::Expired(device) => expired(&device),
+        Standing::Revoked(device) => refuse(RefusalKind::UnknownKey, taken_away(hub, &device)),
+        Standing::Unknown => refuse(RefusalKind::UnknownKey, "the hub does not know this key"),
+    }
+}
+
+fn shut_out<T>(device: &DeviceRecord) -> Result<T, Refusal> {
+    let message = format!("the operator {} was shut out; ask an administrator", device.operator);
+    refuse(RefusalKind::Disabled, message)
+}
+
+fn expired<T>(device: &DeviceRecord) -> Result<T, Refusal> {
+    let DeviceRecord { name, operator, .. } = device;
+    refuse(
+        RefusalKind::LoginExpired,
+        format!(
+            "the program's key '{name}' has expired; {operator} can make a new one: cmdr keys create"
+        ),
+    )
+}
+
+/// Whether a program's key may be used from there.
+fn may_come(device: &DeviceRecord, address: &str) -> Result<(), Refusal> {
+    match &device.program {
+        Some(program) if !in_networks(&program.networks, address) => refuse(
             RefusalKind::Elsewhere,
             format!(
                 "the key '{}' may not be used from {address}; its operator can make one that may: cmdr keys create --from",
                 device.name
             ),
-        );
+        ),
+        _ => Ok(()),
     }
-    Ok(Peer::Operator(caller(&account.name, account.role)))
 }
 
 /// What was taken away from a device, and how it comes back.

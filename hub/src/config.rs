@@ -1,5 +1,6 @@
 //! The hub's optional configuration file.
 
+use crate::api;
 use crate::audit::forward::syslog::Destination;
 use crate::audit::retention::Keep;
 use crate::gate::Bounds;
@@ -35,6 +36,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Recordings.
     pub recordings: Recordings,
+    /// The HTTP interface for programs.
+    pub api: api::Settings,
     /// Contents of files that orders put on hosts.
     pub blobs: Blobs,
     /// Orders to many hosts.
@@ -299,6 +302,7 @@ impl Default for Config {
             audit: Audit::default(),
             secrets: Secrets::default(),
             recordings: Recordings::default(),
+            api: api::Settings::default(),
             blobs: Blobs::default(),
             runs: Runs::default(),
             ssh: crate::ssh::Settings::default(),

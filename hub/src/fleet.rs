@@ -7,9 +7,11 @@
 #[path = "fleet/keys.rs"]
 mod rotation;
 
+use crate::events::Events;
 use crate::records::{HostRecord, acts_key, host_key, prefix};
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::{Link, clock, keys};
+use cmdr_protocol::events::What;
 use cmdr_protocol::facts::Facts;
 use cmdr_protocol::hosts::{Figures, Host, HostState, Labels};
 use cmdr_protocol::metrics::Metrics;
@@ -30,6 +32,8 @@ const MAX_LABELS: usize = 64;
 pub struct Fleet {
     store: Store,
     state: Mutex<State>,
+    /// What happened, for those who follow it.
+    pub events: Events,
     /// Held while a record is being changed: the next change begins with what this one wrote.
     saving: tokio::sync::Mutex<()>,
 }
@@ -141,7 +145,12 @@ impl Fleet {
                 Err(e) => tracing::error!("left out: {e}"),
             }
         }
-        Ok(Self { store, state: Mutex::new(state), saving: tokio::sync::Mutex::default() })
+        Ok(Self {
+            store,
+            state: Mutex::new(state),
+            events: Events::default(),
+            saving: tokio::sync::Mutex::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,6 +220,8 @@ impl Fleet {
         let mut state = self.lock();
         state.change += 1;
         let change = state.change;
+        let what = if record.pending { What::HostWaits } else { What::HostJoined };
+        self.events.put(what, id, &record.name, "");
         let mut entry = Entry::new(record);
         entry.changed = change;
         if let Some(old) = state.hosts.insert(id, entry) {
@@ -259,6 +270,9 @@ impl Fleet {
             address.clone_into(&mut entry.address);
             agent.clone_into(&mut entry.record.agent);
             entry.online_since_ms = Some(clock::now_ms());
+            if old.is_none() {
+                self.events.put(What::HostOnline, id, &entry.record.name, "");
+            }
         });
         old
     }
@@ -276,6 +290,7 @@ impl Fleet {
                 if reason != JOINED {
                     reason.clone_into(&mut entry.record.last_drop);
                 }
+                self.events.put(What::HostAway, id, &entry.record.name, reason);
                 ended = true;
             }
         });
@@ -445,6 +460,9 @@ impl Fleet {
             state.names.insert(name.to_owned(), id);
         }
         let saved = self.save(id, |record| name.clone_into(&mut record.name)).await;
+        if saved.is_ok() {
+            self.events.put(What::HostChanged, id, name, &format!("it was named {old}"));
+        }
         self.lock().names.remove(if saved.is_ok() { old.as_str() } else { name });
         saved.map_err(busy)
     }
@@ -464,6 +482,8 @@ impl Fleet {
             return Err(CallError::malformed(format!("a host has at most {MAX_LABELS} labels")));
         }
         self.save(id, |record| record.labels = labels.clone()).await.map_err(busy)?;
+        let name = self.name(id).unwrap_or_default();
+        self.events.put(What::HostChanged, id, &name, "it has other labels");
         Ok(labels)
     }
 
@@ -484,7 +504,9 @@ impl Fleet {
             record.joined_ms = clock::now_ms();
         })
         .await
-        .map_err(busy)
+        .map_err(busy)?;
+        self.events.put(What::HostJoined, id, &record.name, "");
+        Ok(())
     }
 
     /// Says no to a key that waits.
@@ -499,7 +521,9 @@ impl Fleet {
                 ),
             ));
         }
-        self.save(id, |record| record.rejected = true).await.map_err(busy)
+        self.save(id, |record| record.rejected = true).await.map_err(busy)?;
+        self.events.put(What::HostGone, id, &record.name, "its key was rejected");
+        Ok(())
     }
 
     /// Removes a host and cuts its link. True when there was one.
@@ -512,6 +536,7 @@ impl Fleet {
         state.change += 1;
         state.names.remove(&name);
         state.unlearn(id);
+        self.events.put(What::HostGone, id, &name, "it was removed from the fleet");
         if let Some(link) = state.hosts.remove(&id).and_then(|e| e.link) {
             link.close("this host was removed from the fleet");
         }

@@ -55,6 +55,12 @@ pub struct Pass {
 }
 
 impl Pass {
+    /// As [`Pass::evicted`], without holding the place.
+    pub fn eviction(&self) -> impl Future<Output = ()> + Send + use<> {
+        let evicted = self.evicted.clone();
+        async move { evicted.notified().await }
+    }
+
     /// Waits until this handshake has to give way.
     pub async fn evicted(&self) {
         self.evicted.notified().await;

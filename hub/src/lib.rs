@@ -8,6 +8,7 @@
 
 pub mod acts;
 pub mod admission;
+pub mod api;
 pub mod approvals;
 pub mod audit;
 pub mod backup;
@@ -16,6 +17,7 @@ pub mod commands;
 pub mod config;
 pub mod configs;
 pub mod data;
+pub mod events;
 pub mod fleet;
 pub mod gate;
 pub mod groups;
@@ -25,6 +27,8 @@ pub mod local;
 pub mod lockout;
 pub mod login;
 pub mod network;
+pub mod outbox;
+pub mod outward;
 pub mod recording;
 pub mod records;
 pub mod rights;

@@ -15,7 +15,7 @@ pub mod person;
 pub mod refresh;
 pub mod totp;
 
-mod tls;
+pub(crate) mod tls;
 
 use crate::config;
 use crate::gate::{Bounds, Gate};

@@ -7,12 +7,13 @@ use cmdr_protocol::groups::Group;
 use cmdr_protocol::hosts::Labels;
 use cmdr_protocol::ids::TokenId;
 use cmdr_protocol::operators::{By, Source};
+use cmdr_protocol::pushes::PostState;
 use cmdr_protocol::recordings::{Recording, Rule};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
 use cmdr_protocol::runbooks::Version;
 use cmdr_protocol::tokens::TokenKind;
-use cmdr_protocol::{HostId, KeyId, PublicKey};
+use cmdr_protocol::{HostId, KeyId, PublicKey, RunId};
 use serde::{Deserialize, Serialize};
 
 /// A runbook or config group: all about it but the texts.
@@ -203,6 +204,41 @@ pub struct ProgramRecord {
     pub used_ms: Option<u64>,
     /// From where it was last used.
     pub used_from: String,
+    /// Present when it is used over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpRecord>,
+}
+
+/// What is kept of the secret with which a key is used over HTTP. The secret itself is not here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpRecord {
+    /// Its hash.
+    #[serde(with = "serde_bytes")]
+    pub hash: Vec<u8>,
+    /// What signs callbacks to the program, sealed by the vault.
+    #[serde(with = "serde_bytes")]
+    pub signing: Vec<u8>,
+}
+
+/// Something that is posted when a run is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PostRecord {
+    /// About which run.
+    pub run: Option<RunId>,
+    /// By which rule; empty for the callback of whoever began the run.
+    pub rule: String,
+    /// How it stands.
+    pub state: PostState,
+    /// Since when, milliseconds since 1970.
+    pub made_ms: u64,
+    /// When it is tried next, milliseconds since 1970.
+    pub next_ms: u64,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What was wrong the last time.
+    pub last: String,
 }
 
 /// A role that an administrator made.
@@ -337,6 +373,10 @@ pub mod prefix {
     pub const GROUP: &str = "group/";
     /// Of [`super::Approval`]s.
     pub const APPROVAL: &str = "approval/";
+    /// Of [`super::PostRecord`]s.
+    pub const POST: &str = "post/";
+    /// Of rules of who is told when a run is over.
+    pub const PUSH_RULE: &str = "push-rule/";
     /// Of the [`super::AuditHead`].
     pub const AUDIT: &str = "audit/";
     /// Of [`super::ActsRecord`]s.
@@ -424,6 +464,20 @@ pub fn approval_key(id: u64) -> String {
     format!("{}{id:020}", prefix::APPROVAL)
 }
 
+/// The store's key of something that is posted when a run is over: by a rule, or as callback.
+pub fn post_key(run: RunId, ended_ms: u64, rule: &str) -> String {
+    format!(
+        "{}{run}.{ended_ms:x}.{}",
+        prefix::POST,
+        if rule.is_empty() { "callback" } else { rule }
+    )
+}
+
+/// The store's key of a rule of who is told when a run is over.
+pub fn push_rule_key(name: &str) -> String {
+    format!("{}{name}", prefix::PUSH_RULE)
+}
+
 /// Whether a record is what its key says; else, why not.
 pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
     fn reads<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<(), String> {
@@ -441,6 +495,8 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::HUB_PIN, reads::<PublicKey>),
         (prefix::GROUP, reads::<Group>),
         (prefix::APPROVAL, reads::<Approval>),
+        (prefix::POST, reads::<PostRecord>),
+        (prefix::PUSH_RULE, reads::<cmdr_protocol::pushes::Rule>),
         (prefix::AUDIT, reads::<AuditHead>),
         (prefix::ACTS, reads::<ActsRecord>),
         (prefix::DATA_KEY, reads::<DataKeyRecord>),

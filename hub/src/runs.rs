@@ -21,6 +21,7 @@ mod segments;
 mod start;
 mod steps;
 mod times;
+mod told;
 mod views;
 
 pub(crate) use guard::Picked;

@@ -4,6 +4,7 @@ mod clients;
 mod standing;
 
 use crate::admission::{self, Peer};
+use crate::api::Programs;
 use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
@@ -17,6 +18,7 @@ use crate::hubkey::{self, Keys, Pinned};
 use crate::keyring::Keyring;
 use crate::lockout::Lockout;
 use crate::login::Login;
+use crate::outbox::{self, Outbox};
 use crate::recording::{self, Recorder};
 use crate::rights::Rights;
 use crate::runbooks::Library;
@@ -95,6 +97,8 @@ pub struct Hub {
     pub configs: Configs,
     /// Orders to many hosts.
     pub runs: Arc<Runs>,
+    /// What is posted when runs are over.
+    pub outbox: Outbox,
     /// Rights that were asked for.
     pub approvals: Approvals,
     /// Logins by password and directory.
@@ -107,6 +111,8 @@ pub struct Hub {
     pub listen: String,
     /// Counters since the start.
     pub counters: Counters,
+    /// Programs that follow something over HTTP.
+    pub programs: Programs,
     clients: Mutex<HashMap<u64, (KeyId, Link)>>,
     whos: RwLock<HashMap<KeyId, (Versions, Arc<Who>)>>,
     started: Instant,
@@ -162,6 +168,8 @@ impl Hub {
         let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
         let runs = Runs::load(store.clone(), runs::folder(audit), &config.runs)
             .context("reading the runs")?;
+        let outbox = Outbox::load(store.clone(), &config.api.callbacks)
+            .context("reading what is to be posted")?;
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
@@ -185,12 +193,14 @@ impl Hub {
             runbooks,
             configs,
             runs,
+            outbox,
             approvals,
             login: Login::new(&config.login),
             lockout: Lockout::new(config.login.wrong),
             address,
             listen,
             counters: Counters::default(),
+            programs: Programs::default(),
             clients: Mutex::default(),
             whos: RwLock::default(),
             started: Instant::now(),
@@ -256,6 +266,7 @@ impl Hub {
             let hub = self.clone();
             tokio::spawn(async move { hub.runs.serve(&hub).await })
         };
+        let posting = tokio::spawn(outbox::serve(self.clone()));
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -298,6 +309,7 @@ impl Hub {
         };
         drop(tokio::time::timeout(DRAIN, ended).await);
         running.abort();
+        posting.abort();
         let hub = self.clone();
         let closed = tokio::task::spawn_blocking(move || hub.recorder.close());
         drop(tokio::time::timeout(DRAIN, closed).await);

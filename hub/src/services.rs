@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod blobs;
 mod configs;
+mod events;
 mod files;
 mod groups;
 mod hostkeys;
@@ -14,6 +15,7 @@ mod keys;
 mod login;
 mod operators;
 mod ping;
+mod pushes;
 mod recordings;
 mod roles;
 mod runbooks;
@@ -50,10 +52,12 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = keys::register(service);
     let service = approvals::register(service);
     let service = audit::register(service);
+    let service = events::register(service);
     let service = blobs::register(service);
     let service = files::register(service);
     let service = hostkeys::register(service);
     let service = hubkey::register(service);
+    let service = pushes::register(service);
     let service = recordings::register(service);
     let service = secrets::register(service);
     hub::register(service)

@@ -64,20 +64,7 @@ impl Client {
     ) -> Result<C::Reply, CallError> {
         let mut header = header(to, C::METHOD, Kind::Call, call.resource(), Some(patience));
         header.caller = caller;
-        let asked = async {
-            let (mut reader, mut writer) = self.ask(&header, call).await?;
-            let reply = read(&mut reader, &self.link).await?;
-            // The reply is here; how the stream ends does not matter any more.
-            drop(writer.close().await);
-            reply.ok_or_else(|| CallError::lost("the stream ended without a reply"))
-        };
-        match tokio::time::timeout(patience + GRACE, asked).await {
-            Ok(result) => result,
-            Err(_) => Err(CallError::new(
-                ErrorKind::TimedOut,
-                format!("{}: no answer within {} s", C::METHOD, patience.as_secs_f32()),
-            )),
-        }
+        ask_call(self.open()?, Some(&self.link), &header, call, patience).await
     }
 
     /// Asks for a feed. Dropping it cancels the work at the far end.
@@ -87,28 +74,85 @@ impl Client {
         feed: &F,
     ) -> Result<FeedStream<F>, CallError> {
         let header = header(to, F::METHOD, Kind::Feed, feed.resource(), None);
-        let (reader, writer) = self.ask(&header, feed).await?;
-        Ok(FeedStream {
-            items: Items { reader, link: self.link.clone(), over: false, kind: PhantomData },
-            inputs: Inputs { writer, kind: PhantomData },
-        })
+        ask_feed(self.open()?, Some(self.link.clone()), &header, feed).await
     }
 
-    async fn ask<T: Serialize>(
-        &self,
-        header: &Header,
-        body: &T,
-    ) -> Result<(FrameReader<Stream>, FrameWriter<Stream>), CallError> {
-        let stream = self.link.open().map_err(|e| match e {
-            OpenError::Gone => down(&self.link),
+    fn open(&self) -> Result<Stream, CallError> {
+        self.link.open().map_err(|e| match e {
+            OpenError::Gone => down(Some(&self.link)),
             OpenError::TooMany => CallError::new(ErrorKind::Busy, e.to_string()),
-        })?;
-        let mut writer = FrameWriter::new(stream.clone());
-        put(&mut writer, Tag::Header, header)?;
-        put(&mut writer, Tag::Body, body)?;
-        writer.flush().await.map_err(|_| down(&self.link))?;
-        Ok((FrameReader::new(stream), writer))
+        })
     }
+}
+
+/// As [`Client::call`], over a stream of the caller's own.
+pub async fn call_over<C: Call>(
+    stream: Stream,
+    to: Option<HostId>,
+    call: &C,
+    patience: Duration,
+) -> Result<C::Reply, CallError> {
+    let header = header(to, C::METHOD, Kind::Call, call.resource(), Some(patience));
+    ask_call(stream, None, &header, call, patience).await
+}
+
+/// As [`Client::feed`], over a stream of the caller's own.
+pub async fn feed_over<F: Feed>(
+    stream: Stream,
+    to: Option<HostId>,
+    feed: &F,
+) -> Result<FeedStream<F>, CallError> {
+    let header = header(to, F::METHOD, Kind::Feed, feed.resource(), None);
+    ask_feed(stream, None, &header, feed).await
+}
+
+async fn ask_call<C: Call>(
+    stream: Stream,
+    link: Option<&Link>,
+    header: &Header,
+    call: &C,
+    patience: Duration,
+) -> Result<C::Reply, CallError> {
+    let asked = async {
+        let (mut reader, mut writer) = ask(stream, link, header, call).await?;
+        let reply = read(&mut reader, link).await?;
+        // The reply is here; how the stream ends does not matter any more.
+        drop(writer.close().await);
+        reply.ok_or_else(|| CallError::lost("the stream ended without a reply"))
+    };
+    match tokio::time::timeout(patience + GRACE, asked).await {
+        Ok(result) => result,
+        Err(_) => Err(CallError::new(
+            ErrorKind::TimedOut,
+            format!("{}: no answer within {} s", C::METHOD, patience.as_secs_f32()),
+        )),
+    }
+}
+
+async fn ask_feed<F: Feed>(
+    stream: Stream,
+    link: Option<Link>,
+    header: &Header,
+    feed: &F,
+) -> Result<FeedStream<F>, CallError> {
+    let (reader, writer) = ask(stream, link.as_ref(), header, feed).await?;
+    Ok(FeedStream {
+        items: Items { reader, link, over: false, kind: PhantomData },
+        inputs: Inputs { writer, kind: PhantomData },
+    })
+}
+
+async fn ask<T: Serialize>(
+    stream: Stream,
+    link: Option<&Link>,
+    header: &Header,
+    body: &T,
+) -> Result<(FrameReader<Stream>, FrameWriter<Stream>), CallError> {
+    let mut writer = FrameWriter::new(stream.clone());
+    put(&mut writer, Tag::Header, header)?;
+    put(&mut writer, Tag::Body, body)?;
+    writer.flush().await.map_err(|_| down(link))?;
+    Ok((FrameReader::new(stream), writer))
 }
 
 fn header(
@@ -129,8 +173,8 @@ fn header(
     }
 }
 
-fn down(link: &Link) -> CallError {
-    let reason = link.ended().unwrap_or_else(|| "the stream was cut".to_owned());
+fn down(link: Option<&Link>) -> CallError {
+    let reason = link.and_then(Link::ended).unwrap_or_else(|| "the stream was cut".to_owned());
     CallError::lost(format!("the link to the hub is down: {reason}"))
 }
 
@@ -145,12 +189,12 @@ pub(crate) fn put<T: Serialize, W: AsyncWrite + Unpin>(
 /// The next body; `None` at the proper end.
 async fn read<T: DeserializeOwned>(
     reader: &mut FrameReader<Stream>,
-    link: &Link,
+    link: Option<&Link>,
 ) -> Result<Option<T>, CallError> {
     let frame = match reader.next().await {
         Ok(Some(frame)) => frame,
         Ok(None) => {
-            return Err(match link.ended() {
+            return Err(match link.and_then(Link::ended) {
                 Some(_) => down(link),
                 None => {
                     CallError::lost("the link to the host broke before the answer was complete")
@@ -202,7 +246,7 @@ impl<F: Feed> FeedStream<F> {
 #[derive(Debug)]
 pub struct Items<F: Feed> {
     reader: FrameReader<Stream>,
-    link: Link,
+    link: Option<Link>,
     over: bool,
     kind: PhantomData<fn() -> F>,
 }
@@ -213,7 +257,7 @@ impl<F: Feed> Items<F> {
         if self.over {
             return None;
         }
-        let item = read(&mut self.reader, &self.link).await.transpose();
+        let item = read(&mut self.reader, self.link.as_ref()).await.transpose();
         self.over = !matches!(item, Some(Ok(_)));
         item
     }

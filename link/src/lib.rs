@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 pub mod backoff;
+pub mod bearer;
 pub mod blobs;
 pub mod card;
 pub mod client;

@@ -8,6 +8,7 @@
 
 mod core;
 mod header;
+mod pipe;
 mod received;
 mod stream;
 

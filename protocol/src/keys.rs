@@ -31,11 +31,33 @@ pub struct Create {
     /// Seconds until it expires.
     #[serde(default)]
     pub ttl_s: u64,
+    /// Present when it is for the HTTP interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+}
+
+/// What the hub has to know of a secret with which a key is used over HTTP. The secret itself stays with
+/// the program's side until it is used.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http {
+    /// Its hash, 32 bytes.
+    #[serde(with = "serde_bytes")]
+    pub hash: Vec<u8>,
+    /// The key with which callbacks to the program are signed, 32 bytes.
+    #[serde(with = "serde_bytes")]
+    pub signing: Vec<u8>,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
 }
 
 impl Call for Create {
     const METHOD: &'static str = "keys.create";
     const ACCESS: Access = Access::Own;
+    const SECRETS: &'static [&'static str] = &["http.hash", "http.signing"];
     type Reply = Key;
 }
 
@@ -83,6 +105,9 @@ pub struct Key {
     /// From where it was last used.
     #[serde(default)]
     pub used_from: String,
+    /// Whether it is for the HTTP interface.
+    #[serde(default)]
+    pub http: bool,
 }
 
 /// The caller's keys; everybody's, for those who may list operators.

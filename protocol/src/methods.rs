@@ -10,7 +10,7 @@ use crate::{
 };
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
-use crate::{ports, services, system};
+use crate::{events, ports, pushes, services, system};
 
 /// One method.
 #[derive(Clone, Copy, Debug)]
@@ -270,6 +270,11 @@ pub const METHODS: &[Method] = &[
     call::<secrets::List>(Place::Hub),
     call::<secrets::Delete>(Place::Hub),
     feed::<secrets::Rotate>(Place::Hub),
+    call::<pushes::List>(Place::Hub),
+    call::<pushes::Put>(Place::Hub),
+    call::<pushes::Delete>(Place::Hub),
+    call::<pushes::Test>(Place::Hub),
+    feed::<events::Watch>(Place::Hub).about(About::Visible),
     feed::<blobs::Upload>(Place::Hub).about(About::Nothing),
     call::<blobs::List>(Place::Hub),
     call::<blobs::Delete>(Place::Hub),

@@ -156,11 +156,19 @@ pub fn certificates(dir: &Path) {
         let rest = ["-keyout", &key, "-out", &pem, "-subj", &subject, "-days", "2"];
         openssl(dir, &[new.as_slice(), &rest].concat());
     }
-    let rest = ["-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=localhost"];
+    certificate(dir, dir);
+}
+
+/// Makes another `server.pem` with `server.key` in `to`, signed by the `ca.pem` of `by`.
+pub fn certificate(by: &Path, to: &Path) {
+    let new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let at = |name: &str| to.join(name).to_string_lossy().into_owned();
+    let (key, pem) = (at("server.key"), at("server.pem"));
+    let rest = ["-keyout", &key, "-out", &pem, "-subj", "/CN=localhost"];
     let for_us = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
     let no_ca = ["-addext", "basicConstraints=critical,CA:FALSE"];
-    let by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2"];
-    openssl(dir, &[new.as_slice(), &rest, &for_us, &no_ca, &by].concat());
+    let signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2"];
+    openssl(by, &[new.as_slice(), &rest, &for_us, &no_ca, &signed].concat());
 }
 
 impl Directory {

@@ -9,8 +9,10 @@
 
 pub mod disk;
 pub mod fleet;
+pub mod http;
 pub mod orders;
 pub mod process;
+pub mod receiver;
 pub mod totp;
 
 pub mod directory;

@@ -2,6 +2,7 @@
 
 use crate::until_some;
 use cmdr_agentd::agent::{self, Agent};
+use cmdr_hub::api::Listening;
 use cmdr_hub::config::Config;
 use cmdr_hub::hubkey::Keys;
 use cmdr_hub::server::Hub;
@@ -33,6 +34,8 @@ pub struct World {
     /// Where it listens.
     pub address: SocketAddr,
     dir: tempfile::TempDir,
+    /// Where its HTTP interface listens, when it is configured.
+    pub api: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<tokio::task::JoinHandle<()>>,
 }
@@ -78,10 +81,17 @@ impl World {
         let hub = Hub::new(keys, store, vault, &audit, config, at.clone(), at).unwrap();
         hub.forward_audit().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(hub.clone().serve(vec![listener], async {
-            drop(stopped.await);
+        let programs =
+            until_some("the HTTP interface can be bound", async || Listening::open(&hub).ok())
+                .await;
+        let api = programs.as_ref().and_then(|api| api.addresses().first().copied());
+        let serving = tokio::spawn(hub.clone().serve(vec![listener], async move {
+            match programs {
+                Some(programs) => programs.serve(async { drop(stopped.await) }).await,
+                None => drop(stopped.await),
+            }
         }));
-        Self { hub, address, dir, stop: Some(stop), serving: Some(serving) }
+        Self { hub, address, api, dir, stop: Some(stop), serving: Some(serving) }
     }
 
     /// A folder that lives as long as the hub.

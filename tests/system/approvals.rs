@@ -317,6 +317,7 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
         }],
         networks: vec!["127.0.0.0/30".into()],
         ttl_s: 3600,
+        http: None,
     };
     for wrong in [
         keys::Create { scope: Vec::new(), ..create.clone() },
@@ -380,6 +381,7 @@ async fn a_programs_key_is_no_way_past_its_own_bounds() {
         scope: vec![grant(&["*"])],
         networks: Vec::new(),
         ttl_s: 3600,
+        http: None,
     };
     scene.ask(&create).await.unwrap();
     let (program, _) = scene.world.dialer(PeerKind::Client, secret, None).connect().await.unwrap();
@@ -427,6 +429,7 @@ async fn a_programs_key_goes_with_its_operator() {
         scope: vec![grant(&["*"])],
         networks: Vec::new(),
         ttl_s: 3600,
+        http: None,
     };
     ann.call(None, &create, PATIENCE).await.unwrap();
     let dialer = scene.world.dialer(PeerKind::Client, secret, None);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod agent_killed;
+mod api;
 mod audit;
 mod client;
 mod client_sessions;

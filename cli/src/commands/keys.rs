@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Paint};
 use clap::{Args, Subcommand};
+use cmdr_link::bearer::Bearer;
 use cmdr_link::context::Context;
 use cmdr_link::link::DialError;
 use cmdr_link::session::Dialer;
@@ -14,14 +15,15 @@ use cmdr_link::{SecretKey, card};
 use cmdr_protocol::Call as _;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::hosts::Resolve;
-use cmdr_protocol::keys::{Create, Key, List, Revoke, State};
+use cmdr_protocol::keys::{Create, Http, Key, List, Revoke, State};
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::roles::Grant;
 use std::time::Duration;
 
 /// Keys for programs: they act for you, within bounds and for a time.
 ///
-/// A program uses one by having its text in the environment variable CMDR_KEY.
+/// A program uses one by having its text in the environment variable CMDR_KEY, or, made with --http, by
+/// sending it to the hub's HTTP interface: Authorization: Bearer TEXT.
 #[derive(Debug, Args)]
 pub struct KeysArgs {
     #[command(subcommand)]
@@ -67,6 +69,9 @@ struct CreateArgs {
     /// How long it works, at most 366d.
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = args::duration)]
     ttl: Duration,
+    /// For the hub's HTTP interface, and for nothing else.
+    #[arg(long)]
+    http: bool,
 }
 
 pub(super) async fn run(app: &App, args: &KeysArgs) -> Result<Exit, Failure> {
@@ -91,6 +96,11 @@ pub(super) async fn run(app: &App, args: &KeysArgs) -> Result<Exit, Failure> {
 
 async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> {
     let key = SecretKey::generate().map_err(|e| Failure::failed(e.to_string()))?;
+    let id = cmdr_link::keys::key_id(&key.public());
+    let bearer = match args.http {
+        true => Some(Bearer::generate(id).map_err(|e| Failure::failed(e.to_string()))?),
+        false => None,
+    };
     let scope = vec![
         Grant {
             verbs: args.verbs.clone(),
@@ -111,8 +121,21 @@ async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> 
         scope,
         networks: args.networks.clone(),
         ttl_s: args.ttl.as_secs().max(1),
+        http: bearer.as_ref().map(|bearer| Http {
+            hash: bearer.hash().to_vec(),
+            signing: bearer.signing().to_vec(),
+        }),
     };
     let made = hub.ask(&create).await?;
+    if let Some(bearer) = bearer {
+        // The secret half of the key itself is thrown away: nobody can open a link with it.
+        app.out.data(&format!("{}\n", *bearer.to_text()))?;
+        app.out.note(&format!(
+            "a program sends it as 'Authorization: Bearer TEXT', until {}. It is shown only now",
+            human::moment(made.expires_ms)
+        ));
+        return Ok(());
+    }
     let target = app.target()?;
     let text = card::write_key(&Context { target, key, dir: None });
     app.out.data(&format!("{}\n", *text))?;
@@ -185,6 +208,7 @@ fn list(app: &App, keys: &[Key]) -> Result<(), Failure> {
             if r.networks.is_empty() { "anywhere".into() } else { r.networks.join(" ").into() }
         })
         .wide(),
+        Column::text("HOW", |r: &Key| if r.http { "http".into() } else { "link".into() }).wide(),
         Column::text("KEY", |r| r.key.to_string().into()),
     ];
     app.out.list(keys, &columns, |r| r.key.to_string())

@@ -523,6 +523,22 @@ pub fn wrong_login(hub: &Hub, caller: &Caller, method: &str, name: &str, error: 
     hub.audit.note(Record { event: Event::Refused, message, ..record });
 }
 
+/// Records that a program showed a key that is not known, if there were not too many.
+pub fn wrong_bearer(hub: &Hub, caller: &Caller, error: &CallError) {
+    let Some(silent) = hub.audit.refusals.admit(caller.key, RefusalKind::BadToken, true) else {
+        return;
+    };
+    let record = Record {
+        key: Some(caller.key),
+        address: caller.address.clone(),
+        method: "http".to_owned(),
+        ..Record::default()
+    };
+    let record = with_error(record, error);
+    let message = told_with(record.message.clone(), silent);
+    hub.audit.note(Record { event: Event::Refused, message, ..record });
+}
+
 /// Records that a stranger asked for something, if there were not too many.
 pub fn refused_guest(hub: &Hub, caller: &Caller, method: &str, error: &CallError) {
     let Some(silent) = hub.audit.refusals.admit(caller.key, RefusalKind::UnknownKey, false) else {

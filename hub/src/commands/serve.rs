@@ -1,6 +1,7 @@
 //! `cmdr-hub serve`: runs the hub.
 
 use super::{Done, Misconfigured, print};
+use crate::api::Listening;
 use crate::audit;
 use crate::config::Config;
 use crate::data::DataDir;
@@ -81,6 +82,11 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         );
     }
     hub.forward_audit().map_err(|e| Misconfigured(format!("{e:#}")))?;
+    let api = Listening::open(&hub).map_err(|e| Misconfigured(format!("{e:#}")))?;
+    let api_at: Vec<_> = api.iter().flat_map(Listening::addresses).collect();
+    for address in &api_at {
+        tracing::info!(listen = %address, "the HTTP interface is up");
+    }
     data.announce(&loopback(local).to_string())?;
     tracing::info!(version = server::VERSION, listen = %local, address, data = %dir.display(), key = %hub.keys.public(), "the hub is up");
     if !args.no_first_token && !hub.keyring.has_administrator() {
@@ -91,6 +97,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
             "address": loopback(local).to_string(),
             "key": hub.keys.public().to_string(),
             "pid": std::process::id(),
+            "api": api_at,
         });
         files::write_private(file, format!("{ready}\n").as_bytes())
             .with_context(|| format!("writing {}", file.display()))?;
@@ -100,6 +107,12 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
     let watchdog = tokio::spawn(watchdog());
     let mut term = signal(SignalKind::terminate()).context("waiting for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
+    let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+    let programs = tokio::spawn(async move {
+        if let Some(api) = api {
+            api.serve(async { drop(stopped.await) }).await;
+        }
+    });
     let stop = async {
         tokio::select! {
             _ = term.recv() => {}
@@ -107,6 +120,11 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
         }
         tracing::info!("stopping");
         drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+        // Requests that came over HTTP end while everything that they need is still there.
+        drop(stopping);
+        if let Err(e) = programs.await {
+            tracing::error!("the HTTP interface broke: {e}");
+        }
     };
     let at = loopback(local).to_string();
     tokio::select! {

@@ -26,7 +26,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// How to speak TLS to a directory: by `ca_file` alone if there is one, else by what the system trusts.
-pub(super) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

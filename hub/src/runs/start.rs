@@ -119,6 +119,9 @@ impl Runs {
         if let Some(push) = &start.order.push {
             hub.blobs.open(&push.file).await?;
         }
+        if let Some(callback) = &start.callback {
+            hub.outbox.check(hub, callback, author.key)?;
+        }
         let plan = self.plan(hub, who, &start)?;
         if let Some(refused) = plan.refused.first() {
             let all = plan.refused.len();

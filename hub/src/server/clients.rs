@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Waits until the login ends, if it has an end. Looks at the clock again and again: it may be set.
-    async fn login_ends(&self, key: KeyId) {
+    pub(crate) async fn login_ends(&self, key: KeyId) {
         loop {
             let Some(end) = self.keyring.device(key).and_then(|device| device.expires_ms) else {
                 return std::future::pending().await;
@@ -82,7 +82,7 @@ impl Hub {
     }
 
     /// Remembers when and from where a program's key was used, to the minute.
-    fn note_use(self: &Arc<Self>, key: KeyId, address: IpAddr) {
+    pub(crate) fn note_use(self: &Arc<Self>, key: KeyId, address: IpAddr) {
         let now = clock::now_ms();
         let program = self.keyring.device(key).and_then(|device| device.program);
         if program.is_none_or(|p| p.used_ms.is_some_and(|at| now.saturating_sub(at) < 60_000)) {

@@ -157,6 +157,7 @@ impl Hub {
     /// Cuts every link of an operator's device, as soon as answers that are on their way have left: one
     /// of them may be to the device that asked for this.
     pub fn cut(&self, key: KeyId, reason: &str) {
+        self.programs.cut(key, reason);
         let links: Vec<_> = self.clients().into_iter().filter(|(k, _)| *k == key).collect();
         if links.is_empty() {
             return;

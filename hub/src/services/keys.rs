@@ -1,9 +1,10 @@
 //! Keys for programs: make, list, take away.
 
 use super::{HubService, busy, nobody};
+use crate::api::signing;
 use crate::keyring::Revocation;
 use crate::network::Network;
-use crate::records::{DeviceRecord, ProgramRecord};
+use crate::records::{DeviceRecord, HttpRecord, ProgramRecord};
 use crate::rights::Compiled;
 use crate::server::Hub;
 use cmdr_link::clock;
@@ -36,6 +37,7 @@ fn shown(key: KeyId, device: DeviceRecord, now_ms: u64) -> Option<Key> {
         expires_ms: device.expires_ms.unwrap_or(u64::MAX),
         used_ms: program.used_ms,
         used_from: program.used_from,
+        http: program.http.is_some(),
     })
 }
 
@@ -68,6 +70,19 @@ async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Key, Call
         Network::parse(network).map_err(CallError::malformed)?;
     }
     let id = cmdr_link::keys::key_id(&create.key);
+    if create.http.as_ref().is_some_and(|http| http.hash.len() != 32 || http.signing.len() != 32) {
+        return Err(CallError::malformed(
+            "what the hub keeps of a key for HTTP has 32 bytes each; is this program newer than the hub?",
+        ));
+    }
+    let _sealing = hub.vault.sealing().await;
+    let http = match &create.http {
+        Some(http) => Some(HttpRecord {
+            hash: http.hash.clone(),
+            signing: signing::seal(&hub, id, &http.signing).map_err(busy)?,
+        }),
+        None => None,
+    };
     let _changing = hub.keyring.changing().await;
     let mine = hub.keyring.devices_of(&caller.name);
     let now = clock::now_ms();
@@ -94,6 +109,7 @@ async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Key, Call
         program: Some(ProgramRecord {
             scope: create.scope,
             networks: create.networks,
+            http,
             ..ProgramRecord::default()
         }),
         revoked: false,

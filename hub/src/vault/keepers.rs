@@ -42,6 +42,7 @@ pub const KEEPERS: &[Keeper] = &[
     },
     crate::services::TOTP,
     crate::login::refresh::KEEPER,
+    crate::api::signing::KEEPER,
     Keeper {
         what: "keys of recordings",
         reseal: |hub| Box::pin(hub.recorder.reseal()),

@@ -1,6 +1,7 @@
 //! The handle of one stream.
 
 use super::Shared;
+use super::pipe::{self, End};
 use bytes::Bytes;
 use futures::io::{AsyncRead, AsyncWrite};
 use std::io;
@@ -22,32 +23,47 @@ pub struct Stream {
 }
 
 #[derive(Debug)]
-struct Inner {
-    shared: Shared,
-    id: u32,
+enum Inner {
+    /// One of many over a connection.
+    Muxed { shared: Shared, id: u32 },
+    /// Its other end is in this process.
+    Here(End),
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shared.lock().forget(self.id);
+        if let Self::Muxed { shared, id } = self {
+            shared.lock().forget(*id);
+        }
     }
 }
 
 impl Stream {
     pub(super) fn new(shared: Shared, id: u32) -> Self {
-        Self { inner: Arc::new(Inner { shared, id }) }
+        Self { inner: Arc::new(Inner::Muxed { shared, id }) }
+    }
+
+    /// The two ends of a stream that stays in this process.
+    pub fn pair() -> [Self; 2] {
+        pipe::pair().map(|end| Self { inner: Arc::new(Inner::Here(end)) })
     }
 
     /// Whether both directions are closed: after an end of the peer's that we did not answer with
     /// ours, this means that it gave the stream up, or that the connection is over.
     pub fn is_closed(&self) -> bool {
-        self.inner.shared.lock().is_closed(self.inner.id)
+        match &*self.inner {
+            Inner::Muxed { shared, id } => shared.lock().is_closed(*id),
+            Inner::Here(end) => end.is_closed(),
+        }
     }
 }
 
 impl Source for Stream {
     fn poll_take(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
-        self.inner.shared.lock().poll_take(self.inner.id, most, cx)
+        match &*self.inner {
+            Inner::Muxed { shared, id } => shared.lock().poll_take(*id, most, cx),
+            Inner::Here(end) => end.poll_take(most, cx),
+        }
     }
 }
 
@@ -69,13 +85,22 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.inner.shared.lock().poll_write(self.inner.id, buf, cx)
+        match &*self.inner {
+            Inner::Muxed { shared, id } => shared.lock().poll_write(*id, buf, cx),
+            Inner::Here(end) => end.poll_write(buf, cx),
+        }
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The driver sends what was written as soon as it has its turn.
         Poll::Ready(Ok(()))
     }
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.inner.shared.lock().finish(self.inner.id))
+        Poll::Ready(match &*self.inner {
+            Inner::Muxed { shared, id } => shared.lock().finish(*id),
+            Inner::Here(end) => {
+                end.finish();
+                Ok(())
+            }
+        })
     }
 }

@@ -1,0 +1,88 @@
+//! Events of the fleet as lines of JSON.
+
+use super::bearer::Program;
+use super::body::Params;
+use super::ndjson;
+use super::problem::{Problem, Problems};
+use axum::response::Response;
+use cmdr_protocol::events::{self, Watch, What};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+
+/// What to follow.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Follow {
+    /// The cursor of the last event that was read; empty for all that are kept.
+    #[serde(default)]
+    after: String,
+    /// Seconds to wait for more events when all that are kept were told; 0 ends the answer then.
+    #[serde(default)]
+    #[param(minimum = 0, maximum = 86400, default = 0)]
+    follow_s: u32,
+}
+
+/// How long a feed may be followed, as the request wants it: absent for not at all.
+pub(super) fn within_a_day(seconds: u32) -> Result<Option<Duration>, Problem> {
+    match seconds {
+        0 => Ok(None),
+        1..=86_400 => Ok(Some(Duration::from_secs(seconds.into()))),
+        _ => Err(Problem::malformed("follow_s is a number from 0 to 86400")),
+    }
+}
+
+/// One event.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Event {
+    /// What to give as `after` to go on from here.
+    cursor: String,
+    /// When, milliseconds since 1970.
+    at_ms: u64,
+    /// `host.online`, `host.away`, `host.joined`, `host.waits`, `host.changed`, `host.gone`; `missed` when
+    /// events before this place are not known any more: list everything anew; `alive` when nothing happened
+    /// for a while.
+    #[schema(value_type = String, example = "host.online")]
+    what: What,
+    /// To which host, by id.
+    host: Option<String>,
+    /// The host's name then.
+    host_name: Option<String>,
+    /// More about it.
+    message: String,
+}
+
+impl From<events::Event> for Event {
+    fn from(event: events::Event) -> Self {
+        Self {
+            cursor: event.cursor,
+            at_ms: event.at_ms,
+            what: event.what,
+            host_name: event.host.map(|_| event.host_name),
+            host: event.host.map(|id| id.to_string()),
+            message: event.message,
+        }
+    }
+}
+
+/// Follows what happens in the fleet.
+///
+/// One event a line, oldest first. What ends the answer before its time is told in a last line, an object
+/// with the field `problem`.
+#[utoipa::path(
+    get, path = "/v1/events", operation_id = "followEvents", tag = "events", params(Follow),
+    responses(
+        (status = 200, description = "Events, one a line", body = Event, content_type = "application/x-ndjson"),
+        Problems
+    ),
+    security(("key" = []))
+)]
+pub(super) async fn follow(
+    program: Program,
+    Params(follow): Params<Follow>,
+) -> Result<Response, Problem> {
+    let most = within_a_day(follow.follow_s)?;
+    let feed = program.feed(&Watch { after: follow.after, once: most.is_none() }).await?;
+    ndjson::answer(program, feed, most, |event| vec![Event::from(event)]).await
+}

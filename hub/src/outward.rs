@@ -1,0 +1,302 @@
+//! Requests that the hub makes to places which others name: callbacks of programs, pushes of results.
+//!
+//! The name is resolved once, every address is judged ([`places`]), and the connection goes to exactly the
+//! address that was found right: what the name means a moment later does not matter. No redirect is
+//! followed, no proxy asked; time and the answer are bounded.
+
+pub mod places;
+
+use crate::api::Callbacks as Settings;
+use crate::login::tls;
+use crate::network::Network;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// The longest address.
+const LONGEST: usize = 2048;
+/// Finding out what a name means, and each connection, may take so long.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Everything together may take so long.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Addresses of one name that are tried.
+const TRIED: usize = 4;
+/// Bytes of an answer that are read; none of them matters.
+const ANSWER: usize = 64 * 1024;
+
+/// Makes requests.
+#[derive(Debug)]
+pub struct Outward {
+    networks: Vec<Network>,
+    allow_plain: bool,
+    tls: Arc<ClientConfig>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    uri: Uri,
+    host: String,
+    port: u16,
+    secret: bool,
+}
+
+impl Place {
+    /// The host and port, to tell one server from another.
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl Outward {
+    /// As configured.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        Ok(Self {
+            networks: settings.networks.clone(),
+            allow_plain: settings.allow_plain,
+            tls: tls::client(settings.ca_file.as_deref())?,
+        })
+    }
+
+    /// Reads an address and says what is wrong with it, as far as that shows without asking anybody.
+    pub fn place(&self, url: &str) -> Result<Place, String> {
+        let shown = cmdr_protocol::display::clean_to_width(url, 100);
+        let bad = |why: &str| format!("'{shown}' cannot be posted to: {why}");
+        if url.len() > LONGEST {
+            return Err(bad("it is longer than 2048 bytes"));
+        }
+        let uri: Uri =
+            url.parse().map_err(|_| bad("it is no address such as https://host/path"))?;
+        let secret = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") if self.allow_plain => false,
+            Some("http") => {
+                return Err(bad(
+                    "it is not encrypted; use https://, or have it allowed in the hub's configuration ([api.callbacks] allow_plain)",
+                ));
+            }
+            _ => return Err(bad("it begins neither with https:// nor with http://")),
+        };
+        let authority = uri.authority().ok_or_else(|| bad("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("it has a user name in it"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(bad("it names no host"));
+        }
+        let port = authority.port_u16().unwrap_or(if secret { 443 } else { 80 });
+        if let Ok(address) = host.parse::<IpAddr>() {
+            self.judge(address).map_err(|why| bad(&why))?;
+        }
+        Ok(Place { uri, host, port, secret })
+    }
+
+    fn judge(&self, address: IpAddr) -> Result<(), String> {
+        let address = address.to_canonical();
+        let allowed = self.networks.iter().any(|network| network.contains(address));
+        match places::public(address) {
+            true => Ok(()),
+            false if allowed => Ok(()),
+            false => Err(format!(
+                "{address} is no public address; the hub's configuration can allow its network ([api.callbacks] networks)"
+            )),
+        }
+    }
+
+    /// Posts a body; the status of the answer.
+    pub async fn post(
+        &self,
+        place: &Place,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<u16, String> {
+        let posted = timeout(PATIENCE, self.posted(place, headers, body)).await;
+        posted.unwrap_or_else(|_| {
+            Err(format!("{} did not answer within {} s", place.server(), PATIENCE.as_secs()))
+        })
+    }
+
+    async fn posted(
+        &self,
+        place: &Place,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<u16, String> {
+        let path = place.uri.path_and_query().map_or("/", |path| path.as_str());
+        let host = place.uri.authority().map_or("", |authority| authority.as_str());
+        let agent = HeaderValue::from_static(concat!("cmdr-hub/", env!("CARGO_PKG_VERSION")));
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, host)
+            .header(USER_AGENT, agent)
+            .header(CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request
+            .body(Full::new(body))
+            .map_err(|e| format!("the request cannot be made: {e}"))?;
+        let tcp = self.connect(place).await?;
+        if !place.secret {
+            return exchange(tcp, request, place).await;
+        }
+        let name = ServerName::try_from(place.host.clone())
+            .map_err(|_| format!("{} cannot prove a certificate", place.host))?;
+        let tls = TlsConnector::from(self.tls.clone())
+            .connect(name, tcp)
+            .await
+            .map_err(|e| format!("TLS with {}: {e}", place.server()))?;
+        exchange(tls, request, place).await
+    }
+
+    /// Connects to the first address that is right and answers.
+    async fn connect(&self, place: &Place) -> Result<TcpStream, String> {
+        let server = place.server();
+        let found = timeout(CONNECT, tokio::net::lookup_host((place.host.as_str(), place.port)))
+            .await
+            .map_err(|_| format!("what {} means was not found out within 5 s", place.host))?
+            .map_err(|e| format!("finding out what {} means: {e}", place.host))?;
+        let mut wrong = format!("{} has no address", place.host);
+        for address in found.take(TRIED) {
+            if let Err(why) = self.judge(address.ip()) {
+                wrong = format!("{server}: {why}");
+                continue;
+            }
+            match timeout(CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => return same(tcp, address),
+                Ok(Err(e)) => wrong = format!("connecting to {server} ({address}): {e}"),
+                Err(_) => {
+                    wrong = format!("connecting to {server} ({address}): no answer within 5 s")
+                }
+            }
+        }
+        Err(wrong)
+    }
+}
+
+/// The connection, when it goes where it was meant to.
+fn same(tcp: TcpStream, address: SocketAddr) -> Result<TcpStream, String> {
+    match tcp.peer_addr() {
+        Ok(peer) if peer == address => Ok(tcp),
+        _ => Err(format!("the connection to {address} leads elsewhere")),
+    }
+}
+
+async fn exchange<S>(io: S, request: Request<Full<Bytes>>, place: &Place) -> Result<u16, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let said = |e: hyper::Error| format!("posting to {}: {e}", place.server());
+    let (mut send, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(16 * 1024)
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(said)?;
+    let exchange = async {
+        let answer = send.send_request(request).await.map_err(said)?;
+        let status = answer.status().as_u16();
+        // Read so that the other end is not cut off in the middle of a sentence; what it says is not used.
+        drop(Limited::new(answer.into_body(), ANSWER).collect().await);
+        Ok(status)
+    };
+    // Beside it, so that a server that hangs up behind its answer is heard; ends with this.
+    let mut driving = JoinSet::new();
+    driving.spawn(async move { drop(connection.await) });
+    exchange.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outward(networks: &[&str], allow_plain: bool) -> Outward {
+        let networks = networks.iter().map(|n| Network::parse(n).unwrap()).collect();
+        Outward::new(&Settings { networks, allow_plain, ca_file: None }).unwrap()
+    }
+
+    #[test]
+    fn an_address_is_judged_before_anybody_is_asked() {
+        let strict = outward(&[], false);
+        let why = |url: &str| strict.place(url).unwrap_err();
+        assert!(why("http://example.com/").contains("not encrypted"));
+        assert!(why("ftp://example.com/").contains("begins neither"));
+        assert!(why("https://user:pass@example.com/").contains("user name"));
+        assert!(why("https:///x").contains("cannot be posted to"));
+        assert!(why(&format!("https://example.com/{}", "x".repeat(3000))).contains("2048"));
+        for private in [
+            "https://127.0.0.1/",
+            "https://[::1]/",
+            "https://10.1.2.3:8080/",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[fe80::1]/",
+        ] {
+            assert!(why(private).contains("no public address"), "{private}");
+        }
+        assert!(strict.place("https://example.com:8443/hook?x=1").is_ok());
+        assert!(outward(&["10.0.0.0/8"], true).place("http://10.1.2.3/").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_this_machine_is_refused_however_it_is_written() {
+        let strict = outward(&[], true);
+        for url in ["http://localhost:1/", "http://2130706433:1/", "http://127.1:1/", "http://0:1/"]
+        {
+            let Ok(place) = strict.place(url) else { continue };
+            let why = strict.post(&place, &[], Bytes::new()).await.unwrap_err();
+            assert!(!why.contains("refused"), "nothing was connected to: {url}: {why}");
+            assert!(
+                why.contains("no public address") || why.contains("finding out"),
+                "{url}: {why}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_nothing_more() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", server.local_addr().unwrap());
+        let heard = tokio::spawn(async move {
+            let (mut tcp, _) = server.accept().await.unwrap();
+            let mut bytes = [0; 4096];
+            let n = tcp.read(&mut bytes).await.unwrap();
+            let to =
+                "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+            tcp.write_all(to.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&bytes[..n]).into_owned()
+        });
+        let outward = outward(&["127.0.0.0/8"], true);
+        let place = outward.place(&url).unwrap();
+        let headers = [("Cmdr-Timestamp", "7".to_owned())];
+        let status = outward.post(&place, &headers, Bytes::from_static(b"{}")).await;
+        assert_eq!(status, Ok(302));
+        let heard = heard.await.unwrap();
+        assert!(heard.starts_with("POST /hook HTTP/1.1\r\n"), "{heard}");
+        assert!(heard.to_lowercase().contains("cmdr-timestamp: 7"), "{heard}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_not_waited_for() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let outward = outward(&["127.0.0.0/8"], true);
+        let url = format!("http://{}/", server.local_addr().unwrap());
+        let place = outward.place(&url).unwrap();
+        let why = outward.post(&place, &[], Bytes::new()).await.unwrap_err();
+        assert!(why.contains("within 15 s"), "{why}");
+    }
+}
