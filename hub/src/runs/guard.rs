@@ -2,6 +2,7 @@
 
 use super::Runs;
 use crate::server::Hub;
+use crate::ssh;
 use crate::who::Who;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::runs::{Amount, Guarded, Refused, Start, Waves};
@@ -81,7 +82,7 @@ impl Runs {
         let mut hosts = Vec::new();
         let one = selector.as_name().and_then(|name| hub.fleet.named(name));
         if let Some(id) = one {
-            let host = hub.fleet.host(id).filter(|host| selector.matches(host));
+            let host = hub.fleet.host(id).filter(|host| selector.matches(host) && ssh::means(&selector, text, host));
             hosts.extend(host.map(|host| (id, host)));
         } else {
             let wanted: Vec<&str> = selector.keys().filter(|key| !ALWAYS.contains(key)).collect();
@@ -95,7 +96,7 @@ impl Runs {
                         labels.extend(host.labels.keys().cloned());
                     }
                 }
-                if selector.matches(&host) {
+                if selector.matches(&host) && ssh::means(&selector, text, &host) {
                     hosts.push((id, host));
                 }
             });

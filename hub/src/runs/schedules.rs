@@ -12,7 +12,7 @@ use crate::who::Who;
 use cmdr_link::clock;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, When};
-use cmdr_protocol::{CallError, ErrorKind, Revoked, selector};
+use cmdr_protocol::{CallError, ErrorKind, KeyId, Revoked, selector};
 use croner::Cron;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -115,7 +115,7 @@ impl Runs {
         let record = {
             let mut schedules = self.schedules();
             if let Some(known) = schedules.get(&name) {
-                may(who, known)?;
+                may(who, author.key, known)?;
             } else if schedules.len() >= MOST {
                 return Err(CallError::new(
                     ErrorKind::Busy,
@@ -143,9 +143,9 @@ impl Runs {
     }
 
     /// Those that somebody may know of.
-    pub(crate) fn list_schedules(&self, who: &Who) -> ScheduleListing {
+    pub(crate) fn list_schedules(&self, who: &Who, key: KeyId) -> ScheduleListing {
         let schedules = self.schedules();
-        let own = schedules.values().filter(|record| may(who, record).is_ok());
+        let own = schedules.values().filter(|record| may(who, Some(key), record).is_ok());
         ScheduleListing { schedules: own.map(shown).collect() }
     }
 
@@ -153,12 +153,13 @@ impl Runs {
     pub(crate) async fn delete_schedule(
         &self,
         who: &Who,
+        key: KeyId,
         name: &str,
     ) -> Result<Revoked, CallError> {
         {
             let schedules = self.schedules();
             let Some(known) = schedules.get(name) else { return Ok(Revoked { already: true }) };
-            may(who, known)?;
+            may(who, Some(key), known)?;
         }
         self.store.apply(Batch::new().delete(schedule_key(name))).await.map_err(busy)?;
         self.schedules().remove(name);
@@ -242,10 +243,20 @@ fn shown(record: &ScheduleRecord) -> Schedule {
     schedule
 }
 
-/// Whether somebody may look at a schedule and change it.
-fn may(who: &Who, record: &ScheduleRecord) -> Result<(), CallError> {
-    let administrator = who.role == Role::ADMINISTRATOR && who.program.is_none();
-    if administrator || record.author.operator == who.operator {
+/// Whether somebody may look at a schedule and change it: their own, an administrator every one. A program's key
+/// only what it made itself: what others made may be for more than its scope.
+fn may(who: &Who, key: Option<KeyId>, record: &ScheduleRecord) -> Result<(), CallError> {
+    let author = &record.author;
+    if who.program.is_some() {
+        if author.key == key && key.is_some() {
+            return Ok(());
+        }
+        return Err(CallError::denied(format!(
+            "the schedule {} was not made with this program's key; {} or an administrator may change it",
+            record.schedule.name, author.operator
+        )));
+    }
+    if who.role == Role::ADMINISTRATOR || author.operator == who.operator {
         return Ok(());
     }
     Err(CallError::denied(format!(
