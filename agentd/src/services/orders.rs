@@ -127,7 +127,9 @@ async fn accept(agent: &Agent, take: Take, by: String) -> Result<Taken, CallErro
     check(agent, &take)?;
     let known = {
         let mut ledger = agent.orders().ledger(agent);
-        if let Some(taken) = known(&ledger, &take) { Ok((taken, ledger.handle())) } else {
+        if let Some(taken) = known(&ledger, &take) {
+            Ok((taken, ledger.handle()))
+        } else {
             let at_ms = clock::now_ms();
             let taken = journal::Taken { take: take.clone(), by, at_ms, ..Default::default() };
             Err(ledger.take(taken)?)

@@ -172,7 +172,9 @@ pub(super) async fn run(app: &App, args: &ConfigArgs) -> Result<Exit, Failure> {
         Verb::Drift(args) => return drift::run(app, args).await,
         Verb::Push { name, hosts, how } => {
             let hub = Hub::connect(app).await?;
-            let hosts = if let Some(hosts) = hosts { hosts.clone() } else {
+            let hosts = if let Some(hosts) = hosts {
+                hosts.clone()
+            } else {
                 let show = Show { name: name.clone(), version: None };
                 hub.ask(&show).await?.config.hosts
             };
@@ -193,7 +195,11 @@ pub(super) async fn run(app: &App, args: &ConfigArgs) -> Result<Exit, Failure> {
 async fn keep(app: &App, hub: &Hub, save: &Save) -> Result<(), Failure> {
     let saved = hub.ask(save).await?;
     let (name, version) = (&save.name, saved.version);
-    app.out.note(&if saved.unchanged { format!("{name} has this text already, as version {version}") } else { format!("{name} is saved as version {version}") });
+    app.out.note(&if saved.unchanged {
+        format!("{name} has this text already, as version {version}")
+    } else {
+        format!("{name} is saved as version {version}")
+    });
     Ok(())
 }
 

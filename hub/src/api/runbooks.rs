@@ -116,11 +116,8 @@ impl From<runbooks::Shown> for RunbookDetail {
             retries: step.retries,
             ignore_errors: step.ignore_errors,
         };
-        let mistake = |one: runbooks::Problem| Mistake {
-            line: one.line,
-            column: one.column,
-            what: one.what,
-        };
+        let mistake =
+            |one: runbooks::Problem| Mistake { line: one.line, column: one.column, what: one.what };
         Self {
             runbook: shown.runbook.into(),
             note: shown.note,

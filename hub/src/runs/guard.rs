@@ -82,7 +82,10 @@ impl Runs {
         let mut hosts = Vec::new();
         let one = selector.as_name().and_then(|name| hub.fleet.named(name));
         if let Some(id) = one {
-            let host = hub.fleet.host(id).filter(|host| selector.matches(host) && ssh::means(&selector, text, host));
+            let host = hub
+                .fleet
+                .host(id)
+                .filter(|host| selector.matches(host) && ssh::means(&selector, text, host));
             hosts.extend(host.map(|host| (id, host)));
         } else {
             let wanted: Vec<&str> = selector.keys().filter(|key| !ALWAYS.contains(key)).collect();

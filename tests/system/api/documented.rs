@@ -105,7 +105,10 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     let saved = shell.say(&examples["save a runbook"]).await;
     assert_eq!(json(&saved)["version"], 1, "{saved}");
     let shown = json(&shell.say(&examples["a runbook"]).await);
-    assert_eq!((&shown["params"][0]["name"], &shown["steps"][0]["name"]), (&"whom".into(), &"say".into()));
+    assert_eq!(
+        (&shown["params"][0]["name"], &shown["steps"][0]["name"]),
+        (&"whom".into(), &"say".into())
+    );
     let begun = json(&shell.say(&examples["run a runbook"]).await);
     begun["run"].as_str().unwrap().clone_into(&mut shell.run);
     shell.say(&examples["follow"]).await;
@@ -132,6 +135,19 @@ async fn every_example_of_the_documentation_does_what_it_says() {
 }
 
 const TESTED: [&str; 15] = [
-    "hosts", "one host", "labels", "run", "plan", "show", "follow", "output", "upload", "events",
-    "command", "verify", "save a runbook", "a runbook", "run a runbook",
+    "hosts",
+    "one host",
+    "labels",
+    "run",
+    "plan",
+    "show",
+    "follow",
+    "output",
+    "upload",
+    "events",
+    "command",
+    "verify",
+    "save a runbook",
+    "a runbook",
+    "run a runbook",
 ];

@@ -6,7 +6,7 @@ use super::spool::{self, Spool, Store};
 use crate::Agent;
 use cmdr_link::clock;
 use cmdr_protocol::orders::{MAX_OUTPUT, OUTPUT, Occurrence, Report};
-use cmdr_protocol::runs::TargetState;
+use cmdr_protocol::runs::{Order, TargetState};
 use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
