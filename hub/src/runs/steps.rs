@@ -9,6 +9,7 @@ use crate::runbooks::{
     Done, Next, OUTPUT, Outcome, Plan, Progress, Task, Walk, read, read_config, values,
 };
 use crate::server::Hub;
+use crate::ssh;
 use cmdr_protocol::CallError;
 use cmdr_protocol::configs;
 use cmdr_protocol::hosts::Host;
@@ -366,7 +367,8 @@ fn within(hub: &Hub, start: &Start, bound: &str) -> Result<(), CallError> {
     let (picks, bound_to) = (parse(&start.hosts)?, parse(bound)?);
     for host in hub.fleet.hosts() {
         let only = start.only.is_empty() || host.id.is_some_and(|id| start.only.contains(&id));
-        if only && picks.matches(&host) && !bound_to.matches(&host) {
+        let picked = picks.matches(&host) && ssh::means(&picks, &start.hosts, &host);
+        if only && picked && !bound_to.matches(&host) {
             return Err(CallError::malformed(format!(
                 "nothing was begun: {} is none of the hosts that the config group is for ({bound})",
                 host.name
