@@ -1,5 +1,6 @@
 //! Runs through a real hub over real links, on agents that take orders and count what they begin.
 
+use crate::secrets::holding;
 use cmdr_hub::config::{Config, Runs};
 use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
@@ -10,6 +11,7 @@ use cmdr_protocol::runs::{
     Progress, PutSchedule, Resume, Retry, Run, RunState, Schedule, Show, Shown, Start, Started,
     Stop, Target, TargetState, Watch, Waves, When,
 };
+use cmdr_protocol::secrets::Rotate;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts, keys};
@@ -543,6 +545,45 @@ async fn a_programs_key_has_the_schedules_that_it_made_and_no_others() {
     assert_eq!(ask(&program, &put("all", "sim00")).await.unwrap_err().kind, ErrorKind::Denied);
     assert_eq!(ask(&program, &put("more", "sim*")).await.unwrap_err().kind, ErrorKind::Denied);
     ask(&client, &DeleteSchedule { name: "own".into() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn values_of_variables_are_sealed_at_the_hub_and_reach_hosts_after_a_rotation_and_a_restart()
+{
+    const CANARY: &str = "canary-4d11aa-battery";
+    let world = World::start_with(config(0)).await;
+    let mut sims = sims(&world, 2).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    sims[1].cut(&world).await;
+    let mut waits = Start { when_online: true, ..order("sim*", &["hostname"]) };
+    waits.order.env = [("TOKEN".to_owned(), CANARY.to_owned())].into();
+    let run = start(&client, &waits).await;
+    let every = When { every_ms: Some(3_600_000), ..When::default() };
+    let schedule =
+        Schedule { name: "s".into(), when: every, start: waits.clone(), ..Schedule::default() };
+    let put = ask(&client, &PutSchedule { schedule }).await.unwrap();
+    until("one has it", async || show(&client, run).await.run.counts.ok == 1).await;
+    assert_eq!(sims[0].orders.env("TOKEN").as_deref(), Some(CANARY));
+    let shown = show(&client, run).await;
+    assert_eq!(shown.start.order.env.keys().collect::<Vec<_>>(), ["TOKEN"]);
+    assert!(!format!("{shown:?}{put:?}").contains(CANARY));
+
+    let mut feed = client.feed(None, &Rotate {}).await.unwrap();
+    let mut steps = Vec::new();
+    while let Some(step) = feed.next().await {
+        steps.push(step.unwrap());
+    }
+    let told = format!("{steps:?}");
+    assert!(told.contains("variables of runs and schedules"), "{told}");
+    let world = world.restart_with(config(0)).await;
+    assert_eq!(holding(world.data(), CANARY.as_bytes()), Vec::<String>::new());
+    let client = world.client(Role::ADMINISTRATOR).await;
+    for sim in &mut sims {
+        sim.heal(&world).await;
+    }
+    assert_eq!(states(&over(&client, run).await), ["ok", "ok"]);
+    assert_eq!(sims[1].orders.env("TOKEN").as_deref(), Some(CANARY));
+    ask(&client, &DeleteSchedule { name: "s".into() }).await.unwrap();
 }
 
 #[tokio::test]

@@ -171,7 +171,6 @@ impl Runs {
 
     /// Refuses a run whose count was not typed where it has to be, or typed wrong.
     pub(super) fn check_confirmed(
-        &self,
         guard: &Guarded,
         count: u32,
         typed: Option<u32>,

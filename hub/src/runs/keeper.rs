@@ -31,6 +31,9 @@ const BLOCK: usize = 8 << 20;
 /// The disk is asked for its free space once for so many bytes of output.
 const LOOK: u64 = 4 << 20;
 
+/// Where it is told how a change went.
+pub(super) type Done = oneshot::Sender<Result<(), String>>;
+
 /// What is to be written.
 #[derive(Debug)]
 pub(super) enum News {
@@ -41,7 +44,7 @@ pub(super) enum News {
     /// The hub itself ends these targets, in these attempts.
     End { live: Arc<Live>, ends: Vec<End> },
     /// The run as such changes.
-    Head { live: Arc<Live>, change: HeadChange, done: oneshot::Sender<Result<(), String>> },
+    Head { live: Arc<Live>, change: HeadChange, done: Done },
 }
 
 /// An end that the hub gives.
@@ -85,7 +88,7 @@ struct Work {
 struct Due {
     have: Vec<(Arc<Confirms>, String, u64)>,
     over: Vec<(Arc<Confirms>, String)>,
-    done: Vec<(oneshot::Sender<Result<(), String>>, Result<(), String>)>,
+    done: Vec<(Done, Result<(), String>)>,
 }
 
 pub(super) struct Keeper {
@@ -379,7 +382,7 @@ impl Keeper {
             let why = "the run was stopped between two steps".to_owned();
             return Some(ChangeRecord { state: TargetState::Cancelled, why, ..change });
         }
-        let steps = stand.news();
+        let steps = Some(Box::new(stand.news()));
         let (attempt, was, marked) = (seat.attempt + 1, seat.state, seat.marked);
         seat.again(attempt);
         seat.taken = true;
@@ -427,7 +430,7 @@ impl Keeper {
         }
         let seat = &mut inner.seats[at];
         (seat.ending, seat.sums, seat.told) = (true, None, change.told);
-        change.steps = seat.stand.as_mut().and_then(|stand| stand.news());
+        change.steps = seat.stand.as_mut().map(|stand| Box::new(stand.news()));
         let (wave, marked) = (seat.wave as usize, seat.marked);
         inner.ended += 1;
         inner.out -= u32::from(marked).min(inner.out);

@@ -4,7 +4,7 @@
 
 use super::records::{Author, ScheduleRecord, schedule_key};
 use super::start::{Origin, check};
-use super::{Runs, busy};
+use super::{Runs, busy, environment};
 use crate::records::prefix;
 use crate::server::Hub;
 use crate::store::{Batch, Store, StoreError};
@@ -111,7 +111,8 @@ impl Runs {
                 refused.name, refused.why
             )));
         }
-        self.check_confirmed(&plan.guard, plan.hosts.len() as u32, start.confirm)?;
+        Self::check_confirmed(&plan.guard, plan.hosts.len() as u32, start.confirm)?;
+        let (_sealing, mut batch) = (hub.vault.sealing().await, Batch::new());
         let record = {
             let mut schedules = self.schedules();
             if let Some(known) = schedules.get(&name) {
@@ -133,11 +134,18 @@ impl Runs {
                 last: None,
                 trouble: String::new(),
             };
-            let record = ScheduleRecord { schedule, author };
+            let mut record = ScheduleRecord { schedule, author };
+            let order = &mut record.schedule.start.order;
+            let whose = environment::of_schedule(&name);
+            batch = if order.env.is_empty() {
+                batch.delete(environment::key(&whose))
+            } else {
+                environment::seal(&hub.vault, batch, &whose, order)?
+            };
             schedules.insert(name.clone(), record.clone());
             record
         };
-        self.store.apply(Batch::new().put(schedule_key(&name), &record)).await.map_err(busy)?;
+        self.store.apply(batch.put(schedule_key(&name), &record)).await.map_err(busy)?;
         self.schedule.notify_one();
         Ok(shown(&record))
     }
@@ -161,7 +169,9 @@ impl Runs {
             let Some(known) = schedules.get(name) else { return Ok(Revoked { already: true }) };
             may(who, Some(key), known)?;
         }
-        self.store.apply(Batch::new().delete(schedule_key(name))).await.map_err(busy)?;
+        let env = environment::key(&environment::of_schedule(name));
+        let batch = Batch::new().delete(schedule_key(name)).delete(env);
+        self.store.apply(batch).await.map_err(busy)?;
         self.schedules().remove(name);
         Ok(Revoked { already: false })
     }
@@ -198,15 +208,21 @@ impl Runs {
         let Some(hub) = self.hub() else { return };
         let (name, due) = (record.schedule.name.clone(), record.schedule.next_ms.unwrap_or(now));
         if now.saturating_sub(due) > LATE_MS {
-            record.schedule.trouble =
-                "the hub was away when it was due, so it was not begun".to_owned();
+            "the hub was away when it was due, so it was not begun"
+                .clone_into(&mut record.schedule.trouble);
         } else {
-            let start =
+            let mut start =
                 Start { key: format!("schedule {name} {due}"), ..record.schedule.start.clone() };
+            let whose = environment::of_schedule(&name);
+            let opened = environment::open(&self.store, &hub.vault, &whose, &mut start.order);
             let origin = Origin { schedule: name.clone(), due_ms: Some(due), parent: None };
             let who = Self::who(&hub, &record.author);
             let who = who.unwrap_or_else(|| Arc::new(Who::local()));
-            match self.start(&hub, &who, record.author.clone(), start, origin).await {
+            let started = match opened {
+                Ok(()) => self.start(&hub, &who, record.author.clone(), start, origin).await,
+                Err(what) => Err(CallError::failed(what)),
+            };
+            match started {
                 Ok(started) => {
                     record.schedule.last = started.run;
                     record.schedule.trouble.clear();

@@ -15,21 +15,23 @@ const RETRY: Duration = Duration::from_millis(500);
 
 impl Keeper {
     pub(super) async fn write(&mut self, works: &mut BTreeMap<RunId, Work>) {
-        let waiting = {
+        let mut unwritten = {
             let segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
             segments.is_waiting()
         };
-        while waiting {
+        while unwritten {
             let segments = self.segments.clone();
             let written = tokio::task::spawn_blocking(move || {
                 segments.lock().unwrap_or_else(PoisonError::into_inner).write()
             });
             match written.await {
-                Ok(Ok(())) => break,
+                Ok(Ok(())) => unwritten = false,
                 Ok(Err(e)) => tracing::error!("output of runs cannot be written: {e}"),
                 Err(e) => tracing::error!("writing output of runs failed: {e}"),
             }
-            tokio::time::sleep(RETRY).await;
+            if unwritten {
+                tokio::time::sleep(RETRY).await;
+            }
         }
         loop {
             let (mut batch, mut written, mut empty) = (Batch::new(), Vec::new(), true);
