@@ -412,3 +412,13 @@ async fn the_editor_looks_right_at_every_size_in_both_languages() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_keys_that_are_told_where_one_writes_are_none_that_write() {
+    let (mut world, _) = editing(Setup { size: (160, 45), ..Setup::default() }, Some(HOSTS)).await;
+    world.check_hides("palette");
+    world.press("<f1>").await;
+    world.check_shows("F1");
+    world.check_hides("audit log");
+    world.check_hides("Bksp");
+}

@@ -341,6 +341,7 @@ impl App {
             let back = EVERYWHERE.iter().find(|b| b.command == Command::Back);
             hints.extend(back.map(hint));
         }
+        hints.retain(|(_, keys, _)| !keys.is_empty());
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
         let mut x = area.x + 1;
         if self.pane.is_raw(&self.context()) {
