@@ -368,17 +368,13 @@ impl Pane for Processes {
         let branches = &self.branches;
         let ended = texts.get("processes.ended");
         self.table.draw(frame, body, COLUMNS, theme, texts, |pid, column, width| {
-            match processes.rows.get(&pid) {
-                Some(process) => {
-                    let branch = branches.get(&pid).map_or("", String::as_str);
-                    columns::cell(context, process, column.title, width, total, branch)
-                }
+            let Some(process) = processes.rows.get(&pid) else {
                 // Its row goes with the next order.
-                None => {
-                    let text = format!("{pid:>7} {ended}");
-                    table::Cell::Rest(Line::styled(text, theme.style(Role::Faint)))
-                }
-            }
+                let text = format!("{pid:>7} {ended}");
+                return table::Cell::Rest(Line::styled(text, theme.style(Role::Faint)));
+            };
+            let branch = branches.get(&pid).map_or("", String::as_str);
+            columns::cell(context, process, column.title, width, total, branch)
         });
         if self.table.order().is_empty() {
             let text = texts.get("table.nothing_left");
