@@ -359,6 +359,9 @@ async fn versions_are_listed_compared_loaded_and_put_back() {
     world.press("<f6>").await;
     world.press("<enter>").await;
     world.press("r").await;
+    world.check_shows("Put version 2 of");
+    assert!(told(&world, "edits.restore").is_empty(), "it is asked first");
+    world.press("y").await;
     let restored = told(&world, "edits.restore");
     assert_eq!(
         (&restored[0]["number"], &restored[0]["expect"]),

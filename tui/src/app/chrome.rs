@@ -228,7 +228,7 @@ impl App {
             spans.push(Span::styled(text, theme.style(Role::Accent)));
         }
         if let Some((_, armed, left)) = store.edits.waiting(store.now_ms).first() {
-            let name = cmdr_protocol::display::clean_to_width(&armed.path.to_string(), 24);
+            let name = format::ending(&armed.path.to_string(), 24);
             let role = if *left < 10_000 { Role::Bad } else { Role::Warn };
             let text = format!("◔ {name} {} s  ", left.div_ceil(1000));
             spans.push(Span::styled(text, theme.style(role)));

@@ -3,6 +3,7 @@
 use super::{EditPane, KEEP, REVERT, TABLES};
 use crate::panes::Context;
 use crate::theme::Role;
+use crate::widgets::format::ending;
 use crate::widgets::table;
 use cmdr_protocol::display::clean;
 use ratatui::Frame;
@@ -93,19 +94,4 @@ impl EditPane {
         }
         body
     }
-}
-
-/// The end of a text that has no room, after `…`.
-fn ending(text: &str, room: usize) -> String {
-    if text.width() <= room {
-        return text.to_owned();
-    }
-    let mut from = text.len();
-    for (at, _) in text.char_indices().rev() {
-        if text[at..].width() + 1 > room {
-            break;
-        }
-        from = at;
-    }
-    format!("…{}", &text[from..])
 }

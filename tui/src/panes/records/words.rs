@@ -179,6 +179,11 @@ fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> St
             Some(Value::Bool(true)) => context.texts.get("done.approved").to_owned(),
             _ => context.texts.get("done.denied").to_owned(),
         },
+        // What an agent did alone names no path beside what it is about.
+        "path" if body.get("path").is_none() => {
+            let about = record.resource.as_str();
+            about.strip_prefix("path:").unwrap_or(about).to_owned()
+        }
         name => plain(name),
     }
 }
