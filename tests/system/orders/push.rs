@@ -207,5 +207,5 @@ async fn a_run_puts_a_file_on_a_host_and_the_hub_is_sent_it_once() {
     let start = Start { hosts: "here".into(), order, ..Start::default() };
     // Before any host hears of it.
     let refused = client.call(None, &start, PATIENCE).await.unwrap_err();
-    assert!(refused.message.contains("send it again"), "{refused}");
+    assert!(refused.message.contains("send it first"), "{refused}");
 }
