@@ -536,7 +536,7 @@ async fn a_runbook_is_composed_from_its_list_with_typed_parameters() {
     let (mut world, _) = at_runs(Setup::default()).await;
     world.press("2j<enter>").await;
     world.later(1).await;
-    world.check_shows("where it listens");
+    world.check_shows("lets it begin with the host");
     world.press("web1<tab><tab><tab>8080<tab><space><tab><space><tab>shop").await;
     world.later(1).await;
     world.far.take_asked();
@@ -554,7 +554,7 @@ async fn a_run_is_stopped_paused_and_tried_again_from_its_pane() {
     world.press("p").await;
     assert_eq!(asked(&world, "runs.pause").len(), 1);
     world.press("S").await;
-    world.check_shows("16 hosts will not get it any more");
+    world.check_shows("186 hosts will not get it any more");
     assert!(asked(&world, "runs.stop").is_empty());
     world.press("y").await;
     assert_eq!(asked(&world, "runs.stop").len(), 1);
@@ -664,7 +664,7 @@ async fn what_one_may_not_do_is_not_offered() {
     world.far.take_asked();
     world.press("SpRo").await;
     assert!(world.calls().is_empty());
-    world.check_hides("stop everywhere");
+    world.check_hides("retry failed");
     world.press("<esc><esc>e").await;
     world.check_hides("How it goes");
     assert!(!world.feeds().iter().any(|(_, method)| *method == "runs.output"));

@@ -93,6 +93,8 @@ pub struct RunPane {
     hosts: table::State<u32>,
     /// The hosts are listed, not the groups.
     by_host: bool,
+    /// Somebody moved in it.
+    touched: bool,
     only: Only,
     folded: Vec<(u64, Group)>,
     /// What the rows were made from.
@@ -127,6 +129,7 @@ impl RunPane {
             groups: table::State::default(),
             hosts,
             by_host: false,
+            touched: false,
             only: Only::All,
             folded: Vec::new(),
             made: None,
@@ -194,6 +197,10 @@ impl RunPane {
         let order = kept.into_iter().map(|(number, _)| *number).collect();
         let folded = &self.folded;
         self.groups.set_order(order, |number| folded.iter().any(|(known, _)| *known == number));
+        if !self.touched {
+            // What is most worth a look stands at the top while it is followed.
+            self.groups.on(Command::Top, GROUPS);
+        }
         let mut kept: Vec<&Target> = watched
             .targets()
             .iter()
@@ -215,6 +222,9 @@ impl RunPane {
         });
         let order = kept.into_iter().map(|target| target.index).collect();
         self.hosts.set_order(order, |index| watched.target(index).is_some());
+        if !self.touched {
+            self.hosts.on(Command::Top, HOSTS);
+        }
         self.shown.count_changes(watched, &self.folded);
     }
 
@@ -429,6 +439,7 @@ impl Pane for RunPane {
             self.groups.on(command, GROUPS)
         };
         if moved {
+            self.touched = true;
             return Action::None;
         }
         let run = self.told(context);
@@ -524,6 +535,7 @@ impl Pane for RunPane {
             }
             return Action::None;
         }
+        self.touched = true;
         let list: &mut dyn table::List =
             if self.by_host { &mut self.hosts } else { &mut self.groups };
         if !list.mouse(mouse) {
@@ -574,6 +586,7 @@ impl Pane for RunPane {
     fn pick(&mut self, number: u64) {
         if let Ok(index) = u32::try_from(number) {
             self.to_hosts(Only::All);
+            self.touched = true;
             self.hosts.set_filter("");
             self.hosts.select(index);
         }

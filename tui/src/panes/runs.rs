@@ -94,7 +94,7 @@ const BOOK_COLUMNS: &[Column] = &[
 const SCHEDULE_COLUMNS: &[Column] = &[
     Column { most: 30, ..rest("schedules.col.name", 14, 0) },
     column("runs.col.state", 8, 0),
-    column("schedules.col.when", 16, 0),
+    Column { most: 34, ..rest("schedules.col.when", 12, 0) },
     column("schedules.col.next", 11, 2),
     rest("runs.col.order", 16, 1),
     Column { most: 30, ..rest("runs.col.selector", 10, 4) },

@@ -123,15 +123,15 @@ pub(super) fn summary(context: &Context<'_>, planned: &Planned) -> Vec<Piece> {
     if away > 0 {
         line.push((Role::Bad, format!("  ○ {}", count(away))));
     }
+    if !planned.refused.is_empty() {
+        line.push((Role::Bad, format!("  ⊘ {}", planned.refused.len())));
+    }
     if planned.guard.protected > 0 {
         line.push((Role::Warn, format!("  ⚑ {}", count(planned.guard.protected))));
     }
     if planned.waves.len() > 1 {
         let waves = texts.fill("compose.waves_count", &[&planned.waves.len().to_string()]);
         line.push((Role::Soft, format!("  {waves}")));
-    }
-    if !planned.refused.is_empty() {
-        line.push((Role::Bad, format!("  ⊘ {}", planned.refused.len())));
     }
     line
 }

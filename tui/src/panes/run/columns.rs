@@ -11,6 +11,9 @@ use cmdr_protocol::runs::{Group, Target, TargetState};
 use ratatui::text::{Line, Span};
 use std::cmp::Ordering;
 
+/// Bytes of an output that a filter looks through.
+const SEARCHED: usize = 16 * 1024;
+
 pub(super) const GROUPS: &[Column] = &[
     figure("run.col.count", 6, 0),
     column("run.col.outcome", 15, 0),
@@ -75,7 +78,14 @@ pub(super) fn group_text(
 ) {
     words(context, group.state, group.code, text);
     if let Some(target) = watched.target(group.example) {
-        text.push_str(&summary(watched, target).unwrap_or_default());
+        text.push_str(&target.why);
+        for line in watched.output(group.example).iter().flat_map(|output| output.lines()) {
+            text.push(' ');
+            text.push_str(&line.text);
+            if text.len() > SEARCHED {
+                break;
+            }
+        }
     }
 }
 
@@ -91,7 +101,8 @@ pub(super) fn host_text(context: &Context<'_>, target: &Target, text: &mut Strin
 pub(super) fn compare_groups(sort: usize, a: &Group, b: &Group) -> Ordering {
     match sort {
         1 => a.state.cmp(&b.state).then(a.code.cmp(&b.code)),
-        _ => a.count.cmp(&b.count),
+        // What goes on stands below what has ended.
+        _ => a.state.is_end().cmp(&b.state.is_end()).then(a.count.cmp(&b.count)),
     }
 }
 
@@ -119,12 +130,12 @@ pub(super) fn compare_hosts(sort: usize, a: &Target, b: &Target) -> Ordering {
     }
 }
 
-/// Why it stands so; else the first line of what it printed, when that is here.
+/// Why it stands so; else the last line of what it printed, when that is here.
 fn summary(watched: &Watched, target: &Target) -> Option<String> {
     if !target.why.is_empty() {
         return Some(target.why.clone());
     }
-    watched.output(target.index).and_then(Printed::first)
+    watched.output(target.index).and_then(Printed::last)
 }
 
 pub(super) fn group_cell<'a>(
@@ -149,7 +160,8 @@ pub(super) fn group_cell<'a>(
         },
         _ => {
             let target = watched.target(group.example);
-            let text = target.and_then(|target| summary(watched, target));
+            let differs = shown.differs(group).map(str::to_owned);
+            let text = differs.or_else(|| target.and_then(|target| summary(watched, target)));
             let silent = group.state.is_end() && group.sum.is_empty();
             match text {
                 Some(text) => Line::styled(text, theme.style(Role::Text)),
@@ -195,8 +207,7 @@ pub(super) fn host_cell<'a>(
             let (text, role) = outcome(context, target.state, target.code);
             let mut line = Line::styled(text, theme.style(role));
             if target.away && !target.state.is_end() {
-                let text = format!(" ○ {}", texts.get("hosts.away"));
-                line.push_span(Span::styled(text, theme.style(Role::Warn)));
+                line.push_span(Span::styled(" ○", theme.style(Role::Warn)));
             }
             line
         }
@@ -215,6 +226,10 @@ pub(super) fn host_cell<'a>(
             if !target.step.is_empty() {
                 let text = format!("{}  ", target.step);
                 line.push_span(Span::styled(text, theme.style(Role::Accent)));
+            }
+            if target.away && !target.state.is_end() {
+                let text = format!("{}  ", texts.get("run.away"));
+                line.push_span(Span::styled(text, theme.style(Role::Warn)));
             }
             if let Some(late) = target.late {
                 let word = texts.get(state(late).1);

@@ -14,7 +14,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
 /// Cells that a wave's bar and its words need beside others.
-const WAVE: u16 = 40;
+const WAVE: u16 = 38;
 
 /// How many stand how, in the order in which that is told.
 fn standings(counts: Counts) -> [(u32, TargetState); 10] {
@@ -179,7 +179,7 @@ fn waves(
     most: u16,
 ) -> Vec<Line<'static>> {
     let none = Counts::default();
-    let of = |at: usize| watched.waves.get(at).copied().unwrap_or(none);
+    let counts_of = |at: usize| watched.waves.get(at).copied().unwrap_or(none);
     if run.waves.len() < 2 {
         let counts = run.counts;
         return vec![wave(context, "", counts, counts.targets, true, usize::from(width))];
@@ -193,9 +193,12 @@ fn waves(
     let digits = all.to_string().len();
     let mut lines: Vec<Line<'static>> = Vec::new();
     for (n, at) in (first..all.min(first + cells)).enumerate() {
-        let name = context.texts.fill("run.wave", &[&format!("{:>digits$}", at + 1)]);
+        let number = format!("{:>digits$}", at + 1);
+        let of = if all > cells && n == 0 { format!("{number}/{all}") } else { number };
+        let name = context.texts.fill("run.wave", &[&of]);
         let is_now = at == now && !run.state.is_over();
-        let line = wave(context, &name, of(at), run.waves[at], is_now, cell.saturating_sub(2));
+        let line =
+            wave(context, &name, counts_of(at), run.waves[at], is_now, cell.saturating_sub(2));
         if n % across == 0 {
             lines.push(line);
         } else if let Some(last) = lines.last_mut() {
@@ -203,12 +206,6 @@ fn waves(
             last.push_span(Span::raw(" ".repeat(pad)));
             last.extend(line);
         }
-    }
-    if all > cells
-        && let Some(last) = lines.last_mut()
-    {
-        let text = context.texts.fill("run.waves_more", &[&(all - cells).to_string()]);
-        last.push_span(Span::styled(format!(" {text}"), context.theme.style(Role::Faint)));
     }
     lines
 }

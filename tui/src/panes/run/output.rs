@@ -11,7 +11,7 @@ use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{StepListing, StepState, Steps};
-use cmdr_protocol::runs::{Group, Output, Target};
+use cmdr_protocol::runs::{Group, Output, Target, TargetState};
 use cmdr_protocol::{CallError, RunId};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Outputs on their way at once.
 const AT_ONCE: usize = 2;
+/// Outputs of so few lines are compared even if they have none in common.
+const SHORT: usize = 2;
 /// Longer outputs are not compared in the list.
 const COMPARED: usize = 64 * 1024;
 
@@ -41,11 +43,17 @@ pub(super) struct Shown {
     of: Option<u32>,
     /// What was asked for: in which attempt, and when.
     asked: HashMap<u32, (u32, u64)>,
-    /// Lines by which groups differ from the largest one, by the examples of both.
-    changes: HashMap<(u32, u32), usize>,
+    /// How many lines of groups are others than in the largest one, and the first of them, by the examples of
+    /// both.
+    changes: HashMap<(u32, u32), (usize, Option<String>)>,
     major: Option<u32>,
     diff: Option<((u32, u32), Vec<Vec<Piece>>)>,
     held: Arc<()>,
+}
+
+/// Whether a difference has lines that both have.
+fn has_common(lines: &[Vec<Piece>]) -> bool {
+    lines.iter().any(|line| line.first().is_some_and(|(_, text)| text.starts_with(' ')))
 }
 
 fn ready<'a>(watched: &'a Watched, index: u32) -> Option<&'a Printed> {
@@ -133,16 +141,22 @@ impl Shown {
                 continue;
             }
             let lines = difference(&old, &new);
-            let changed = |line: &&Vec<Piece>| {
-                line.first().is_some_and(|(_, text)| text.starts_with(['+', '-']))
-            };
-            self.changes.insert(key, lines.iter().filter(changed).count());
+            let texts = lines.iter().filter_map(|line| line.first()).map(|(_, text)| text);
+            let changed = texts.clone().filter(|text| text.starts_with(['+', '-'])).count();
+            let first = texts.clone().find_map(|text| text.strip_prefix('+'));
+            let first = first.filter(|_| has_common(&lines)).map(str::to_owned);
+            self.changes.insert(key, (changed, first));
         }
     }
 
     /// By how many lines a group differs from the largest one, when that is known.
     pub(super) fn changes(&self, group: &Group) -> Option<usize> {
-        self.changes.get(&(self.major?, group.example)).copied()
+        self.changes.get(&(self.major?, group.example)).map(|(lines, _)| *lines)
+    }
+
+    /// The first line of a group that the largest one does not have.
+    pub(super) fn differs(&self, group: &Group) -> Option<&str> {
+        self.changes.get(&(self.major?, group.example))?.1.as_deref()
     }
 
     /// The lines to show for a target: a difference where that is shorter to read.
@@ -160,9 +174,9 @@ impl Shown {
                 self.diff = Some((key, difference(&most.whole_text(), &own.whole_text())));
             }
             let lines = self.diff.as_ref().map(|(_, lines)| lines.clone()).unwrap_or_default();
-            let most = most.len().max(own.len());
             // What has nothing in common is easier to read as it is.
-            if !lines.is_empty() && lines.len() <= most.max(12) {
+            let short = most.len().max(own.len()) <= SHORT;
+            if !lines.is_empty() && (short || has_common(&lines)) {
                 return (lines, true);
             }
         }
@@ -369,7 +383,14 @@ impl RunPane {
                 {
                     vec![(Role::Faint, texts.get("sheet.loading").to_owned())]
                 }
-                None => vec![(Role::Faint, texts.get("run.silent").to_owned())],
+                None => {
+                    let key = match target.state {
+                        TargetState::Queued => "run.not_begun",
+                        TargetState::Sent | TargetState::Running => "run.silent_yet",
+                        _ => "run.silent",
+                    };
+                    vec![(Role::Faint, texts.get(key).to_owned())]
+                }
             });
         }
         above.append(&mut lines);

@@ -138,9 +138,9 @@ impl Printed {
         self.len() == 0
     }
 
-    /// The first line with something in it.
-    pub fn first(&self) -> Option<String> {
-        self.lines().map(|line| line.text).find(|text| !text.trim().is_empty())
+    /// The last line with something in it.
+    pub fn last(&self) -> Option<String> {
+        self.lines().map(|line| line.text).rfind(|text| !text.trim().is_empty())
     }
 
     /// All of it as one text.
