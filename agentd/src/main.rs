@@ -50,6 +50,9 @@ enum Command {
         place: Place,
         #[command(flatten)]
         rules: Rules,
+        /// End when standard input ends, as it does when whoever started this is gone
+        #[arg(long)]
+        while_stdin: bool,
     },
     /// Print what this host is, as JSON
     Facts,
@@ -160,10 +163,10 @@ fn start(command: Command) -> anyhow::Result<()> {
             let joined = runtime.block_on(join::join(&dir, name, ask))?;
             print(&format!("{joined}\n"))
         }
-        Command::Run { place, rules } => {
+        Command::Run { place, rules, while_stdin } => {
             let mut config = Config::new(place.dir());
             config.policy = rules.load()?;
-            Ok(runtime.block_on(run::run(config))?)
+            Ok(runtime.block_on(run::run(config, while_stdin))?)
         }
         Command::Facts => {
             let config = Config::new(state::default_dir());

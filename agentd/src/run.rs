@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// The context of a folder, or the one line that says what to do.
@@ -32,8 +32,8 @@ pub fn load_context(dir: &Path) -> Result<Context, Failure> {
     })
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub async fn run(config: Config) -> Result<(), Failure> {
+/// Runs until SIGTERM or SIGINT, or until whoever started it is gone, when that is asked for.
+pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     let dir = config.state_dir.clone();
     // Before the folder is made: one that has never joined is left alone.
     let context = load_context(&dir)?;
@@ -41,6 +41,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let fail = |e: std::io::Error| Failure::local(format!("listening for signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let stdin = if while_stdin { Some(stdin_end().map_err(fail)?) } else { None };
     let id = context::host_id(&dir, &context.key);
     let basics = facts::basics(&config);
     tracing::info!(
@@ -85,6 +86,13 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         () = watchdog() => "the watchdog ended",
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        () = async {
+            match stdin {
+                // Its thread may fail to begin to read, which is an end as well.
+                Some(end) => drop(end.await),
+                None => std::future::pending().await,
+            }
+        } => "standard input has ended",
     };
     tracing::info!("{why}: the agent stops");
     tell(&[NotifyState::Stopping]);
@@ -108,6 +116,17 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Comes when nobody holds the other end of standard input any more.
+fn stdin_end() -> std::io::Result<oneshot::Receiver<()>> {
+    let (end, ended) = oneshot::channel();
+    // A thread of its own: a read that waits for good must not keep the runtime from ending.
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        end.send(()).ok();
+    })?;
+    Ok(ended)
 }
 
 /// Tells the service manager; without one this does nothing.

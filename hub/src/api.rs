@@ -21,6 +21,7 @@ mod patience;
 mod problem;
 mod programs;
 mod rate;
+mod runbooks;
 mod runs;
 mod settings;
 pub mod signing;
@@ -83,4 +84,6 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))
         .routes(routes!(runs::retry))
+        .routes(routes!(runbooks::list))
+        .routes(routes!(runbooks::show, runbooks::save, runbooks::delete))
 }

@@ -138,10 +138,7 @@ impl Configs {
 
     /// Removes one with all its versions.
     pub async fn delete(&self, name: &str) -> Result<(), CallError> {
-        match self.shelf.delete(name).await? {
-            true => Ok(()),
-            false => Err(self.shelf.missing(name)),
-        }
+        if self.shelf.delete(name).await? { Ok(()) } else { Err(self.shelf.missing(name)) }
     }
 }
 

@@ -44,9 +44,9 @@ const GIVEN_UP_MS: u64 = 24 * 3600 * 1000;
 /// So long it is known what became of a post: longer than any is tried.
 const KEPT_MS: u64 = 7 * GIVEN_UP_MS;
 /// How often what is old is looked for.
-const TIDY: Duration = Duration::from_secs(3600);
+const TIDY: Duration = Duration::from_hours(1);
 /// The longest sleep.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// All posts.
 #[derive(Debug)]

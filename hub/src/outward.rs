@@ -180,7 +180,7 @@ impl Outward {
                 Ok(Ok(tcp)) => return same(tcp, address),
                 Ok(Err(e)) => wrong = format!("connecting to {server} ({address}): {e}"),
                 Err(_) => {
-                    wrong = format!("connecting to {server} ({address}): no answer within 5 s")
+                    wrong = format!("connecting to {server} ({address}): no answer within 5 s");
                 }
             }
         }

@@ -399,6 +399,8 @@ pub mod prefix {
     pub const RUN_ORDER: &str = "run-order/";
     /// Of their targets.
     pub const RUN_TARGETS: &str = "run-targets/";
+    /// Of the values of variables of their orders, and of those of schedules.
+    pub const RUN_ENV: &str = "run-env/";
     /// Of what happened in them.
     pub const RUN_LOG: &str = "run-log/";
     /// Of schedules of runs.
@@ -509,6 +511,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::RUN, reads::<runs::RunRecord>),
         (prefix::RUN_ORDER, reads::<serde_bytes::ByteBuf>),
         (prefix::RUN_TARGETS, reads::<Vec<runs::TargetRecord>>),
+        (prefix::RUN_ENV, reads::<runs::EnvRecord>),
         (prefix::RUN_LOG, reads::<runs::LogRecord>),
         (prefix::RUN_SCHEDULE, reads::<runs::ScheduleRecord>),
         (prefix::RUN_KEY, reads::<runs::KeyRecord>),

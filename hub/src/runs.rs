@@ -9,6 +9,7 @@
 //! Asked by [`crate::services`]; told of links by [`crate::server`].
 
 mod dispatch;
+mod environment;
 mod guard;
 mod keeper;
 mod links;
@@ -24,6 +25,8 @@ mod times;
 mod told;
 mod views;
 
+pub use environment::EnvRecord;
+pub(crate) use environment::KEEPER as ENVIRONMENT;
 pub(crate) use guard::Picked;
 pub use live::Live;
 pub(crate) use live::wave_of;
@@ -238,7 +241,7 @@ impl Runs {
     /// Goes on with a run from before the hub began.
     fn take_up(&self, live: &Arc<Live>) {
         let mut inner = live.lock();
-        self.set_times(&mut inner);
+        Self::set_times(&mut inner);
         for index in 0..inner.seats.len() {
             if inner.seats[index].is_out() {
                 inner.is_away(index);

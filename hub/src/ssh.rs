@@ -156,7 +156,12 @@ async fn once(
         anyhow::ensure!(status?.success(), "its agent could not join");
     }
     let mut running = start("run");
-    let mut child = running.arg("--policy").arg(&rules).spawn().with_context(what)?;
+    running.arg("--policy").arg(&rules);
+    // Not even `kill -9` of the hub leaves it behind, where it would keep the next hub's from its folder.
+    running.arg("--while-stdin").stdin(Stdio::piped());
+    let mut child = running.spawn().with_context(what)?;
+    // Else waiting for the agent would close it.
+    let _held = child.stdin.take();
     tracing::info!(pid = child.id(), "the agent for sessions over SSH runs");
     let status = child.wait().await.context("waiting for its agent")?;
     anyhow::ensure!(status.success(), "its agent ended with {status}");

@@ -538,7 +538,7 @@ mod tests {
         blobs.sweep(Duration::MAX, 30, |hash| hash == hashes[0]);
         let left: Vec<_> = blobs.list().into_iter().map(|blob| blob.hash).collect();
         assert_eq!(left, [hashes[3].clone(), hashes[0].clone()]);
-        blobs.sweep(Duration::from_secs(60), 0, |_| false);
+        blobs.sweep(Duration::from_mins(1), 0, |_| false);
         assert!(blobs.list().is_empty());
     }
 }

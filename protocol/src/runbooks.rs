@@ -22,7 +22,7 @@ pub const MAX_NOTE: usize = 250;
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let first = name.bytes().next();
-    if name.len() > 63 || !name.bytes().all(fine) || !first.is_some_and(|c| c != b'-') {
+    if name.len() > 63 || !name.bytes().all(fine) || first.is_none_or(|c| c == b'-') {
         return Err("the name of a runbook has 1 to 63 small letters, digits and '-', and begins with no '-'"
             .to_owned());
     }

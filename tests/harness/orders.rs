@@ -31,6 +31,8 @@ struct State {
     orders: BTreeMap<String, Kept>,
     /// How often each order was begun, for good.
     began: BTreeMap<String, u32>,
+    /// Variables of the newest order.
+    env: BTreeMap<String, String>,
     /// Ids that must never begin.
     never: Vec<String>,
     /// Refuses what comes, in these words.
@@ -68,6 +70,11 @@ impl Orders {
     /// How often each order was begun.
     pub fn began(&self) -> BTreeMap<String, u32> {
         self.lock().began.clone()
+    }
+
+    /// A variable of the newest order.
+    pub fn env(&self, name: &str) -> Option<String> {
+        self.lock().env.get(name).cloned()
     }
 
     /// Orders whose end the hub has not confirmed.
@@ -211,6 +218,7 @@ async fn take(orders: Arc<Orders>, _: Asked, take: Take) -> Result<Taken, CallEr
         ..Report::default()
     };
     let change = orders.next();
+    state.env.clone_from(&take.order.env);
     state.orders.insert(take.id.clone(), Kept { report, change, ..Kept::default() });
     drop(state);
     if !cancelled {

@@ -100,6 +100,47 @@ async fn a_program_sees_the_hosts_that_its_key_may_and_changes_what_it_may() {
 }
 
 #[tokio::test]
+async fn a_program_sees_of_its_operators_runs_what_its_own_key_may() {
+    let scene = Scene::new().await;
+    let _web = scene.world.agent("web1").await;
+    let _db = scene.world.agent("db1").await;
+    let body = json!({"hosts": "*", "order": {"line": {"text": "uname -n; exit 3"}}});
+    let begun = scene.program.json("POST", "/v1/runs", &body).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let run = format!("/v1/runs/{}", begun.json()["run"].as_str().unwrap());
+    let followed = scene.program.get(&format!("{run}/events?follow_s=60")).await.lines();
+    assert_eq!(followed.last().unwrap()["over"], true, "{followed:?}");
+    let whole = scene.program.get(&run).await.json();
+    assert_eq!(
+        (&whole["run"]["counts"]["failed"], whole["next"].clone()),
+        (&json!(2), json!(null))
+    );
+    let output = |answer: http::Answer| {
+        let lines = answer.lines();
+        let of = lines.iter().filter_map(|line| line["target"].as_u64());
+        of.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(output(scene.program.get(&format!("{run}/output")).await).len(), 2);
+
+    let less = scene.program.with(Some(&scene.key(&["runs.*", "exec.start"], "web1").await));
+    let listed = less.get("/v1/runs").await.json();
+    assert_eq!(listed["runs"][0]["counts"]["failed"], 1, "{listed}");
+    let shown = less.get(&run).await.json();
+    let targets = shown["targets"].as_array().unwrap();
+    assert_eq!((targets.len(), &targets[0]["name"]), (1, &json!("web1")), "{shown}");
+    let index = targets[0]["index"].as_u64().unwrap();
+    assert_eq!(output(less.get(&format!("{run}/output")).await), [index].into());
+    let retried = less.json("POST", &format!("{run}/retry"), &json!({})).await;
+    assert_eq!(retried.status, 403, "the run has a host that is not its own: {}", retried.text());
+    // Without the right on output there is none, and without a host in it there is no run.
+    let no_output = scene.program.with(Some(&scene.key(&["runs.show"], "web1").await));
+    assert_eq!(no_output.get(&format!("{run}/output")).await.status, 403);
+    let none = scene.program.with(Some(&scene.key(&["runs.*"], "env=nowhere").await));
+    assert_eq!(none.get("/v1/runs").await.json()["runs"], json!([]));
+    assert_eq!(none.get(&run).await.status, 404);
+}
+
+#[tokio::test]
 async fn requests_that_make_no_sense_get_a_sentence_that_says_why() {
     let scene = Scene::new().await;
     let _web = scene.world.agent("web1").await;

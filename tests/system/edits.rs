@@ -514,7 +514,7 @@ async fn an_undo_that_finds_no_room_is_tried_until_there_is_some() {
     desk.ask.armed(&path, "new\n", SOON).await;
     std::fs::write(desk.dir.join("disk/fill"), vec![b'x'; 900 * 1024]).unwrap();
     until("an undo failed and says why", async || {
-        desk.ask.state().await.armed[0].trouble.contains("No space left")
+        desk.ask.state().await.armed[0].trouble.contains("no room left")
     })
     .await;
     assert_eq!(desk.text("disk/a"), "new\n");

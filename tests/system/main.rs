@@ -24,7 +24,7 @@ mod login_ldap;
 mod login_oidc;
 mod logs;
 mod metrics;
-// mod orders;
+mod orders;
 mod ports;
 mod processes;
 mod recordings;

@@ -11,7 +11,7 @@ use cmdr_protocol::runs::{
 };
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, configs};
+use cmdr_protocol::{Call, CallError, ErrorKind, RunId, configs};
 use harness::orders::Orders;
 use harness::{BareAgent, World, until, until_some};
 use std::time::Duration;
@@ -22,7 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Sim {
     orders: Orders,
     dialer: Dialer,
-    id: HostId,
     agent: Option<BareAgent>,
 }
 
@@ -35,7 +34,7 @@ impl Sim {
         let orders = Orders::new(name);
         let agent = world.serve_agent(&dialer, orders.service()).await.unwrap();
         dialer.join = None;
-        Self { orders, dialer, id: agent.id, agent: Some(agent) }
+        Self { orders, dialer, agent: Some(agent) }
     }
 
     async fn heal(&mut self, world: &World) {

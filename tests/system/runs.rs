@@ -1,16 +1,20 @@
 //! Runs through a real hub over real links, on agents that take orders and count what they begin.
 
+use crate::secrets::holding;
 use cmdr_hub::config::{Config, Runs};
 use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::Grant;
 use cmdr_protocol::runs::{
-    Amount, Command, Halt, List, Order, Output, Pause, Plan, Progress, Resume, Retry, Run,
-    RunState, Show, Shown, Start, Started, Stop, Target, TargetState, Watch, Waves,
+    Amount, Command, DeleteSchedule, Halt, List, ListSchedules, Order, Output, Pause, Plan,
+    Progress, PutSchedule, Resume, Retry, Run, RunState, Schedule, Show, Shown, Start, Started,
+    Stop, Target, TargetState, Watch, Waves, When,
 };
+use cmdr_protocol::secrets::Rotate;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts};
+use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts, keys};
 use harness::orders::Orders;
 use harness::{BareAgent, World, until, until_some};
 use std::collections::BTreeMap;
@@ -485,6 +489,101 @@ async fn somebody_who_may_not_on_one_host_begins_nothing_anywhere() {
     let stop = ask(&observer, &Stop { run, why: String::new() }).await.unwrap_err();
     assert_eq!(stop.kind, ErrorKind::Denied);
     assert!(sims[1].began().is_empty());
+}
+
+#[tokio::test]
+async fn the_hubs_own_host_is_picked_only_by_who_says_so() {
+    let world = World::start_with(config(0)).await;
+    let sims = sims(&world, 2).await;
+    let own = [("gate".to_owned(), "ssh".to_owned())].into();
+    world.hub.fleet.label(sims[1].id, &own, &[]).await.unwrap();
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let run = start(&client, &order("*", &["hostname"])).await;
+    assert_eq!(over(&client, run).await.targets.len(), 1);
+    assert!(sims[1].began().is_empty());
+    let run = start(&client, &order("sim00,sim01", &["fail", "1"])).await;
+    assert_eq!(states(&over(&client, run).await), ["failed", "failed"]);
+    // What was tried there once is tried there again.
+    ask(&client, &retry(run)).await.unwrap();
+    over(&client, run).await;
+    assert_eq!(sims[1].began(), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_programs_key_has_the_schedules_that_it_made_and_no_others() {
+    let world = World::start_with(config(0)).await;
+    let _sims = sims(&world, 2).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let every = When { every_ms: Some(3_600_000), ..When::default() };
+    let put = |name: &str, hosts: &str| {
+        let (name, start) = (name.to_owned(), order(hosts, &["hostname"]));
+        let schedule = Schedule { name, when: every.clone(), start, ..Schedule::default() };
+        PutSchedule { schedule }
+    };
+    ask(&client, &put("all", "sim*")).await.unwrap();
+    let secret = SecretKey::generate().unwrap();
+    let verbs = vec!["runs.*".to_owned(), "exec.start".to_owned()];
+    let create = keys::Create {
+        key: secret.public(),
+        name: "clock".into(),
+        scope: vec![Grant { verbs, hosts: "sim00".into(), ..Grant::default() }],
+        networks: Vec::new(),
+        ttl_s: 3600,
+        http: None,
+    };
+    ask(&client, &create).await.unwrap();
+    let (program, _) = world.dialer(PeerKind::Client, secret, None).connect().await.unwrap();
+    let names = async |client: &Client| {
+        let listed = ask(client, &ListSchedules {}).await.unwrap().schedules;
+        listed.into_iter().map(|schedule| schedule.name).collect::<Vec<_>>()
+    };
+    ask(&program, &put("own", "sim00")).await.unwrap();
+    assert_eq!(names(&program).await, ["own"]);
+    assert_eq!(names(&client).await, ["all", "own"]);
+    let delete = DeleteSchedule { name: "all".into() };
+    assert_eq!(ask(&program, &delete).await.unwrap_err().kind, ErrorKind::Denied);
+    assert_eq!(ask(&program, &put("all", "sim00")).await.unwrap_err().kind, ErrorKind::Denied);
+    assert_eq!(ask(&program, &put("more", "sim*")).await.unwrap_err().kind, ErrorKind::Denied);
+    ask(&client, &DeleteSchedule { name: "own".into() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn values_of_variables_are_sealed_at_the_hub_and_reach_hosts_after_a_rotation_and_a_restart()
+{
+    const CANARY: &str = "canary-4d11aa-battery";
+    let world = World::start_with(config(0)).await;
+    let mut sims = sims(&world, 2).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    sims[1].cut(&world).await;
+    let mut waits = Start { when_online: true, ..order("sim*", &["hostname"]) };
+    waits.order.env = [("TOKEN".to_owned(), CANARY.to_owned())].into();
+    let run = start(&client, &waits).await;
+    let every = When { every_ms: Some(3_600_000), ..When::default() };
+    let schedule =
+        Schedule { name: "s".into(), when: every, start: waits.clone(), ..Schedule::default() };
+    let put = ask(&client, &PutSchedule { schedule }).await.unwrap();
+    until("one has it", async || show(&client, run).await.run.counts.ok == 1).await;
+    assert_eq!(sims[0].orders.env("TOKEN").as_deref(), Some(CANARY));
+    let shown = show(&client, run).await;
+    assert_eq!(shown.start.order.env.keys().collect::<Vec<_>>(), ["TOKEN"]);
+    assert!(!format!("{shown:?}{put:?}").contains(CANARY));
+
+    let mut feed = client.feed(None, &Rotate {}).await.unwrap();
+    let mut steps = Vec::new();
+    while let Some(step) = feed.next().await {
+        steps.push(step.unwrap());
+    }
+    let told = format!("{steps:?}");
+    assert!(told.contains("variables of runs and schedules"), "{told}");
+    let world = world.restart_with(config(0)).await;
+    assert_eq!(holding(world.data(), CANARY.as_bytes()), Vec::<String>::new());
+    let client = world.client(Role::ADMINISTRATOR).await;
+    for sim in &mut sims {
+        sim.heal(&world).await;
+    }
+    assert_eq!(states(&over(&client, run).await), ["ok", "ok"]);
+    assert_eq!(sims[1].orders.env("TOKEN").as_deref(), Some(CANARY));
+    ask(&client, &DeleteSchedule { name: "s".into() }).await.unwrap();
 }
 
 #[tokio::test]

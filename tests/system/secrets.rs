@@ -37,7 +37,7 @@ async fn rotated(client: &Client) -> Result<Vec<Step>, CallError> {
 }
 
 /// Files below `dir` in which the bytes stand.
-fn holding(dir: &Path, bytes: &[u8]) -> Vec<String> {
+pub(crate) fn holding(dir: &Path, bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -1,7 +1,7 @@
 //! `cmdr ssh` on a real terminal, to a real server that has no agent; and from the hub's own machine.
 
 use crate::local::{Home, text};
-use harness::process::{Running, pause, program, run};
+use harness::process::{HubProcess, pause, program, run};
 use harness::sshd::{Lets, PASSWORD, Sshd, USER};
 use harness::tmux::Terminal;
 use std::process::Command;
@@ -73,29 +73,17 @@ async fn the_hubs_own_machine_opens_sessions_and_is_no_target_of_commands_for_al
     let settings =
         format!("[ssh]\nprogram = {:?}\nnetworks = [\"127.0.0.0/8\"]\n", program("cmdr-agentd"));
     std::fs::write(at("hub.toml"), settings).unwrap();
-    let hub = || {
-        let mut hub = Command::new(program("cmdr-hub"));
-        hub.arg("--config").arg(at("hub.toml")).arg("serve").arg("--data").arg(at("data"));
-        hub.args(["--listen", "127.0.0.1:0", "--no-first-token"]);
-        hub
-    };
-    let _running = Running::start(&mut hub(), &at("log"));
+    let mut hub = HubProcess::unstarted(tempfile::tempdir().unwrap());
+    hub.options = vec!["--config".into(), at("hub.toml").to_str().unwrap().into()];
+    hub.start_again();
     let until = |what: &str, holds: &mut dyn FnMut() -> bool| {
         let begun = Instant::now();
         while !holds() {
-            let log = std::fs::read_to_string(at("log")).unwrap_or_default();
-            assert!(begun.elapsed() < Duration::from_mins(1), "never: {what}; {log}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "never: {what}");
             pause();
         }
     };
-    let mut token = String::new();
-    until("a token", &mut || {
-        let mut ask = Command::new(program("cmdr-hub"));
-        ask.args(["token", "-q", "--operator", "administrator", "--data"]).arg(at("data"));
-        let output = run(&mut ask);
-        token = text(&output.stdout);
-        output.status.success()
-    });
+    let token = hub.command(&["token", "-q", "--operator", "administrator"]);
     let token =
         token.split_whitespace().find(|word| word.starts_with("cmdr1-")).unwrap().to_owned();
     let cmdr = |args: &[&str]| {
@@ -129,4 +117,15 @@ async fn the_hubs_own_machine_opens_sessions_and_is_no_target_of_commands_for_al
     assert_eq!(cmdr(&["exec", "*", "--", "true"]).status.code(), Some(3));
     let ended = cmdr(&["sessions", "end", "--yes", "--host", "hub", &id]);
     assert!(ended.status.success(), "{}", text(&ended.stderr));
+    // A hub that is killed takes it along: nothing is left that holds the folder.
+    let agent = hub.data().join("ssh/agent");
+    assert!(is_held(&agent));
+    hub.kill();
+    until("the hub's own agent has ended, too", &mut || !is_held(&agent));
+}
+
+/// Whether an agent runs on this folder.
+fn is_held(state: &std::path::Path) -> bool {
+    let file = std::fs::File::open(state.join("lock")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
 }

@@ -127,13 +127,12 @@ async fn accept(agent: &Agent, take: Take, by: String) -> Result<Taken, CallErro
     check(agent, &take)?;
     let known = {
         let mut ledger = agent.orders().ledger(agent);
-        match known(&ledger, &take) {
-            Some(taken) => Ok((taken, ledger.handle())),
-            None => {
-                let at_ms = clock::now_ms();
-                let taken = journal::Taken { take: take.clone(), by, at_ms, ..Default::default() };
-                Err(ledger.take(taken)?)
-            }
+        if let Some(taken) = known(&ledger, &take) {
+            Ok((taken, ledger.handle()))
+        } else {
+            let at_ms = clock::now_ms();
+            let taken = journal::Taken { take: take.clone(), by, at_ms, ..Default::default() };
+            Err(ledger.take(taken)?)
         }
     };
     let file = match known {

@@ -172,12 +172,11 @@ pub(super) async fn run(app: &App, args: &ConfigArgs) -> Result<Exit, Failure> {
         Verb::Drift(args) => return drift::run(app, args).await,
         Verb::Push { name, hosts, how } => {
             let hub = Hub::connect(app).await?;
-            let hosts = match hosts {
-                Some(hosts) => hosts.clone(),
-                None => {
-                    let show = Show { name: name.clone(), version: None };
-                    hub.ask(&show).await?.config.hosts
-                }
+            let hosts = if let Some(hosts) = hosts {
+                hosts.clone()
+            } else {
+                let show = Show { name: name.clone(), version: None };
+                hub.ask(&show).await?.config.hosts
             };
             return run::run(app, hub, &format!("{ORDER}{name}"), &hosts, how).await;
         }
@@ -196,9 +195,10 @@ pub(super) async fn run(app: &App, args: &ConfigArgs) -> Result<Exit, Failure> {
 async fn keep(app: &App, hub: &Hub, save: &Save) -> Result<(), Failure> {
     let saved = hub.ask(save).await?;
     let (name, version) = (&save.name, saved.version);
-    app.out.note(&match saved.unchanged {
-        true => format!("{name} has this text already, as version {version}"),
-        false => format!("{name} is saved as version {version}"),
+    app.out.note(&if saved.unchanged {
+        format!("{name} has this text already, as version {version}")
+    } else {
+        format!("{name} is saved as version {version}")
     });
     Ok(())
 }

@@ -97,9 +97,10 @@ pub(super) async fn run(app: &App, args: &KeysArgs) -> Result<Exit, Failure> {
 async fn create(app: &App, hub: &Hub, args: &CreateArgs) -> Result<(), Failure> {
     let key = SecretKey::generate().map_err(|e| Failure::failed(e.to_string()))?;
     let id = cmdr_link::keys::key_id(&key.public());
-    let bearer = match args.http {
-        true => Some(Bearer::generate(id).map_err(|e| Failure::failed(e.to_string()))?),
-        false => None,
+    let bearer = if args.http {
+        Some(Bearer::generate(id).map_err(|e| Failure::failed(e.to_string()))?)
+    } else {
+        None
     };
     let scope = vec![
         Grant {

@@ -128,7 +128,7 @@ fn list(app: &App, rules: &[Rule]) -> Result<(), Failure> {
         Column::text("HOSTS", |r: &Rule| any(&r.hosts)),
         Column::text("OPERATOR", |r: &Rule| any(&r.operator)),
         Column::text("ADDRESS IN", |r| r.url_secret.as_str().into()),
-        Column::text("SIGNED BY", |r| r.signing_secret.as_str().into()).wide(),
+        Column::text("SIGNED BY", |r: &Rule| r.signing_secret.as_str().into()).wide(),
     ];
     app.out.list(rules, &columns, |r| r.name.clone())
 }

@@ -218,9 +218,10 @@ pub(super) async fn run(app: &App, args: &RunbookArgs) -> Result<Exit, Failure> 
 
 async fn save(app: &App, hub: &Hub, save: Save) -> Result<(), Failure> {
     let saved = hub.ask(&save).await?;
-    app.out.note(&match saved.unchanged {
-        true => format!("{} has this text already, as version {}", save.name, saved.version),
-        false => format!("{} is saved as version {}", save.name, saved.version),
+    app.out.note(&if saved.unchanged {
+        format!("{} has this text already, as version {}", save.name, saved.version)
+    } else {
+        format!("{} is saved as version {}", save.name, saved.version)
     });
     Ok(())
 }

@@ -18,7 +18,7 @@ const LARGEST: u64 = 1 << 20;
 /// What the listener proves itself with.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    certificate: PathBuf,
+    chain: PathBuf,
     key: PathBuf,
     now: RwLock<Arc<ServerConfig>>,
 }
@@ -70,7 +70,7 @@ impl Certificate {
             "api: certificate_file and key_file have to be given: it speaks nothing but HTTPS"
         );
         let now = RwLock::new(read(&certificate, &key).context("api")?);
-        Ok(Self { certificate, key, now })
+        Ok(Self { chain: certificate, key, now })
     }
 
     /// What to prove with now.
@@ -80,7 +80,7 @@ impl Certificate {
 
     /// Reads the files again whenever they change, for good. What cannot be used leaves the old one.
     pub(super) async fn renew(&self) {
-        let look = || (stamp(&self.certificate), stamp(&self.key));
+        let look = || (stamp(&self.chain), stamp(&self.key));
         let mut known = look();
         let mut tick = tokio::time::interval(LOOK);
         loop {
@@ -90,7 +90,7 @@ impl Certificate {
                 continue;
             }
             known = new;
-            match read(&self.certificate, &self.key) {
+            match read(&self.chain, &self.key) {
                 Ok(config) => {
                     *self.now.write().unwrap_or_else(PoisonError::into_inner) = config;
                     tracing::info!("the certificate of the HTTP interface was read anew");

@@ -183,5 +183,5 @@ pub(super) async fn run(
         callback,
         ..Start::default()
     };
-    begun(program.ask(&start).await?)
+    Ok(begun(program.ask(&start).await?))
 }

@@ -48,6 +48,7 @@ struct Blob {
 
 /// The contents that the hub has.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "as it is called in the answer")]
 pub(super) struct Files {
     /// Those used last come first.
     files: Vec<Blob>,

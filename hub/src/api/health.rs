@@ -38,6 +38,7 @@ pub(super) async fn health(State(api): Shared) -> Json<Health> {
 
 /// What the hub is.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "as it is called in the answer")]
 pub(super) struct Version {
     /// The program's version.
     version: String,

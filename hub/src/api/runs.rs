@@ -105,10 +105,10 @@ pub(super) async fn list(
 }
 
 /// Answers with a run that was begun.
-pub(super) fn begun(started: runs::Started) -> Result<Response, Problem> {
+pub(super) fn begun(started: runs::Started) -> Response {
     let started = Started::from(started);
     let at = format!("/v1/runs/{}", started.run);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], axum::Json(started)).into_response())
+    (StatusCode::ACCEPTED, [(header::LOCATION, at)], axum::Json(started)).into_response()
 }
 
 /// Begins a run.
@@ -130,7 +130,7 @@ pub(super) async fn start(
     Json(start): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let start = start.into_start(key(&headers)?)?;
-    begun(program.ask(&start).await?)
+    Ok(begun(program.ask(&start).await?))
 }
 
 /// Says what a run would come to.
@@ -352,5 +352,5 @@ pub(super) async fn retry(
         cancelled: retry.cancelled,
         confirm: retry.confirm,
     };
-    begun(program.ask(&retry).await?)
+    Ok(begun(program.ask(&retry).await?))
 }

@@ -1,5 +1,5 @@
 //! What signs callbacks to a program: made on the program's side from the text of its key, kept sealed by the
-//! vault. Used by [`crate::callbacks`].
+//! vault. Used by [`crate::outbox`].
 
 use crate::records::DeviceRecord;
 use crate::server::Hub;

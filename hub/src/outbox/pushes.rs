@@ -254,7 +254,7 @@ mod tests {
         };
         let output =
             |stdout: &str| Output { stdout: stdout.as_bytes().to_vec(), ..Output::default() };
-        let many: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+        let many = (1..=30).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n") + "\n";
         let results = Results {
             run,
             targets: vec![

@@ -497,7 +497,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text for a shell, or for what its first line says.
-    fn shell(&mut self, text: Spanned<String>) -> Option<String> {
+    fn shell(&mut self, text: &Spanned<String>) -> Option<String> {
         let at = text.referenced;
         if text.value.trim().is_empty() {
             self.wrong(at, "there is nothing to run");

@@ -161,7 +161,6 @@ impl Limits {
     pub fn told(&self) -> String {
         match self {
             Self::Text { pattern: Some(pattern), .. } => format!("like {}", pattern.text),
-            Self::Text { .. } | Self::YesNo => String::new(),
             Self::Number { min, max, .. } => match (min, max) {
                 (Some(min), Some(max)) => format!("{min} to {max}"),
                 (Some(min), None) => format!("at least {min}"),
@@ -171,8 +170,8 @@ impl Limits {
             Self::Choice(of) => of.join(", "),
             Self::List { of, .. } if !of.is_empty() => format!("of {}", of.join(", ")),
             Self::List { pattern: Some(pattern), .. } => format!("each like {}", pattern.text),
-            Self::List { .. } => String::new(),
             Self::Secret => format!("the name of a secret, which begins with {SECRETS}"),
+            Self::Text { .. } | Self::YesNo | Self::List { .. } => String::new(),
         }
     }
 

@@ -48,9 +48,8 @@ pub type Find<'a> = &'a dyn Fn(&str) -> Option<Arc<Book>>;
 impl Plan {
     /// Takes a runbook apart.
     pub fn make(book: Arc<Book>, find: Find<'_>) -> Result<Self, Vec<Problem>> {
-        let mut plan =
-            Self { scopes: vec![Scope { book: book.clone(), within: None }], steps: Vec::new() };
         let mut trail = vec![book.name.clone()];
+        let mut plan = Self { scopes: vec![Scope { book, within: None }], steps: Vec::new() };
         let problems = plan.add(0, "", find, &mut trail);
         if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }

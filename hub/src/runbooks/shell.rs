@@ -262,7 +262,7 @@ impl Reader<'_> {
             (place, _) => place == Place::Quoted,
         };
         let quote = if plain { "" } else { "\"" };
-        self.out.text.push_str(&format!("{quote}${{{variable}}}{quote}"));
+        self.out.text.extend([quote, "${", &variable, "}", quote]);
         self.at += length;
         self.out.names.insert(name);
         Ok(())

@@ -161,9 +161,8 @@ pub(super) fn whole(word: &str) -> Option<&str> {
 
 /// What stands at a path of names.
 pub(super) fn find<'a>(context: &'a Context, path: &str) -> Option<&'a Value> {
-    let (mut words, mut value) = (path.split('.'), None);
-    let mut within = Some(context);
-    while let Some(word) = words.next() {
+    let (mut within, mut value) = (Some(context), None);
+    for word in path.split('.') {
         value = within?.get(word);
         within = value?.as_object();
     }

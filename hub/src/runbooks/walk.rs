@@ -471,10 +471,10 @@ fn words(texts: &[String], names: &Context) -> Result<Vec<String>, String> {
             _ => words.push(template::render(text, names)?),
         }
     }
-    match words.iter().any(|word| word.contains('\0')) {
-        true => Err("a word has a NUL byte".to_owned()),
-        false => Ok(words),
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err("a word has a NUL byte".to_owned());
     }
+    Ok(words)
 }
 
 /// A text for a shell with references to variables, and the variables.
@@ -511,10 +511,10 @@ fn environment(
             env.insert(variable, plain(value));
         }
     }
-    match env.values().any(|value| value.contains('\0')) {
-        true => Err("a value has a NUL byte".to_owned()),
-        false => Ok(text),
+    if env.values().any(|value| value.contains('\0')) {
+        return Err("a value has a NUL byte".to_owned());
     }
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use super::Runs;
 use crate::server::Hub;
+use crate::ssh;
 use crate::who::Who;
-use cmdr_protocol::hosts::HostState;
+use cmdr_protocol::hosts::{Host, HostState};
 use cmdr_protocol::runs::{Amount, Guarded, Refused, Start, Waves};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, Feed, HostId, exec, methods};
@@ -72,6 +73,10 @@ impl Runs {
         }
         let selector = Selector::parse(text).map_err(|e| CallError::malformed(e.to_string()))?;
         let only: HashSet<HostId> = start.only.iter().copied().collect();
+        // A host that is named by its id is meant.
+        let picks = |id: HostId, host: &Host| {
+            selector.matches(host) && (only.contains(&id) || ssh::means(&selector, text, host))
+        };
         let none = || {
             CallError::not_found(format!(
                 "no host matches '{}'; to see which there are: cmdr hosts",
@@ -81,7 +86,7 @@ impl Runs {
         let mut hosts = Vec::new();
         let one = selector.as_name().and_then(|name| hub.fleet.named(name));
         if let Some(id) = one {
-            let host = hub.fleet.host(id).filter(|host| selector.matches(host));
+            let host = hub.fleet.host(id).filter(|host| picks(id, host));
             hosts.extend(host.map(|host| (id, host)));
         } else {
             let wanted: Vec<&str> = selector.keys().filter(|key| !ALWAYS.contains(key)).collect();
@@ -95,7 +100,7 @@ impl Runs {
                         labels.extend(host.labels.keys().cloned());
                     }
                 }
-                if selector.matches(&host) {
+                if picks(id, &host) {
                     hosts.push((id, host));
                 }
             });
@@ -166,7 +171,6 @@ impl Runs {
 
     /// Refuses a run whose count was not typed where it has to be, or typed wrong.
     pub(super) fn check_confirmed(
-        &self,
         guard: &Guarded,
         count: u32,
         typed: Option<u32>,

@@ -2,24 +2,23 @@
 //! watchers hear, hosts are told that they need not keep it any longer. The one writer of everything durable
 //! about runs that have begun.
 
+mod disk;
 mod ends;
 
 use super::links::Confirms;
 use super::live::Live;
-use super::records::{self, ChangeRecord, LogRecord, PieceRecord, RunRecord};
+use super::records::{ChangeRecord, LogRecord, PieceRecord, RunRecord};
 use super::segments::{Reader, Segments};
 use super::steps::After;
 use super::{Runs, parse_id};
-use crate::store::Batch;
 use cmdr_link::clock;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::orders::{Piece, Report, Told};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{HostId, RunId};
-use ends::{Found, cancel_queued, end_of, finish, free, halt, head_of};
+use ends::{Found, cancel_queued, end_of, finish, free, halt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -29,10 +28,11 @@ pub(super) const QUEUE: usize = 4096;
 const GROUP: usize = 1024;
 /// Bytes of output written together.
 const BLOCK: usize = 8 << 20;
-/// While the disk cannot be written, it is tried again this often.
-const RETRY: Duration = Duration::from_millis(500);
 /// The disk is asked for its free space once for so many bytes of output.
 const LOOK: u64 = 4 << 20;
+
+/// Where it is told how a change went.
+pub(super) type Done = oneshot::Sender<Result<(), String>>;
 
 /// What is to be written.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) enum News {
     /// The hub itself ends these targets, in these attempts.
     End { live: Arc<Live>, ends: Vec<End> },
     /// The run as such changes.
-    Head { live: Arc<Live>, change: HeadChange, done: oneshot::Sender<Result<(), String>> },
+    Head { live: Arc<Live>, change: HeadChange, done: Done },
 }
 
 /// An end that the hub gives.
@@ -88,7 +88,7 @@ struct Work {
 struct Due {
     have: Vec<(Arc<Confirms>, String, u64)>,
     over: Vec<(Arc<Confirms>, String)>,
-    done: Vec<(oneshot::Sender<Result<(), String>>, Result<(), String>)>,
+    done: Vec<(Done, Result<(), String>)>,
 }
 
 pub(super) struct Keeper {
@@ -382,7 +382,7 @@ impl Keeper {
             let why = "the run was stopped between two steps".to_owned();
             return Some(ChangeRecord { state: TargetState::Cancelled, why, ..change });
         }
-        let steps = stand.news();
+        let steps = Some(Box::new(stand.news()));
         let (attempt, was, marked) = (seat.attempt + 1, seat.state, seat.marked);
         seat.again(attempt);
         seat.taken = true;
@@ -430,7 +430,7 @@ impl Keeper {
         }
         let seat = &mut inner.seats[at];
         (seat.ending, seat.sums, seat.told) = (true, None, change.told);
-        change.steps = seat.stand.as_mut().and_then(|stand| stand.news());
+        change.steps = seat.stand.as_mut().map(|stand| Box::new(stand.news()));
         let (wave, marked) = (seat.wave as usize, seat.marked);
         inner.ended += 1;
         inner.out -= u32::from(marked).min(inner.out);
@@ -519,134 +519,6 @@ impl Keeper {
         work.head = true;
         inner.touch_head();
         Ok(())
-    }
-
-    async fn write(&mut self, works: &mut BTreeMap<RunId, Work>) {
-        let waiting = {
-            let segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
-            segments.is_waiting()
-        };
-        while waiting {
-            let segments = self.segments.clone();
-            let written = tokio::task::spawn_blocking(move || {
-                segments.lock().unwrap_or_else(PoisonError::into_inner).write()
-            });
-            match written.await {
-                Ok(Ok(())) => break,
-                Ok(Err(e)) => tracing::error!("output of runs cannot be written: {e}"),
-                Err(e) => tracing::error!("writing output of runs failed: {e}"),
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-        loop {
-            let (mut batch, mut written, mut empty) = (Batch::new(), Vec::new(), true);
-            for (id, work) in works.iter() {
-                let inner = work.live.lock();
-                let nothing = work.log == LogRecord::default();
-                empty &= nothing && !work.head;
-                let (next_batch, next) = records::put_log(batch, *id, inner.log, &work.log);
-                batch = next_batch;
-                let head = work.head.then(|| head_of(&inner, work, next));
-                if let Some(head) = &head {
-                    batch = records::put_head(batch, *id, head);
-                }
-                written.push((next, head));
-            }
-            if empty {
-                return;
-            }
-            match self.runs.store.apply(batch).await {
-                Ok(()) => {
-                    for (work, (next, head)) in works.values_mut().zip(written) {
-                        work.live.lock().log = next;
-                        work.record = head;
-                    }
-                    return;
-                }
-                Err(e) => {
-                    tracing::error!("what happened in runs cannot be written; it waits: {e}");
-                    tokio::time::sleep(RETRY).await;
-                }
-            }
-        }
-    }
-
-    /// What is on disk counts.
-    fn apply(&self, work: Work) {
-        let Work { live, log, head, over, retried, record, steps } = work;
-        let over = over.is_some();
-        let (mut sends, mut gone) = (Vec::new(), Vec::new());
-        let moved = {
-            let mut inner = live.lock();
-            if let Some(record) = record {
-                inner.record = record;
-            }
-            for piece in log.pieces {
-                inner.note_piece(piece);
-            }
-            for (from, to) in log.sent {
-                for index in from..=to {
-                    let seat = &mut inner.seats[index as usize];
-                    seat.taken = false;
-                    if seat.ending {
-                        continue;
-                    }
-                    inner.is_back(index as usize);
-                    inner.set(index as usize, TargetState::Sent);
-                    sends.push(index);
-                }
-            }
-            for change in log.changes {
-                if change.state == TargetState::Queued || change.late.is_some() {
-                    inner.touch(change.target as usize);
-                    continue;
-                }
-                let at = change.target as usize;
-                inner.is_back(at);
-                let seat = &mut inner.seats[at];
-                seat.taken = false;
-                seat.code = change.code;
-                seat.why = change.why.into();
-                seat.ended_ms = change.ended_ms;
-                seat.took_ms = change.took_ms;
-                seat.lost = change.lost;
-                seat.sum = change.sum;
-                gone.push((seat.host, change.target));
-                inner.lost += change.lost;
-                inner.set(at, change.state);
-            }
-            let moved = inner.advance();
-            if moved || head {
-                inner.touch_head();
-            }
-            moved
-        };
-        {
-            let mut by_host = self.runs.by_host();
-            for (host, index) in gone {
-                by_host.remove(host, live.id, index);
-            }
-            let inner = live.lock();
-            for &index in &sends {
-                by_host.add(inner.seats[index as usize].host, &live, index);
-            }
-        }
-        if over {
-            self.runs.close(&live);
-        }
-        live.tell();
-        for index in sends {
-            self.runs.send_soon(&live, index);
-        }
-        for (index, pause_ms) in steps {
-            self.runs.resume_after(&live, index, pause_ms);
-        }
-        if !over && (moved || head || retried || live.lock().record.start.parallel > 0) {
-            self.runs.pump_soon(&live);
-        }
-        if head && !over {
-            self.runs.after_head(&live);
-        }
     }
 }
 

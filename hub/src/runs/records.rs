@@ -1,6 +1,7 @@
 //! What stands in the store about runs: a head, its order and targets in pieces, and a log of changes, one
 //! record for all that changed at one time. Fields are only ever added.
 
+use super::environment;
 use super::seat::Seat;
 use super::steps::StepsRecord;
 use crate::records::prefix;
@@ -62,6 +63,8 @@ pub struct RunRecord {
     pub start: Start,
     /// Records that hold the order; 0 when it stands in `start`.
     pub order_pieces: u32,
+    /// The values of the order's variables are beside it, sealed; here it has their names.
+    pub env: bool,
     /// Who asked.
     pub author: Author,
     /// The schedule that began it; empty for none.
@@ -425,6 +428,9 @@ pub(super) fn delete(mut batch: Batch, id: RunId, record: &RunRecord, log: u32) 
     }
     for number in 0..log {
         batch = batch.delete(log_key(id, number));
+    }
+    if record.env {
+        batch = batch.delete(environment::key(&environment::of_run(id)));
     }
     if !record.start.key.is_empty() {
         batch = batch.delete(once_key(&record.author.operator, &record.start.key));

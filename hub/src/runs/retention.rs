@@ -75,11 +75,8 @@ impl Runs {
             state.over.keys().chain(state.open.keys()).copied().collect()
         };
         for id in ids {
-            let log = match records::log(&self.store, id) {
-                Ok((log, _)) => log,
-                // The check of the records tells.
-                Err(_) => continue,
-            };
+            // What is wrong with these the check of the records tells.
+            let Ok((log, _)) = records::log(&self.store, id) else { continue };
             for piece in log.iter().flat_map(|record| &record.pieces).filter(|piece| piece.len > 0)
             {
                 let place = segments::Place { segment: piece.segment, offset: piece.offset };
@@ -113,10 +110,11 @@ impl Runs {
         // The newest is being written.
         let newest = numbers.last().copied();
         for number in numbers {
-            if !kept.contains(&number) && Some(number) != newest {
-                if let Err(e) = segments::remove(&self.dir, number) {
-                    tracing::warn!("removing segment {number} of the output of runs: {e}");
-                }
+            if !kept.contains(&number)
+                && Some(number) != newest
+                && let Err(e) = segments::remove(&self.dir, number)
+            {
+                tracing::warn!("removing segment {number} of the output of runs: {e}");
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use super::records::{Author, ScheduleRecord, schedule_key};
 use super::start::{Origin, check};
-use super::{Runs, busy};
+use super::{Runs, busy, environment};
 use crate::records::prefix;
 use crate::server::Hub;
 use crate::store::{Batch, Store, StoreError};
@@ -12,7 +12,7 @@ use crate::who::Who;
 use cmdr_link::clock;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, When};
-use cmdr_protocol::{CallError, ErrorKind, Revoked, selector};
+use cmdr_protocol::{CallError, ErrorKind, KeyId, Revoked, selector};
 use croner::Cron;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -111,11 +111,12 @@ impl Runs {
                 refused.name, refused.why
             )));
         }
-        self.check_confirmed(&plan.guard, plan.hosts.len() as u32, start.confirm)?;
+        Self::check_confirmed(&plan.guard, plan.hosts.len() as u32, start.confirm)?;
+        let (_sealing, mut batch) = (hub.vault.sealing().await, Batch::new());
         let record = {
             let mut schedules = self.schedules();
             if let Some(known) = schedules.get(&name) {
-                may(who, known)?;
+                may(who, author.key, known)?;
             } else if schedules.len() >= MOST {
                 return Err(CallError::new(
                     ErrorKind::Busy,
@@ -133,19 +134,26 @@ impl Runs {
                 last: None,
                 trouble: String::new(),
             };
-            let record = ScheduleRecord { schedule, author };
+            let mut record = ScheduleRecord { schedule, author };
+            let order = &mut record.schedule.start.order;
+            let whose = environment::of_schedule(&name);
+            batch = if order.env.is_empty() {
+                batch.delete(environment::key(&whose))
+            } else {
+                environment::seal(&hub.vault, batch, &whose, order)?
+            };
             schedules.insert(name.clone(), record.clone());
             record
         };
-        self.store.apply(Batch::new().put(schedule_key(&name), &record)).await.map_err(busy)?;
+        self.store.apply(batch.put(schedule_key(&name), &record)).await.map_err(busy)?;
         self.schedule.notify_one();
         Ok(shown(&record))
     }
 
     /// Those that somebody may know of.
-    pub(crate) fn list_schedules(&self, who: &Who) -> ScheduleListing {
+    pub(crate) fn list_schedules(&self, who: &Who, key: KeyId) -> ScheduleListing {
         let schedules = self.schedules();
-        let own = schedules.values().filter(|record| may(who, record).is_ok());
+        let own = schedules.values().filter(|record| may(who, Some(key), record).is_ok());
         ScheduleListing { schedules: own.map(shown).collect() }
     }
 
@@ -153,14 +161,17 @@ impl Runs {
     pub(crate) async fn delete_schedule(
         &self,
         who: &Who,
+        key: KeyId,
         name: &str,
     ) -> Result<Revoked, CallError> {
         {
             let schedules = self.schedules();
             let Some(known) = schedules.get(name) else { return Ok(Revoked { already: true }) };
-            may(who, known)?;
+            may(who, Some(key), known)?;
         }
-        self.store.apply(Batch::new().delete(schedule_key(name))).await.map_err(busy)?;
+        let env = environment::key(&environment::of_schedule(name));
+        let batch = Batch::new().delete(schedule_key(name)).delete(env);
+        self.store.apply(batch).await.map_err(busy)?;
         self.schedules().remove(name);
         Ok(Revoked { already: false })
     }
@@ -197,15 +208,21 @@ impl Runs {
         let Some(hub) = self.hub() else { return };
         let (name, due) = (record.schedule.name.clone(), record.schedule.next_ms.unwrap_or(now));
         if now.saturating_sub(due) > LATE_MS {
-            record.schedule.trouble =
-                "the hub was away when it was due, so it was not begun".to_owned();
+            "the hub was away when it was due, so it was not begun"
+                .clone_into(&mut record.schedule.trouble);
         } else {
-            let start =
+            let mut start =
                 Start { key: format!("schedule {name} {due}"), ..record.schedule.start.clone() };
+            let whose = environment::of_schedule(&name);
+            let opened = environment::open(&self.store, &hub.vault, &whose, &mut start.order);
             let origin = Origin { schedule: name.clone(), due_ms: Some(due), parent: None };
             let who = Self::who(&hub, &record.author);
             let who = who.unwrap_or_else(|| Arc::new(Who::local()));
-            match self.start(&hub, &who, record.author.clone(), start, origin).await {
+            let started = match opened {
+                Ok(()) => self.start(&hub, &who, record.author.clone(), start, origin).await,
+                Err(what) => Err(CallError::failed(what)),
+            };
+            match started {
                 Ok(started) => {
                     record.schedule.last = started.run;
                     record.schedule.trouble.clear();
@@ -242,10 +259,20 @@ fn shown(record: &ScheduleRecord) -> Schedule {
     schedule
 }
 
-/// Whether somebody may look at a schedule and change it.
-fn may(who: &Who, record: &ScheduleRecord) -> Result<(), CallError> {
-    let administrator = who.role == Role::ADMINISTRATOR && who.program.is_none();
-    if administrator || record.author.operator == who.operator {
+/// Whether somebody may look at a schedule and change it: their own, an administrator every one. A program's key
+/// only what it made itself: what others made may be for more than its scope.
+fn may(who: &Who, key: Option<KeyId>, record: &ScheduleRecord) -> Result<(), CallError> {
+    let author = &record.author;
+    if who.program.is_some() {
+        if author.key == key && key.is_some() {
+            return Ok(());
+        }
+        return Err(CallError::denied(format!(
+            "the schedule {} was not made with this program's key; {} or an administrator may change it",
+            record.schedule.name, author.operator
+        )));
+    }
+    if who.role == Role::ADMINISTRATOR || author.operator == who.operator {
         return Ok(());
     }
     Err(CallError::denied(format!(

@@ -5,7 +5,7 @@ use super::keeper::HeadChange;
 use super::live::{Live, wave_of};
 use super::records::{self, Author, KeyRecord, RunRecord};
 use super::seat::Seat;
-use super::{Runs, busy};
+use super::{Runs, busy, environment};
 use crate::server::Hub;
 use crate::store::{Batch, StoreError};
 use crate::who::Who;
@@ -134,9 +134,9 @@ impl Runs {
         let count = plan.hosts.len() as u32;
         // What begins by the clock was confirmed when it was put there.
         if origin.schedule.is_empty() {
-            self.check_confirmed(&plan.guard, count, start.confirm)?;
+            Self::check_confirmed(&plan.guard, count, start.confirm)?;
         }
-        self.take_limits(hub, who, &start, &plan.hosts)?;
+        Self::take_limits(hub, who, &start, &plan.hosts)?;
         let (keep, now) = (self.settings.keep_output, clock::now_ms());
         let patience = self.settings.patience.as_millis() as u64;
         let mut record = RunRecord {
@@ -162,13 +162,20 @@ impl Runs {
             .enumerate()
             .map(|(at, host)| Seat::new(host.id, &host.name, wave_of(&record.waves, at as u32)))
             .collect();
-        record.sent = self.sent_with(hub, &record, &seats);
+        record.sent = Self::sent_with(hub, &record, &seats);
         let id = RunId(
             getrandom::u64()
                 .map_err(|e| CallError::failed(format!("making a random id: {e}")))?
                 .to_be_bytes(),
         );
-        let mut batch = records::put_new(Batch::new(), id, &mut record, &seats).map_err(busy)?;
+        record.env = !record.start.order.env.is_empty();
+        let _sealing = if record.env { Some(hub.vault.sealing().await) } else { None };
+        let mut batch = Batch::new();
+        if record.env {
+            let (whose, order) = (environment::of_run(id), &mut record.start.order);
+            batch = environment::seal(&hub.vault, batch, &whose, order)?;
+        }
+        batch = records::put_new(batch, id, &mut record, &seats).map_err(busy)?;
         if !record.start.key.is_empty() {
             let key = records::once_key(&record.author.operator, &record.start.key);
             let once = KeyRecord { run: id, request: request.clone() };
@@ -215,13 +222,7 @@ impl Runs {
         Ok(Some(Started { run: Some(once.run), targets, already: true }))
     }
 
-    fn take_limits(
-        &self,
-        hub: &Hub,
-        who: &Who,
-        start: &Start,
-        hosts: &[Picked],
-    ) -> Result<(), CallError> {
+    fn take_limits(hub: &Hub, who: &Who, start: &Start, hosts: &[Picked]) -> Result<(), CallError> {
         let Some(method) = methods::index(exec::Start::METHOD) else { return Ok(()) };
         let resource = start.order.resource();
         for host in hosts {
@@ -240,7 +241,7 @@ impl Runs {
     }
 
     /// Which targets are sent at once: it is put on disk together with the run that they may have been.
-    fn sent_with(&self, hub: &Hub, record: &RunRecord, seats: &[Seat]) -> Vec<(u32, u32)> {
+    fn sent_with(hub: &Hub, record: &RunRecord, seats: &[Seat]) -> Vec<(u32, u32)> {
         let first = record.waves.first().copied().unwrap_or(0);
         let most = match record.start.parallel {
             0 => first,
@@ -268,7 +269,7 @@ impl Runs {
     fn begin(self: &Arc<Self>, id: RunId, record: RunRecord, seats: Vec<Seat>) {
         let sent = record.sent.clone();
         let live = Arc::new(Live::new(id, record, seats, &[], 0));
-        self.set_times(&mut live.lock());
+        Self::set_times(&mut live.lock());
         self.state().open.insert(id, live.clone());
         {
             let (mut by_host, inner) = (self.by_host(), live.lock());
@@ -341,8 +342,8 @@ impl Runs {
             targets.into_iter().filter(there).collect()
         };
         let count = targets.len() as u32;
-        self.check_confirmed(&plan.guard, count, retry.confirm)?;
-        self.take_limits(hub, who, &again, &plan.hosts)?;
+        Self::check_confirmed(&plan.guard, count, retry.confirm)?;
+        Self::take_limits(hub, who, &again, &plan.hosts)?;
         self.reopen(live);
         if let Err(e) = self.change(live, HeadChange::Retry(targets)).await {
             if live.lock().is_over() {
@@ -350,7 +351,7 @@ impl Runs {
             }
             return Err(e);
         }
-        self.set_times(&mut live.lock());
+        Self::set_times(&mut live.lock());
         self.pump_soon(live);
         self.tick.notify_one();
         Ok(Started { run: Some(live.id), targets: count, already: false })

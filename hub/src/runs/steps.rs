@@ -2,13 +2,14 @@
 //! on disk together with the end of that attempt, so whoever goes on with the run goes on at the next step; a retry goes
 //! on at the one that failed.
 
-use super::Runs;
 use super::live::{Inner, Live};
 use super::segments::{Place, Reader};
+use super::{Runs, environment};
 use crate::runbooks::{
     Done, Next, OUTPUT, Outcome, Plan, Progress, Task, Walk, read, read_config, values,
 };
 use crate::server::Hub;
+use crate::ssh;
 use cmdr_protocol::CallError;
 use cmdr_protocol::configs;
 use cmdr_protocol::hosts::Host;
@@ -84,17 +85,17 @@ impl Stand {
     }
 
     /// What is to be written of it.
-    pub(super) fn news(&mut self) -> Option<Box<StepsRecord>> {
+    pub(super) fn news(&mut self) -> StepsRecord {
         let Progress { at, tries, stopped, done } = &self.progress;
         let from = self.kept.min(done.len());
         self.kept = done.len();
-        Some(Box::new(StepsRecord {
+        StepsRecord {
             at: *at,
             tries: *tries,
             stopped: stopped.clone(),
             from: from as u32,
             done: done[from..].to_vec(),
-        }))
+        }
     }
 
     /// Takes in what was written.
@@ -263,7 +264,13 @@ impl Runs {
                 return Sends::Nothing;
             }
             let Some(stand) = &seat.stand else {
-                return Sends::Order(Box::new(inner.record.start.order.clone()));
+                let mut order = inner.record.start.order.clone();
+                drop(inner);
+                let whose = environment::of_run(live.id);
+                return match environment::open(&self.store, &hub.vault, &whose, &mut order) {
+                    Ok(()) => Sends::Order(Box::new(order)),
+                    Err(why) => Sends::End(TargetState::Failed, why),
+                };
             };
             let book = match &inner.book {
                 Some(Ok(book)) => book.clone(),
@@ -366,7 +373,8 @@ fn within(hub: &Hub, start: &Start, bound: &str) -> Result<(), CallError> {
     let (picks, bound_to) = (parse(&start.hosts)?, parse(bound)?);
     for host in hub.fleet.hosts() {
         let only = start.only.is_empty() || host.id.is_some_and(|id| start.only.contains(&id));
-        if only && picks.matches(&host) && !bound_to.matches(&host) {
+        let picked = picks.matches(&host) && ssh::means(&picks, &start.hosts, &host);
+        if only && picked && !bound_to.matches(&host) {
             return Err(CallError::malformed(format!(
                 "nothing was begun: {} is none of the hosts that the config group is for ({bound})",
                 host.name

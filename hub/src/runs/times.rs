@@ -18,7 +18,7 @@ const EXPIRES_MS: u64 = 24 * 3600 * 1000;
 
 impl Runs {
     /// Works out when a run's times are over. The clock is asked once: setting it later moves nothing.
-    pub(super) fn set_times(&self, inner: &mut Inner) {
+    pub(super) fn set_times(inner: &mut Inner) {
         let gone = clock::now_ms().saturating_sub(inner.record.from_ms);
         let left =
             |ms: u64| Instant::now().checked_add(Duration::from_millis(ms.saturating_sub(gone)));

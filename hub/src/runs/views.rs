@@ -20,7 +20,7 @@ const MOST: usize = 500;
 /// Which targets of a run somebody may know of.
 #[derive(Debug)]
 pub enum Sees {
-    /// It is their own run.
+    /// All: it is their own run, or they are an administrator.
     All,
     /// These, by index.
     Some(Vec<bool>),
@@ -31,6 +31,16 @@ impl Sees {
         match self {
             Self::All => true,
             Self::Some(some) => some.get(index).copied().unwrap_or(false),
+        }
+    }
+
+    /// What both see.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, sees) | (sees, Self::All) => sees,
+            (Self::Some(some), other @ Self::Some(_)) => Self::Some(
+                some.into_iter().enumerate().map(|(at, sees)| sees && other.has(at)).collect(),
+            ),
         }
     }
 
@@ -57,8 +67,8 @@ impl Runs {
     fn sees(hub: &Hub, who: &Who, live: &Live, method: &str) -> Sees {
         let inner = live.lock();
         let own = inner.record.author.operator == who.operator && !who.operator.is_empty();
-        // An administrator may look at everything, unless it is a program's key with a narrower scope.
-        if own || who.role == Role::ADMINISTRATOR && who.program.is_none() && !who.owes_factor {
+        // A program's key sees no more of its operator's runs than of others': what its scope lets it read.
+        if who.program.is_none() && (own || who.role == Role::ADMINISTRATOR && !who.owes_factor) {
             return Sees::All;
         }
         let Some(method) = methods::index(method) else { return Sees::Some(Vec::new()) };
@@ -100,7 +110,7 @@ impl Runs {
     }
 
     /// Runs, newest first.
-    pub(crate) fn list(&self, hub: &Hub, who: &Who, list: &List) -> Result<Listing, CallError> {
+    pub(crate) fn list(&self, hub: &Hub, who: &Who, list: &List) -> Listing {
         let limit = match list.limit as usize {
             0 => MOST,
             limit => limit.min(MOST),
@@ -132,8 +142,8 @@ impl Runs {
         });
         let (mut listing, mut left) = (Listing::default(), runs.filter(wanted));
         for mut run in left.by_ref() {
-            if run.operator != who.operator {
-                // Of others' runs, what concerns hosts that they may look at.
+            if run.operator != who.operator || who.program.is_some() {
+                // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
                 let Some(id) = run.id else { continue };
                 let Ok((live, sees)) = self.look(hub, who, id, List::METHOD) else { continue };
                 run.counts = counts(&live.lock(), &sees);
@@ -144,7 +154,7 @@ impl Runs {
             }
         }
         listing.more = left.next().is_some();
-        Ok(listing)
+        listing
     }
 
     /// One run with its targets.

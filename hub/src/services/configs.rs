@@ -3,6 +3,7 @@
 use super::{HubService, nobody};
 use crate::configs::{Configs, expected};
 use crate::server::Hub;
+use crate::ssh;
 use cmdr_link::service::Asked;
 use cmdr_protocol::configs::{
     Check, Checked, Delete, Expect, Expected, List, Listing, MAX_HOSTS, Save, Show, Shown, Versions,
@@ -61,8 +62,8 @@ async fn expect(hub: Arc<Hub>, asked: Asked, expect: Expect) -> Result<Expected,
     let caller = asked.caller.ok_or_else(nobody)?;
     let who = hub.who(&caller);
     let (plan, about) = hub.configs.plan(&hub.runbooks, &expect.name, expect.version)?;
-    let selector = plan.book().hosts.clone().unwrap_or_default();
-    let selector = Selector::parse(&selector).map_err(|e| CallError::failed(e.to_string()))?;
+    let text = plan.book().hosts.clone().unwrap_or_default();
+    let selector = Selector::parse(&text).map_err(|e| CallError::failed(e.to_string()))?;
     let method = methods::index(Expect::METHOD)
         .ok_or_else(|| CallError::failed("config groups are not in the table of methods"))?;
     let resource = expect.resource();
@@ -73,7 +74,7 @@ async fn expect(hub: Arc<Hub>, asked: Asked, expect: Expect) -> Result<Expected,
     for host in hosts {
         let Some(id) = host.id else { continue };
         let asked_for = expect.hosts.is_empty() || expect.hosts.contains(&id);
-        if !asked_for || !selector.matches(&host) {
+        if !asked_for || !selector.matches(&host) || !ssh::means(&selector, &text, &host) {
             continue;
         }
         if hub.decide(&who, method, Some(&resource), Some(id)).is_err() {

@@ -80,7 +80,7 @@ async fn plan(hub: Arc<Hub>, asked: Asked, plan: Plan) -> Result<Planned, CallEr
 
 async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallError> {
     let (_, who) = who(&hub, &asked)?;
-    hub.runs.list(&hub, &who, &list)
+    Ok(hub.runs.list(&hub, &who, &list))
 }
 
 async fn show(hub: Arc<Hub>, asked: Asked, show: Show) -> Result<Shown, CallError> {
@@ -95,7 +95,10 @@ async fn watch(
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
     let (_, who) = who(&hub, &asked)?;
-    let (live, sees) = hub.runs.look(&hub, &who, watch.run, Watch::METHOD)?;
+    let (live, mut sees) = hub.runs.look(&hub, &who, watch.run, Watch::METHOD)?;
+    if watch.output && who.program.is_some() {
+        sees = sees.and(hub.runs.look(&hub, &who, watch.run, Output::METHOD)?.1);
+    }
     if watch.output && !live.is_of(&who.operator) {
         return Err(CallError::denied(format!(
             "the output of a run of somebody else is not watched but read: cmdr run output {}",
@@ -202,8 +205,8 @@ async fn list_schedules(
     asked: Asked,
     _: ListSchedules,
 ) -> Result<ScheduleListing, CallError> {
-    let (_, who) = who(&hub, &asked)?;
-    Ok(hub.runs.list_schedules(&who))
+    let (caller, who) = who(&hub, &asked)?;
+    Ok(hub.runs.list_schedules(&who, caller.key))
 }
 
 async fn delete_schedule(
@@ -211,6 +214,6 @@ async fn delete_schedule(
     asked: Asked,
     delete: DeleteSchedule,
 ) -> Result<Revoked, CallError> {
-    let (_, who) = who(&hub, &asked)?;
-    hub.runs.delete_schedule(&who, &delete.name).await
+    let (caller, who) = who(&hub, &asked)?;
+    hub.runs.delete_schedule(&who, caller.key, &delete.name).await
 }

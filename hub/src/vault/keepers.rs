@@ -43,6 +43,7 @@ pub const KEEPERS: &[Keeper] = &[
     crate::services::TOTP,
     crate::login::refresh::KEEPER,
     crate::api::signing::KEEPER,
+    crate::runs::ENVIRONMENT,
     Keeper {
         what: "keys of recordings",
         reseal: |hub| Box::pin(hub.recorder.reseal()),

@@ -102,6 +102,19 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     let output = shell.say(&examples["output"]).await;
     assert!(output.contains("Linux\\n"), "{output}");
 
+    let saved = shell.say(&examples["save a runbook"]).await;
+    assert_eq!(json(&saved)["version"], 1, "{saved}");
+    let shown = json(&shell.say(&examples["a runbook"]).await);
+    assert_eq!(
+        (&shown["params"][0]["name"], &shown["steps"][0]["name"]),
+        (&"whom".into(), &"say".into())
+    );
+    let begun = json(&shell.say(&examples["run a runbook"]).await);
+    begun["run"].as_str().unwrap().clone_into(&mut shell.run);
+    shell.say(&examples["follow"]).await;
+    let output = shell.say(&examples["output"]).await;
+    assert!(output.contains("hello everybody\\n"), "{output}");
+
     let hosts = scene.program.get("/v1/hosts").await.json();
     let address = hosts["hosts"][0]["address"].as_str().unwrap();
     let command = examples["command"]
@@ -121,7 +134,20 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     assert!(named.is_empty(), "nobody has tried {named:?}");
 }
 
-const TESTED: [&str; 12] = [
-    "hosts", "one host", "labels", "run", "plan", "show", "follow", "output", "upload", "events",
-    "command", "verify",
+const TESTED: [&str; 15] = [
+    "hosts",
+    "one host",
+    "labels",
+    "run",
+    "plan",
+    "show",
+    "follow",
+    "output",
+    "upload",
+    "events",
+    "command",
+    "verify",
+    "save a runbook",
+    "a runbook",
+    "run a runbook",
 ];

@@ -322,10 +322,8 @@ impl Doing {
             Fault::Program(e) => (e, true),
         };
         let code = match error.kind {
-            ErrorKind::NotFound if program => Some(127),
-            ErrorKind::NotFound => None,
-            ErrorKind::Failed if program => Some(126),
-            ErrorKind::Failed => None,
+            ErrorKind::NotFound => program.then_some(127),
+            ErrorKind::Failed => program.then_some(126),
             // The host does not take it: nothing of it was done, unless something was before.
             _ if self.changed => program.then_some(126),
             _ => return ended(TargetState::Refused, error.message),

@@ -137,11 +137,12 @@ impl Journal {
         let mut records = Vec::new();
         let mut at = 0;
         while let Some((body, next)) = next(&bytes, at) {
-            match body.and_then(|body| codec::decode(body).ok()) {
-                Some(record) => records.push(record),
-                None => tracing::error!(
+            if let Some(record) = body.and_then(|body| codec::decode(body).ok()) {
+                records.push(record);
+            } else {
+                tracing::error!(
                     "a record of the journal of orders at byte {at} is damaged, and left out"
-                ),
+                );
             }
             at = next;
         }

@@ -6,7 +6,7 @@ use super::spool::{self, Spool, Store};
 use crate::Agent;
 use cmdr_link::clock;
 use cmdr_protocol::orders::{MAX_OUTPUT, OUTPUT, Occurrence, Report};
-use cmdr_protocol::runs::TargetState;
+use cmdr_protocol::runs::{Order, TargetState};
 use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
@@ -126,7 +126,7 @@ impl Ledger {
         }
         for id in order {
             let Some((taken, began, ended)) = found.remove(&id) else { continue };
-            ledger.find(taken, began, ended);
+            ledger.find(taken, began.as_ref(), ended);
         }
         if ledger.version > 0 || !ledger.over.is_empty() {
             ledger.renew();
@@ -134,11 +134,11 @@ impl Ledger {
         ledger
     }
 
-    fn find(&mut self, taken: Taken, began: Option<Began>, ended: Option<Ended>) {
+    fn find(&mut self, taken: Taken, began: Option<&Began>, ended: Option<Ended>) {
         let id = taken.take.id.clone();
         let ended = ended.unwrap_or_else(|| {
             let rebooted = taken.boot != self.boot;
-            let message = match (&began, rebooted) {
+            let message = match (began, rebooted) {
                 (_, true) => "the host went down before this was over; what was done until then is not known",
                 (Some(_), false) => "the agent was ended while this ran, and everything it had started with it; what was done until then is not known",
                 (None, false) => "the agent was ended before this began; nothing of it was done",
@@ -149,7 +149,7 @@ impl Ledger {
             let report = Report {
                 id: id.clone(),
                 state: TargetState::Lost,
-                began_ms: began.as_ref().map(|began| began.at_ms),
+                began_ms: began.map(|began| began.at_ms),
                 message: message.to_owned(),
                 output: total,
                 occurrence: taken.take.occurrence.clone(),
@@ -265,7 +265,7 @@ impl Ledger {
         let occurrence = entry.taken.take.occurrence.clone();
         entry.report = Report { id: id.to_owned(), output, lost, occurrence, ..report };
         // What was to be done may hold secrets, and is not needed any more.
-        entry.taken.take.order = Default::default();
+        entry.taken.take.order = Order::default();
         let ended = Ended { report: entry.report.clone(), output: kept };
         self.note(&Record { ended: Some(ended), ..Record::default() });
         self.touch(id);

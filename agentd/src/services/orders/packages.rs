@@ -202,9 +202,10 @@ async fn install(work: &mut Work<'_>, names: &[String]) -> Result<Exit, Fault> {
             return Ok(refreshed);
         }
         if let Some(name) = work.unknown(names).await? {
-            let words = match is_well(refreshed) {
-                true => format!("no source of this host has a package {name}"),
-                false => format!("no source of this host that can be reached has a package {name}"),
+            let words = if is_well(refreshed) {
+                format!("no source of this host has a package {name}")
+            } else {
+                format!("no source of this host that can be reached has a package {name}")
             };
             return Err(failed(words));
         }

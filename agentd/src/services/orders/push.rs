@@ -47,10 +47,8 @@ pub(super) async fn push(doing: &mut Doing, order: &Order, push: &Push) -> Resul
         .map_err(Fault::Before)?;
     let Placed { already, lost } = placed;
     doing.changed |= !already;
-    let mut message = match already {
-        true => format!("{path} was so already"),
-        false => format!("{path} is in its place"),
-    };
+    let mut message =
+        if already { format!("{path} was so already") } else { format!("{path} is in its place") };
     if !lost.is_empty() {
         message = format!("{message}; it could not keep {}", lost.join(", "));
     }

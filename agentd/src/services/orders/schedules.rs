@@ -57,7 +57,7 @@ pub(super) fn resume(agent: &Agent) {
                 run(agent);
             }
             Err(e) => {
-                tracing::error!("the schedules in {} cannot be read: {e}", kept.path.display())
+                tracing::error!("the schedules in {} cannot be read: {e}", kept.path.display());
             }
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

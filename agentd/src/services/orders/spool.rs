@@ -166,9 +166,10 @@ impl Row {
         let mut bytes = vec![0; if data { take as usize } else { 0 }];
         self.read(place.row + HEAD as u64 + u64::from(place.skip), &mut bytes)?;
         let at = place.at + u64::from(take);
-        let next = match take == left {
-            true => Place { at, ..whole },
-            false => Place { at, skip: place.skip + take, ..place },
+        let next = if take == left {
+            Place { at, ..whole }
+        } else {
+            Place { at, skip: place.skip + take, ..place }
         };
         Ok(Some(Piece { kind, at: place.at, data: bytes, next }))
     }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// How a runbook is run.
 #[derive(Debug, Args)]
 pub(in crate::commands) struct How {
-    /// A parameter; a list is a,b,c or ["a","b"].
+    /// A parameter; a list is a,b,c or a JSON array.
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = param)]
     params: Vec<(String, String)>,
     /// Which version [default: the newest].

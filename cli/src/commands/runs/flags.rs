@@ -80,13 +80,12 @@ impl RunFlags {
         parallel: Option<u16>,
     ) -> Result<Start, Failure> {
         Ok(Start {
-            key: match &self.key {
-                Some(key) => key.clone(),
+            key: if let Some(key) = &self.key {
+                key.clone()
+            } else {
                 // Should the link break before the answer, the same is asked again.
-                None => {
-                    let name = getrandom::u64().map_err(|e| Failure::failed(e.to_string()))?;
-                    format!("cmdr-{name:016x}")
-                }
+                let name = getrandom::u64().map_err(|e| Failure::failed(e.to_string()))?;
+                format!("cmdr-{name:016x}")
             },
             hosts: hosts.to_owned(),
             order,

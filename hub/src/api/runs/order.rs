@@ -180,6 +180,7 @@ impl Order {
                 name: runbook.name,
                 version: runbook.version,
                 params: runbook.params,
+                ..runs::Runbook::default()
             }),
             env: self.env,
             user: self.user,

@@ -134,7 +134,7 @@ impl Reader<'_> {
             if line.value.trim_end_matches('\n').contains('\n') {
                 self.wrong(line.referenced, "a line is one line; for more of them use 'script'");
             }
-            return self.shell(line).map(Act::Line);
+            return self.shell(&line).map(Act::Line);
         }
         if let Some(words) = step.command {
             if words.first().is_none_or(|word| word.value.is_empty()) {
@@ -144,7 +144,7 @@ impl Reader<'_> {
         }
         if let Some(script) = step.script {
             let args = self.templates(step.args);
-            return Some(Act::Script { content: self.shell(script)?, args: args? });
+            return Some(Act::Script { content: self.shell(&script)?, args: args? });
         }
         if let Some(push) = step.push {
             return self.push(push.value);
