@@ -181,7 +181,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
-    key(&["e"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
+    key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
     key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),
     key(&["B"], Command::Runbooks, "key.runbooks").needs(runbooks::List::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),

@@ -553,7 +553,7 @@ async fn a_run_is_stopped_paused_and_tried_again_from_its_pane() {
     world.far.take_asked();
     world.press("p").await;
     assert_eq!(asked(&world, "runs.pause").len(), 1);
-    world.press("S").await;
+    world.press("x").await;
     world.check_shows("186 hosts will not get it any more");
     assert!(asked(&world, "runs.stop").is_empty());
     world.press("y").await;
@@ -662,7 +662,7 @@ async fn thousands_of_hosts_are_folded_and_listed() {
 async fn what_one_may_not_do_is_not_offered() {
     let (mut world, _) = at_run(Setup { role: Role::OBSERVER, ..Setup::default() }).await;
     world.far.take_asked();
-    world.press("SpRo").await;
+    world.press("xpRo").await;
     assert!(world.calls().is_empty());
     world.check_hides("retry failed");
     world.press("<esc><esc>e").await;

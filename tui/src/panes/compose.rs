@@ -6,7 +6,7 @@ mod draw;
 mod fields;
 
 use super::edit::{Kind as Colours, Text};
-use super::{Choice, Context, Entry, Pane, Place, Subscription};
+use super::{Context, Entry, Pane, Place, Subscription};
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, key};
 use crate::overlays::menu::Menu;
@@ -114,7 +114,7 @@ impl ComposePane {
     }
 
     /// With this order in it.
-    pub fn of(_context: &Context<'_>, draft: Draft) -> Self {
+    pub fn of(draft: Draft) -> Self {
         Self::with(draft)
     }
 
@@ -529,6 +529,10 @@ impl Pane for ComposePane {
         match command {
             // A runbook to begin with, from wherever it was found.
             BOOK | Command::Open => {
+                // Made without knowing what was written last.
+                if let (None, Some(draft)) = (&self.kept, &context.store.runs.draft) {
+                    *self = Self::with(draft.clone());
+                }
                 let kind = self.set_kind(context, Kind::Book);
                 self.draft.set("book", text.to_owned());
                 let empty = self.draft.hosts.is_empty();
@@ -577,13 +581,6 @@ impl Pane for ComposePane {
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
-        let mut entries = super::runs::book_entries(context);
-        // Here one is already.
-        for entry in &mut entries {
-            if let Choice::Open(place, _) = &mut entry.choice {
-                *place = Place::Compose;
-            }
-        }
-        entries
+        super::runs::book_entries(context)
     }
 }

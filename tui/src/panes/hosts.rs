@@ -40,7 +40,7 @@ const BINDINGS: &[Binding] = &[
     key(&["p"], PROCESSES, "hosts.key.processes").hint(),
     key(&["l"], LOGS, "hosts.key.logs").needs(Follow::METHOD).hint(),
     key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD).hint(),
-    key(&["e"], Command::Compose, "key.compose").needs(Plan::METHOD).hint(),
+    key(&["e"], Command::Compose, "hosts.key.compose").needs(Plan::METHOD).hint(),
     key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).hint(),
     key(&["R"], RENAME, "hosts.key.rename").danger(Rename::METHOD),
     key(&["a"], APPROVE, "hosts.key.approve").danger(Approve::METHOD),

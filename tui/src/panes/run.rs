@@ -49,7 +49,7 @@ const KEYS: &[Binding] = &[
     key(&["f"], ONLY, "run.key.only").hint(),
     key(&["o"], OUTPUT, "run.key.output").needs(Output::METHOD).hint(),
     key(&["d"], DIFF, "run.key.diff").needs(Output::METHOD).hint(),
-    key(&["S"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
+    key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD).hint(),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD).hint(),
     key(&["e"], Command::Compose, "runs.key.again").needs(Plan::METHOD),
@@ -66,6 +66,8 @@ const HOST_KEYS: &[Binding] = &[
 const TOLD_APART: usize = 20;
 /// After an error that may pass it is tried again when so much time went by.
 const AGAIN_MS: u64 = 3000;
+/// So many hosts are many.
+const MANY: usize = 500;
 /// From this width on the output stands beside the list.
 const WIDE: u16 = 100;
 /// From this height on it stands below the list.
@@ -98,7 +100,7 @@ pub struct RunPane {
     only: Only,
     folded: Vec<(u64, Group)>,
     /// What the rows were made from.
-    made: Option<(u64, u64, u64, Only)>,
+    made: Option<(u64, u64, u64, Only, bool)>,
     shown: Shown,
     /// The run was asked for what was ordered, and when.
     asked_ms: Option<u64>,
@@ -172,7 +174,8 @@ impl RunPane {
 
     fn order(&mut self, context: &Context<'_>) {
         let Some(watched) = self.watched(context) else { return };
-        let made = (watched.version, self.groups.version, self.hosts.version, self.only);
+        let (groups, hosts) = (self.groups.version, self.hosts.version);
+        let made = (watched.version, groups, hosts, self.only, self.by_host);
         if self.made == Some(made) {
             return;
         }
@@ -201,6 +204,14 @@ impl RunPane {
             // What is most worth a look stands at the top while it is followed.
             self.groups.on(Command::Top, GROUPS);
         }
+        self.shown.count_changes(watched, &self.folded);
+        if self.by_host {
+            self.order_hosts(context, watched);
+        }
+    }
+
+    fn order_hosts(&mut self, context: &Context<'_>, watched: &Watched) {
+        let mut text = String::new();
         let mut kept: Vec<&Target> = watched
             .targets()
             .iter()
@@ -225,7 +236,6 @@ impl RunPane {
         if !self.touched {
             self.hosts.on(Command::Top, HOSTS);
         }
-        self.shown.count_changes(watched, &self.folded);
     }
 
     /// The target whose output is looked at: the host's, or that which stands for the group.
@@ -401,7 +411,10 @@ impl Pane for RunPane {
         if !context.store.is_up() {
             return Action::None;
         }
-        self.order(context);
+        // Of many hosts each change is one of hundreds a second: they are ordered when they are drawn.
+        if self.made.is_none() || self.watched(context).is_some_and(|w| w.targets().len() < MANY) {
+            self.order(context);
+        }
         let (run, now_ms) = (self.run, context.store.now_ms);
         let watched = self.watched(context);
         let lacks =

@@ -54,7 +54,7 @@ const RUN_KEYS: &[Binding] = &[
     key(&["<enter>", "<right>"], Command::Open, "runs.key.open").hint(),
     key(&["e"], Command::Compose, "runs.key.again").needs(Plan::METHOD).hint(),
     key(&["f"], OPEN_ONES, "runs.key.open_ones").hint(),
-    key(&["S"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
+    key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD),
 ];
@@ -414,7 +414,7 @@ impl Pane for RunsPane {
                 .selected(context)
                 .map_or(Action::None, |row| acts::delete_schedule(context, row.id)),
             TEXT => self.view().selected(context).map_or(Action::None, |row| {
-                acts::book_text(context, row.values.first().map_or("", Value::plain))
+                acts::book_text(row.values.first().map_or("", Value::plain))
             }),
             Command::CopyCommand => match self.view().selected(context) {
                 Some(row) => Action::Copy(match self.kind {

@@ -250,16 +250,16 @@ impl Make for Asked {
             start.confirm = Some(planned.count);
         }
         let call = begin(context, order, start);
+        let more = (more > 0).then(|| texts.fill("confirm.more", &[&more.to_string()]));
         let confirm = if typed {
             lines.extend(names);
+            lines.extend(more);
             Confirm::word(title, lines, planned.count.to_string(), call)
         } else {
             if planned.count > 1 {
                 lines.push(names.join("  "));
             }
-            if more > 0 {
-                lines.push(texts.fill("confirm.more", &[&more.to_string()]));
-            }
+            lines.extend(more);
             Confirm::one(title, call).about(lines)
         };
         Action::Open(Box::new(confirm))
@@ -272,7 +272,10 @@ fn begin(context: &Context<'_>, order: u64, start: Start) -> Action {
     let done = texts.get("compose.begin.done").to_owned();
     Action::call(what, None, start, move |started| {
         // The same order once more is another run.
-        let begun = Update::new(move |store| drop(store.runs.keys.remove(&order)));
+        let begun = Update::new(move |store| {
+            store.runs.keys.remove(&order);
+            store.runs.draft = None;
+        });
         let Some(run) = started.run else { return (Some(begun), Action::None) };
         let said = Action::Say(done.replacen("{}", &started.targets.to_string(), 1));
         let enter = Action::Enter(Place::Run(run), Box::new(RunPane::of(run)));

@@ -190,7 +190,7 @@ fn took(context: &Context<'_>, target: &Target) -> Option<u64> {
 pub(super) fn seconds(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{}.{}s", ms / 1000, ms / 100 % 10),
-        _ => format::span(ms / 1000),
+        _ => cmdr_protocol::human::span(ms / 1000),
     }
 }
 

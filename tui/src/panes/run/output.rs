@@ -7,6 +7,7 @@ use crate::panes::edit::difference;
 use crate::panes::{Context, Place};
 use crate::store::Update;
 use crate::store::runs::{Printed, Watched, fetched, fetching, printed};
+use crate::store::sheets::id_of;
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::display::clean;
@@ -43,11 +44,11 @@ pub(super) struct Shown {
     of: Option<u32>,
     /// What was asked for: in which attempt, and when.
     asked: HashMap<u32, (u32, u64)>,
-    /// How many lines of groups are others than in the largest one, and the first of them, by the examples of
-    /// both.
-    changes: HashMap<(u32, u32), (usize, Option<String>)>,
-    major: Option<u32>,
-    diff: Option<((u32, u32), Vec<Vec<Piece>>)>,
+    /// How many lines of groups are others than in the largest one, and the first of them, by the sums of both.
+    changes: HashMap<(u64, u64), (usize, Option<String>)>,
+    /// The target that stands for the largest group, and which output that has.
+    major: Option<(u32, u64)>,
+    diff: Option<((u64, u64), Vec<Vec<Piece>>)>,
     held: Arc<()>,
 }
 
@@ -127,11 +128,12 @@ impl Shown {
     pub(super) fn count_changes(&mut self, watched: &Watched, groups: &[(u64, Group)]) {
         let has = |group: &&Group| group.state.is_end() && !group.sum.is_empty();
         let mut groups = groups.iter().map(|(_, group)| group).filter(has);
-        let Some(major) = groups.next().map(|group| group.example) else { return };
-        self.major = Some(major);
-        let Some(most) = ready(watched, major) else { return };
+        let Some(major) = groups.next() else { return };
+        let sum = id_of(&major.sum);
+        self.major = Some((major.example, sum));
+        let Some(most) = ready(watched, major.example) else { return };
         for group in groups.take(super::TOLD_APART) {
-            let key = (major, group.example);
+            let key = (sum, id_of(&group.sum));
             if self.changes.contains_key(&key) {
                 continue;
             }
@@ -151,25 +153,22 @@ impl Shown {
 
     /// By how many lines a group differs from the largest one, when that is known.
     pub(super) fn changes(&self, group: &Group) -> Option<usize> {
-        self.changes.get(&(self.major?, group.example)).map(|(lines, _)| *lines)
+        self.changes.get(&(self.major?.1, id_of(&group.sum))).map(|(lines, _)| *lines)
     }
 
     /// The first line of a group that the largest one does not have.
     pub(super) fn differs(&self, group: &Group) -> Option<&str> {
-        self.changes.get(&(self.major?, group.example))?.1.as_deref()
+        self.changes.get(&(self.major?.1, id_of(&group.sum)))?.1.as_deref()
     }
 
     /// The lines to show for a target: a difference where that is shorter to read.
     fn lines(&mut self, watched: &Watched, index: u32) -> (Vec<Vec<Piece>>, bool) {
-        let major = self.major.filter(|major| *major != index && !self.whole);
-        let same = |major: u32| {
-            let sum = |index| watched.target(index).map(|target| target.sum.as_slice());
-            sum(major) == sum(index)
-        };
-        if let Some(major) = major.filter(|major| !same(*major))
+        let sum = watched.target(index).map(|target| id_of(&target.sum));
+        let other = self.major.zip(sum).filter(|((_, major), sum)| major != sum && !self.whole);
+        if let Some(((major, of_major), sum)) = other
             && let (Some(most), Some(own)) = (ready(watched, major), ready(watched, index))
         {
-            let key = (major, index);
+            let key = (of_major, sum);
             if self.diff.as_ref().is_none_or(|(known, _)| *known != key) {
                 self.diff = Some((key, difference(&most.whole_text(), &own.whole_text())));
             }

@@ -118,10 +118,10 @@ pub(in crate::panes) fn retry(
 struct Again(Result<Shown, CallError>);
 
 impl Make for Again {
-    fn make(self: Box<Self>, context: &Context<'_>) -> Action {
+    fn make(self: Box<Self>, _context: &Context<'_>) -> Action {
         match self.0 {
             Ok(shown) => {
-                let pane = ComposePane::of(context, Draft::of_run(&shown.start));
+                let pane = ComposePane::of(Draft::of_run(&shown.start));
                 Action::Enter(Place::Compose, Box::new(pane))
             }
             Err(error) => Action::Complain(crate::action::reason(&error)),
@@ -135,7 +135,7 @@ pub(in crate::panes) fn again(context: &Context<'_>, run: &Run) -> Action {
     // What is known already, unless a part of it was held back.
     let known = context.store.runs.watched(id).and_then(|watched| watched.start.as_ref());
     if let Some(start) = known {
-        let pane = ComposePane::of(context, Draft::of_run(start));
+        let pane = ComposePane::of(Draft::of_run(start));
         return Action::Enter(Place::Compose, Box::new(pane));
     }
     Action::fetch(None, Show { run: id, from: 0 }, PATIENCE, |shown| {
@@ -217,7 +217,7 @@ impl Make for Book {
 }
 
 /// Shows the text of a runbook.
-pub(super) fn book_text(_context: &Context<'_>, name: &str) -> Action {
+pub(super) fn book_text(name: &str) -> Action {
     let show = runbooks::Show { name: name.to_owned(), version: None };
     Action::fetch(None, show, PATIENCE, |shown| (None, Action::Make(Box::new(Book(shown)))))
 }
