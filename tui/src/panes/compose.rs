@@ -6,7 +6,7 @@ mod draw;
 mod fields;
 
 use super::edit::{Kind as Colours, Text};
-use super::{Context, Entry, Pane, Place, Subscription};
+use super::{Context, Entry, Pane, Subscription};
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, key};
 use crate::overlays::menu::Menu;

@@ -88,9 +88,10 @@ fn wave(
         _ => (" ", Role::Faint),
     };
     let words = format!(" {}/{} ", format::count(ended as usize), format::count(total as usize));
-    let room = width.saturating_sub(name.width() + words.width() + 4).max(4);
+    let room = width.saturating_sub(name.width() + words.width() + 3).max(4);
     let role = if is_now { Role::Strong } else { Role::Soft };
-    let mut spans = vec![Span::styled(format!("{name} "), theme.style(role))];
+    let name = if name.is_empty() { String::new() } else { format!("{name} ") };
+    let mut spans = vec![Span::styled(name, theme.style(role))];
     spans.extend(bar(counts, total, room, theme, glyphs));
     spans.push(Span::styled(words, theme.style(role)));
     spans.push(Span::styled(sign.0, theme.style(sign.1)));
