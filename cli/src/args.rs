@@ -60,37 +60,7 @@ end differently the worst decides: 70, 6, 7, 5, 4, 1, 0. With exactly one target
 remote exit code: 128+n after signal n, 124 when --timeout ended it, 126 or 127 when it could not be \
 run or does not exist.";
 
-/// Reads `500ms`, `30s`, `5m`, `2h`, `1h30m`, `7d`; a bare number is seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("'{text}' is not a duration such as 500ms, 30s, 5m, 1h30m or 7d");
-    let mut total = Duration::ZERO;
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return Err(bad());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
-        let after = &rest[digits..];
-        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let unit = match &after[..letters] {
-            "ms" => 1,
-            "s" => 1000,
-            "" if digits == text.trim().len() => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(bad()),
-        };
-        let part = number.checked_mul(unit).ok_or_else(bad)?;
-        total = total.checked_add(Duration::from_millis(part)).ok_or_else(bad)?;
-        rest = &after[letters..];
-    }
-    if total.is_zero() {
-        return Err(format!("'{text}' is no time at all"));
-    }
-    Ok(total)
-}
+pub use cmdr_protocol::human::duration;
 
 /// A moment as an operator says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

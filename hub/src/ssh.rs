@@ -30,12 +30,14 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const AGAIN: Duration = Duration::from_secs(5);
 /// What its agent offers beside sessions over SSH: what every host does to be seen, and no more.
 pub const OFF: &[&str] = &[
+    "blobs",
     "edits",
     "environment",
     "exec",
     "files",
     "logs",
     "metrics",
+    "orders",
     "ports",
     "processes",
     "services",

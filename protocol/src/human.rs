@@ -1,4 +1,6 @@
-//! Times and numbers as people read them, the same in every program.
+//! Times and numbers as people read and write them, the same in every program.
+
+use std::time::Duration;
 
 /// A number with its noun: `1 host`, `2 hosts`.
 pub fn count(n: u64, noun: &str) -> String {
@@ -22,6 +24,38 @@ pub fn span(seconds: u64) -> String {
         36000..172_800 => format!("{h}h"),
         _ => format!("{d}d"),
     }
+}
+
+/// Reads `500ms`, `30s`, `5m`, `2h`, `1h30m`, `7d`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("'{text}' is not a duration such as 500ms, 30s, 5m, 1h30m or 7d");
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(bad());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
+        let after = &rest[digits..];
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit = match &after[..letters] {
+            "ms" => 1,
+            "s" => 1000,
+            "" if digits == text.trim().len() => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(bad()),
+        };
+        let part = number.checked_mul(unit).ok_or_else(bad)?;
+        total = total.checked_add(Duration::from_millis(part)).ok_or_else(bad)?;
+        rest = &after[letters..];
+    }
+    if total.is_zero() {
+        return Err(format!("'{text}' is no time at all"));
+    }
+    Ok(total)
 }
 
 /// A moment in UTC as RFC 3339, to the second: `2026-11-20T19:28:47Z`.

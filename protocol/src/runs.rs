@@ -4,11 +4,13 @@
 //! none: a host that vanishes is `lost`, one that was never reached is `unreachable`. What the hub has
 //! acknowledged or told as an end is on its disk.
 
+mod fold;
 mod order;
 mod schedules;
 mod start;
 mod states;
 
+pub use fold::{Standing, fold};
 pub use order::{
     Action, Command, Line, MAX_ARGV, MAX_LINE, MAX_PACKAGES, Order, Packages, Param, Push, Runbook,
     Script,

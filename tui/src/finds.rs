@@ -2,7 +2,7 @@
 
 pub mod search;
 
-use crate::panes::{Context, Entry, files, hosts, ports, processes, services, sessions};
+use crate::panes::{Context, Entry, files, hosts, ports, processes, runs, services, sessions};
 
 /// Offers what it knows.
 pub type Finds = fn(&Context<'_>) -> Vec<Entry>;
@@ -15,11 +15,14 @@ pub const FINDS: &[Finds] = &[
     services::everywhere,
     ports::everywhere,
     sessions::entries,
+    runs::entries,
+    runs::book_entries,
     files::finds::recent,
 ];
 
 /// Kinds that are found everywhere: the pane at hand need not offer them again.
-pub const EVERYWHERE: &[&str] = &["palette.process", "palette.service", "palette.port"];
+pub const EVERYWHERE: &[&str] =
+    &["palette.process", "palette.service", "palette.port", "palette.run", "palette.runbook"];
 
 /// The sign of a kind of entry.
 pub fn sign(kind: &str) -> &'static str {
@@ -30,6 +33,8 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.port" => "⇄",
         "palette.file" => "≡",
         "palette.session" => "❯",
+        "palette.run" => "▷",
+        "palette.runbook" => "☰",
         "palette.page" => "▤",
         "palette.view" => "◫",
         "palette.desk" => "▦",

@@ -4,7 +4,9 @@
 pub mod desk;
 mod own;
 
-use cmdr_protocol::{Call as _, Feed as _, approvals, audit, ports, processes, roles, sessions};
+use cmdr_protocol::{
+    Call as _, Feed as _, approvals, audit, ports, processes, roles, runbooks, runs, sessions,
+};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
 
@@ -69,6 +71,12 @@ pub enum Command {
     FleetProcesses,
     /// Go to the sessions of the fleet.
     Sessions,
+    /// Compose an order over the hosts at hand.
+    Compose,
+    /// Go to the runs.
+    Runs,
+    /// Go to the runbooks.
+    Runbooks,
     /// Ask for rights.
     Ask,
     /// Do again what was refused before it was asked for.
@@ -173,6 +181,9 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
+    key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
+    key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),
+    key(&["B"], Command::Runbooks, "key.runbooks").needs(runbooks::List::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["C-w"], Command::Desks, "key.desks"),

@@ -4,6 +4,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod compose;
 pub mod edit;
 pub mod files;
 pub mod fleet;
@@ -15,6 +16,8 @@ pub mod ports;
 pub mod processes;
 pub mod records;
 pub mod rights;
+pub mod run;
+pub mod runs;
 pub mod services;
 pub mod sessions;
 mod sheet;
@@ -35,7 +38,7 @@ use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
 use crate::widgets::terminal::Caret;
 use cmdr_protocol::files::FilePath;
-use cmdr_protocol::{CallError, Feed, HostId};
+use cmdr_protocol::{CallError, Feed, HostId, RunId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -93,6 +96,11 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
     ("approvals", approvals::columns),
+    ("runs", runs::columns),
+    ("runbooks", runs::book_columns),
+    ("schedules", runs::schedule_columns),
+    ("run_groups", run::group_columns),
+    ("run_hosts", run::host_columns),
     ("sessions", sessions::columns),
     ("shell", sessions::shell::columns),
 ];
@@ -110,11 +118,15 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("fleet_processes", Place::FleetProcesses),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
+        ("runs", Place::Runs),
+        ("run", Place::Run(RunId([0; 8]))),
+        ("compose", Place::Compose),
         ("edit", Place::Edit(HostId([0; 16]), 0)),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
-    for (name, tables) in records::TABLES_BESIDE {
+    let beside = records::TABLES_BESIDE.into_iter().chain(runs::TABLES_BESIDE);
+    for (name, tables) in beside.chain(run::TABLES_BESIDE) {
         places.push((name, [tables.to_vec(), vec![EVERYWHERE]].concat()));
     }
     for (n, tab) in TABS.iter().enumerate() {
@@ -155,6 +167,12 @@ pub enum Place {
     Recording(u64),
     /// The sessions of the fleet.
     Sessions,
+    /// Runs, runbooks and schedules.
+    Runs,
+    /// One run.
+    Run(RunId),
+    /// The composer of an order.
+    Compose,
     /// The editor of a file of a host, by its number ([`edit::number`]).
     Edit(HostId, u64),
 }
@@ -174,6 +192,9 @@ impl Place {
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
+            Self::Runs => Box::new(runs::RunsPane::default()),
+            Self::Run(id) => Box::new(run::RunPane::of(id)),
+            Self::Compose => Box::new(compose::ComposePane::default()),
             Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
         }
     }
@@ -191,6 +212,9 @@ impl Place {
             Self::FleetProcesses => "fleet.processes",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
+            Self::Runs => "runs.title",
+            Self::Run(_) => "run.title",
+            Self::Compose => "compose.title",
             Self::Edit(..) => "edit.title",
         }
     }
@@ -435,6 +459,18 @@ impl Subscription {
     ) -> Self {
         let run = move |_: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
             Box::pin(follow(link, key, feed, events, apply))
+        };
+        Self { key, turn: 0, run: Box::new(run) }
+    }
+
+    /// The same, going on from where the store has it.
+    pub fn resuming<F: Feed + 'static>(
+        key: FeedKey,
+        feed: impl FnOnce(&Store) -> F + 'static,
+        apply: impl Fn(&mut Store, F::Item) + Clone + Send + 'static,
+    ) -> Self {
+        let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
+            Box::pin(follow(link, key, feed(store), events, apply))
         };
         Self { key, turn: 0, run: Box::new(run) }
     }

@@ -12,6 +12,7 @@ pub mod ports;
 pub mod processes;
 pub mod recordings;
 pub mod rights;
+pub mod runs;
 pub mod seats;
 pub mod services;
 pub mod sessions;
@@ -127,6 +128,8 @@ pub struct Store {
     pub recordings: recordings::Recordings,
     /// What we may do, and what each role allows.
     pub rights: rights::Rights,
+    /// Runs that were looked at, and what is being composed.
+    pub runs: runs::Runs,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
     /// Sessions of hosts, and those that are open here.
@@ -171,6 +174,7 @@ impl Store {
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
+            runs: runs::Runs::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),
             hurried: false,

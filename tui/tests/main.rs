@@ -14,6 +14,7 @@ mod narrow;
 mod pages;
 mod player;
 mod rights;
+mod runs;
 mod screens;
 mod settings;
 mod shell;

@@ -9,7 +9,7 @@ use crate::who::Who;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
     CHUNK, Counts, Group, List, Listing, OUTPUT_CHUNK, Order, Printed, Progress, Run, Show, Shown,
-    Target, TargetState,
+    Target, TargetState, fold,
 };
 use cmdr_protocol::{Call as _, CallError, RunId, methods};
 use std::collections::{BTreeMap, HashMap};
@@ -265,31 +265,15 @@ fn counts(inner: &Inner, sees: &Sees) -> Counts {
 
 /// Equal ends in one, the largest group first.
 fn groups(inner: &Inner, sees: &Sees) -> Vec<Group> {
-    let mut groups: BTreeMap<(TargetState, Option<i32>, &[u8]), Group> = BTreeMap::new();
-    for (index, seat) in inner.seats.iter().enumerate() {
-        if !sees.has(index) || !seat.state.is_end() {
-            continue;
-        }
-        let group = groups.entry((seat.state, seat.code, &seat.sum)).or_insert_with(|| Group {
-            state: seat.state,
-            code: seat.code,
-            count: 0,
-            example: index as u32,
-            sum: seat.sum.clone(),
-            targets: Vec::new(),
-        });
-        group.count += 1;
-        if group.targets.len() < CHUNK {
-            group.targets.push(index as u32);
-        }
-    }
-    let mut groups: Vec<_> = groups.into_values().collect();
-    groups.sort_by(|a, b| b.count.cmp(&a.count).then(a.example.cmp(&b.example)));
+    let seats = inner.seats.iter().enumerate();
+    let ended = seats.filter(|(index, seat)| sees.has(*index) && seat.state.is_end());
+    let mut groups =
+        fold(ended.map(|(index, seat)| (index as u32, seat.state, seat.code, &*seat.sum)));
     groups.truncate(CHUNK);
     // Their members are too many for one message when the groups are many.
     let mut left = 4 * CHUNK;
     for group in &mut groups {
-        group.targets.truncate(left);
+        group.targets.truncate(left.min(CHUNK));
         left -= group.targets.len();
     }
     groups

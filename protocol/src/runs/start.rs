@@ -63,6 +63,20 @@ pub struct Waves {
     pub then: Amount,
 }
 
+impl Waves {
+    /// Reads `1`, `10%`, `1,10%`: the first wave, and each other one. A number alone is a first wave with all
+    /// that are left after it; a percentage alone holds for every wave.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (first, then) = text.split_once(',').unwrap_or((text, text));
+        let then = if text.contains(',') || first.contains('%') {
+            Amount::parse(then.trim())?
+        } else {
+            Amount::default()
+        };
+        Ok(Self { first: Amount::parse(first.trim())?, then })
+    }
+}
+
 /// When to leave off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -250,6 +264,16 @@ pub struct Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waves_are_a_first_and_what_follows() {
+        let one = Amount::count(1);
+        let tenth = Amount { percent: Some(10), count: None };
+        assert_eq!(Waves::parse("1"), Ok(Waves { first: one, then: Amount::default() }));
+        assert_eq!(Waves::parse("1, 10%"), Ok(Waves { first: one, then: tenth }));
+        assert_eq!(Waves::parse("10%"), Ok(Waves { first: tenth, then: tenth }));
+        assert!(Waves::parse("x").is_err() && Waves::parse("1,").is_err());
+    }
 
     #[test]
     fn an_amount_is_a_number_or_a_share_rounded_up() {

@@ -340,6 +340,8 @@ impl App {
         if writing {
             let back = EVERYWHERE.iter().find(|b| b.command == Command::Back);
             hints.extend(back.map(hint));
+            // What only a letter does cannot be done here.
+            hints.retain(|(_, keys, _)| !keys.is_empty());
         }
         hints.retain(|(_, keys, _)| !keys.is_empty());
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;

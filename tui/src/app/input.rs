@@ -9,7 +9,7 @@ use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, edit, hosts, sessions};
+use crate::panes::{Choice, Entry, Place, TABS, compose, edit, hosts, runs, sessions};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use cmdr_protocol::files::FilePath;
@@ -159,6 +159,18 @@ impl App {
             Command::FleetPorts => Action::Go(Place::FleetPorts),
             Command::FleetProcesses => Action::Go(Place::FleetProcesses),
             Command::Sessions => Action::Go(Place::Sessions),
+            Command::Runs => Action::Go(Place::Runs),
+            Command::Runbooks => {
+                let give = Action::Give(runs::TO_BOOKS, String::new());
+                Action::All(vec![Action::Go(Place::Runs), give])
+            }
+            Command::Compose => {
+                let hosts = match self.place {
+                    Place::Host(host, _) => vec![host],
+                    _ => self.pane.at_hand(),
+                };
+                compose::open(&self.context(), &hosts)
+            }
             Command::Rights => self.rights(),
             Command::Ask => self.ask(),
             Command::Again => self.again(),

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn own_keys_take_the_place_of_the_usual_ones() {
-        let keymap = keymap("[keys]\nsort_next = \"b\"\n\"hosts.rename\" = [\"<f2>\", \"e\"]\n");
+        let keymap = keymap("[keys]\nsort_next = \"b\"\n\"hosts.rename\" = [\"<f2>\", \"i\"]\n");
         let keymap = keymap.expect("reads");
         assert_eq!(meaning(&keymap, "hosts", "b").as_deref(), Some("sort_next"));
         assert_eq!(meaning(&keymap, "hosts", ">"), None);

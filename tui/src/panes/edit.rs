@@ -17,6 +17,7 @@ use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
 use crate::store::Update;
 use crate::store::edits::{Draft, Key, News};
+pub(in crate::panes) use acts::difference;
 pub use acts::{open, waiting};
 use cmdr_protocol::Call as _;
 use cmdr_protocol::HostId;
@@ -26,11 +27,11 @@ use cmdr_protocol::edits::{
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::hosts::HostState;
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
-use lexer::Kind;
+pub(in crate::panes) use lexer::Kind;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use std::path::PathBuf;
-use text::Text;
+pub(in crate::panes) use text::Text;
 
 const SAVE: Command = Command::Own(0);
 const UNDO: Command = Command::Own(2);

@@ -15,6 +15,7 @@ use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
 use cmdr_protocol::hosts::{Approve, Forget, HostState, Label, Reject, Rename, Watch};
 use cmdr_protocol::logs::Follow;
+use cmdr_protocol::runs::Plan;
 use cmdr_protocol::{Call as _, ErrorKind, Feed as _, HostId, sessions};
 use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
@@ -39,6 +40,7 @@ const BINDINGS: &[Binding] = &[
     key(&["p"], PROCESSES, "hosts.key.processes").hint(),
     key(&["l"], LOGS, "hosts.key.logs").needs(Follow::METHOD).hint(),
     key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD).hint(),
+    key(&["e"], Command::Compose, "hosts.key.compose").needs(Plan::METHOD).hint(),
     key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).hint(),
     key(&["R"], RENAME, "hosts.key.rename").danger(Rename::METHOD),
     key(&["a"], APPROVE, "hosts.key.approve").danger(Approve::METHOD),

@@ -12,6 +12,7 @@ mod opening;
 pub mod shell;
 
 pub use far::remembers;
+pub(in crate::panes) use opening::words;
 
 use super::{Choice, Context, Entry, Pane, Place, SHELL, Subscription};
 use crate::action::Action;

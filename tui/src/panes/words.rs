@@ -11,6 +11,7 @@ const PLAIN: &[(&str, Place)] = &[
     ("rights", Place::Rights),
     ("approvals", Place::Approvals),
     ("sessions", Place::Sessions),
+    ("runs", Place::Runs),
     ("fleet_ports", Place::FleetPorts),
     ("fleet_processes", Place::FleetProcesses),
 ];
@@ -25,6 +26,7 @@ impl Place {
                 Some(format!("host {host} {}", title.split('.').next().unwrap_or_default()))
             }
             Self::Recording(id) => Some(format!("recording {id}")),
+            Self::Run(id) => Some(format!("run {id}")),
             place => {
                 let plain = PLAIN.iter().find(|(_, plain)| *plain == place);
                 plain.map(|(name, _)| (*name).to_owned())
@@ -43,6 +45,7 @@ impl Place {
                 Self::Host(host, tab)
             }
             ("recording", Some(id), None) => Self::Recording(id.parse().ok()?),
+            ("run", Some(id), None) => Self::Run(id.parse().ok()?),
             (name, None, None) => PLAIN.iter().find(|(plain, _)| *plain == name)?.1,
             _ => return None,
         };
@@ -58,7 +61,9 @@ mod tests {
     fn a_place_is_found_again_by_its_word() {
         let host = HostId([7; 16]);
         let last = TABS.len() - 1;
-        let mut places = vec![Place::Host(host, 0), Place::Host(host, last), Place::Recording(9)];
+        let run = Place::Run(cmdr_protocol::RunId([7; 8]));
+        let mut places =
+            vec![Place::Host(host, 0), Place::Host(host, last), Place::Recording(9), run];
         places.extend(PLAIN.iter().map(|(_, place)| *place));
         for place in places {
             assert_eq!(place.word().as_deref().and_then(Place::of_word), Some(place), "{place:?}");

@@ -20,6 +20,18 @@ pub fn panel(
     boxed(buffer, area, title, note, theme.style(Role::Border), glyphs)
 }
 
+/// The same around what is typed in.
+pub fn panel_here(
+    buffer: &mut Buffer,
+    area: Rect,
+    title: Line<'_>,
+    note: Line<'_>,
+    theme: &Theme,
+    glyphs: Glyphs,
+) -> Rect {
+    boxed(buffer, area, title, note, theme.style(Role::Accent), glyphs)
+}
+
 fn boxed(
     buffer: &mut Buffer,
     area: Rect,

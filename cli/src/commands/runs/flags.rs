@@ -18,7 +18,7 @@ pub(in crate::commands) struct RunFlags {
     pub(in crate::commands) detach: bool,
 
     /// Hosts one wave after the other: the first, then each other one, as 1,10%.
-    #[arg(long, value_name = "FIRST[,THEN]", value_parser = waves)]
+    #[arg(long, value_name = "FIRST[,THEN]", value_parser = Waves::parse)]
     pub(in crate::commands) waves: Option<Waves>,
 
     /// Leave off after so many failures, or such a share of all hosts: 1, 5%.
@@ -52,17 +52,6 @@ pub(in crate::commands) struct RunFlags {
     /// Show equal results once, and how the others differ, when all have ended.
     #[arg(long)]
     pub(in crate::commands) fold: bool,
-}
-
-fn waves(text: &str) -> Result<Waves, String> {
-    let (first, then) = text.split_once(',').unwrap_or((text, text));
-    let then = if text.contains(',') || first.contains('%') {
-        Amount::parse(then.trim())?
-    } else {
-        // "1" alone is a first host, and then all that are left.
-        Amount::default()
-    };
-    Ok(Waves { first: Amount::parse(first.trim())?, then })
 }
 
 fn ms(time: Duration) -> u64 {
@@ -161,19 +150,4 @@ pub(in crate::commands) async fn confirm(
     })?;
     start.confirm = Some(planned.count);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waves_are_a_first_and_what_follows() {
-        let one = Amount::count(1);
-        let tenth = Amount { percent: Some(10), count: None };
-        assert_eq!(waves("1"), Ok(Waves { first: one, then: Amount::default() }));
-        assert_eq!(waves("1, 10%"), Ok(Waves { first: one, then: tenth }));
-        assert_eq!(waves("10%"), Ok(Waves { first: tenth, then: tenth }));
-        assert!(waves("x").is_err() && waves("1,").is_err());
-    }
 }

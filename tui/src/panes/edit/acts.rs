@@ -105,7 +105,7 @@ fn take_up(context: &Context<'_>, pane: &EditPane, key: &Key) -> Option<Action> 
 }
 
 /// What differs between two texts, as lines to read.
-pub(super) fn difference(old: &str, new: &str) -> Vec<Vec<Piece>> {
+pub(in crate::panes) fn difference(old: &str, new: &str) -> Vec<Vec<Piece>> {
     let diff = TextDiff::configure().timeout(LOOKING).diff_lines(old, new);
     let mut lines = Vec::new();
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {

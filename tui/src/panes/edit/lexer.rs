@@ -10,7 +10,7 @@ const LOOKED: usize = 2000;
 
 /// What kind of file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::panes) enum Kind {
     Plain,
     Shell,
     Python,

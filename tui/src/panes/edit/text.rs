@@ -5,6 +5,7 @@ use super::lexer::{Kind, colours};
 use crate::panes::Context;
 use crate::theme::Role;
 use cmdr_protocol::edits::Problem;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -17,9 +18,9 @@ const TAB: usize = 4;
 const STEPS: usize = 1000;
 
 /// The text, and how much of it is seen.
-pub(super) struct Text {
-    pub(super) area: TextArea<'static>,
-    pub(super) kind: Kind,
+pub(in crate::panes) struct Text {
+    pub(in crate::panes) area: TextArea<'static>,
+    pub(in crate::panes) kind: Kind,
     top: usize,
     left: usize,
     /// Where the text was drawn last.
@@ -27,7 +28,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub(super) fn new(text: &str, kind: Kind) -> Self {
+    pub(in crate::panes) fn new(text: &str, kind: Kind) -> Self {
         let mut area = TextArea::new(text.split('\n').map(str::to_owned).collect());
         area.set_max_histories(STEPS);
         area.set_hard_tab_indent(true);
@@ -35,12 +36,90 @@ impl Text {
     }
 
     /// All of it.
-    pub(super) fn whole(&self) -> String {
+    pub(in crate::panes) fn whole(&self) -> String {
         self.area.lines().join("\n")
     }
 
+    /// Whether nothing stands in it.
+    pub(in crate::panes) fn is_empty(&self) -> bool {
+        self.area.lines().iter().all(String::is_empty)
+    }
+
+    /// A move of the cursor, with Shift as a selection.
+    fn step(&mut self, to: CursorMove, shift: bool) {
+        match (shift, self.area.is_selecting()) {
+            (true, false) => self.area.start_selection(),
+            (false, true) => self.area.cancel_selection(),
+            _ => {}
+        }
+        self.area.move_cursor(to);
+    }
+
+    /// Takes a key: whether the text is another one then; `None` when it means nothing to a text.
+    pub(in crate::panes) fn key(&mut self, key: &KeyEvent) -> Option<bool> {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let shift = key.modifiers.contains(KeyModifiers::SHIFT);
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            return None;
+        }
+        let page = self.height().saturating_sub(1).max(1);
+        let step = match (key.code, control) {
+            (KeyCode::Left, false) => CursorMove::Back,
+            (KeyCode::Right, false) => CursorMove::Forward,
+            (KeyCode::Up, false) => CursorMove::Up,
+            (KeyCode::Down, false) => CursorMove::Down,
+            (KeyCode::Home, false) => CursorMove::Head,
+            (KeyCode::End, false) => CursorMove::End,
+            (KeyCode::Left, true) => CursorMove::WordBack,
+            (KeyCode::Right, true) => CursorMove::WordForward,
+            (KeyCode::Home, true) => CursorMove::Top,
+            (KeyCode::End, true) => CursorMove::Bottom,
+            (KeyCode::PageUp | KeyCode::PageDown, _) => {
+                let to =
+                    if key.code == KeyCode::PageUp { CursorMove::Up } else { CursorMove::Down };
+                for _ in 0..page {
+                    self.step(to, shift);
+                }
+                return Some(false);
+            }
+            (KeyCode::Char(c), false) => {
+                self.area.insert_char(c);
+                return Some(true);
+            }
+            (KeyCode::Enter, _) => {
+                let DataCursor(row, column) = self.area.cursor();
+                let line = &self.area.lines()[row];
+                // As far in as the line before.
+                let indent: String =
+                    line.chars().take(column).take_while(|c| matches!(c, ' ' | '\t')).collect();
+                self.area.insert_newline();
+                self.area.insert_str(indent);
+                return Some(true);
+            }
+            (KeyCode::Backspace, _) => {
+                if control {
+                    self.area.delete_word()
+                } else {
+                    self.area.delete_char()
+                };
+                return Some(true);
+            }
+            (KeyCode::Delete, _) => {
+                self.area.delete_next_char();
+                return Some(true);
+            }
+            (KeyCode::Tab, _) => {
+                self.area.insert_tab();
+                return Some(true);
+            }
+            _ => return None,
+        };
+        self.step(step, shift);
+        Some(false)
+    }
+
     /// Another text, as a step that can be taken back.
-    pub(super) fn replace(&mut self, text: &str) {
+    pub(in crate::panes) fn replace(&mut self, text: &str) {
         let DataCursor(row, column) = self.area.cursor();
         let kept = self.area.yank_text();
         self.area.select_all();
@@ -51,7 +130,7 @@ impl Text {
     }
 
     /// Puts the cursor there, or where the text ends before.
-    pub(super) fn go(&mut self, row: usize, column: usize) {
+    pub(in crate::panes) fn go(&mut self, row: usize, column: usize) {
         let row = row.min(self.area.lines().len().saturating_sub(1));
         let near = u16::try_from(row).unwrap_or(u16::MAX);
         self.area.move_cursor(CursorMove::Jump(near, 0));
@@ -65,12 +144,12 @@ impl Text {
     }
 
     /// How many lines are seen at once.
-    pub(super) fn height(&self) -> usize {
+    pub(in crate::panes) fn height(&self) -> usize {
         usize::from(self.seen.height).max(1)
     }
 
     /// The line and character at a place of the screen.
-    pub(super) fn at(&self, column: u16, row: u16) -> Option<(usize, usize)> {
+    pub(in crate::panes) fn at(&self, column: u16, row: u16) -> Option<(usize, usize)> {
         if !self.seen.contains(Position::new(column, row)) {
             return None;
         }
@@ -86,12 +165,12 @@ impl Text {
         Some((line, usize::MAX))
     }
 
-    pub(super) fn scroll(&mut self, by: isize) {
+    pub(in crate::panes) fn scroll(&mut self, by: isize) {
         let DataCursor(row, column) = self.area.cursor();
         self.go(row.saturating_add_signed(by), column);
     }
 
-    pub(super) fn draw(
+    pub(in crate::panes) fn draw(
         &mut self,
         context: &Context<'_>,
         frame: &mut Frame<'_>,

@@ -1,10 +1,9 @@
-//! Keys that are text or moves in it; what is looked for and replaced.
+//! Keys that are typed; what is looked for and replaced.
 
 use super::EditPane;
 use crate::action::Action;
 use crate::panes::Context;
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui_textarea::{CursorMove, DataCursor};
+use crossterm::event::KeyEvent;
 
 impl EditPane {
     pub(super) fn sought(&self) -> String {
@@ -47,76 +46,11 @@ impl EditPane {
         Action::Say(context.texts.fill("edit.replaced", &[&count.to_string()]))
     }
 
-    /// A move of the cursor, with Shift as a selection.
-    fn step(&mut self, to: CursorMove, shift: bool) {
-        let area = &mut self.text.area;
-        match (shift, area.is_selecting()) {
-            (true, false) => area.start_selection(),
-            (false, true) => area.cancel_selection(),
-            _ => {}
-        }
-        area.move_cursor(to);
-    }
-
     pub(super) fn type_key(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let shift = key.modifiers.contains(KeyModifiers::SHIFT);
-        if key.modifiers.contains(KeyModifiers::ALT) {
-            return Action::Pass;
+        match self.text.key(key) {
+            Some(true) => self.typed(context),
+            Some(false) => Action::None,
+            None => Action::Pass,
         }
-        let page = self.text.height().saturating_sub(1).max(1);
-        let step = match (key.code, control) {
-            (KeyCode::Left, false) => CursorMove::Back,
-            (KeyCode::Right, false) => CursorMove::Forward,
-            (KeyCode::Up, false) => CursorMove::Up,
-            (KeyCode::Down, false) => CursorMove::Down,
-            (KeyCode::Home, false) => CursorMove::Head,
-            (KeyCode::End, false) => CursorMove::End,
-            (KeyCode::Left, true) => CursorMove::WordBack,
-            (KeyCode::Right, true) => CursorMove::WordForward,
-            (KeyCode::Home, true) => CursorMove::Top,
-            (KeyCode::End, true) => CursorMove::Bottom,
-            (KeyCode::PageUp | KeyCode::PageDown, _) => {
-                let to =
-                    if key.code == KeyCode::PageUp { CursorMove::Up } else { CursorMove::Down };
-                for _ in 0..page {
-                    self.step(to, shift);
-                }
-                return Action::None;
-            }
-            (KeyCode::Char(c), false) => {
-                self.text.area.insert_char(c);
-                return self.typed(context);
-            }
-            (KeyCode::Enter, _) => {
-                let DataCursor(row, column) = self.text.area.cursor();
-                let line = &self.text.area.lines()[row];
-                // As far in as the line before.
-                let indent: String =
-                    line.chars().take(column).take_while(|c| matches!(c, ' ' | '\t')).collect();
-                self.text.area.insert_newline();
-                self.text.area.insert_str(indent);
-                return self.typed(context);
-            }
-            (KeyCode::Backspace, _) => {
-                if control {
-                    self.text.area.delete_word()
-                } else {
-                    self.text.area.delete_char()
-                };
-                return self.typed(context);
-            }
-            (KeyCode::Delete, _) => {
-                self.text.area.delete_next_char();
-                return self.typed(context);
-            }
-            (KeyCode::Tab, _) => {
-                self.text.area.insert_tab();
-                return self.typed(context);
-            }
-            _ => return Action::Pass,
-        };
-        self.step(step, shift);
-        Action::None
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn written(open: &Open) -> String {
 }
 
 /// A line as program and arguments: blanks between, quotes hold together. `None` when one is left open.
-fn words(line: &str) -> Option<Vec<String>> {
+pub(in crate::panes) fn words(line: &str) -> Option<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
