@@ -332,13 +332,44 @@ impl Blobs {
         Arriving::open(self, hash, size).map(Some)
     }
 
-    /// Ends what has come as a whole: now others give way to it.
-    fn end(&self, arriving: Arriving, held: impl Fn(&str) -> bool) -> Result<(), CallError> {
+    /// Ends what has come as a whole: now others give way to it. Only now, when it was checked, its sender has it.
+    fn end(
+        &self,
+        arriving: Arriving,
+        sender: Option<&str>,
+        held: impl Fn(&str) -> bool,
+    ) -> Result<(), CallError> {
         let (hash, size) = (arriving.hash.clone(), arriving.size);
         arriving.finish()?;
-        self.sweep(Duration::MAX, 0, |other| other == hash || held(other));
+        let held = |other: &str| other == hash || held(other);
+        if let Some(sender) = sender {
+            self.sent_by(&hash, sender)?;
+            self.share(sender, held);
+        }
+        self.sweep(Duration::MAX, 0, held);
         tracing::debug!(hash, size, "a content has arrived");
         Ok(())
+    }
+
+    /// Where there is too much, whoever has sent more than half of what there may be loses their own oldest first.
+    fn share(&self, sender: &str, held: impl Fn(&str) -> bool) {
+        let mut all = self.list();
+        all.retain(|blob| blob.whole);
+        let mut used: u64 = all.iter().map(|blob| blob.size).sum();
+        if used <= self.shared.most {
+            return;
+        }
+        all.retain(|blob| self.was_sent_by(&blob.hash, sender));
+        let mut own: u64 = all.iter().map(|blob| blob.size).sum();
+        for blob in all.iter().rev() {
+            if used <= self.shared.most || own <= self.shared.most / 2 {
+                break;
+            }
+            if !held(&blob.hash) && !self.is_coming(&blob.hash) {
+                self.remove(&blob.hash);
+                (used, own) = (used.saturating_sub(blob.size), own.saturating_sub(blob.size));
+            }
+        }
     }
 
     fn is_coming(&self, hash: &str) -> bool {
@@ -447,12 +478,7 @@ impl Blobs {
         }
         let arriving = joined(writing.await)?;
         let (blobs, by) = (self.clone(), sender.map(str::to_owned));
-        blocking(move || {
-            // Before it is said that it is here.
-            by.map_or(Ok(()), |by| blobs.sent_by(&arriving.hash, &by))?;
-            blobs.end(arriving, held)
-        })
-        .await?;
+        blocking(move || blobs.end(arriving, by.as_deref(), held)).await?;
         feeding.send(&Stored { have: size, whole: true }).await
     }
 }
@@ -728,7 +754,7 @@ mod tests {
         let arriving = arriving.write(&coming[..coming.len() - 1]).unwrap();
         assert!(blobs.have(&there).whole);
         let arriving = arriving.write(&coming[coming.len() - 1..]).unwrap();
-        blobs.end(arriving, |_| false).unwrap();
+        blobs.end(arriving, None, |_| false).unwrap();
         assert!(!blobs.have(&there).whole && blobs.have(&hash).whole);
     }
 
@@ -779,14 +805,39 @@ mod tests {
         blobs.sweep(Duration::from_hours(24), 0, |_| false);
         assert!(!blobs.part(&hash).exists() && blobs.have(&hash).whole);
         let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
-        blobs.end(arriving.write(b"content").unwrap(), |_| false).unwrap();
-        blobs.sent_by(&hash, "bob").unwrap();
+        // Bytes that are others make nobody its sender.
+        let wrong = arriving.write(b"c0ntent").unwrap();
+        assert!(blobs.end(wrong, Some("bob"), |_| false).is_err());
+        assert!(blobs.have(&hash).whole && !blobs.was_sent_by(&hash, "bob"));
+        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        blobs.end(arriving.write(b"content").unwrap(), Some("bob"), |_| false).unwrap();
         assert!(blobs.was_sent_by(&hash, "ann") && blobs.was_sent_by(&hash, "bob"));
         for n in 0..OWNERS {
             blobs.sent_by(&hash, &format!("{n}")).unwrap();
         }
         assert!(!blobs.was_sent_by(&hash, "bob") && blobs.was_sent_by(&hash, "0"));
         assert!(blobs.remove(&hash) && !blobs.was_sent_by(&hash, "0"));
+    }
+
+    #[test]
+    fn who_fills_more_than_half_displaces_their_own_first() {
+        let (_dir, blobs) = blobs(100);
+        let set = |hash: &str, second: u64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            File::open(blobs.path(hash)).unwrap().set_modified(at).unwrap();
+        };
+        let sends = |n: u8, sender: &str, second: u64| {
+            let (content, hash) = ([n; 30], named(&[n; 30]));
+            let arriving = blobs.begin(&hash, 30, true, |_| false).unwrap().unwrap();
+            blobs.end(arriving.write(&content).unwrap(), Some(sender), |_| false).unwrap();
+            set(&hash, second);
+            hash
+        };
+        let anns = sends(1, "ann", 1000);
+        let bobs = [2, 3, 4, 5].map(|n| sends(n, "bob", 1000 + u64::from(n)));
+        let there: Vec<_> =
+            [&anns].into_iter().chain(&bobs).map(|h| blobs.path(h).exists()).collect();
+        assert_eq!(there, [true, false, false, true, true]);
     }
 
     #[test]
