@@ -9,10 +9,10 @@ use crate::who::Who;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
     CHUNK, Counts, Group, List, Listing, OUTPUT_CHUNK, Order, Printed, Progress, Run, Show, Shown,
-    Target, TargetState, fold,
+    Target, fold,
 };
 use cmdr_protocol::{Call as _, CallError, RunId, methods};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Runs in one list.

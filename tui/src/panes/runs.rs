@@ -454,7 +454,7 @@ impl Pane for RunsPane {
             Kind::Books => "runbooks.none",
             Kind::Schedules => "schedules.none",
         };
-        self.view_mut().draw(context, frame, body, none);
+        self.view_mut().draw(context, frame, body, [none; 2]);
     }
 
     fn at_hand(&self) -> Vec<HostId> {
