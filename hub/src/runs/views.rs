@@ -1,7 +1,8 @@
 //! Runs as somebody may see them: lists, one with its targets, and what changes while they look.
 
+use super::briefs::Brief;
 use super::live::{Inner, Live};
-use super::records::RunRecord;
+use super::records::{PieceRecord, RunRecord};
 use super::segments::{Place, Reader};
 use super::{Runs, busy};
 use crate::server::Hub;
@@ -12,11 +13,15 @@ use cmdr_protocol::runs::{
     TargetState,
 };
 use cmdr_protocol::{Call as _, CallError, RunId, methods};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Runs in one list.
 const MOST: usize = 500;
+/// Runs that one list reads from disk to see whether who asks may know of them.
+const LOOKS: usize = 256;
+/// Items of output at a time.
+const ITEMS: usize = 8;
 
 /// Which targets of a run somebody may know of.
 #[derive(Debug)]
@@ -59,6 +64,23 @@ enum Known {
     Over(Arc<RunRecord>),
 }
 
+fn is_administrator(who: &Who) -> bool {
+    who.role == Role::ADMINISTRATOR && !who.owes_factor
+}
+
+/// How a run that is over ended on those of its hosts that somebody may look at; none when there are none.
+fn counted(hub: &Hub, who: &Who, id: RunId, brief: &Brief) -> Option<Counts> {
+    let method = methods::index(List::METHOD)?;
+    let resource = format!("run:{id}");
+    let mut counts = Counts::default();
+    for (host, state) in brief.iter() {
+        if hub.decide(who, method, Some(&resource), Some(*host)).is_ok() {
+            counts.add(*state);
+        }
+    }
+    (counts.targets > 0).then_some(counts)
+}
+
 fn unknown(id: RunId) -> CallError {
     CallError::not_found(format!("there is no run {id}; to see which there are: cmdr run ls"))
 }
@@ -69,7 +91,7 @@ impl Runs {
         let inner = live.lock();
         let own = inner.record.author.operator == who.operator && !who.operator.is_empty();
         // A program's key sees no more of its operator's runs than of others': what its scope lets it read.
-        if who.program.is_none() && (own || who.role == Role::ADMINISTRATOR && !who.owes_factor) {
+        if who.program.is_none() && (own || is_administrator(who)) {
             return Sees::All;
         }
         let Some(method) = methods::index(method) else { return Sees::Some(Vec::new()) };
@@ -142,12 +164,29 @@ impl Runs {
             Known::Over(record) => record.shown(id),
         });
         let (mut listing, mut left) = (Listing::default(), runs.filter(wanted));
+        let mut looks = 0;
         for mut run in left.by_ref() {
             if run.operator != who.operator || who.program.is_some() {
                 // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
                 let Some(id) = run.id else { continue };
-                let Ok((live, sees)) = self.look(hub, who, id, List::METHOD) else { continue };
-                run.counts = counts(&live.lock(), &sees);
+                let counted = if run.ended_ms.is_none() {
+                    let live = self.look(hub, who, id, List::METHOD).ok();
+                    live.map(|(live, sees)| counts(&live.lock(), &sees))
+                } else if who.program.is_none() && is_administrator(who) {
+                    Some(run.counts)
+                } else if let Some(brief) = self.brief(id) {
+                    counted(hub, who, id, &brief)
+                } else if looks < LOOKS {
+                    looks += 1;
+                    let brief = self.read_brief(id).ok().flatten();
+                    brief.and_then(|brief| counted(hub, who, id, &brief))
+                } else {
+                    // The next list goes on from here: what was read is remembered.
+                    listing.more = true;
+                    return listing;
+                };
+                let Some(counted) = counted else { continue };
+                run.counts = counted;
             }
             listing.runs.push(run);
             if listing.runs.len() >= limit {
@@ -274,7 +313,7 @@ pub struct View {
     reader: Reader,
     epoch: u64,
     /// Output of these targets alone.
-    pub(crate) only: Option<Vec<u32>>,
+    only: Option<HashSet<u32>>,
     output: bool,
     /// Tell of targets and the run, not only output.
     pub(crate) targets: bool,
@@ -290,30 +329,41 @@ impl View {
         self.live.news.subscribe()
     }
 
+    /// Tells output of these targets alone; of all when there are none.
+    pub(crate) fn only(&mut self, targets: &[u32]) {
+        self.only = (!targets.is_empty()).then(|| targets.iter().copied().collect());
+    }
+
     /// What is new, in as many items as it takes; empty when nothing is.
     pub(crate) fn items(&mut self) -> Vec<Progress> {
         let live = self.live.clone();
-        let inner = live.lock();
         let mut items = Vec::new();
-        let mut more = true;
-        while self.output && more {
-            let (output, left) = self.printed(&inner);
-            if !output.is_empty() {
-                items.push(Progress { output, cursor: self.cursor(), ..Progress::default() });
+        loop {
+            let inner = live.lock();
+            let pieces = if self.output { self.pick(&inner) } else { Vec::new() };
+            if pieces.is_empty() {
+                // All output was told, so what ended by it may be.
+                self.standing(&inner, &mut items);
+                return items;
             }
-            more = left && items.len() < 8;
-            if left && !more {
-                // The rest first, and then what ended by it.
+            drop(inner);
+            let output = pieces.into_iter().map(|piece| self.read(piece)).collect();
+            items.push(Progress { output, cursor: self.cursor(), ..Progress::default() });
+            if items.len() >= ITEMS {
                 return items;
             }
         }
+    }
+
+    /// How the run and its targets stand.
+    fn standing(&mut self, inner: &Inner, items: &mut Vec<Progress>) {
         let over = inner.is_over();
         if !self.targets {
             if over && !self.told_over {
                 self.told_over = true;
                 items.push(Progress { over: true, cursor: self.cursor(), ..Progress::default() });
             }
-            return items;
+            return;
         }
         let mut targets: Vec<Target> = Vec::new();
         for (index, seat) in inner.seats.iter().enumerate() {
@@ -325,7 +375,7 @@ impl View {
         let fresh = self.first;
         (self.change, self.first) = (inner.change, false);
         if !run && (!over || self.told_over) {
-            return items;
+            return;
         }
         let cursor = self.cursor();
         let mut parts: Vec<Progress> = Vec::new();
@@ -339,8 +389,8 @@ impl View {
         }
         parts[0].reset = fresh;
         if let Some(last) = parts.last_mut() {
-            let mut shown = inner.shown(live.id);
-            shown.counts = counts(&inner, &self.sees);
+            let mut shown = inner.shown(self.live.id);
+            shown.counts = counts(inner, &self.sees);
             last.run = Some(shown);
             // Only what is whole can be gone on from.
             last.cursor = cursor;
@@ -348,42 +398,44 @@ impl View {
         }
         self.told_over = over;
         items.extend(parts);
-        items
     }
 
     fn cursor(&self) -> String {
         format!("{}.{}.{}", self.epoch, if self.first { 0 } else { self.change }, self.piece)
     }
 
-    /// As much output as one item holds, and whether there is more.
-    fn printed(&mut self, inner: &Inner) -> (Vec<Printed>, bool) {
-        let (mut printed, mut size) = (Vec::new(), 0);
+    /// As much output as one item holds: where it is.
+    fn pick(&mut self, inner: &Inner) -> Vec<PieceRecord> {
+        let (mut picked, mut size) = (Vec::new(), 0);
         while let Some(piece) = inner.pieces.get(self.piece) {
-            if size > 0 && size + piece.len as usize > OUTPUT_CHUNK || printed.len() >= CHUNK {
-                return (printed, true);
+            if size > 0 && size + piece.len as usize > OUTPUT_CHUNK || picked.len() >= CHUNK {
+                break;
             }
             self.piece += 1;
-            let target = piece.target;
-            let wanted = self.only.as_ref().is_none_or(|only| only.contains(&target));
-            if !wanted || !self.sees.has(target as usize) {
-                continue;
+            let wanted = self.only.as_ref().is_none_or(|only| only.contains(&piece.target));
+            if wanted && self.sees.has(piece.target as usize) {
+                size += piece.len as usize;
+                picked.push(*piece);
             }
-            let mut one =
-                Printed { target, attempt: piece.attempt, lost: piece.gap, ..Printed::default() };
-            if piece.len > 0 {
-                let place = Place { segment: piece.segment, offset: piece.offset };
-                match self.reader.read(place) {
-                    Ok(data) if piece.stderr => one.stderr = data,
-                    Ok(data) => one.stdout = data,
-                    Err(e) => {
-                        tracing::warn!(run = %self.live.id, "{e}");
-                        one.lost += u64::from(piece.len);
-                    }
+        }
+        picked
+    }
+
+    /// A piece with its bytes. Asked with nothing locked: it reads and unpacks.
+    fn read(&mut self, piece: PieceRecord) -> Printed {
+        let PieceRecord { target, attempt, gap: lost, .. } = piece;
+        let mut one = Printed { target, attempt, lost, ..Printed::default() };
+        if piece.len > 0 {
+            let place = Place { segment: piece.segment, offset: piece.offset };
+            match self.reader.read(place) {
+                Ok(data) if piece.stderr => one.stderr = data,
+                Ok(data) => one.stdout = data,
+                Err(e) => {
+                    tracing::warn!(run = %self.live.id, "{e}");
+                    one.lost = one.lost.saturating_add(u64::from(piece.len));
                 }
             }
-            size += piece.len as usize;
-            printed.push(one);
         }
-        (printed, false)
+        one
     }
 }
