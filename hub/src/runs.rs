@@ -8,6 +8,7 @@
 //!
 //! Asked by [`crate::services`]; told of links by [`crate::server`].
 
+mod briefs;
 mod dispatch;
 mod environment;
 mod guard;
@@ -24,6 +25,8 @@ mod steps;
 mod times;
 mod told;
 mod views;
+
+use briefs::Briefs;
 
 pub use environment::EnvRecord;
 pub(crate) use environment::KEEPER as ENVIRONMENT;
@@ -123,8 +126,35 @@ struct State {
     over: HashMap<RunId, Arc<RunRecord>>,
     /// Some of these with their targets, oldest look first.
     looked: Vec<Arc<Live>>,
+    /// All of these that somebody holds.
+    held: HashMap<RunId, Weak<Live>>,
+    /// What lists show of some of these to whoever may not see all of it.
+    briefs: Briefs,
     /// Hosts whose link ended a moment ago.
     dropped: HashMap<HostId, Instant>,
+}
+
+impl State {
+    /// A run that is in memory.
+    fn here(&mut self, id: RunId) -> Option<Arc<Live>> {
+        if let Some(live) = self.open.get(&id) {
+            return Some(live.clone());
+        }
+        let live = self.held.get(&id)?.upgrade()?;
+        self.remember(&live);
+        Some(live)
+    }
+
+    /// Keeps a run that is over in memory until enough others were looked at.
+    fn remember(&mut self, live: &Arc<Live>) {
+        self.looked.retain(|one| one.id != live.id);
+        if self.looked.len() >= REMEMBERED {
+            self.looked.remove(0);
+        }
+        self.looked.push(live.clone());
+        self.held.retain(|_, held| held.strong_count() > 0);
+        self.held.insert(live.id, Arc::downgrade(live));
+    }
 }
 
 /// The folder of the output of runs, beside that of the audit log.
@@ -273,30 +303,29 @@ impl Runs {
         self.state().open.get(&id).cloned()
     }
 
-    /// A run with its targets, whether it goes on or is over.
+    /// A run with its targets, whether it goes on or is over. There are never two of one in memory.
     pub fn find(&self, id: RunId) -> Result<Option<Arc<Live>>, StoreError> {
-        {
+        loop {
+            let over = {
+                let mut state = self.state();
+                if let Some(live) = state.here(id) {
+                    return Ok(Some(live));
+                }
+                let Some(over) = state.over.get(&id) else { return Ok(None) };
+                over.clone()
+            };
+            let Some(record) = records::head(&self.store, id)? else { return Ok(None) };
+            let live = restore(&self.store, id, record)?;
             let mut state = self.state();
-            if let Some(live) = state.open.get(&id) {
-                return Ok(Some(live.clone()));
-            }
-            if let Some(at) = state.looked.iter().position(|live| live.id == id) {
-                let live = state.looked.remove(at);
-                state.looked.push(live.clone());
+            // Somebody else may have been quicker, and it may have gone on and ended again meanwhile.
+            if let Some(live) = state.here(id) {
                 return Ok(Some(live));
             }
-            if !state.over.contains_key(&id) {
-                return Ok(None);
+            if state.over.get(&id).is_some_and(|now| Arc::ptr_eq(now, &over)) {
+                state.remember(&live);
+                return Ok(Some(live));
             }
         }
-        let Some(record) = records::head(&self.store, id)? else { return Ok(None) };
-        let live = restore(&self.store, id, record)?;
-        let mut state = self.state();
-        if state.looked.len() >= REMEMBERED {
-            state.looked.remove(0);
-        }
-        state.looked.push(live.clone());
-        Ok(Some(live))
     }
 
     /// Whether a run that goes on, a step of one, or a schedule needs the content of a file.
@@ -324,21 +353,23 @@ impl Runs {
             let mut state = self.state();
             state.open.remove(&live.id);
             state.over.insert(live.id, Arc::new(slim));
-            if state.looked.len() >= REMEMBERED {
-                state.looked.remove(0);
-            }
-            state.looked.push(live.clone());
+            state.remember(live);
         }
         // Nobody may be listening.
         drop(self.ends.send(live.id));
     }
 
-    /// Puts a run that is over among those that go on, for a retry.
-    fn reopen(&self, live: &Arc<Live>) {
+    /// Puts a run that is over among those that go on, for a retry; not one that is not kept any more. The keeper's
+    /// alone to ask, who knows that it is over.
+    fn reopen(&self, live: &Arc<Live>) -> bool {
         let mut state = self.state();
+        if state.over.remove(&live.id).is_none() {
+            return false;
+        }
         state.looked.retain(|one| one.id != live.id);
-        state.over.remove(&live.id);
+        state.briefs.remove(live.id);
         state.open.insert(live.id, live.clone());
+        true
     }
 
     /// Has the keeper change a run as such; done when it is on disk.
@@ -389,5 +420,9 @@ fn restore(store: &Store, id: RunId, mut record: RunRecord) -> Result<Arc<Live>,
     });
     let seats = seats.collect();
     let (log, next) = records::log(store, id)?;
-    Ok(Arc::new(Live::new(id, record, seats, &log, next)))
+    let live = Live::new(id, record, seats, &log, next);
+    for seat in &mut live.lock().seats {
+        seat.asked = seat.marked;
+    }
+    Ok(Arc::new(live))
 }

@@ -43,18 +43,23 @@ fn push_clean(out: &mut String, c: char) {
     }
 }
 
-/// As [`clean`], cut to `width` terminal cells with `…` in the last one when something was cut.
+/// Bytes of one cell, on average: room for combining marks, and not for any number of them.
+const CELL: usize = 8;
+
+/// As [`clean`], cut to `width` terminal cells with `…` in the last one when something was cut. It has at most
+/// 8 bytes a cell: characters without width are not free.
 pub fn clean_to_width(text: &str, width: usize) -> String {
     use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
     let text = clean(text);
-    if text.width() <= width {
+    let most = width.saturating_mul(CELL);
+    if text.len() <= most && text.width() <= width {
         return text.into_owned();
     }
     let mut out = String::new();
     let mut used = 0;
     for c in text.chars() {
         let w = c.width().unwrap_or(0);
-        if used + w + 1 > width {
+        if used + w + 1 > width || out.len() + c.len_utf8() + '…'.len_utf8() > most {
             break;
         }
         used += w;
@@ -195,6 +200,17 @@ mod tests {
         assert_eq!(clean_to_width("abc", 3), "abc");
         assert_eq!(clean_to_width("abcd", 3), "ab…");
         assert_eq!(clean_to_width("abcd", 0), "");
+    }
+
+    #[test]
+    fn characters_without_width_are_not_free() {
+        let marks = format!("a{}", "\u{301}".repeat(100_000));
+        for width in [1, 4, 400] {
+            let cut = clean_to_width(&marks, width);
+            assert!(cut.len() <= 8 * width && cut.ends_with('…'), "{width}: {}", cut.len());
+        }
+        assert_eq!(clean_to_width("e\u{301}te\u{301}", 3), "e\u{301}te\u{301}");
+        assert_eq!(clean_to_width("\u{301}", 0), "");
     }
 
     #[test]

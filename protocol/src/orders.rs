@@ -87,6 +87,9 @@ pub struct Taken {
     /// The host had it already.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// It is over, and nothing is told of it over [`Watch`]: its end was confirmed, or it was cancelled before it came.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
     /// The agent did this occurrence by itself, as the order of this name: its reports count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
@@ -222,7 +225,7 @@ const fn is_zero(n: &u64) -> bool {
 }
 
 /// Ends orders, with all they have started; those that have not begun, or not even come, never begin. How each
-/// ended is told as ever.
+/// ended is told as ever, but for those that the answer names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cancel {
@@ -235,7 +238,28 @@ pub struct Cancel {
 impl Call for Cancel {
     const METHOD: &'static str = "orders.cancel";
     const ACCESS: Access = Access::Act;
-    type Reply = Nothing;
+    type Reply = Cancelled;
+}
+
+/// The answer to a [`Cancel`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cancelled {
+    /// Those of which nothing is told over [`Watch`], because the host has nothing of them to tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Gone>,
+}
+
+/// An order that a host keeps by its name alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gone {
+    /// Which.
+    #[serde(rename = "i")]
+    pub id: String,
+    /// `cancelled` for one that had not come, and never begins; else how it ended, which was confirmed.
+    #[serde(rename = "s")]
+    pub state: TargetState,
 }
 
 /// All schedules that are for this host, in the place of those it had. It keeps them on disk, and does them by

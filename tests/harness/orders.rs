@@ -2,9 +2,11 @@
 //! agent keeps on its disk, count how often each order was begun, and can be cut, healed and killed.
 
 use cmdr_link::service::{Asked, Feeding, Service};
-use cmdr_protocol::orders::{Cancel, Confirm, Piece, Report, Take, Taken, Told, Watch};
+use cmdr_protocol::orders::{
+    Cancel, Cancelled, Confirm, Gone, Piece, Report, Take, Taken, Told, Watch,
+};
 use cmdr_protocol::runs::{Order, TargetState};
-use cmdr_protocol::{CallError, Nothing};
+use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,8 +35,10 @@ struct State {
     began: BTreeMap<String, u32>,
     /// Variables of the newest order.
     env: BTreeMap<String, String>,
-    /// Ids that must never begin.
-    never: Vec<String>,
+    /// How each ended whose end was confirmed; `cancelled` for those that must never begin.
+    over: BTreeMap<String, TargetState>,
+    /// Takes what comes, and its answers are lost.
+    mute: bool,
     /// Refuses what comes, in these words.
     refuses: Option<CallError>,
 }
@@ -85,6 +89,18 @@ impl Orders {
     /// From now on it refuses what is sent.
     pub fn refuse(&self, error: CallError) {
         self.lock().refuses = Some(error);
+    }
+
+    /// From now on it takes what is sent, and its answers are lost.
+    pub fn mute(&self) {
+        self.lock().mute = true;
+    }
+
+    /// As if the hub had confirmed all that it has here, and had been restored from a backup since.
+    pub fn forget(&self) {
+        let mut state = self.lock();
+        let orders = std::mem::take(&mut state.orders);
+        state.over.extend(orders.into_iter().map(|(id, kept)| (id, kept.report.state)));
     }
 
     /// Ends an order that waits to be ended.
@@ -203,39 +219,38 @@ impl Orders {
 async fn take(orders: Arc<Orders>, _: Asked, take: Take) -> Result<Taken, CallError> {
     let mut state = orders.lock();
     if let Some(kept) = state.orders.get(&take.id) {
-        return Ok(Taken { state: kept.report.state, again: true, instead: None });
+        let taken = Taken { state: kept.report.state, again: true, ..Taken::default() };
+        return if state.mute { Err(lost()) } else { Ok(taken) };
     }
-    if state.began.contains_key(&take.id) {
-        return Ok(Taken { state: TargetState::Ok, again: true, instead: None });
+    if let Some(over) = state.over.get(&take.id) {
+        return Ok(Taken { state: *over, again: true, confirmed: true, instead: None });
     }
     if let Some(error) = &state.refuses {
         return Err(error.clone());
     }
-    let cancelled = state.never.contains(&take.id);
-    let report = Report {
-        id: take.id.clone(),
-        state: if cancelled { TargetState::Cancelled } else { TargetState::Sent },
-        ..Report::default()
-    };
+    let report = Report { id: take.id.clone(), state: TargetState::Sent, ..Report::default() };
     let change = orders.next();
     state.env.clone_from(&take.order.env);
     state.orders.insert(take.id.clone(), Kept { report, change, ..Kept::default() });
+    let mute = state.mute;
     drop(state);
-    if !cancelled {
-        orders.begin(take.id, &take.order, take.output.unwrap_or(1 << 20));
-    }
-    Ok(Taken { state: TargetState::Sent, again: false, instead: None })
+    orders.begin(take.id, &take.order, take.output.unwrap_or(1 << 20));
+    if mute { Err(lost()) } else { Ok(Taken { state: TargetState::Sent, ..Taken::default() }) }
 }
 
-async fn cancel(orders: Arc<Orders>, _: Asked, cancel: Cancel) -> Result<Nothing, CallError> {
+fn lost() -> CallError {
+    CallError::new(ErrorKind::Lost, "the answer was lost on the way")
+}
+
+async fn cancel(orders: Arc<Orders>, _: Asked, cancel: Cancel) -> Result<Cancelled, CallError> {
+    let mut gone = Vec::new();
     for id in cancel.ids {
         {
             let mut state = orders.lock();
             if !state.orders.contains_key(&id) {
-                let report =
-                    Report { id: id.clone(), state: TargetState::Sent, ..Report::default() };
-                state.never.push(id.clone());
-                state.orders.insert(id.clone(), Kept { report, ..Kept::default() });
+                let over = *state.over.entry(id.clone()).or_insert(TargetState::Cancelled);
+                gone.push(Gone { id, state: over });
+                continue;
             }
         }
         orders.change(&id, |kept| {
@@ -243,7 +258,7 @@ async fn cancel(orders: Arc<Orders>, _: Asked, cancel: Cancel) -> Result<Nothing
             kept.report.message.clone_from(&cancel.why);
         });
     }
-    Ok(Nothing {})
+    Ok(Cancelled { gone })
 }
 
 async fn follow(
@@ -285,7 +300,9 @@ async fn follow(
                 }
             }
             for id in confirm.over {
-                state.orders.remove(&id);
+                if let Some(kept) = state.orders.remove(&id) {
+                    state.over.insert(id, kept.report.state);
+                }
             }
         }
     };

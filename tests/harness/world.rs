@@ -169,11 +169,16 @@ impl World {
     }
 
     /// A real agent with this configuration.
-    pub async fn agent_with(&self, name: &str, mut config: agent::Config) -> BareAgent {
-        config.supervisor = crate::process::program("cmdr-agentd");
+    pub async fn agent_with(&self, name: &str, config: agent::Config) -> BareAgent {
         let token = self.token(TokenKind::Host, Role::NONE, 1).await;
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);
+        self.agent_as(&dialer, config).await
+    }
+
+    /// Dials as an agent, and is a real one.
+    pub async fn agent_as(&self, dialer: &Dialer, mut config: agent::Config) -> BareAgent {
+        config.supervisor = crate::process::program("cmdr-agentd");
         let (link, welcome, streams) = dialer.dial().await.unwrap();
         let id = welcome.host.expect("agents are told which host they are");
         let service = Arc::new(Agent::service(config));

@@ -34,6 +34,7 @@ mod runbooks;
 mod runbooks_run;
 mod runs;
 mod runs_edges;
+mod runs_faults;
 mod secrets;
 mod services;
 mod sessions;

@@ -17,7 +17,7 @@ use crate::Agent;
 use cmdr_link::clock;
 use cmdr_link::service::{Asked, Service};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::orders::{self, Cancel, Report, Schedules, Take, Taken};
+use cmdr_protocol::orders::{self, Cancel, Cancelled, Gone, Report, Schedules, Take, Taken};
 use cmdr_protocol::runs::{Order, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, Nothing};
 use doing::Doing;
@@ -167,7 +167,8 @@ async fn synced(file: Arc<std::fs::File>) -> std::io::Result<()> {
 /// The answer to one that had been taken, or done, or cancelled before it came.
 fn known(ledger: &Ledger, take: &Take) -> Option<Taken> {
     let answer = |known| match known {
-        Known::Here(state) | Known::Over(state) => Taken { state, again: true, instead: None },
+        Known::Here(state) => Taken { state, again: true, ..Taken::default() },
+        Known::Over(state) => Taken { state, again: true, confirmed: true, instead: None },
     };
     if let Some(known) = ledger.known(&take.id) {
         return Some(answer(known));
@@ -258,7 +259,7 @@ fn soon(agent: &Agent, id: &str, after: Duration) {
     });
 }
 
-async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Nothing, CallError> {
+async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Cancelled, CallError> {
     if let Some(bad) = cancel.ids.iter().find(|id| !orders::is_id(id)) {
         let shown = clean_to_width(bad, 80);
         return Err(CallError::malformed(format!("'{shown}' names no order")));
@@ -270,28 +271,30 @@ async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Nothi
         why = clean_to_width(&cancel.why, 120),
         "orders cancelled"
     );
-    let file = {
+    let (file, gone) = {
         let mut ledger = agent.orders().ledger(&agent);
-        let mut barred = false;
+        let (mut barred, mut gone) = (false, Vec::new());
         for id in &cancel.ids {
-            match ledger.orders.get(id) {
-                Some(entry) => {
-                    let why = Why::Cancelled(cancel.why.clone());
-                    entry.stop.send_if_modified(|now| {
-                        now.is_none() && {
-                            *now = Some(why);
-                            true
-                        }
-                    });
-                }
-                None if ledger.known(id).is_none() => {
-                    ledger.bar(id);
-                    barred = true;
-                }
-                None => {}
+            if let Some(entry) = ledger.orders.get(id) {
+                let why = Why::Cancelled(cancel.why.clone());
+                entry.stop.send_if_modified(|now| {
+                    now.is_none() && {
+                        *now = Some(why);
+                        true
+                    }
+                });
+                continue;
             }
+            let state = if let Some(Known::Over(state)) = ledger.known(id) {
+                state
+            } else {
+                ledger.bar(id);
+                barred = true;
+                TargetState::Cancelled
+            };
+            gone.push(Gone { id: id.clone(), state });
         }
-        ledger.handle().filter(|_| barred)
+        (ledger.handle().filter(|_| barred), gone)
     };
     if let Some(file) = file {
         synced(file).await.map_err(|e| {
@@ -301,7 +304,7 @@ async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Nothi
             )
         })?;
     }
-    Ok(Nothing {})
+    Ok(Cancelled { gone })
 }
 
 async fn schedules(agent: Arc<Agent>, _: Asked, all: Schedules) -> Result<Nothing, CallError> {

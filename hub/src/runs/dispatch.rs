@@ -3,13 +3,13 @@
 use super::keeper::{End, News};
 use super::live::Live;
 use super::steps::Sends;
-use super::{Author, Runs, order_id};
+use super::{Author, Runs, order_id, parse_id};
 use crate::server::Hub;
 use cmdr_link::Client;
-use cmdr_protocol::orders::{Cancel, Take};
+use cmdr_protocol::orders::{Cancel, Cancelled, Take};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId, exec, methods};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,14 +18,15 @@ use tokio::time::Instant;
 const TAKE: Duration = Duration::from_secs(30);
 /// How long it is waited before a host is asked again that was busy, or whose answer was lost on the way.
 const AGAIN: Duration = Duration::from_millis(250);
-/// An order that had ended when it was asked for is told of within so long.
-const TELLS: Duration = Duration::from_secs(10);
 /// A host that is busy is asked so often.
 const TRIES: u32 = 240;
 /// What was decided longer ago is decided anew before it is sent: rights are taken away meanwhile.
-const STALE_MS: u64 = 5000;
+const STALE: Duration = Duration::from_secs(5);
 /// Orders that one call ends.
 const CANCELS: usize = 500;
+/// A host that did not answer that is asked again so often, and so much later.
+const CANCEL_TRIES: u32 = 10;
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 
 impl Runs {
     /// Has a run looked at for what is to be sent.
@@ -168,26 +169,21 @@ impl Runs {
             Sends::End(state, why) => return Some((state, why)),
         };
         drop(hub);
-        let (host, take, author, created_ms, resource) = {
+        let (host, mut take, author, resource) = {
             let inner = live.lock();
-            let seat = &inner.seats[index as usize];
-            let left = inner
-                .deadline
-                .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64);
             let take = Take {
                 id: order_id(live.id, index, attempt),
                 order,
                 output: Some(inner.record.keep_output),
-                deadline_ms: left.map(|left| left.max(1)),
                 ..Take::default()
             };
             let resource = inner.record.start.order.resource();
-            (seat.host, take, inner.record.author.clone(), inner.record.created_ms, resource)
+            (inner.seats[index as usize].host, take, inner.record.author.clone(), resource)
         };
         let (mut first, mut busy) = (true, 0);
         loop {
             let hub = self.hub()?;
-            {
+            let (asked, decided) = {
                 let inner = live.lock();
                 let seat = &inner.seats[index as usize];
                 if seat.ending || seat.attempt != attempt {
@@ -199,36 +195,66 @@ impl Runs {
                     self.cancel_out(live, "the run was stopped");
                     return None;
                 }
-            }
+                (seat.asked, inner.decided)
+            };
             first = false;
             let Ok(link) = hub.fleet.link(host) else {
                 // When it is back, this is taken up again.
                 self.note_away(live, index);
                 return None;
             };
-            let stale = cmdr_link::clock::now_ms().saturating_sub(created_ms) > STALE_MS;
-            if stale && let Err(e) = may(&hub, &author, &resource, host) {
-                return Some((TargetState::Refused, e));
+            let fresh = || !asked && decided.is_some_and(|at| at.elapsed() < STALE);
+            if !fresh()
+                && let Err(why) = may(&hub, &author, &resource, host)
+            {
+                return self.refused(live, index, attempt, why);
             }
             let client = Client::new(link);
             let delivered = match &take.order.push {
                 Some(push) => hub.blobs.deliver(client.link(), host, push).await.map(drop),
                 None => Ok(()),
             };
-            let asked = match (delivered, author.caller()) {
-                (Err(e), _) => Err(e),
-                (Ok(()), Some(caller)) => client.call_for(&caller, Some(host), &take, TAKE).await,
-                (Ok(()), None) => client.call(Some(host), &take, TAKE).await,
+            // That may have taken its time: it is decided again, and again with what is left of it.
+            if take.order.push.is_some()
+                && !fresh()
+                && let Err(why) = may(&hub, &author, &resource, host)
+            {
+                return self.refused(live, index, attempt, why);
+            }
+            drop(hub);
+            let sent = match delivered {
+                Err(e) => Err(e),
+                Ok(()) => {
+                    {
+                        let mut inner = live.lock();
+                        let left = inner.deadline.map(|at| {
+                            at.saturating_duration_since(Instant::now()).as_millis() as u64
+                        });
+                        take.deadline_ms = left.map(|left| left.max(1));
+                        let stopping = inner.record.state == RunState::Stopping;
+                        let seat = &mut inner.seats[index as usize];
+                        if seat.ending || seat.attempt != attempt {
+                            return None;
+                        }
+                        if stopping {
+                            drop(inner);
+                            self.cancel_out(live, "the run was stopped");
+                            return None;
+                        }
+                        seat.asked = true;
+                    }
+                    match author.caller() {
+                        Some(caller) => client.call_for(&caller, Some(host), &take, TAKE).await,
+                        None => client.call(Some(host), &take, TAKE).await,
+                    }
+                }
             };
-            let error = match asked {
+            let error = match sent {
                 Ok(taken) => {
                     self.has(live, index, attempt, taken.state);
-                    if taken.again && taken.state.is_end() {
-                        // It tells how it ended, unless that was confirmed by what this hub was before it
-                        // was restored from a backup.
-                        tokio::time::sleep(TELLS).await;
-                        let why = "it ended before the hub was restored from a backup";
-                        return Some((taken.state, why.to_owned()));
+                    // How any other ended is told.
+                    if taken.confirmed && taken.state.is_end() {
+                        return Some(gone(live, index, taken.state));
                     }
                     return None;
                 }
@@ -256,8 +282,29 @@ impl Runs {
         }
     }
 
+    /// It may not be done there any more. What was never asked of the host is refused; what may have arrived is
+    /// ended there, and how that went is told by the host.
+    fn refused(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        index: u32,
+        attempt: u32,
+        why: String,
+    ) -> Option<(TargetState, String)> {
+        let (asked, host) = {
+            let inner = live.lock();
+            let seat = &inner.seats[index as usize];
+            (seat.asked, seat.host)
+        };
+        if !asked {
+            return Some((TargetState::Refused, why));
+        }
+        self.cancel(host, vec![order_id(live.id, index, attempt)], &why);
+        None
+    }
+
     /// The host has an order.
-    fn has(&self, live: &Arc<Live>, index: u32, attempt: u32, state: TargetState) {
+    fn has(self: &Arc<Self>, live: &Arc<Live>, index: u32, attempt: u32, state: TargetState) {
         let mut inner = live.lock();
         let at = index as usize;
         let seat = &mut inner.seats[at];
@@ -287,7 +334,7 @@ impl Runs {
     }
 
     /// Ends what is at hosts, wherever there is a link.
-    pub(super) fn cancel_out(&self, live: &Arc<Live>, why: &str) {
+    pub(super) fn cancel_out(self: &Arc<Self>, live: &Arc<Live>, why: &str) {
         let mut orders: BTreeMap<HostId, Vec<String>> = BTreeMap::new();
         {
             let inner = live.lock();
@@ -304,20 +351,69 @@ impl Runs {
     }
 
     /// Has a host end orders. Where that does not arrive, it is asked again when the link is back.
-    pub(super) fn cancel(&self, host: HostId, ids: Vec<String>, why: &str) {
-        let Some(hub) = self.hub() else { return };
-        let Ok(link) = hub.fleet.link(host) else { return };
-        let why = why.to_owned();
+    pub(super) fn cancel(self: &Arc<Self>, host: HostId, ids: Vec<String>, why: &str) {
+        let (runs, why) = (self.clone(), why.to_owned());
         tokio::spawn(async move {
             for ids in ids.chunks(CANCELS) {
-                let cancel = Cancel { ids: ids.to_vec(), why: why.clone() };
-                if let Err(e) = Client::new(link.clone()).call(Some(host), &cancel, TAKE).await {
-                    let e: CallError = e;
-                    tracing::debug!(%host, "ending orders: {e}");
+                for _ in 0..CANCEL_TRIES {
+                    match runs.ask_to_end(host, ids, &why).await {
+                        Ok(cancelled) => {
+                            runs.ended_there(host, ids, &cancelled, &why).await;
+                            break;
+                        }
+                        Err(e) if e.kind == ErrorKind::Unreachable => return,
+                        Err(e) => tracing::debug!(%host, "ending orders: {e}"),
+                    }
+                    tokio::time::sleep(CANCEL_AGAIN).await;
                 }
             }
         });
     }
+
+    async fn ask_to_end(
+        &self,
+        host: HostId,
+        ids: &[String],
+        why: &str,
+    ) -> Result<Cancelled, CallError> {
+        let gone = || CallError::new(ErrorKind::Unreachable, "the hub is stopping");
+        let link = self.hub().ok_or_else(gone)?.fleet.link(host)?;
+        let cancel = Cancel { ids: ids.to_vec(), why: why.to_owned() };
+        Client::new(link).call(Some(host), &cancel, TAKE).await
+    }
+
+    /// Gives an end to those orders of which a host has nothing more to tell.
+    async fn ended_there(&self, host: HostId, ids: &[String], answer: &Cancelled, why: &str) {
+        let asked: HashSet<&String> = ids.iter().collect();
+        for one in answer.gone.iter().filter(|one| asked.contains(&one.id)) {
+            let Some((run, target, attempt)) = parse_id(&one.id) else { continue };
+            let Some(live) = self.open(run) else { continue };
+            let own = live.lock().seats.get(target as usize).is_some_and(|seat| seat.host == host);
+            if !own || !one.state.is_end() {
+                continue;
+            }
+            let (state, why) = match one.state {
+                TargetState::Cancelled => (TargetState::Cancelled, why.to_owned()),
+                state => gone(&live, target, state),
+            };
+            let ends = vec![End { target, attempt, state, why }];
+            drop(self.queue.send(News::End { live, ends }).await);
+        }
+    }
+}
+
+/// The end of a target whose order the host has only the name of.
+fn gone(live: &Live, index: u32, state: TargetState) -> (TargetState, String) {
+    if state == TargetState::Cancelled {
+        return (state, "it was cancelled before it came".to_owned());
+    }
+    let book = live.lock().seats.get(index as usize).is_some_and(|seat| seat.stand.is_some());
+    if book {
+        // The state is that of a step. Whether the steps after it may be done hangs on what it printed.
+        let why = "the step ended before the hub was restored from a backup; what it printed is not known";
+        return (TargetState::Lost, why.to_owned());
+    }
+    (state, "it ended before the hub was restored from a backup".to_owned())
 }
 
 /// Whether who began a run still may do this there.

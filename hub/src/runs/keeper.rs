@@ -4,21 +4,22 @@
 
 mod disk;
 mod ends;
+mod pieces;
 
 use super::links::Confirms;
 use super::live::Live;
-use super::records::{ChangeRecord, LogRecord, PieceRecord, RunRecord};
+use super::records::{self, ChangeRecord, LogRecord, RunRecord};
 use super::segments::{Reader, Segments};
 use super::steps::After;
 use super::{Runs, parse_id};
 use cmdr_link::clock;
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::orders::{Piece, Report, Told};
+use cmdr_protocol::orders::{Report, Told, is_id};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{HostId, RunId};
-use ends::{Found, cancel_queued, end_of, finish, free, halt};
+use ends::{Found, WHY, cancel_queued, end_of, finish, halt};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -28,8 +29,6 @@ pub(super) const QUEUE: usize = 4096;
 const GROUP: usize = 1024;
 /// Bytes of output written together.
 const BLOCK: usize = 8 << 20;
-/// The disk is asked for its free space once for so many bytes of output.
-const LOOK: u64 = 4 << 20;
 
 /// Where it is told how a change went.
 pub(super) type Done = oneshot::Sender<Result<(), String>>;
@@ -81,6 +80,8 @@ struct Work {
     steps: Vec<(u32, u64)>,
     /// The head as it was written.
     record: Option<RunRecord>,
+    /// It could not be written as it was.
+    aside: bool,
 }
 
 /// Who is told when everything is on disk.
@@ -103,7 +104,13 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(runs: Arc<Runs>, segments: Segments) -> Self {
         let reader = Reader::new(&runs.dir);
-        Self { runs, segments: Arc::new(Mutex::new(segments)), reader, since: LOOK, tight: false }
+        Self {
+            runs,
+            segments: Arc::new(Mutex::new(segments)),
+            reader,
+            since: u64::MAX,
+            tight: false,
+        }
     }
 
     /// Writes for good.
@@ -115,8 +122,7 @@ impl Keeper {
                 match queue.try_recv() {
                     Ok(news) => {
                         if let News::Told { told, .. } = &news {
-                            bytes +=
-                                told.pieces.iter().map(|piece| piece.data.len()).sum::<usize>();
+                            bytes += size(told);
                         }
                         group.push(news);
                     }
@@ -181,14 +187,14 @@ impl Keeper {
                         target: end.target,
                         attempt: end.attempt,
                         state: end.state,
-                        why: end.why,
+                        why: clean_to_width(&end.why, WHY),
                         ..ChangeRecord::default()
                     };
                     self.end(&live, change, works);
                 }
             }
             News::Head { live, change, done } => {
-                let result = Self::head(&live, change, works);
+                let result = self.head(&live, change, works);
                 due.done.push((done, result));
             }
         }
@@ -197,8 +203,15 @@ impl Keeper {
     /// The target that an order of a host is; of a run that is over only when that is asked for.
     fn target_of(&self, host: HostId, id: &str, even_over: bool) -> Found {
         let Some((run, index, attempt)) = parse_id(id) else { return Found::Foreign };
-        let live = self.runs.open(run);
-        let live = live.or_else(|| even_over.then(|| self.runs.find(run).ok().flatten()).flatten());
+        let mut live = self.runs.open(run);
+        if live.is_none() && even_over {
+            // A run that is over is read back for its own hosts alone.
+            live = match records::host_of(&self.runs.store, run, index) {
+                Ok(Some(one)) if one != host => return Found::Foreign,
+                Ok(Some(_)) => self.runs.find(run).ok().flatten(),
+                Ok(None) | Err(_) => None,
+            };
+        }
         let Some(live) = live else { return Found::Unknown };
         let inner = live.lock();
         match inner.seats.get(index as usize) {
@@ -212,86 +225,6 @@ impl Keeper {
         }
     }
 
-    fn piece(
-        &mut self,
-        host: HostId,
-        piece: &Piece,
-        confirms: &Arc<Confirms>,
-        works: &mut BTreeMap<RunId, Work>,
-        due: &mut Due,
-    ) {
-        let Found::Here(live, index) = self.target_of(host, &piece.id, false) else { return };
-        let mut inner = live.lock();
-        let at = index as usize;
-        let upto = piece.at.saturating_add(piece.data.len() as u64);
-        let seat = &inner.seats[at];
-        if seat.ending || upto <= seat.have {
-            return;
-        }
-        let (have, attempt, keeping) = (seat.have, seat.attempt, seat.keeping);
-        let skip = have.saturating_sub(piece.at).min(piece.data.len() as u64) as usize;
-        let data = &piece.data[skip..];
-        let gap = piece.at.saturating_sub(have);
-        let room = self
-            .runs
-            .settings
-            .run_output
-            .saturating_sub(inner.keeping)
-            .min(inner.record.keep_output.saturating_sub(keeping));
-        let room = if self.is_tight(data.len()) { 0 } else { usize::try_from(room).unwrap_or(0) };
-        let kept = &data[..data.len().min(room)];
-        let mut record = PieceRecord {
-            target: index,
-            attempt,
-            stderr: piece.stderr,
-            gap,
-            len: kept.len() as u32,
-            ..PieceRecord::default()
-        };
-        let work = work(works, &live);
-        if !kept.is_empty() {
-            let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = segments.push(kept);
-            (record.segment, record.offset) = (place.segment, place.offset);
-            let sums = inner.sums(at, &mut self.reader);
-            if piece.stderr { &mut sums.stderr } else { &mut sums.stdout }.update(kept);
-        }
-        work.log.pieces.push(record);
-        let over = (data.len() - kept.len()) as u64;
-        if over > 0 {
-            work.log.pieces.push(PieceRecord {
-                target: index,
-                attempt,
-                stderr: piece.stderr,
-                gap: over,
-                ..PieceRecord::default()
-            });
-        }
-        inner.keeping += kept.len() as u64;
-        let seat = &mut inner.seats[at];
-        if let (Some(stand), false) = (&mut seat.stand, piece.stderr) {
-            stand.printed(kept);
-        }
-        seat.have = upto;
-        seat.keeping += kept.len() as u64;
-        seat.dropped += over;
-        due.have.push((confirms.clone(), piece.id.clone(), upto));
-    }
-
-    /// Whether there is too little room on the disk for output.
-    fn is_tight(&mut self, bytes: usize) -> bool {
-        self.since += bytes as u64;
-        if self.since >= LOOK {
-            self.since = 0;
-            let tight = free(&self.runs.dir).is_some_and(|free| free < self.runs.settings.free);
-            if tight && !self.tight {
-                tracing::warn!("the disk is nearly full: output of runs is not kept");
-            }
-            self.tight = tight;
-        }
-        self.tight
-    }
-
     fn report(
         &mut self,
         host: HostId,
@@ -302,6 +235,8 @@ impl Keeper {
     ) {
         let (live, index) = match self.target_of(host, &report.id, report.state.is_end()) {
             Found::Here(live, index) => (live, index),
+            // What can be the name of no order is none.
+            Found::Unknown | Found::Foreign if !is_id(&report.id) => return,
             Found::Unknown => {
                 if report.state.is_end() {
                     due.over.push((confirms.clone(), report.id));
@@ -383,6 +318,7 @@ impl Keeper {
             return Some(ChangeRecord { state: TargetState::Cancelled, why, ..change });
         }
         let steps = Some(Box::new(stand.news()));
+        let gap = seat.gap(at as u32);
         let (attempt, was, marked) = (seat.attempt + 1, seat.state, seat.marked);
         seat.again(attempt);
         seat.taken = true;
@@ -391,6 +327,7 @@ impl Keeper {
         inner.touch(at);
         drop(inner);
         let work = work(works, live);
+        work.log.pieces.extend(gap);
         let (target, state) = (at as u32, TargetState::Queued);
         work.log.changes.push(ChangeRecord {
             target,
@@ -429,6 +366,7 @@ impl Keeper {
             change.sum = inner.sums(at, &mut self.reader).finish(change.lost);
         }
         let seat = &mut inner.seats[at];
+        let gap = seat.gap(change.target);
         (seat.ending, seat.sums, seat.told) = (true, None, change.told);
         change.steps = seat.stand.as_mut().map(|stand| Box::new(stand.news()));
         let (wave, marked) = (seat.wave as usize, seat.marked);
@@ -440,6 +378,7 @@ impl Keeper {
         }
         let failed = change.state.is_failure();
         let work = work(works, live);
+        work.log.pieces.extend(gap);
         work.log.changes.push(change);
         if failed {
             halt(&mut inner, wave, work);
@@ -448,6 +387,7 @@ impl Keeper {
     }
 
     fn head(
+        &self,
         live: &Arc<Live>,
         change: HeadChange,
         works: &mut BTreeMap<RunId, Work>,
@@ -465,6 +405,7 @@ impl Keeper {
                 if inner.record.state == RunState::Stopping {
                     return Ok(());
                 }
+                let why = clean_to_width(&why, WHY);
                 inner.record.state = RunState::Stopping;
                 inner.record.why.clone_from(&why);
                 let why = if why.is_empty() { "the run was stopped".to_owned() } else { why };
@@ -475,7 +416,7 @@ impl Keeper {
             HeadChange::Pause(why) => match inner.record.state {
                 RunState::Running => {
                     inner.record.state = RunState::Paused;
-                    inner.record.why = why;
+                    inner.record.why = clean_to_width(&why, WHY);
                 }
                 RunState::Paused => return Ok(()),
                 state => return Err(format!("the run is {state}")),
@@ -491,6 +432,9 @@ impl Keeper {
             HeadChange::Retry(targets) => {
                 if !inner.is_over() || work.over.is_some() {
                     return Err("the run has not ended yet".to_owned());
+                }
+                if !self.runs.reopen(live) {
+                    return Err("the run is not kept any more".to_owned());
                 }
                 inner.record.state = RunState::Running;
                 inner.record.why.clear();
@@ -531,5 +475,16 @@ fn work<'a>(works: &'a mut BTreeMap<RunId, Work>, live: &Arc<Live>) -> &'a mut W
         retried: false,
         steps: Vec::new(),
         record: None,
+        aside: false,
     })
 }
+
+/// About how many bytes of memory it takes.
+fn size(told: &Told) -> usize {
+    let pieces = told.pieces.iter().map(|piece| 64 + piece.id.len() + piece.data.len());
+    let reports = told.reports.iter().map(|report| 256 + report.id.len() + report.message.len());
+    pieces.chain(reports).sum()
+}
+
+#[cfg(test)]
+mod tests;

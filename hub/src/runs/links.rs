@@ -17,19 +17,32 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Names in one input.
 const NAMES: usize = 1000;
 
-/// What is on disk here and not told to the host yet: no more than it has orders.
+/// Ends of orders that wait to be confirmed to one host: an agent keeps no more than half as many.
+const OVER: usize = 20_000;
+/// A host tells within so long what it has; what it has told by then is not told again by its next feed.
+const ALL: Duration = Duration::from_mins(2);
+
+/// What is on disk here and not told to the host yet: no more than it has orders, and bounded where it makes them up.
 #[derive(Debug, Default)]
 pub(super) struct Confirms {
-    due: Mutex<(HashMap<String, u64>, HashSet<String>)>,
+    due: Mutex<Due>,
     some: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    have: HashMap<String, u64>,
+    over: HashSet<String>,
+    /// There were more than a host can have: its feed is cut.
+    beyond: bool,
 }
 
 impl Confirms {
     /// An order's output, up to here.
     pub(super) fn have(&self, id: String, bytes: u64) {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        if !due.1.contains(&id) {
-            let known = due.0.entry(id).or_default();
+        if !due.over.contains(&id) {
+            let known = due.have.entry(id).or_default();
             *known = bytes.max(*known);
         }
         drop(due);
@@ -39,26 +52,38 @@ impl Confirms {
     /// An order's end and all its output.
     pub(super) fn over(&self, id: String) {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        due.0.remove(&id);
-        due.1.insert(id);
+        due.have.remove(&id);
+        if due.over.len() < OVER {
+            due.over.insert(id);
+        } else {
+            due.beyond = true;
+        }
         drop(due);
         self.some.notify_one();
     }
 
-    async fn next(&self) -> Confirm {
+    async fn next(&self) -> Result<Confirm, CallError> {
         loop {
             {
                 let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-                let over: Vec<_> = due.1.iter().take(NAMES).cloned().collect();
-                let have: Vec<_> = due.0.keys().take(NAMES).cloned().collect();
-                due.1.retain(|id| !over.contains(id));
+                if due.beyond {
+                    return Err(CallError::new(
+                        ErrorKind::Busy,
+                        format!("the host told the ends of more than {OVER} orders at once"),
+                    ));
+                }
+                let over: Vec<_> = due.over.iter().take(NAMES).cloned().collect();
+                for id in &over {
+                    due.over.remove(id);
+                }
+                let have: Vec<_> = due.have.keys().take(NAMES).cloned().collect();
                 let have = have.into_iter().filter_map(|id| {
-                    let bytes = due.0.remove(&id)?;
+                    let bytes = due.have.remove(&id)?;
                     Some(Have { id, bytes })
                 });
                 let confirm = Confirm { have: have.collect(), over };
                 if confirm != Confirm::default() {
-                    return confirm;
+                    return Ok(confirm);
                 }
             }
             self.some.notified().await;
@@ -92,16 +117,28 @@ impl Runs {
         let confirms = Arc::new(Confirms::default());
         let confirming = async {
             loop {
-                inputs.send(&confirms.next().await).await?;
+                inputs.send(&confirms.next().await?).await?;
             }
         };
         let hearing = async {
-            let (mut names, mut began) = (HashSet::new(), false);
-            while let Some(item) = items.next().await {
+            // Only names that are asked about are collected, whatever a host tells.
+            let (mut own, mut names, mut began) = (self.names(host), HashSet::new(), false);
+            let until = at + ALL;
+            loop {
+                let item = if began {
+                    items.next().await
+                } else {
+                    tokio::time::timeout_at(until, items.next()).await.map_err(|_| {
+                        let what = format!("not all orders were told within {} s", ALL.as_secs());
+                        CallError::new(ErrorKind::TimedOut, what)
+                    })?
+                };
+                let Some(item) = item else { break };
                 let told: Told = item?;
                 if !began {
-                    names.extend(told.reports.iter().map(|report| report.id.clone()));
-                    names.extend(told.pieces.iter().map(|piece| piece.id.clone()));
+                    let reports = told.reports.iter().map(|report| &report.id);
+                    let pieces = told.pieces.iter().map(|piece| &piece.id);
+                    names.extend(reports.chain(pieces).filter_map(|id| own.take(id)));
                 }
                 let all = told.all;
                 if !(told.pieces.is_empty() && told.reports.is_empty()) {
@@ -115,7 +152,7 @@ impl Runs {
                 if all && !began {
                     began = true;
                     self.take_up_host(host, &names, at);
-                    names = HashSet::new();
+                    (own, names) = (HashSet::new(), HashSet::new());
                 }
             }
             Ok(())
@@ -125,6 +162,19 @@ impl Runs {
             ended = hearing => ended,
             ended = confirming => ended,
         }
+    }
+
+    /// The names of orders that may be at a host.
+    fn names(&self, host: HostId) -> HashSet<String> {
+        let mut names = HashSet::new();
+        for (live, index) in self.by_host().of(host) {
+            let inner = live.lock();
+            let seat = &inner.seats[index as usize];
+            if seat.is_out() {
+                names.insert(order_id(live.id, index, seat.attempt));
+            }
+        }
+        names
     }
 
     /// How far the output of a host's orders is here.
@@ -202,5 +252,45 @@ impl Runs {
             live.tell();
         }
         self.tick.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_makes_up_orders_is_cut_off_and_not_remembered() {
+        let confirms = Confirms::default();
+        for number in 0..OVER {
+            confirms.over(format!("made-up.{number}"));
+        }
+        assert_eq!(confirms.next().await.unwrap().over.len(), NAMES);
+        for number in OVER..3 * OVER {
+            confirms.over(format!("made-up.{number}"));
+        }
+        assert!(confirms.due.lock().unwrap().over.len() <= OVER);
+        assert_eq!(confirms.next().await.unwrap_err().kind, ErrorKind::Busy);
+    }
+
+    #[tokio::test]
+    async fn all_that_is_due_is_confirmed_once() {
+        let confirms = Confirms::default();
+        for number in 0..2500 {
+            confirms.have(format!("r.{number}.0"), 7);
+            confirms.over(format!("r.{number}.0"));
+        }
+        confirms.have("s.0.0".to_owned(), 5);
+        confirms.have("s.0.0".to_owned(), 3);
+        let (mut over, mut have) = (HashSet::new(), Vec::new());
+        while over.len() < 2500 {
+            let confirm = confirms.next().await.unwrap();
+            assert!(confirm.over.len() <= NAMES);
+            for id in confirm.over {
+                assert!(over.insert(id));
+            }
+            have.extend(confirm.have);
+        }
+        assert_eq!(have, [Have { id: "s.0.0".to_owned(), bytes: 5 }]);
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Inner {
     pub(super) change: u64,
     /// The change in which something other than targets changed.
     pub(super) head_change: u64,
+    /// When it was decided that whoever began it may do this on all of its hosts; absent after a restart.
+    pub(super) decided: Option<Instant>,
     /// When its time is over, and when hosts that never came are given up.
     pub(super) deadline: Option<Instant>,
     pub(super) expires: Option<Instant>,
@@ -92,6 +94,7 @@ impl Live {
             log: next_log,
             change: 1,
             head_change: 1,
+            decided: None,
             deadline: None,
             expires: None,
             overdue: None,
@@ -149,6 +152,15 @@ impl Inner {
             self.replay_sent(&record.sent);
             for piece in &record.pieces {
                 self.note_piece(*piece);
+                if let Some(seat) = self.seats.get_mut(piece.target as usize) {
+                    seat.pieces += u32::from(piece.attempt == seat.attempt);
+                }
+            }
+            for (target, steps) in &record.steps {
+                let seat = self.seats.get_mut(*target as usize);
+                if let Some(stand) = seat.and_then(|seat| seat.stand.as_mut()) {
+                    stand.replay(steps);
+                }
             }
             for change in &record.changes {
                 let Some(seat) = self.seats.get_mut(change.target as usize) else { continue };
@@ -176,7 +188,7 @@ impl Inner {
                 seat.sum.clone_from(&change.sum);
                 seat.told = change.told;
                 seat.ending = true;
-                self.lost += change.lost;
+                self.lost = self.lost.saturating_add(change.lost);
             }
         }
         self.recount();
@@ -240,13 +252,13 @@ impl Inner {
     pub(super) fn note_piece(&mut self, piece: PieceRecord) {
         let Some(seat) = self.seats.get_mut(piece.target as usize) else { return };
         if piece.attempt == seat.attempt {
-            let upto = piece.gap + u64::from(piece.len);
+            let upto = piece.gap.saturating_add(u64::from(piece.len));
             if piece.stderr {
                 seat.stderr += u64::from(piece.len);
             } else {
                 seat.stdout += u64::from(piece.len);
             }
-            seat.kept_to += upto;
+            seat.kept_to = seat.kept_to.saturating_add(upto);
             seat.have = seat.have.max(seat.kept_to);
             seat.keeping = seat.keeping.max(seat.stdout + seat.stderr);
         }

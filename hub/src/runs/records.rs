@@ -22,8 +22,15 @@ const SMALL: usize = 16 * 1024;
 const TARGETS: usize = 400;
 /// Targets that stand in the head.
 const FEW: usize = 100;
-/// Bytes of a log record, about, after which another is begun.
-const LOG: usize = 40 * 1024;
+/// Bytes of a log record at most, but for its frame.
+const LOG: usize = 48 * 1024;
+/// Bytes of a head when its run begins: what changes of it later, its reason and its end, has room beside that.
+const HEAD: usize = 56 * 1024;
+/// Bytes that a range of targets, and a place of output, take at most.
+const RANGE: usize = 16;
+const PLACE: usize = 64;
+/// Bytes of a reason in one change.
+const WHY: usize = 4096;
 
 /// For whom a run acts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +157,9 @@ pub struct LogRecord {
     /// Pieces of output, in the order in which they came.
     #[serde(rename = "p", skip_serializing_if = "Vec::is_empty")]
     pub pieces: Vec<PieceRecord>,
+    /// What came of steps, where that is too much for the change that it belongs to, which follows.
+    #[serde(rename = "s", skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<(u32, StepsRecord)>,
     /// Targets that changed.
     #[serde(rename = "c", skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangeRecord>,
@@ -277,11 +287,15 @@ fn log_key(run: RunId, number: u32) -> String {
     format!("{}{run}/{number:08x}", prefix::RUN_LOG)
 }
 
-/// The store's key of an idempotency key, which may be any text.
-pub(super) fn once_key(operator: &str, key: &str) -> String {
+/// The store's key of an idempotency key, which may be any text. Schedules, and each program, have their own.
+pub(super) fn once_key(author: &Author, schedule: &str, key: &str) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&(operator.len() as u64).to_be_bytes());
-    hasher.update(operator.as_bytes()).update(key.as_bytes());
+    let program = author.key.filter(|_| author.program && schedule.is_empty());
+    let program = program.map(|key| key.to_string()).unwrap_or_default();
+    for part in [&author.operator, schedule, &program] {
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+    }
+    hasher.update(key.as_bytes());
     format!("{}{}", prefix::RUN_KEY, &hasher.finalize().to_hex()[..32])
 }
 
@@ -328,34 +342,90 @@ pub(super) fn put_head(batch: Batch, id: RunId, record: &RunRecord) -> Batch {
     batch.put(head_key(id), &RunRecord { start, ..record.clone() })
 }
 
-/// Adds what changed to a batch, in as many records as it takes; the number of the next one.
-pub(super) fn put_log(batch: Batch, id: RunId, mut number: u32, log: &LogRecord) -> (Batch, u32) {
-    let (mut batch, mut part, mut size) = (batch, LogRecord::default(), 0);
-    let mut flush = |part: &mut LogRecord, size: &mut usize, at_least: usize| {
-        if *size > at_least {
-            batch = std::mem::take(&mut batch).put(log_key(id, number), &std::mem::take(part));
-            number += 1;
-            *size = 0;
+/// Whether a head is small enough to be written anew whenever it changes; why not, for people.
+pub(super) fn check_head(record: &RunRecord) -> Result<(), String> {
+    let mut record = record.clone();
+    if record.order_pieces > 0 {
+        record.start.order = Order::default();
+    }
+    let size = encoded(&record);
+    if size <= HEAD {
+        return Ok(());
+    }
+    Err(format!(
+        "what was asked for takes {size} bytes beside its order, and at most {HEAD} can be kept: pick hosts by \
+         labels instead of by their names, and make fewer waves"
+    ))
+}
+
+/// Bytes of a value in the store, without what the store adds.
+fn encoded<T: Serialize>(value: &T) -> usize {
+    codec::encode(value).map_or(usize::MAX, |bytes| bytes.len())
+}
+
+/// Log records as they are filled: none becomes larger than the store takes.
+struct Pages {
+    batch: Batch,
+    run: RunId,
+    number: u32,
+    page: LogRecord,
+    size: usize,
+}
+
+impl Pages {
+    /// Makes room for so many bytes.
+    fn room(&mut self, size: usize) -> &mut LogRecord {
+        if self.size > 0 && self.size + size > LOG {
+            self.turn();
         }
-    };
+        self.size += size;
+        &mut self.page
+    }
+
+    fn turn(&mut self) {
+        let page = std::mem::take(&mut self.page);
+        self.batch = std::mem::take(&mut self.batch).put(log_key(self.run, self.number), &page);
+        (self.number, self.size) = (self.number + 1, 0);
+    }
+
+    fn change(&mut self, change: &ChangeRecord) {
+        let mut change = change.clone();
+        if change.why.len() > WHY {
+            change.why = cmdr_protocol::display::clean_to_width(&change.why, WHY / 8);
+        }
+        let mut size = encoded(&change);
+        if size > LOG
+            && let Some(mut steps) = change.steps.take()
+        {
+            // The results one after the other, and where the target is now with the change itself.
+            for done in std::mem::take(&mut steps.done) {
+                let one = StepsRecord { done: vec![done], ..(*steps).clone() };
+                self.room(encoded(&one) + RANGE).steps.push((change.target, one));
+                steps.from += 1;
+            }
+            change.steps = Some(steps);
+            size = encoded(&change);
+        }
+        self.room(size).changes.push(change);
+    }
+}
+
+/// Adds what changed to a batch, in as many records as it takes; the number of the next one.
+pub(super) fn put_log(batch: Batch, run: RunId, number: u32, log: &LogRecord) -> (Batch, u32) {
+    let mut pages = Pages { batch, run, number, page: LogRecord::default(), size: 0 };
     for sent in &log.sent {
-        part.sent.push(*sent);
-        size += 12;
-        flush(&mut part, &mut size, LOG);
+        pages.room(RANGE).sent.push(*sent);
     }
     for piece in &log.pieces {
-        part.pieces.push(*piece);
-        size += 32;
-        flush(&mut part, &mut size, LOG);
+        pages.room(PLACE).pieces.push(*piece);
     }
     for change in &log.changes {
-        part.changes.push(change.clone());
-        size += 80 + change.why.len();
-        size += change.steps.as_ref().map_or(0, |steps| steps.size());
-        flush(&mut part, &mut size, LOG);
+        pages.change(change);
     }
-    flush(&mut part, &mut size, 0);
-    (batch, number)
+    if pages.size > 0 {
+        pages.turn();
+    }
+    (pages.batch, pages.number)
 }
 
 /// The heads of all runs.
@@ -414,6 +484,18 @@ pub(super) fn targets(
     Ok(targets)
 }
 
+/// The host of one target, read without the rest of its run.
+pub(super) fn host_of(store: &Store, id: RunId, index: u32) -> Result<Option<HostId>, StoreError> {
+    let Some(record) = head(store, id)? else { return Ok(None) };
+    let index = index as usize;
+    if record.target_pieces == 0 {
+        return Ok(record.inline.get(index).map(|target| target.host));
+    }
+    let key = targets_key(id, u32::try_from(index / TARGETS).unwrap_or(u32::MAX));
+    let piece = store.get::<Vec<TargetRecord>>(&key)?.unwrap_or_default();
+    Ok(piece.get(index % TARGETS).map(|target| target.host))
+}
+
 /// The log of a run, oldest first, with the number of the record that comes next.
 pub(super) fn log(store: &Store, id: RunId) -> Result<(Vec<LogRecord>, u32), StoreError> {
     let (mut log, mut next) = (Vec::new(), 0);
@@ -441,7 +523,7 @@ pub(super) fn delete(mut batch: Batch, id: RunId, record: &RunRecord, log: u32) 
         batch = batch.delete(environment::key(&environment::of_run(id)));
     }
     if !record.start.key.is_empty() {
-        batch = batch.delete(once_key(&record.author.operator, &record.start.key));
+        batch = batch.delete(once_key(&record.author, &record.schedule, &record.start.key));
     }
     batch.delete(head_key(id))
 }
@@ -495,4 +577,101 @@ fn brief(order: &Order) -> Order {
         *line = Line { text: line.text.chars().take(200).collect() };
     }
     brief
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runbooks::Done;
+
+    async fn log_of(log: &LogRecord) -> Vec<LogRecord> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let run = RunId([1; 8]);
+        let (batch, next) = put_log(Batch::new(), run, 0, log);
+        store.apply(batch).await.unwrap();
+        let (records, following) = super::log(&store, run).unwrap();
+        assert_eq!((records.len() as u32, next), (next, following));
+        records
+    }
+
+    #[tokio::test]
+    async fn whatever_happened_at_one_time_fits_into_records() {
+        let change = |target| ChangeRecord {
+            target,
+            state: TargetState::Failed,
+            why: "e\u{301}".repeat(40_000),
+            sum: vec![255; 16],
+            ..ChangeRecord::default()
+        };
+        let piece = PieceRecord {
+            target: u32::MAX,
+            attempt: u32::MAX,
+            stderr: true,
+            gap: u64::MAX,
+            len: u32::MAX,
+            segment: u32::MAX,
+            offset: u32::MAX,
+        };
+        let log = LogRecord {
+            sent: (0..20_000).map(|at| (u32::MAX - at, u32::MAX)).collect(),
+            pieces: vec![piece; 20_000],
+            changes: (0..100).map(change).collect(),
+            ..LogRecord::default()
+        };
+        let records = log_of(&log).await;
+        let all = |one: fn(&LogRecord) -> usize| records.iter().map(one).sum::<usize>();
+        assert_eq!(all(|record| record.sent.len()), 20_000);
+        assert_eq!(all(|record| record.pieces.len()), 20_000);
+        assert_eq!(all(|record| record.changes.len()), 100);
+    }
+
+    #[tokio::test]
+    async fn results_of_many_steps_come_before_the_change_that_they_belong_to() {
+        let done = |at: usize| Done {
+            output: format!("{at} {}", "\u{fffd}".repeat(4096)),
+            ..Done::default()
+        };
+        let steps =
+            StepsRecord { at: 20, done: (0..20).map(done).collect(), ..StepsRecord::default() };
+        let whole = steps.clone();
+        let change = ChangeRecord {
+            state: TargetState::Ok,
+            steps: Some(Box::new(steps)),
+            ..ChangeRecord::default()
+        };
+        let log = LogRecord { changes: vec![change], ..LogRecord::default() };
+        let records = log_of(&log).await;
+        assert!(records.len() > 1);
+        let mut stand = super::super::steps::Stand::default();
+        for record in &records {
+            for (_, steps) in &record.steps {
+                stand.replay(steps);
+            }
+            for change in &record.changes {
+                stand.replay(change.steps.as_ref().unwrap());
+            }
+        }
+        assert_eq!(stand.all(), whole.done);
+        assert!(records.last().unwrap().changes[0].state == TargetState::Ok);
+    }
+
+    #[test]
+    fn schedules_and_programs_have_idempotency_keys_of_their_own() {
+        let person =
+            Author { operator: "ann".into(), key: Some(KeyId([1; 16])), ..Author::default() };
+        let device = Author { key: Some(KeyId([2; 16])), ..person.clone() };
+        let program = Author { program: true, ..person.clone() };
+        let other = Author { program: true, ..device.clone() };
+        let key = |author: &Author, schedule: &str| once_key(author, schedule, "k");
+        assert_eq!(key(&person, ""), key(&device, ""), "one operator, whatever device");
+        let all = [key(&person, ""), key(&program, ""), key(&other, ""), key(&person, "s")];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(
+            key(&program, "s"),
+            key(&person, "s"),
+            "what begins by the clock is the schedule's"
+        );
+    }
 }

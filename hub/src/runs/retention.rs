@@ -52,14 +52,24 @@ impl Runs {
         }
         for group in gone.chunks(GROUP) {
             let mut batch = Batch::new();
-            for (id, record) in group {
-                batch = records::delete(batch, *id, record, record.log);
+            let mut taken = Vec::new();
+            {
+                let mut state = self.state();
+                for (id, record) in group {
+                    // One that is tried again meanwhile stays; one that goes cannot be.
+                    if state.over.get(id).is_some_and(|now| Arc::ptr_eq(now, record)) {
+                        state.over.remove(id);
+                        state.looked.retain(|live| live.id != *id);
+                        state.held.remove(id);
+                        state.briefs.remove(*id);
+                        batch = records::delete(batch, *id, record, record.log);
+                        taken.push((*id, record.clone()));
+                    }
+                }
             }
-            self.store.apply(batch).await.map_err(busy)?;
-            let mut state = self.state();
-            for (id, _) in group {
-                state.over.remove(id);
-                state.looked.retain(|live| live.id != *id);
+            if let Err(e) = self.store.apply(batch).await {
+                self.state().over.extend(taken);
+                return Err(busy(e));
             }
         }
         self.remove_segments();

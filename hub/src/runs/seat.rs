@@ -1,5 +1,6 @@
 //! One target of a run as the hub holds it in memory.
 
+use super::records::PieceRecord;
 use super::steps::Stand;
 use cmdr_protocol::HostId;
 use cmdr_protocol::runs::{Target, TargetState};
@@ -35,6 +36,8 @@ pub(super) struct Seat {
     pub(super) taken: bool,
     /// Its end is being written, or written.
     pub(super) ending: bool,
+    /// The host was asked to take it, or may have been by an earlier hub: it may have it.
+    pub(super) asked: bool,
     /// Since when the host has said that it has it.
     pub(super) acked: Option<Instant>,
     /// Somebody is asking the host to take it.
@@ -47,6 +50,10 @@ pub(super) struct Seat {
     pub(super) have: u64,
     /// The same, on disk.
     pub(super) kept_to: u64,
+    /// Pieces of output that are on disk, or being written.
+    pub(super) pieces: u32,
+    /// Bytes of output before what comes next that were not kept, and of which that is not on disk.
+    pub(super) gap: u64,
     /// Bytes of output that the hub itself did not keep.
     pub(super) dropped: u64,
     /// Bytes of output that are kept, or being written.
@@ -98,12 +105,15 @@ impl Seat {
             marked: false,
             taken: false,
             ending: false,
+            asked: false,
             acked: None,
             sending: false,
             away: None,
             waits: false,
             have: 0,
             kept_to: 0,
+            pieces: 0,
+            gap: 0,
             dropped: 0,
             keeping: 0,
             sums: None,
@@ -115,6 +125,13 @@ impl Seat {
     pub(super) fn again(&mut self, attempt: u32) {
         let fresh = Self::new(self.host, &self.name, self.wave);
         *self = Self { attempt, changed: self.changed, stand: self.stand.take(), ..fresh };
+    }
+
+    /// What is not on disk yet of output that was not kept.
+    pub(super) fn gap(&mut self, index: u32) -> Option<PieceRecord> {
+        let gap = std::mem::take(&mut self.gap);
+        let (target, attempt) = (index, self.attempt);
+        (gap > 0).then(|| PieceRecord { target, attempt, gap, ..PieceRecord::default() })
     }
 
     /// It may be at the host, and has no end.

@@ -14,10 +14,15 @@ use cmdr_link::{clock, codec};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runs::{Retry, RunState, Start, Started, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, RunId, exec, methods};
+use std::collections::HashSet;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 128;
+/// The longest selector, and the most hosts that are named by their ids.
+const MAX_HOSTS: usize = 16 * 1024;
+const MAX_ONLY: usize = 16 * 1024;
 /// The longest note.
 const MAX_NOTE: usize = 1024;
 /// The longest name of whom to tell.
@@ -57,6 +62,11 @@ pub(super) fn check(start: &Start) -> Result<(), CallError> {
     start.order.check().map_err(CallError::malformed)?;
     if start.key.len() > MAX_KEY {
         return wrong(format!("the idempotency key is longer than {MAX_KEY} bytes"));
+    }
+    if start.hosts.len() > MAX_HOSTS || start.only.len() > MAX_ONLY {
+        return wrong(format!(
+            "the hosts take more than {MAX_HOSTS} bytes or are more than {MAX_ONLY} ids; pick them by labels"
+        ));
     }
     if start.note.len() > MAX_NOTE {
         return wrong(format!("the note is longer than {MAX_NOTE} bytes"));
@@ -129,7 +139,8 @@ impl Runs {
     ) -> Result<Started, CallError> {
         check(&start)?;
         let request = request_hash(&start)?;
-        if let Some(known) = self.known(&author, &start, &request)? {
+        let once = records::once_key(&author, &origin.schedule, &start.key);
+        if let Some(known) = self.known(&once, &start, &request)? {
             return Ok(known);
         }
         let mut start = start;
@@ -194,17 +205,19 @@ impl Runs {
             let (whose, order) = (environment::of_run(id), &mut record.start.order);
             batch = environment::seal(&hub.vault, batch, &whose, order)?;
         }
+        // The targets say it.
+        record.start.only.clear();
         batch = records::put_new(batch, id, &mut record, &seats).map_err(busy)?;
+        records::check_head(&record).map_err(CallError::malformed)?;
         if !record.start.key.is_empty() {
-            let key = records::once_key(&record.author.operator, &record.start.key);
-            let once = KeyRecord { run: id, request: request.clone() };
-            batch = batch.if_absent(key.clone()).put(key, &once);
+            let key = KeyRecord { run: id, request: request.clone() };
+            batch = batch.if_absent(once.clone()).put(once.clone(), &key);
         }
         match self.store.apply(batch).await {
             Ok(()) => {}
             Err(StoreError::Conflict(_)) => {
                 // Somebody asked the same at the same time.
-                return self.known(&record.author, &record.start, &request)?.ok_or_else(|| {
+                return self.known(&once, &record.start, &request)?.ok_or_else(|| {
                     CallError::new(ErrorKind::Busy, "another run got the same id; try again")
                 });
             }
@@ -217,15 +230,14 @@ impl Runs {
     /// The run that was begun with the same idempotency key.
     fn known(
         &self,
-        author: &Author,
+        once: &str,
         start: &Start,
         request: &[u8],
     ) -> Result<Option<Started>, CallError> {
         if start.key.is_empty() {
             return Ok(None);
         }
-        let key = records::once_key(&author.operator, &start.key);
-        let Some(once) = self.store.get::<KeyRecord>(&key).map_err(busy)? else { return Ok(None) };
+        let Some(once) = self.store.get::<KeyRecord>(once).map_err(busy)? else { return Ok(None) };
         if once.request != request {
             return Err(CallError::new(
                 ErrorKind::Conflict,
@@ -288,7 +300,11 @@ impl Runs {
     fn begin(self: &Arc<Self>, id: RunId, record: RunRecord, seats: Vec<Seat>) {
         let sent = record.sent.clone();
         let live = Arc::new(Live::new(id, record, seats, &[], 0));
-        Self::set_times(&mut live.lock());
+        {
+            let mut inner = live.lock();
+            Self::set_times(&mut inner);
+            inner.decided = Some(Instant::now());
+        }
         self.state().open.insert(id, live.clone());
         {
             let (mut by_host, inner) = (self.by_host(), live.lock());
@@ -315,7 +331,8 @@ impl Runs {
         live: &Arc<Live>,
         retry: &Retry,
     ) -> Result<Started, CallError> {
-        let wanted = |index: u32| retry.targets.is_empty() || retry.targets.contains(&index);
+        let only: HashSet<u32> = retry.targets.iter().copied().collect();
+        let wanted = |index: u32| only.is_empty() || only.contains(&index);
         let (targets, hosts, start) = {
             let inner = live.lock();
             if !inner.is_over() {
@@ -354,7 +371,7 @@ impl Runs {
                 refused.name, refused.why
             )));
         }
-        let here: std::collections::HashSet<_> = plan.hosts.iter().map(|host| host.id).collect();
+        let here: HashSet<_> = plan.hosts.iter().map(|host| host.id).collect();
         let targets: Vec<_> = {
             let inner = live.lock();
             let there = |index: &u32| here.contains(&inner.seats[*index as usize].host);
@@ -363,14 +380,14 @@ impl Runs {
         let count = targets.len() as u32;
         Self::check_confirmed(&plan.guard, count, retry.confirm)?;
         Self::take_limits(hub, who, &again, &plan.hosts)?;
-        self.reopen(live);
-        if let Err(e) = self.change(live, HeadChange::Retry(targets)).await {
-            if live.lock().is_over() {
-                self.close(live);
-            }
-            return Err(e);
+        let decided = Some(Instant::now());
+        // The keeper decides whether it is over, and has it go on: two who ask at once get one retry.
+        self.change(live, HeadChange::Retry(targets)).await?;
+        {
+            let mut inner = live.lock();
+            Self::set_times(&mut inner);
+            inner.decided = decided;
         }
-        Self::set_times(&mut live.lock());
         self.pump_soon(live);
         self.tick.notify_one();
         Ok(Started { run: Some(live.id), targets: count, already: false })

@@ -61,14 +61,6 @@ pub struct StepsRecord {
     pub done: Vec<Done>,
 }
 
-impl StepsRecord {
-    /// About how many bytes it takes.
-    pub(super) fn size(&self) -> usize {
-        let one = |done: &Done| 80 + done.output.len() + done.why.len();
-        60 + self.stopped.len() + self.done.iter().map(one).sum::<usize>()
-    }
-}
-
 impl Stand {
     /// Notes what a step prints.
     pub(super) fn printed(&mut self, bytes: &[u8]) {
@@ -106,6 +98,12 @@ impl Stand {
         (self.progress.at, self.progress.tries) = (record.at, record.tries);
         self.progress.stopped.clone_from(&record.stopped);
         self.tail.clear();
+    }
+
+    /// All results.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<Done> {
+        self.progress.done.clone()
     }
 
     /// Goes on at the step that failed.

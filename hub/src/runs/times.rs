@@ -46,7 +46,7 @@ impl Runs {
     }
 
     /// Whether there is anything to wait for in a run.
-    async fn tick_run(&self, live: &Arc<Live>) -> bool {
+    async fn tick_run(self: &Arc<Self>, live: &Arc<Live>) -> bool {
         let (ends, cancel, waits) = self.due(live);
         if cancel {
             self.cancel_out(live, "the run's time was over");

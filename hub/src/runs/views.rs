@@ -1,7 +1,8 @@
 //! Runs as somebody may see them: lists, one with its targets, and what changes while they look.
 
+use super::briefs::Brief;
 use super::live::{Inner, Live};
-use super::records::RunRecord;
+use super::records::{PieceRecord, RunRecord};
 use super::segments::{Place, Reader};
 use super::{Runs, busy};
 use crate::server::Hub;
@@ -12,11 +13,17 @@ use cmdr_protocol::runs::{
     Target, fold,
 };
 use cmdr_protocol::{Call as _, CallError, RunId, methods};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// What is told of a line to those who may not know it.
+const A_LINE: &str = "a line for the shell";
 /// Runs in one list.
 const MOST: usize = 500;
+/// Runs that one list reads from disk to see whether who asks may know of them.
+const LOOKS: usize = 256;
+/// Items of output at a time.
+const ITEMS: usize = 8;
 
 /// Which targets of a run somebody may know of.
 #[derive(Debug)]
@@ -59,6 +66,23 @@ enum Known {
     Over(Arc<RunRecord>),
 }
 
+fn is_administrator(who: &Who) -> bool {
+    who.role == Role::ADMINISTRATOR && !who.owes_factor
+}
+
+/// How a run that is over ended on those of its hosts that somebody may look at; none when there are none.
+fn counted(hub: &Hub, who: &Who, id: RunId, brief: &Brief) -> Option<Counts> {
+    let method = methods::index(List::METHOD)?;
+    let resource = format!("run:{id}");
+    let mut counts = Counts::default();
+    for (host, state) in brief.iter() {
+        if hub.decide(who, method, Some(&resource), Some(*host)).is_ok() {
+            counts.add(*state);
+        }
+    }
+    (counts.targets > 0).then_some(counts)
+}
+
 fn unknown(id: RunId) -> CallError {
     CallError::not_found(format!("there is no run {id}; to see which there are: cmdr run ls"))
 }
@@ -69,7 +93,7 @@ impl Runs {
         let inner = live.lock();
         let own = inner.record.author.is(who);
         // A program's key sees no more of its operator's runs than of others': what its scope lets it read.
-        if who.program.is_none() && (own || who.role == Role::ADMINISTRATOR && !who.owes_factor) {
+        if who.program.is_none() && (own || is_administrator(who)) {
             return Sees::All;
         }
         let Some(method) = methods::index(method) else { return Sees::Some(Vec::new()) };
@@ -138,18 +162,39 @@ impl Runs {
         all.retain(|(created, ..)| list.before_ms.is_none_or(|before| *created < before));
         all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         let runs = all.into_iter().map(|(_, id, known)| match known {
-            Known::Open(live) => live.shown(),
-            Known::Over(record) => record.shown(id),
+            Known::Open(live) => (live.lock().record.start.order.line.is_some(), live.shown()),
+            Known::Over(record) => (record.start.order.line.is_some(), record.shown(id)),
         });
-        let (mut listing, mut left) = (Listing::default(), runs.filter(wanted));
-        for mut run in left.by_ref() {
+        let mut listing = Listing::default();
+        let mut left = runs.filter(|(_, run)| wanted(run));
+        let mut looks = 0;
+        for (is_line, mut run) in left.by_ref() {
             // Older than whoever asks, it is of somebody else who had the name.
             let own = run.operator == who.operator && run.created_ms >= who.since_ms;
             if !own || who.program.is_some() {
                 // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
                 let Some(id) = run.id else { continue };
-                let Ok((live, sees)) = self.look(hub, who, id, List::METHOD) else { continue };
-                known_by(&mut run, &live.lock(), &sees);
+                let counted = if run.ended_ms.is_none() {
+                    let live = self.look(hub, who, id, List::METHOD).ok();
+                    live.map(|(live, sees)| counts(&live.lock(), &sees))
+                } else if who.program.is_none() && is_administrator(who) {
+                    Some(run.counts)
+                } else if let Some(brief) = self.brief(id) {
+                    counted(hub, who, id, &brief)
+                } else if looks < LOOKS {
+                    looks += 1;
+                    let brief = self.read_brief(id).ok().flatten();
+                    brief.and_then(|brief| counted(hub, who, id, &brief))
+                } else {
+                    // The next list goes on from here: what was read is remembered.
+                    listing.more = true;
+                    return listing;
+                };
+                let Some(counted) = counted else { continue };
+                run.counts = counted;
+                if is_line && (who.program.is_some() || !is_administrator(who)) {
+                    A_LINE.clone_into(&mut run.what);
+                }
             }
             listing.runs.push(run);
             if listing.runs.len() >= limit {
@@ -246,7 +291,7 @@ fn strike(order: &mut Order) {
 fn known_by(run: &mut Run, inner: &Inner, sees: &Sees) {
     run.counts = counts(inner, sees);
     if !matches!(sees, Sees::All) && inner.record.start.order.line.is_some() {
-        "a line for the shell".clone_into(&mut run.what);
+        A_LINE.clone_into(&mut run.what);
     }
 }
 
@@ -287,7 +332,7 @@ pub struct View {
     reader: Reader,
     epoch: u64,
     /// Output of these targets alone.
-    pub(crate) only: Option<Vec<u32>>,
+    only: Option<HashSet<u32>>,
     /// Output of these targets alone, of one attempt each; what is no more wanted is taken out.
     pub(crate) want: Option<HashMap<u32, u32>>,
     output: bool,
@@ -305,30 +350,41 @@ impl View {
         self.live.news.subscribe()
     }
 
+    /// Tells output of these targets alone; of all when there are none.
+    pub(crate) fn only(&mut self, targets: &[u32]) {
+        self.only = (!targets.is_empty()).then(|| targets.iter().copied().collect());
+    }
+
     /// What is new, in as many items as it takes; empty when nothing is.
     pub(crate) fn items(&mut self) -> Vec<Progress> {
         let live = self.live.clone();
-        let inner = live.lock();
         let mut items = Vec::new();
-        let mut more = true;
-        while self.output && more {
-            let (output, left) = self.printed(&inner);
-            if !output.is_empty() {
-                items.push(Progress { output, cursor: self.cursor(), ..Progress::default() });
+        loop {
+            let inner = live.lock();
+            let pieces = if self.output { self.pick(&inner) } else { Vec::new() };
+            if pieces.is_empty() {
+                // All output was told, so what ended by it may be.
+                self.standing(&inner, &mut items);
+                return items;
             }
-            more = left && items.len() < 8;
-            if left && !more {
-                // The rest first, and then what ended by it.
+            drop(inner);
+            let output = pieces.into_iter().map(|piece| self.read(piece)).collect();
+            items.push(Progress { output, cursor: self.cursor(), ..Progress::default() });
+            if items.len() >= ITEMS {
                 return items;
             }
         }
+    }
+
+    /// How the run and its targets stand.
+    fn standing(&mut self, inner: &Inner, items: &mut Vec<Progress>) {
         let over = inner.is_over();
         if !self.targets {
             if over && !self.told_over {
                 self.told_over = true;
                 items.push(Progress { over: true, cursor: self.cursor(), ..Progress::default() });
             }
-            return items;
+            return;
         }
         let mut targets: Vec<Target> = Vec::new();
         for (index, seat) in inner.seats.iter().enumerate() {
@@ -340,7 +396,7 @@ impl View {
         let fresh = self.first;
         (self.change, self.first) = (inner.change, false);
         if !run && (!over || self.told_over) {
-            return items;
+            return;
         }
         let cursor = self.cursor();
         let mut parts: Vec<Progress> = Vec::new();
@@ -354,8 +410,8 @@ impl View {
         }
         parts[0].reset = fresh;
         if let Some(last) = parts.last_mut() {
-            let mut shown = inner.shown(live.id);
-            known_by(&mut shown, &inner, &self.sees);
+            let mut shown = inner.shown(self.live.id);
+            known_by(&mut shown, inner, &self.sees);
             last.run = Some(shown);
             // Only what is whole can be gone on from.
             last.cursor = cursor;
@@ -363,45 +419,47 @@ impl View {
         }
         self.told_over = over;
         items.extend(parts);
-        items
     }
 
     fn cursor(&self) -> String {
         format!("{}.{}.{}", self.epoch, if self.first { 0 } else { self.change }, self.piece)
     }
 
-    /// As much output as one item holds, and whether there is more.
-    fn printed(&mut self, inner: &Inner) -> (Vec<Printed>, bool) {
-        let (mut printed, mut size) = (Vec::new(), 0);
+    /// As much output as one item holds: where it is.
+    fn pick(&mut self, inner: &Inner) -> Vec<PieceRecord> {
+        let (mut picked, mut size) = (Vec::new(), 0);
         while let Some(piece) = inner.pieces.get(self.piece) {
-            if size > 0 && size + piece.len as usize > OUTPUT_CHUNK || printed.len() >= CHUNK {
-                return (printed, true);
+            if size > 0 && size + piece.len as usize > OUTPUT_CHUNK || picked.len() >= CHUNK {
+                break;
             }
             self.piece += 1;
-            let target = piece.target;
-            let wanted = self.only.as_ref().is_none_or(|only| only.contains(&target));
-            let attempt = self.want.as_ref().map(|want| want.get(&target).copied());
+            let wanted = self.only.as_ref().is_none_or(|only| only.contains(&piece.target));
+            let attempt = self.want.as_ref().map(|want| want.get(&piece.target).copied());
             let wanted = wanted && attempt.is_none_or(|attempt| attempt == Some(piece.attempt));
-            if !wanted || !self.sees.has(target as usize) {
-                continue;
+            if wanted && self.sees.has(piece.target as usize) {
+                size += piece.len as usize;
+                picked.push(*piece);
             }
-            let mut one =
-                Printed { target, attempt: piece.attempt, lost: piece.gap, ..Printed::default() };
-            if piece.len > 0 {
-                let place = Place { segment: piece.segment, offset: piece.offset };
-                match self.reader.read(place) {
-                    Ok(data) if piece.stderr => one.stderr = data,
-                    Ok(data) => one.stdout = data,
-                    Err(e) => {
-                        tracing::warn!(run = %self.live.id, "{e}");
-                        one.lost += u64::from(piece.len);
-                    }
+        }
+        picked
+    }
+
+    /// A piece with its bytes. Asked with nothing locked: it reads and unpacks.
+    fn read(&mut self, piece: PieceRecord) -> Printed {
+        let PieceRecord { target, attempt, gap: lost, .. } = piece;
+        let mut one = Printed { target, attempt, lost, ..Printed::default() };
+        if piece.len > 0 {
+            let place = Place { segment: piece.segment, offset: piece.offset };
+            match self.reader.read(place) {
+                Ok(data) if piece.stderr => one.stderr = data,
+                Ok(data) => one.stdout = data,
+                Err(e) => {
+                    tracing::warn!(run = %self.live.id, "{e}");
+                    one.lost = one.lost.saturating_add(u64::from(piece.len));
                 }
             }
-            size += piece.len as usize;
-            printed.push(one);
         }
-        (printed, false)
+        one
     }
 }
 

@@ -119,7 +119,7 @@ async fn output(
     let (live, sees) = hub.runs.look(&hub, &who, output.run, Output::METHOD)?;
     let mut view = hub.runs.view(live, sees, &output.since, true);
     view.targets = false;
-    view.only = Some(output.targets).filter(|only| !only.is_empty());
+    view.only(&output.targets);
     tell(view, &feeding, false, output.follow).await
 }
 

@@ -115,10 +115,11 @@ async fn asked_twice_with_one_name_it_answers_the_same_and_begins_nothing() {
     for _ in 0..2 {
         let again = accept(&agent, order("r.0.0"), String::new()).await.unwrap();
         assert!(again.again && again.state.is_end(), "{again:?}");
+        assert!(!again.confirmed, "how it ended is still told: {again:?}");
     }
     agent.orders().ledger(&agent).confirm("r.0.0");
     let again = accept(&agent, order("r.0.0"), String::new()).await.unwrap();
-    assert!(again.again && again.state.is_end(), "{again:?}");
+    assert!(again.again && again.confirmed && again.state.is_end(), "{again:?}");
     assert_eq!(states(&agent), []);
     // Also for an agent that comes after this one.
     let agent = self::agent(dir.path());
@@ -131,12 +132,36 @@ async fn an_order_that_is_cancelled_before_it_comes_never_begins() {
     let agent = Arc::new(agent(dir.path()));
     let asked = Asked { caller: None, trace: 0 };
     let ids = vec!["r.1.0".to_owned()];
-    cancel(agent.clone(), asked, Cancel { ids, why: String::new() }).await.unwrap();
+    let never = Gone { id: "r.1.0".into(), state: TargetState::Cancelled };
+    // Whoever asks hears that nothing will be told of it, also when it asks again.
+    for _ in 0..2 {
+        let cancel_it = Cancel { ids: ids.clone(), why: String::new() };
+        let answer = cancel(agent.clone(), asked.clone(), cancel_it).await.unwrap();
+        assert_eq!(answer.gone, [never.clone()]);
+    }
     for agent in [&*agent, &self::agent(dir.path())] {
         let taken = accept(agent, order("r.1.0"), String::new()).await.unwrap();
         assert_eq!((taken.state, taken.again), (TargetState::Cancelled, true));
         assert_eq!(states(agent), []);
     }
+}
+
+#[tokio::test]
+async fn who_cancels_what_was_confirmed_hears_how_it_ended_and_of_what_is_here_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = Arc::new(agent(dir.path()));
+    {
+        let mut ledger = agent.orders().ledger(&agent);
+        for id in ["here", "over"] {
+            ledger.take(taken(id)).unwrap();
+            ledger.end(id, ended(TargetState::Failed, ""));
+        }
+        ledger.confirm("over");
+    }
+    let asked = Asked { caller: None, trace: 0 };
+    let ids = vec!["here".to_owned(), "over".to_owned()];
+    let answer = cancel(agent, asked, Cancel { ids, why: String::new() }).await.unwrap();
+    assert_eq!(answer.gone, [Gone { id: "over".into(), state: TargetState::Failed }]);
 }
 
 #[tokio::test]

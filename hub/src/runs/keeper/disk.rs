@@ -1,11 +1,12 @@
-//! What was staged goes to disk with one write, is tried again for as long as that fails, and only then counts.
+//! What was staged goes to disk with one write, is tried again for as long as the disk fails, and only then counts.
 
 use super::ends::head_of;
 use super::{Keeper, Work};
-use crate::runs::records::{self, LogRecord};
-use crate::store::Batch;
+use crate::runs::records::{self, ChangeRecord, EndRecord, LogRecord};
+use crate::store::{Batch, StoreError};
+use cmdr_link::clock;
 use cmdr_protocol::RunId;
-use cmdr_protocol::runs::TargetState;
+use cmdr_protocol::runs::{RunState, Start, TargetState};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -58,6 +59,7 @@ impl Keeper {
                     }
                     return;
                 }
+                Err(StoreError::TooLarge(key)) if self.set_aside(works, &key) => {}
                 Err(e) => {
                     tracing::error!("what happened in runs cannot be written; it waits: {e}");
                     tokio::time::sleep(RETRY).await;
@@ -66,9 +68,54 @@ impl Keeper {
         }
     }
 
+    /// Ends a run of which a record is larger than the store takes, and says so in it: nothing builds one, and all
+    /// others must go on whatever happens to one.
+    fn set_aside(&self, works: &mut BTreeMap<RunId, Work>, key: &str) -> bool {
+        let Some(id) = works.keys().copied().find(|id| key.contains(&id.to_string())) else {
+            return false;
+        };
+        let Some(mut work) = works.remove(&id) else { return false };
+        tracing::error!("the run {id} is set aside: its record '{key}' is larger than 64 KiB");
+        let now = clock::now_ms();
+        let mut inner = work.live.lock();
+        if work.aside {
+            // Not even its end can be written. It is over until the hub begins anew.
+            inner.record.end = Some(EndRecord { ended_ms: now, ..EndRecord::default() });
+            drop(inner);
+            self.runs.close(&work.live);
+            return true;
+        }
+        let why = "set aside: what happened in it could not be written";
+        inner.record.why = why.to_owned();
+        inner.record.state = RunState::Halting;
+        let Start { key, order, .. } = std::mem::take(&mut inner.record.start);
+        inner.record.start = Start { key, order, ..Start::default() };
+        work.log = LogRecord::default();
+        for (target, seat) in (0..).zip(&mut inner.seats) {
+            seat.ending = true;
+            if !seat.state.is_end() {
+                work.log.changes.push(ChangeRecord {
+                    target,
+                    attempt: seat.attempt,
+                    state: TargetState::Lost,
+                    why: why.to_owned(),
+                    ended_ms: Some(now),
+                    ..ChangeRecord::default()
+                });
+            }
+        }
+        inner.ended = inner.seats.len() as u32;
+        inner.touch_head();
+        drop(inner);
+        work.steps.clear();
+        (work.aside, work.head, work.over) = (true, true, Some(now));
+        works.insert(id, work);
+        true
+    }
+
     /// What is on disk counts.
     pub(super) fn apply(&self, work: Work) {
-        let Work { live, log, head, over, retried, record, steps } = work;
+        let Work { live, log, head, over, retried, record, steps, aside: _ } = work;
         let over = over.is_some();
         let (mut sends, mut gone) = (Vec::new(), Vec::new());
         let moved = {
@@ -107,7 +154,7 @@ impl Keeper {
                 seat.lost = change.lost;
                 seat.sum = change.sum;
                 gone.push((seat.host, change.target));
-                inner.lost += change.lost;
+                inner.lost = inner.lost.saturating_add(change.lost);
                 inner.set(at, change.state);
             }
             let moved = inner.advance();

@@ -11,7 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// How much of a reason is kept.
-const WHY: usize = 400;
+pub(super) const WHY: usize = 400;
+/// No program writes more: whoever tells of more is believed so much.
+const LARGEST: u64 = 1 << 48;
 
 /// What an order's name leads to.
 pub(super) enum Found {
@@ -39,7 +41,7 @@ pub(super) fn end_of(index: u32, attempt: u32, report: &Report) -> ChangeRecord 
         code: report.code.or_else(|| report.signal.map(|signal| 128_i32.saturating_add(signal))),
         why,
         took_ms: report.took_ms,
-        lost: report.lost,
+        lost: report.lost.min(LARGEST),
         ..ChangeRecord::default()
     }
 }
@@ -135,7 +137,7 @@ fn fill_end(end: &mut EndRecord, inner: &Inner, log: &LogRecord) {
     for change in &log.changes {
         if change.late.is_none() && change.state.is_end() {
             end.counts.change(inner.seats[change.target as usize].state, change.state);
-            end.lost += change.lost;
+            end.lost = end.lost.saturating_add(change.lost);
         }
     }
 }

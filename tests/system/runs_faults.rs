@@ -1,0 +1,194 @@
+//! Runs when something went wrong at the worst moment: answers that were lost, rights that were taken away, a hub that
+//! knows less than its hosts.
+
+use cmdr_agentd::agent;
+use cmdr_hub::config::{Config, Runs};
+use cmdr_link::session::Dialer;
+use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::operators::WhoAmI;
+use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::Assign;
+use cmdr_protocol::runbooks::Save;
+use cmdr_protocol::runs::{
+    Command, List, Order, Output, RunState, Runbook, Show, Shown, Start, Stop, TargetState,
+};
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::PeerKind;
+use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts};
+use harness::orders::Orders;
+use harness::{BareAgent, World, until, until_some};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A host of the test.
+struct Sim {
+    orders: Orders,
+    dialer: Dialer,
+    id: HostId,
+    agent: Option<BareAgent>,
+}
+
+impl Sim {
+    async fn new(world: &World) -> Self {
+        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+        let mut dialer =
+            world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
+        "sim".clone_into(&mut dialer.name);
+        let orders = Orders::new("sim");
+        let agent = world.serve_agent(&dialer, orders.service()).await.unwrap();
+        dialer.join = None;
+        Self { orders, dialer, id: agent.id, agent: Some(agent) }
+    }
+
+    async fn cut(&mut self, world: &World) {
+        self.agent = None;
+        world.until_state(self.id, hosts::HostState::Away).await;
+    }
+
+    async fn heal(&mut self, world: &World) {
+        let agent = until_some("the hub takes the host in again", async || {
+            world.serve_agent(&self.dialer, self.orders.service()).await.ok()
+        });
+        self.agent = Some(agent.await);
+    }
+
+    async fn until_running(&self) -> String {
+        until_some("the host is at it", async || self.orders.running().into_iter().next()).await
+    }
+}
+
+fn config() -> Config {
+    let runs = Runs { rejoin_s: 30, patience_s: 60, ..Runs::default() };
+    Config { runs, ..Config::default() }
+}
+
+fn order(argv: &[&str]) -> Start {
+    let argv = argv.iter().map(|&word| word.to_owned()).collect();
+    let order = Order { command: Some(Command { argv }), ..Order::default() };
+    Start { hosts: "sim".into(), order, ..Start::default() }
+}
+
+async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
+    client.call(None, call, PATIENCE).await
+}
+
+async fn start(client: &Client, start: &Start) -> RunId {
+    ask(client, start).await.unwrap().run.unwrap()
+}
+
+async fn show(client: &Client, run: RunId) -> Shown {
+    ask(client, &Show { run, from: 0 }).await.unwrap()
+}
+
+async fn over(client: &Client, run: RunId) -> Shown {
+    until_some("the run is over", async || {
+        let shown = show(client, run).await;
+        shown.run.ended_ms.is_some().then_some(shown)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_while_its_order_was_on_the_way_ends_when_the_host_is_back() {
+    let world = World::start_with(config()).await;
+    let mut sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    // The order may have arrived; in truth it never does.
+    sim.orders.refuse(CallError::new(ErrorKind::Lost, "the link broke on the way"));
+    let run = start(&client, &order(&["true"])).await;
+    sim.cut(&world).await;
+    ask(&client, &Stop { run, why: String::new() }).await.unwrap();
+    let shown = show(&client, run).await;
+    assert_eq!(shown.run.state, RunState::Stopping);
+    assert_eq!(shown.targets[0].state, TargetState::Sent, "whether it has it is not known");
+    let _real = world.agent_as(&sim.dialer, agent::Config::new(world.path("real"))).await;
+    let shown = over(&client, run).await;
+    assert_eq!(shown.targets[0].state, TargetState::Cancelled);
+    assert_eq!(shown.run.state, RunState::Stopped);
+}
+
+#[tokio::test]
+async fn what_a_host_knows_as_confirmed_is_the_end_of_an_order_and_not_that_of_a_runbook() {
+    let world = World::start_with(config()).await;
+    let mut sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let text = "name: book\nsteps:\n- name: a\n  command: [wait]\n- name: b\n  command: [wait]\n";
+    let save = Save { name: "book".into(), text: text.into(), ..Save::default() };
+    ask(&client, &save).await.unwrap();
+    let runbook = Runbook { name: "book".into(), ..Runbook::default() };
+    let book = Order { runbook: Some(runbook), ..Order::default() };
+    let plain = start(&client, &order(&["wait"])).await;
+    let book = start(&client, &Start { order: book, ..order(&[]) }).await;
+    until("it is at both", async || sim.orders.running().len() == 2).await;
+    sim.agent = None;
+    for id in sim.orders.running() {
+        sim.orders.finish(&id, TargetState::Ok, 0);
+    }
+    // As if another hub had heard all that, and this one had been restored from a backup.
+    sim.orders.forget();
+    drop(client);
+    let world = world.restart_with(config()).await;
+    sim.heal(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let shown = over(&client, plain).await;
+    assert_eq!(shown.targets[0].state, TargetState::Ok);
+    assert!(shown.targets[0].why.contains("restored"), "{:?}", shown.targets[0]);
+    let shown = over(&client, book).await;
+    assert_eq!(shown.targets[0].state, TargetState::Lost, "its second step was never done");
+}
+
+#[tokio::test]
+async fn what_may_run_already_is_cancelled_and_not_refused_when_the_right_to_it_is_taken_away() {
+    let world = World::start_with(config()).await;
+    let sim = Sim::new(&world).await;
+    let administrator = world.client(Role::ADMINISTRATOR).await;
+    let developer = world.client(Role::DEVELOPER).await;
+    // It has the order, and the hub never hears that it has.
+    sim.orders.mute();
+    let run = start(&developer, &order(&["wait"])).await;
+    let id = sim.until_running().await;
+    let operator = ask(&developer, &WhoAmI {}).await.unwrap().name;
+    ask(&administrator, &Assign { operator, role: Role::OBSERVER }).await.unwrap();
+    let shown = over(&administrator, run).await;
+    assert_eq!(shown.targets[0].state, TargetState::Cancelled, "{:?}", shown.targets[0]);
+    assert!(shown.targets[0].why.contains("any more"), "{:?}", shown.targets[0]);
+    assert!(sim.orders.running().is_empty(), "{id}");
+}
+
+#[tokio::test]
+async fn whoever_lists_runs_of_others_sees_those_on_hosts_that_they_may_look_at() {
+    let world = World::start_with(config()).await;
+    let mut sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    for code in ["0", "1", "2"] {
+        over(&client, start(&client, &order(&["fail", code])).await).await;
+    }
+    sim.agent = None;
+    drop(client);
+    let world = world.restart_with(config()).await;
+    sim.heal(&world).await;
+    let observer = world.client(Role::OBSERVER).await;
+    // The first time from disk.
+    for _ in 0..2 {
+        let listed = ask(&observer, &List::default()).await.unwrap();
+        let counts: Vec<_> =
+            listed.runs.iter().map(|run| (run.counts.targets, run.counts.ok)).collect();
+        assert_eq!((counts, listed.more), (vec![(1, 0), (1, 0), (1, 1)], false));
+    }
+}
+
+#[tokio::test]
+async fn output_is_told_to_its_end_before_the_end_of_what_wrote_it() {
+    let world = World::start_with(config()).await;
+    let _sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let run = start(&client, &order(&["flood", "700000"])).await;
+    let only = Output { run, targets: vec![0, 0, 7], since: String::new(), follow: true };
+    let mut feed = client.feed(None, &only).await.unwrap();
+    let mut bytes = 0;
+    while let Some(item) = feed.next().await {
+        bytes += item.unwrap().output.iter().map(|one| one.stdout.len()).sum::<usize>();
+    }
+    assert_eq!(bytes, 700_000);
+}
