@@ -36,6 +36,7 @@ const SHELL: Command = Command::Own(7);
 const OUTPUT: Command = Command::Own(8);
 const OUT_DOWN: Command = Command::Own(9);
 const OUT_UP: Command = Command::Own(10);
+const AGAIN: Command = Command::Own(11);
 
 static OF_GROUPS: &[&[Binding]] = &[KEYS, LIST];
 static OF_HOSTS: &[&[Binding]] = &[HOST_KEYS, KEYS, LIST];
@@ -52,7 +53,7 @@ const KEYS: &[Binding] = &[
     key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD).hint(),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD).hint(),
-    key(&["e"], Command::Compose, "runs.key.again").needs(Plan::METHOD),
+    key(&["e"], AGAIN, "runs.key.again").needs(Plan::METHOD),
     key(&["]"], OUT_DOWN, "run.key.out_down"),
     key(&["["], OUT_UP, "run.key.out_up"),
 ];
@@ -181,6 +182,12 @@ impl RunPane {
         }
         self.made = Some(made);
         self.folded = watched.groups().into_iter().map(|group| (number(&group), group)).collect();
+        if let Only::Group(number) = self.only
+            && self.group(number).is_none()
+        {
+            // Tried again, none of its hosts stands so any more.
+            self.only = Only::All;
+        }
         let mut text = String::new();
         let mut kept: Vec<&(u64, Group)> = self
             .folded
@@ -261,7 +268,7 @@ impl RunPane {
         wanted
     }
 
-    fn to_hosts(&mut self, only: Only) {
+    fn list_hosts(&mut self, only: Only) {
         (self.by_host, self.only) = (true, only);
         self.hosts.unmark();
     }
@@ -273,7 +280,7 @@ impl RunPane {
             Only::Open => Only::Ok,
             Only::Ok => Only::All,
         };
-        self.to_hosts(next);
+        self.list_hosts(next);
     }
 
     fn open(&mut self, context: &Context<'_>) -> Action {
@@ -281,7 +288,7 @@ impl RunPane {
             return self.open_output(context);
         }
         if let Some(number) = self.groups.selected() {
-            self.to_hosts(Only::Group(number));
+            self.list_hosts(Only::Group(number));
         }
         Action::None
     }
@@ -435,7 +442,7 @@ impl Pane for RunPane {
         });
         if let Some(index) = self.shown.to_open
             && let Some(target) = watched.target(index)
-            && self.shown.is_there(watched, target)
+            && Shown::is_there(watched, target)
         {
             self.shown.to_open = None;
             return output::pager(context, self.run, watched, target);
@@ -491,7 +498,7 @@ impl Pane for RunPane {
                 let chosen = self.chosen(context);
                 run.map_or(Action::None, |run| runs::retry(context, run, &chosen))
             }
-            Command::Compose => run.map_or(Action::Pass, |run| runs::again(context, run)),
+            AGAIN => run.map_or(Action::None, |run| runs::again(context, run)),
             HOST => match self.host(context).filter(|id| context.store.hosts.get(*id).is_some()) {
                 Some(host) => Action::Go(Place::Host(host, 0)),
                 None => Action::Say(context.texts.get("run.no_host").to_owned()),
@@ -598,7 +605,7 @@ impl Pane for RunPane {
 
     fn pick(&mut self, number: u64) {
         if let Ok(index) = u32::try_from(number) {
-            self.to_hosts(Only::All);
+            self.list_hosts(Only::All);
             self.touched = true;
             self.hosts.set_filter("");
             self.hosts.select(index);
