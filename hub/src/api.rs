@@ -18,6 +18,7 @@ mod inside;
 mod listener;
 mod ndjson;
 mod patience;
+mod places;
 mod problem;
 mod programs;
 mod rate;
@@ -34,9 +35,10 @@ pub use settings::{Callbacks, Limits, Settings};
 use crate::server::Hub;
 use axum::extract::State;
 use cmdr_link::service::Service;
+use places::Places;
 use rate::Rates;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -46,7 +48,9 @@ pub(crate) struct Api {
     service: Arc<Service<Hub>>,
     rates: Rates,
     /// Connections of programs that have shown their key.
-    places: Arc<Semaphore>,
+    places: Places,
+    /// Files on their way.
+    spools: files::Spools,
     /// True when the hub stops.
     stopping: watch::Receiver<bool>,
 }

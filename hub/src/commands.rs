@@ -163,7 +163,21 @@ fn say(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
+/// What only serving knows is not dropped when it stands before a command: a hub that was told to listen on one
+/// address must not listen on all.
+fn misplaced(cli: &Cli) -> Result<(), Misconfigured> {
+    if cli.command.is_none() || cli.serve == Serve::default() {
+        return Ok(());
+    }
+    Err(Misconfigured(
+        "--listen, --address, --ready-file and --no-first-token stand behind the command: \
+         cmdr-hub serve --listen ADDR:PORT; nothing was begun"
+            .to_owned(),
+    ))
+}
+
 async fn run(cli: Cli) -> anyhow::Result<Done> {
+    misplaced(&cli)?;
     let config = match &cli.config {
         Some(path) => Config::read(path)?,
         None => Config::default(),
@@ -219,6 +233,20 @@ mod tests {
         let full = Unwritable(io::Error::from_raw_os_error(28));
         assert_eq!(full.to_string(), "cannot write the output: No space left on device");
         assert_eq!(code(&full.into()), 1);
+    }
+
+    #[test]
+    fn what_only_serving_knows_is_refused_before_a_command() {
+        let told = |arguments: &[&str]| {
+            let all = ["cmdr-hub"].iter().chain(arguments);
+            misplaced(&Cli::try_parse_from(all).unwrap()).map_err(|e| code(&e.into()))
+        };
+        let listen = ["--listen", "127.0.0.1:1"];
+        assert_eq!(told(&[&listen[..], &["serve"]].concat()), Err(2));
+        assert_eq!(told(&["--no-first-token", "check"]), Err(2));
+        assert_eq!(told(&[&["serve"], &listen[..]].concat()), Ok(()));
+        assert_eq!(told(&listen), Ok(()));
+        assert_eq!(told(&["--data", "d", "--config", "c", "serve"]), Ok(()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::pushes::{Post, PostState, Rule};
 use cmdr_protocol::runs::Callback;
 use cmdr_protocol::{CallError, ErrorKind, KeyId, RunId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -34,6 +34,10 @@ use tokio::task::JoinSet;
 pub const HEADER: &str = "Cmdr-Delivery";
 /// Posts that may wait. Beyond it no run with a callback begins, and rules are passed over.
 const MOST: usize = 10_000;
+/// Callbacks of runs that had begun by then wait beyond it, up to so many in all.
+const MOST_OF_ALL: usize = 2 * MOST;
+/// Posts of which it is still known what became of them, the newest: as many as there are runs by default.
+const KNOWN: usize = 20_000;
 /// Posts on their way at once, and to one server.
 const AT_ONCE: usize = 16;
 const TO_ONE: usize = 2;
@@ -61,9 +65,85 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    posts: BTreeMap<String, PostRecord>,
+    /// Those that are to be posted.
+    waiting: HashMap<String, PostRecord>,
+    /// When each is tried next; those on their way are not here.
+    due: BTreeSet<(u64, String)>,
     /// Those on their way, with the server that they go to once that is known.
     under_way: HashMap<String, String>,
+    /// Those that were taken or given up: none is posted twice.
+    over: HashMap<String, PostRecord>,
+    /// The same by age.
+    ages: BTreeSet<(u64, String)>,
+}
+
+impl State {
+    fn insert(&mut self, key: String, post: PostRecord) {
+        if post.is_waiting() {
+            self.due.insert((post.next_ms, key.clone()));
+            self.waiting.insert(key, post);
+        } else {
+            self.ages.insert((post.made_ms, key.clone()));
+            self.over.insert(key, post);
+        }
+    }
+
+    fn knows(&self, key: &str) -> bool {
+        self.waiting.contains_key(key) || self.over.contains_key(key)
+    }
+
+    fn remove(&mut self, key: &str) -> bool {
+        if let Some(post) = self.waiting.remove(key) {
+            self.due.remove(&(post.next_ms, key.to_owned()));
+            return true;
+        }
+        if let Some(post) = self.over.remove(key) {
+            self.ages.remove(&(post.made_ms, key.to_owned()));
+            return true;
+        }
+        false
+    }
+
+    /// The next post whose time has come goes on its way.
+    fn take_due(&mut self, now_ms: u64) -> Option<(String, PostRecord)> {
+        let (next_ms, _) = self.due.first()?;
+        if *next_ms > now_ms || self.under_way.len() >= AT_ONCE {
+            return None;
+        }
+        let (_, key) = self.due.pop_first()?;
+        let post = self.waiting.get(&key)?.clone();
+        self.under_way.insert(key.clone(), String::new());
+        Some((key, post))
+    }
+
+    /// One that went nowhere waits on.
+    fn put_back(&mut self, key: &str, next_ms: u64) {
+        self.under_way.remove(key);
+        if let Some(post) = self.waiting.get_mut(key) {
+            post.next_ms = next_ms;
+            self.due.insert((next_ms, key.to_owned()));
+        }
+    }
+
+    /// One was tried. A rule that was deleted meanwhile took its posts along.
+    fn tried(&mut self, key: &str, post: PostRecord) {
+        self.under_way.remove(key);
+        if self.remove(key) {
+            self.insert(key.to_owned(), post);
+        }
+    }
+
+    /// The oldest of those that are over: how many too many are known.
+    fn too_many(&self) -> Vec<String> {
+        let many = self.over.len().saturating_sub(KNOWN);
+        self.ages.iter().take(many).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Those that were over before.
+    fn before(&self, time_ms: u64) -> Vec<String> {
+        let old = self.ages.iter().take_while(|(made_ms, _)| *made_ms < time_ms);
+        old.map(|(_, key)| key.clone()).collect()
+    }
 }
 
 /// Something to post.
@@ -102,7 +182,7 @@ impl Outbox {
         let mut state = State::default();
         for record in store.scan::<PostRecord>(prefix::POST)? {
             match record {
-                Ok((key, post)) => drop(state.posts.insert(key, post)),
+                Ok((key, post)) => state.insert(key, post),
                 Err(e) => tracing::error!("left out: {e}"),
             }
         }
@@ -138,7 +218,7 @@ impl Outbox {
                 "callback: it is signed with what a program's key for HTTP has, and this caller has none; make one: cmdr keys create NAME --verb VERB --http",
             ));
         }
-        if self.lock().posts.values().filter(|post| post.is_waiting()).count() >= MOST {
+        if self.lock().waiting.len() >= MOST {
             return Err(CallError::new(
                 ErrorKind::Busy,
                 "too many callbacks wait to be taken; try again later",
@@ -150,8 +230,8 @@ impl Outbox {
     /// What waits and what was given up, oldest first.
     pub fn posts(&self) -> Vec<Post> {
         let state = self.lock();
-        let mut posts: Vec<_> =
-            state.posts.values().filter(|post| post.state != PostState::Taken).collect();
+        let of = state.waiting.values().chain(state.over.values());
+        let mut posts: Vec<_> = of.filter(|post| post.state != PostState::Taken).collect();
         posts.sort_by_key(|post| post.made_ms);
         posts.into_iter().take(500).map(PostRecord::shown).collect()
     }
@@ -169,12 +249,15 @@ impl Outbox {
         let mut new = Vec::new();
         for rule in names {
             let key = post_key(run, end.ended_ms, &rule);
-            let full = !rule.is_empty() && self.lock().posts.len() >= MOST;
-            if full {
+            let waiting = {
+                let state = self.lock();
+                if state.knows(&key) {
+                    continue;
+                }
+                state.waiting.len()
+            };
+            if waiting >= if rule.is_empty() { MOST_OF_ALL } else { MOST } {
                 tracing::warn!(%run, rule, "too much waits to be posted: this is not");
-                continue;
-            }
-            if self.lock().posts.contains_key(&key) {
                 continue;
             }
             let made_ms = clock::now_ms();
@@ -193,24 +276,17 @@ impl Outbox {
             return Ok(());
         }
         self.store.apply(batch).await?;
-        self.lock().posts.extend(new);
+        {
+            let mut state = self.lock();
+            new.into_iter().for_each(|(key, post)| state.insert(key, post));
+        }
         self.wake.notify_one();
         Ok(())
     }
 
     /// The next post whose time has come, unless too many are on their way.
     fn take_due(&self, now_ms: u64) -> Option<(String, PostRecord)> {
-        let mut state = self.lock();
-        if state.under_way.len() >= AT_ONCE {
-            return None;
-        }
-        let due = |(key, post): &(&String, &PostRecord)| {
-            post.is_waiting() && post.next_ms <= now_ms && !state.under_way.contains_key(*key)
-        };
-        let (key, post) = state.posts.iter().filter(due).min_by_key(|(_, post)| post.next_ms)?;
-        let (key, post) = (key.clone(), post.clone());
-        state.under_way.insert(key.clone(), String::new());
-        Some((key, post))
+        self.lock().take_due(now_ms)
     }
 
     /// Takes a place among those on their way to a server.
@@ -226,12 +302,7 @@ impl Outbox {
 
     /// How long until the next post is due.
     fn sleep(&self, now_ms: u64) -> Duration {
-        let state = self.lock();
-        let waiting = state
-            .posts
-            .iter()
-            .filter(|(key, post)| post.is_waiting() && !state.under_way.contains_key(*key));
-        let next = waiting.map(|(_, post)| post.next_ms).min();
+        let next = self.lock().due.first().map(|(next_ms, _)| *next_ms);
         next.map_or(LOOK, |next| Duration::from_millis(next.saturating_sub(now_ms)).min(LOOK))
     }
 
@@ -262,11 +333,15 @@ impl Outbox {
             // It is posted again, with the same name.
             tracing::warn!(run, "what came of posting a result was not kept: {e}");
         }
-        let mut state = self.lock();
-        state.under_way.remove(key);
-        // A rule that was deleted meanwhile took its posts along.
-        if let Some(known) = state.posts.get_mut(key) {
-            *known = post;
+        let too_many = {
+            let mut state = self.lock();
+            state.tried(key, post);
+            state.too_many()
+        };
+        if !too_many.is_empty()
+            && let Err(e) = self.remove(too_many).await
+        {
+            tracing::warn!("old posts were not removed: {e}");
         }
     }
 
@@ -274,8 +349,8 @@ impl Outbox {
     pub(crate) async fn forget(&self, rule: &str) -> Result<(), StoreError> {
         let keys: Vec<_> = {
             let state = self.lock();
-            let of = state.posts.iter().filter(|(_, post)| post.rule == rule);
-            of.map(|(key, _)| key.clone()).collect()
+            let all = state.waiting.iter().chain(&state.over);
+            all.filter(|(_, post)| post.rule == rule).map(|(key, _)| key.clone()).collect()
         };
         self.remove(keys).await
     }
@@ -287,7 +362,7 @@ impl Outbox {
         }
         let mut state = self.lock();
         for key in &keys {
-            state.posts.remove(key);
+            state.remove(key);
         }
         Ok(())
     }
@@ -295,12 +370,7 @@ impl Outbox {
     /// Forgets what became of posts long ago.
     async fn tidy(&self) {
         let now_ms = clock::now_ms();
-        let old: Vec<_> = {
-            let state = self.lock();
-            let old = |post: &PostRecord| now_ms.saturating_sub(post.made_ms) > KEPT_MS;
-            let of = state.posts.iter().filter(|(_, post)| !post.is_waiting() && old(post));
-            of.map(|(key, _)| key.clone()).collect()
-        };
+        let old = self.lock().before(now_ms.saturating_sub(KEPT_MS));
         if let Err(e) = self.remove(old).await {
             tracing::warn!("old posts were not removed: {e}");
         }
@@ -361,25 +431,38 @@ async fn deliver(hub: &Arc<Hub>) {
 }
 
 async fn attempt(hub: Arc<Hub>, key: String, post: PostRecord) {
-    let composed = if post.rule.is_empty() {
-        callbacks::compose(&hub, &post)
+    let place = if post.rule.is_empty() {
+        callbacks::place(&hub, &post)
     } else {
-        pushes::compose(&hub, &post)
+        pushes::place(&hub, &post)
     };
-    let came = match composed {
-        Ok(letter) if !hub.outbox.may_go(&key, &letter.place.server()) => {
-            // Others are on their way there; it waits without having been tried.
+    let came = match place {
+        Ok(place) if !hub.outbox.may_go(&key, &place.server()) => {
+            // Others are on their way there; it waits without having been tried, the longer the more wait.
             let mut state = hub.outbox.lock();
-            state.under_way.remove(&key);
-            if let Some(post) = state.posts.get_mut(&key) {
-                post.next_ms = clock::now_ms() + 500;
-            }
-            return;
+            let pause = 500 + state.waiting.len().min(30_000) as u64;
+            return state.put_back(&key, clock::now_ms() + pause);
         }
-        Ok(letter) => send(&hub, &key, letter).await,
+        // Only what goes now is put together: all that a run has printed may have to be read for it.
+        Ok(place) => match compose(&hub, &post, place).await {
+            Ok(letter) => send(&hub, &key, letter).await,
+            Err(fate) => Err(fate),
+        },
         Err(fate) => Err(fate),
     };
     hub.outbox.tried(&key, post, came).await;
+}
+
+async fn compose(hub: &Arc<Hub>, post: &PostRecord, place: Place) -> Result<Letter, Fate> {
+    let (hub, post) = (hub.clone(), post.clone());
+    let composing = tokio::task::spawn_blocking(move || {
+        if post.rule.is_empty() {
+            callbacks::compose(&hub, &post, place)
+        } else {
+            pushes::compose(&hub, &post, place)
+        }
+    });
+    composing.await.unwrap_or_else(|e| Err(Fate::Later(format!("a fault of the hub: {e}"))))
 }
 
 async fn send(hub: &Hub, key: &str, letter: Letter) -> Result<u16, Fate> {
@@ -426,5 +509,53 @@ mod tests {
             let least = 1000u64.checked_shl(tries).unwrap_or(u64::MAX).min(LONGEST_MS);
             assert!((least..=least + least / 4).contains(&pause), "{tries}: {pause}");
         }
+    }
+
+    fn post(state: PostState, made_ms: u64) -> PostRecord {
+        PostRecord { state, made_ms, next_ms: made_ms, ..PostRecord::default() }
+    }
+
+    #[test]
+    fn posts_go_by_their_time_and_what_was_taken_waits_no_more() {
+        let mut state = State::default();
+        for (key, at) in [("b", 20), ("a", 10), ("c", 30)] {
+            state.insert(key.into(), post(PostState::Waiting, at));
+        }
+        assert_eq!(state.take_due(5), None);
+        let (key, mut first) = state.take_due(25).unwrap();
+        assert_eq!(key, "a");
+        assert_eq!(state.take_due(25).unwrap().0, "b");
+        assert_eq!(state.take_due(25), None);
+        state.put_back("b", 40);
+        assert_eq!(state.due.first(), Some(&(30, "c".to_owned())));
+        first.state = PostState::Taken;
+        state.tried("a", first);
+        assert_eq!((state.waiting.len(), state.over.len()), (2, 1));
+        assert!(state.knows("a") && state.under_way.is_empty());
+        // One whose rule was deleted meanwhile does not come back.
+        let (key, last) = state.take_due(30).unwrap();
+        assert!(state.remove(&key));
+        state.tried(&key, last);
+        assert!(!state.knows(&key));
+    }
+
+    #[test]
+    fn of_what_was_posted_the_newest_are_known_and_none_of_it_counts_as_waiting() {
+        let mut state = State::default();
+        for n in 0..KNOWN as u64 + 2 {
+            state.insert(format!("{n}"), post(PostState::Taken, n));
+        }
+        assert_eq!((state.waiting.len(), state.take_due(u64::MAX)), (0, None));
+        assert_eq!(state.too_many(), ["0", "1"]);
+        assert_eq!(state.before(3), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn only_so_many_are_on_their_way() {
+        let mut state = State::default();
+        for n in 0..AT_ONCE + 1 {
+            state.insert(format!("{n}"), post(PostState::Waiting, 1));
+        }
+        assert_eq!(std::iter::from_fn(|| state.take_due(1)).count(), AT_ONCE);
     }
 }

@@ -5,6 +5,7 @@
 //! [`Library`] those that were saved.
 
 mod facts;
+mod growth;
 mod language;
 mod params;
 mod plan;

@@ -299,8 +299,11 @@ impl Runs {
         Ok(Some(live))
     }
 
-    /// Whether a run that goes on needs the content of a file.
+    /// Whether a run that goes on, a step of one, or a schedule needs the content of a file.
     pub fn needs_blob(&self, hash: &str) -> bool {
+        if self.schedules_need(hash) {
+            return true;
+        }
         let open: Vec<_> = self.state().open.values().cloned().collect();
         open.iter().any(|live| {
             let inner = live.lock();

@@ -29,13 +29,15 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Between one run and the next, when it ends.
 const AGAIN: Duration = Duration::from_secs(5);
 /// What its agent offers beside sessions over SSH: what every host does to be seen, and no more.
-const OFF: [&str; 12] = [
+pub const OFF: &[&str] = &[
+    "blobs",
     "edits",
     "environment",
     "exec",
     "files",
     "logs",
     "metrics",
+    "orders",
     "ports",
     "processes",
     "services",
@@ -84,7 +86,8 @@ fn policy(settings: &Settings) -> String {
         let quoted: Vec<_> = networks.iter().map(|network| format!("{:?}", network.0)).collect();
         format!("[{}]", quoted.join(", "))
     };
-    let off = OFF.map(|service| format!("{service} = false\n")).concat();
+    let off: Vec<_> = OFF.iter().map(|service| format!("{service} = false\n")).collect();
+    let off = off.concat();
     let mut text = format!(
         "# Written by the hub at each start; its own settings say what is to be here.\n[services]\n{off}\
          [sessions]\nusers = []\n[ssh]\ndenied_networks = {}\n",

@@ -15,6 +15,9 @@ use std::sync::Arc;
 pub struct Who {
     /// The operator's name; empty for nobody.
     pub operator: String,
+    /// When the operator was made, milliseconds since 1970: tells those apart who had the same name one after the
+    /// other.
+    pub since_ms: u64,
     /// The role on whatever hosts it covers.
     pub role: Role,
     /// Roles on the hosts of groups.

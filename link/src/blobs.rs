@@ -2,6 +2,9 @@
 //!
 //! The hub keeps what clients send it, agents what the hub sends them. A part that was cut stays and is gone on with.
 //! What is whole was checked; after a restart it is checked once more before it is used.
+//!
+//! What arrives takes room as its bytes come, in steps, and always leaves the disk some; contents that are whole give
+//! way to it only when it is whole itself.
 
 use crate::client::Client;
 use crate::files::{private_dir, reason, sync_dir};
@@ -12,7 +15,7 @@ use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -21,6 +24,16 @@ use std::time::{Duration, SystemTime};
 const TOLD: u64 = 8 << 20;
 /// Pieces that are longer than ours are read up to so many bytes.
 const LONGEST: usize = 1 << 20;
+/// Room on the disk is set aside in steps of so many bytes.
+const STEP: u64 = 64 << 20;
+/// So much of the disk stays free, or a fiftieth of a smaller one.
+const FREE: u64 = 256 << 20;
+/// A part with which nobody has gone on for so long is taken away.
+const PART: Duration = Duration::from_hours(1);
+/// The next piece has to come within so long.
+const STALL: Duration = Duration::from_mins(2);
+/// So many of those who sent one content are known, the last ones.
+const OWNERS: usize = 100;
 
 /// Contents in a folder. Clones are the same.
 #[derive(Clone, Debug)]
@@ -60,6 +73,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether so much may be written to a disk of `all` bytes, of which `free` are free.
+fn has_room(all: u64, free: u64, more: u64) -> bool {
+    free.checked_sub(more).is_some_and(|left| left >= FREE.min(all / 50))
+}
+
+/// An error when so many bytes more would leave too little of the disk on which a file is.
+pub fn leaves_room(file: &File, more: u64) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    let (all, free) =
+        (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize));
+    if has_room(all, free, more) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
 /// The BLAKE3 of a file, and its length.
 pub fn sum(path: &Path) -> io::Result<(String, u64)> {
     let mut hasher = blake3::Hasher::new();
@@ -93,6 +119,8 @@ struct Arriving {
     size: u64,
     file: File,
     have: u64,
+    /// Bytes from the beginning for which there is room on the disk.
+    reserved: u64,
     hasher: blake3::Hasher,
 }
 
@@ -114,6 +142,36 @@ impl Blobs {
 
     fn part(&self, hash: &str) -> PathBuf {
         self.shared.dir.join(format!("{hash}.part"))
+    }
+
+    /// Who has shown to have a content, a line each.
+    fn owners(&self, hash: &str) -> PathBuf {
+        self.shared.dir.join(format!("{hash}.by"))
+    }
+
+    /// Whether somebody has sent a content. Blocks.
+    pub fn was_sent_by(&self, hash: &str, who: &str) -> bool {
+        let owners = Some(self.owners(hash)).filter(|_| is_blob(hash));
+        let read = owners.and_then(|path| std::fs::read_to_string(path).ok());
+        read.is_some_and(|owners| owners.lines().any(|line| line == who))
+    }
+
+    /// Notes that somebody has sent a content; `who` is one line. Blocks.
+    pub fn sent_by(&self, hash: &str, who: &str) -> Result<(), CallError> {
+        let writing = |e: io::Error| wrong("noting who sent a content", &e);
+        if !is_blob(hash) || self.was_sent_by(hash, who) {
+            return Ok(());
+        }
+        let path = self.owners(hash);
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        let owners: Vec<_> = before.lines().rev().take(OWNERS - 1).collect();
+        let all: String = owners.iter().rev().chain([&who]).map(|one| format!("{one}\n")).collect();
+        let new = self.shared.dir.join(format!("{hash}.by.new"));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&new).map_err(writing)?;
+        file.write_all(all.as_bytes()).map_err(writing)?;
+        std::fs::rename(new, path).map_err(writing)
     }
 
     /// The file of a content that is here as a whole. Blocks: it may have to be read.
@@ -161,12 +219,15 @@ impl Blobs {
                 let name = entry.file_name().into_string().ok()?;
                 let hash = name.strip_suffix(".part").unwrap_or(&name);
                 let meta = entry.metadata().ok().filter(|_| is_blob(hash))?;
+                let whole = hash.len() == name.len();
+                // Of a part, what is set aside for it counts too.
+                let taken = if whole { 0 } else { meta.blocks().saturating_mul(512) };
                 let used = meta.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
                 Some(Blob {
                     hash: hash.to_owned(),
-                    size: meta.len(),
+                    size: meta.len().max(taken),
                     used_ms: u64::try_from(used.as_millis()).unwrap_or(u64::MAX),
-                    whole: hash.len() == name.len(),
+                    whole,
                 })
             })
             .collect();
@@ -181,23 +242,132 @@ impl Blobs {
         }
         let gone =
             [self.path(hash), self.part(hash)].map(|path| std::fs::remove_file(path).is_ok());
+        std::fs::remove_file(self.owners(hash)).ok();
         lock(&self.shared.checked).remove(hash);
         gone.contains(&true)
     }
 
-    /// Takes away what nobody has used for so long, and the oldest of the others until there is room for `room`
-    /// bytes. What is `held` stays. Blocks.
+    /// Takes away what nobody has used for so long, parts much sooner, and the oldest of the whole ones until there
+    /// is room for one of `room` bytes. What is `held` stays. Blocks.
     pub fn sweep(&self, unused: Duration, room: u64, held: impl Fn(&str) -> bool) {
         let now_ms = crate::clock::now_ms();
         let all = self.list();
-        let unused_ms = u64::try_from(unused.as_millis()).unwrap_or(u64::MAX);
-        let mut used: u64 = all.iter().map(|blob| blob.size).sum();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (unused_ms, part_ms) = (millis(unused), millis(unused.min(PART)));
+        let mut used: u64 = all.iter().filter(|blob| blob.whole).map(|blob| blob.size).sum();
         for blob in all.iter().rev() {
-            let old = now_ms.saturating_sub(blob.used_ms) > unused_ms;
-            let full = used.saturating_add(room) > self.shared.most;
+            let limit = if blob.whole { unused_ms } else { part_ms };
+            let old = now_ms.saturating_sub(blob.used_ms) > limit;
+            let full = blob.whole && used.saturating_add(room) > self.shared.most;
             if (old || full) && !held(&blob.hash) && !self.is_coming(&blob.hash) {
+                if blob.whole {
+                    self.remove(&blob.hash);
+                    used = used.saturating_sub(blob.size);
+                } else {
+                    std::fs::remove_file(self.part(&blob.hash)).ok();
+                }
+            }
+        }
+    }
+
+    /// Makes room for a part of `size` bytes among the others: the oldest with which nobody goes on now give way.
+    fn part_room(&self, hash: &str, size: u64) -> Result<(), CallError> {
+        let mut parts = self.list();
+        parts.retain(|blob| !blob.whole && blob.hash != hash);
+        let mut used: u64 = parts.iter().map(|blob| blob.size).sum();
+        for part in parts.iter().rev() {
+            if used.saturating_add(size) <= self.shared.most {
+                break;
+            }
+            if !self.is_coming(&part.hash) {
+                std::fs::remove_file(self.part(&part.hash)).ok();
+                used = used.saturating_sub(part.size);
+            }
+        }
+        if used.saturating_add(size) > self.shared.most {
+            return Err(CallError::new(
+                ErrorKind::Busy,
+                format!(
+                    "contents of {} MiB are on their way already, and all may have {} MiB; try again later",
+                    used >> 20,
+                    self.shared.most >> 20
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a content may come at all: what is held by runs stays, and has its place in the whole.
+    fn may_come(&self, size: u64, held: impl Fn(&str) -> bool) -> Result<(), CallError> {
+        let all = self.list();
+        let held = all.iter().filter(|blob| blob.whole && held(&blob.hash));
+        let held: u64 = held.map(|blob| blob.size).sum();
+        if held.saturating_add(size) > self.shared.most {
+            return Err(CallError::new(
+                ErrorKind::Busy,
+                format!(
+                    "it has {} MiB; of the {} MiB that all contents may have, {} are in use",
+                    size >> 20,
+                    self.shared.most >> 20,
+                    held >> 20
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Begins to take a content in; nothing when it is here as a whole, unless it has to come all the same.
+    fn begin(
+        &self,
+        hash: &str,
+        size: u64,
+        again: bool,
+        held: impl Fn(&str) -> bool,
+    ) -> Result<Option<Arriving>, CallError> {
+        if !self.have(hash).whole {
+            self.may_come(size, held)?;
+        } else if !again {
+            return Ok(None);
+        }
+        Arriving::open(self, hash, size).map(Some)
+    }
+
+    /// Ends what has come as a whole: now others give way to it. Only now, when it was checked, its sender has it.
+    fn end(
+        &self,
+        arriving: Arriving,
+        sender: Option<&str>,
+        held: impl Fn(&str) -> bool,
+    ) -> Result<(), CallError> {
+        let (hash, size) = (arriving.hash.clone(), arriving.size);
+        arriving.finish()?;
+        let held = |other: &str| other == hash || held(other);
+        if let Some(sender) = sender {
+            self.sent_by(&hash, sender)?;
+            self.share(sender, held);
+        }
+        self.sweep(Duration::MAX, 0, held);
+        tracing::debug!(hash, size, "a content has arrived");
+        Ok(())
+    }
+
+    /// Where there is too much, whoever has sent more than half of what there may be loses their own oldest first.
+    fn share(&self, sender: &str, held: impl Fn(&str) -> bool) {
+        let mut all = self.list();
+        all.retain(|blob| blob.whole);
+        let mut used: u64 = all.iter().map(|blob| blob.size).sum();
+        if used <= self.shared.most {
+            return;
+        }
+        all.retain(|blob| self.was_sent_by(&blob.hash, sender));
+        let mut own: u64 = all.iter().map(|blob| blob.size).sum();
+        for blob in all.iter().rev() {
+            if used <= self.shared.most || own <= self.shared.most / 2 {
+                break;
+            }
+            if !held(&blob.hash) && !self.is_coming(&blob.hash) {
                 self.remove(&blob.hash);
-                used = used.saturating_sub(blob.size);
+                (used, own) = (used.saturating_sub(blob.size), own.saturating_sub(blob.size));
             }
         }
     }
@@ -231,11 +401,13 @@ impl Blobs {
     }
 
     /// Takes a content in, as the handler of a feed. Two who send the same at once do so one after the other, and
-    /// the second has nothing to send.
+    /// the second has nothing to send. Where it is to be known who sent a content, a `sender` is one line, and whoever
+    /// has not sent it before sends it, here or not: its hash may have been overheard.
     pub async fn receive<F>(
         &self,
         hash: &str,
         size: u64,
+        sender: Option<&str>,
         mut feeding: Feeding<F>,
         held: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<(), CallError>
@@ -260,15 +432,11 @@ impl Blobs {
         let turn = self.turn(hash);
         let _turn = turn.lock().await;
         let (blobs, name) = (self.clone(), hash.to_owned());
-        let arriving = blocking(move || {
-            let there = blobs.have(&name);
-            if there.whole {
-                return Ok(None);
-            }
-            blobs.sweep(Duration::MAX, size.saturating_sub(there.have), |hash| {
-                hash == name || held(hash)
-            });
-            Arriving::open(&blobs, &name, size).map(Some)
+        let by = sender.map(str::to_owned);
+        let (arriving, held) = blocking(move || {
+            let again = by.as_ref().is_some_and(|by| !blobs.was_sent_by(&name, by));
+            let arriving = blobs.begin(&name, size, again, &held)?;
+            Ok((arriving, held))
         })
         .await?;
         let Some(arriving) = arriving else {
@@ -282,7 +450,13 @@ impl Blobs {
         // While one piece is written the next one comes in.
         let mut writing = tokio::spawn(std::future::ready(Ok(arriving)));
         while at < size {
-            let Piece { at: begin, data } = feeding.input().await?;
+            let piece = tokio::time::timeout(STALL, feeding.input()).await.map_err(|_| {
+                CallError::new(
+                    ErrorKind::TimedOut,
+                    format!("no piece of the content came for {} s", STALL.as_secs()),
+                )
+            })?;
+            let Piece { at: begin, data } = piece?;
             if begin != at
                 || data.is_empty()
                 || data.len() > LONGEST
@@ -303,7 +477,8 @@ impl Blobs {
             writing = tokio::spawn(blocking(move || arriving.write(&data)));
         }
         let arriving = joined(writing.await)?;
-        blocking(move || arriving.finish()).await?;
+        let (blobs, by) = (self.clone(), sender.map(str::to_owned));
+        blocking(move || blobs.end(arriving, by.as_deref(), held)).await?;
         feeding.send(&Stored { have: size, whole: true }).await
     }
 }
@@ -327,25 +502,47 @@ impl Arriving {
             file.set_len(0).map_err(opening)?;
             (have, hasher) = (0, blake3::Hasher::new());
         }
-        // Set aside at once: what the disk has no room for is refused before it is sent.
-        let room = size - have;
-        if room > 0 {
-            match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, have, room) {
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-                Err(e) => {
-                    if have == 0 {
-                        std::fs::remove_file(&path).ok();
-                    }
-                    let doing =
-                        format!("making room for a content of {} MiB", size.div_ceil(1 << 20));
-                    return Err(wrong(&doing, &e.into()));
-                }
+        // What the disk has no room for is refused before it is sent.
+        if let Err(e) = leaves_room(&file, size - have) {
+            if have == 0 {
+                std::fs::remove_file(&path).ok();
             }
+            return Err(Self::no_room(size, &e));
         }
-        Ok(Self { blobs: blobs.clone(), hash: hash.to_owned(), size, file, have, hasher })
+        Ok(Self {
+            blobs: blobs.clone(),
+            hash: hash.to_owned(),
+            size,
+            file,
+            have,
+            reserved: have,
+            hasher,
+        })
+    }
+
+    fn no_room(size: u64, e: &io::Error) -> CallError {
+        wrong(&format!("making room for a content of {} MiB", size.div_ceil(1 << 20)), e)
+    }
+
+    /// Has room for what comes up to there, and a little further.
+    fn reserve(&mut self, to: u64) -> Result<(), CallError> {
+        if to <= self.reserved {
+            return Ok(());
+        }
+        let to = to.max(self.reserved.saturating_add(STEP)).min(self.size);
+        let (from, more) = (self.reserved, to.saturating_sub(self.reserved));
+        self.blobs.part_room(&self.hash, to)?;
+        leaves_room(&self.file, more).map_err(|e| Self::no_room(self.size, &e))?;
+        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, from, more) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            Err(e) => return Err(Self::no_room(self.size, &e.into())),
+        }
+        self.reserved = to;
+        Ok(())
     }
 
     fn write(mut self, data: &[u8]) -> Result<Self, CallError> {
+        self.reserve(self.have.saturating_add(data.len() as u64).min(self.size))?;
         self.file.write_all(data).map_err(|e| wrong("writing a content", &e))?;
         self.hasher.update(data);
         self.have += data.len() as u64;
@@ -540,5 +737,115 @@ mod tests {
         assert_eq!(left, [hashes[3].clone(), hashes[0].clone()]);
         blobs.sweep(Duration::from_mins(1), 0, |_| false);
         assert!(blobs.list().is_empty());
+    }
+
+    #[test]
+    fn an_upload_of_which_nothing_comes_takes_no_room_and_nothing_away() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let there = put(&blobs, &[1; 900 << 10]);
+        let coming = vec![2; 1 << 20];
+        let hash = named(&coming);
+        let arriving = blobs.begin(&hash, coming.len() as u64, false, |_| false).unwrap().unwrap();
+        let of = |whole: bool| -> Vec<u64> {
+            blobs.list().into_iter().filter(|b| b.whole == whole).map(|b| b.size).collect()
+        };
+        assert_eq!((of(true), of(false)), (vec![900 << 10], vec![0]));
+        // The old one gives way when the new one is whole, and not before.
+        let arriving = arriving.write(&coming[..coming.len() - 1]).unwrap();
+        assert!(blobs.have(&there).whole);
+        let arriving = arriving.write(&coming[coming.len() - 1..]).unwrap();
+        blobs.end(arriving, None, |_| false).unwrap();
+        assert!(!blobs.have(&there).whole && blobs.have(&hash).whole);
+    }
+
+    #[test]
+    fn what_runs_hold_is_room_that_nobody_else_gets() {
+        let (_dir, blobs) = blobs(1 << 20);
+        put(&blobs, &[1; 900 << 10]);
+        let refused = blobs.begin(&named(b"x"), 200 << 10, false, |_| true).err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::Busy);
+    }
+
+    #[test]
+    fn parts_have_their_bound_together_and_are_gone_soon() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let content = |n: u8| vec![n; 700 << 10];
+        let (one, other) = (named(&content(1)), named(&content(2)));
+        let arrives = |hash: &str| blobs.begin(hash, 700 << 10, false, |_| false).unwrap().unwrap();
+        let turn = blobs.turn(&one);
+        let first = arrives(&one).write(&content(1)[..600 << 10]).unwrap();
+        // What is on its way counts with what is set aside for it.
+        let refused = arrives(&other).write(&content(2)[..600 << 10]).err().unwrap();
+        assert_eq!(refused.kind, ErrorKind::Busy);
+        drop((first, turn));
+        // Now nobody goes on with it: it gives way.
+        drop(arrives(&other).write(&content(2)[..600 << 10]).unwrap());
+        let left = || blobs.list().into_iter().map(|blob| blob.hash).collect::<Vec<_>>();
+        assert_eq!(left(), [other.clone()]);
+        let file = File::open(blobs.part(&other)).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(crate::clock::now_ms());
+        file.set_modified(now - 2 * PART).unwrap();
+        blobs.sweep(Duration::from_hours(24), 0, |_| false);
+        assert_eq!(left(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_has_not_sent_a_content_sends_it_again_and_it_stays_meanwhile() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let hash = put(&blobs, b"content");
+        blobs.sent_by(&hash, "ann").unwrap();
+        assert!(blobs.was_sent_by(&hash, "ann") && !blobs.was_sent_by(&hash, "bob"));
+        assert!(blobs.begin(&hash, 7, false, |_| false).unwrap().is_none());
+        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        assert_eq!((arriving.have, blobs.have(&hash).whole), (0, true));
+        // Of one that was given up, only the part goes.
+        drop(arriving.write(b"con").unwrap());
+        let file = File::open(blobs.part(&hash)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        blobs.sweep(Duration::from_hours(24), 0, |_| false);
+        assert!(!blobs.part(&hash).exists() && blobs.have(&hash).whole);
+        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        // Bytes that are others make nobody its sender.
+        let wrong = arriving.write(b"c0ntent").unwrap();
+        assert!(blobs.end(wrong, Some("bob"), |_| false).is_err());
+        assert!(blobs.have(&hash).whole && !blobs.was_sent_by(&hash, "bob"));
+        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        blobs.end(arriving.write(b"content").unwrap(), Some("bob"), |_| false).unwrap();
+        assert!(blobs.was_sent_by(&hash, "ann") && blobs.was_sent_by(&hash, "bob"));
+        for n in 0..OWNERS {
+            blobs.sent_by(&hash, &format!("{n}")).unwrap();
+        }
+        assert!(!blobs.was_sent_by(&hash, "bob") && blobs.was_sent_by(&hash, "0"));
+        assert!(blobs.remove(&hash) && !blobs.was_sent_by(&hash, "0"));
+    }
+
+    #[test]
+    fn who_fills_more_than_half_displaces_their_own_first() {
+        let (_dir, blobs) = blobs(100);
+        let set = |hash: &str, second: u64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            File::open(blobs.path(hash)).unwrap().set_modified(at).unwrap();
+        };
+        let sends = |n: u8, sender: &str, second: u64| {
+            let (content, hash) = ([n; 30], named(&[n; 30]));
+            let arriving = blobs.begin(&hash, 30, true, |_| false).unwrap().unwrap();
+            blobs.end(arriving.write(&content).unwrap(), Some(sender), |_| false).unwrap();
+            set(&hash, second);
+            hash
+        };
+        let anns = sends(1, "ann", 1000);
+        let bobs = [2, 3, 4, 5].map(|n| sends(n, "bob", 1000 + u64::from(n)));
+        let there: Vec<_> =
+            [&anns].into_iter().chain(&bobs).map(|h| blobs.path(h).exists()).collect();
+        assert_eq!(there, [true, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_disk_is_never_filled() {
+        const GIB: u64 = 1 << 30;
+        assert!(has_room(100 * GIB, 2 * GIB, GIB));
+        assert!(!has_room(100 * GIB, GIB, GIB - FREE + 1));
+        assert!(has_room(GIB, GIB / 20, GIB / 40), "a small one keeps less");
+        assert!(!has_room(GIB, GIB / 20, GIB));
     }
 }

@@ -6,8 +6,8 @@
 //! has a key twice. After it, decoding cannot allocate much more than the frame itself is.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::marker::PhantomData;
 
@@ -58,6 +58,11 @@ pub(crate) fn encode_to<T: Serialize + ?Sized>(
 
 /// Checks and reads a value.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    decode_borrowed(bytes)
+}
+
+/// As [`decode`], into what may borrow from the bytes.
+pub fn decode_borrowed<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, DecodeError> {
     check(bytes)?;
     #[expect(
         clippy::disallowed_methods,

@@ -157,12 +157,14 @@ impl<R: Source> FrameReader<R> {
 pub struct FrameWriter<W> {
     io: W,
     out: BytesMut,
+    /// Goes after `out`, from where it is.
+    rest: Bytes,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// A writer with nothing to write.
     pub fn new(io: W) -> Self {
-        Self { io, out: BytesMut::new() }
+        Self { io, out: BytesMut::new(), rest: Bytes::new() }
     }
 
     /// The stream beneath.
@@ -179,6 +181,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub fn queue(&mut self, tag: Tag, payload: &[u8]) -> io::Result<()> {
         let len = payload.len() + 1;
         within(len)?;
+        self.join();
         self.out.reserve(5 + payload.len());
         self.out.extend_from_slice(&(len as u32).to_be_bytes());
         self.out.extend_from_slice(&[tag as u8]);
@@ -186,8 +189,34 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Ok(())
     }
 
+    /// As [`FrameWriter::queue`], with a payload that is sent from where it is.
+    pub fn queue_bytes(&mut self, tag: Tag, payload: Bytes) -> io::Result<()> {
+        let len = payload.len() + 1;
+        within(len)?;
+        self.join();
+        self.out.extend_from_slice(&(len as u32).to_be_bytes());
+        self.out.extend_from_slice(&[tag as u8]);
+        self.rest = payload;
+        Ok(())
+    }
+
+    /// Queues what is a whole frame already, to be sent from where it is.
+    pub(crate) fn queue_framed(&mut self, frame: Bytes) {
+        self.join();
+        self.rest = frame;
+    }
+
+    /// What waits to go last has something behind it now.
+    fn join(&mut self) {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            self.out.extend_from_slice(&rest);
+        }
+    }
+
     /// As [`FrameWriter::queue`], with a value that is encoded in place.
     pub fn queue_value<T: Serialize + ?Sized>(&mut self, tag: Tag, value: &T) -> io::Result<()> {
+        self.join();
         let begin = self.out.len();
         self.out.extend_from_slice(&[0, 0, 0, 0, tag as u8]);
         let written = codec::encode_to(&mut self.out, value).map_err(invalid);
@@ -205,6 +234,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Forgets what is queued and of which nothing was sent.
     pub fn discard(&mut self) {
         self.out = BytesMut::new();
+        self.rest = Bytes::new();
     }
 
     /// Sends what is queued, waiting for the reader's credit where needed.
@@ -222,12 +252,26 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
             self.out.advance(n);
         }
         self.out = BytesMut::new();
+        while !self.rest.is_empty() {
+            let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.rest))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.rest.advance(n);
+        }
+        self.rest = Bytes::new();
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
     /// Queues and sends one frame.
     pub async fn send(&mut self, tag: Tag, payload: &[u8]) -> io::Result<()> {
         self.queue(tag, payload)?;
+        self.flush().await
+    }
+
+    /// As [`FrameWriter::send`], from where the payload is.
+    pub async fn send_bytes(&mut self, tag: Tag, payload: Bytes) -> io::Result<()> {
+        self.queue_bytes(tag, payload)?;
         self.flush().await
     }
 
@@ -336,6 +380,20 @@ mod tests {
         let mut writer = FrameWriter::new(Cursor::new(Vec::new()));
         assert!(block_on(writer.send(Tag::Body, &vec![0; MAX_FRAME])).is_err());
         assert!(writer.into_inner().into_inner().is_empty());
+    }
+
+    #[test]
+    fn frames_keep_their_order_however_they_are_queued() {
+        let mut writer = FrameWriter::new(Cursor::new(Vec::new()));
+        writer.queue_bytes(Tag::Body, Bytes::from_static(b"one")).unwrap();
+        writer.queue(Tag::Body, b"two").unwrap();
+        writer.queue_bytes(Tag::Body, Bytes::from_static(b"three")).unwrap();
+        writer.queue_framed(Bytes::from_static(&[0, 0, 0, 2, Tag::Body as u8, b'4']));
+        writer.queue_value(Tag::End, &5u8).unwrap();
+        block_on(writer.send_bytes(Tag::Body, Bytes::new())).unwrap();
+        let written = writer.into_inner().into_inner();
+        let read: Vec<_> = read_all(&written).unwrap().into_iter().map(|f| f.payload).collect();
+        assert_eq!(read, [&b"one"[..], b"two", b"three", b"4", &[5], b""]);
     }
 
     proptest! {

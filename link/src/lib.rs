@@ -26,6 +26,7 @@ pub mod memory;
 pub mod mux;
 pub mod noise;
 pub mod packed;
+pub mod piece;
 pub mod pins;
 pub mod port;
 pub mod prompt;

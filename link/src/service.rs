@@ -8,8 +8,10 @@ use crate::client::put;
 use crate::codec;
 use crate::frame::{FrameReader, FrameWriter, Tag};
 use crate::mux::Stream;
+use crate::piece::Piece;
 use crate::relay::{Ended, GIVEN_UP};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
+use cmdr_protocol::files::Chunk;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed};
 use std::collections::HashMap;
 use std::future::Future;
@@ -89,12 +91,37 @@ impl<F: Feed> Feeding<F> {
     /// The caller's next input. Waits for good when none comes: a caller that goes away ends the
     /// handler from outside.
     pub async fn input(&mut self) -> Result<F::Input, CallError> {
+        self.input_as(|bytes| codec::decode(bytes)).await
+    }
+
+    async fn input_as<T>(
+        &mut self,
+        read: impl Fn(&bytes::Bytes) -> Result<T, codec::DecodeError>,
+    ) -> Result<T, CallError> {
         match self.inputs.recv().await {
-            Some(bytes) => codec::decode(&bytes).map_err(|e| {
+            Some(bytes) => read(&bytes).map_err(|e| {
                 CallError::malformed(format!("an input of {} cannot be read: {e}", F::METHOD))
             }),
             None => std::future::pending().await,
         }
+    }
+}
+
+impl<F: Feed<Item = Chunk>> Feeding<F> {
+    /// As [`Feeding::send`], with a frame of a piece, which [`crate::piece::head`] begins.
+    pub async fn send_piece(&self, frame: bytes::Bytes) -> Result<(), CallError> {
+        let mut writer = self.writer.lock().await;
+        let gone = |_| CallError::new(ErrorKind::Cancelled, "the caller has gone");
+        writer.flush().await.map_err(gone)?;
+        writer.queue_framed(frame);
+        writer.flush().await.map_err(gone)
+    }
+}
+
+impl<F: Feed<Input = Chunk>> Feeding<F> {
+    /// As [`Feeding::input`], its bytes uncopied.
+    pub async fn input_piece(&mut self) -> Result<Piece, CallError> {
+        self.input_as(Piece::read).await
     }
 }
 

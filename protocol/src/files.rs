@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a file in one item.
 pub const CHUNK: usize = 512 * 1024;
-/// What a host sends of a file at once, in bytes: little enough to stay in a processor's cache on its way.
-pub const PIECE: usize = 64 * 1024;
+/// What a host sends of a file at once, in bytes: little enough to stay in a processor's cache on its way, and to be
+/// sealed as one message.
+pub const PIECE: usize = 32 * 1024;
 /// Entries of a folder in one item.
 pub const PAGE: usize = 256;
 /// What a recursive delete takes away at most when nothing is said.

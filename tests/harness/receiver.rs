@@ -134,7 +134,7 @@ async fn serve(mut tcp: TcpStream, state: Arc<Mutex<State>>) {
         (state.answer.clone(), state.hangs)
     };
     if hangs {
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
     }
     let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     // Who has gone does not need it.

@@ -65,7 +65,11 @@ impl World {
 
     /// A fresh hub with this configuration.
     pub async fn start_with(config: Config) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_at(tempfile::tempdir().unwrap(), config).await
+    }
+
+    /// A fresh hub with everything in this folder.
+    pub async fn start_at(dir: tempfile::TempDir, config: Config) -> Self {
         Self::start_in(dir, config, "127.0.0.1:0".parse().unwrap()).await
     }
 

@@ -33,6 +33,7 @@ mod roles;
 mod runbooks;
 mod runbooks_run;
 mod runs;
+mod runs_edges;
 mod secrets;
 mod services;
 mod sessions;

@@ -90,7 +90,7 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     let terminal = open(&home, "third", (80, 24));
     terminal.until(&[&name, "online"]);
     terminal.keys(&["C-p"]);
-    terminal.until(&["╭ find"]);
+    terminal.until(&["╭ Find"]);
     terminal.keys(&["Escape"]);
     // Gone before the next key: the two together would be another one.
     terminal.until(&["NAME"]);

@@ -66,7 +66,7 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("rights", "I", "verbs"),
     ("help", "?", "Everywhere"),
     ("help closed", "\x1b", "!Everywhere"),
-    ("finder", "\x10", "╭ find"),
+    ("finder", "\x10", "╭ Find"),
 ];
 
 /// Goes through all pages; the longest time and who needed it.

@@ -19,11 +19,19 @@ pub mod views;
 
 use crate::action::{Action, Refused};
 use crate::panes::Context;
+use crate::theme::Role;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
 pub(crate) use pager::wrap;
+
+/// A text as rows of so many cells.
+pub(crate) fn rows(text: &str, width: usize) -> Vec<String> {
+    let rows = wrap(&[(Role::Text, text.to_owned())], width.max(8));
+    let row = |row: Vec<pager::Piece>| row.into_iter().map(|(_, text)| text).collect();
+    rows.into_iter().map(row).collect()
+}
 
 /// An overlay.
 pub trait Overlay: Send {

@@ -359,6 +359,9 @@ async fn versions_are_listed_compared_loaded_and_put_back() {
     world.press("<f6>").await;
     world.press("<enter>").await;
     world.press("r").await;
+    world.check_shows("Put version 2 of");
+    assert!(told(&world, "edits.restore").is_empty(), "it is asked first");
+    world.press("y").await;
     let restored = told(&world, "edits.restore");
     assert_eq!(
         (&restored[0]["number"], &restored[0]["expect"]),
@@ -411,4 +414,14 @@ async fn the_editor_looks_right_at_every_size_in_both_languages() {
             insta::assert_snapshot!(name("edit_conflict"), world.screen());
         }
     }
+}
+
+#[tokio::test]
+async fn the_keys_that_are_told_where_one_writes_are_none_that_write() {
+    let (mut world, _) = editing(Setup { size: (160, 45), ..Setup::default() }, Some(HOSTS)).await;
+    world.check_hides("palette");
+    world.press("<f1>").await;
+    world.check_shows("F1");
+    world.check_hides("audit log");
+    world.check_hides("Bksp");
 }

@@ -67,6 +67,11 @@ async fn world(setup: Setup) -> World {
         }
         _ => None,
     });
+    // Nothing is there where something is to go.
+    world.far.answer(|asked| match asked.method {
+        "files.stat" => Err(CallError::new(ErrorKind::NotFound, "there is no such file")),
+        _ => Ok(json!({})),
+    });
     world.fleet(some_hosts()).await;
     world.press("/web1<enter><enter>").await;
     let at =
@@ -296,4 +301,67 @@ async fn names_below_the_folder_at_hand_are_looked_for_when_that_is_asked_for() 
     until(&mut world, "web1").await;
     world.idle().await;
     assert!(world.screen().contains("/etc/ssh"), "{}", world.screen());
+}
+
+/// The folder beside is /srv, in which a file `hosts` is already.
+async fn beside(world: &mut World) {
+    world.far.answer(|asked| match (asked.method, asked.body["path"].as_str()) {
+        ("files.stat", Some("/srv/hosts")) => {
+            Ok(serde_json::to_value(entry("hosts", FileKind::File, 77, 0o644)).expect("as it is"))
+        }
+        ("files.stat", _) => Err(CallError::new(ErrorKind::NotFound, "there is no such file")),
+        _ => Ok(serde_json::to_value(entry("x", FileKind::File, 1, 0o644)).expect("as it is")),
+    });
+    world.press("swo").await;
+    world.press("<backspace>/srv<enter>w").await;
+    world.idle().await;
+    drop(world.far.take_asked());
+}
+
+fn renames(world: &World) -> Vec<Value> {
+    let asked = world.far.take_asked().into_iter().filter(|a| a.method == "files.rename");
+    asked.map(|a| json!([a.body["from"], a.body["to"], a.body["replace"]])).collect()
+}
+
+#[tokio::test]
+async fn a_move_says_what_goes_where_and_asks_first() {
+    let mut world = world(Setup { size: (60, 18), ..Setup::default() }).await;
+    beside(&mut world).await;
+    world.press("/节点<enter>m").await;
+    world.idle().await;
+    snap("files_move", &world);
+    assert_eq!(renames(&world), Vec::<Value>::new(), "nothing goes before the answer");
+    world.press("y").await;
+    world.idle().await;
+    assert_eq!(renames(&world), [json!(["/节点.conf", "/srv/节点.conf", false])]);
+    world.check_shows("moved /节点.conf to /srv/节点.conf");
+}
+
+#[tokio::test]
+async fn what_a_move_or_a_copy_would_replace_is_asked_about_and_replaced_only_then() {
+    let mut world = world(Setup::default()).await;
+    beside(&mut world).await;
+    world.press("/hosts<enter>m").await;
+    world.idle().await;
+    snap("files_move_over", &world);
+    world.press("<esc>").await;
+    assert_eq!(renames(&world), Vec::<Value>::new());
+    world.press("my").await;
+    world.idle().await;
+    assert_eq!(renames(&world), [json!(["/hosts", "/srv/hosts", true])]);
+    world.press("c").await;
+    world.idle().await;
+    world.check_shows("over what is there?");
+    world.press("y").await;
+    world.idle().await;
+    let asked = world.far.take_asked();
+    let copy = asked.iter().find(|a| a.method == "files.copy").expect("it is copied");
+    assert_eq!(copy.body["absent"], json!(false));
+}
+
+#[tokio::test]
+async fn both_folders_being_the_same_is_said() {
+    let mut world = world(Setup::default()).await;
+    world.press("s/hosts<enter>m").await;
+    world.check_shows("both folders are the same");
 }

@@ -127,15 +127,18 @@ async fn the_card_is_shown_at_the_very_first_start_only_and_its_key_does_what_it
     let setup = Setup { memory, hints: true, ..Setup::default() };
     let mut world = World::new(setup.clone()).await;
     world.fleet(some_hosts()).await;
-    world.check_shows("welcome");
+    world.check_shows("Welcome");
+    for line in ["does anything by its name", "shows the keys", "shows only what you look for"] {
+        world.check_shows(line);
+    }
     world.press("/").await;
-    world.check_hides("welcome");
+    world.check_hides("Welcome");
     world.press("web1<enter>").await;
     world.check_shows("1 shown");
     world.app.leave();
     let mut world = World::new(setup).await;
     world.fleet(some_hosts()).await;
-    world.check_hides("welcome");
+    world.check_hides("Welcome");
 }
 
 #[tokio::test]

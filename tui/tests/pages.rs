@@ -402,6 +402,9 @@ async fn packages_come_in_pages_and_secrets_only_when_they_are_asked_for() {
     world.check_shows("struck out");
     world.check_hides("hunter2");
     world.press("s").await;
+    world.check_shows("Passwords and keys may be among it.");
+    world.check_hides("hunter2");
+    world.press("y").await;
     world.check_shows("hunter2");
     assert!(world.calls().iter().any(|c| c.method == "environment.values"));
 }
@@ -425,7 +428,7 @@ async fn a_variable_is_set_and_taken_away_where_it_is_looked_at() {
     let set = calls.iter().find(|c| c.method == "environment.set").expect("it was asked for");
     assert_eq!((&set.body["name"], &set.body["value"]), (&json!("EDITOR"), &json!("vim -f")));
     world.press("/LANG<enter>x").await;
-    world.check_shows("take LANG away on web1?");
+    world.check_shows("Take LANG away on web1?");
     world.press("y").await;
     let calls = world.calls();
     let unset = calls.iter().find(|c| c.method == "environment.unset").expect("it was asked for");
@@ -505,4 +508,23 @@ async fn a_large_fleet_is_asked_so_many_hosts_at_once_and_each_once() {
     world.check_shows("300 of 300 hosts have answered");
     let asked: Vec<HostId> = world.calls().iter().filter_map(|c| c.to).collect();
     assert_eq!((asked.len(), asked.iter().collect::<HashSet<_>>().len()), (300, 300));
+}
+
+#[tokio::test]
+async fn each_list_of_the_system_names_what_can_be_done_to_it_and_says_what_there_is_none_of() {
+    let mut world = World::new(Setup { size: (120, 40), ..Setup::default() }).await;
+    world.far.answer(|_| Ok(json!({ "rows": [], "notes": [] })));
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter><enter>5").await;
+    world.idle().await;
+    world.check_shows("Nothing is mounted here.");
+    world.check_hides("upgradable");
+    world.press("]]").await;
+    world.idle().await;
+    world.check_shows("Nobody is logged in.");
+    world.press("[[[").await;
+    world.idle().await;
+    world.check_shows("No variable is set");
+    world.check_shows("set a variable");
+    world.check_hides("upgradable");
 }

@@ -505,3 +505,47 @@ async fn pictures_in_chinese() {
         snap(name, &world);
     }
 }
+
+#[tokio::test]
+async fn what_was_only_planned_is_not_told_as_done() {
+    let mut world = World::with_log(Setup::default(), 5).await;
+    world.press("O").await;
+    let record = |seq, method: &str, fields: &[(&str, Value)]| Record {
+        seq,
+        at_ms: NOW_MS,
+        event: Event::Asked,
+        operator: "li".into(),
+        method: method.into(),
+        body: Some(Value::Map(
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        )),
+        ..Record::default()
+    };
+    let path = |path: &str| ("path", Value::Text(path.into()));
+    let unit = ("unit", Value::Text("nginx.service".into()));
+    let newest = newest(5);
+    let records = vec![
+        record(newest + 1, "files.delete", &[path("/kept"), ("plan", Value::Bool(true))]),
+        record(newest + 2, "files.delete", &[path("/gone"), ("plan", Value::Bool(false))]),
+        record(newest + 3, "services.restart", &[unit]),
+    ];
+    world.far.push::<audit::Watch>(None, &audit::Items { records, missed: 0 });
+    world.idle().await;
+    world.check_shows("deleted /gone");
+    world.check_hides("/kept");
+    world.check_shows("restarted nginx.service");
+}
+
+#[tokio::test]
+async fn the_names_of_the_roles_stand_on_the_ground_of_the_screen_in_every_language() {
+    let setup = Setup { size: (80, 24), lang: Lang::Zh, ..Setup::default() };
+    let mut world = World::with_log(setup, 5).await;
+    world.press("I").await;
+    world.check_shows("administra");
+    let buffer = world.terminal.backend().buffer();
+    let ground = buffer[(0, 2)].bg;
+    let other: Vec<u16> = (0..80).filter(|x| buffer[(*x, 2)].bg != ground).collect();
+    // Of a wide character the second cell is never drawn.
+    let drawn = other.into_iter().filter(|x| buffer[(x - 1, 2)].symbol().is_ascii());
+    assert_eq!(drawn.collect::<Vec<_>>(), Vec::<u16>::new());
+}

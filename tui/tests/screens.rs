@@ -180,3 +180,67 @@ async fn colours_in_two_themes() {
         insta::assert_snapshot!(format!("styles_processes_{theme}"), styled(&world));
     }
 }
+
+#[tokio::test]
+async fn who_labels_a_host_sees_its_labels() {
+    let mut world = World::new(Setup { size: (60, 18), ..Setup::default() }).await;
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter>t").await;
+    world.check_shows("now: ");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_typed_line_is_told_whole_on_a_small_screen() {
+    let mut world = World::new(Setup { size: (60, 18), ..Setup::default() }).await;
+    world.fleet(some_hosts()).await;
+    world.press("/web1<enter>tthis-is-no-label-of-any-kind-that-is-known<enter>").await;
+    world.check_shows("nor key-");
+}
+
+#[tokio::test]
+async fn a_question_too_long_for_its_border_is_asked_whole_inside() {
+    let mut world = World::new(Setup { size: (60, 18), ..Setup::default() }).await;
+    let mut hosts = some_hosts();
+    hosts[0].name = "a-host-with-a-name-as-long-as-names-of-hosts-may-be.example".to_owned();
+    world.fleet(hosts).await;
+    world.press("/a-host<enter>D").await;
+    world.check_shows("Forget a-host");
+    world.check_shows("unknown to the hub.");
+}
+
+#[tokio::test]
+async fn a_cursor_that_was_not_moved_stays_on_the_first_host_while_the_fleet_comes() {
+    let mut world = World::new(Setup::default()).await;
+    let mut hosts = some_hosts();
+    hosts.sort_by(|a, b| b.name.cmp(&a.name));
+    world.fleet(hosts[..1].to_vec()).await;
+    world.fleet(hosts.clone()).await;
+    world.check_shows("▌ db1");
+    world.press("j").await;
+    hosts.push(host(90, "aa1", HostState::Online));
+    world.fleet(hosts).await;
+    world.check_shows("▌ db2");
+}
+
+#[tokio::test]
+async fn with_the_hub_lost_nobody_is_told_to_be_online() {
+    let mut world = World::new(Setup::default()).await;
+    world.fleet(some_hosts()).await;
+    let sign = |world: &World| {
+        let cells = world.terminal.backend().buffer().content();
+        cells.iter().find(|cell| cell.symbol() == "●" && cell.fg != cells[0].fg).map(|c| c.fg)
+    };
+    let before = sign(&world);
+    world.lose().await;
+    world.later(3).await;
+    assert_ne!(sign(&world), before);
+}
+
+#[tokio::test]
+async fn an_empty_fleet_says_whole_what_to_do_on_a_small_screen() {
+    for lang in [Lang::En, Lang::Zh] {
+        let mut world = World::new(Setup { size: (60, 18), lang, ..Setup::default() }).await;
+        world.fleet(Vec::new()).await;
+        world.check_shows("TOKEN");
+    }
+}

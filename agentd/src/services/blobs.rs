@@ -36,5 +36,5 @@ async fn receive(
     put: Put,
     feeding: Feeding<Put>,
 ) -> Result<(), CallError> {
-    agent.blobs().receive(&put.hash, put.size, feeding, |_| false).await
+    agent.blobs().receive(&put.hash, put.size, None, feeding, |_| false).await
 }

@@ -35,7 +35,7 @@ impl FromRequestParts<Arc<Api>> for Program {
             Problem::from(CallError::failed("the connection of this request is not known"))
         })?;
         let caller = admit(api, &parts.headers, connection.address)?;
-        connection.is_known(api)?;
+        connection.is_known(api, caller.key)?;
         if let Err(seconds) = api.rates.key(caller.key) {
             return Err(Problem::too_many(
                 seconds,

@@ -10,6 +10,7 @@ use axum::response::Response;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::hosts::{self, Host};
 use cmdr_protocol::runs::{Callback, Line, Order, Push, Script, Start};
+use cmdr_protocol::{CallError, ErrorKind};
 use serde::Deserialize;
 use std::net::IpAddr;
 use utoipa::ToSchema;
@@ -18,6 +19,8 @@ use utoipa::ToSchema;
 const LONGEST_ID: usize = 256;
 /// Whoever may run the file may read it; nobody else may change it.
 const MODE: u32 = 0o755;
+/// The label that says which address a host is known by, where it dials from another or shares it.
+const LABEL: &str = "address";
 
 /// What `cmd_line` is.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
@@ -61,7 +64,7 @@ pub(super) struct Command {
     /// How `file` is written.
     #[serde(default)]
     file_encoding: Encoding,
-    /// An address of the host: one that it dials from or has.
+    /// An address of the host: the one that it dials from, or what its label `address` says.
     #[schema(value_type = String, example = "192.0.2.7")]
     minion_ip: String,
 }
@@ -72,28 +75,36 @@ async fn host_of(program: &Program, text: &str) -> Result<Host, Problem> {
     let address: IpAddr = text
         .parse()
         .map_err(|_| Problem::malformed(format!("minion_ip: '{shown}' is no address")))?;
+    let hosts = program.ask(&hosts::List::default()).await?.hosts;
+    Ok(pick(hosts, address)?)
+}
+
+/// Picks the host of an address: by the label that somebody gave it, else by where its link comes from. What hosts
+/// say of themselves picks none: one could say that it has the address of another.
+fn pick(hosts: Vec<Host>, address: IpAddr) -> Result<Host, CallError> {
     let address = address.to_canonical();
     let is = |text: &str| text.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical() == address);
-    let has = |host: &Host| {
-        is(&host.address)
-            || host.facts.as_ref().is_some_and(|facts| facts.addresses.iter().any(|one| is(one)))
-    };
-    let mut hosts = program.ask(&hosts::List::default()).await?.hosts;
-    hosts.retain(has);
-    match hosts.len() {
-        0 => Err(Problem::not_found(format!(
-            "no host has the address {address}; GET /v1/hosts lists them with theirs"
+    let labelled = |host: &Host| host.labels.get(LABEL).is_some_and(|label| is(label));
+    let (mut found, others): (Vec<_>, Vec<_>) = hosts.into_iter().partition(labelled);
+    if found.is_empty() {
+        // One that has a label is known by that alone.
+        let dials = |host: &Host| !host.labels.contains_key(LABEL) && is(&host.address);
+        found = others.into_iter().filter(dials).collect();
+    }
+    match found.len() {
+        0 => Err(CallError::not_found(format!(
+            "no host dials from {address} or has the label {LABEL}={address}; GET /v1/hosts lists them, and PATCH /v1/hosts/NAME gives one the label"
         ))),
-        1 => Ok(hosts.remove(0)),
+        1 => Ok(found.remove(0)),
         many => {
-            let names: Vec<_> = hosts.into_iter().take(5).map(|host| host.name).collect();
-            Err(Problem::from(cmdr_protocol::CallError::new(
-                cmdr_protocol::ErrorKind::Conflict,
+            let names: Vec<_> = found.into_iter().take(5).map(|host| host.name).collect();
+            Err(CallError::new(
+                ErrorKind::Conflict,
                 format!(
-                    "{many} hosts have the address {address} ({}); begin a run by name instead: POST /v1/runs",
+                    "{many} hosts have the address {address} ({}); give the one that is meant the label {LABEL}={address}, or begin a run by name: POST /v1/runs",
                     names.join(", ")
                 ),
-            )))
+            ))
         }
     }
 }
@@ -184,4 +195,50 @@ pub(super) async fn run(
         ..Start::default()
     };
     Ok(begun(program.ask(&start).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::facts::Facts;
+
+    fn host(name: &str, dials: &str, says: &str, label: Option<&str>) -> Host {
+        Host {
+            name: name.into(),
+            address: dials.into(),
+            facts: Some(Facts { addresses: vec![says.into()], ..Facts::default() }),
+            labels: label.map(|label| (LABEL.to_owned(), label.to_owned())).into_iter().collect(),
+            ..Host::default()
+        }
+    }
+
+    fn picked(hosts: &[Host], address: &str) -> Result<String, ErrorKind> {
+        let picked = pick(hosts.to_vec(), address.parse().unwrap());
+        picked.map(|host| host.name).map_err(|e| e.kind)
+    }
+
+    #[test]
+    fn a_host_that_claims_the_address_of_another_gets_none_of_its_commands() {
+        let hosts = [
+            host("db1", "192.0.2.1", "10.0.0.1", None),
+            host("evil", "192.0.2.66", "192.0.2.1", None),
+            host("liar", "192.0.2.67", "10.0.0.1", None),
+        ];
+        assert_eq!(picked(&hosts, "192.0.2.1"), Ok("db1".to_owned()));
+        assert_eq!(picked(&hosts, "::ffff:192.0.2.1"), Ok("db1".to_owned()));
+        // Facts alone pick nobody, whoever says them first.
+        assert_eq!(picked(&hosts, "10.0.0.1"), Err(ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn hosts_behind_one_address_are_told_apart_by_a_label() {
+        let hosts = [
+            host("web1", "192.0.2.9", "10.0.0.1", Some("10.0.0.1")),
+            host("web2", "192.0.2.9", "10.0.0.2", None),
+            host("web3", "192.0.2.9", "10.0.0.3", None),
+        ];
+        assert_eq!(picked(&hosts, "10.0.0.1"), Ok("web1".to_owned()));
+        assert_eq!(picked(&hosts, "192.0.2.9"), Err(ErrorKind::Conflict));
+        assert_eq!(picked(&hosts[..2], "192.0.2.9"), Ok("web2".to_owned()));
+    }
 }

@@ -2,14 +2,19 @@
 
 use super::bearer::Program;
 use super::body::Named;
+use super::places::{Full, Place, Places};
 use super::problem::{Problem, Problems, ProblemsOfBody, ProblemsOfOne};
-use axum::body::Body;
+use super::settings::Limits;
+use crate::audit::trail;
+use crate::rights::Missing;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use cmdr_protocol::blobs::{self, CHUNK, Delete, Piece, Upload};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::envelope::{Header, Kind};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _, KeyId, methods};
 use http_body_util::BodyExt as _;
 use serde::Serialize;
 use std::fs::File;
@@ -17,12 +22,75 @@ use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 /// The next bytes have to come within so long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// And all of them.
+const ALL: Duration = Duration::from_hours(1);
+/// Files on their way at once, and those with one key.
+const AT_ONCE: usize = 16;
+const WITH_ONE: usize = 4;
+/// All together may be so many times as large as the largest one.
+const TOGETHER: u64 = 4;
+
+/// Files on their way: how many, with which key, and how many bytes they have.
+#[derive(Clone)]
+pub(super) struct Spools {
+    places: Places,
+    bytes: Arc<AtomicU64>,
+    most: u64,
+}
+
+/// A share of the bytes of all; given back when dropped.
+struct Share {
+    spools: Spools,
+    bytes: u64,
+    _place: Place,
+}
+
+impl Spools {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let most = limits.largest_file_mb.get().saturating_mul(TOGETHER << 20);
+        Self { places: Places::new(AT_ONCE, WITH_ONE), bytes: Arc::default(), most }
+    }
+
+    fn enter(&self, key: KeyId) -> Result<Share, Problem> {
+        let place = self.places.take(key).map_err(|full| {
+            let what = match full {
+                Full::All => format!("{AT_ONCE} files are"),
+                Full::Key => format!("{WITH_ONE} files with this key are"),
+            };
+            let what = format!("{what} on their way already; try again when one is here");
+            Problem::from(CallError::new(ErrorKind::Busy, what))
+        })?;
+        Ok(Share { spools: self.clone(), bytes: 0, _place: place })
+    }
+}
+
+impl Share {
+    /// Takes so many more bytes.
+    fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
+        let before = self.spools.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before.saturating_add(bytes) > self.spools.most {
+            return Err(Problem::from(CallError::new(
+                ErrorKind::Busy,
+                "the files that are on their way are too large together; try again later",
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.spools.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// A content that the hub has.
 #[derive(Serialize, ToSchema)]
@@ -67,6 +135,7 @@ pub(super) fn folder(audit: &Path) -> PathBuf {
 struct Spool {
     path: PathBuf,
     file: Arc<File>,
+    share: Share,
 }
 
 impl Drop for Spool {
@@ -89,7 +158,7 @@ async fn aside<T: Send + 'static>(
 }
 
 impl Spool {
-    fn create(folder: &Path) -> std::io::Result<Self> {
+    fn create(folder: &Path, share: Share) -> std::io::Result<Self> {
         cmdr_link::files::private_dir(folder)?;
         let mut name = [0; 16];
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut name)
@@ -97,11 +166,24 @@ impl Spool {
         let path = folder.join(data_encoding::HEXLOWER.encode(&name));
         let mut options = File::options();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { path, file: Arc::new(file) })
+        Ok(Self { path, file: Arc::new(file), share })
     }
 
     /// Takes a body; its hash and size.
-    async fn take(&self, mut body: Body, most: u64) -> Result<(String, u64), Problem> {
+    async fn take(&mut self, mut body: Body, most: u64) -> Result<(String, u64), Problem> {
+        let too_large = || {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                ErrorKind::Malformed,
+                format!(
+                    "the file is larger than {} MiB; the hub's configuration can allow more ([api.limits] largest_file_mb)",
+                    most >> 20
+                ),
+            )
+        };
+        if body.size_hint().lower() > most {
+            return Err(too_large());
+        }
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0u64);
         let mut waiting = Vec::with_capacity(CHUNK);
         loop {
@@ -118,15 +200,9 @@ impl Spool {
             let Ok(bytes) = frame.into_data() else { continue };
             size += bytes.len() as u64;
             if size > most {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    ErrorKind::Malformed,
-                    format!(
-                        "the file is larger than {} MiB; the hub's configuration can allow more ([api.limits] largest_file_mb)",
-                        most >> 20
-                    ),
-                ));
+                return Err(too_large());
             }
+            self.share.grow(bytes.len() as u64)?;
             hasher.update(&bytes);
             waiting.extend_from_slice(&bytes);
             if waiting.len() >= CHUNK {
@@ -139,7 +215,11 @@ impl Spool {
 
     async fn write(&self, bytes: Vec<u8>) -> Result<(), Problem> {
         let file = self.file.clone();
-        let written = aside(move || (&*file).write_all(&bytes)).await;
+        let writing = move || {
+            cmdr_link::blobs::leaves_room(&file, bytes.len() as u64)?;
+            (&*file).write_all(&bytes)
+        };
+        let written = aside(writing).await;
         written.map_err(|e| broke("writing the file", &e))
     }
 }
@@ -171,6 +251,36 @@ impl Source {
             }
         }
     }
+}
+
+/// Whether a program may send contents at all: asked before one is taken in. Which one is decided when it is known.
+async fn may_upload(program: &Program) -> Result<(), Problem> {
+    let (hub, method) = (&program.api.hub, Upload::METHOD);
+    let index = methods::index(method).ok_or_else(|| {
+        Problem::from(CallError::failed(format!("{method} is not in the table of methods")))
+    })?;
+    let who = hub.who(&program.caller);
+    let Err(missing) = hub.decide(&who, index, None, None) else { return Ok(()) };
+    let why = missing.told(&who, method, "blob:*");
+    let kind = match missing {
+        Missing::Request => ErrorKind::OnRequest,
+        _ => ErrorKind::Denied,
+    };
+    let error = CallError::new(
+        kind,
+        format!("{method} is not allowed for {}: {why}", program.caller.operator),
+    );
+    let header = Header {
+        to: None,
+        method: method.to_owned(),
+        kind: Kind::Feed,
+        resource: String::new(),
+        deadline_ms: None,
+        trace: 0,
+        caller: None,
+    };
+    trail::denied(hub, &program.caller, &header, &error).await;
+    Err(Problem::from(error))
 }
 
 /// Gives a content to the hub.
@@ -231,11 +341,19 @@ pub(super) async fn store(
     }
     let hub = &program.api.hub;
     let most = hub.config.api.limits.largest_file_mb.get().saturating_mul(1 << 20);
-    let folder = folder(hub.audit.dir());
-    let spool = aside(move || Spool::create(&folder))
+    may_upload(&program).await?;
+    let (share, folder) = (program.api.spools.enter(program.caller.key)?, folder(hub.audit.dir()));
+    let mut spool = aside(move || Spool::create(&folder, share))
         .await
         .map_err(|e| broke("making a place for the file", &e))?;
-    let (file, size) = spool.take(request.into_body(), most).await?;
+    let taken = timeout(ALL, spool.take(request.into_body(), most)).await.map_err(|_| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::TimedOut,
+            format!("the file did not come within {} min", ALL.as_secs() / 60),
+        )
+    });
+    let (file, size) = taken??;
     upload(&program, &file, size, Source::File(spool.file.clone())).await?;
     Ok((StatusCode::CREATED, axum::Json(Stored { file, size })))
 }
@@ -276,4 +394,43 @@ pub(super) async fn delete(
         )));
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse as _;
+    use std::num::NonZeroU64;
+
+    fn spools() -> Spools {
+        let largest_file_mb = NonZeroU64::new(1).unwrap();
+        Spools::new(&Limits { largest_file_mb, ..Limits::default() })
+    }
+
+    #[test]
+    fn files_on_their_way_are_few_with_one_key_and_bounded_together() {
+        let spools = spools();
+        let (one, other) = (KeyId([1; 16]), KeyId([2; 16]));
+        let mut own: Vec<_> = (0..WITH_ONE).map(|_| spools.enter(one).ok().unwrap()).collect();
+        assert!(spools.enter(one).is_err());
+        let mut others = spools.enter(other).ok().unwrap();
+        for share in &mut own {
+            assert!(share.grow(1 << 20).is_ok());
+        }
+        assert!(others.grow(1).is_err(), "all together have what they may");
+        drop((own, others));
+        assert_eq!(spools.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_says_it_is_too_large_is_refused_before_its_bytes_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let share = spools().enter(KeyId([1; 16])).ok().unwrap();
+        let mut spool = Spool::create(dir.path(), share).unwrap();
+        let refused = spool.take(Body::from(vec![0; 11]), 10).await.unwrap_err();
+        assert_eq!(refused.into_response().status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(spool.share.bytes, 0);
+        let (_, size) = spool.take(Body::from(vec![0; 10]), 10).await.ok().unwrap();
+        assert_eq!((size, spool.share.bytes), (10, 10));
+    }
 }

@@ -5,6 +5,7 @@
 
 use super::certificate::Certificate;
 use super::patience::Patient;
+use super::places::{self, Full, Places};
 use super::problem::Problem;
 use super::rate::Rates;
 use super::{Api, document, files, routes};
@@ -16,7 +17,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind, KeyId};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -26,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -64,20 +65,26 @@ pub(super) struct Connection {
 
 enum Place {
     Stranger { _pass: Pass },
-    Known { _place: OwnedSemaphorePermit },
+    Known { place: places::Place },
 }
 
 impl Connection {
-    /// Its program has shown a key that is right.
-    pub(super) fn is_known(&self, api: &Api) -> Result<(), Problem> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*place, Place::Stranger { .. }) {
-            let free = api.places.clone().try_acquire_owned().map_err(|_| {
-                let what = "as many programs are connected as may be; try again in a moment";
-                Problem::from(CallError::new(ErrorKind::Busy, what))
-            })?;
-            *place = Place::Known { _place: free };
+    /// Its program has shown a key that is right: from now on it counts for that one.
+    pub(super) fn is_known(&self, api: &Api, key: KeyId) -> Result<(), Problem> {
+        let mut held = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Known { place } = &*held
+            && place.key() == key
+        {
+            return Ok(());
         }
+        let place = api.places.take(key).map_err(|full| {
+            let what = match full {
+                Full::All => "as many programs are connected as may be",
+                Full::Key => "as many connections are open with this key as may be",
+            };
+            Problem::from(CallError::new(ErrorKind::Busy, format!("{what}; try again in a moment")))
+        })?;
+        *held = Place::Known { place };
         Ok(())
     }
 }
@@ -112,7 +119,8 @@ impl Listening {
             hub: hub.clone(),
             service: Arc::new(services::all(hub.clone())),
             rates: Rates::new(&settings.limits),
-            places: Arc::new(Semaphore::new(settings.limits.connections.max(1))),
+            places: Places::new(settings.limits.connections, settings.limits.connections_per_key),
+            spools: files::Spools::new(&settings.limits),
             stopping,
         });
         Ok(Some(Self { api, listeners, certificate, stop }))

@@ -92,6 +92,9 @@ pub(super) async fn list(
     Params(which): Params<Which>,
 ) -> Result<axum::Json<Runs>, Problem> {
     let limit = within(which.limit, MOST)? as u32;
+    if which.before_ms.is_some_and(|at| i64::try_from(at).is_err()) {
+        return Err(Problem::malformed("before_ms is a moment in milliseconds since 1970"));
+    }
     let list = runs::List {
         open: which.open,
         operator: which.operator,

@@ -29,6 +29,8 @@ pub struct Settings {
 pub struct Limits {
     /// Connections of programs that have shown their key.
     pub connections: usize,
+    /// Those with one key.
+    pub connections_per_key: usize,
     /// Connections on which no key was shown yet.
     pub strangers: usize,
     /// Those from one address.
@@ -48,6 +50,7 @@ impl Default for Limits {
         const LARGEST: NonZeroU64 = NonZeroU64::new(1024).unwrap();
         Self {
             connections: 512,
+            connections_per_key: 128,
             strangers: 100,
             strangers_per_address: 10,
             requests_per_key: PER_KEY,

@@ -250,6 +250,25 @@ impl Trail {
         Self::begin(&hub.audit, record, method).await
     }
 
+    /// Records what the hub begins for somebody because its time has come; `why` says so.
+    pub(crate) async fn by_clock(
+        hub: &Hub,
+        caller: &Caller,
+        header: &Header,
+        request: &Bytes,
+        why: &str,
+    ) -> Result<Option<Self>, CallError> {
+        let method = cmdr_protocol::methods::find(&header.method).ok_or_else(|| {
+            CallError::failed(format!("{} is not in the table of methods", header.method))
+        })?;
+        let record = Record {
+            body: Some(body::value(request, method.secrets)),
+            message: body::cut(why, TEXT),
+            ..about(hub, caller, header)
+        };
+        Self::begin(&hub.audit, record, method).await
+    }
+
     /// Records that something is about to be done. What changes nothing is let through even when it
     /// cannot be recorded: a hub with a full disk can still be looked at.
     pub async fn begin(

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct Serve {
     /// Listen here instead of on 0.0.0.0:7700; may be given several times
     #[arg(long, value_name = "ADDR:PORT")]

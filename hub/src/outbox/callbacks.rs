@@ -3,10 +3,11 @@
 use super::results::{self, Output, Results};
 use super::{Fate, Letter, sign};
 use crate::api::{RunView, signing};
+use crate::outward::Place;
 use crate::records::PostRecord;
 use crate::server::Hub;
-use cmdr_protocol::ErrorKind;
-use cmdr_protocol::runs::{Target, TargetState};
+use cmdr_protocol::runs::{Callback, Target, TargetState};
+use cmdr_protocol::{ErrorKind, RunId};
 use serde::Serialize;
 
 /// What came of a run on one host.
@@ -52,18 +53,27 @@ pub(super) fn results(of: &mut Results) -> Vec<OfHost> {
     each.map(|target| one(target, outputs.remove(&target.index).unwrap_or_default())).collect()
 }
 
-pub(super) fn compose(hub: &Hub, post: &PostRecord) -> Result<Letter, Fate> {
-    let gone = || Fate::Never("the run is not known any more".to_owned());
+fn gone() -> Fate {
+    Fate::Never("the run is not known any more".to_owned())
+}
+
+fn callback(hub: &Hub, post: &PostRecord) -> Result<(RunId, Callback), Fate> {
     let run = post.run.ok_or_else(gone)?;
     let record = hub.runs.ended(run).ok_or_else(gone)?;
-    let callback = record.start.callback.clone().ok_or_else(gone)?;
-    let place = hub
-        .outbox
-        .outward()
-        .map_err(Fate::Later)?
-        .place(&callback.url)
-        // What may be posted to is configured, and may be configured otherwise.
-        .map_err(Fate::Later)?;
+    Ok((run, record.start.callback.clone().ok_or_else(gone)?))
+}
+
+/// Where it goes.
+pub(super) fn place(hub: &Hub, post: &PostRecord) -> Result<Place, Fate> {
+    let (_, callback) = callback(hub, post)?;
+    // What may be posted to is configured, and may be configured otherwise.
+    let outward = hub.outbox.outward().map_err(Fate::Later)?;
+    outward.place(&callback.url).map_err(Fate::Later)
+}
+
+/// Reads the run: blocks.
+pub(super) fn compose(hub: &Hub, post: &PostRecord, place: Place) -> Result<Letter, Fate> {
+    let (run, callback) = callback(hub, post)?;
     let key = results::key(hub, run).map(|key| signing::open(hub, key));
     let key = match key {
         Some(Ok(Some(key))) => key,

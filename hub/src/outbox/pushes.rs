@@ -4,6 +4,7 @@ use super::callbacks::results;
 use super::results::{self, Results};
 use super::{Fate, Letter, sign};
 use crate::api::RunView;
+use crate::outward::Place;
 use crate::records::{PostRecord, prefix, push_rule_key};
 use crate::server::Hub;
 use crate::store::{Store, StoreError};
@@ -79,16 +80,20 @@ fn secret(hub: &Hub, name: &str) -> Result<String, Fate> {
     }
 }
 
-fn letter(hub: &Hub, rule: &Rule, body: Vec<u8>) -> Result<Letter, Fate> {
+/// Where the posts of a rule go.
+fn place_of(hub: &Hub, rule: &Rule) -> Result<Place, Fate> {
     let url = secret(hub, &rule.url_secret)?;
     let outward = hub.outbox.outward().map_err(Fate::Later)?;
-    let place = outward.place(&url).map_err(|_| {
+    outward.place(&url).map_err(|_| {
         // The address itself is a secret.
         Fate::Later(format!(
             "the secret {} holds no address that may be posted to: https://, and a public one unless the configuration allows its network",
             rule.url_secret
         ))
-    })?;
+    })
+}
+
+fn letter(hub: &Hub, rule: &Rule, place: Place, body: Vec<u8>) -> Result<Letter, Fate> {
     let headers = match rule.form {
         Form::Webhook => {
             let key = secret(hub, &rule.signing_secret)?;
@@ -103,10 +108,23 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fate> {
     serde_json::to_vec(value).map_err(|e| Fate::Never(e.to_string()))
 }
 
-pub(super) fn compose(hub: &Hub, post: &PostRecord) -> Result<Letter, Fate> {
-    let gone = |what: &str| Fate::Never(format!("{what} is not there any more"));
+fn gone(what: &str) -> Fate {
+    Fate::Never(format!("{what} is not there any more"))
+}
+
+fn rule(hub: &Hub, post: &PostRecord) -> Result<Rule, Fate> {
     let rule: Option<Rule> = hub.store.get(&push_rule_key(&post.rule))?;
-    let rule = rule.ok_or_else(|| gone("the rule"))?;
+    rule.ok_or_else(|| gone("the rule"))
+}
+
+/// Where it goes.
+pub(super) fn place(hub: &Hub, post: &PostRecord) -> Result<Place, Fate> {
+    place_of(hub, &rule(hub, post)?)
+}
+
+/// Reads the run: blocks.
+pub(super) fn compose(hub: &Hub, post: &PostRecord, place: Place) -> Result<Letter, Fate> {
+    let rule = rule(hub, post)?;
     let run = post.run.ok_or_else(|| gone("the run"))?;
     let mut read = results::read(hub, run).map_err(|e| match e.kind {
         ErrorKind::NotFound => gone("the run"),
@@ -121,7 +139,7 @@ pub(super) fn compose(hub: &Hub, post: &PostRecord) -> Result<Letter, Fate> {
         }
         Form::Unknown => return Err(Fate::Never("a newer hub made this rule".to_owned())),
     };
-    letter(hub, &rule, body)
+    letter(hub, &rule, place, body)
 }
 
 /// Posts a line for a try; the status that was answered.
@@ -136,7 +154,8 @@ pub(crate) async fn test(hub: &Hub, rule: &Rule) -> Result<u16, CallError> {
             json(&Body { event: "test", rule: &rule.name, run: None, results: [(); 0] })
         }
     };
-    let letter = body.and_then(|body| letter(hub, rule, body)).map_err(said)?;
+    let posted = body.and_then(|body| letter(hub, rule, place_of(hub, rule)?, body));
+    let letter = posted.map_err(said)?;
     let outward = hub.outbox.outward().map_err(CallError::failed)?;
     let posted = outward.post(&letter.place, &letter.headers, letter.body).await;
     posted.map_err(|why| {

@@ -45,6 +45,22 @@ pub(super) struct Output {
     pub(super) cut: bool,
 }
 
+impl Output {
+    /// Takes what there is room for; false when there was more.
+    fn take(&mut self, stdout: Vec<u8>, stderr: Vec<u8>, left: &mut usize) -> bool {
+        let mut all = true;
+        for (kept, mut more) in [(&mut self.stdout, stdout), (&mut self.stderr, stderr)] {
+            let room = OF_ONE.saturating_sub(kept.len()).min(*left);
+            all &= more.len() <= room;
+            more.truncate(room);
+            *left -= more.len();
+            kept.append(&mut more);
+        }
+        self.cut |= !all;
+        all
+    }
+}
+
 /// A run that is over.
 pub(super) struct Results {
     pub(super) run: Run,
@@ -55,15 +71,15 @@ pub(super) struct Results {
     pub(super) output: HashMap<u32, Output>,
 }
 
-/// Reads it.
+/// Reads it, and of its output no more than goes into a message and one piece of each target: blocks.
 pub(super) fn read(hub: &Hub, run: RunId) -> Result<Results, CallError> {
     let who = Who::local();
     let shown = hub.runs.show(hub, &who, Show { run, from: 0 })?;
     let (live, _) = hub.runs.look(hub, &who, run, "runs.output")?;
     let mut view = hub.runs.view(live, Sees::All, "", true);
     view.targets = false;
-    let attempts: HashMap<u32, u32> =
-        shown.targets.iter().map(|target| (target.index, target.attempt)).collect();
+    // Of one that was tried again the last time counts.
+    view.want = Some(shown.targets.iter().map(|target| (target.index, target.attempt)).collect());
     let (mut output, mut left): (HashMap<u32, Output>, usize) = (HashMap::new(), OF_ALL);
     loop {
         let items = view.items();
@@ -71,22 +87,32 @@ pub(super) fn read(hub: &Hub, run: RunId) -> Result<Results, CallError> {
             break;
         }
         for printed in items.into_iter().flat_map(|item| item.output) {
-            // Of one that was tried again the last time counts.
-            if attempts.get(&printed.target) != Some(&printed.attempt) {
-                continue;
-            }
             let one = output.entry(printed.target).or_default();
             one.cut |= printed.lost > 0;
-            for (kept, mut more) in
-                [(&mut one.stdout, printed.stdout), (&mut one.stderr, printed.stderr)]
+            if !one.take(printed.stdout, printed.stderr, &mut left)
+                && let Some(want) = &mut view.want
             {
-                let room = OF_ONE.saturating_sub(kept.len()).min(left);
-                one.cut |= more.len() > room;
-                more.truncate(room);
-                left -= more.len();
-                kept.append(&mut more);
+                want.remove(&printed.target);
             }
         }
     }
     Ok(Results { run: shown.run, targets: shown.targets, groups: shown.groups, output })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_taken_up_to_its_bounds_and_then_no_more_is_wanted() {
+        let (mut one, mut left) = (Output::default(), OF_ALL);
+        assert!(one.take(vec![1; OF_ONE], Vec::new(), &mut left));
+        assert!(one.take(Vec::new(), vec![2; OF_ONE], &mut left) && !one.cut);
+        assert!(!one.take(vec![1], Vec::new(), &mut left) && one.cut);
+        assert_eq!((one.stdout.len(), one.stderr.len()), (OF_ONE, OF_ONE));
+        assert_eq!(left, OF_ALL - 2 * OF_ONE);
+        let (mut other, mut left) = (Output::default(), 3);
+        assert!(!other.take(vec![1; 4], Vec::new(), &mut left) && other.cut);
+        assert_eq!((other.stdout.len(), left), (3, 0));
+    }
 }

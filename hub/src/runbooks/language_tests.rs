@@ -1,3 +1,5 @@
+//! What a text of a runbook may say, and what is told of one that is none.
+
 use super::*;
 use proptest::prelude::*;
 

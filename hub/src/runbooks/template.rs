@@ -2,8 +2,9 @@
 //!
 //! The language is that of the crate `minijinja`, with nothing in it that reads files or the environment. What is
 //! not defined is an error. A word of a command stays one word, whatever its parameters are; texts for a shell are
-//! not made here but in `shell.rs`.
+//! not made here but in `shell.rs`. What could grow without bound is kept out by `growth.rs`.
 
+use super::growth::{self, Bounded};
 use cmdr_link::settings::nearest;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
@@ -81,6 +82,7 @@ fn engine<'a>() -> Environment<'a> {
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_fuel(Some(FUEL));
     engine.set_auto_escape_callback(|_| AutoEscape::None);
+    growth::bound(&mut engine);
     let mut syntax = engine.syntax().to_builder();
     // A line of its own leaves nothing of itself.
     if let Ok(syntax) =
@@ -110,6 +112,7 @@ fn wrong(error: &Error) -> Wrong {
 
 /// The names that a template uses.
 pub(super) fn names(template: &str) -> Result<BTreeSet<String>, Wrong> {
+    growth::check(template)?;
     let engine = engine();
     let parsed = engine.template_from_str(template).map_err(|e| wrong(&e))?;
     Ok(parsed.undeclared_variables(true).into_iter().collect())
@@ -117,6 +120,7 @@ pub(super) fn names(template: &str) -> Result<BTreeSet<String>, Wrong> {
 
 /// The names that an expression uses.
 pub(super) fn names_of_expression(text: &str) -> Result<BTreeSet<String>, Wrong> {
+    growth::alone(text).map_err(|what| (1, what))?;
     let parsed = ENGINE.compile_expression_owned(text.to_owned()).map_err(|e| wrong(&e))?;
     Ok(parsed.undeclared_variables(true).into_iter().collect())
 }
@@ -126,17 +130,22 @@ pub(super) fn render(template: &str, context: &Context) -> Result<String, String
     if !template.contains(['{']) {
         return Ok(template.to_owned());
     }
-    let text = ENGINE
-        .render_str(template, minijinja::Value::from(Serde(context)))
-        .map_err(|e| told(&e))?;
-    if text.len() > LARGEST {
-        return Err(format!("what comes out of the template has more than {} MiB", LARGEST >> 20));
+    growth::check(template).map_err(|(_, what)| what)?;
+    let parsed = ENGINE.template_from_str(template).map_err(|e| told(&e))?;
+    let mut text = Bounded { text: Vec::new(), most: LARGEST };
+    let rendered = parsed.render_captured_to(minijinja::Value::from(Serde(context)), &mut text);
+    match rendered {
+        Ok(_) => String::from_utf8(text.text).map_err(|e| e.to_string()),
+        Err(e) if e.kind() == minijinja::ErrorKind::WriteFailure => {
+            Err(format!("what comes out of the template has more than {} MiB", LARGEST >> 20))
+        }
+        Err(e) => Err(told(&e)),
     }
-    Ok(text)
 }
 
 /// Whether a condition holds.
 pub(super) fn holds(expression: &str, context: &Context) -> Result<bool, String> {
+    growth::alone(expression)?;
     let parsed = ENGINE.compile_expression_owned(expression.to_owned()).map_err(|e| told(&e))?;
     let value = parsed.eval(minijinja::Value::from(Serde(context))).map_err(|e| told(&e))?;
     if value.is_undefined() {
@@ -147,9 +156,15 @@ pub(super) fn holds(expression: &str, context: &Context) -> Result<bool, String>
 
 /// What an expression comes to.
 pub(super) fn value(expression: &str, context: &Context) -> Result<Value, String> {
+    growth::alone(expression)?;
     let parsed = ENGINE.compile_expression_owned(expression.to_owned()).map_err(|e| told(&e))?;
     let value = parsed.eval(minijinja::Value::from(Serde(context))).map_err(|e| told(&e))?;
-    serde_json::to_value(value).map_err(|e| e.to_string())
+    let mut text = Bounded { text: Vec::new(), most: LARGEST };
+    serde_json::to_writer(&mut text, &value).map_err(|e| match e.is_io() {
+        true => format!("what it comes to has more than {} MiB", LARGEST >> 20),
+        false => e.to_string(),
+    })?;
+    serde_json::from_slice(&text.text).map_err(|e| e.to_string())
 }
 
 /// The name that is all of a word: `{{ name }}`.
@@ -264,6 +279,18 @@ mod tests {
     fn a_template_comes_to_an_end() {
         let text = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(render(text, &context()).unwrap_err().contains("fuel"));
+    }
+
+    #[test]
+    fn a_template_cannot_take_all_memory() {
+        let context = json!({"text": "x".repeat(60_000)}).as_object().unwrap().clone();
+        let text = "{% for a in range(1000) %}{{ text }}{% endfor %}";
+        assert!(render(text, &context).unwrap_err().contains("1 MiB"));
+        assert!(render("{% set ns = namespace(x=text) %}", &context).is_err());
+        assert!(value("text * 1000", &context).unwrap_err().contains("1 MiB"));
+        assert!(value("text ~ text", &context).is_ok());
+        assert!(holds("text * other", &context).is_err());
+        assert!(names("{% set x = 1 %}").is_err() && names_of_expression("x * y").is_err());
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! How a host goes through the steps of a runbook.
+
 use super::*;
 use crate::runbooks::language::read;
 use crate::runbooks::plan::values;

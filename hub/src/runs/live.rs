@@ -5,6 +5,7 @@ use super::records::{LogRecord, PieceRecord, RunRecord};
 use super::seat::{Seat, Sums};
 use super::segments::{Place, Reader};
 use super::steps::Book;
+use crate::who::Who;
 use cmdr_protocol::runs::{Counts, Run, RunState, TargetState};
 use cmdr_protocol::{HostId, RunId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,8 +119,8 @@ impl Live {
     }
 
     /// Whether it is this operator's.
-    pub fn is_of(&self, operator: &str) -> bool {
-        !operator.is_empty() && self.lock().record.author.operator == operator
+    pub fn is_of(&self, who: &Who) -> bool {
+        self.lock().record.author.is(who)
     }
 
     /// As clients see it, all of it.

@@ -6,6 +6,7 @@ use super::seat::Seat;
 use super::steps::StepsRecord;
 use crate::records::prefix;
 use crate::store::{Batch, Store, StoreError};
+use crate::who::Who;
 use cmdr_link::codec;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::role::Role;
@@ -30,6 +31,8 @@ const LOG: usize = 40 * 1024;
 pub struct Author {
     /// The operator.
     pub operator: String,
+    /// When the operator was made, milliseconds since 1970: a later one of the same name is somebody else.
+    pub account_ms: u64,
     /// The device's or program's key; absent for the hub itself.
     pub key: Option<KeyId>,
     /// It is a program's key: its scope bounds the run.
@@ -43,6 +46,11 @@ pub struct Author {
 }
 
 impl Author {
+    /// Whether that is who this is, and not only somebody of the same name.
+    pub fn is(&self, who: &Who) -> bool {
+        !who.operator.is_empty() && self.operator == who.operator && self.account_ms == who.since_ms
+    }
+
     /// As agents are told.
     pub fn caller(&self) -> Option<Caller> {
         Some(Caller {

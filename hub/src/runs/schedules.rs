@@ -5,14 +5,18 @@
 use super::records::{Author, ScheduleRecord, schedule_key};
 use super::start::{Origin, check};
 use super::{Runs, busy, environment};
+use crate::audit::trail::Trail;
 use crate::records::prefix;
 use crate::server::Hub;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, MAX_VALUE, Store, StoreError};
 use crate::who::Who;
-use cmdr_link::clock;
+use cmdr_link::relay::Ended;
+use cmdr_link::{clock, codec};
+use cmdr_protocol::display::clean_to_width;
+use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, When};
-use cmdr_protocol::{CallError, ErrorKind, KeyId, Revoked, selector};
+use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, When};
+use cmdr_protocol::{Call as _, CallError, ErrorKind, KeyId, Revoked, selector};
 use croner::Cron;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -28,21 +32,64 @@ const SHORTEST_MS: u64 = 10_000;
 const LOOK: Duration = Duration::from_secs(5);
 /// What was due longer ago than this is not begun any more.
 const LATE_MS: u64 = 60_000;
+/// The largest one: what is written into it later, such as what was wrong, has to fit besides.
+const LARGEST: usize = MAX_VALUE - 4096;
+/// Columns of what was wrong.
+const TROUBLE: usize = 300;
 
-pub(super) type Schedules = BTreeMap<String, ScheduleRecord>;
+/// All of them, by name.
+#[derive(Debug, Default)]
+pub(super) struct Schedules {
+    all: BTreeMap<String, ScheduleRecord>,
+    /// Held by who changes something, until it is on disk: taken before the vault's [`sealing`].
+    ///
+    /// [`sealing`]: crate::vault::Vault::sealing
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// Reads all of them; a damaged one is logged and left out.
 pub(super) fn load(store: &Store) -> Result<Schedules, StoreError> {
-    let mut schedules = Schedules::new();
+    let mut schedules = Schedules::default();
     for record in store.scan::<ScheduleRecord>(prefix::RUN_SCHEDULE)? {
         match record {
             Ok((_, record)) => {
-                schedules.insert(record.schedule.name.clone(), record);
+                schedules.all.insert(record.schedule.name.clone(), record);
             }
             Err(e) => tracing::error!("left out: {e}"),
         }
     }
     Ok(schedules)
+}
+
+impl ScheduleRecord {
+    /// Whether it may be written, now and with what is added to it later.
+    fn fits(&self) -> Result<(), CallError> {
+        let size = codec::encode(self).map_err(|e| CallError::failed(e.to_string()))?.len();
+        if size > LARGEST {
+            return Err(CallError::malformed(format!(
+                "the schedule has {} KiB, and one has at most {}; have a larger script pushed as a file and run by 'then', or put it into a runbook",
+                size.div_ceil(1024),
+                LARGEST / 1024
+            )));
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, now_ms: u64) -> bool {
+        self.schedule.next_ms.is_some_and(|next| next <= now_ms)
+    }
+
+    /// Works out anew when it is due, after the clock was set back: what was worked out by a clock that was ahead
+    /// would come too late. What is begun twice by that has the same key, and is one run.
+    fn set_back(&mut self, now_ms: u64) {
+        let Some(known) = self.schedule.next_ms else { return };
+        let made_ms = self.schedule.made_ms.min(now_ms);
+        if let Ok(Some(anew)) = next(&self.schedule.when, made_ms, now_ms)
+            && anew < known
+        {
+            self.schedule.next_ms = Some(anew);
+        }
+    }
 }
 
 /// The first moment after a time, in milliseconds since 1970; absent when there is none any more.
@@ -59,7 +106,7 @@ fn next(when: &When, made_ms: u64, after_ms: u64) -> Result<Option<u64>, String>
             let parsed: Cron = cron.parse().map_err(|e| {
                 format!(
                     "'{}' is no schedule as in a crontab (minute hour day month weekday): {e}",
-                    cmdr_protocol::display::clean_to_width(cron, 80)
+                    clean_to_width(cron, 80)
                 )
             })?;
             let zone = match when.zone.as_str() {
@@ -67,7 +114,7 @@ fn next(when: &When, made_ms: u64, after_ms: u64) -> Result<Option<u64>, String>
                 name => TimeZone::get(name).map_err(|_| {
                     format!(
                         "this hub knows no time zone '{}'; one is Europe/Berlin",
-                        cmdr_protocol::display::clean_to_width(name, 40)
+                        clean_to_width(name, 40)
                     )
                 })?,
             };
@@ -103,6 +150,9 @@ impl Runs {
         let next_ms = next_ms.ok_or_else(|| {
             CallError::malformed("this never comes; look at the day and the month again")
         })?;
+        if let Some(push) = &start.order.push {
+            hub.blobs.may_use(hub, who, &push.file).await?;
+        }
         // What it would come to now has to be allowed, and confirmed where that is asked for.
         let plan = self.plan(hub, who, &start)?;
         if let Some(refused) = plan.refused.first() {
@@ -112,48 +162,63 @@ impl Runs {
             )));
         }
         Self::check_confirmed(&plan.guard, plan.hosts.len() as u32, start.confirm)?;
-        let (_sealing, mut batch) = (hub.vault.sealing().await, Batch::new());
-        let record = {
-            let mut schedules = self.schedules();
-            if let Some(known) = schedules.get(&name) {
+        let _changing = self.changing().await;
+        let _sealing = hub.vault.sealing().await;
+        {
+            let schedules = self.schedules();
+            if let Some(known) = schedules.all.get(&name) {
                 may(who, author.key, known)?;
-            } else if schedules.len() >= MOST {
+            } else if schedules.all.len() >= MOST {
                 return Err(CallError::new(
                     ErrorKind::Busy,
                     format!("there are {MOST} schedules already; delete one first"),
                 ));
             }
-            let schedule = Schedule {
-                name: name.clone(),
-                when,
-                start: Start { confirm: None, ..start },
-                paused,
-                operator: author.operator.clone(),
-                made_ms: now,
-                next_ms: (!paused).then_some(next_ms),
-                last: None,
-                trouble: String::new(),
-            };
-            let mut record = ScheduleRecord { schedule, author };
-            let order = &mut record.schedule.start.order;
-            let whose = environment::of_schedule(&name);
-            batch = if order.env.is_empty() {
-                batch.delete(environment::key(&whose))
-            } else {
-                environment::seal(&hub.vault, batch, &whose, order)?
-            };
-            schedules.insert(name.clone(), record.clone());
-            record
+        }
+        let schedule = Schedule {
+            name: name.clone(),
+            when,
+            start: Start { confirm: None, ..start },
+            paused,
+            operator: author.operator.clone(),
+            made_ms: now,
+            next_ms: (!paused).then_some(next_ms),
+            last: None,
+            trouble: String::new(),
         };
+        let mut record = ScheduleRecord { schedule, author };
+        let order = &mut record.schedule.start.order;
+        let (whose, batch) = (environment::of_schedule(&name), Batch::new());
+        let batch = if order.env.is_empty() {
+            batch.delete(environment::key(&whose))
+        } else {
+            environment::seal(&hub.vault, batch, &whose, order)?
+        };
+        record.fits()?;
         self.store.apply(batch.put(schedule_key(&name), &record)).await.map_err(busy)?;
+        self.schedules().all.insert(name, record.clone());
         self.schedule.notify_one();
         Ok(shown(&record))
+    }
+
+    /// Waits for its turn to change one.
+    async fn changing(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        let changing = self.schedules().changing.clone();
+        changing.lock_owned().await
+    }
+
+    /// Whether one puts the content of a file on hosts.
+    pub(super) fn schedules_need(&self, hash: &str) -> bool {
+        let needs = |record: &ScheduleRecord| {
+            record.schedule.start.order.push.as_ref().is_some_and(|push| push.file == hash)
+        };
+        self.schedules().all.values().any(needs)
     }
 
     /// Those that somebody may know of.
     pub(crate) fn list_schedules(&self, who: &Who, key: KeyId) -> ScheduleListing {
         let schedules = self.schedules();
-        let own = schedules.values().filter(|record| may(who, Some(key), record).is_ok());
+        let own = schedules.all.values().filter(|record| may(who, Some(key), record).is_ok());
         ScheduleListing { schedules: own.map(shown).collect() }
     }
 
@@ -164,33 +229,39 @@ impl Runs {
         key: KeyId,
         name: &str,
     ) -> Result<Revoked, CallError> {
+        let _changing = self.changing().await;
         {
             let schedules = self.schedules();
-            let Some(known) = schedules.get(name) else { return Ok(Revoked { already: true }) };
+            let Some(known) = schedules.all.get(name) else { return Ok(Revoked { already: true }) };
             may(who, Some(key), known)?;
         }
         let env = environment::key(&environment::of_schedule(name));
         let batch = Batch::new().delete(schedule_key(name)).delete(env);
         self.store.apply(batch).await.map_err(busy)?;
-        self.schedules().remove(name);
+        self.schedules().all.remove(name);
         Ok(Revoked { already: false })
     }
 
     /// Begins runs by the clock, for good.
     pub(super) async fn scheduling(self: &Arc<Self>) {
+        // The clock may have been set back while the hub was away.
+        let mut looked = u64::MAX;
         loop {
             let now = clock::now_ms();
+            if now < looked {
+                self.schedules().all.values_mut().for_each(|record| record.set_back(now));
+            }
+            looked = now;
             let due: Vec<_> = {
                 let schedules = self.schedules();
-                let is_due = |record: &&ScheduleRecord| {
-                    record.schedule.next_ms.is_some_and(|next| next <= now)
-                };
-                schedules.values().filter(is_due).cloned().collect()
+                let due = schedules.all.iter().filter(|(_, record)| record.is_due(now));
+                due.map(|(name, _)| name.clone()).collect()
             };
-            for record in due {
-                self.begin_due(record, now).await;
+            for name in due {
+                self.begin_due(&name, now).await;
             }
-            let wait = self.schedules().values().filter_map(|record| record.schedule.next_ms).min();
+            let wait =
+                self.schedules().all.values().filter_map(|record| record.schedule.next_ms).min();
             match wait {
                 Some(next) => {
                     let wait = Duration::from_millis(next.saturating_sub(clock::now_ms()).max(1));
@@ -204,50 +275,105 @@ impl Runs {
         }
     }
 
-    async fn begin_due(self: &Arc<Self>, mut record: ScheduleRecord, now: u64) {
+    async fn begin_due(self: &Arc<Self>, name: &str, now: u64) {
         let Some(hub) = self.hub() else { return };
-        let (name, due) = (record.schedule.name.clone(), record.schedule.next_ms.unwrap_or(now));
+        // Nobody replaces or deletes it half-way.
+        let _changing = self.changing().await;
+        let known = self.schedules().all.get(name).filter(|record| record.is_due(now)).cloned();
+        let Some(mut record) = known else { return };
+        let due = record.schedule.next_ms.unwrap_or(now);
         if now.saturating_sub(due) > LATE_MS {
             "the hub was away when it was due, so it was not begun"
                 .clone_into(&mut record.schedule.trouble);
         } else {
-            let mut start =
-                Start { key: format!("schedule {name} {due}"), ..record.schedule.start.clone() };
-            let whose = environment::of_schedule(&name);
-            let opened = environment::open(&self.store, &hub.vault, &whose, &mut start.order);
-            let origin = Origin { schedule: name.clone(), due_ms: Some(due), parent: None };
-            let who = Self::who(&hub, &record.author);
-            let who = who.unwrap_or_else(|| Arc::new(Who::local()));
-            let started = match opened {
-                Ok(()) => self.start(&hub, &who, record.author.clone(), start, origin).await,
-                Err(what) => Err(CallError::failed(what)),
-            };
-            match started {
+            match self.begin_by_clock(&hub, &record, due).await {
                 Ok(started) => {
                     record.schedule.last = started.run;
                     record.schedule.trouble.clear();
                 }
                 Err(e) => {
                     tracing::warn!(schedule = name, "a run that was due could not begin: {e}");
-                    record.schedule.trouble = e.message;
+                    record.schedule.trouble = clean_to_width(&e.message, TROUBLE);
+                    if record.fits().is_err() {
+                        "it could not begin; the hub's log says why"
+                            .clone_into(&mut record.schedule.trouble);
+                    }
                 }
             }
         }
         let next = next(&record.schedule.when, record.schedule.made_ms, now.max(due));
         record.schedule.next_ms = next.ok().flatten();
-        {
-            let mut schedules = self.schedules();
-            let Some(known) = schedules.get_mut(&name) else { return };
-            if known.schedule.made_ms != record.schedule.made_ms {
-                // Replaced meanwhile.
-                return;
-            }
-            *known = record.clone();
-        }
+        self.schedules().all.insert(name.to_owned(), record.clone());
         // Not on disk it is decided again, and the key makes that the same run.
-        if let Err(e) = self.store.apply(Batch::new().put(schedule_key(&name), &record)).await {
+        if let Err(e) = self.store.apply(Batch::new().put(schedule_key(name), &record)).await {
             tracing::warn!(schedule = name, "when it is due next could not be written: {e}");
         }
+    }
+
+    /// Begins the run of one moment: in the audit log before anything is done.
+    async fn begin_by_clock(
+        self: &Arc<Self>,
+        hub: &Hub,
+        record: &ScheduleRecord,
+        due: u64,
+    ) -> Result<Started, CallError> {
+        let (name, author) = (&record.schedule.name, &record.author);
+        let key = format!("schedule {name} {due}");
+        let mut start = Start { key, ..record.schedule.start.clone() };
+        let asked = Self::asked_by_clock(hub, author, name, &start).await?;
+        let begun = async {
+            let who = Self::who(hub, author).unwrap_or_else(|| Arc::new(Who::local()));
+            if who.operator.is_empty() {
+                return Err(CallError::denied(format!(
+                    "{} may begin it no more: the device or key '{}' was taken away, or the operator was; put the schedule again, or delete it",
+                    author.operator, author.device
+                )));
+            }
+            let whose = environment::of_schedule(name);
+            environment::open(&self.store, &hub.vault, &whose, &mut start.order)
+                .map_err(CallError::failed)?;
+            let origin = Origin { schedule: name.clone(), due_ms: Some(due), parent: None };
+            self.start(hub, &who, author.clone(), start, origin).await
+        };
+        let begun = begun.await;
+        if let Some(asked) = asked {
+            let last = begun.as_ref().ok().and_then(|started| codec::encode(started).ok());
+            let result = begun.as_ref().map(drop).map_err(CallError::clone);
+            if let Err(e) = asked.end(Ended { result, last }).await
+                && begun.is_ok()
+            {
+                tracing::error!(schedule = name, "{e}");
+            }
+        }
+        begun
+    }
+
+    /// Records that a run is about to begin, for whom and by what.
+    async fn asked_by_clock(
+        hub: &Hub,
+        author: &Author,
+        schedule: &str,
+        start: &Start,
+    ) -> Result<Option<Trail>, CallError> {
+        let caller = author.caller().unwrap_or_else(|| Caller {
+            key: cmdr_link::keys::key_id(&hub.keys.public()),
+            name: author.device.clone(),
+            operator: author.operator.clone(),
+            role: author.role,
+            address: author.address.clone(),
+        });
+        let header = Header {
+            to: None,
+            method: Start::METHOD.to_owned(),
+            kind: Kind::Call,
+            resource: start.resource(),
+            deadline_ms: None,
+            trace: 0,
+            caller: None,
+        };
+        let request = codec::encode(start).map_err(|e| CallError::failed(e.to_string()))?;
+        let why = format!("by the schedule {schedule} of {}", author.operator);
+        Trail::by_clock(hub, &caller, &header, &request, &why).await
     }
 }
 
@@ -272,7 +398,7 @@ fn may(who: &Who, key: Option<KeyId>, record: &ScheduleRecord) -> Result<(), Cal
             record.schedule.name, author.operator
         )));
     }
-    if who.role == Role::ADMINISTRATOR || author.operator == who.operator {
+    if who.role == Role::ADMINISTRATOR || author.is(who) {
         return Ok(());
     }
     Err(CallError::denied(format!(
@@ -322,5 +448,56 @@ mod tests {
         assert_eq!(next(&when, 1000, 1_000_000_000), Ok(Some(1_000_021_000)));
         assert!(next(&When { every_ms: Some(1), ..When::default() }, 0, 0).is_err());
         assert!(next(&When::default(), 0, 0).is_err());
+    }
+
+    fn record(when: When, made_ms: u64, next_ms: u64) -> ScheduleRecord {
+        let schedule = Schedule { when, made_ms, next_ms: Some(next_ms), ..Schedule::default() };
+        ScheduleRecord { schedule, ..ScheduleRecord::default() }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_for_a_while_does_not_silence_a_schedule() {
+        let every = When { every_ms: Some(60_000), ..When::default() };
+        let year = 366 * 24 * 3600 * 1000;
+        // Due by a clock that was a year ahead; now it is back.
+        let mut ahead = record(every.clone(), 1000, year);
+        ahead.set_back(90_000);
+        assert_eq!(ahead.schedule.next_ms, Some(121_000));
+        let mut made_ahead = record(every.clone(), year, year + 60_000);
+        made_ahead.set_back(90_000);
+        assert_eq!(made_ahead.schedule.next_ms, Some(150_000));
+        let cron = When { cron: "* * * * *".into(), ..When::default() };
+        let mut ahead = record(cron, 1000, year);
+        ahead.set_back(90_000);
+        assert_eq!(ahead.schedule.next_ms, Some(120_000));
+        // What is due is due, and what is paused stays so.
+        let mut due = record(every.clone(), 1000, 61_000);
+        due.set_back(90_000);
+        assert_eq!(due.schedule.next_ms, Some(61_000));
+        let mut paused = record(every, 1000, 0);
+        paused.schedule.next_ms = None;
+        paused.set_back(90_000);
+        assert_eq!(paused.schedule.next_ms, None);
+    }
+
+    #[test]
+    fn a_schedule_that_would_not_fit_into_the_store_is_refused_with_what_to_do() {
+        let mut record = record(When::default(), 0, 0);
+        let content = vec![0xff; 50 * 1024];
+        let script = |content| cmdr_protocol::runs::Script { content, ..Default::default() };
+        record.schedule.start.order.script = Some(script(content));
+        assert!(record.fits().is_ok());
+        record.schedule.start.order.script = Some(script(vec![0xff; 61 * 1024]));
+        let refused = record.fits().unwrap_err();
+        assert!(refused.message.contains("runbook"), "{refused}");
+    }
+
+    #[test]
+    fn a_new_operator_of_an_old_name_has_none_of_the_old_ones_schedules() {
+        let who = |since_ms| Who { operator: "ann".into(), since_ms, ..Who::default() };
+        let mut record = record(When::default(), 0, 0);
+        record.author = Author { operator: "ann".into(), account_ms: 1000, ..Author::default() };
+        assert!(may(&who(1000), None, &record).is_ok());
+        assert!(may(&who(2000), None, &record).is_err());
     }
 }

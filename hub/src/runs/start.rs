@@ -6,6 +6,7 @@ use super::live::{Live, wave_of};
 use super::records::{self, Author, KeyRecord, RunRecord};
 use super::seat::Seat;
 use super::{Runs, busy, environment};
+use crate::keyring::Standing;
 use crate::server::Hub;
 use crate::store::{Batch, StoreError};
 use crate::who::Who;
@@ -40,6 +41,7 @@ impl Author {
     pub fn of(caller: &Caller, who: &Who) -> Self {
         Self {
             operator: caller.operator.clone(),
+            account_ms: who.since_ms,
             key: Some(caller.key),
             program: who.program.is_some(),
             device: caller.name.clone(),
@@ -82,6 +84,8 @@ impl Runs {
     pub(super) fn who(hub: &Hub, author: &Author) -> Option<Arc<Who>> {
         match author.key {
             None => None,
+            // Whoever has the name now is somebody else.
+            Some(_) if Self::is_another(hub, author) => Some(Arc::default()),
             Some(key) if author.program => {
                 // A program's key that was revoked is nobody's.
                 let caller = Caller {
@@ -96,8 +100,22 @@ impl Runs {
             Some(key) if key == cmdr_link::keys::key_id(&hub.keys.public()) => {
                 Some(Arc::new(Who::local()))
             }
-            Some(_) => Some(Arc::new(hub.who_is(&author.operator))),
+            // A login that has ended took nothing back; a device that was taken away did.
+            Some(key) => match hub.keyring.standing(key) {
+                Standing::Active(device, _) | Standing::Expired(device)
+                    if device.operator == author.operator =>
+                {
+                    Some(Arc::new(hub.who_is(&author.operator)))
+                }
+                _ => Some(Arc::default()),
+            },
         }
+    }
+
+    fn is_another(hub: &Hub, author: &Author) -> bool {
+        hub.keyring
+            .account(&author.operator)
+            .is_some_and(|account| account.created_ms != author.account_ms)
     }
 
     /// Begins a run for whoever asks; it is on disk when this returns.
@@ -117,6 +135,7 @@ impl Runs {
         let mut start = start;
         Self::pin(hub, &mut start)?;
         if let Some(push) = &start.order.push {
+            hub.blobs.may_use(hub, who, &push.file).await?;
             hub.blobs.open(&push.file).await?;
         }
         if let Some(callback) = &start.callback {

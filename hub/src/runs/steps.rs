@@ -298,7 +298,7 @@ impl Runs {
         };
         let Task { mut order, content } = task;
         if let (Some(push), Some(content)) = (&mut order.push, content) {
-            match hub.blobs.files().keep(content).await {
+            match hub.blobs.keep(content).await {
                 Ok(hash) => push.file = hash,
                 Err(e) => return Sends::End(TargetState::Failed, e.message),
             }

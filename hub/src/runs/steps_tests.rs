@@ -1,3 +1,5 @@
+//! Runbooks as the orders of runs: what is kept of each step, and where a target goes on.
+
 use super::super::keeper::News;
 use super::super::links::Confirms;
 use super::super::records::Author;

@@ -8,10 +8,11 @@ use crate::server::Hub;
 use crate::who::Who;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
-    CHUNK, Counts, Group, List, Listing, OUTPUT_CHUNK, Printed, Progress, Run, Show, Shown, Target,
-    fold,
+    CHUNK, Counts, Group, List, Listing, OUTPUT_CHUNK, Order, Printed, Progress, Run, Show, Shown,
+    Target, TargetState, fold,
 };
 use cmdr_protocol::{Call as _, CallError, RunId, methods};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Runs in one list.
@@ -66,7 +67,7 @@ impl Runs {
     /// What somebody may know of a run, by a right on its hosts.
     fn sees(hub: &Hub, who: &Who, live: &Live, method: &str) -> Sees {
         let inner = live.lock();
-        let own = inner.record.author.operator == who.operator && !who.operator.is_empty();
+        let own = inner.record.author.is(who);
         // A program's key sees no more of its operator's runs than of others': what its scope lets it read.
         if who.program.is_none() && (own || who.role == Role::ADMINISTRATOR && !who.owes_factor) {
             return Sees::All;
@@ -142,11 +143,13 @@ impl Runs {
         });
         let (mut listing, mut left) = (Listing::default(), runs.filter(wanted));
         for mut run in left.by_ref() {
-            if run.operator != who.operator || who.program.is_some() {
+            // Older than whoever asks, it is of somebody else who had the name.
+            let own = run.operator == who.operator && run.created_ms >= who.since_ms;
+            if !own || who.program.is_some() {
                 // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
                 let Some(id) = run.id else { continue };
                 let Ok((live, sees)) = self.look(hub, who, id, List::METHOD) else { continue };
-                run.counts = counts(&live.lock(), &sees);
+                known_by(&mut run, &live.lock(), &sees);
             }
             listing.runs.push(run);
             if listing.runs.len() >= limit {
@@ -170,7 +173,11 @@ impl Runs {
             "\u{2039}secret\u{203a}".clone_into(value);
         }
         let mut shown = Shown { run: inner.shown(live.id), start, ..Shown::default() };
-        shown.run.counts = counts(&inner, &sees);
+        known_by(&mut shown.run, &inner, &sees);
+        if !matches!(sees, Sees::All) {
+            strike(&mut shown.start.order);
+            shown.start.only.clear();
+        }
         let mut index = show.from as usize;
         while index < inner.seats.len() && shown.targets.len() < CHUNK {
             if sees.has(index) {
@@ -199,6 +206,7 @@ impl Runs {
             live,
             sees,
             only: None,
+            want: None,
             output,
             targets: true,
             change: 0,
@@ -217,6 +225,28 @@ impl Runs {
             }
         }
         view
+    }
+}
+
+/// Leaves of an order what may be known of it with the right to look at one of its hosts: not what it put there, nor
+/// by which hash that is asked for.
+fn strike(order: &mut Order) {
+    if let Some(push) = &mut order.push {
+        push.file.clear();
+    }
+    if let Some(script) = &mut order.script {
+        script.content.clear();
+    }
+    if let Some(line) = &mut order.line {
+        "\u{2039}not shown\u{203a}".clone_into(&mut line.text);
+    }
+}
+
+/// Leaves of a run what somebody may know of it.
+fn known_by(run: &mut Run, inner: &Inner, sees: &Sees) {
+    run.counts = counts(inner, sees);
+    if !matches!(sees, Sees::All) && inner.record.start.order.line.is_some() {
+        "a line for the shell".clone_into(&mut run.what);
     }
 }
 
@@ -258,6 +288,8 @@ pub struct View {
     epoch: u64,
     /// Output of these targets alone.
     pub(crate) only: Option<Vec<u32>>,
+    /// Output of these targets alone, of one attempt each; what is no more wanted is taken out.
+    pub(crate) want: Option<HashMap<u32, u32>>,
     output: bool,
     /// Tell of targets and the run, not only output.
     pub(crate) targets: bool,
@@ -323,7 +355,7 @@ impl View {
         parts[0].reset = fresh;
         if let Some(last) = parts.last_mut() {
             let mut shown = inner.shown(live.id);
-            shown.counts = counts(&inner, &self.sees);
+            known_by(&mut shown, &inner, &self.sees);
             last.run = Some(shown);
             // Only what is whole can be gone on from.
             last.cursor = cursor;
@@ -348,6 +380,8 @@ impl View {
             self.piece += 1;
             let target = piece.target;
             let wanted = self.only.as_ref().is_none_or(|only| only.contains(&target));
+            let attempt = self.want.as_ref().map(|want| want.get(&target).copied());
+            let wanted = wanted && attempt.is_none_or(|attempt| attempt == Some(piece.attempt));
             if !wanted || !self.sees.has(target as usize) {
                 continue;
             }
@@ -368,5 +402,26 @@ impl View {
             printed.push(one);
         }
         (printed, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::runs::{Line, Push, Script};
+
+    #[test]
+    fn others_learn_neither_what_an_order_put_somewhere_nor_its_hash() {
+        let push = Push { file: "ab".repeat(32), path: "/opt/x".into(), ..Push::default() };
+        let script =
+            Script { name: "x.sh".into(), content: b"token=1".to_vec(), ..Script::default() };
+        let line = Line { text: "login --token 1".into() };
+        let mut order =
+            Order { push: Some(push), script: Some(script), line: Some(line), ..Order::default() };
+        strike(&mut order);
+        let told = format!("{order:?}");
+        assert!(!told.contains("abab") && !told.contains("token"), "{told}");
+        assert!(order.script.unwrap().content.is_empty());
+        assert!(told.contains("/opt/x") && told.contains("x.sh"), "{told}");
     }
 }

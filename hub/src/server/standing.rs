@@ -62,6 +62,7 @@ impl Hub {
             // What a person asked for is not for their programs.
             approved: if program.is_none() { self.approvals.of(&account.name) } else { Vec::new() },
             operator: account.name,
+            since_ms: account.created_ms,
             role: account.role,
             program,
             expires_ms: device.expires_ms,
@@ -76,6 +77,7 @@ impl Hub {
                 groups: self.groups.of(operator),
                 approved: self.approvals.of(operator),
                 operator: account.name,
+                since_ms: account.created_ms,
                 role: account.role,
                 ..Who::default()
             },

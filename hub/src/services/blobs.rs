@@ -26,9 +26,12 @@ async fn upload(
 ) -> Result<(), CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
     let Upload { hash, size } = upload;
+    let _coming = hub.blobs.coming(&caller.operator, size)?;
+    let who = hub.who(&caller);
     let holder = hub.clone();
     let held = move |hash: &str| holder.needs_blob(hash);
-    hub.blobs.files().receive(&hash, size, feeding, held).await?;
+    let sender = crate::blobs::sender(&who.operator, who.since_ms);
+    hub.blobs.files().receive(&hash, size, Some(&sender), feeding, held).await?;
     tracing::info!(blob = hash, size, by = caller.name, "a content is here");
     Ok(())
 }

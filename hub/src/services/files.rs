@@ -340,7 +340,8 @@ async fn carry(
         let small =
             (payload.len() <= SMALL).then(|| codec::decode::<Chunk>(&payload).ok()).flatten();
         let changed = small.and_then(|chunk| chunk.sum).is_some_and(|sum| sum.changed);
-        target.send(Tag::Body, &payload).await.map_err(broke)?;
-        note.send_modify(|noted| *noted = (noted.0 + payload.len() as u64, noted.1 | changed));
+        let len = payload.len() as u64;
+        target.send_bytes(Tag::Body, payload).await.map_err(broke)?;
+        note.send_modify(|noted| *noted = (noted.0 + len, noted.1 | changed));
     }
 }

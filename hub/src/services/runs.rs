@@ -99,7 +99,7 @@ async fn watch(
     if watch.output && who.program.is_some() {
         sees = sees.and(hub.runs.look(&hub, &who, watch.run, Output::METHOD)?.1);
     }
-    if watch.output && !live.is_of(&who.operator) {
+    if watch.output && !live.is_of(&who) {
         return Err(CallError::denied(format!(
             "the output of a run of somebody else is not watched but read: cmdr run output {}",
             watch.run

@@ -26,7 +26,8 @@ impl Queue {
 
     /// Room for `len` more bytes behind the last; [`Queue::filled`] says how many were used.
     pub(super) fn room(&mut self, len: usize) -> &mut [u8] {
-        if self.start > 0 && self.end + len > self.buf.len() {
+        // Moved only where that frees as much as it moves: each byte is moved once at most, on average.
+        if self.start >= self.len() && self.end + len > self.buf.len() {
             self.buf.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

@@ -156,7 +156,8 @@ pub enum Param {
 impl Order {
     /// What it does on the host, for rights: as in [`crate::exec::Start::resource`], and `push:PATH`,
     /// `packages:ACTION`, `runbook:NAME`. What does two things has both, with a NUL between them, and needs
-    /// rights on both. An interpreter that is chosen makes another program of the script: `with=PROGRAM+`.
+    /// rights on both. An interpreter that is chosen makes another program of the script: `with=PROGRAM+`; an owner,
+    /// or bits with which a file is run as its owner (and the sticky one), make another file: `mode=4755+owner=USER+`.
     pub fn resource(&self) -> String {
         let mut bent = String::new();
         if !self.env.is_empty() {
@@ -181,7 +182,14 @@ impl Order {
             return bent + "script:" + &script.name;
         }
         if let Some(push) = &self.push {
-            let place = format!("push:{}", push.path);
+            let mut place = String::new();
+            if let Some(mode) = push.mode.filter(|mode| mode & !0o777 != 0) {
+                place += &format!("mode={mode:o}+");
+            }
+            if !push.owner.is_empty() {
+                place.extend(["owner=", &push.owner, "+"]);
+            }
+            place.extend(["push:", &push.path]);
             return match push.then.as_ref().and_then(|argv| argv.first()) {
                 Some(program) => place + "\0" + &bent + "command:" + program,
                 None => place,
@@ -338,6 +346,14 @@ mod tests {
             Push { path: "/opt/x".into(), then: Some(vec!["/opt/x".into()]), ..Push::default() };
         let order = Order { push: Some(push), ..Order::default() };
         assert_eq!(order.resource(), "push:/opt/x\0command:/opt/x");
+        let resource = |mode, owner: &str| {
+            let push = Push { path: "/opt/x".into(), mode, owner: owner.into(), ..Push::default() };
+            Order { push: Some(push), ..Order::default() }.resource()
+        };
+        assert_eq!(resource(Some(0o755), ""), "push:/opt/x");
+        assert_eq!(resource(Some(0o4755), ""), "mode=4755+push:/opt/x");
+        assert_eq!(resource(Some(0o1777), "root"), "mode=1777+owner=root+push:/opt/x");
+        assert_eq!(resource(None, ":adm"), "owner=:adm+push:/opt/x");
     }
 
     #[test]

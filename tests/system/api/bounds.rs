@@ -208,3 +208,41 @@ async fn a_certificate_that_is_replaced_is_used_and_one_that_is_broken_is_not() 
         .await;
     assert_eq!(scene.program.get("/v1/health").await.status, 200);
 }
+
+#[tokio::test]
+async fn who_may_send_no_files_is_told_so_before_the_first_byte() {
+    let scene = Scene::new().await;
+    let key = scene.key(&["hosts.list"], "").await;
+    let mut tls = tls(&scene, 1).await.unwrap();
+    let head = format!(
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n"
+    );
+    tls.write_all(head.as_bytes()).await.unwrap();
+    tls.flush().await.unwrap();
+    let mut answer = [0; 12];
+    let read = timeout(Duration::from_secs(20), tls.read_exact(&mut answer)).await;
+    read.expect("it is answered without a byte of the file").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 403");
+}
+
+#[tokio::test]
+async fn one_key_has_its_share_of_connections_and_leaves_places_to_others() {
+    let scene = Scene::with(|config| config.api.limits.connections_per_key = 2).await;
+    let asked = async |key: &str| {
+        let mut tls = tls(&scene, 1).await.unwrap();
+        let head =
+            format!("GET /v1/hosts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n");
+        tls.write_all(head.as_bytes()).await.unwrap();
+        tls.flush().await.unwrap();
+        let mut answer = [0; 12];
+        tls.read_exact(&mut answer).await.unwrap();
+        (tls, String::from_utf8(answer.to_vec()).unwrap())
+    };
+    let other = scene.key(&["hosts.list"], "").await;
+    let (_one, first) = asked(&scene.key).await;
+    let (_two, second) = asked(&scene.key).await;
+    let (_three, third) = asked(&scene.key).await;
+    assert_eq!([&first[9..], &second[9..], &third[9..]], ["200", "200", "503"]);
+    let (_other, answer) = asked(&other).await;
+    assert_eq!(&answer[9..], "200");
+}

@@ -205,12 +205,7 @@ async fn a_run_puts_a_file_on_a_host_and_the_hub_is_sent_it_once() {
     let missing = Content { hash: "cd".repeat(32), ..Content::new(&dir, "missing", b"x") };
     let order = order(missing.push(&at));
     let start = Start { hosts: "here".into(), order, ..Start::default() };
-    let run = client.call(None, &start, PATIENCE).await.unwrap().run.unwrap();
-    let target = harness::until_some("it is refused", async || {
-        let shown = client.call(None, &Show { run, from: 0 }, PATIENCE).await.unwrap();
-        shown.targets.into_iter().find(|target| target.state.is_end())
-    })
-    .await;
-    assert_eq!(target.state, TargetState::Refused, "{target:?}");
-    assert!(target.why.contains("send it again"), "{target:?}");
+    // Before any host hears of it.
+    let refused = client.call(None, &start, PATIENCE).await.unwrap_err();
+    assert!(refused.message.contains("send it first"), "{refused}");
 }

@@ -228,7 +228,7 @@ impl App {
             spans.push(Span::styled(text, theme.style(Role::Accent)));
         }
         if let Some((_, armed, left)) = store.edits.waiting(store.now_ms).first() {
-            let name = cmdr_protocol::display::clean_to_width(&armed.path.to_string(), 24);
+            let name = format::ending(&armed.path.to_string(), 24);
             let role = if *left < 10_000 { Role::Bad } else { Role::Warn };
             let text = format!("◔ {name} {} s  ", left.div_ceil(1000));
             spans.push(Span::styled(text, theme.style(role)));
@@ -343,6 +343,7 @@ impl App {
             // What only a letter does cannot be done here.
             hints.retain(|(_, keys, _)| !keys.is_empty());
         }
+        hints.retain(|(_, keys, _)| !keys.is_empty());
         let needs = |keys: &str, words: &str| keys.width() + words.width() + 3;
         let mut x = area.x + 1;
         if self.pane.is_raw(&self.context()) {

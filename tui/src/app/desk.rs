@@ -101,6 +101,11 @@ impl Desks {
         (parts, borders)
     }
 
+    /// Whether only the part with the keys was drawn, and there are others.
+    pub(super) fn hides(&self) -> bool {
+        !self.areas.is_empty() && self.areas.len() < self.now().tree.parts().len()
+    }
+
     /// The part that was drawn there.
     pub(super) fn part_at(&self, at: Position) -> Option<u32> {
         self.areas.iter().find(|(_, area)| area.contains(at)).map(|(id, _)| *id)

@@ -91,13 +91,13 @@ impl App {
             };
             (key, texts.get(text))
         });
-        let width = rows.iter().map(|(_, text)| text.width()).max().unwrap_or(0) as u16 + 9;
+        let width = rows.iter().map(|(_, text)| text.width()).max().unwrap_or(0) as u16 + 10;
         let (width, height) = (width.min(screen.width), 5);
         let area = Rect {
             x: screen.right() - width,
-            y: screen.bottom().saturating_sub(height + 2),
+            y: screen.bottom().saturating_sub(height + 3),
             width,
-            height: height + 1,
+            height: height + 2,
         };
         let title =
             Line::styled(format!(" {} ", texts.get("hint.card.title")), theme.style(Role::Title));

@@ -140,7 +140,8 @@ impl App {
                 let offer = |binding: &Binding| self.offer(binding);
                 let prefix = self.is_raw().then(|| self.prefix());
                 let views = self.views();
-                let help = help::help(&self.context(), &tables, &views, prefix.as_deref(), offer);
+                let (context, writing) = (self.context(), self.pane.is_writing());
+                let help = help::help(&context, &tables, &views, prefix.as_deref(), writing, offer);
                 Action::Open(Box::new(help))
             }
             Command::Desks => Self::chord(),

@@ -16,8 +16,10 @@ impl App {
     /// Draws all parts that are seen; the one with the keys last, so that the caret is its.
     pub(super) fn draw_parts(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let (mut parts, borders) = self.desks.lay(area);
+        // What lies on top has the keys, and the caret.
+        let bare = self.overlays.is_empty();
         if parts.len() == 1 || self.pane.fills() {
-            let context = self.face.context(&self.store);
+            let context = Context { focused: bare, ..self.face.context(&self.store) };
             return self.pane.draw(&context, frame, area);
         }
         let line = self.face.theme.style(Role::Border);
@@ -38,7 +40,7 @@ impl App {
             };
             self.part_title(frame, Rect { height: 1, ..area }, place, focused);
             let inner = Rect { y: area.y + 1, height: area.height - 1, ..area };
-            let context = Context { focused, ..self.face.context(&self.store) };
+            let context = Context { focused: focused && bare, ..self.face.context(&self.store) };
             if focused {
                 self.pane.draw(&context, frame, inner);
             } else if let Some(part) = self.desks.now_mut().parts.get_mut(&id) {
@@ -70,9 +72,11 @@ impl App {
         let theme = &self.face.theme;
         let mut line = Line::default();
         let desk = self.desks.now();
-        if desk.zoomed {
-            let count = desk.tree.parts().len();
-            let text = format!(" {} 1/{count} ", self.face.texts.get("desk.zoomed"));
+        let count = desk.tree.parts().len();
+        if desk.zoomed || self.desks.hides() {
+            // What is hidden is told of, by whatever it is hidden.
+            let why = if desk.zoomed { "desk.zoomed" } else { "desk.hidden" };
+            let text = format!(" {} 1/{count} ", self.face.texts.get(why));
             line.push_span(Span::styled(text, theme.style(Role::Warn)));
         }
         if self.desks.all.len() > 1 {

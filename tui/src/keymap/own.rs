@@ -157,10 +157,21 @@ impl Keymap {
         self.keys(binding).first().map_or_else(String::new, |key| label(key))
     }
 
+    /// As [`Keymap::shown`], where characters are written: without the keys that are characters.
+    pub fn shown_beside_text(&self, binding: &Binding) -> String {
+        self.beside_text(binding).collect::<Vec<_>>().join(" ")
+    }
+
     /// The first of them that is no character, where characters are written.
     pub fn first_beside_text(&self, binding: &Binding) -> String {
+        self.beside_text(binding).next().unwrap_or_default()
+    }
+
+    fn beside_text(&self, binding: &Binding) -> impl Iterator<Item = String> {
         let keys = self.keys(binding).into_iter();
-        keys.filter(|key| key.chars().count() > 1).map(label).next().unwrap_or_default()
+        let writes =
+            |key: &&str| key.chars().count() == 1 || matches!(*key, "<space>" | "<backspace>");
+        keys.filter(move |key| !writes(key)).map(label)
     }
 
     /// Every action with its keys and what it does, as a settings file would name them.

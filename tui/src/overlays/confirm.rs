@@ -1,6 +1,6 @@
 //! Asks before something that harms: one key for one thing, the count typed for many.
 
-use super::{Overlay, leaves};
+use super::{Overlay, leaves, rows};
 use crate::action::Action;
 use crate::panes::Context;
 use crate::theme::Role;
@@ -81,12 +81,6 @@ impl Confirm {
     }
 }
 
-/// A line as rows of so many cells.
-fn rows(line: &str, width: usize) -> Vec<String> {
-    let rows = super::wrap(&[(Role::Strong, line.to_owned())], width);
-    rows.into_iter().map(|row| row.into_iter().map(|(_, text)| text).collect()).collect()
-}
-
 impl Overlay for Confirm {
     fn key(&mut self, _context: &Context<'_>, key: &KeyEvent) -> Action {
         if leaves(key) {
@@ -139,14 +133,21 @@ impl Overlay for Confirm {
         };
         let widest = lines.iter().chain([&self.title, &ask]).map(|l| l.width()).max();
         let width = (widest.unwrap_or(0) as u16 + 12).clamp(40, 90);
-        let height = lines.len() as u16 + 3 + u16::from(!lines.is_empty());
-        let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Danger));
+        // A question that the border has no room for is asked inside: its end must not be missed.
+        let within = usize::from(width.min(screen.width.saturating_sub(2)));
+        let fits = self.title.width() + 4 <= within;
+        let question = if fits { Vec::new() } else { rows(&self.title, within.saturating_sub(4)) };
+        let height = (question.len() + lines.len()) as u16 + 3 + u16::from(!lines.is_empty());
+        let title = if fits { format!(" {} ", self.title) } else { String::new() };
+        let title = Line::styled(title, theme.style(Role::Danger));
         let size = (width, height);
         let inner = boxes::popup(frame.buffer_mut(), screen, size, title, true, theme, glyphs);
+        let question = question.into_iter().map(|row| (Role::Danger, row));
+        let lines = question.chain(lines.into_iter().map(|line| (Role::Strong, line)));
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let room = inner.top()..inner.bottom().saturating_sub(1);
-        for (y, line) in room.zip(lines) {
-            let line = Line::styled(line, theme.style(Role::Strong));
+        for (y, (role, line)) in room.zip(lines) {
+            let line = Line::styled(line, theme.style(role));
             table::put(frame.buffer_mut(), x, y, width, &line, false);
         }
         let y = inner.bottom().saturating_sub(1);

@@ -141,7 +141,17 @@ impl Form {
                 super::pager::wrap(&line, usize::from(width.saturating_sub(4)))
             })
             .collect();
-        let fixed = self.fields.len() as u16 + 5;
+        let hint = self.fields.get(self.at).map_or("", |field| texts.get(field.hint));
+        let (hint, role) = match &self.error {
+            Some(error) => (error.as_str(), Role::Bad),
+            None => (hint, Role::Info),
+        };
+        let broken = |text: &str| super::rows(text, usize::from(width.saturating_sub(4)));
+        let hint = broken(hint);
+        // As high as the longest hint needs, so that the box does not jump from line to line.
+        let hints = self.fields.iter().map(|field| broken(texts.get(field.hint)).len());
+        let hint_rows = hints.chain([hint.len()]).max().unwrap_or(1) as u16;
+        let fixed = self.fields.len() as u16 + 4 + hint_rows;
         let room = screen.height.saturating_sub(fixed + 2);
         let about_rows = (about.len() as u16).min(room);
         let gap = u16::from(about_rows > 0);
@@ -175,15 +185,12 @@ impl Form {
             }
             y += 1;
         }
-        let hint = self.fields.get(self.at).map_or("", |field| texts.get(field.hint));
-        let (text, role) = match &self.error {
-            Some(error) => (error.as_str(), Role::Bad),
-            None => (hint, Role::Info),
-        };
-        let below = Line::styled(text.to_owned(), theme.style(role));
         let keys = Line::styled(texts.get("form.keys"), theme.style(Role::Faint));
         let buffer = frame.buffer_mut();
-        table::put(buffer, x, inner.bottom().saturating_sub(2), width, &below, false);
+        for (y, row) in (inner.bottom().saturating_sub(1 + hint_rows)..).zip(&hint) {
+            let line = Line::styled(row.as_str(), theme.style(role));
+            table::put(buffer, x, y, width, &line, false);
+        }
         table::put(buffer, x, inner.bottom().saturating_sub(1), width, &keys, false);
     }
 }

@@ -11,12 +11,13 @@ use unicode_width::UnicodeWidthStr as _;
 /// The sign of what has to be asked for first.
 pub const ASK: &str = "⚐";
 
-/// What every key does here, as far as it is offered to this operator.
+/// What every key does here, as far as it is offered to this operator. Where one writes, characters are no keys.
 pub fn help(
     context: &Context<'_>,
     tables: &[&[Binding]],
     views: &[&View],
     prefix: Option<&str>,
+    writing: bool,
     offer: impl Fn(&Binding) -> Offer,
 ) -> Pager {
     let texts = context.texts;
@@ -28,7 +29,7 @@ pub fn help(
     // Told apart by what they hold: a static's address is not one and the same everywhere.
     let head = |n: usize, table: &[Binding]| {
         let has = |command| table.iter().any(|binding| binding.command == command);
-        if has(Command::Down) {
+        if n > 0 && has(Command::Down) {
             "help.list"
         } else if has(Command::Tabs) {
             "help.page"
@@ -40,7 +41,12 @@ pub fn help(
     };
     let tables = tables.iter().enumerate().map(|(n, table)| (head(n, table), *table));
     for (head, table) in tables.chain([("help.everywhere", EVERYWHERE)]) {
-        let offered: Vec<_> = table.iter().filter(|b| offer(b) != Offer::No).collect();
+        let keys = |binding: &Binding| {
+            let keys = context.keys;
+            if writing { keys.shown_beside_text(binding) } else { keys.shown(binding) }
+        };
+        let meant = |b: &&Binding| offer(b) != Offer::No && !keys(b).is_empty();
+        let offered: Vec<_> = table.iter().filter(meant).collect();
         if offered.is_empty() {
             continue;
         }
@@ -49,7 +55,7 @@ pub fn help(
         }
         lines.push(vec![(Role::Accent, texts.get(head).to_owned())]);
         for binding in offered {
-            let keys = context.keys.shown(binding);
+            let keys = keys(binding);
             let pad = " ".repeat(16usize.saturating_sub(keys.width()).max(1));
             let role = if binding.danger { Role::Danger } else { Role::Key };
             let mut line = vec![

@@ -4,6 +4,7 @@ use super::{Overlay, leaves, step};
 use crate::action::Action;
 use crate::panes::Context;
 use crate::theme::Role;
+use crate::widgets::format::ending;
 use crate::widgets::{frame as boxes, table};
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Frame;
@@ -144,10 +145,15 @@ impl Overlay for Menu {
         let rows = usize::from(self.area.height);
         self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
         let items = self.items.iter().enumerate().skip(self.offset);
+        // The notes are seen whole: of a name that is too long the end is.
+        let room = usize::from(self.area.width).saturating_sub(notes + 6).max(12);
+        let names = names.min(room);
         for (y, (index, (name, note))) in (self.area.top()..self.area.bottom()).zip(items) {
+            let name = ending(name, names);
+            let pad = " ".repeat(names.saturating_sub(name.width()) + 3);
             let line = Line::from(vec![
                 Span::styled(format!(" {name}"), theme.style(Role::Strong)),
-                Span::raw(" ".repeat(names - name.width() + 3)),
+                Span::raw(pad),
                 Span::styled(note.as_str(), theme.style(Role::Soft)),
             ]);
             let (x, width) = (self.area.x + 1, self.area.width.saturating_sub(2));

@@ -214,25 +214,26 @@ impl Pager {
         }
     }
 
-    fn hint(&self, texts: &Texts) -> String {
-        let mut hint = texts.get("pager.hint").to_owned();
+    /// What can be pressed: first what this text is shown for, then what every text has.
+    fn hints<'a>(&'a self, texts: &'a Texts) -> Vec<(String, &'a str, bool)> {
+        let own = self.keys.iter().map(|(key, text, _)| (key.to_string(), text.as_str(), true));
+        let mut hints: Vec<_> = own.collect();
+        let mut common = |key: &str, text| hints.push((key.to_owned(), texts.get(text), false));
+        common("/", "pager.search");
         if self.wrapping.offered {
-            let key = if self.wrapping.off { "pager.wrap" } else { "pager.no_wrap" };
-            hint.extend(["  w ", texts.get(key)]);
+            common("w", if self.wrapping.off { "pager.wrap" } else { "pager.no_wrap" });
         }
-        for (key, text) in [("y", &self.copy), ("Y", &self.command)] {
-            if text.is_some() {
-                let words = if key == "y" { "pager.copy" } else { "pager.copy_command" };
-                hint.extend(["  ", key, " ", texts.get(words)]);
-            }
+        if self.copy.is_some() {
+            common("y", "pager.copy");
         }
-        for (key, text, _) in &self.keys {
-            hint.push_str("  ");
-            hint.push(*key);
-            hint.push(' ');
-            hint.push_str(text);
+        if self.command.is_some() {
+            common("Y", "pager.copy_command");
         }
-        hint
+        hints
+    }
+
+    fn hint_width(&self, texts: &Texts) -> usize {
+        self.hints(texts).iter().map(|(key, text, _)| key.width() + text.width() + 3).sum()
     }
 
     /// The line about the search, in the lower border.
@@ -259,8 +260,17 @@ impl Pager {
             let sought = format!(" /{}", self.search.sought.text());
             Line::from(vec![Span::styled(sought, theme.style(Role::Match)), found])
         } else {
-            let hint = format!(" {} ", self.hint(texts));
-            Line::styled(hint, theme.style(Role::Faint))
+            let mut line = Line::raw(" ");
+            for (key, text, own) in self.hints(texts) {
+                let role = if own { [Role::Key, Role::Text] } else { [Role::Faint; 2] };
+                line.push_span(Span::styled(key, theme.style(role[0])));
+                line.push_span(Span::styled(format!(" {text}"), theme.style(role[1])));
+                line.push_span(Span::raw("  "));
+            }
+            // One blank before the border goes on.
+            line.spans.pop();
+            line.push_span(Span::raw(" "));
+            line
         };
         table::put(frame.buffer_mut(), x, y, room, &line, false);
     }
@@ -407,7 +417,7 @@ impl Overlay for Pager {
         let widest: usize = widest.max().unwrap_or(0);
         let most = usize::from(screen.width.saturating_sub(8)).clamp(20, 110);
         // The hint in the border needs its room too.
-        let least = (self.hint(texts).width() + 10).max(40);
+        let least = (self.hint_width(texts) + 10).max(self.title.width() + 4).max(40);
         let width = widest.max(least).min(most);
         let mut rows = self.rows(width, widest);
         let title = Line::styled(format!(" {} ", self.title), theme.style(Role::Title));

@@ -14,6 +14,8 @@ use ratatui::text::{Line, Span};
 
 /// Cells of a bar.
 const BAR: u64 = 16;
+/// How wide the box is, where there is room.
+const WIDTH: u16 = 100;
 
 /// The list, the newest first.
 #[derive(Default)]
@@ -56,11 +58,14 @@ impl Overlay for Transfers {
             format!(" {} ", texts.get("files.transfers.title")),
             theme.style(Role::Title),
         );
-        let height = (transfers.len() as u16).saturating_mul(2).clamp(1, 40) + 3;
+        let room = usize::from(screen.width.saturating_sub(2).min(WIDTH).saturating_sub(4));
+        let hint = super::rows(texts.get("files.transfers.hint"), room);
+        let below = hint.len() as u16;
+        let height = (transfers.len() as u16).saturating_mul(2).clamp(1, 40) + 2 + below;
         let inner = boxes::popup(
             frame.buffer_mut(),
             screen,
-            (100, height + 1),
+            (WIDTH, height + 1),
             title,
             false,
             theme,
@@ -68,13 +73,12 @@ impl Overlay for Transfers {
         );
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         let buffer = frame.buffer_mut();
-        let below = Line::styled(texts.get("files.transfers.hint"), theme.style(Role::Soft));
         if transfers.is_empty() {
             let text = Line::styled(texts.get("files.transfers.none"), theme.style(Role::Soft));
             table::put(buffer, x, inner.y, width, &text, false);
         }
         self.at = self.at.min(transfers.len().saturating_sub(1));
-        let room = usize::from(inner.height.saturating_sub(2) / 2).max(1);
+        let room = usize::from(inner.height.saturating_sub(1 + below) / 2).max(1);
         let first = self.at.saturating_sub(room - 1);
         let mut y = inner.y;
         for (n, transfer) in transfers.iter().rev().enumerate().skip(first).take(room) {
@@ -87,7 +91,10 @@ impl Overlay for Transfers {
             table::put(buffer, x, y + 1, width, &line, false);
             y += 2;
         }
-        table::put(buffer, x, inner.bottom().saturating_sub(1), width, &below, false);
+        for (y, row) in (inner.bottom().saturating_sub(below)..).zip(&hint) {
+            let line = Line::styled(row.as_str(), theme.style(Role::Soft));
+            table::put(buffer, x, y, width, &line, false);
+        }
     }
 }
 

@@ -365,8 +365,10 @@ pub(in crate::panes) fn head(
         spans.push(Span::styled(text, theme.style(role)));
     };
     match follow {
-        None => say(format!("● {}", texts.get("audit.following")), Role::Ok),
-        Some(0) => say(format!("○ {}", texts.get("audit.paused")), Role::Warn),
+        None if context.store.is_up() => {
+            say(format!("● {}", texts.get("audit.following")), Role::Ok);
+        }
+        None | Some(0) => say(format!("○ {}", texts.get("audit.paused")), Role::Warn),
         Some(new) => {
             say(format!("▲ {}", texts.fill("audit.new", &[&format::count(new)])), Role::Warn);
         }

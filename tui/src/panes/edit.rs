@@ -552,7 +552,7 @@ impl Pane for EditPane {
             body = Rect { y: body.y + 1, height: body.height.saturating_sub(1), ..body };
         }
         body = self.problem(context, frame, body);
-        self.text.draw(context, frame, body, &self.problems, true);
+        self.text.draw(context, frame, body, &self.problems, context.focused);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The files of a host: one folder, or two beside each other; what can be done to them, and carrying them.
 
 mod acts;
+mod beside;
 mod carry;
 mod columns;
 pub mod finds;
@@ -226,8 +227,8 @@ impl Pane for Files {
                     Ok(Action::Give(GO, path.as_str().to_owned()))
                 })))
             }
-            COPY => acts::copy(context, &self.sides[active], self.other(), self.split, false),
-            MOVE => acts::copy(context, &self.sides[active], self.other(), self.split, true),
+            COPY => beside::carry(context, &self.sides[active], self.other(), self.split, false),
+            MOVE => beside::carry(context, &self.sides[active], self.other(), self.split, true),
             DOWNLOAD => acts::download(context, &self.sides[active]),
             ARCHIVE => acts::archive(context, &self.sides[active]),
             UPLOAD => acts::upload(context, &self.sides[active]),

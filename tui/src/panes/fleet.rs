@@ -130,6 +130,9 @@ impl Fleet {
         let lines = lines
             .into_iter()
             .map(|(name, why)| vec![(Role::Strong, format!("{name}  ")), (Role::Text, why)]);
+        if lines.len() == 0 {
+            return Action::Say(context.texts.get("fleet.none_failed").to_owned());
+        }
         let title = context.texts.get("fleet.key.failed").to_owned();
         Action::Open(Box::new(Pager::new(title, lines.collect())))
     }
@@ -300,7 +303,7 @@ impl Pane for Fleet {
         }
         let line = sheet::dotted(context, pieces);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
-        self.view.draw(context, frame, body, "fleet.none");
+        self.view.draw(context, frame, body, ["fleet.none"; 2]);
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {

@@ -55,12 +55,20 @@ pub fn feed() -> Subscription {
 }
 
 /// The pane.
-#[derive(Default)]
 pub struct HostsPane {
     table: table::State<HostId>,
     order: Order,
     /// What the shown rows were made from: the table's choices and the order.
     shown: Option<(u64, u64)>,
+}
+
+impl Default for HostsPane {
+    fn default() -> Self {
+        // The fleet comes in pieces: the first host that came is not the one that was chosen.
+        let mut table = table::State::default();
+        table.at_top = true;
+        Self { table, order: Order::default(), shown: None }
+    }
 }
 
 impl HostsPane {
@@ -249,6 +257,11 @@ impl Pane for HostsPane {
             table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &counters, false);
             Rect { y: area.y + 1, height: area.height - 1, ..area }
         };
+        if !store.is_up() {
+            // Who is online is not known any more.
+            let told = Rect { height: below.y - area.y, ..area };
+            boxes::fade(frame.buffer_mut(), told, theme);
+        }
         let mut columns = columns();
         // Names get the room they need; what is left over is for labels.
         columns[0].most = self.order.longest_name();

@@ -353,6 +353,7 @@ impl LogsPane {
             let key = match () {
                 () if self.hosts.is_empty() => "logs.mark_hosts",
                 () if self.picker.len() > 0 => "table.nothing_left",
+                () if !context.store.is_up() => "overview.no_hub",
                 () if waits => "logs.loading",
                 () => "logs.nothing",
             };

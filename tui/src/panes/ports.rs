@@ -223,7 +223,7 @@ impl Pane for Ports {
         }
         let line = sheet::dotted(context, pieces);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
-        self.view.draw(context, frame, body, "ports.none");
+        self.view.draw(context, frame, body, ["ports.none"; 2]);
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {

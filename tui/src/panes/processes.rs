@@ -185,7 +185,7 @@ impl Processes {
     }
 
     fn detail(&self, context: &Context<'_>) -> Action {
-        let Some(process) = self.selected(context) else { return Action::None };
+        let Some(process) = self.selected(context) else { return self.gone(context) };
         let Context { store, texts, .. } = *context;
         let now_s = store.now_ms / 1000;
         let started = format::moment(process.started_s, now_s, store.utc_offset_s);
@@ -257,7 +257,13 @@ impl Processes {
         let Some(table) = context.store.processes.get(&self.host) else { return Action::None };
         let targets = self.table.targets();
         let targets: Vec<&Process> = targets.iter().filter_map(|pid| table.rows.get(pid)).collect();
-        if targets.is_empty() { Action::None } else { make(context, self.host, &targets) }
+        if targets.is_empty() { self.gone(context) } else { make(context, self.host, &targets) }
+    }
+
+    /// Says that what was meant is not there any more, when something was.
+    fn gone(&self, context: &Context<'_>) -> Action {
+        let said = |pid: u32| context.texts.fill("processes.gone", &[&pid.to_string()]);
+        self.table.selected().map_or(Action::None, |pid| Action::Say(said(pid)))
     }
 }
 
@@ -360,16 +366,15 @@ impl Pane for Processes {
         table::put(frame.buffer_mut(), head.x + 1, head.y, head.width - 2, &line, false);
         let total = columns::memory_total(context, self.host);
         let branches = &self.branches;
-        let ended = format!("    {}", texts.get("processes.ended"));
+        let ended = texts.get("processes.ended");
         self.table.draw(frame, body, COLUMNS, theme, texts, |pid, column, width| {
-            match processes.rows.get(&pid) {
-                Some(process) => {
-                    let branch = branches.get(&pid).map_or("", String::as_str);
-                    columns::cell(context, process, column.title, width, total, branch)
-                }
+            let Some(process) = processes.rows.get(&pid) else {
                 // Its row goes with the next order.
-                None => table::Cell::Rest(Line::styled(ended.clone(), theme.style(Role::Faint))),
-            }
+                let text = format!("{pid:>7} {ended}");
+                return table::Cell::Rest(Line::styled(text, theme.style(Role::Faint)));
+            };
+            let branch = branches.get(&pid).map_or("", String::as_str);
+            columns::cell(context, process, column.title, width, total, branch)
         });
         if self.table.order().is_empty() {
             let text = texts.get("table.nothing_left");

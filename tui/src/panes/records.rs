@@ -18,7 +18,7 @@ use crate::store::rights::Offer;
 use crate::theme::Role;
 use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, frame as boxes, natural, table};
-use cmdr_protocol::audit::{Event, Filter, Record, Watch};
+use cmdr_protocol::audit::{Event, Filter, Record, Value, Watch};
 use cmdr_protocol::recordings as recordings_of;
 use cmdr_protocol::{Call as _, Feed as _, HostId, exec, methods};
 use found::Hits;
@@ -131,7 +131,10 @@ fn changes(record: &Record) -> bool {
     // Of what this release does not know it is better to show too much.
     let change = known.is_none_or(|method| method.changes) && !record.method.is_empty();
     let request = matches!(record.event, Event::Asked | Event::Answered | Event::Denied);
-    change && (request || record.event == Event::Acted)
+    // What was only planned was not done.
+    let plan = record.body.as_ref().and_then(|body| body.get("plan"));
+    let planned = matches!(plan, Some(Value::Bool(true)));
+    change && !planned && (request || record.event == Event::Acted)
 }
 
 impl RecordsPane {

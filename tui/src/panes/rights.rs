@@ -185,7 +185,8 @@ impl RightsPane {
     }
 
     /// The line above the grid.
-    fn head(&self, context: &Context<'_>, matrix: Option<&Table>) -> Line<'static> {
+    /// What one looks at and what the signs mean; how much there is, where there is room for it.
+    fn head(&self, context: &Context<'_>, matrix: Option<&Table>, room: u16) -> Line<'static> {
         let Context { store, theme, texts, .. } = *context;
         let of = self.host.map_or_else(
             || texts.get("rights.fleet").to_owned(),
@@ -203,6 +204,10 @@ impl RightsPane {
             spans.push(Span::styled(format!("{sign} "), theme.style(style)));
             let word = format!("{}  ", texts.get(word));
             spans.push(Span::styled(word, theme.style(Style::Soft)));
+        }
+        let whole: usize = spans.iter().map(Span::width).sum();
+        if matrix.is_some() && whole > usize::from(room) + 2 {
+            spans.remove(1);
         }
         Line::from(spans)
     }
@@ -342,7 +347,7 @@ impl Pane for RightsPane {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         self.order(context);
         let Context { store, theme, texts, .. } = *context;
-        let head = self.head(context, self.whole(context));
+        let head = self.head(context, self.whole(context), area.width - 2);
         table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &head, false);
         let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
         let matrix = match self.matrix(context) {
@@ -399,6 +404,9 @@ impl Pane for RightsPane {
             Cell::Line(Line::from(spans))
         });
         let x = grid.x + left;
+        // The column's own title goes: of a wide one halves without a ground would be left.
+        let blank = " ".repeat(usize::from(grid.right().saturating_sub(x)));
+        frame.buffer_mut().set_string(x, grid.y, blank, theme.style(Style::Ground));
         for &(at, from, width) in &places {
             let name = matrix.roles[at].to_string();
             let (text, style) = if own == Some(at) {

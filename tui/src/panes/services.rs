@@ -168,7 +168,7 @@ impl Pane for Services {
         }
         let line = sheet::dotted(context, pieces);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
-        self.view.draw(context, frame, body, "services.none");
+        self.view.draw(context, frame, body, ["services.none", "services.none_failed"]);
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {

@@ -110,6 +110,10 @@ impl View {
             return Action::None;
         }
         match command {
+            Command::Back if self.only.is_some() => {
+                self.only = None;
+                Action::None
+            }
             Command::CopyValue => {
                 let Some(row) = self.selected(context) else { return Action::None };
                 let texts = row.values.iter().map(|value| shown(context, value).0);
@@ -150,13 +154,14 @@ impl View {
         Some(Pager::new(title, lines))
     }
 
-    /// The line above, the table, and what is said when there is nothing in it.
+    /// The line above, the table, and what is said when there is nothing in it, and when only some rows
+    /// are wanted and there are none such.
     pub(super) fn draw(
         &mut self,
         context: &Context<'_>,
         frame: &mut Frame<'_>,
         area: Rect,
-        none: &'static str,
+        [none, none_such]: [&'static str; 2],
     ) {
         self.order(context);
         let Context { store, theme, texts, .. } = *context;
@@ -175,7 +180,11 @@ impl View {
             }
         });
         if self.table.order().is_empty() && sheet.known {
-            let text = if sheet.rows.is_empty() { none } else { "table.nothing_left" };
+            let text = match (sheet.rows.is_empty(), self.only) {
+                (true, _) => none,
+                (false, Some(_)) if !self.table.filter.is_on() => none_such,
+                (false, _) => "table.nothing_left",
+            };
             super::notice(frame, area, &[Line::styled(texts.get(text), theme.style(Role::Soft))]);
         }
         if !store.is_up() {
@@ -272,9 +281,13 @@ pub(super) fn everywhere(
     let rows = sheets.flat_map(|(_, sheet)| sheet.rows.values());
     let new = rows.filter(|row| seen.insert((row.host, row.id)));
     new.map(|row| {
-        let mut text = context.store.hosts.name(row.host);
-        text.push(' ');
+        let name = context.store.hosts.name(row.host);
+        let mut text = String::new();
         row.haystack(&mut text);
+        // Rows of the whole fleet begin with it.
+        if !text.starts_with(&name) {
+            text = format!("{name} {text}");
+        }
         let choice = Choice::At(Place::Host(row.host, tab), row.id);
         Entry { kind, text, note: String::new(), choice }
     })

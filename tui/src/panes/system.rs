@@ -28,17 +28,19 @@ const UPGRADABLE: Command = Command::Own(3);
 const REVEAL: Command = Command::Own(4);
 const SET: Command = Command::Own(5);
 const UNSET: Command = Command::Own(6);
-/// Where the variables are among [`KINDS`].
+/// Where the packages are among [`KINDS`].
+const UPGRADES: usize = 3;
+/// Where the variables are.
 const VARIABLES: usize = 5;
 
 /// The keys of each list: each has a right of its own.
 static TABLES: [[&[Binding]; 2]; 6] = {
-    const MOUNTS: &[Binding] = &bindings(Mounts::METHOD);
-    const INTERFACES: &[Binding] = &bindings(Interfaces::METHOD);
-    const LOGINS: &[Binding] = &bindings(Logins::METHOD);
-    const PACKAGES: &[Binding] = &bindings(Packages::METHOD);
-    const JOBS: &[Binding] = &bindings(Jobs::METHOD);
-    const ENVIRONMENT: &[Binding] = &bindings(List::METHOD);
+    const MOUNTS: &[Binding] = &bindings(Mounts::METHOD, 0);
+    const INTERFACES: &[Binding] = &bindings(Interfaces::METHOD, 1);
+    const LOGINS: &[Binding] = &bindings(Logins::METHOD, 2);
+    const PACKAGES: &[Binding] = &bindings(Packages::METHOD, UPGRADES);
+    const JOBS: &[Binding] = &bindings(Jobs::METHOD, 4);
+    const ENVIRONMENT: &[Binding] = &bindings(List::METHOD, VARIABLES);
     [
         [MOUNTS, LIST],
         [INTERFACES, LIST],
@@ -49,17 +51,26 @@ static TABLES: [[&[Binding]; 2]; 6] = {
     ]
 };
 
-/// Those of a list that is asked for with this method.
-const fn bindings(verb: &'static str) -> [Binding; 8] {
+/// Those of a list that is asked for with this method. The key line names what can be done to that list.
+const fn bindings(verb: &'static str, list: usize) -> [Binding; 8] {
+    const fn named(mut binding: Binding, named: bool) -> Binding {
+        binding.hint = named;
+        binding
+    }
+    let variables = list == VARIABLES;
+    let upgradable = key(&["u"], UPGRADABLE, "system.key.upgradable").needs(Packages::METHOD);
+    let reveal = key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD);
+    let set = key(&["a"], SET, "system.key.set").danger(Set::METHOD);
+    let unset = key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD);
     [
         key(&["<enter>"], Command::Open, "system.key.open").hint(),
         key(&["]", "<right>"], NEXT, "system.key.next").hint(),
         key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
         key(&["R"], REFRESH, "system.key.refresh").needs(verb),
-        key(&["u"], UPGRADABLE, "system.key.upgradable").needs(Packages::METHOD).hint(),
-        key(&["s"], REVEAL, "system.key.reveal").danger(Values::METHOD),
-        key(&["a"], SET, "system.key.set").danger(Set::METHOD),
-        key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD),
+        named(upgradable, list == UPGRADES),
+        named(set, variables),
+        named(unset, variables),
+        named(reveal, variables),
     ]
 }
 
@@ -72,6 +83,8 @@ const MOST: usize = 50_000;
 struct Kind {
     name: &'static str,
     title: &'static str,
+    /// Key of what is said when it is empty.
+    none: &'static str,
     columns: &'static [Column],
     again_s: u64,
 }
@@ -133,12 +146,48 @@ const ENVIRONMENT: &[Column] = &[
 ];
 
 const KINDS: [Kind; 6] = [
-    Kind { name: "mounts", title: "system.mounts", columns: MOUNTS, again_s: 15 },
-    Kind { name: "interfaces", title: "system.interfaces", columns: INTERFACES, again_s: 10 },
-    Kind { name: "logins", title: "system.logins", columns: LOGINS, again_s: 15 },
-    Kind { name: "packages", title: "system.packages", columns: PACKAGES, again_s: 600 },
-    Kind { name: "jobs", title: "system.jobs", columns: JOBS, again_s: 60 },
-    Kind { name: "environment", title: "system.environment", columns: ENVIRONMENT, again_s: 300 },
+    Kind {
+        name: "mounts",
+        title: "system.mounts",
+        none: "system.none.mounts",
+        columns: MOUNTS,
+        again_s: 15,
+    },
+    Kind {
+        name: "interfaces",
+        title: "system.interfaces",
+        none: "system.none.interfaces",
+        columns: INTERFACES,
+        again_s: 10,
+    },
+    Kind {
+        name: "logins",
+        title: "system.logins",
+        none: "system.none.logins",
+        columns: LOGINS,
+        again_s: 15,
+    },
+    Kind {
+        name: "packages",
+        title: "system.packages",
+        none: "system.none.packages",
+        columns: PACKAGES,
+        again_s: 600,
+    },
+    Kind {
+        name: "jobs",
+        title: "system.jobs",
+        none: "system.none.jobs",
+        columns: JOBS,
+        again_s: 60,
+    },
+    Kind {
+        name: "environment",
+        title: "system.environment",
+        none: "system.none.environment",
+        columns: ENVIRONMENT,
+        again_s: 300,
+    },
 ];
 
 /// The columns of each list, by the name that settings call it.
@@ -196,7 +245,7 @@ impl System {
             0 => fetch(host, key, Mounts::default()),
             1 => fetch(host, key, Interfaces {}),
             2 => fetch(host, key, Logins {}),
-            3 => packages_from(host, key, from, page(context)),
+            UPGRADES => packages_from(host, key, from, page(context)),
             4 => fetch(host, key, Jobs {}),
             _ => fetch(host, key, List {}),
         };
@@ -285,7 +334,7 @@ impl Pane for System {
             PREVIOUS => self.turn(KINDS.len() - 1),
             REFRESH => self.ask(context, 0),
             UPGRADABLE => {
-                self.at = 3;
+                self.at = UPGRADES;
                 let view = self.view();
                 view.only = match view.only {
                     None => Some(|row| !row.values[2].plain().is_empty()),
@@ -309,8 +358,7 @@ impl Pane for System {
             }
             REVEAL => {
                 self.at = VARIABLES;
-                let key = self.views[self.at].key;
-                fetch(self.host, key, Values {})
+                variables::reveal(context, self.host, self.views[self.at].key)
             }
             Command::Open => {
                 let pager = self.view().detail(context);
@@ -338,7 +386,8 @@ impl Pane for System {
         // Over a thin line only what is looked at.
         let table = &self.views[self.at].table;
         let near = !context.store.thin || table.place().1 < table.height();
-        let more = self.at == 3 && near && sheet.error.is_none() && rows < sheet.total.min(MOST);
+        let more =
+            self.at == UPGRADES && near && sheet.error.is_none() && rows < sheet.total.min(MOST);
         if more {
             return self.ask(context, rows);
         }
@@ -377,7 +426,7 @@ impl Pane for System {
             let lines = sheet::missing(context, self.views[self.at].sheet(context));
             return super::notice(frame, below, &sheet::wrapped(lines, below.width));
         };
-        let count = if sheet.total > sheet.rows.len() && self.at == 3 {
+        let count = if sheet.total > sheet.rows.len() && self.at == UPGRADES {
             format!("{}/{}", sheet.rows.len(), sheet.total)
         } else {
             sheet.rows.len().to_string()
@@ -390,7 +439,8 @@ impl Pane for System {
         }
         let line = sheet::dotted(context, pieces);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
-        self.view().draw(context, frame, body, "system.none");
+        let none = KINDS[self.at].none;
+        self.view().draw(context, frame, body, [none, "system.none_upgradable"]);
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {

@@ -228,9 +228,9 @@ pub fn ended(id: u64, state: State, folder: Option<(HostId, FilePath)>, last: To
         let (text, values, bad) = match &state {
             State::Done => ("files.transfer.done", vec![what], false),
             State::Partly(missing, all) => {
-                ("files.transfer.partly", vec![what, missing.to_string(), all.to_string()], true)
+                ("files.transfer.partly", vec![missing.to_string(), all.to_string(), what], true)
             }
-            State::Failed(why) => ("files.transfer.failed", vec![what, why.clone()], true),
+            State::Failed(why) => ("files.transfer.failed", vec![why.clone(), what], true),
             State::Stopped | State::Running => ("files.transfer.stopped", vec![what], false),
         };
         transfer.state = state;

@@ -1,5 +1,6 @@
 //! Figures as short texts: sizes, rates, shares, times. Widths are bounded so that columns are.
 
+use unicode_width::UnicodeWidthStr;
 /// Bytes in powers of 1024: `512`, `1.2K`, `38M`, `1.4T`. At most 5 cells.
 pub fn bytes(n: u64) -> String {
     scaled(n as f64, 1024.0)
@@ -131,6 +132,21 @@ pub fn count(n: usize) -> String {
         out.push(digit);
     }
     out
+}
+
+/// A text, or `…` and its end where there is no room for more: of paths the end tells most.
+pub fn ending(text: &str, room: usize) -> String {
+    if UnicodeWidthStr::width(text) <= room {
+        return text.to_owned();
+    }
+    let mut from = text.len();
+    for (at, _) in text.char_indices().rev() {
+        if UnicodeWidthStr::width(&text[at..]) + 1 > room {
+            break;
+        }
+        from = at;
+    }
+    format!("…{}", &text[from..])
 }
 
 #[cfg(test)]

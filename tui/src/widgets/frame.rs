@@ -104,6 +104,14 @@ pub fn popup(
     Clear.render(area, buffer);
     buffer.set_style(area, theme.style(Role::Popup));
     let border = theme.style(if danger { Role::Danger } else { Role::PopupBorder });
+    let room = usize::from(width.saturating_sub(3));
+    let title = if title.width() > room {
+        let style = title.spans.first().map_or(title.style, |span| title.style.patch(span.style));
+        let text: String = title.spans.iter().map(|span| span.content.as_ref()).collect();
+        Line::styled(cmdr_protocol::display::clean_to_width(&text, room), style)
+    } else {
+        title
+    };
     boxed(buffer, area, title, Line::default(), border, glyphs)
 }
 

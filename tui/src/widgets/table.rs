@@ -103,6 +103,8 @@ pub struct State<K> {
     pub version: u64,
     /// When rows come above the cursor, it stays where it is on the screen.
     pub anchored: bool,
+    /// The cursor stays on the first row until it is moved: for what comes in pieces.
+    pub at_top: bool,
 }
 
 impl<K> Default for State<K> {
@@ -128,6 +130,7 @@ impl<K> Default for State<K> {
             printed: None,
             version: 0,
             anchored: false,
+            at_top: false,
         }
     }
 }
@@ -137,6 +140,9 @@ impl<K: Copy + Eq + Hash> State<K> {
     /// gone, on the row that took its place.
     pub fn set_order(&mut self, order: Vec<K>, exists: impl Fn(K) -> bool) {
         self.order = order;
+        if self.at_top {
+            (self.row, self.selected) = (0, None);
+        }
         let still = |at: usize| self.order.get(at).copied() == self.selected;
         if self.selected.is_none() || !still(self.row) {
             let found = self.selected.and_then(|id| self.order.iter().position(|k| *k == id));
@@ -165,6 +171,7 @@ impl<K: Copy + Eq + Hash> State<K> {
         if let Some(row) = self.order.iter().position(|k| *k == id) {
             self.move_to(row);
         } else {
+            self.at_top = false;
             self.selected = Some(id);
         }
     }
@@ -212,6 +219,7 @@ impl<K: Copy + Eq + Hash> State<K> {
     }
 
     fn move_to(&mut self, row: usize) {
+        self.at_top = false;
         self.row = row.min(self.order.len().saturating_sub(1));
         self.selected = self.order.get(self.row).copied();
         if let Some((from, base)) = &self.range

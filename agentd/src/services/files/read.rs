@@ -5,6 +5,8 @@ use super::fault::{changed, fault};
 use super::walk::{Guard, Place, is_link};
 use super::{blocking, partial};
 use crate::Agent;
+use bytes::BytesMut;
+use cmdr_link::piece;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::files::{CHUNK, Chunk, Entry, FileKind, FilePath, PIECE, Read, Sum, Version};
 use cmdr_protocol::{CallError, ErrorKind};
@@ -39,19 +41,22 @@ pub(super) async fn read(
     if source.hasher.is_some() && source.begin > 0 {
         source = blocking(move || source.hash_before()).await?;
     }
-    let mut next = tokio::spawn(blocking(move || source.next()));
+    let mut next = tokio::spawn(blocking(move || source.next(BytesMut::new())));
+    // Two blocks take turns: one is read while the other is sent.
+    let mut other = BytesMut::new();
     loop {
         let (source, block) = joined(next.await)?;
-        let Some((mut at, block)) = block else {
+        let Some(block) = block else {
             let sum = blocking(move || source.sum()).await?;
             let at = sum.size;
             return feeding.send(&Chunk { at, sum: Some(sum), ..Chunk::default() }).await;
         };
-        next = tokio::spawn(blocking(move || source.next()));
-        for piece in block.chunks(PIECE) {
-            feeding.send(&Chunk { at, data: piece.to_vec(), ..Chunk::default() }).await?;
-            at += piece.len() as u64;
+        next = tokio::spawn(blocking(move || source.next(other)));
+        let block = block.freeze();
+        for begin in (0..block.len()).step_by(FRAME) {
+            feeding.send_piece(block.slice(begin..block.len().min(begin + FRAME))).await?;
         }
+        other = block.try_into_mut().unwrap_or_default();
     }
 }
 
@@ -65,11 +70,13 @@ pub(super) fn joined<T>(
 pub(super) fn sum(agent: &Agent, path: &FilePath) -> Result<Sum, CallError> {
     let (mut source, _) = Source::open(agent, path, None)?;
     source.hasher = Some(blake3::Hasher::new());
+    let mut room = BytesMut::new();
     loop {
-        let (back, piece) = source.next()?;
+        let (back, block) = source.next(room)?;
         source = back;
-        if piece.is_none() {
-            return source.sum();
+        match block {
+            Some(block) => room = block,
+            None => return source.sum(),
         }
     }
 }
@@ -88,8 +95,11 @@ pub(super) struct Source {
     hasher: Option<blake3::Hasher>,
 }
 
-/// A piece and where it begins; none at the end.
-type Piece = Option<(u64, Vec<u8>)>;
+/// What is read at once, as frames: each is as long as [`FRAME`], but for the last one. None at the end.
+type Block = Option<BytesMut>;
+
+/// A piece with what goes before it.
+const FRAME: usize = piece::HEAD + PIECE;
 
 /// Opens a regular file, and nothing else.
 pub(super) fn open_file(place: &Place, flags: OFlags) -> Result<(File, Looked), CallError> {
@@ -115,6 +125,20 @@ pub(super) fn open_file(place: &Place, flags: OFlags) -> Result<(File, Looked), 
         FileKind::File => Ok((file.into(), looked)),
         kind => Err(no_file(kind)),
     }
+}
+
+/// Reads until it is full or the file is over.
+fn fill(file: &mut File, data: &mut [u8]) -> io::Result<usize> {
+    let mut got = 0;
+    while got < data.len() {
+        match file.read(&mut data[got..]) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(got)
 }
 
 impl Source {
@@ -186,35 +210,38 @@ impl Source {
         Ok(self)
     }
 
-    /// Reads on.
-    pub(super) fn next(mut self) -> Result<(Self, Piece), CallError> {
+    /// Reads on, into a block that has been sent, whatever is in it.
+    pub(super) fn next(mut self, mut block: BytesMut) -> Result<(Self, Block), CallError> {
         if self.at == self.begin && self.begin > 0 {
             self.file.seek(SeekFrom::Start(self.at)).map_err(|e| self.wrong(e))?;
         }
         let most = CHUNK.min(usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(CHUNK));
-        let mut data = vec![0; most];
-        let mut got = 0;
-        while got < most {
-            match self.file.read(&mut data[got..]) {
-                Ok(0) => break,
-                Ok(n) => got += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.wrong(e)),
+        block.resize(most + most.div_ceil(PIECE) * piece::HEAD, 0);
+        let mut filled = 0;
+        for frame in block.chunks_mut(FRAME) {
+            let (head, data) = frame.split_at_mut(piece::HEAD);
+            let got = fill(&mut self.file, data).map_err(|e| self.wrong(e))?;
+            if got == 0 {
+                break;
+            }
+            head.copy_from_slice(&piece::head(self.at, got as u32));
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&data[..got]);
+            }
+            self.at += got as u64;
+            filled += piece::HEAD + got;
+            if got < data.len() {
+                break;
             }
         }
-        data.truncate(got);
-        if got == 0 {
-            self.cut = self.bounded
-                && self.at >= self.end
-                && self.file.read(&mut [0]).is_ok_and(|more| more > 0);
-            return Ok((self, None));
+        block.truncate(filled);
+        if filled > 0 {
+            return Ok((self, Some(block)));
         }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&data);
-        }
-        let at = self.at;
-        self.at += got as u64;
-        Ok((self, Some((at, data))))
+        self.cut = self.bounded
+            && self.at >= self.end
+            && self.file.read(&mut [0]).is_ok_and(|more| more > 0);
+        Ok((self, None))
     }
 
     /// What it was altogether.

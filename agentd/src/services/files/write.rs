@@ -8,8 +8,10 @@ use super::partial::{Transfer, Turn, hex};
 use super::read::{joined, open_file};
 use super::walk::{Guard, Place, is_link};
 use crate::Agent;
+use bytes::{Bytes, BytesMut};
+use cmdr_link::piece::Piece;
 use cmdr_link::service::{Asked, Feeding};
-use cmdr_protocol::files::{CHUNK, Chunk, FileKind, Sum, Write, Writing, Written};
+use cmdr_protocol::files::{CHUNK, FileKind, Sum, Write, Writing, Written};
 use cmdr_protocol::{CallError, ErrorKind};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, Uid, fchmod, fchown,
@@ -29,6 +31,8 @@ const TOLD: u64 = 8 << 20;
 const AHEAD: u64 = 32 << 20;
 /// What a new file may be when nothing is said.
 const NEW: u32 = 0o644;
+/// Pieces shorter than this are joined.
+const SMALL: usize = 4 * 1024;
 /// The largest attribute that is kept.
 const ATTRIBUTE: usize = 64 * 1024;
 
@@ -46,45 +50,68 @@ pub(super) async fn write(
     let mut told = target.have;
     feeding.send(&Writing { have: told, written: None }).await?;
     // While one block is written the next one comes in.
-    let (mut at, mut block) = (told, Vec::new());
+    let (mut at, mut block) = (told, Block::default());
     let mut writing = tokio::spawn(std::future::ready(Ok(target)));
     loop {
-        let chunk = tokio::select! {
+        let piece = tokio::select! {
             biased;
             () = give_way.notified() => Err(CallError::new(
                 ErrorKind::Conflict,
                 "this transfer goes on over another link",
             )),
-            chunk = feeding.input(), if block.len() < CHUNK => chunk,
+            piece = feeding.input_piece(), if block.len < CHUNK => piece,
             // Nothing more has come, or enough.
-            target = &mut writing, if !block.is_empty() => {
+            target = &mut writing, if block.len > 0 => {
                 let target = joined(target)?;
                 if target.have - told >= TOLD {
                     told = target.have;
                     feeding.send(&Writing { have: told, written: None }).await?;
                 }
-                let data = std::mem::take(&mut block);
-                writing = tokio::spawn(blocking(move || target.write(&data)));
+                let block = std::mem::take(&mut block);
+                writing = tokio::spawn(blocking(move || target.write_all(block)));
                 continue;
             }
         };
-        let Chunk { at: begin, data, sum, .. } = chunk?;
+        let Piece { at: begin, data, sum } = piece?;
         if begin != at || data.len() > 2 * CHUNK {
             let what = format!("a piece begins at byte {begin}, and {at} are here");
             return Err(CallError::malformed(what));
         }
         at += data.len() as u64;
-        if block.is_empty() {
-            block = data;
-            block.reserve(if sum.is_none() { CHUNK } else { 0 });
-        } else {
-            block.extend_from_slice(&data);
-        }
+        block.push(data);
         if let Some(sum) = sum {
             let target = joined(writing.await)?;
-            let written = blocking(move || target.write(&block)?.finish(&agent, &sum)).await?;
+            let written = blocking(move || target.write_all(block)?.finish(&agent, &sum)).await?;
             let have = sum_of(&written);
             return feeding.send(&Writing { have, written: Some(written) }).await;
+        }
+    }
+}
+
+/// Pieces that came while those before them were written, as they came.
+#[derive(Default)]
+struct Block {
+    pieces: Vec<Bytes>,
+    /// Small ones that came last, joined: each by itself would hold much more memory than it has bytes.
+    tail: BytesMut,
+    /// Bytes of all of them.
+    len: usize,
+}
+
+impl Block {
+    fn push(&mut self, data: Bytes) {
+        self.len += data.len();
+        if data.len() < SMALL {
+            self.tail.extend_from_slice(&data);
+            return;
+        }
+        self.close();
+        self.pieces.push(data);
+    }
+
+    fn close(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.tail).freeze());
         }
     }
 }
@@ -188,9 +215,18 @@ impl Target {
         Ok(())
     }
 
-    fn write(mut self, data: &[u8]) -> Result<Self, CallError> {
+    fn write_all(mut self, mut block: Block) -> Result<Self, CallError> {
+        block.close();
+        for data in block.pieces {
+            self.write(&data)?;
+        }
+        self.sync_ahead();
+        Ok(self)
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<(), CallError> {
         if data.is_empty() {
-            return Ok(self);
+            return Ok(());
         }
         let end = self.have + data.len() as u64;
         // Holes stay holes: what is beyond the end of a file reads as zeros.
@@ -205,8 +241,7 @@ impl Target {
         }
         self.hasher.update(data);
         self.have = end;
-        self.sync_ahead();
-        Ok(self)
+        Ok(())
     }
 
     /// Lets the disk take in what there is, beside what comes. What goes wrong shows at the end once more.
@@ -385,5 +420,24 @@ pub(super) fn attributes(old: &File, new: &File, lost: &mut Vec<String>) {
         if copied.is_err() {
             lost.push(format!("the attribute {}", String::from_utf8_lossy(name)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_comes_byte_by_byte_is_held_as_few_pieces_in_their_order() {
+        let mut block = Block::default();
+        let mut expected = Vec::new();
+        for n in 0..2000u32 {
+            let piece = vec![n as u8; if n % 500 == 499 { SMALL } else { n as usize % 2 }];
+            expected.extend_from_slice(&piece);
+            block.push(piece.into());
+        }
+        block.close();
+        assert_eq!((block.len, block.pieces.len()), (expected.len(), 8));
+        assert!(block.pieces.concat() == expected);
     }
 }

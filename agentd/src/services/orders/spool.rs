@@ -462,7 +462,7 @@ mod tests {
         spool.put(Kind::Stderr, b"two");
         assert!(spool.handle().is_none());
         let short = spool.kept();
-        spool.put(Kind::Stdout, &[b'x'; 2 * INLINE]);
+        spool.put(Kind::Stdout, &vec![b'x'; 2 * INLINE]);
         spool.finish();
         assert!(dir.path().join("output/a").exists());
         let pieces = all(&spool, Place::default(), usize::MAX);

@@ -7,6 +7,7 @@ use super::{
 use crate::action::{Action, Refused, reason};
 use crate::event::Event;
 use crate::link::Link;
+use crate::overlays::confirm::Confirm as Asked;
 use crate::overlays::menu::Menu;
 use crate::overlays::pager::{Pager, Piece};
 use crate::overlays::prompt::Prompt;
@@ -17,7 +18,7 @@ use crate::widgets::format;
 use cmdr_link::packed::{hash, pack, unpack};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::edits::{
-    Armed, Confirm, LONGEST_S, OfVersion, Open, Problem, Revert, SHORTEST_S, Save, SaveEnd,
+    Armed, Came, Confirm, LONGEST_S, OfVersion, Open, Problem, Revert, SHORTEST_S, Save, SaveEnd,
     Version, Versions,
 };
 use cmdr_protocol::files::{FilePath, Real};
@@ -351,6 +352,7 @@ pub(super) fn versions(context: &Context<'_>, pane: &EditPane) -> Action {
     let none = context.texts.fill("edit.versions.none", &[&name]);
     let keys = ["edit.versions.load", "edit.versions.restore"];
     let [load, put_back] = keys.map(|key| context.texts.get(key).to_owned());
+    let texts = context.texts.clone();
     let (now_s, offset) = (context.store.now_ms / 1000, context.store.utc_offset_s);
     let mine = pane.text.whole();
     let back = restore(pane, 0);
@@ -363,7 +365,12 @@ pub(super) fn versions(context: &Context<'_>, pane: &EditPane) -> Action {
             let when = format::moment(version.at_ms / 1000, now_s, offset);
             let by = clean(&version.by).into_owned();
             let note = clean(&version.note).into_owned();
-            (format!("{:>3}  {when}", version.number), format!("{} {by}  {note}", version.came))
+            let came = texts.get(match version.came {
+                Came::Saved => "edit.came.saved",
+                Came::Restored => "edit.came.restored",
+                _ => "edit.came.found",
+            });
+            (format!("{:>3}  {when}", version.number), format!("{came} {by}  {note}"))
         };
         let items = listing.versions.iter().map(item).collect();
         let numbers: Vec<u64> = listing.versions.iter().map(|version| version.number).collect();
@@ -371,6 +378,7 @@ pub(super) fn versions(context: &Context<'_>, pane: &EditPane) -> Action {
             let Some(number) = numbers.get(at).copied() else { return Action::None };
             let of = OfVersion { path: path.clone(), number };
             let (mine, load, put_back) = (mine.clone(), load.clone(), put_back.clone());
+            let texts = texts.clone();
             let (name, mut back) = (name.clone(), back.clone());
             Action::call(name.clone(), Some(host), of, move |kept| {
                 let text = match unpack(&kept.content) {
@@ -390,7 +398,12 @@ pub(super) fn versions(context: &Context<'_>, pane: &EditPane) -> Action {
                         how => (None, Action::Complain(how.to_string())),
                     }
                 });
-                let lines = difference(&mine, &text);
+                let ask = texts.fill("edit.versions.ask", &[&number.to_string(), &name]);
+                let again = Action::Open(Box::new(Asked::one(ask, again)));
+                let mut lines = difference(&mine, &text);
+                if lines.is_empty() {
+                    lines.push(vec![(Role::Soft, texts.get("edit.versions.same").to_owned())]);
+                }
                 let pager = Pager::new(format!("{name}  {number}"), lines)
                     .copying(text.clone())
                     .with_key('l', &load, Action::Give(LOAD, text))

@@ -3,6 +3,7 @@
 use super::{EditPane, KEEP, REVERT, TABLES};
 use crate::panes::Context;
 use crate::theme::Role;
+use crate::widgets::format::ending;
 use crate::widgets::table;
 use cmdr_protocol::display::clean;
 use ratatui::Frame;
@@ -35,9 +36,9 @@ impl EditPane {
 
     pub(super) fn head(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let Context { theme, texts, .. } = *context;
-        let mut spans = vec![Span::styled(format!(" {}", self.name()), theme.style(Role::Title))];
+        let mut marks = Vec::new();
         let mut mark = |key: &'static str, role| {
-            spans.push(Span::styled(format!("  {}", texts.get(key)), theme.style(role)));
+            marks.push(Span::styled(format!("  {}", texts.get(key)), theme.style(role)));
         };
         if !self.base.exists {
             mark("edit.new", Role::Info);
@@ -56,8 +57,17 @@ impl EditPane {
         }
         let DataCursor(row, column) = self.text.area.cursor();
         let place = Line::styled(format!("{}:{} ", row + 1, column + 1), theme.style(Role::Soft));
-        table::put(frame.buffer_mut(), area.x, area.y, area.width, &Line::from(spans), false);
         let width = place.width() as u16;
+        // How it is with the file is worth more than the beginning of its path.
+        let taken = marks.iter().map(Span::width).sum::<usize>() + usize::from(width) + 2;
+        let room = usize::from(area.width).saturating_sub(taken);
+        let mut spans = vec![Span::styled(
+            format!(" {}", ending(&self.name(), room)),
+            theme.style(Role::Title),
+        )];
+        spans.extend(marks);
+        let left = area.width.saturating_sub(width);
+        table::put(frame.buffer_mut(), area.x, area.y, left, &Line::from(spans), false);
         let x = area.right().saturating_sub(width);
         table::put(frame.buffer_mut(), x, area.y, width, &place, false);
     }

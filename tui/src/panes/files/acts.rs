@@ -14,8 +14,7 @@ use crate::widgets::format;
 use cmdr_link::transfer;
 use cmdr_link::transfer::tree::Place;
 use cmdr_protocol::files::{
-    Chmod, Copy, Delete, Deleted, Entry, FileKind, FilePath, MakeFolder, Real, Rename, Stat, Write,
-    shown,
+    Chmod, Delete, Deleted, Entry, FileKind, FilePath, MakeFolder, Real, Rename, Stat, Write, shown,
 };
 use cmdr_protocol::{CallError, HostId};
 use std::ffi::OsString;
@@ -52,7 +51,7 @@ pub(super) fn show(context: &Context<'_>, side: &Side, path: FilePath) -> Action
 }
 
 /// The paths that an act is about, with what they are.
-fn targets(context: &Context<'_>, side: &Side) -> Vec<(FilePath, Entry)> {
+pub(super) fn targets(context: &Context<'_>, side: &Side) -> Vec<(FilePath, Entry)> {
     let entries = side.targets(context).into_iter();
     entries.filter_map(|entry| Some((side.inner(&entry.name)?, entry.clone()))).collect()
 }
@@ -61,7 +60,7 @@ fn name_of(path: &FilePath) -> OsString {
     OsString::from_vec(cmdr_protocol::files::unescape(path.name()).unwrap_or_default())
 }
 
-fn many(context: &Context<'_>, targets: &[(FilePath, Entry)]) -> String {
+pub(super) fn many(context: &Context<'_>, targets: &[(FilePath, Entry)]) -> String {
     match targets {
         [(path, _)] => shown(path.name()),
         many => context.texts.fill("files.many", &[&many.len().to_string()]),
@@ -226,60 +225,6 @@ pub(super) fn delete(context: &Context<'_>, side: &Side) -> Action {
             Event::Done(None, Action::Open(Box::new(confirm.copying(command))))
         })
     }))
-}
-
-/// Copies to the folder beside; `take` moves.
-pub(super) fn copy(
-    context: &Context<'_>,
-    side: &Side,
-    other: &Side,
-    split: bool,
-    take: bool,
-) -> Action {
-    if !split {
-        return Action::Say(context.texts.get("files.copy.split").to_owned());
-    }
-    let targets = targets(context, side);
-    let (from, to) = (side.host, other.host);
-    let names = (context.store.hosts.name(from), context.store.hosts.name(to));
-    let mut actions = Vec::new();
-    let mut id = context.store.files.next;
-    for (path, entry) in targets {
-        let Some(target) = other.inner(path.name()) else { continue };
-        if from == to && path == target {
-            continue;
-        }
-        let what = format!("{}:{path} → {}:{target}", names.0, names.1);
-        if take && from == to {
-            let call = Rename { from: path.clone(), to: target.clone(), replace: false };
-            let (here, there) = (changed(from, path.parent()), changed(to, target.parent()));
-            actions.push(Action::call(what, Some(from), call, move |_| {
-                (Some(here), Action::Apply(there))
-            }));
-        } else if entry.kind == FileKind::File {
-            let copy = Copy {
-                from,
-                path,
-                to,
-                target,
-                absent: true,
-                unchanged: None,
-                preserve: true,
-                patience_s: Some(600),
-            };
-            actions.push(carry::start(id, what, Job::Across { copy, take }));
-            id += 1;
-        } else if entry.kind == FileKind::Folder {
-            let (from, to) = (Place::There(from, path), Place::There(to, target));
-            actions.push(carry::start(id, what, Job::Folder { from, to, take }));
-            id += 1;
-        } else {
-            actions.push(Action::Complain(
-                context.texts.fill("files.copy.only_files", &[&path.to_string()]),
-            ));
-        }
-    }
-    Action::All(actions)
 }
 
 fn local(text: &str) -> PathBuf {

@@ -69,9 +69,10 @@ pub(super) fn label(context: &Context<'_>, targets: &[HostId]) -> Action {
         many => texts.fill("hosts.many", &[&many.len().to_string()]),
     };
     let title = texts.fill("hosts.label.title", &[&of]);
+    let about = labelled(context, targets);
     let (bad, done) = (texts.get("hosts.label.bad"), texts.get("hosts.label.done"));
     let what = texts.get("hosts.label.what");
-    Action::Open(Box::new(Prompt::new(title, String::new(), "hosts.label.hint", move |text| {
+    let prompt = Prompt::new(title, String::new(), "hosts.label.hint", move |text| {
         let (set, remove) = parse_labels(text).map_err(|word| bad.replacen("{}", &word, 1))?;
         if set.is_empty() && remove.is_empty() {
             return Ok(Action::None);
@@ -82,7 +83,25 @@ pub(super) fn label(context: &Context<'_>, targets: &[HostId]) -> Action {
             Action::call(what.replacen("{}", name, 1), None, call, |_| (None, Action::Say(said)))
         });
         Ok(Action::All(calls.collect()))
-    })))
+    });
+    Action::Open(Box::new(prompt.about(about)))
+}
+
+/// The labels that all of these hosts have.
+fn labelled(context: &Context<'_>, targets: &[HostId]) -> String {
+    let hosts = targets.iter().filter_map(|id| context.store.hosts.get(*id));
+    let mut all = hosts.map(|row| row.host.labels.clone());
+    let mut common = all.next().unwrap_or_default();
+    for labels in all {
+        common.retain(|key, value| labels.get(key) == Some(value));
+    }
+    if common.is_empty() {
+        let key = if targets.len() == 1 { "hosts.label.none" } else { "hosts.label.none_common" };
+        return context.texts.get(key).to_owned();
+    }
+    let pairs = common.iter().map(|(key, value)| format!("{}={}", clean(key), clean(value)));
+    let key = if targets.len() == 1 { "hosts.label.now" } else { "hosts.label.all" };
+    context.texts.fill(key, &[&pairs.collect::<Vec<_>>().join(" ")])
 }
 
 /// Asks, then makes the same call for each target.
@@ -111,6 +130,9 @@ fn ask(
 }
 
 pub(super) fn forget(context: &Context<'_>, targets: &[HostId]) -> Action {
+    if targets.is_empty() {
+        return Action::None;
+    }
     let keys = ["hosts.forget.one", "hosts.forget.many", "hosts.forget.what", "hosts.forget.done"];
     ask(context, targets, keys, |host, what, done| {
         Action::call(what, None, Forget { host }, |_| (None, Action::Say(done)))

@@ -138,12 +138,13 @@ pub(super) fn cell<'a>(
             (HostState::Online, Some(figures)) => {
                 let mut line = figure_cell(context, row, figures, title, width);
                 if stale {
-                    let style = theme.style(Role::Stale);
-                    line = line
-                        .spans
-                        .into_iter()
-                        .map(|span| Span::styled(span.content, style))
-                        .collect();
+                    let (style, empty) = (theme.style(Role::Stale), theme.style(Role::Empty));
+                    // What is empty of a bar stays so: else it would look full.
+                    let faded = |span: Span<'a>| {
+                        let style = if span.style == empty { empty } else { style };
+                        Span::styled(span.content, style)
+                    };
+                    line = line.spans.into_iter().map(faded).collect();
                 }
                 Cell::Line(line)
             }

@@ -189,9 +189,11 @@ fn system(context: &Context<'_>, sample: &Sample, buffer: &mut Buffer, area: Rec
     let inner = panel(context, buffer, area, "overview.system_title", String::new());
     let soft = theme.style(Role::Soft);
     let text = theme.style(Role::Text);
+    let words = ["overview.load", "overview.processes", "overview.pressure"];
+    let widest = words.map(|key| texts.get(key).width()).into_iter().max().unwrap_or(0);
     let wide = |key: &'static str| {
         let word = texts.get(key);
-        format!("{word}{}", " ".repeat(10usize.saturating_sub(word.width()).max(1)))
+        format!("{word}{}", " ".repeat((widest + 2).saturating_sub(word.width()).max(1)))
     };
     let pair = |key: &'static str, value: String| {
         Line::from(vec![Span::styled(wide(key), soft), Span::styled(value, text)])
@@ -206,20 +208,28 @@ fn system(context: &Context<'_>, sample: &Sample, buffer: &mut Buffer, area: Rec
         ),
     ];
     if let Some(pressure) = sample.pressure {
-        let mut spans = vec![Span::styled(wide("overview.pressure"), soft)];
-        for (key, value) in [
-            ("word.cpu", pressure.cpu),
-            ("overview.mem", pressure.memory),
-            ("overview.io", pressure.io),
-        ] {
-            if spans.len() > 1 {
-                spans.push(Span::raw(" "));
+        let line = |tenths: bool| {
+            let mut spans = vec![Span::styled(wide("overview.pressure"), soft)];
+            for (key, value) in [
+                ("word.cpu", pressure.cpu),
+                ("overview.mem", pressure.memory),
+                ("overview.io", pressure.io),
+            ] {
+                if spans.len() > 1 {
+                    spans.push(Span::raw(" "));
+                }
+                spans.push(Span::styled(format!("{} ", texts.get(key)), soft));
+                let style =
+                    if value < 1000 { text } else { theme.level(u32::from(value) / 10 + 600) };
+                let tenth = if tenths { format!(".{}", value / 10 % 10) } else { String::new() };
+                spans.push(Span::styled(format!("{}{tenth}%", value / 100), style));
             }
-            spans.push(Span::styled(format!("{} ", texts.get(key)), soft));
-            let style = if value < 1000 { text } else { theme.level(u32::from(value) / 10 + 600) };
-            spans.push(Span::styled(format!("{}.{}%", value / 100, value / 10 % 10), style));
-        }
-        out.push(Line::from(spans));
+            Line::from(spans)
+        };
+        // Where there is no room for tenths, all three are worth more than those.
+        let whole = line(true);
+        let fits = whole.width() <= usize::from(inner.width);
+        out.push(if fits { whole } else { line(false) });
     }
     for sensor in &sample.temperatures {
         let degrees = sensor.tenths / 10;

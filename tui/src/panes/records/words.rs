@@ -55,6 +55,45 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("approvals.ask", "done.ask", &["wanted"]),
     ("approvals.decide", "done.decide", &["approve", "id"]),
     ("approvals.end", "done.end", &["id"]),
+    ("services.start", "done.services_start", &["unit"]),
+    ("services.stop", "done.services_stop", &["unit"]),
+    ("services.restart", "done.services_restart", &["unit"]),
+    ("services.reload", "done.services_reload", &["unit"]),
+    ("services.enable", "done.services_enable", &["unit"]),
+    ("services.disable", "done.services_disable", &["unit"]),
+    ("services.mask", "done.services_mask", &["unit"]),
+    ("services.unmask", "done.services_unmask", &["unit"]),
+    ("services.reset-failed", "done.services_reset", &["unit"]),
+    ("sessions.open", "done.session_open", &["program"]),
+    ("sessions.attach", "done.session_attach", &["id"]),
+    ("sessions.join", "done.session_join", &["id"]),
+    ("sessions.end", "done.session_end", &["id"]),
+    ("sessions.end-any", "done.session_end", &["id"]),
+    ("ssh.open", "done.ssh_open", &["machine"]),
+    ("ssh.trust", "done.ssh_trust", &["machine"]),
+    ("ssh.forget", "done.ssh_forget", &["machine"]),
+    ("recordings.put-rule", "done.recording_rule", &["rule"]),
+    ("recordings.delete-rule", "done.recording_rule_delete", &["name"]),
+    ("recordings.stop", "done.recording_stop", &["id"]),
+    ("recordings.mark", "done.recording_mark", &["id"]),
+    ("recordings.delete", "done.recording_delete", &["id"]),
+    ("secrets.put", "done.secret", &["name"]),
+    ("secrets.delete", "done.secret_delete", &["name"]),
+    ("secrets.rotate", "done.secrets_rotate", &[]),
+    ("keys.create", "done.key", &["name"]),
+    ("keys.revoke", "done.key_revoke", &["key"]),
+    ("totp.begin", "done.totp_begin", &[]),
+    ("totp.confirm", "done.totp", &[]),
+    ("totp.disable", "done.totp_disable", &[]),
+    ("totp.reset", "done.totp_reset", &["name"]),
+    ("hostkeys.rotate", "done.host_key", &["host"]),
+    ("hostkeys.next", "done.host_key_next", &[]),
+    ("hubkey.begin", "done.hub_key_begin", &[]),
+    ("hubkey.switch", "done.hub_key_switch", &[]),
+    ("hubkey.finish", "done.hub_key_finish", &[]),
+    ("hubkey.abort", "done.hub_key_abort", &[]),
+    ("login.oidc", "done.login_browser", &[]),
+    ("login.renew", "done.login_renew", &[]),
     ("login", "done.login", &[]),
     ("join", "done.join", &[]),
 ];
@@ -121,10 +160,30 @@ fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> St
             let verbs = body.get("wanted").and_then(|wanted| wanted.get("verbs"));
             verbs.map_or_else(String::new, ToString::to_string)
         }
+        "program" => match command(body) {
+            program if program.is_empty() => context.texts.get("shell.title").to_owned(),
+            program => program,
+        },
+        "machine" => {
+            let user = plain("user");
+            let at = if user.is_empty() { "" } else { "@" };
+            let port = Some(plain("port")).filter(|port| !matches!(port.as_str(), "" | "0" | "22"));
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            format!("{user}{at}{}{port}", plain("host"))
+        }
+        "rule" => {
+            let name = body.get("rule").and_then(|rule| rule.get("name"));
+            name.map_or_else(String::new, ToString::to_string)
+        }
         "approve" => match body.get("approve") {
             Some(Value::Bool(true)) => context.texts.get("done.approved").to_owned(),
             _ => context.texts.get("done.denied").to_owned(),
         },
+        // What an agent did alone names no path beside what it is about.
+        "path" if body.get("path").is_none() => {
+            let about = record.resource.as_str();
+            about.strip_prefix("path:").unwrap_or(about).to_owned()
+        }
         name => plain(name),
     }
 }
@@ -168,4 +227,19 @@ fn done(context: &Context<'_>, record: &Record) -> String {
         _ => format!("{} {}", verb(record), record.resource),
     };
     clean(text.trim()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::methods;
+
+    #[test]
+    fn what_is_told_in_words_is_a_method_that_is_recorded() {
+        // Those that are no methods are events that the hub records under a name of their own.
+        let own = ["login", "join"];
+        for (method, ..) in WORDS {
+            assert!(own.contains(method) || methods::find(method).is_some(), "{method}");
+        }
+    }
 }

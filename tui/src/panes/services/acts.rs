@@ -46,9 +46,10 @@ pub(super) fn act<C: Call<Reply = Done> + Clone>(
     let Some(first) = wanted.first() else { return Action::None };
     let (done, already) = (texts.get("services.done"), texts.get("services.already"));
     let failed = texts.get("services.ended");
+    let word = texts.get(verb_word(verb));
     let calls = wanted.iter().map(|one| {
         let unit = clean(&one.unit).into_owned();
-        let what = format!("{verb} {unit}");
+        let what = format!("{word} {unit}");
         let host = one.host;
         let said = what.clone();
         Action::call_within(what, Some(host), make(one.unit.clone()), PATIENCE, move |reply| {
@@ -62,7 +63,7 @@ pub(super) fn act<C: Call<Reply = Done> + Clone>(
         1 => lines[0].clone(),
         many => texts.fill("services.many", &[&many.to_string()]),
     };
-    let title = texts.fill("services.ask", &[verb, &of, &first.on]);
+    let title = texts.fill("services.ask", &[word, &of, &first.on]);
     let command = wanted
         .iter()
         .map(|one| format!("cmdr services {verb} {} {}", quoted(&one.on), quoted(&one.unit)))
@@ -81,6 +82,21 @@ pub(super) fn act<C: Call<Reply = Done> + Clone>(
         None => Confirm::many(title, lines, act),
     };
     Action::Open(Box::new(confirm.copying(command)))
+}
+
+/// The key of the word for what is done.
+fn verb_word(verb: &str) -> &'static str {
+    match verb {
+        "start" => "services.verb.start",
+        "stop" => "services.verb.stop",
+        "restart" => "services.verb.restart",
+        "reload" => "services.verb.reload",
+        "enable" => "services.verb.enable",
+        "disable" => "services.verb.disable",
+        "mask" => "services.verb.mask",
+        "unmask" => "services.verb.unmask",
+        _ => "services.verb.reset_failed",
+    }
 }
 
 /// What came of it: a word when it worked, all that is known when not.

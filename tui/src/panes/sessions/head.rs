@@ -11,6 +11,7 @@ use cmdr_protocol::sessions::Mode;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr as _;
 
 /// Whether somebody or something else sees what is done.
 pub(super) fn must_be_seen(open: &Attached) -> bool {
@@ -38,6 +39,42 @@ fn ended(context: &Context<'_>, exit: Option<Exit>) -> (String, Role) {
     }
 }
 
+/// Something that is said at the right.
+struct Piece {
+    text: String,
+    /// What is said where there is no room for that.
+    short: Option<String>,
+    role: Role,
+}
+
+impl Piece {
+    fn new(text: String, role: Role) -> Self {
+        Self { text, short: None, role }
+    }
+}
+
+/// The pieces with dots between, shortened from the last one on until they fit: who drives stands at the
+/// end and must not be cut.
+fn fitted(context: &Context<'_>, mut pieces: Vec<Piece>, room: usize) -> Line<'static> {
+    let width = |pieces: &[Piece]| pieces.iter().map(|p| p.text.width() + 3).sum::<usize>();
+    for at in (0..pieces.len()).rev() {
+        if width(&pieces) <= room + 3 {
+            break;
+        }
+        if let Some(short) = pieces[at].short.take() {
+            pieces[at].text = short;
+        }
+    }
+    let mut line = Line::default();
+    for Piece { text, role, .. } in pieces {
+        if line.width() > 0 {
+            line.push_span(Span::styled(" · ", context.theme.style(Role::Faint)));
+        }
+        line.push_span(Span::styled(text, context.theme.style(role)));
+    }
+    line
+}
+
 /// Draws it.
 pub(super) fn draw(
     context: &Context<'_>,
@@ -48,13 +85,7 @@ pub(super) fn draw(
 ) {
     let Context { store, theme, texts, .. } = *context;
     let mut left = Line::default();
-    let mut right: Vec<Span<'static>> = Vec::new();
-    let mut say = |text: String, role| {
-        if !right.is_empty() {
-            right.push(Span::styled(" · ", theme.style(Role::Faint)));
-        }
-        right.push(Span::styled(text, theme.style(role)));
-    };
+    let mut right: Vec<Piece> = Vec::new();
     let (sign, role) = match open.map(|open| &open.state) {
         Some(State::Live) if open.is_some_and(Attached::is_live) => ("●", Role::Ok),
         Some(State::Ended(_)) => ("◼", Role::Soft),
@@ -78,14 +109,20 @@ pub(super) fn draw(
         // Where there is little room, who sees what is done comes first.
         if !open.watchers.is_empty() {
             let who = open.watchers.join(", ");
-            say(texts.fill("player.watchers", &[&who]), Role::Bad);
+            right.push(Piece::new(texts.fill("player.watchers", &[&who]), Role::Bad));
         }
         if let Some(number) = open.recording {
-            say(format!("◉ {}", texts.fill("shell.recorded", &[&number.to_string()])), Role::Warn);
+            let text = format!("◉ {}", texts.fill("shell.recorded", &[&number.to_string()]));
+            right.push(Piece {
+                short: Some(format!("◉ #{number}")),
+                ..Piece::new(text, Role::Warn)
+            });
         }
         if at.rings(store.now_ms) {
-            say(format!("♪ {}", texts.get("shell.bell")), Role::Warn);
+            let text = format!("♪ {}", texts.get("shell.bell"));
+            right.push(Piece { short: Some("♪".to_owned()), ..Piece::new(text, Role::Warn) });
         }
+        let mut say = |text: String, role| right.push(Piece::new(text, role));
         if at.looking || open.screen.back() > 0 {
             let (back, all) = (open.screen.back().to_string(), open.screen.history().to_string());
             say(texts.fill("shell.back", &[&back, &all]), Role::Accent);
@@ -127,9 +164,9 @@ pub(super) fn draw(
             say(texts.fill("sessions.watch", &[&watching.to_string()]), Role::Info);
         }
     } else {
-        say(texts.get("shell.opening").to_owned(), Role::Warn);
+        right.push(Piece::new(texts.get("shell.opening").to_owned(), Role::Warn));
     }
-    let right = Line::from(right);
+    let right = fitted(context, right, usize::from(area.width.saturating_sub(8)));
     let room = (right.width() as u16).min(area.width.saturating_sub(8));
     let width = area.width.saturating_sub(room + 3);
     let buffer = frame.buffer_mut();

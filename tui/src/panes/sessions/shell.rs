@@ -534,7 +534,7 @@ impl Pane for ShellPane {
         let cursor = open.screen.draw(frame.buffer_mut(), below, theme, &found);
         match &open.state {
             State::Live if open.is_live() => {
-                if let Some(cursor) = cursor {
+                if let Some(cursor) = cursor.filter(|_| context.focused) {
                     frame.set_cursor_position(cursor);
                 }
             }

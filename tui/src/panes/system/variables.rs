@@ -10,7 +10,7 @@ use crate::store::sheets::{Record, SheetKey, Value};
 use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::edits::{SaveEnd, Saving};
-use cmdr_protocol::environment::{List, Set, Unset};
+use cmdr_protocol::environment::{List, Set, Unset, Values};
 
 /// The variable of a row, and its value if that is shown; none for a file that is only named.
 fn variable(row: Option<&Record>) -> Option<(String, String)> {
@@ -43,6 +43,14 @@ pub(super) fn set(
             (None, told(host, key, said, &saving))
         }))
     })))
+}
+
+/// Shows what was struck out, after a question: others may see the screen.
+pub(super) fn reveal(context: &Context<'_>, host: HostId, key: SheetKey) -> Action {
+    let texts = context.texts;
+    let title = texts.fill("system.reveal.ask", &[&context.store.hosts.name(host)]);
+    let about = vec![texts.get("system.reveal.about").to_owned()];
+    Action::Open(Box::new(Confirm::one(title, fetch(host, key, Values {})).about(about)))
 }
 
 /// Takes the variable of the row away, after a question.
