@@ -448,10 +448,9 @@ impl Pane for RunsPane {
             return super::notice(frame, body, &sheet::wrapped(lines, area.width));
         }
         let none = match self.kind {
-            Kind::Runs if self.view().only.is_some() => "runs.none_open",
-            Kind::Runs => "runs.none",
-            Kind::Books => "runbooks.none",
-            Kind::Schedules => "schedules.none",
+            Kind::Runs => ["runs.none", "runs.none_open"],
+            Kind::Books => ["runbooks.none"; 2],
+            Kind::Schedules => ["schedules.none"; 2],
         };
         self.view_mut().draw(context, frame, body, none);
     }
