@@ -566,6 +566,13 @@ async fn a_run_is_stopped_paused_and_tried_again_from_its_pane() {
     world.press("R").await;
     world.check_shows("on 2 hosts");
     world.press("2<enter>").await;
+    world.press("/could not<enter><enter>").await;
+    world.check_shows("those of the group 1");
+    let again = Target { attempt: 1, ..target(6, 1, TargetState::Running, None, 0) };
+    world.far.push::<Watch>(None, &told("1.7.0", the_run(), vec![again]));
+    world.idle().await;
+    world.check_hides("those of the group");
+    world.check_shows("app1");
     let retried = asked(&world, "runs.retry");
     assert_eq!(retried.first().map(|retry| retry["confirm"].clone()), Some(json!(2)));
 }

@@ -339,7 +339,6 @@ impl ComposePane {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match (key.code, sort) {
             (KeyCode::Up, _) => self.step(context, -1),
-            (KeyCode::Down, _) => self.step(context, 1),
             (KeyCode::Enter, Sort::Book) => return self.choose_book(context),
             (
                 KeyCode::Char(' ') | KeyCode::Enter | KeyCode::Left | KeyCode::Right,
@@ -356,7 +355,7 @@ impl ComposePane {
                 return self.kind_beside(context, 1);
             }
             (KeyCode::Left, Sort::Kind) => return self.kind_beside(context, -1),
-            (KeyCode::Enter, _) => self.step(context, 1),
+            (KeyCode::Enter | KeyCode::Down, _) => self.step(context, 1),
             (KeyCode::Char(_), Sort::Switch | Sort::Choice(_) | Sort::Kind) if !control => {}
             (KeyCode::Backspace | KeyCode::Delete, Sort::Switch | Sort::Choice(_)) => {
                 return self.set(context, "");
@@ -498,13 +497,11 @@ impl Pane for ComposePane {
                 None => Action::Pass,
             };
         }
-        match self.field(context) {
-            Some(field) => self.line_key(context, key, &field.sort),
-            None => {
-                self.go(self.first_of_order());
-                Action::None
-            }
+        if let Some(field) = self.field(context) {
+            return self.line_key(context, key, &field.sort);
         }
+        self.go(self.first_of_order());
+        Action::None
     }
 
     fn paste(&mut self, context: &Context<'_>, text: &str) -> Action {

@@ -2,6 +2,7 @@
 
 mod columns;
 mod head;
+mod order;
 mod output;
 
 use super::sought as sought_in;
@@ -36,6 +37,7 @@ const SHELL: Command = Command::Own(7);
 const OUTPUT: Command = Command::Own(8);
 const OUT_DOWN: Command = Command::Own(9);
 const OUT_UP: Command = Command::Own(10);
+const AGAIN: Command = Command::Own(11);
 
 static OF_GROUPS: &[&[Binding]] = &[KEYS, LIST];
 static OF_HOSTS: &[&[Binding]] = &[HOST_KEYS, KEYS, LIST];
@@ -52,7 +54,7 @@ const KEYS: &[Binding] = &[
     key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD).hint(),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD).hint(),
-    key(&["e"], Command::Compose, "runs.key.again").needs(Plan::METHOD),
+    key(&["e"], AGAIN, "runs.key.again").needs(Plan::METHOD),
     key(&["]"], OUT_DOWN, "run.key.out_down"),
     key(&["["], OUT_UP, "run.key.out_up"),
 ];
@@ -158,86 +160,6 @@ impl RunPane {
         self.folded.iter().map(|(_, group)| group).find(ended)
     }
 
-    fn keeps(&self, target: &Target) -> bool {
-        match self.only {
-            Only::All => true,
-            Only::Bad => store::is_bad(target.state),
-            Only::Open => !target.state.is_end(),
-            Only::Ok => target.state == TargetState::Ok,
-            Only::Group(number) => self.group(number).is_some_and(|group| {
-                let ended = target.state.is_end();
-                group.state == target.state
-                    && (!ended || (group.code == target.code && group.sum == target.sum))
-            }),
-        }
-    }
-
-    fn order(&mut self, context: &Context<'_>) {
-        let Some(watched) = self.watched(context) else { return };
-        let (groups, hosts) = (self.groups.version, self.hosts.version);
-        let made = (watched.version, groups, hosts, self.only, self.by_host);
-        if self.made == Some(made) {
-            return;
-        }
-        self.made = Some(made);
-        self.folded = watched.groups().into_iter().map(|group| (number(&group), group)).collect();
-        let mut text = String::new();
-        let mut kept: Vec<&(u64, Group)> = self
-            .folded
-            .iter()
-            .filter(|(_, group)| {
-                text.clear();
-                columns::group_text(context, watched, group, &mut text);
-                self.groups.filter.keeps(&text)
-            })
-            .collect();
-        let sort = self.groups.sort;
-        let descending = GROUPS.get(sort).is_some_and(|c| c.descending) != self.groups.reverse;
-        kept.sort_by(|(_, a), (_, b)| {
-            let order = columns::compare_groups(sort, a, b);
-            if descending { order.reverse() } else { order }.then(a.example.cmp(&b.example))
-        });
-        let order = kept.into_iter().map(|(number, _)| *number).collect();
-        let folded = &self.folded;
-        self.groups.set_order(order, |number| folded.iter().any(|(known, _)| *known == number));
-        if !self.touched {
-            // What is most worth a look stands at the top while it is followed.
-            self.groups.on(Command::Top, GROUPS);
-        }
-        self.shown.count_changes(watched, &self.folded);
-        if self.by_host {
-            self.order_hosts(context, watched);
-        }
-    }
-
-    fn order_hosts(&mut self, context: &Context<'_>, watched: &Watched) {
-        let mut text = String::new();
-        let mut kept: Vec<&Target> = watched
-            .targets()
-            .iter()
-            .filter(|target| self.keeps(target))
-            .filter(|target| {
-                if !self.hosts.filter.is_on() {
-                    return true;
-                }
-                text.clear();
-                columns::host_text(context, target, &mut text);
-                self.hosts.filter.keeps(&text)
-            })
-            .collect();
-        let sort = self.hosts.sort;
-        let descending = HOSTS.get(sort).is_some_and(|c| c.descending) != self.hosts.reverse;
-        kept.sort_by(|a, b| {
-            let order = columns::compare_hosts(sort, a, b);
-            if descending { order.reverse() } else { order }.then(a.index.cmp(&b.index))
-        });
-        let order = kept.into_iter().map(|target| target.index).collect();
-        self.hosts.set_order(order, |index| watched.target(index).is_some());
-        if !self.touched {
-            self.hosts.on(Command::Top, HOSTS);
-        }
-    }
-
     /// The target whose output is looked at: the host's, or that which stands for the group.
     fn looked_at(&self) -> Option<u32> {
         if self.by_host {
@@ -261,7 +183,7 @@ impl RunPane {
         wanted
     }
 
-    fn to_hosts(&mut self, only: Only) {
+    fn list_hosts(&mut self, only: Only) {
         (self.by_host, self.only) = (true, only);
         self.hosts.unmark();
     }
@@ -273,7 +195,7 @@ impl RunPane {
             Only::Open => Only::Ok,
             Only::Ok => Only::All,
         };
-        self.to_hosts(next);
+        self.list_hosts(next);
     }
 
     fn open(&mut self, context: &Context<'_>) -> Action {
@@ -281,7 +203,7 @@ impl RunPane {
             return self.open_output(context);
         }
         if let Some(number) = self.groups.selected() {
-            self.to_hosts(Only::Group(number));
+            self.list_hosts(Only::Group(number));
         }
         Action::None
     }
@@ -435,7 +357,7 @@ impl Pane for RunPane {
         });
         if let Some(index) = self.shown.to_open
             && let Some(target) = watched.target(index)
-            && self.shown.is_there(watched, target)
+            && Shown::is_there(watched, target)
         {
             self.shown.to_open = None;
             return output::pager(context, self.run, watched, target);
@@ -491,7 +413,7 @@ impl Pane for RunPane {
                 let chosen = self.chosen(context);
                 run.map_or(Action::None, |run| runs::retry(context, run, &chosen))
             }
-            Command::Compose => run.map_or(Action::Pass, |run| runs::again(context, run)),
+            AGAIN => run.map_or(Action::None, |run| runs::again(context, run)),
             HOST => match self.host(context).filter(|id| context.store.hosts.get(*id).is_some()) {
                 Some(host) => Action::Go(Place::Host(host, 0)),
                 None => Action::Say(context.texts.get("run.no_host").to_owned()),
@@ -598,7 +520,7 @@ impl Pane for RunPane {
 
     fn pick(&mut self, number: u64) {
         if let Ok(index) = u32::try_from(number) {
-            self.to_hosts(Only::All);
+            self.list_hosts(Only::All);
             self.touched = true;
             self.hosts.set_filter("");
             self.hosts.select(index);

@@ -34,6 +34,7 @@ const RETRY: Command = Command::Own(6);
 const OPEN_ONES: Command = Command::Own(7);
 const TEXT: Command = Command::Own(8);
 const DELETE: Command = Command::Own(9);
+const AGAIN: Command = Command::Own(10);
 
 static OF_RUNS: &[&[Binding]] = &[RUN_KEYS, TABS, LIST];
 static OF_BOOKS: &[&[Binding]] = &[BOOK_KEYS, TABS, LIST];
@@ -52,7 +53,7 @@ const TABS: &[Binding] = &[
 
 const RUN_KEYS: &[Binding] = &[
     key(&["<enter>", "<right>"], Command::Open, "runs.key.open").hint(),
-    key(&["e"], Command::Compose, "runs.key.again").needs(Plan::METHOD).hint(),
+    key(&["e"], AGAIN, "runs.key.again").needs(Plan::METHOD).hint(),
     key(&["f"], OPEN_ONES, "runs.key.open_ones").hint(),
     key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD),
@@ -397,9 +398,7 @@ impl Pane for RunsPane {
                 view.only = if view.only.is_none() { Some(goes_on) } else { None };
                 Action::None
             }
-            Command::Compose if self.kind == Kind::Runs => {
-                self.run(context).map_or(Action::Pass, |run| again(context, run))
-            }
+            AGAIN => self.run(context).map_or(Action::None, |run| again(context, run)),
             STOP => self.run(context).map_or(Action::None, |run| stop(context, run)),
             RETRY => self.run(context).map_or(Action::None, |run| retry(context, run, &[])),
             PAUSE if self.kind == Kind::Runs => {
@@ -449,10 +448,9 @@ impl Pane for RunsPane {
             return super::notice(frame, body, &sheet::wrapped(lines, area.width));
         }
         let none = match self.kind {
-            Kind::Runs if self.view().only.is_some() => "runs.none_open",
-            Kind::Runs => "runs.none",
-            Kind::Books => "runbooks.none",
-            Kind::Schedules => "schedules.none",
+            Kind::Runs => ["runs.none", "runs.none_open"],
+            Kind::Books => ["runbooks.none"; 2],
+            Kind::Schedules => ["schedules.none"; 2],
         };
         self.view_mut().draw(context, frame, body, [none; 2]);
     }

@@ -250,16 +250,15 @@ impl Make for Asked {
             start.confirm = Some(planned.count);
         }
         let call = begin(context, order, start);
-        let more = (more > 0).then(|| texts.fill("confirm.more", &[&more.to_string()]));
+        if planned.count > 1 {
+            lines.push(names.join("  "));
+        }
+        if more > 0 {
+            lines.push(texts.fill("confirm.more", &[&more.to_string()]));
+        }
         let confirm = if typed {
-            lines.extend(names);
-            lines.extend(more);
             Confirm::word(title, lines, planned.count.to_string(), call)
         } else {
-            if planned.count > 1 {
-                lines.push(names.join("  "));
-            }
-            lines.extend(more);
             Confirm::one(title, call).about(lines)
         };
         Action::Open(Box::new(confirm))

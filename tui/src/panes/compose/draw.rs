@@ -68,7 +68,6 @@ impl ComposePane {
     }
 
     fn panel(
-        &self,
         context: &Context<'_>,
         frame: &mut Frame<'_>,
         area: Rect,
@@ -86,7 +85,7 @@ impl ComposePane {
         let is_here = self.at == fields::HOSTS;
         let role = if is_here { Role::Accent } else { Role::Title };
         let title = Line::styled(format!(" {} ", texts.get("compose.targets")), theme.style(role));
-        let inner = self.panel(context, frame, area, title, is_here);
+        let inner = Self::panel(context, frame, area, title, is_here);
         self.areas.push((Rect { height: 2, ..area }, fields::HOSTS.to_owned()));
         let first = Rect { height: 1, ..inner };
         if is_here {
@@ -192,7 +191,7 @@ impl ComposePane {
         let is_here = self.at == fields::TEXT
             || self.at == fields::KIND
             || own.iter().any(|field| field.name == self.at);
-        let inner = self.panel(context, frame, area, title, is_here);
+        let inner = Self::panel(context, frame, area, title, is_here);
         if self.at == fields::KIND {
             let text = context.texts.get("compose.kind.choose");
             let text = Line::styled(text, context.theme.style(Role::Key));
@@ -314,7 +313,7 @@ impl ComposePane {
         let here = options.iter().position(|field| field.name == self.at);
         let role = if here.is_some() { Role::Accent } else { Role::Title };
         let title = Line::styled(format!(" {} ", texts.get("compose.options")), theme.style(role));
-        let inner = self.panel(context, frame, area, title, here.is_some());
+        let inner = Self::panel(context, frame, area, title, here.is_some());
         let across = Self::across(area.width);
         let width = inner.width / across.max(1);
         let labels = options.iter().map(|field| field.label.width()).max().unwrap_or(0) as u16;

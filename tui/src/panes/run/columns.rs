@@ -101,8 +101,16 @@ pub(super) fn host_text(context: &Context<'_>, target: &Target, text: &mut Strin
 pub(super) fn compare_groups(sort: usize, a: &Group, b: &Group) -> Ordering {
     match sort {
         1 => a.state.cmp(&b.state).then(a.code.cmp(&b.code)),
-        // What goes on stands below what has ended.
-        _ => a.state.is_end().cmp(&b.state.is_end()).then(a.count.cmp(&b.count)),
+        _ => tier(a.state).cmp(&tier(b.state)).then(a.count.cmp(&b.count)),
+    }
+}
+
+/// What was never begun stands below what has ended, and what goes on below that.
+const fn tier(state: TargetState) -> u8 {
+    match state {
+        TargetState::Cancelled => 1,
+        state if state.is_end() => 2,
+        _ => 0,
     }
 }
 

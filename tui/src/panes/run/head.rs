@@ -83,6 +83,7 @@ fn wave(
     let over = ended >= total && total > 0;
     let sign = match (over, counts.bad() > 0, is_now) {
         (true, false, _) => ("✓", Role::Ok),
+        (true, true, _) if counts.bad() == counts.cancelled => ("–", Role::Soft),
         (true, true, _) => ("!", Role::Warn),
         (false, _, true) => ("▶", Role::Info),
         _ => (" ", Role::Faint),
@@ -100,8 +101,11 @@ fn wave(
 
 /// How long it has gone on, or went on.
 fn elapsed(context: &Context<'_>, run: &Run) -> String {
-    let until = run.ended_ms.unwrap_or(context.store.now_ms);
-    columns::seconds(until.saturating_sub(run.created_ms) / 1000 * 1000)
+    if let Some(ended) = run.ended_ms {
+        return columns::seconds(ended.saturating_sub(run.created_ms));
+    }
+    let so_far = context.store.now_ms.saturating_sub(run.created_ms);
+    cmdr_protocol::human::span(so_far / 1000)
 }
 
 fn amount(amount: Amount) -> String {

@@ -27,6 +27,9 @@ const SHORT: usize = 2;
 /// Longer outputs are not compared in the list.
 const COMPARED: usize = 64 * 1024;
 
+/// Which output the largest group has, and which another one.
+type Sums = (u64, u64);
+
 /// What is seen of outputs.
 #[derive(Default)]
 pub(super) struct Shown {
@@ -45,10 +48,10 @@ pub(super) struct Shown {
     /// What was asked for: in which attempt, and when.
     asked: HashMap<u32, (u32, u64)>,
     /// How many lines of groups are others than in the largest one, and the first of them, by the sums of both.
-    changes: HashMap<(u64, u64), (usize, Option<String>)>,
+    changes: HashMap<Sums, (usize, Option<String>)>,
     /// The target that stands for the largest group, and which output that has.
     major: Option<(u32, u64)>,
-    diff: Option<((u64, u64), Vec<Vec<Piece>>)>,
+    diff: Option<(Sums, Vec<Vec<Piece>>)>,
     held: Arc<()>,
 }
 
@@ -57,7 +60,7 @@ fn has_common(lines: &[Vec<Piece>]) -> bool {
     lines.iter().any(|line| line.first().is_some_and(|(_, text)| text.starts_with(' ')))
 }
 
-fn ready<'a>(watched: &'a Watched, index: u32) -> Option<&'a Printed> {
+fn ready(watched: &Watched, index: u32) -> Option<&Printed> {
     let target = watched.target(index)?;
     watched.output(index).filter(|output| output.is_whole(target.attempt))
 }
@@ -69,7 +72,7 @@ impl Shown {
     }
 
     /// Whether all that can be there of a target's output is there.
-    pub(super) fn is_there(&self, watched: &Watched, target: &Target) -> bool {
+    pub(super) fn is_there(watched: &Watched, target: &Target) -> bool {
         !target.state.is_end()
             || target.sum.is_empty()
             || watched.output(target.index).is_some_and(|output| output.error.is_some())
