@@ -452,7 +452,7 @@ impl Pane for RunsPane {
             Kind::Books => ["runbooks.none"; 2],
             Kind::Schedules => ["schedules.none"; 2],
         };
-        self.view_mut().draw(context, frame, body, [none; 2]);
+        self.view_mut().draw(context, frame, body, none);
     }
 
     fn at_hand(&self) -> Vec<HostId> {
