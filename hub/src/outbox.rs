@@ -278,7 +278,9 @@ impl Outbox {
         self.store.apply(batch).await?;
         {
             let mut state = self.lock();
-            new.into_iter().for_each(|(key, post)| state.insert(key, post));
+            for (key, post) in new {
+                state.insert(key, post);
+            }
         }
         self.wake.notify_one();
         Ok(())
@@ -553,7 +555,7 @@ mod tests {
     #[test]
     fn only_so_many_are_on_their_way() {
         let mut state = State::default();
-        for n in 0..AT_ONCE + 1 {
+        for n in 0..=AT_ONCE {
             state.insert(format!("{n}"), post(PostState::Waiting, 1));
         }
         assert_eq!(std::iter::from_fn(|| state.take_due(1)).count(), AT_ONCE);

@@ -6,16 +6,19 @@
 //! What arrives takes room as its bytes come, in steps, and always leaves the disk some; contents that are whole give
 //! way to it only when it is whole itself.
 
-use crate::client::Client;
+mod send;
+
+pub use send::send;
+
 use crate::files::{private_dir, reason, sync_dir};
 use crate::service::Feeding;
 use cmdr_protocol::blobs::{Blob, CHUNK, Piece, Stored};
 use cmdr_protocol::orders::is_blob;
-use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
+use cmdr_protocol::{CallError, ErrorKind, Feed};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -165,7 +168,9 @@ impl Blobs {
         let path = self.owners(hash);
         let before = std::fs::read_to_string(&path).unwrap_or_default();
         let owners: Vec<_> = before.lines().rev().take(OWNERS - 1).collect();
-        let all: String = owners.iter().rev().chain([&who]).map(|one| format!("{one}\n")).collect();
+        let lines: Vec<_> =
+            owners.iter().rev().chain([&who]).map(|one| format!("{one}\n")).collect();
+        let all = lines.concat();
         let new = self.shared.dir.join(format!("{hash}.by.new"));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -571,102 +576,6 @@ impl Arriving {
     }
 }
 
-/// Sends a content out of a file that does not change, over one link. `tell` hears how many bytes are there. Says how
-/// many were sent.
-pub async fn send<F>(
-    client: &Client,
-    to: Option<HostId>,
-    feed: &F,
-    (file, size): (File, u64),
-    tell: &(dyn Fn(u64) + Send + Sync),
-) -> Result<u64, CallError>
-where
-    F: Feed<Input = Piece, Item = Stored>,
-{
-    let broken = || CallError::lost("it was ended half-way");
-    let (mut items, mut inputs) = client.feed(to, feed).await?.split();
-    let first = items.next().await.ok_or_else(broken)??;
-    tell(first.have);
-    if first.whole {
-        return Ok(0);
-    }
-    let begin = first.have;
-    let file = Arc::new(file);
-    let sending = async move {
-        let mut at = begin;
-        let mut reading = tokio::spawn(piece(file.clone(), at, size));
-        while at < size {
-            let data = joined(reading.await)?;
-            if data.is_empty() {
-                return Err(CallError::new(
-                    ErrorKind::Conflict,
-                    "the file became shorter while it was sent",
-                ));
-            }
-            let next = at + data.len() as u64;
-            reading = tokio::spawn(piece(file.clone(), next, size));
-            inputs.send(&Piece { at, data }).await?;
-            at = next;
-        }
-        // Held open: to drop it would mean to give up.
-        Ok::<_, CallError>(inputs)
-    };
-    let mut sending = std::pin::pin!(sending);
-    let mut sent = None;
-    loop {
-        tokio::select! {
-            biased;
-            item = items.next() => {
-                let item = item.ok_or_else(broken)??;
-                tell(item.have);
-                if item.whole {
-                    return Ok(size - begin);
-                }
-            }
-            done = &mut sending, if sent.is_none() => match done {
-                Ok(inputs) => sent = Some(inputs),
-                Err(e) if e.kind == ErrorKind::Lost => {
-                    // The other side has said why, if it was the other side.
-                    let said = async {
-                        loop {
-                            match items.next().await {
-                                Some(Ok(_)) => {}
-                                Some(Err(said)) => return Some(said),
-                                None => return None,
-                            }
-                        }
-                    };
-                    let said = tokio::time::timeout(Duration::from_secs(1), said).await;
-                    return Err(said.ok().flatten().unwrap_or(e));
-                }
-                Err(e) => return Err(e),
-            },
-        }
-    }
-}
-
-async fn piece(file: Arc<File>, at: u64, size: u64) -> Result<Vec<u8>, CallError> {
-    if at >= size {
-        return Ok(Vec::new());
-    }
-    blocking(move || {
-        let length = usize::try_from(size - at).unwrap_or(CHUNK).min(CHUNK);
-        let mut data = vec![0; length];
-        let mut got = 0;
-        while got < length {
-            match file.read_at(&mut data[got..], at + got as u64) {
-                Ok(0) => break,
-                Ok(n) => got += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(wrong("reading a content", &e)),
-            }
-        }
-        data.truncate(got);
-        Ok(data)
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -742,7 +651,7 @@ mod tests {
     #[test]
     fn an_upload_of_which_nothing_comes_takes_no_room_and_nothing_away() {
         let (_dir, blobs) = blobs(1 << 20);
-        let there = put(&blobs, &[1; 900 << 10]);
+        let there = put(&blobs, &vec![1; 900 << 10]);
         let coming = vec![2; 1 << 20];
         let hash = named(&coming);
         let arriving = blobs.begin(&hash, coming.len() as u64, false, |_| false).unwrap().unwrap();
@@ -761,7 +670,7 @@ mod tests {
     #[test]
     fn what_runs_hold_is_room_that_nobody_else_gets() {
         let (_dir, blobs) = blobs(1 << 20);
-        put(&blobs, &[1; 900 << 10]);
+        put(&blobs, &vec![1; 900 << 10]);
         let refused = blobs.begin(&named(b"x"), 200 << 10, false, |_| true).err().unwrap();
         assert_eq!(refused.kind, ErrorKind::Busy);
     }
@@ -781,7 +690,7 @@ mod tests {
         // Now nobody goes on with it: it gives way.
         drop(arrives(&other).write(&content(2)[..600 << 10]).unwrap());
         let left = || blobs.list().into_iter().map(|blob| blob.hash).collect::<Vec<_>>();
-        assert_eq!(left(), [other.clone()]);
+        assert_eq!(left(), std::slice::from_ref(&other));
         let file = File::open(blobs.part(&other)).unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(crate::clock::now_ms());
         file.set_modified(now - 2 * PART).unwrap();

@@ -11,11 +11,14 @@ use harness::systemd::Host;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+type Tried =
+    (&'static str, &'static [(&'static str, &'static str)], &'static str, Option<&'static str>);
 
 /// Each runbook, parameters for a container, the package that has to come and go, and a unit that runs.
 /// Docker's engine and a clock cannot run in a container that may neither mount nor set the time.
-const BOOKS: &[(&str, &[(&str, &str)], &str, Option<&str>)] = &[
+const BOOKS: &[Tried] = &[
     ("nginx", &[], "nginx", Some("nginx")),
     ("redis", &[], "redis-server", Some("redis-server")),
     ("memcached", &[("port", "11311"), ("memory", "32")], "memcached", Some("memcached")),
@@ -80,7 +83,10 @@ impl Lab {
         loop {
             match walk.next(&mut progress) {
                 Next::Do { pause_ms, task, .. } => {
-                    std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+                    let (begun, pause) = (Instant::now(), Duration::from_millis(pause_ms));
+                    while begun.elapsed() < pause {
+                        harness::process::pause();
+                    }
                     let outcome = self.perform(&task);
                     progress.took(&plan, &outcome);
                 }

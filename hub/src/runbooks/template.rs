@@ -160,9 +160,12 @@ pub(super) fn value(expression: &str, context: &Context) -> Result<Value, String
     let parsed = ENGINE.compile_expression_owned(expression.to_owned()).map_err(|e| told(&e))?;
     let value = parsed.eval(minijinja::Value::from(Serde(context))).map_err(|e| told(&e))?;
     let mut text = Bounded { text: Vec::new(), most: LARGEST };
-    serde_json::to_writer(&mut text, &value).map_err(|e| match e.is_io() {
-        true => format!("what it comes to has more than {} MiB", LARGEST >> 20),
-        false => e.to_string(),
+    serde_json::to_writer(&mut text, &value).map_err(|e| {
+        if e.is_io() {
+            format!("what it comes to has more than {} MiB", LARGEST >> 20)
+        } else {
+            e.to_string()
+        }
     })?;
     serde_json::from_slice(&text.text).map_err(|e| e.to_string())
 }

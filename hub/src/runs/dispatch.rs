@@ -222,31 +222,30 @@ impl Runs {
                 return self.refused(live, index, attempt, why);
             }
             drop(hub);
-            let sent = match delivered {
-                Err(e) => Err(e),
-                Ok(()) => {
-                    {
-                        let mut inner = live.lock();
-                        let left = inner.deadline.map(|at| {
-                            at.saturating_duration_since(Instant::now()).as_millis() as u64
-                        });
-                        take.deadline_ms = left.map(|left| left.max(1));
-                        let stopping = inner.record.state == RunState::Stopping;
-                        let seat = &mut inner.seats[index as usize];
-                        if seat.ending || seat.attempt != attempt {
-                            return None;
-                        }
-                        if stopping {
-                            drop(inner);
-                            self.cancel_out(live, "the run was stopped");
-                            return None;
-                        }
-                        seat.asked = true;
+            let sent = if let Err(e) = delivered {
+                Err(e)
+            } else {
+                {
+                    let mut inner = live.lock();
+                    let left = inner
+                        .deadline
+                        .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64);
+                    take.deadline_ms = left.map(|left| left.max(1));
+                    let stopping = inner.record.state == RunState::Stopping;
+                    let seat = &mut inner.seats[index as usize];
+                    if seat.ending || seat.attempt != attempt {
+                        return None;
                     }
-                    match author.caller() {
-                        Some(caller) => client.call_for(&caller, Some(host), &take, TAKE).await,
-                        None => client.call(Some(host), &take, TAKE).await,
+                    if stopping {
+                        drop(inner);
+                        self.cancel_out(live, "the run was stopped");
+                        return None;
                     }
+                    seat.asked = true;
+                }
+                match author.caller() {
+                    Some(caller) => client.call_for(&caller, Some(host), &take, TAKE).await,
+                    None => client.call(Some(host), &take, TAKE).await,
                 }
             };
             let error = match sent {

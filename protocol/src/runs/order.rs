@@ -182,10 +182,8 @@ impl Order {
             return bent + "script:" + &script.name;
         }
         if let Some(push) = &self.push {
-            let mut place = String::new();
-            if let Some(mode) = push.mode.filter(|mode| mode & !0o777 != 0) {
-                place += &format!("mode={mode:o}+");
-            }
+            let special = push.mode.filter(|mode| mode & !0o777 != 0);
+            let mut place = special.map(|mode| format!("mode={mode:o}+")).unwrap_or_default();
             if !push.owner.is_empty() {
                 place.extend(["owner=", &push.owner, "+"]);
             }

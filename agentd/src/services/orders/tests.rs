@@ -137,7 +137,7 @@ async fn an_order_that_is_cancelled_before_it_comes_never_begins() {
     for _ in 0..2 {
         let cancel_it = Cancel { ids: ids.clone(), why: String::new() };
         let answer = cancel(agent.clone(), asked.clone(), cancel_it).await.unwrap();
-        assert_eq!(answer.gone, [never.clone()]);
+        assert_eq!(answer.gone, std::slice::from_ref(&never));
     }
     for agent in [&*agent, &self::agent(dir.path())] {
         let taken = accept(agent, order("r.1.0"), String::new()).await.unwrap();

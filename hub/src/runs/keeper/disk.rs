@@ -86,7 +86,7 @@ impl Keeper {
             return true;
         }
         let why = "set aside: what happened in it could not be written";
-        inner.record.why = why.to_owned();
+        why.clone_into(&mut inner.record.why);
         inner.record.state = RunState::Halting;
         let Start { key, order, .. } = std::mem::take(&mut inner.record.start);
         inner.record.start = Start { key, order, ..Start::default() };
