@@ -186,7 +186,7 @@ impl Reader<'_> {
                 b'(' | b')' if matches!(place, Place::Sum(_)) => self.parenthesis(),
                 b'#' if words && self.begins_word() => self.comment(),
                 b'<' if words && rest.starts_with("<<<") => self.copy(3),
-                b'<' if words && rest.starts_with("<<") => self.document(),
+                b'<' if words && rest.starts_with("<<") => self.document()?,
                 b'\n' => {
                     self.copy(1);
                     self.documents()?;
@@ -307,7 +307,8 @@ impl Reader<'_> {
         self.copy(end);
     }
 
-    fn document(&mut self) {
+    fn document(&mut self) -> Result<(), Wrong> {
+        let begin = self.at;
         self.copy(2);
         let tabs = self.rest().starts_with('-');
         let mut end = usize::from(tabs);
@@ -317,8 +318,13 @@ impl Reader<'_> {
         }
         let word = self.rest()[end..].split(|c: char| c.is_whitespace() || ";&|<>()".contains(c));
         let word = word.into_iter().next().unwrap_or_default().to_owned();
+        if word.contains("{{") {
+            let why = "nothing is put into the word that ends a here-document: write it as it is";
+            return Err((begin, why.to_owned()));
+        }
         self.copy(end + word.len());
         self.documents.push((word.replace(['"', '\'', '\\'], ""), tabs));
+        Ok(())
     }
 
     fn documents(&mut self) -> Result<(), Wrong> {

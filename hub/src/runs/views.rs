@@ -162,7 +162,10 @@ impl Runs {
         all.retain(|(created, ..)| list.before_ms.is_none_or(|before| *created < before));
         all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         let runs = all.into_iter().map(|(_, id, known)| match known {
-            Known::Open(live) => (live.lock().record.start.order.line.is_some(), live.shown()),
+            Known::Open(live) => {
+                let is_line = live.lock().record.start.order.line.is_some();
+                (is_line, live.shown())
+            }
             Known::Over(record) => (record.start.order.line.is_some(), record.shown(id)),
         });
         let mut listing = Listing::default();

@@ -202,8 +202,9 @@ async fn of_two_retries_at_once_one_is_done_and_on_disk() {
     lab.mark(&live).await;
     assert_eq!(lab.again(live.id).lock().seats[0].attempt, 1);
     lab.ends(&live, report(&live)).await;
-    let inner = lab.again(live.id);
-    assert_eq!((inner.lock().seats[0].attempt, inner.shown().counts.ok), (1, 1));
+    let over = lab.again(live.id);
+    let attempt = over.lock().seats[0].attempt;
+    assert_eq!((attempt, over.shown().counts.ok), (1, 1));
 }
 
 #[tokio::test]
