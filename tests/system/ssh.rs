@@ -133,7 +133,7 @@ async fn a_session_by_password_is_listed_left_found_again_and_ends_with_the_shel
     seat.types("exit 7\r").await;
     let exit = seat.exit().await;
     assert_eq!((exit.outcome, exit.code), (Outcome::Exited, 7));
-    assert!(list(&ann, agent.id).await.is_empty());
+    until("it is listed no more", async || list(&ann, agent.id).await.is_empty()).await;
 }
 
 #[tokio::test]
