@@ -5,6 +5,7 @@ use crate::local::{Home, text};
 use harness::process::{program, run, until};
 use harness::tmux::Terminal;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The client on a terminal; its number stands in a file.
 fn open(home: &Home, run: &str, size: (u16, u16)) -> Terminal {
@@ -39,6 +40,14 @@ fn holder(id: &str) -> String {
     std::fs::read_to_string(path.join("comm")).unwrap().trim().to_owned()
 }
 
+/// Whether vim has so many columns. Waits for its answer, so that nothing is typed ahead of what comes next.
+fn vim_columns(terminal: &Terminal, columns: &str) -> bool {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let n = ASKED.fetch_add(1, Ordering::Relaxed);
+    terminal.line(&format!(":echo 'question {n} of' &columns"));
+    terminal.until(&[&format!("question {n} of ")]).contains(&format!("question {n} of {columns}"))
+}
+
 #[test]
 fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     let home = Home::up();
@@ -60,9 +69,7 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     terminal.until(&["hello from 节点"]);
     // The new size is on its way while vim is asked.
     until("vim has the new size", || {
-        terminal.line(":set columns?");
-        let screen = terminal.screen();
-        screen.contains("columns=100") && screen.contains("hello from 节点")
+        vim_columns(&terminal, "100") && terminal.screen().contains("hello from 节点")
     });
     // Left, it is in the list; then the client is killed.
     terminal.keys(&["C-\\", "d"]);
@@ -79,10 +86,7 @@ fn a_session_with_vim_outlives_its_client_and_is_found_as_it_was() {
     terminal.until(&[&id]);
     terminal.keys(&["Enter"]);
     terminal.until(&["hello from 节点", "you drive"]);
-    until("vim has the second client's size", || {
-        terminal.line(":set columns?");
-        terminal.screen().contains("columns=90")
-    });
+    until("vim has the second client's size", || vim_columns(&terminal, "90"));
     // Killed while it is attached, it is found again all the same.
     kill(&home, &terminal, "second");
     drop(terminal);
