@@ -1,8 +1,8 @@
 //! The HTTP interface for other programs: `[api]` in the configuration; off until that says where to listen.
 //!
-//! It is a way in for programs' keys ([`bearer`]) and nothing more: every request becomes a call or a feed
-//! that goes through [`crate::router`] in this process ([`inside`]), so rights, the audit log and the
-//! services are the same as for links. [`listener`] accepts connections within bounds, [`certificate`] proves
+//! It is a way in for programs' keys (`bearer`) and nothing more: every request becomes a call or a feed
+//! that goes through [`crate::router`] in this process (`inside`), so rights, the audit log and the
+//! services are the same as for links. `listener` accepts connections within bounds, `certificate` proves
 //! who the hub is, one file a resource says what can be asked, and [`document`] describes all of it.
 
 mod bearer;

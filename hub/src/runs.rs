@@ -2,8 +2,8 @@
 //!
 //! A run and its targets are on disk before anybody hears of it, and that a target may have been sent before
 //! it is. Its host has the order on its own disk before it says so, and keeps what came of it until the hub has
-//! that on disk ([`keeper`]). After a cut or a crash of either side both say what they have, and go on
-//! ([`links`]). What a host never hears of has not been done there; what it may have heard of is never sent
+//! that on disk (`keeper`). After a cut or a crash of either side both say what they have, and go on
+//! (`links`). What a host never hears of has not been done there; what it may have heard of is never sent
 //! under another name, unless somebody asks for a retry.
 //!
 //! Asked by [`crate::services`]; told of links by [`crate::server`].

@@ -154,7 +154,7 @@ pub enum Param {
 }
 
 impl Order {
-    /// What it does on the host, for rights: as in [`crate::exec::Start::resource`], and `push:PATH`,
+    /// What it does on the host, for rights: as in `exec.start`, and `push:PATH`,
     /// `packages:ACTION`, `runbook:NAME`. What does two things has both, with a NUL between them, and needs
     /// rights on both. An interpreter that is chosen makes another program of the script: `with=PROGRAM+`; an owner,
     /// or bits with which a file is run as its owner (and the sticky one), make another file: `mode=4755+owner=USER+`.

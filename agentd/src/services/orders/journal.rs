@@ -179,7 +179,7 @@ impl Journal {
     }
 
     /// Writes an order that is not the host's yet, and sets room aside for its end and those of `open` others.
-    /// Not on disk before [`sync`].
+    /// Not on disk before `sync`.
     pub(super) fn take(&mut self, taken: Taken, open: usize) -> Result<Arc<File>, CallError> {
         if let Some(why) = &self.broken {
             return Err(CallError::new(
