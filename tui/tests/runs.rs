@@ -14,6 +14,12 @@ use cmdr_protocol::runs::{
 use cmdr_tui::event::Event;
 use serde_json::{Value, json};
 
+// Here, and not among what it draws on: pictures are found by the module that takes them.
+fn snap(name: &str, world: &World) {
+    let size = world.terminal.backend().buffer().area;
+    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
+}
+
 #[tokio::test]
 async fn runs_runbooks_and_schedules_in_every_state() {
     for (lang, setup) in each() {

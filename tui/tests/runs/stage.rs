@@ -15,11 +15,6 @@ use std::sync::{Arc, Mutex};
 
 pub(super) const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (160, 45), (60, 18)];
 
-pub(super) fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
-
 /// Both languages at every size, with the beginning of the picture's name.
 pub(super) fn each() -> impl Iterator<Item = (&'static str, Setup)> {
     [("", Lang::En), ("zh_", Lang::Zh)]
