@@ -24,6 +24,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Reads in a row before others on this thread get their turn.
 const READS: usize = 8;
@@ -107,7 +108,7 @@ where
     let (inbound, streams) = mpsc::channel(limits.streams.max(1));
     let (stop, stopped) = oneshot::channel();
     let (done, finished) = oneshot::channel();
-    let wire = Wire { io, shared: shared.clone(), inbound };
+    let wire = Wire { io, shared: shared.clone(), inbound, alone: None };
     tokio::spawn(async move {
         let why = wire.drive(stopped).await;
         // Nobody may be listening any more; then nobody wants to know.
@@ -146,6 +147,8 @@ struct Wire<S> {
     io: S,
     shared: Shared,
     inbound: mpsc::Sender<Stream>,
+    /// Wakes us when what waited for company leaves alone.
+    alone: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
@@ -197,9 +200,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 break;
             }
         }
-        match self.shared.lock().poll_send(&mut self.io, cx) {
-            Poll::Ready(Err(e)) => Poll::Ready(describe(&e)),
-            _ => Poll::Pending,
+        let mut core = self.shared.lock();
+        let sent = core.poll_send(&mut self.io, cx);
+        let alone = core.leaves_at();
+        drop(core);
+        if let Poll::Ready(Err(e)) = sent {
+            return Poll::Ready(describe(&e));
+        }
+        self.wake_at(alone, cx);
+        Poll::Pending
+    }
+
+    fn wake_at(&mut self, at: Option<Instant>, cx: &mut Context<'_>) {
+        let Some(at) = at else { return };
+        let sleep = self.alone.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        if sleep.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
     }
 

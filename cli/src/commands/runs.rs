@@ -125,7 +125,7 @@ pub(super) async fn run(app: &App, args: &RunArgs) -> Result<Exit, Failure> {
             let id = find(&hub, id).await?;
             let mut shown = whole(&hub, id).await?;
             if *fold {
-                fold::fold(app, &hub, id, &shown).await?;
+                fold::fold(app, &hub, id, &shown.targets).await?;
                 return Ok(Exit::Ok);
             }
             if *failed {
@@ -214,7 +214,7 @@ async fn folded(app: &App, hub: Hub, run: RunId) -> Result<Exit, Failure> {
         }
     }
     let shown = whole(&hub, run).await?;
-    fold::fold(app, &hub, run, &shown).await?;
+    fold::fold(app, &hub, run, &shown.targets).await?;
     let ends = shown.targets.iter().map(|target| exit_of(target.state));
     Ok(ends.fold(Exit::Ok, Exit::worst))
 }

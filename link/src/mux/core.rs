@@ -26,6 +26,9 @@ const ANSWERS_LIMIT: usize = 1 << 20;
 const LARGEST_WINDOW: u32 = 4 << 20;
 /// A window of which half is used up faster than this is too small.
 const BUSY: Duration = Duration::from_millis(250);
+/// What the peer does not wait for may wait so long for something to leave with: a write of its own costs as much
+/// as one with a request in it.
+const CALM: Duration = Duration::from_millis(50);
 
 /// Everything about one connection but its socket.
 #[derive(Debug)]
@@ -43,7 +46,18 @@ pub(super) struct Core {
     /// Who waits for room before the socket.
     crowd: Vec<Waker>,
     driver: Option<Waker>,
+    leaves: Leaves,
     ended: Option<String>,
+}
+
+/// When what was written is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaves {
+    /// Nothing was.
+    No,
+    /// With what comes next, or at this moment.
+    By(Instant),
+    Now,
 }
 
 /// Where we are in what the peer sends.
@@ -132,6 +146,7 @@ impl Core {
             incoming: Incoming::Head([0; HEADER], 0),
             crowd: Vec::new(),
             driver: None,
+            leaves: Leaves::No,
             ended: None,
         }
     }
@@ -139,10 +154,25 @@ impl Core {
     fn send(&mut self, header: Header, body: &[u8]) -> io::Result<()> {
         self.channel.write(&header.encode())?;
         self.channel.write(body)?;
+        self.leaves = Leaves::Now;
+        self.wake_driver();
+        Ok(())
+    }
+
+    /// Sends a frame that nobody waits for.
+    fn send_calmly(&mut self, header: Header) {
+        if let Err(e) = self.channel.write(&header.encode()) {
+            self.end(e.to_string());
+        } else if self.leaves == Leaves::No {
+            self.leaves = Leaves::By(Instant::now() + CALM);
+            self.wake_driver();
+        }
+    }
+
+    fn wake_driver(&mut self) {
         if let Some(driver) = self.driver.take() {
             driver.wake();
         }
-        Ok(())
     }
 
     /// Sends a frame from where no error can be returned; a channel that cannot seal is over.
@@ -268,7 +298,9 @@ impl Core {
         let over = slot.reset || (slot.heard_end && slot.said_end);
         // A stream that never showed at the peer need not be given up there.
         if !over && self.ended.is_none() && slot.greeting & SYN == 0 {
-            self.answer(Header::new(Kind::Data, RST | slot.greeting, id, 0));
+            let header = Header::new(Kind::Data, RST | slot.greeting, id, 0);
+            // A peer that has said all of it has no work left that this could spare it.
+            if slot.heard_end { self.send_calmly(header) } else { self.answer(header) }
         }
     }
 
@@ -298,9 +330,7 @@ impl Core {
         self.ended = Some(why);
         self.streams.values_mut().for_each(Slot::wake);
         self.crowd.drain(..).for_each(Waker::wake);
-        if let Some(driver) = self.driver.take() {
-            driver.wake();
-        }
+        self.wake_driver();
     }
 
     /// Ends the connection in good order: the peer is told.
@@ -330,11 +360,29 @@ impl Core {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         keep(&mut self.driver, cx);
+        if self.leaves_at().is_some() {
+            return Poll::Ready(Ok(()));
+        }
         let sent = self.channel.poll_send(io, cx);
+        if sent.is_ready() {
+            self.leaves = Leaves::No;
+        }
         if self.channel.waiting() < OUT_LIMIT {
             self.crowd.drain(..).for_each(Waker::wake);
         }
         sent
+    }
+
+    /// When what waits for company is to leave without it.
+    pub(super) fn leaves_at(&mut self) -> Option<Instant> {
+        match self.leaves {
+            Leaves::By(at) if at > Instant::now() => Some(at),
+            Leaves::By(_) => {
+                self.leaves = Leaves::Now;
+                None
+            }
+            Leaves::No | Leaves::Now => None,
+        }
     }
 
     /// The channel, when nothing uses it any more.

@@ -422,3 +422,47 @@ async fn we_answer_an_independent_implementation_of_the_frames() {
     read.unwrap();
     assert!(got == sent, "{} of {} bytes came back", got.len(), sent.len());
 }
+
+/// Whether the far end of a stream that has said all knows that the near one was dropped.
+async fn hears_the_goodbye_within(far: &Stream, most: Duration) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() <= most {
+        if far.is_closed() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    false
+}
+
+/// A stream whose far end has said all and whose near end was dropped then.
+async fn left(a: &End, b: &mut End) -> Stream {
+    let (mut near, mut far) = opened(a, b).await;
+    far.close().await.unwrap();
+    assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
+    far
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_that_nobody_waits_for_leaves_by_itself_after_a_moment() {
+    let (a, mut b) = pair().await;
+    let far = left(&a, &mut b).await;
+    assert!(!hears_the_goodbye_within(&far, Duration::from_millis(40)).await, "it left alone");
+    assert!(hears_the_goodbye_within(&far, Duration::from_millis(20)).await, "it never left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_that_nobody_waits_for_leaves_with_the_next_request() {
+    let (a, mut b) = pair().await;
+    let far = left(&a, &mut b).await;
+    let _others = opened(&a, &mut b).await;
+    assert!(far.is_closed(), "the bytes of another stream came without it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_nobody_wants_any_more_is_given_up_at_once() {
+    let (a, mut b) = pair().await;
+    let (near, far) = opened(&a, &mut b).await;
+    drop(near);
+    assert!(hears_the_goodbye_within(&far, Duration::from_millis(10)).await);
+}

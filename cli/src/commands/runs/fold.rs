@@ -8,13 +8,14 @@ use crate::human;
 use crate::output::{Format, Paint, json, json_line, yaml};
 use cmdr_protocol::RunId;
 use cmdr_protocol::display::{Filter, clean};
-use cmdr_protocol::runs::{Output, Shown};
+use cmdr_protocol::runs::{Group, Output, Target, fold as equal};
 use serde::Serialize;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// Bytes of one group's output that are shown.
 const MOST: usize = 256 * 1024;
+/// Bytes of the output of all groups that are shown.
+const MOST_OF_ALL: usize = 64 << 20;
 /// Names written out beside a group.
 const NAMES: usize = 12;
 
@@ -30,8 +31,13 @@ struct Folded {
     truncated: bool,
 }
 
-/// What one target printed, both outputs in the order in which they came.
-async fn printed(hub: &Hub, run: RunId, target: u32) -> Result<(Vec<u8>, bool), Failure> {
+/// What one target printed, both outputs in the order in which they came; and whether that was more than `most` bytes.
+async fn printed(
+    hub: &Hub,
+    run: RunId,
+    target: u32,
+    most: usize,
+) -> Result<(Vec<u8>, bool), Failure> {
     let output = Output { run, targets: vec![target], since: String::new(), follow: false };
     let mut feed = hub.client.feed(None, &output).await.map_err(Failure::from_hub)?;
     let mut bytes = Vec::new();
@@ -40,31 +46,48 @@ async fn printed(hub: &Hub, run: RunId, target: u32) -> Result<(Vec<u8>, bool), 
             bytes.extend_from_slice(&piece.stdout);
             bytes.extend_from_slice(&piece.stderr);
         }
-        if bytes.len() > MOST {
-            bytes.truncate(MOST);
+        if bytes.len() > most {
+            bytes.truncate(most);
             return Ok((bytes, true));
         }
     }
     Ok((bytes, false))
 }
 
-/// Writes the groups of a run that is over.
-pub(super) async fn fold(app: &App, hub: &Hub, run: RunId, shown: &Shown) -> Result<(), Failure> {
-    let names: HashMap<u32, &str> =
-        shown.targets.iter().map(|target| (target.index, target.name.as_str())).collect();
-    let mut groups = Vec::new();
-    for group in &shown.groups {
-        let (bytes, truncated) = if group.sum.is_empty() {
-            (Vec::new(), false)
-        } else {
-            printed(hub, run, group.example).await?
+/// Every target in one group: the hub tells only as many groups and members as one message takes.
+fn grouped(targets: &[Target]) -> Vec<(Group, Vec<String>)> {
+    let standing = targets.iter().zip(0..);
+    let groups = equal(standing.map(|(target, at)| (at, target.state, target.code, &*target.sum)));
+    let name = |at: &u32| targets.get(*at as usize).map(|target| target.name.clone());
+    let named = groups.into_iter().map(|group| {
+        let names = group.targets.iter().filter_map(name).collect();
+        (group, names)
+    });
+    named.collect()
+}
+
+/// Writes the targets of a run, those alike as one.
+pub(super) async fn fold(
+    app: &App,
+    hub: &Hub,
+    run: RunId,
+    targets: &[Target],
+) -> Result<(), Failure> {
+    let (mut groups, mut left) = (Vec::new(), MOST_OF_ALL);
+    for (group, hosts) in grouped(targets) {
+        let example = targets.get(group.example as usize).map(|target| target.index);
+        let (bytes, truncated) = match example {
+            Some(target) if !group.sum.is_empty() => {
+                printed(hub, run, target, MOST.min(left)).await?
+            }
+            _ => (Vec::new(), false),
         };
-        let hosts = group.targets.iter().filter_map(|index| names.get(index));
+        left -= bytes.len();
         groups.push(Folded {
             state: group.state.as_str(),
             code: group.code,
             count: group.count,
-            hosts: hosts.map(|name| (*name).to_owned()).collect(),
+            hosts,
             output: String::from_utf8_lossy(&bytes).into_owned(),
             truncated,
         });
@@ -123,4 +146,38 @@ fn head(group: &Folded) -> String {
     };
     let hosts = human::count(u64::from(group.count), "host");
     format!("== {hosts} {}{code}: {}{more}", group.state, names.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::runs::TargetState;
+
+    fn target(index: u32, state: TargetState, sum: &[u8]) -> Target {
+        Target { index, name: format!("h{index}"), state, sum: sum.to_vec(), ..Target::default() }
+    }
+
+    #[test]
+    fn thousands_of_hosts_that_all_differ_are_all_told() {
+        let each = |index: u32| target(index, TargetState::Ok, &index.to_be_bytes());
+        let targets: Vec<_> = (0..3000).map(each).collect();
+        let groups = grouped(&targets);
+        assert_eq!(groups.len(), 3000);
+        assert!(groups.iter().all(|(group, names)| *names == [format!("h{}", group.example)]));
+    }
+
+    #[test]
+    fn a_group_of_thousands_names_each_of_them() {
+        let targets: Vec<_> = (0..3000).map(|index| target(index, TargetState::Ok, b"x")).collect();
+        let groups = grouped(&targets);
+        assert_eq!(groups.len(), 1);
+        assert_eq!(groups[0].1.len(), 3000);
+    }
+
+    #[test]
+    fn a_host_that_has_not_ended_is_told_too() {
+        let targets = [target(0, TargetState::Ok, b"x"), target(1, TargetState::Running, b"")];
+        let states: Vec<_> = grouped(&targets).iter().map(|(group, _)| group.state).collect();
+        assert_eq!(states, [TargetState::Ok, TargetState::Running]);
+    }
 }
