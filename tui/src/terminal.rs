@@ -27,12 +27,16 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write as _, stdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// The longest text handed to the terminal's clipboard; many terminals take no more.
 pub const LONGEST_COPY: usize = 74_000;
 
 /// Asks for clicks and the wheel, not for every movement.
 const CLICKS: &str = "\x1b[?1000h\x1b[?1006h";
+
+/// Keys that may wait for the app.
+const KEYS: usize = 256;
 
 /// SIGCONT, which has no name among tokio's kinds.
 const CONTINUE: i32 = rustix::process::Signal::CONT.as_raw();
@@ -60,8 +64,21 @@ pub async fn run(app: &mut App) -> anyhow::Result<()> {
     let flow = Flow::stdout();
     let mut guard = Guard::take(flow.clone(), app.is_thin())?;
     let mut terminal = Terminal::new(Encoder::new(Outlet::new(flow.clone())))?;
-    let input = Box::pin(input(flow)?);
-    let result = app.run(&mut terminal, &mut guard, input).await;
+    let mut input = Box::pin(input(flow)?);
+    // In a task of its own: to ask crossterm for keys while its thread waits for one takes a tenth of a millisecond, and
+    // the loop would ask whenever something else has come.
+    let (sender, mut keys) = mpsc::channel(KEYS);
+    let reading = tokio::spawn(async move {
+        while let Some(event) = input.next().await {
+            // The app has left when nobody takes it.
+            if sender.send(event).await.is_err() {
+                break;
+            }
+        }
+    });
+    let keys = futures::stream::poll_fn(move |cx| keys.poll_recv(cx));
+    let result = app.run(&mut terminal, &mut guard, keys).await;
+    reading.abort();
     app.leave();
     result
 }

@@ -64,11 +64,20 @@ pub struct Encoder<W: Write> {
     size: fn() -> io::Result<(u16, u16)>,
 }
 
+/// The terminal's columns and rows. Asked before each frame: of the output itself, because to open the terminal by its
+/// name takes ten times as long.
+fn size() -> io::Result<(u16, u16)> {
+    match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Ok((size.ws_col, size.ws_row)),
+        _ => terminal::size(),
+    }
+}
+
 impl<W: Write> Encoder<W> {
     /// On the terminal that `out` leads to.
     pub fn new(out: W) -> Self {
         let pen = Pen { bytes: Vec::with_capacity(8 * 1024), attributes: PLAIN, cursor: None };
-        Self { out, pen, caret: None, shown: true, size: terminal::size }
+        Self { out, pen, caret: None, shown: true, size }
     }
 
     /// On something that is no terminal and has this size, for tests and measurements.

@@ -50,15 +50,42 @@ pub(super) fn asked(term: &Term<Told>, index: usize, ground: Option<[Rgb; 2]>) -
     }
 }
 
-/// Colours on their way to the screen. Neighbours look alike: the last answer is kept.
+/// The other half of a wide character, or the blank before one that went to the next line.
+const SPACER: Flags = Flags::WIDE_CHAR_SPACER.union(Flags::LEADING_WIDE_CHAR_SPACER);
+/// What makes a cell more than one letter in one cell.
+const ODD: Flags = SPACER.union(Flags::HIDDEN).union(Flags::WIDE_CHAR);
+
+/// Colours on their way to the screen. Neighbours look alike: the last answers are kept.
 struct Brush<'a> {
     set: &'a Colors,
     depth: Depth,
     ground: Style,
     last: (Color, Color),
+    /// What the last cell without extras looked like, and how that is drawn.
+    worn: Option<(Named, Named, Flags, Style)>,
 }
 
 impl Brush<'_> {
+    /// Gives a cell of the screen the looks of one of the emulator's.
+    fn dress(&mut self, cell: &Cell, to: &mut ratatui::buffer::Cell) {
+        let style = match self.worn {
+            Some((fg, bg, flags, style))
+                if cell.extra.is_none() && (fg, bg, flags) == (cell.fg, cell.bg, cell.flags) =>
+            {
+                style
+            }
+            _ => {
+                let style = self.style(cell);
+                self.worn = cell.extra.is_none().then_some((cell.fg, cell.bg, cell.flags, style));
+                style
+            }
+        };
+        to.fg = style.fg.unwrap_or_default();
+        to.bg = style.bg.unwrap_or_default();
+        to.underline_color = style.underline_color.unwrap_or_default();
+        to.modifier = style.add_modifier;
+    }
+
     fn reduce(&mut self, colour: Color) -> Color {
         if self.last.0 != colour {
             self.last = (colour, theme::reduce(colour, self.depth));
@@ -160,49 +187,61 @@ impl Screen {
         found: &[Match],
     ) -> Option<Position> {
         let ground = theme.style(Role::Ground);
-        for y in area.top()..area.bottom() {
-            for x in area.left()..area.right() {
-                buffer[(x, y)].reset();
-                buffer[(x, y)].set_style(ground);
-            }
-        }
         let content = self.term.renderable_content();
         let back = content.display_offset as i32;
         let (top, left) = self.corner(area);
-        let rows = self.size.rows.saturating_sub(top).min(area.height.into());
         let columns = self.size.columns.saturating_sub(left).min(area.width.into());
+        let rows = self.size.rows.saturating_sub(top).min(area.height.into());
+        let beside = Rect {
+            x: area.x + columns as u16,
+            width: area.width - columns as u16,
+            height: rows as u16,
+            ..area
+        };
+        let below = Rect { y: area.y + rows as u16, height: area.height - rows as u16, ..area };
+        for place in [beside, below].into_iter().flat_map(Rect::positions) {
+            buffer[place].reset();
+            buffer[place].set_style(ground);
+        }
         let (set, depth, last) = (content.colors, theme.depth(), (Color::Reset, Color::Reset));
-        let mut brush = Brush { set, depth, ground, last };
+        let mut brush = Brush { set, depth, ground, last, worn: None };
         let (selected, hit) = (theme.style(Role::Selected), theme.style(Role::Match));
         let mut text = String::new();
-        for row in 0..rows {
+        for row in if columns > 0 { 0..rows } else { 0..0 } {
             // Whether the cell before is the first half of a character.
             let mut half = false;
             let line = Line((row + top) as i32 - back);
-            let cells = &self.term.grid()[line];
-            let y = area.y + row as u16;
-            for column in 0..columns {
-                let at = Point::new(line, Column(column + left));
-                let cell = &cells[at.column];
-                let to = &mut buffer[(area.x + column as u16, y)];
-                to.set_style(brush.style(cell));
-                let spacer = Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER;
+            let cells = &self.term.grid()[line][Column(left)..Column(left + columns)];
+            let start = buffer.index_of(area.x, area.y + row as u16);
+            let places = &mut buffer.content[start..start + columns];
+            for (column, (cell, to)) in cells.iter().zip(places).enumerate() {
+                brush.dress(cell, to);
                 let wide = cell.flags.contains(Flags::WIDE_CHAR);
                 if std::mem::take(&mut half) {
                     // Not a blank: one that takes its place is then told from it, and drawn.
                     to.set_symbol("");
-                } else if cell.flags.intersects(spacer) || (wide && column + 1 == columns) {
+                } else if cell.extra.is_none()
+                    && !cell.flags.intersects(ODD)
+                    && (' '..='~').contains(&cell.c)
+                {
+                    to.set_char(cell.c);
+                } else if cell.flags.intersects(SPACER) || (wide && column + 1 == columns) {
                     // A half at an edge is a blank of the same ground.
                     to.set_symbol(" ");
                 } else {
                     symbol(cell, &mut text);
                     // A lone first half, whose other half was written over.
                     let broken = text.width() > 1
-                        && !(column + 1 < columns
-                            && cells[at.column + 1].flags.contains(Flags::WIDE_CHAR_SPACER));
+                        && !cells
+                            .get(column + 1)
+                            .is_some_and(|next| next.flags.contains(Flags::WIDE_CHAR_SPACER));
                     to.set_symbol(if broken { " " } else { &text });
                     half = !broken && text.width() > 1;
                 }
+                if found.is_empty() && content.selection.is_none() {
+                    continue;
+                }
+                let at = Point::new(line, Column(column + left));
                 if found.iter().any(|one| one.contains(&at)) {
                     to.set_style(hit);
                 }
