@@ -224,7 +224,10 @@ impl Screen {
                     && !cell.flags.intersects(ODD)
                     && (' '..='~').contains(&cell.c)
                 {
-                    to.set_char(cell.c);
+                    // Most cells are blanks, on blanks.
+                    if cell.c != ' ' || to.symbol() != " " {
+                        to.set_char(cell.c);
+                    }
                 } else if cell.flags.intersects(SPACER) || (wide && column + 1 == columns) {
                     // A half at an edge is a blank of the same ground.
                     to.set_symbol(" ");
