@@ -111,24 +111,28 @@ def wait_port(port):
 
 
 class Hub:
-    def __init__(self, name="hub"):
-        self.dir = f"{TMP}/{name}"; self.ready = f"{TMP}/{name}.ready"; self.address = "127.0.0.1:0"; self.start()
+    """A hub; `config` is the text of its configuration file."""
+    def __init__(self, name="hub", config=""):
+        self.dir = f"{TMP}/{name}"; self.ready = f"{TMP}/{name}.ready"; self.address = "127.0.0.1:0"; self.config = f"{TMP}/{name}.toml"
+        with open(self.config, "w") as file: file.write(config)
+        self.start()
 
     def start(self):
         if os.path.exists(self.ready): os.remove(self.ready)
-        self.p = start([f"{BIN}/cmdr-hub", "serve", "--data", self.dir, "--listen", self.address, "--no-first-token", "--ready-file", self.ready])
+        self.p = start([f"{BIN}/cmdr-hub", "--config", self.config, "serve", "--data", self.dir, "--listen", self.address, "--no-first-token", "--ready-file", self.ready])
         wait_for("the hub", lambda: os.path.exists(self.ready))
-        self.address = json.load(open(self.ready))["address"]
+        ready = json.load(open(self.ready)); self.address = ready["address"]; self.api = (ready.get("api") or [None])[0]
 
     def token(self, operator=None, uses=1):
         kind = ["--operator", operator] if operator else ["--host"]
         return subprocess.run([f"{BIN}/cmdr-hub", "token", "--data", self.dir, "-q", "--uses", str(uses), "--address", self.address, *kind],
                               check=True, capture_output=True, text=True).stdout.strip()
 
-    def agent(self, name="agent"):
+    def agent(self, name="agent", within=()):
+        """An agent; `within` are a program and words that come before its own."""
         state = f"{TMP}/{name}"
         subprocess.run([f"{BIN}/cmdr-agentd", "join", "--state", state, "--name", name, self.token()], check=True, capture_output=True)
-        return start([f"{BIN}/cmdr-agentd", "run", "--state", state])
+        return start([*within, f"{BIN}/cmdr-agentd", "run", "--state", state])
 
     def login(self, name="client"):
         env = {**os.environ, "CMDR_HOME": f"{TMP}/{name}"}

@@ -279,7 +279,13 @@ impl Core {
         }
         slot.said_end = true;
         let flags = std::mem::take(&mut slot.greeting) | FIN;
-        self.send(Header::new(Kind::Data, flags, id, 0), &[])
+        let header = Header::new(Kind::Data, flags, id, 0);
+        // A peer that has said all of it, as the answer to a call, waits for nothing more.
+        if slot.heard_end {
+            self.send_calmly(header);
+            return Ok(());
+        }
+        self.send(header, &[])
     }
 
     /// Whether neither direction of a stream can carry anything more.

@@ -435,26 +435,31 @@ async fn hears_the_goodbye_within(far: &Stream, most: Duration) -> bool {
     false
 }
 
-/// A stream whose far end has said all and whose near end was dropped then.
-async fn left(a: &End, b: &mut End) -> Stream {
+/// A stream whose far end has said all and whose near end was dropped, or ended, then.
+async fn left(a: &End, b: &mut End, ends: bool) -> Stream {
     let (mut near, mut far) = opened(a, b).await;
     far.close().await.unwrap();
     assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
+    if ends {
+        near.close().await.unwrap();
+    }
     far
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_that_nobody_waits_for_leaves_by_itself_after_a_moment() {
     let (a, mut b) = pair().await;
-    let far = left(&a, &mut b).await;
-    assert!(!hears_the_goodbye_within(&far, Duration::from_millis(40)).await, "it left alone");
-    assert!(hears_the_goodbye_within(&far, Duration::from_millis(20)).await, "it never left");
+    for ends in [false, true] {
+        let far = left(&a, &mut b, ends).await;
+        assert!(!hears_the_goodbye_within(&far, Duration::from_millis(40)).await, "it left alone");
+        assert!(hears_the_goodbye_within(&far, Duration::from_millis(20)).await, "it never left");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_that_nobody_waits_for_leaves_with_the_next_request() {
     let (a, mut b) = pair().await;
-    let far = left(&a, &mut b).await;
+    let far = left(&a, &mut b, true).await;
     let _others = opened(&a, &mut b).await;
     assert!(far.is_closed(), "the bytes of another stream came without it");
 }
