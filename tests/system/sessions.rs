@@ -254,7 +254,7 @@ async fn only_the_owner_attaches_and_an_administrator_joins_and_everybody_is_tol
     taken.types("mine\r").await;
     seat.until("<mine>").await;
     admin.call(Some(agent.id), &EndAny { id }, PATIENCE).await.unwrap();
-    assert_eq!(seat.exit().await.outcome, Outcome::Signalled);
+    assert_eq!(seat.exit().await.outcome, Outcome::Closed);
 }
 
 /// Kilobytes that the holder of a session takes.
