@@ -222,10 +222,7 @@ fn packed(logs: &Logs) {
         let line = |m| format!("2026-11-20T{hour:02}:{m:02}:00Z line\n");
         (0..60).map(line).collect::<Vec<_>>().concat()
     };
-    let gz = File::create(logs.path("a.log.3.gz")).unwrap();
-    let mut gz = flate2::write::GzEncoder::new(gz, flate2::Compression::default());
-    gz.write_all(lines(10).as_bytes()).unwrap();
-    gz.finish().unwrap();
+    fs::write(logs.path("a.log.3.gz"), gz(&lines(10))).unwrap();
     fs::write(logs.path("a.log.2.zst"), zstd::encode_all(lines(11).as_bytes(), 3).unwrap())
         .unwrap();
     logs.write("a.log.1", &lines(12));
@@ -244,23 +241,84 @@ fn xz(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_xz_has_packed_is_read_in_its_turn_and_by_its_own_name() {
+async fn what_xz_has_packed_is_read_in_its_turn() {
     let logs = Logs::new().await;
     logs.write("a.log", "3\n4\n");
     // Two streams one after the other are one file.
     fs::write(logs.path("a.log.1.xz"), [xz("1\n"), xz("2\n")].concat()).unwrap();
     let all = Follow { follow: false, ..logs.ask("a.log") };
     assert_eq!(logs.open(&all).await.read_all().await, ["1", "2", "3", "4"]);
-    fs::write(logs.path("old.log.xz"), xz("a\nb\nc\n")).unwrap();
-    let gz = File::create(logs.path("older.gz")).unwrap();
-    let mut gz = flate2::write::GzEncoder::new(gz, flate2::Compression::default());
-    gz.write_all(b"x\ny\n").unwrap();
-    gz.finish().unwrap();
-    for (name, wanted) in [("old.log.xz", ["b", "c"]), ("older.gz", ["x", "y"])] {
-        for follow in [false, true] {
-            let ask = Follow { last: Some(2), follow, ..logs.ask(name) };
-            assert_eq!(logs.open(&ask).await.read_all().await, wanted, "{name}");
+}
+
+fn gz(text: &str) -> Vec<u8> {
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gz.write_all(text.as_bytes()).unwrap();
+    gz.finish().unwrap()
+}
+
+/// One file packed in each way, with these lines.
+fn packed_each(logs: &Logs, text: &str) -> [&'static str; 3] {
+    fs::write(logs.path("old.xz"), xz(text)).unwrap();
+    fs::write(logs.path("old.gz"), gz(text)).unwrap();
+    fs::write(logs.path("old.zst"), zstd::encode_all(text.as_bytes(), 3).unwrap()).unwrap();
+    ["old.xz", "old.gz", "old.zst"]
+}
+
+#[tokio::test]
+async fn a_packed_file_is_read_by_its_own_name() {
+    let logs = Logs::new().await;
+    for name in packed_each(&logs, "a\nb\nc\n") {
+        let ask = Follow { last: Some(2), follow: false, ..logs.ask(name) };
+        assert_eq!(logs.open(&ask).await.read_all().await, ["b", "c"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_packed_file_that_is_followed_stays_to_be_sifted_and_paged() {
+    let logs = Logs::new().await;
+    for name in packed_each(&logs, "a\nb\nc\nd\n") {
+        let mut reader = logs.open(&Follow { last: Some(2), ..logs.ask(name) }).await;
+        assert_eq!(reader.caught_up().await.lines, ["c", "d"], "{name}");
+        let before = reader.first.clone().unwrap();
+        let older = Some(Older { before, lines: 1 });
+        reader.items.send(&Input { older, ..Input::default() }).await;
+        let (mut older, mut over) = (Vec::new(), false);
+        while !over {
+            let item = reader.item().await.expect("it stays");
+            over = item.older_end;
+            older.extend(item.lines.into_iter().map(|l| String::from_utf8(l.bytes).unwrap()));
         }
+        assert_eq!(older, ["b"], "{name}");
+        let filter = Filter { include: vec!["[ad]".into()], ..Filter::default() };
+        let sift = Some(Sift { filter, number: 1, last: Some(10) });
+        reader.lines.clear();
+        reader.items.send(&Input { sift, ..Input::default() }).await;
+        assert_eq!(reader.until_lines(2).await, ["a", "d"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_packed_file_is_taken_up_again_where_it_was() {
+    let logs = Logs::new().await;
+    for name in packed_each(&logs, "a\nb\nc\n") {
+        let mut reader = logs.open(&Follow { last: Some(2), ..logs.ask(name) }).await;
+        let place = reader.caught_up().await.place.clone();
+        assert_eq!(place.as_ref().and_then(|at| at.offset), Some(6), "{name}");
+        let mut again = logs.open(&Follow { from: place.clone(), ..logs.ask(name) }).await;
+        let again = again.caught_up().await;
+        assert!(again.lines.is_empty() && again.gaps.is_empty(), "{name}: {:?}", again.lines);
+        let middle = Some(At { offset: Some(2), ..place.unwrap() });
+        let mut again = logs.open(&Follow { from: middle, ..logs.ask(name) }).await;
+        assert_eq!(again.caught_up().await.lines, ["b", "c"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn none_of_a_packed_files_lines_come_when_none_are_wanted() {
+    let logs = Logs::new().await;
+    for name in packed_each(&logs, "a\nb\n") {
+        let ask = Follow { last: Some(0), follow: false, ..logs.ask(name) };
+        assert!(logs.open(&ask).await.read_all().await.is_empty(), "{name}");
     }
 }
 
@@ -283,6 +341,7 @@ async fn what_cannot_be_unpacked_says_why_and_is_not_offered() {
     assert!(listing.sources.iter().all(|s| !s.source.contains(".bz2")), "{listing:?}");
     let refused = logs.refusal(&Follow { follow: false, ..logs.ask("a.log.bz2") }).await;
     assert!(refused.message.contains("packed"), "{}", refused.message);
+    assert!(refused.message.contains("cmdr cp"), "{}", refused.message);
     for (name, why) in [("broken.xz", "broken.xz"), ("large.xz", "memory")] {
         let mut reader = logs.open(&Follow { follow: false, ..logs.ask(name) }).await;
         let mut gaps = Vec::new();

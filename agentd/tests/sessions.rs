@@ -109,7 +109,7 @@ async fn a_session_is_found_again_by_who_has_left_it_and_ended_when_it_shall() {
     assert_eq!((listed[0].operator.as_str(), listed[0].clients.len()), ("ann", 1));
     world.call(&End { id: id.clone() }).await.unwrap();
     let exit = ann.exit().await;
-    assert_eq!((exit.outcome, exit.code), (Outcome::Signalled, 1));
+    assert_eq!((exit.outcome, exit.code), (Outcome::Closed, 1));
     let error = world.call(&End { id: "aaaaaaaaaa".into() }).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound);
 }

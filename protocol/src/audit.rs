@@ -147,13 +147,14 @@ pub struct Record {
 }
 
 impl Record {
-    /// How the command of this record ended, in words: `exit 3`, `signal 9`.
+    /// How the command of this record ended, in words: `exit 3`, `signal 9`, `closed`.
     pub fn exit(&self) -> Option<String> {
         let result = self.result.as_ref()?;
         let code = result.get("code")?;
         match result.get("outcome") {
             Some(Value::Text(how)) if how == "signalled" => Some(format!("signal {code}")),
             Some(Value::Text(how)) if how == "timed-out" => Some("timed out".to_owned()),
+            Some(Value::Text(how)) if how == "closed" => Some("closed".to_owned()),
             _ => Some(format!("exit {code}")),
         }
     }

@@ -125,8 +125,10 @@ open_enum! {
         Exited = "exited",
         /// By a signal.
         Signalled = "signalled",
-        /// Its time was over and the agent ended it.
+        /// Its time was over and the agent ended it; of a session, nobody had used it for so long.
         TimedOut = "timed-out",
+        /// A session that was ended on purpose, not by its program.
+        Closed = "closed",
     }
 }
 
@@ -136,7 +138,7 @@ open_enum! {
 pub struct Exit {
     /// How.
     pub outcome: Outcome,
-    /// The exit code when it exited, else the signal's number.
+    /// The exit code when it exited, else the number of the signal that ended it.
     pub code: i32,
     /// Milliseconds from start to end.
     pub took_ms: u64,

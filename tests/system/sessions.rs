@@ -254,7 +254,7 @@ async fn only_the_owner_attaches_and_an_administrator_joins_and_everybody_is_tol
     taken.types("mine\r").await;
     seat.until("<mine>").await;
     admin.call(Some(agent.id), &EndAny { id }, PATIENCE).await.unwrap();
-    assert_eq!(seat.exit().await.outcome, Outcome::Signalled);
+    assert_eq!(seat.exit().await.outcome, Outcome::Closed);
 }
 
 /// Kilobytes that the holder of a session takes.
@@ -432,6 +432,28 @@ async fn each_seat_is_a_recording_of_its_own_that_names_the_session_and_leaving_
     let (recording, events) = recorded(&admin, second).await;
     assert_eq!((recording.session.as_str(), recording.ended.as_str()), (id.as_str(), "exit 0"));
     assert!(of(EventKind::Output, &events).contains("<rm -rf />"));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_no_failure_whatever_its_last_command_said() {
+    let world = World::start().await;
+    let agent = world.agent("here").await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    rule(&admin).await;
+    let mut seat = Seat::take(&admin, agent.id, sh("read x; exit 3")).await.unwrap();
+    let left = seat.recording.unwrap();
+    seat.types("\r").await;
+    assert_eq!(seat.exit().await.code, 3);
+    let mut seat = Seat::take(&admin, agent.id, sh("read x")).await.unwrap();
+    let (closed, id) = (seat.recording.unwrap(), seat.id.clone());
+    admin.call(Some(agent.id), &End { id }, PATIENCE).await.unwrap();
+    assert_eq!(seat.exit().await.outcome, Outcome::Closed);
+    for (asked, how) in [(left, "exit 3"), (closed, "closed")] {
+        let record = answered(&world, asked).await;
+        assert_eq!(record.outcome, Some(Answered::Ok), "{how}");
+        assert_eq!(record.exit().as_deref(), Some(how));
+        assert_eq!(recorded(&admin, asked).await.0.ended, how);
+    }
 }
 
 #[tokio::test]

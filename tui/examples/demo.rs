@@ -223,7 +223,7 @@ fn main() -> anyhow::Result<()> {
             utc_offset_s: 0,
             journal: Journal::default(),
         };
-        let mut app = App::new(options, Link::Fake(far)).map_err(anyhow::Error::msg)?;
+        let mut app = App::new(options, Link::fake(far)).map_err(anyhow::Error::msg)?;
         cmdr_tui::terminal::run(&mut app).await
     })
 }

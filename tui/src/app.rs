@@ -169,7 +169,7 @@ impl App {
         store.apply(panes::sessions::remembers(folder.map(Into::into)));
         let mut app = Self {
             store,
-            link,
+            link: link.speaking(options.lang),
             face: Face {
                 theme,
                 texts: Texts::new(options.lang),

@@ -1,5 +1,7 @@
 //! The client's texts in English and Chinese: two tables with the same keys, compiled in.
 
+pub mod reasons;
+
 use std::collections::HashMap;
 
 /// A language of the client.
@@ -54,6 +56,11 @@ impl Texts {
     /// The text of a key; the key itself when there is none, so that a gap is seen and harms nothing.
     pub fn get(&self, key: &'static str) -> &'static str {
         self.texts.get(key).copied().unwrap_or(key)
+    }
+
+    /// What the hub or a host gives as a reason, harmless and in this language as far as it is known.
+    pub fn reason(&self, reason: &str) -> String {
+        reasons::told(self.lang, cmdr_protocol::display::clean(reason).into_owned())
     }
 
     /// The text of a key with `{}`s filled in, in order.

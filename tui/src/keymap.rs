@@ -106,11 +106,14 @@ pub struct Binding {
     pub danger: bool,
     /// Whether the key line at the bottom of the screen names it (if there is room).
     pub hint: bool,
+    /// Does something with the row under the cursor or with those that are marked: where there is none, the
+    /// key line does not name it.
+    pub row: bool,
 }
 
 /// A binding that only looks.
 pub const fn key(keys: &'static [&'static str], command: Command, text: &'static str) -> Binding {
-    Binding { keys, command, text, verb: "", danger: false, hint: false }
+    Binding { keys, command, text, verb: "", danger: false, hint: false, row: false }
 }
 
 impl Binding {
@@ -118,6 +121,12 @@ impl Binding {
     #[must_use]
     pub const fn hint(mut self) -> Self {
         self.hint = true;
+        self
+    }
+    /// As it is, but for a row.
+    #[must_use]
+    pub const fn row(mut self) -> Self {
+        self.row = true;
         self
     }
     /// As it is, but only for those who may use this method.
@@ -152,7 +161,7 @@ pub static LIST: &[Binding] = &[
     key(&["<pageup>", "C-b"], Command::PageUp, "key.page_up"),
     key(&["g", "<home>"], Command::Top, "key.top"),
     key(&["G", "<end>"], Command::Bottom, "key.bottom"),
-    key(&["<space>"], Command::Mark, "key.mark").hint(),
+    key(&["<space>"], Command::Mark, "key.mark").row().hint(),
     key(&["v"], Command::Range, "key.range"),
     key(&["*"], Command::MarkAll, "key.mark_all"),
     key(&["/"], Command::Filter, "key.filter").hint(),

@@ -4,6 +4,7 @@
 #[cfg(feature = "fake")]
 pub mod fake;
 
+use crate::i18n::{Lang, reasons};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{Health, Welcome};
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
@@ -50,9 +51,15 @@ impl From<Welcome> for Peer {
     }
 }
 
-/// A link to the hub.
+/// A link to the hub. Reasons come out of it in the operator's language.
 #[derive(Clone)]
-pub enum Link {
+pub struct Link {
+    way: Way,
+    lang: Lang,
+}
+
+#[derive(Clone)]
+enum Way {
     /// The real one.
     Session(cmdr_link::session::Session),
     /// A test at the far end.
@@ -61,7 +68,12 @@ pub enum Link {
 }
 
 /// The items of a feed. Dropping it cancels the work at the far end.
-pub enum Items<F: Feed> {
+pub struct Items<F: Feed> {
+    from: Source<F>,
+    lang: Lang,
+}
+
+enum Source<F: Feed> {
     /// Over the real link.
     Session(cmdr_link::FeedStream<F>),
     /// Over the real link, of a feed that is also sent to.
@@ -71,36 +83,13 @@ pub enum Items<F: Feed> {
     Fake(fake::FarItems),
 }
 
-/// Both directions of a feed. It is cancelled when both are dropped.
-pub enum Both<F: Feed> {
-    /// Over the real link.
-    Session(cmdr_link::FeedStream<F>),
-    /// From a test.
-    #[cfg(feature = "fake")]
-    Fake(fake::FarItems, fake::FarInputs),
-}
-
-/// What one sends to a feed.
+/// What one sends to a feed. It is cancelled when this and its items are dropped.
 pub enum Inputs<F: Feed> {
     /// Over the real link.
     Session(cmdr_link::client::Inputs<F>),
     /// To a test.
     #[cfg(feature = "fake")]
     Fake(fake::FarInputs),
-}
-
-impl<F: Feed> Both<F> {
-    /// The directions apart.
-    pub fn split(self) -> (Items<F>, Inputs<F>) {
-        match self {
-            Self::Session(stream) => {
-                let (items, inputs) = stream.split();
-                (Items::Half(items), Inputs::Session(inputs))
-            }
-            #[cfg(feature = "fake")]
-            Self::Fake(items, inputs) => (Items::Fake(items), Inputs::Fake(inputs)),
-        }
-    }
 }
 
 impl<F: Feed> Inputs<F> {
@@ -115,6 +104,28 @@ impl<F: Feed> Inputs<F> {
 }
 
 impl Link {
+    /// The real one.
+    pub const fn session(session: cmdr_link::session::Session) -> Self {
+        Self { way: Way::Session(session), lang: Lang::En }
+    }
+
+    /// With a test at the far end.
+    #[cfg(feature = "fake")]
+    pub const fn fake(far: fake::Far) -> Self {
+        Self { way: Way::Fake(far), lang: Lang::En }
+    }
+
+    /// Tells reasons in this language.
+    #[must_use]
+    pub fn speaking(self, lang: Lang) -> Self {
+        Self { lang, ..self }
+    }
+
+    /// A reason that did not come out of this link, in the same language.
+    pub fn told(&self, error: CallError) -> CallError {
+        told(self.lang, error)
+    }
+
     /// Asks the hub (`None`) or a host.
     pub async fn call<C: Call>(
         &self,
@@ -122,70 +133,89 @@ impl Link {
         call: C,
         timeout: Duration,
     ) -> Result<C::Reply, CallError> {
-        match self {
-            Self::Session(session) => session.call(to, call, timeout).await,
+        let reply = match &self.way {
+            Way::Session(session) => session.call(to, call, timeout).await,
             #[cfg(feature = "fake")]
-            Self::Fake(far) => far.call(to, &call).await,
-        }
+            Way::Fake(far) => far.call(to, &call).await,
+        };
+        reply.map_err(|error| self.told(error))
     }
 
     /// Begins a feed from the hub (`None`) or a host.
     pub async fn feed<F: Feed>(&self, to: Option<HostId>, feed: F) -> Result<Items<F>, CallError> {
-        match self {
-            Self::Session(session) => Ok(Items::Session(session.feed(to, feed).await?)),
+        let from = match &self.way {
+            Way::Session(session) => session.feed(to, feed).await.map(Source::Session),
             #[cfg(feature = "fake")]
-            Self::Fake(far) => Ok(Items::Fake(far.feed(to, &feed)?)),
-        }
+            Way::Fake(far) => far.feed(to, &feed).map(Source::Fake),
+        };
+        let from = from.map_err(|error| self.told(error))?;
+        Ok(Items { from, lang: self.lang })
     }
 
     /// Begins a feed that is also sent to.
-    pub async fn both<F: Feed>(&self, to: Option<HostId>, feed: F) -> Result<Both<F>, CallError> {
-        match self {
-            Self::Session(session) => Ok(Both::Session(session.feed(to, feed).await?)),
+    pub async fn both<F: Feed>(
+        &self,
+        to: Option<HostId>,
+        feed: F,
+    ) -> Result<(Items<F>, Inputs<F>), CallError> {
+        let both = match &self.way {
+            Way::Session(session) => session.feed(to, feed).await.map(|stream| {
+                let (items, inputs) = stream.split();
+                (Source::Half(items), Inputs::Session(inputs))
+            }),
             #[cfg(feature = "fake")]
-            Self::Fake(far) => Ok(Both::Fake(far.feed(to, &feed)?, far.inputs(to))),
-        }
+            Way::Fake(far) => {
+                far.feed(to, &feed).map(|items| (Source::Fake(items), Inputs::Fake(far.inputs(to))))
+            }
+        };
+        let (from, inputs) = both.map_err(|error| self.told(error))?;
+        Ok((Items { from, lang: self.lang }, inputs))
     }
 
     /// The link itself, when it is up: for what goes on over many of them.
     pub fn client(&self) -> Result<cmdr_link::Client, CallError> {
-        let client = match self {
-            Self::Session(session) => session.client(),
+        let client = match &self.way {
+            Way::Session(session) => session.client(),
             #[cfg(feature = "fake")]
-            Self::Fake(_) => None,
+            Way::Fake(_) => None,
         };
-        let none = || CallError::new(ErrorKind::Unreachable, "there is no link to the hub");
-        client.ok_or_else(none)
+        let none = || CallError::new(ErrorKind::Unreachable, "there is no link to the hub now");
+        client.ok_or_else(|| self.told(none()))
     }
 
     /// How much went over the link and how long a round trip takes, when it is up.
     pub fn health(&self) -> Option<Health> {
-        match self {
-            Self::Session(session) => session.health(),
+        match &self.way {
+            Way::Session(session) => session.health(),
             #[cfg(feature = "fake")]
-            Self::Fake(far) => far.health(),
+            Way::Fake(far) => far.health(),
         }
     }
 
     /// A watch over the link's state.
     pub fn watch(&self) -> StateWatch {
-        match self {
-            Self::Session(session) => StateWatch::Session(session.state()),
+        match &self.way {
+            Way::Session(session) => StateWatch::Session(session.state()),
             #[cfg(feature = "fake")]
-            Self::Fake(far) => StateWatch::Fake(far.state()),
+            Way::Fake(far) => StateWatch::Fake(far.state()),
         }
     }
+}
+
+fn told(lang: Lang, error: CallError) -> CallError {
+    CallError { message: reasons::told(lang, error.message), ..error }
 }
 
 impl<F: Feed> Items<F> {
     /// The next item; `None` when the far end is done.
     pub async fn next(&mut self) -> Option<Result<F::Item, CallError>> {
-        match self {
-            Self::Session(stream) => stream.next().await,
-            Self::Half(items) => items.next().await,
+        let item = match &mut self.from {
+            Source::Session(stream) => stream.next().await,
+            Source::Half(items) => items.next().await,
             #[cfg(feature = "fake")]
-            Self::Fake(items) => items.next::<F>().await,
-        }
+            Source::Fake(items) => items.next::<F>().await,
+        };
+        item.map(|item| item.map_err(|error| told(self.lang, error)))
     }
 }
 

@@ -156,7 +156,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure { code: 70, text: format!("{error:#}") })?;
     runtime.block_on(async move {
         let session = Session::start(Dialer::client(context, env!("CARGO_PKG_VERSION")));
-        let mut app = App::new(options, Link::Session(session.clone())).map_err(Failure::usage)?;
+        let mut app = App::new(options, Link::session(session.clone())).map_err(Failure::usage)?;
         let shown = terminal::run(&mut app).await;
         session.close();
         shown.map_err(|error| Failure { code: 70, text: format!("{error:#}") })

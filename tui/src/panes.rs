@@ -318,6 +318,10 @@ pub enum Raw<'a> {
 pub trait Pane: Send {
     /// Its key tables, its own first.
     fn bindings(&self) -> &'static [&'static [Binding]];
+    /// Whether a command could do anything now; the key line does not name one that could not.
+    fn can(&self, _context: &Context<'_>, _command: Command) -> bool {
+        true
+    }
     /// The feeds it needs while it is seen.
     fn feeds(&self) -> Vec<Subscription>;
     /// Does a command of its tables.

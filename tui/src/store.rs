@@ -59,6 +59,8 @@ pub enum FeedState {
     Live,
     /// It ended so; it is asked for again unless the error is a lasting one.
     Failed(CallError),
+    /// All that there is came; nothing more will.
+    Over,
 }
 
 /// A round trip is shown anew only when it differs by this much.

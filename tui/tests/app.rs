@@ -453,3 +453,28 @@ async fn a_role_that_shows_no_hosts_says_so_and_which_key_tells_what_one_may_do(
         assert!(screen.contains(&text), "{}", world.screen());
     }
 }
+
+#[tokio::test]
+async fn the_key_line_names_what_is_done_to_a_row_only_where_there_is_one() {
+    let mut world = Box::pin(World::new(Setup { size: (160, 45), ..Setup::default() })).await;
+    world.fleet(some_hosts()).await;
+    let keys = |world: &World| world.screen().lines().last().unwrap_or_default().to_owned();
+    assert!(keys(&world).contains("open") && keys(&world).contains("mark"), "{}", keys(&world));
+    world.press("/no such host<enter>").await;
+    assert!(!keys(&world).contains("open") && !keys(&world).contains("mark"), "{}", keys(&world));
+    assert!(keys(&world).contains("filter"));
+    world.press("J").await;
+    world.check_shows("Nothing was run yet");
+    assert!(!keys(&world).contains("stop") && keys(&world).contains("next list"));
+}
+
+#[tokio::test]
+async fn letters_find_what_the_palette_names_in_chinese_and_nothing_found_is_said() {
+    let setup = Setup { lang: Lang::Zh, size: (120, 40), ..Setup::default() };
+    let mut world = Box::pin(World::new(setup)).await;
+    world.fleet(some_hosts()).await;
+    world.press(":rights").await;
+    world.check_shows("权限");
+    world.press("zzzzzz").await;
+    world.check_shows("没有这样的名称");
+}

@@ -210,6 +210,24 @@ async fn a_new_file_is_made_with_the_first_save() {
 }
 
 #[tokio::test]
+async fn an_armed_edit_is_kept_or_undone_from_the_editor_when_that_is_answered() {
+    for (key, method) in [("<f9>", "edits.confirm"), ("<f10>", "edits.revert")] {
+        let (mut world, _far) = editing(Setup::default(), Some(HOSTS)).await;
+        world.press("xC-s").await;
+        world.press("a").await;
+        world.check_shows("undone in 30 s");
+        world.press(key).await;
+        world.check_shows("/etc/hosts");
+        assert!(told(&world, method).is_empty(), "{method} was not asked about");
+        world.press("<esc>").await;
+        assert!(told(&world, method).is_empty());
+        world.press(key).await;
+        world.press("y").await;
+        assert_eq!(told(&world, method)[0]["id"], "a".repeat(32));
+    }
+}
+
+#[tokio::test]
 async fn an_armed_edit_counts_down_on_every_page_and_is_kept_or_undone_by_a_key() {
     let (mut world, _far) = editing(Setup::default(), Some(HOSTS)).await;
     world.press("xC-s").await;

@@ -301,6 +301,42 @@ async fn a_cut_is_taken_up_where_it_was_and_a_page_left_is_not_read() {
 }
 
 #[tokio::test]
+async fn a_source_that_has_come_to_its_end_is_no_failure_and_is_asked_again_only_for_other_lines() {
+    let mut world = Box::pin(running(Setup::default())).await;
+    world.far.push::<Follow>(Some(id(1)), &some_lines());
+    world.idle().await;
+    begun(&world);
+    world.far.end::<Follow>(Some(id(1)));
+    world.idle().await;
+    world.check_shows("read to its end");
+    world.check_shows("cannot reach db1");
+    world.check_hides("half-way");
+    world.check_hides("1 of 1");
+    world.later(10).await;
+    assert!(begun(&world).is_empty(), "it was asked for again");
+    world.press("gg").await;
+    world.check_hides("looking back");
+    world.press("/ERROR<enter>").await;
+    let again = begun(&world);
+    assert_eq!(again[0]["filter"]["include"][0], "ERROR");
+    assert!(again[0].get("from").is_none_or(Json::is_null), "{again:?}");
+}
+
+#[tokio::test]
+async fn what_a_host_gives_as_a_reason_is_told_in_the_operators_language() {
+    for (lang, told) in [
+        (Lang::En, "there is no unit a.service on this host"),
+        (Lang::Zh, "此主机上没有单元 a.service"),
+    ] {
+        let mut world = Box::pin(running(Setup { lang, ..Setup::default() })).await;
+        let error = CallError::not_found("there is no unit a.service on this host");
+        world.far.fail::<Follow>(Some(id(1)), &error);
+        world.idle().await;
+        world.check_shows(told);
+    }
+}
+
+#[tokio::test]
 async fn lines_are_saved_to_a_file_that_was_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out.log");

@@ -160,23 +160,26 @@ async fn wait(state: &State, program: &mut Program, door: &Door) -> (Outcome, i3
         return program.wait().await;
     };
     let mut look = tokio::time::interval(LOOK);
-    loop {
+    let why = loop {
         let idle = state.idle_at();
         tokio::select! {
             ended = program.wait() => return ended,
-            () = state.end.notified() => break,
-            _ = terminate.recv() => break,
-            _ = look.tick() => if !door.is_there() { break },
-            () = at(idle) => if state.idle_at().is_some_and(|at| at <= Instant::now()) { break },
+            () = state.end.notified() => break Outcome::Closed,
+            _ = terminate.recv() => break Outcome::Closed,
+            _ = look.tick() => if !door.is_there() { break Outcome::Closed },
+            () = at(idle) => if state.idle_at().is_some_and(|at| at <= Instant::now()) {
+                break Outcome::TimedOut;
+            },
         }
-    }
+    };
     state.signal(Signal::HUP);
     state.signal(Signal::CONT);
-    if let Ok(ended) = timeout(MERCY, program.wait()).await {
-        return ended;
+    if timeout(MERCY, program.wait()).await.is_err() {
+        program.kill(state.session().pid.cast_signed());
+        program.wait().await;
+        return (why, Signal::KILL.as_raw());
     }
-    program.kill(state.session().pid.cast_signed());
-    program.wait().await
+    (why, Signal::HUP.as_raw())
 }
 
 async fn at(when: Option<Instant>) {

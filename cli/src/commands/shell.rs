@@ -228,7 +228,7 @@ fn refused(error: CallError) -> Failure {
 /// How the session's program ended, for the shell.
 fn remote(exit: exec::Exit) -> Exit {
     let code = match exit.outcome {
-        Outcome::Signalled => 128 + exit.code,
+        Outcome::Signalled | Outcome::Closed | Outcome::TimedOut => 128 + exit.code,
         _ => exit.code,
     };
     Exit::Remote(u8::try_from(code & 0xff).unwrap_or(u8::MAX))

@@ -314,7 +314,8 @@ impl Trail {
             } else {
                 with_error(record, e)
             };
-        } else {
+        } else if !self.leaves {
+            // How a session's last command went is not how the session went.
             let code = record.result.as_ref().and_then(|result| result.get("code"));
             if code.is_some_and(|code| *code != Value::Int(0)) {
                 record.outcome = Some(Outcome::Failed);

@@ -139,6 +139,7 @@ pub(super) fn ended(leaves: bool, result: &Result<(), CallError>, last: Option<&
             Some(exit) => match exit.outcome {
                 Outcome::Signalled => format!("signal {}", exit.code),
                 Outcome::TimedOut => "timed out".to_owned(),
+                Outcome::Closed => "closed".to_owned(),
                 _ => format!("exit {}", exit.code),
             },
             None => "ended".to_owned(),

@@ -328,7 +328,10 @@ impl App {
             return;
         }
         let tables = self.pane.bindings().iter().copied().chain([EVERYWHERE]);
-        let offered = |b: &&Binding| b.hint && self.offer(b) != Offer::No;
+        let no_rows = self.pane.list().is_some_and(|(_, list)| list.rows() == 0);
+        let context = self.context();
+        let idle = |b: &Binding| b.row && no_rows || !self.pane.can(&context, b.command);
+        let offered = |b: &&Binding| b.hint && self.offer(b) != Offer::No && !idle(b);
         let keys = &self.face.keys;
         let writing = self.pane.is_writing();
         let hint = |b: &'static Binding| {

@@ -79,6 +79,9 @@ impl App {
             if self.feeds.contains_key(&key) {
                 continue;
             }
+            if self.store.feeds.get(&key) == Some(&FeedState::Over) {
+                continue;
+            }
             if let Some(FeedState::Failed(error)) = self.store.feeds.get(&key) {
                 if !is_passing(error) {
                     continue;

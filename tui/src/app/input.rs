@@ -4,6 +4,7 @@ use super::App;
 use super::screen::Wish;
 use crate::action::Action;
 use crate::finds::{self, FINDS};
+use crate::i18n::{Lang, Texts};
 use crate::keymap::{Binding, Command, EVERYWHERE, PAGE, desk};
 use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
@@ -247,11 +248,17 @@ impl App {
     /// Tabs, commands and views of the place at hand.
     fn commands(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
+        // Letters find what is named in Chinese, too: whoever types them need not change the input method.
+        let english = (self.face.texts.lang != Lang::En).then(|| Texts::new(Lang::En));
+        let named = |note: String, key: &'static str| match &english {
+            Some(english) => format!("{note}  {}", english.get(key)),
+            None => note,
+        };
         if let Place::Host(host, _) = self.place {
             entries.extend(TABS.iter().enumerate().map(|(n, tab)| Entry {
                 kind: "palette.page",
                 text: self.face.texts.get(tab.title).to_owned(),
-                note: (n + 1).to_string(),
+                note: named((n + 1).to_string(), tab.title),
                 choice: Choice::Go(Place::Host(host, n)),
             }));
         }
@@ -279,10 +286,11 @@ impl App {
                 let first = self.face.keys.of(&[EVERYWHERE], Command::Desks);
                 keys = format!("{first} {keys}");
             }
+            let keys = if offer == Offer::Ask { format!("{} {keys}", help::ASK) } else { keys };
             entries.push(Entry {
                 kind: "palette.command",
                 text: self.face.texts.get(binding.text).to_owned(),
-                note: if offer == Offer::Ask { format!("{} {keys}", help::ASK) } else { keys },
+                note: named(keys, binding.text),
                 choice: Choice::Command(binding.command),
             });
         }

@@ -144,6 +144,10 @@ impl Chooser {
         self.area = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
         let rows = usize::from(self.area.height);
         self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
+        if looks.counts[0] + looks.more == 0 && rows > 0 {
+            let line = Line::styled(texts.get("palette.nothing"), theme.style(Role::Soft));
+            table::put(buffer, x, self.area.y, width, &line, false);
+        }
         for (y, at) in
             (self.area.top()..self.area.bottom()).zip(self.offset..looks.counts[0] + looks.more)
         {

@@ -30,11 +30,15 @@ impl Palette {
     fn search(&mut self) {
         let pattern = pattern(self.chooser.text());
         let mut buffer = Vec::new();
-        let mut scored: Vec<(u32, usize)> = Vec::new();
+        let mut scored: Vec<((bool, u32), usize)> = Vec::new();
         for (index, entry) in self.entries.iter().enumerate() {
-            let haystack = Utf32Str::new(&entry.text, &mut buffer);
-            if let Some(score) = pattern.score(haystack, &mut self.matcher) {
-                scored.push((score, index));
+            // By what stands behind it only where its own name does not fit.
+            for (own, text) in [(true, &entry.text), (false, &entry.note)] {
+                let haystack = Utf32Str::new(text, &mut buffer);
+                if let Some(score) = pattern.score(haystack, &mut self.matcher) {
+                    scored.push(((own, score), index));
+                    break;
+                }
             }
         }
         scored.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -24,10 +24,10 @@ const END: Command = Command::Own(2);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "approvals.key.open").hint(),
-    key(&["a"], APPROVE, "approvals.key.approve").danger(Decide::METHOD).hint(),
-    key(&["x"], DENY, "approvals.key.deny").danger(Decide::METHOD).hint(),
-    key(&["D"], END, "approvals.key.end").danger(End::METHOD).hint(),
+    key(&["<enter>"], Command::Open, "approvals.key.open").row().hint(),
+    key(&["a"], APPROVE, "approvals.key.approve").danger(Decide::METHOD).row().hint(),
+    key(&["x"], DENY, "approvals.key.deny").danger(Decide::METHOD).row().hint(),
+    key(&["D"], END, "approvals.key.end").danger(End::METHOD).row().hint(),
     key(&["+"], Command::Ask, "key.ask").danger(Ask::METHOD).hint(),
 ];
 
@@ -127,6 +127,17 @@ impl ApprovalsPane {
 impl Pane for ApprovalsPane {
     fn bindings(&self) -> &'static [&'static [Binding]] {
         TABLES
+    }
+
+    fn can(&self, context: &Context<'_>, command: Command) -> bool {
+        let is = |wanted: fn(&Approval) -> bool| self.selected(context).is_some_and(wanted);
+        match command {
+            APPROVE | DENY => is(|a| a.state == State::Waiting && a.may_decide),
+            END => is(|a| matches!(a.state, State::Waiting | State::Active)),
+            // Each is decided by itself.
+            Command::Mark => false,
+            _ => true,
+        }
     }
 
     fn feeds(&self) -> Vec<Subscription> {

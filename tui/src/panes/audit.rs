@@ -40,10 +40,10 @@ const PLAY: Command = Command::Own(7);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "audit.key.open").hint(),
+    key(&["<enter>"], Command::Open, "audit.key.open").row().hint(),
     key(&["s"], SEARCH, "audit.key.search").hint(),
     key(&["f"], FOLLOW, "audit.key.follow").hint(),
-    key(&["o"], FROM_HERE, "audit.key.from_here").hint(),
+    key(&["o"], FROM_HERE, "audit.key.from_here").row().hint(),
     key(&["u"], FOLD, "audit.key.fold").hint(),
     key(&["p"], PAIR, "audit.key.pair"),
     key(&["H"], HOST, "audit.key.host"),

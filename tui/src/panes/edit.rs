@@ -437,14 +437,10 @@ impl Pane for EditPane {
                 self.typed(context)
             }
             VERSIONS => acts::versions(context, self),
-            KEEP => match self.armed(context) {
-                Some((armed, _)) => acts::confirm(self.host, armed),
-                None => Action::Say(context.texts.get("edit.nothing_armed").to_owned()),
-            },
-            REVERT => match self.armed(context) {
-                Some((armed, _)) => acts::revert(self.host, armed),
-                None => Action::Say(context.texts.get("edit.nothing_armed").to_owned()),
-            },
+            KEEP | REVERT => {
+                let armed = self.armed(context).map(|(armed, _)| armed);
+                acts::settle(context, self.host, armed, command == KEEP)
+            }
             _ => Action::Pass,
         }
     }

@@ -56,18 +56,18 @@ const WIDE: u16 = 76;
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "files.key.open").needs(List::METHOD).hint(),
+    key(&["<enter>", "<right>"], Command::Open, "files.key.open").needs(List::METHOD).row().hint(),
     key(&["<left>", "-"], UP, "files.key.up").hint(),
-    key(&["e"], EDIT, "files.key.edit").needs(Open::METHOD).hint(),
+    key(&["e"], EDIT, "files.key.edit").needs(Open::METHOD).row().hint(),
     key(&["o"], TYPE_PATH, "files.key.go").needs(List::METHOD),
     key(&["i"], HIDDEN, "files.key.hidden"),
     key(&["<f5>"], REFRESH, "files.key.refresh").needs(List::METHOD),
     key(&["s"], SPLIT, "files.key.split").hint(),
     key(&["w"], OTHER, "files.key.other"),
     key(&["H"], HOST, "files.key.host").needs(List::METHOD),
-    key(&["c"], COPY, "files.key.copy").danger(Copy::METHOD).hint(),
+    key(&["c"], COPY, "files.key.copy").danger(Copy::METHOD).row().hint(),
     key(&["m"], MOVE, "files.key.move").danger(Rename::METHOD),
-    key(&["d"], DOWNLOAD, "files.key.download").needs(Read::METHOD).hint(),
+    key(&["d"], DOWNLOAD, "files.key.download").needs(Read::METHOD).row().hint(),
     key(&["D"], ARCHIVE, "files.key.archive").needs(Archive::METHOD),
     key(&["u"], UPLOAD, "files.key.upload").danger(Write::METHOD).hint(),
     key(&["t"], TRANSFERS, "files.key.transfers"),

@@ -31,12 +31,12 @@ const FAILED: Command = Command::Own(4);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "fleet.key.open").hint(),
-    key(&["x", "<delete>"], SIGNAL, "fleet.key.signal").danger(Signal::METHOD).hint(),
+    key(&["<enter>"], Command::Open, "fleet.key.open").row().hint(),
+    key(&["x", "<delete>"], SIGNAL, "fleet.key.signal").danger(Signal::METHOD).row().hint(),
     key(&["p"], PROCESS, "fleet.key.process")
         .needs(<processes::Watch as cmdr_protocol::Feed>::METHOD)
         .hint(),
-    key(&["H"], HOST, "fleet.key.host").hint(),
+    key(&["H"], HOST, "fleet.key.host").row().hint(),
     key(&["R"], REFRESH, "fleet.key.refresh"),
     key(&["f"], FAILED, "fleet.key.failed"),
 ];

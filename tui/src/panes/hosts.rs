@@ -36,12 +36,12 @@ const SHELL: Command = Command::Own(7);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "hosts.key.open").hint(),
-    key(&["p"], PROCESSES, "hosts.key.processes").hint(),
-    key(&["l"], LOGS, "hosts.key.logs").needs(Follow::METHOD).hint(),
-    key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD).hint(),
-    key(&["e"], Command::Compose, "hosts.key.compose").needs(Plan::METHOD).hint(),
-    key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).hint(),
+    key(&["<enter>", "<right>"], Command::Open, "hosts.key.open").row().hint(),
+    key(&["p"], PROCESSES, "hosts.key.processes").row().hint(),
+    key(&["l"], LOGS, "hosts.key.logs").needs(Follow::METHOD).row().hint(),
+    key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD).row().hint(),
+    key(&["e"], Command::Compose, "hosts.key.compose").needs(Plan::METHOD).row().hint(),
+    key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).row().hint(),
     key(&["R"], RENAME, "hosts.key.rename").danger(Rename::METHOD),
     key(&["a"], APPROVE, "hosts.key.approve").danger(Approve::METHOD),
     key(&["x"], REJECT, "hosts.key.reject").danger(Reject::METHOD),

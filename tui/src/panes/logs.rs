@@ -12,8 +12,7 @@ use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::store::audit;
 use crate::store::logs::{self, Logs, Row};
-use crate::theme::Role;
-use crate::widgets::{frame as boxes, table};
+use crate::widgets::table;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::logs::{Filter, Follow, Input, Level, Sift, Sources};
 use cmdr_protocol::{Call as _, Feed as _, HostId};
@@ -22,7 +21,6 @@ use look::{Look, Stamps};
 use pick::Picker;
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 use std::collections::HashSet;
 
 const PAUSE: Command = Command::Own(0);
@@ -43,8 +41,10 @@ const UNMARK: Command = Command::Own(13);
 static PICKING: &[&[Binding]] = &[PICK, LIST];
 static RUNNING: &[&[Binding]] = &[RUN, MOVING];
 
-const PICK: &[Binding] =
-    &[key(&["<enter>", "<right>"], Command::Open, "logs.key.open").needs(Follow::METHOD).hint()];
+const PICK: &[Binding] = &[key(&["<enter>", "<right>"], Command::Open, "logs.key.open")
+    .needs(Follow::METHOD)
+    .row()
+    .hint()];
 
 const RUN: &[Binding] = &[
     key(&["<space>"], PAUSE, "logs.key.pause").hint(),
@@ -171,7 +171,13 @@ impl LogsPane {
         self.paused = false;
         self.cursor = None;
         self.marks.clear();
-        Action::Apply(logs::open(self.owner, self.streams.clone()))
+        self.open()
+    }
+
+    /// Takes its place in the store, and has all that it follows asked for from the beginning.
+    fn open(&self) -> Action {
+        let anew = Action::Apply(feed::anew(self.owner, &self.streams));
+        Action::All(vec![Action::Apply(logs::open(self.owner, self.streams.clone())), anew])
     }
 
     /// Says the same to all hosts.
@@ -199,7 +205,8 @@ impl LogsPane {
         // Whoever asks for other lines wants to see them.
         self.paused = false;
         let say = self.say_all(context, &Input { sift, pause: Some(false), ..Input::default() });
-        Action::All(vec![Action::Apply(logs::sifting(self.owner, number)), say])
+        let anew = Action::Apply(feed::anew(self.owner, &self.streams));
+        Action::All(vec![Action::Apply(logs::sifting(self.owner, number)), anew, say])
     }
 
     fn pause(&mut self, context: &Context<'_>) -> Action {
@@ -336,60 +343,6 @@ impl LogsPane {
             _ => Action::Pass,
         }
     }
-
-    fn draw_picker(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let Context { store, theme, texts, .. } = *context;
-        self.picker.order(self.logs(context));
-        let head = Rect { height: 1, ..area };
-        let line = self.picker_head(context);
-        table::put(frame.buffer_mut(), head.x + 1, head.y, head.width - 2, &line, false);
-        let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-        self.picker.draw(context, frame, body);
-        if self.picker.table.order().is_empty() {
-            let waits = self.hosts.iter().any(|host| {
-                self.logs(context).is_none_or(|logs| !logs.listed.contains_key(host))
-                    && is_online(context, *host)
-            });
-            let key = match () {
-                () if self.hosts.is_empty() => "logs.mark_hosts",
-                () if self.picker.len() > 0 => "table.nothing_left",
-                () if !context.store.is_up() => "overview.no_hub",
-                () if waits => "logs.loading",
-                () => "logs.nothing",
-            };
-            let mut lines = vec![Line::styled(texts.get(key), theme.style(Role::Soft))];
-            lines.extend(self.failures(context));
-            super::notice(frame, body, &lines);
-        }
-        if !store.is_up() {
-            boxes::fade(frame.buffer_mut(), body, theme);
-        }
-    }
-
-    /// Why hosts could not say what they have.
-    fn failures(&self, context: &Context<'_>) -> Vec<Line<'static>> {
-        let Context { store, theme, .. } = *context;
-        let listed = self
-            .hosts
-            .iter()
-            .filter_map(|host| Some((host, self.logs(context)?.listed.get(host)?)));
-        let failed = listed.filter_map(|(host, listing)| Some((host, listing.as_ref().err()?)));
-        failed
-            .take(5)
-            .map(|(host, error)| {
-                let text = format!("{}: {}", store.hosts.name(*host), crate::action::reason(error));
-                Line::styled(text, theme.style(Role::Bad))
-            })
-            .collect()
-    }
-
-    fn picker_head(&self, context: &Context<'_>) -> Line<'static> {
-        let Context { store, theme, texts, .. } = *context;
-        let names: Vec<_> = self.hosts.iter().take(4).map(|h| store.hosts.name(*h)).collect();
-        let more = if self.hosts.len() > 4 { " …" } else { "" };
-        let text = texts.fill("logs.pick", &[&format!("{}{more}", names.join(", "))]);
-        Line::styled(text, theme.style(Role::Soft))
-    }
 }
 
 fn logs_name(source: &str) -> &str {
@@ -419,7 +372,7 @@ impl Pane for LogsPane {
     fn poll(&mut self, context: &Context<'_>) -> Action {
         if self.logs(context).is_none() {
             self.asked.clear();
-            return Action::Apply(logs::open(self.owner, self.streams.clone()));
+            return self.open();
         }
         if !self.picking {
             return Action::None;

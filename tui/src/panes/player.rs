@@ -361,6 +361,11 @@ impl Pane for PlayerPane {
         TABLES
     }
 
+    fn can(&self, context: &Context<'_>, command: Command) -> bool {
+        let runs = |r: &Recording| r.state == State::Running && !self.live;
+        command != WATCH || self.recording(context).is_some_and(runs)
+    }
+
     fn feeds(&self) -> Vec<Subscription> {
         let mut feeds = vec![super::hosts::feed()];
         if self.live {

@@ -27,10 +27,10 @@ const PROCESS: Command = Command::Own(2);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "ports.key.open").hint(),
+    key(&["<enter>"], Command::Open, "ports.key.open").row().hint(),
     key(&["c"], CONNECTED, "ports.key.connected").needs(List::METHOD).hint(),
-    key(&["p"], PROCESS, "ports.key.process").needs(processes::Watch::METHOD).hint(),
-    key(&["x", "<delete>"], SIGNAL, "ports.key.signal").danger(Signal::METHOD).hint(),
+    key(&["p"], PROCESS, "ports.key.process").needs(processes::Watch::METHOD).row().hint(),
+    key(&["x", "<delete>"], SIGNAL, "ports.key.signal").danger(Signal::METHOD).row().hint(),
 ];
 
 /// From left to right; the fleet's table has the host before them.

@@ -28,9 +28,9 @@ const COPY_LIST: Command = Command::Own(3);
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "processes.key.open").hint(),
+    key(&["<enter>"], Command::Open, "processes.key.open").row().hint(),
     key(&["t"], TREE, "processes.key.tree").hint(),
-    key(&["x", "<delete>"], SIGNAL, "processes.key.signal").danger(Signal::METHOD).hint(),
+    key(&["x", "<delete>"], SIGNAL, "processes.key.signal").danger(Signal::METHOD).row().hint(),
     key(&["R"], RENICE, "processes.key.renice").danger(Renice::METHOD),
     key(&["C-y"], COPY_LIST, "processes.key.copy_list"),
 ];

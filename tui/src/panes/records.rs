@@ -48,16 +48,16 @@ pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 2] =
     [("recordings", &[recordings::BINDINGS, LIST]), ("found", &[found::BINDINGS, LIST])];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "records.key.open").hint(),
+    key(&["<enter>"], Command::Open, "records.key.open").row().hint(),
     key(&["<tab>"], NEXT, "records.key.next").hint(),
     key(&["1"], OPERATIONS, "records.key.operations"),
     key(&["2"], TASKS, "records.key.tasks"),
     key(&["3"], RECORDINGS, "records.key.recordings").needs(recordings_of::List::METHOD),
-    key(&["R"], PLAY, "recordings.key.of_it").needs(recordings_of::Read::METHOD).hint(),
+    key(&["R"], PLAY, "recordings.key.of_it").needs(recordings_of::Read::METHOD).row().hint(),
     key(&["x"], STOP, "recordings.key.stop").danger(recordings_of::Stop::METHOD),
     key(&["s"], SEARCH, "audit.key.search").hint(),
     key(&["f"], FOLLOW, "audit.key.follow"),
-    key(&["o"], FROM_HERE, "audit.key.from_here").hint(),
+    key(&["o"], FROM_HERE, "audit.key.from_here").row().hint(),
     key(&["H"], HOST, "audit.key.host"),
 ];
 
@@ -406,6 +406,17 @@ impl Pane for RecordsPane {
             (Kind::Recordings, Some(_)) => OF_FOUND,
             (Kind::Recordings, None) => OF_RECORDINGS,
             _ => TABLES,
+        }
+    }
+
+    fn can(&self, context: &Context<'_>, command: Command) -> bool {
+        match (self.kind, &self.found, command) {
+            (Kind::Recordings, None, recordings::WATCH) => self
+                .recordings
+                .selected(context)
+                .is_some_and(|row| row.state == recordings_of::State::Running),
+            (.., Command::Mark) => false,
+            _ => true,
         }
     }
 

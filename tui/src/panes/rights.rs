@@ -30,7 +30,7 @@ const MINE: Command = Command::Own(3);
 static TABLES: &[&[Binding]] = &[BINDINGS, MOVES];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "rights.key.open").hint(),
+    key(&["<enter>"], Command::Open, "rights.key.open").row().hint(),
     key(&["s"], HOST, "rights.key.host").hint(),
     key(&["f"], FLEET, "rights.key.fleet").hint(),
     key(&["m"], MINE, "rights.key.mine"),

@@ -46,11 +46,11 @@ static OF_HOSTS: &[&[Binding]] = &[HOST_KEYS, KEYS, LIST];
 pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 1] = [("run_hosts", OF_HOSTS)];
 
 const KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "run.key.open").hint(),
+    key(&["<enter>", "<right>"], Command::Open, "run.key.open").row().hint(),
     key(&["<tab>"], NEXT, "run.key.next").hint(),
     key(&["f"], ONLY, "run.key.only").hint(),
-    key(&["o"], OUTPUT, "run.key.output").needs(Output::METHOD).hint(),
-    key(&["d"], DIFF, "run.key.diff").needs(Output::METHOD).hint(),
+    key(&["o"], OUTPUT, "run.key.output").needs(Output::METHOD).row().hint(),
+    key(&["d"], DIFF, "run.key.diff").needs(Output::METHOD).row().hint(),
     key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD).hint(),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD).hint(),
@@ -60,7 +60,7 @@ const KEYS: &[Binding] = &[
 ];
 
 const HOST_KEYS: &[Binding] = &[
-    key(&["H"], HOST, "run.key.host").hint(),
+    key(&["H"], HOST, "run.key.host").row().hint(),
     key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD),
 ];
 
@@ -102,7 +102,9 @@ pub struct RunPane {
     only: Only,
     folded: Vec<(u64, Group)>,
     /// What the rows were made from.
-    made: Option<(u64, u64, u64, Only, bool)>,
+    made: Option<(u64, u64, u64, u64, Only, bool)>,
+    /// The outputs by which groups were told apart.
+    counted: u64,
     shown: Shown,
     /// The run was asked for what was ordered, and when.
     asked_ms: Option<u64>,
@@ -137,6 +139,7 @@ impl RunPane {
             only: Only::All,
             folded: Vec::new(),
             made: None,
+            counted: 0,
             shown: Shown::default(),
             asked_ms: None,
         }
@@ -300,6 +303,18 @@ impl RunPane {
 impl Pane for RunPane {
     fn bindings(&self) -> &'static [&'static [Binding]] {
         if self.by_host { OF_HOSTS } else { OF_GROUPS }
+    }
+
+    fn can(&self, context: &Context<'_>, command: Command) -> bool {
+        let Some(run) = self.told(context) else { return true };
+        match command {
+            STOP | PAUSE => !run.state.is_over(),
+            RETRY => {
+                let counts = run.counts;
+                run.state.is_over() && counts.failed + counts.lost + counts.unreachable > 0
+            }
+            _ => true,
+        }
     }
 
     fn feeds(&self) -> Vec<Subscription> {

@@ -52,23 +52,26 @@ const TABS: &[Binding] = &[
 ];
 
 const RUN_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "runs.key.open").hint(),
-    key(&["e"], AGAIN, "runs.key.again").needs(Plan::METHOD).hint(),
+    key(&["<enter>", "<right>"], Command::Open, "runs.key.open").row().hint(),
+    key(&["e"], AGAIN, "runs.key.again").needs(Plan::METHOD).row().hint(),
     key(&["f"], OPEN_ONES, "runs.key.open_ones").hint(),
-    key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
+    key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).row().hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD),
 ];
 
 const BOOK_KEYS: &[Binding] = &[
-    key(&["<enter>", "e"], Command::Open, "runbooks.key.compose").needs(Plan::METHOD).hint(),
-    key(&["t", "<right>"], TEXT, "runbooks.key.text").needs(runbooks::Show::METHOD).hint(),
+    key(&["<enter>", "e"], Command::Open, "runbooks.key.compose").needs(Plan::METHOD).row().hint(),
+    key(&["t", "<right>"], TEXT, "runbooks.key.text").needs(runbooks::Show::METHOD).row().hint(),
 ];
 
 const SCHEDULE_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "schedules.key.open").hint(),
-    key(&["p"], PAUSE, "schedules.key.pause").danger(PutSchedule::METHOD).hint(),
-    key(&["x", "<delete>"], DELETE, "schedules.key.delete").danger(DeleteSchedule::METHOD).hint(),
+    key(&["<enter>", "<right>"], Command::Open, "schedules.key.open").row().hint(),
+    key(&["p"], PAUSE, "schedules.key.pause").danger(PutSchedule::METHOD).row().hint(),
+    key(&["x", "<delete>"], DELETE, "schedules.key.delete")
+        .danger(DeleteSchedule::METHOD)
+        .row()
+        .hint(),
 ];
 
 const RUN_COLUMNS: &[Column] = &[

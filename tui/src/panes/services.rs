@@ -35,10 +35,10 @@ static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
     // Letters that other such programs use for something harmless do nothing else here: `d` describes.
-    key(&["<enter>", "d"], Command::Open, "services.key.open").needs(Show::METHOD).hint(),
-    key(&["s"], START, "services.key.start").danger(Start::METHOD).hint(),
-    key(&["x", "<delete>"], STOP, "services.key.stop").danger(Stop::METHOD).hint(),
-    key(&["R"], RESTART, "services.key.restart").danger(Restart::METHOD).hint(),
+    key(&["<enter>", "d"], Command::Open, "services.key.open").needs(Show::METHOD).row().hint(),
+    key(&["s"], START, "services.key.start").danger(Start::METHOD).row().hint(),
+    key(&["x", "<delete>"], STOP, "services.key.stop").danger(Stop::METHOD).row().hint(),
+    key(&["R"], RESTART, "services.key.restart").danger(Restart::METHOD).row().hint(),
     key(&["u"], RELOAD, "services.key.reload").danger(Reload::METHOD),
     key(&["+"], ENABLE, "services.key.enable").danger(Enable::METHOD),
     key(&["-"], DISABLE, "services.key.disable").danger(Disable::METHOD),
@@ -53,7 +53,7 @@ const COLUMNS: &[Column] = &[
     Column { most: 40, ..rest("services.col.unit", 22, 0) },
     column("services.col.active", 12, 0),
     column("services.col.sub", 10, 3),
-    column("services.col.enabled", 10, 1),
+    Column { grows: true, most: 15, ..column("services.col.enabled", 10, 1) },
     number("services.col.pid", 7, 5),
     figure("services.col.memory", 6, 4),
     Column { descending: true, ..column("services.col.since", 11, 6) },

@@ -42,13 +42,13 @@ const FAR: Command = Command::Own(5);
 static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
 
 const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "sessions.key.open").hint(),
+    key(&["<enter>"], Command::Open, "sessions.key.open").row().hint(),
     key(&["n"], NEW, "sessions.key.new").needs(Open::METHOD).hint(),
     key(&["N"], NEW_AS, "sessions.key.new_as").needs(Open::METHOD).hint(),
     key(&["@"], FAR, "sessions.key.far").needs(ssh::Open::METHOD),
-    key(&["w"], WATCH, "sessions.key.watch").hint(),
+    key(&["w"], WATCH, "sessions.key.watch").row().hint(),
     key(&["t"], TAKE, "sessions.key.take").danger(Join::METHOD),
-    key(&["x", "<delete>"], END, "sessions.key.end").danger(End::METHOD).hint(),
+    key(&["x", "<delete>"], END, "sessions.key.end").danger(End::METHOD).row().hint(),
 ];
 
 /// As in every list, but that `n` begins something new.

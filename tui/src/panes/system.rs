@@ -63,7 +63,7 @@ const fn bindings(verb: &'static str, list: usize) -> [Binding; 8] {
     let set = key(&["a"], SET, "system.key.set").danger(Set::METHOD);
     let unset = key(&["x", "<delete>"], UNSET, "system.key.unset").danger(Unset::METHOD);
     [
-        key(&["<enter>"], Command::Open, "system.key.open").hint(),
+        key(&["<enter>"], Command::Open, "system.key.open").row().hint(),
         key(&["]", "<right>"], NEXT, "system.key.next").hint(),
         key(&["[", "<left>"], PREVIOUS, "system.key.previous"),
         key(&["R"], REFRESH, "system.key.refresh").needs(verb),

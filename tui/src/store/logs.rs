@@ -395,6 +395,15 @@ pub fn begun(owner: u64, stream: usize, inputs: mpsc::Sender<Input>) -> Update {
     })
 }
 
+/// There is no way to the host any more: it is not asked for older lines over that.
+pub fn ended(owner: u64, stream: usize) -> Update {
+    of(owner, move |logs, _| {
+        if let Some(of) = logs.streams.get_mut(stream) {
+            (of.inputs, of.looking) = (None, false);
+        }
+    })
+}
+
 /// An item came.
 pub fn came(owner: u64, stream: usize, item: Item) -> Update {
     of(owner, move |logs, now_ms| logs.take(stream, item, now_ms))

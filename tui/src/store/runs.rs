@@ -86,6 +86,8 @@ pub struct Watched {
     looked: Vec<u32>,
     /// Goes up with every change of a target.
     pub version: u64,
+    /// Goes up with all that came of an output.
+    pub printed: u64,
 }
 
 impl Watched {
@@ -256,7 +258,7 @@ pub fn printed(store: &mut Store, run: RunId, target: u32, item: Progress) {
     if !item.cursor.is_empty() {
         output.cursor = item.cursor;
     }
-    watched.version += 1;
+    watched.printed += 1;
 }
 
 /// What a host printed is being fetched.
@@ -272,7 +274,7 @@ pub fn fetched(run: RunId, target: u32, end: Result<(), CallError>) -> Update {
     Update::new(move |store| {
         let watched = store.runs.watched_mut(run);
         watched.output_mut(target).end(end);
-        watched.version += 1;
+        watched.printed += 1;
     })
 }
 

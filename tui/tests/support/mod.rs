@@ -149,7 +149,7 @@ impl World {
             utc_offset_s: 0,
             journal: Journal::default(),
         };
-        let app = Box::new(App::new(options, Link::Fake(far.clone())).expect("app"));
+        let app = Box::new(App::new(options, Link::fake(far.clone())).expect("app"));
         let terminal = Terminal::new(TestBackend::new(setup.size.0, setup.size.1)).expect("screen");
         let mut world = Self { far, app, terminal, control: Recorded::default() };
         world.up_as(setup.role, setup.verbs.unwrap_or_else(|| verbs(setup.role)));

@@ -144,7 +144,8 @@ impl Back {
         if self.looked_at >= FARTHEST {
             let what = format!("{} MiB", self.looked_at >> 20);
             self.gaps.push(Gap { kind: GapKind::Searched, what });
-            return Some(self.start(self.end, false));
+            let from = if self.packed.is_some() { 0 } else { self.end };
+            return Some(self.start(from, false));
         }
         if self.packed.is_some() {
             return self.unpack_some();
@@ -398,8 +399,9 @@ pub(super) fn resume(access: &Access, path: &Path, place: &At) -> Result<Start, 
     };
     let unknown = Gap { kind: GapKind::Missed, what: String::new() };
     let truncated = Gap { kind: GapKind::Truncated, what: String::new() };
+    let is_packed = rotated.first().is_some_and(|own| own.path == path);
     match &live {
-        Ok(opened) if Some(opened.inode) == place.file => {
+        Ok(opened) if Some(opened.inode) == place.file && !is_packed => {
             if same(opened) {
                 start.offset = offset;
             } else {
@@ -409,14 +411,22 @@ pub(super) fn resume(access: &Access, path: &Path, place: &At) -> Result<Start, 
         }
         _ => {}
     }
-    match rotated.iter().position(|r| Some(r.inode) == place.file && r.packed == Packed::No) {
-        Some(found) if access.open(&rotated[found].path).is_ok_and(|opened| same(&opened)) => {
+    let same = |rotated: &Rotated| match access.open(&rotated.path) {
+        // Its place is among unpacked bytes.
+        Ok(_) if rotated.packed != Packed::No => place.check.is_none(),
+        opened => opened.is_ok_and(|opened| same(&opened)),
+    };
+    match rotated.iter().position(|r| Some(r.inode) == place.file) {
+        Some(found) if same(&rotated[found]) => {
             start.rotated = rotated[..=found].iter().rev().cloned().collect();
             start.offset = offset;
         }
         _ => {
             live?;
             start.gaps.push(unknown);
+            if is_packed {
+                start.rotated = rotated.into();
+            }
         }
     }
     Ok(start)

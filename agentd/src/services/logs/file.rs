@@ -83,6 +83,8 @@ struct Current {
     input: Input,
     /// Bytes taken from it.
     read: u64,
+    /// Bytes that are still to be passed over: what is packed can only be read from its beginning.
+    pass: u64,
     splitter: Splitter,
     /// A place, and what was before it.
     mark: (u64, u64),
@@ -146,7 +148,8 @@ pub(super) fn unpack(opened: Opened, packed: Packed) -> io::Result<Box<dyn Read 
             Box::new(Xz(Some(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_KIB))))
         }
         Packed::Else => {
-            let why = "it is packed in a way that is not read here (gzip, zstd and xz are)";
+            let why = "it is packed in a way that is not read here (gzip, zstd and xz are); \
+                       copy it with cmdr cp and unpack it there";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
     })
@@ -185,7 +188,8 @@ impl Current {
         let mark = (offset, mark(&opened.file, offset));
         let Opened { inode, device, file, .. } = opened;
         let input = Input::Plain(file);
-        Self { inode, device, input, read: offset, splitter: Splitter::default(), mark, live: true }
+        let splitter = Splitter::default();
+        Self { inode, device, input, read: offset, pass: 0, splitter, mark, live: true }
     }
 
     /// Where the last whole line ended.
@@ -212,6 +216,13 @@ impl Current {
         };
         self.read += n as u64;
         Ok(n)
+    }
+
+    /// How many of so many bytes that were just read are passed over.
+    fn passed(&mut self, n: usize) -> usize {
+        let passed = usize::try_from(self.pass).unwrap_or(n).min(n);
+        self.pass -= passed as u64;
+        passed
     }
 
     /// Whether what was read of it is not there any more.
@@ -293,13 +304,15 @@ impl Reading {
     }
 
     /// Goes to the next file of the chain, or to the log itself.
-    fn turn(&mut self, offset: u64) {
+    fn turn(&mut self, mut offset: u64) {
         self.current = None;
         while let Some(next) = self.rotated.pop_front() {
             match self.open_rotated(&next, offset) {
                 Ok(current) => return self.current = Some(current),
                 Err(gap) => self.gaps.push(gap),
             }
+            // It was a place in that one.
+            offset = 0;
         }
         if self.is_packed() {
             return;
@@ -335,16 +348,17 @@ impl Reading {
         let opened = opened?;
         let (inode, device) = (opened.inode, opened.device);
         let fail = |e: io::Error| unreadable(&rotated.path, &failed(&rotated.path, &e).message);
-        let (input, read) = if rotated.packed == Packed::No {
-            (Input::Plain(opened.file), offset)
+        let (input, read, pass) = if rotated.packed == Packed::No {
+            (Input::Plain(opened.file), offset, 0)
         } else {
-            (Input::Packed(unpack(opened, rotated.packed).map_err(fail)?), 0)
+            (Input::Packed(unpack(opened, rotated.packed).map_err(fail)?), 0, offset)
         };
         let mark = match &input {
             Input::Plain(file) => (read, mark(file, read)),
             Input::Packed(_) => (0, 0),
         };
-        Ok(Current { inode, device, input, read, splitter: Splitter::default(), mark, live: false })
+        let splitter = Splitter::default();
+        Ok(Current { inode, device, input, read, pass, splitter, mark, live: false })
     }
 
     /// Reads on.
@@ -379,7 +393,7 @@ impl Reading {
             }
         }
         out.seen = self.sieve.take_seen();
-        out.place = self.place();
+        out.place = self.place().or(out.place.take());
         out.new_file = std::mem::take(&mut self.new_file);
         if out.next != Next::More || !out.lines.is_empty() {
             out.first = self.first.take();
@@ -390,9 +404,9 @@ impl Reading {
     /// Reads a piece, or finds out why there is none.
     fn some(&mut self, buffer: &mut [u8], out: &mut Out) -> usize {
         let Some(current) = &mut self.current else {
-            let follow = self.follow && !self.is_packed();
-            out.next = if follow { Next::Idle } else { Next::Over };
-            if follow && self.access.open(&self.path).is_ok() {
+            // Nothing comes to what is packed; who follows it may still ask for other lines of it.
+            out.next = if self.follow { Next::Idle } else { Next::Over };
+            if self.follow && !self.is_packed() && self.access.open(&self.path).is_ok() {
                 self.gone = false;
                 self.gaps.push(gap(GapKind::Rotated, ""));
                 self.turn(0);
@@ -412,7 +426,8 @@ impl Reading {
         match current.read(&mut buffer[..room]) {
             Ok(0) => {}
             Ok(n) => {
-                if let Some(offset) = current.sift(&buffer[..n], &mut self.sieve, &mut out.lines) {
+                let wanted = &buffer[current.passed(n)..n];
+                if let Some(offset) = current.sift(wanted, &mut self.sieve, &mut out.lines) {
                     let file = Some(current.inode);
                     self.first = Some(At { file, offset: Some(offset), ..At::default() });
                 }
@@ -429,6 +444,7 @@ impl Reading {
         }
         if !current.live {
             current.finish(&mut self.sieve, &mut out.lines);
+            out.place = Some(current.place());
             self.turn(0);
         } else if self.follow {
             self.at_end(buffer, out);

@@ -78,7 +78,8 @@ impl End {
         let (state, code, signal) = match (exit.outcome, exit.code) {
             (Outcome::Exited, 0) => (State::Ok, Some(0), None),
             (Outcome::Exited, code) => (State::Failed, Some(code), None),
-            (Outcome::Signalled, signal) => (State::Failed, None, Some(signal)),
+            // Only sessions are closed; a command is not.
+            (Outcome::Signalled | Outcome::Closed, signal) => (State::Failed, None, Some(signal)),
             (Outcome::TimedOut, _) => (State::TimedOut, None, None),
             (Outcome::Unknown, _) => {
                 return Self::error(State::Failed, "ended in a way this release does not know");

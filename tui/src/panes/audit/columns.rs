@@ -1,5 +1,6 @@
 //! The columns of the audit log, and how a record is told in a few words.
 
+use crate::i18n::Texts;
 use crate::panes::Context;
 use crate::store::audit::{Log, Standing, one_line};
 use crate::theme::Role;
@@ -7,6 +8,7 @@ use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, natural};
 use cmdr_protocol::HostId;
 use cmdr_protocol::audit::{Event, Outcome, Record};
+use cmdr_protocol::display::clean;
 use ratatui::text::Line;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -20,7 +22,7 @@ const fn column(title: &'static str, width: u16, rank: u8) -> Column {
 pub(in crate::panes) const COLUMNS: &[Column] = &[
     Column { descending: true, ..column("audit.col.time", 11, 0) },
     column("audit.col.who", 12, 1),
-    column("audit.col.verb", 16, 0),
+    Column { grows: true, most: 22, ..column("audit.col.verb", 16, 0) },
     column("audit.col.host", 11, 3),
     column("audit.col.state", 15, 0),
     Column { right: true, descending: true, ..column("audit.col.took", 7, 4) },
@@ -120,11 +122,23 @@ pub(in crate::panes) fn state_line(
     let word = context.texts.get(word);
     let text = match exit {
         Some(exit) if exit != "exit 0" => {
-            format!("{sign} {word} {}", cmdr_protocol::display::clean(&exit))
+            format!("{sign} {word} {}", ended(context.texts, &exit))
         }
         _ => format!("{sign} {word}"),
     };
     Line::styled(text, context.theme.style(role))
+}
+
+/// How a command or a session ended, as the hub says it, in the operator's language.
+pub(in crate::panes) fn ended(texts: &Texts, how: &str) -> String {
+    match how.split_once(' ') {
+        Some(("exit", code)) => texts.fill("ended.exit", &[&clean(code)]),
+        Some(("signal", number)) => texts.fill("ended.signal", &[&clean(number)]),
+        Some(("timed", "out")) => texts.get("ended.timed_out").to_owned(),
+        _ if how == "closed" => texts.get("ended.closed").to_owned(),
+        _ if how == "detached" => texts.get("ended.detached").to_owned(),
+        _ => clean(how).into_owned(),
+    }
 }
 
 /// What was asked for, or what was said about it.

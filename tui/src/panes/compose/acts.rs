@@ -141,7 +141,7 @@ pub(super) fn guards(context: &Context<'_>, planned: &Planned) -> Vec<Vec<Piece>
     let texts = context.texts;
     let mut lines = Vec::new();
     if planned.guard.confirm {
-        let why = clean(&planned.guard.why);
+        let why = texts.reason(&planned.guard.why);
         lines.push(vec![(Role::Warn, texts.fill("compose.guard.typed", &[&why]))]);
     }
     if planned.guard.first_of_one {
@@ -161,7 +161,7 @@ impl Make for Read {
             lines.push(vec![
                 (Role::Bad, "⊘ ".to_owned()),
                 (Role::Text, clean(&refused.name).into_owned()),
-                (Role::Bad, format!("  {}", clean(&refused.why))),
+                (Role::Bad, format!("  {}", texts.reason(&refused.why))),
             ]);
         }
         let mut wave = None;
@@ -225,7 +225,7 @@ impl Make for Asked {
             Err(error) => return Action::Complain(crate::action::reason(&error)),
         };
         if let Some(refused) = planned.refused.first() {
-            let values = [&*clean(&refused.name), &*clean(&refused.why)];
+            let values = [&*clean(&refused.name), &*texts.reason(&refused.why)];
             return Action::Complain(texts.fill("compose.refused", &values));
         }
         if planned.count == 0 {

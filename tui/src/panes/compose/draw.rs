@@ -134,7 +134,8 @@ impl ComposePane {
         let mut lines = vec![summary];
         if !self.draft.only.is_empty() {
             let count = self.draft.only.len().to_string();
-            lines.push(vec![(Role::Accent, texts.fill("compose.only", &[&count]))]);
+            let only = vec![(Role::Accent, texts.fill("compose.only", &[&count]))];
+            lines.extend(crate::overlays::wrap(&only, width.max(10)));
         }
         for guard in acts::guards(context, planned) {
             lines.extend(crate::overlays::wrap(&guard, width.max(10)));
@@ -143,7 +144,7 @@ impl ComposePane {
             lines.push(vec![
                 (Role::Bad, "⊘ ".to_owned()),
                 (Role::Text, clean(&refused.name).into_owned()),
-                (Role::Bad, format!("  {}", clean(&refused.why))),
+                (Role::Bad, format!("  {}", texts.reason(&refused.why))),
             ]);
         }
         let when_online = self.draft.is_on("when_online");

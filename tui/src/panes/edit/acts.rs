@@ -333,14 +333,32 @@ pub(super) fn keep_mine(context: &Context<'_>, path: &FilePath, text: &str) -> A
     }
 }
 
-/// Keeps an armed edit.
-pub(super) fn confirm(host: HostId, armed: &Armed) -> Action {
+/// Asks whether an armed edit is to be kept, or undone.
+pub(super) fn settle(
+    context: &Context<'_>,
+    host: HostId,
+    armed: Option<&Armed>,
+    keep: bool,
+) -> Action {
+    let texts = context.texts;
+    let Some(armed) = armed else {
+        return Action::Say(texts.get("edit.nothing_armed").to_owned());
+    };
+    let (title, act) = if keep {
+        ("edit.keep.ask", confirm(host, armed))
+    } else {
+        ("edit.revert.ask", revert(host, armed))
+    };
+    let path = clean(&armed.path.to_string()).into_owned();
+    Action::Open(Box::new(Asked::one(texts.fill(title, &[&path]), act)))
+}
+
+fn confirm(host: HostId, armed: &Armed) -> Action {
     let call = Confirm { path: armed.path.clone(), id: armed.id.clone() };
     Action::call(armed.path.to_string(), Some(host), call, |_| (None, Action::None))
 }
 
-/// Undoes an armed edit.
-pub(super) fn revert(host: HostId, armed: &Armed) -> Action {
+fn revert(host: HostId, armed: &Armed) -> Action {
     let call = Revert { path: armed.path.clone(), id: armed.id.clone() };
     Action::call(armed.path.to_string(), Some(host), call, |_| (None, Action::None))
 }

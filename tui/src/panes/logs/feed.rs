@@ -2,7 +2,7 @@
 //! than its lines are taken in, and what the pane wants to say goes the other way.
 
 use crate::event::Event;
-use crate::link::{self, Link};
+use crate::link::Link;
 use crate::panes::{Subscription, Task};
 use crate::store::logs::{self, Stream};
 use crate::store::{FeedKey, FeedState, Store, Update};
@@ -34,9 +34,13 @@ pub(super) fn subscription(
         let asked = known.map(|stream: &Stream| logs::asking(stream, follow.clone()));
         Box::pin(async move {
             let Some(asked) = asked else { return };
-            let end = run(owner, at, key, host, asked, &link, &events).await;
+            let end = match run(owner, at, key, host, asked, &link, &events).await {
+                Ok(()) => FeedState::Over,
+                Err(error) => FeedState::Failed(error),
+            };
             let update = Update::new(move |store| {
-                store.feeds.insert(key, FeedState::Failed(end));
+                store.feeds.insert(key, end);
+                store.apply(logs::ended(owner, at));
             });
             // The app is gone when nobody takes it: then nobody needs it.
             drop(events.send(Event::Update(update)).await);
@@ -45,6 +49,15 @@ pub(super) fn subscription(
     Subscription::own(key, 0, run)
 }
 
+/// Asks for those that have come to their end once more: by another filter there may be more.
+pub(super) fn anew(owner: u64, streams: &[(HostId, String)]) -> Update {
+    let keys: Vec<FeedKey> = (0..streams.len()).filter_map(|at| key(owner, streams, at)).collect();
+    Update::new(move |store| {
+        store.feeds.retain(|key, state| *state != FeedState::Over || !keys.contains(key));
+    })
+}
+
+/// Until the host says that nothing more comes.
 async fn run(
     owner: u64,
     at: usize,
@@ -53,23 +66,18 @@ async fn run(
     asked: Follow,
     link: &Link,
     events: &mpsc::Sender<Event>,
-) -> CallError {
+) -> Result<(), CallError> {
     let gone = || CallError::lost("");
-    let (mut items, mut far) = match link.both(Some(host), asked).await {
-        Ok(both) => both.split(),
-        Err(error) => return error,
-    };
+    let (mut items, mut far) = link.both(Some(host), asked).await?;
     let (inputs, mut said) = mpsc::channel(8);
     if events.send(Event::Update(logs::begun(owner, at, inputs))).await.is_err() {
-        return gone();
+        return Err(gone());
     }
     loop {
         let item = tokio::select! {
             item = items.next() => item,
             Some(input) = said.recv() => {
-                if let Err(error) = far.send(&input).await {
-                    return error;
-                }
+                far.send(&input).await?;
                 continue;
             }
         };
@@ -84,11 +92,11 @@ async fn run(
                     done.send(()).ok();
                 });
                 if events.send(Event::Update(update)).await.is_err() || taken.await.is_err() {
-                    return gone();
+                    return Err(gone());
                 }
             }
-            Some(Err(error)) => return error,
-            None => return link::cut_short(),
+            Some(Err(error)) => return Err(error),
+            None => return Ok(()),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What there is to read: the files and units of the hosts, to choose one or several.
 
+use super::{LogsPane, is_online};
 use crate::panes::Context;
 use crate::store::logs::Logs;
 use crate::theme::Role;
-use crate::widgets::{format, table};
+use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::HostId;
 use cmdr_protocol::logs::{Kind, Source, parts};
 use ratatui::Frame;
@@ -120,5 +121,61 @@ impl Picker {
             let text = cmdr_protocol::display::clean_to_width(&text, width);
             table::Cell::Line(Line::styled(text, theme.style(role)))
         });
+    }
+}
+
+impl LogsPane {
+    pub(super) fn draw_picker(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { store, theme, texts, .. } = *context;
+        self.picker.order(self.logs(context));
+        let head = Rect { height: 1, ..area };
+        let line = self.picker_head(context);
+        table::put(frame.buffer_mut(), head.x + 1, head.y, head.width - 2, &line, false);
+        let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+        self.picker.draw(context, frame, body);
+        if self.picker.table.order().is_empty() {
+            let waits = self.hosts.iter().any(|host| {
+                self.logs(context).is_none_or(|logs| !logs.listed.contains_key(host))
+                    && is_online(context, *host)
+            });
+            let key = match () {
+                () if self.hosts.is_empty() => "logs.mark_hosts",
+                () if self.picker.len() > 0 => "table.nothing_left",
+                () if !context.store.is_up() => "overview.no_hub",
+                () if waits => "logs.loading",
+                () => "logs.nothing",
+            };
+            let mut lines = vec![Line::styled(texts.get(key), theme.style(Role::Soft))];
+            lines.extend(self.failures(context));
+            crate::panes::notice(frame, body, &lines);
+        }
+        if !store.is_up() {
+            boxes::fade(frame.buffer_mut(), body, theme);
+        }
+    }
+
+    /// Why hosts could not say what they have.
+    fn failures(&self, context: &Context<'_>) -> Vec<Line<'static>> {
+        let Context { store, theme, .. } = *context;
+        let listed = self
+            .hosts
+            .iter()
+            .filter_map(|host| Some((host, self.logs(context)?.listed.get(host)?)));
+        let failed = listed.filter_map(|(host, listing)| Some((host, listing.as_ref().err()?)));
+        failed
+            .take(5)
+            .map(|(host, error)| {
+                let text = format!("{}: {}", store.hosts.name(*host), crate::action::reason(error));
+                Line::styled(text, theme.style(Role::Bad))
+            })
+            .collect()
+    }
+
+    fn picker_head(&self, context: &Context<'_>) -> Line<'static> {
+        let Context { store, theme, texts, .. } = *context;
+        let names: Vec<_> = self.hosts.iter().take(4).map(|h| store.hosts.name(*h)).collect();
+        let more = if self.hosts.len() > 4 { " …" } else { "" };
+        let text = texts.fill("logs.pick", &[&format!("{}{more}", names.join(", "))]);
+        Line::styled(text, theme.style(Role::Soft))
     }
 }

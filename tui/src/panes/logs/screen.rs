@@ -227,7 +227,11 @@ pub(super) fn draw(context: &Context<'_>, frame: &mut Frame<'_>, area: Rect, pan
     table::put(frame.buffer_mut(), area.x + 1, area.y + 1, width, &second, false);
     if logs.rows.is_empty() {
         let ready = logs.streams.iter().all(|s| s.caught_up);
-        let key = if ready { "logs.no_lines" } else { "logs.waiting" };
+        let key = match () {
+            () if is_over(context, pane) => "logs.none_at_all",
+            () if ready => "logs.no_lines",
+            () => "logs.waiting",
+        };
         let mut notice = vec![Line::styled(texts.get(key), theme.style(Role::Soft))];
         for at in 0..pane.streams.len().min(5) {
             if let Some(why) = trouble(context, pane, at) {
@@ -310,6 +314,7 @@ fn state(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static> {
     let (sign, word, role) = match () {
         () if pane.paused => ("‖", "logs.state.paused", Role::Warn),
         () if pane.cursor.is_some() => ("◆", "logs.state.reading", Role::Info),
+        () if is_over(context, pane) => ("■", "logs.state.over", Role::Soft),
         () => ("▶", "logs.state.following", Role::Ok),
     };
     let mut spans = vec![Span::styled(format!("{sign} {}", texts.get(word)), theme.style(role))];
@@ -388,10 +393,18 @@ fn filters(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static>
     Line::from(spans)
 }
 
+fn how<'a>(context: &Context<'a>, pane: &LogsPane, at: usize) -> Option<&'a FeedState> {
+    context.store.feeds.get(&feed::key(pane.owner, &pane.streams, at)?)
+}
+
+/// Whether nothing more comes from any of them.
+fn is_over(context: &Context<'_>, pane: &LogsPane) -> bool {
+    (0..pane.streams.len()).all(|at| how(context, pane, at) == Some(&FeedState::Over))
+}
+
 /// Whether a stream's host or feed is in trouble, in words.
 fn trouble(context: &Context<'_>, pane: &LogsPane, at: usize) -> Option<String> {
-    let key = feed::key(pane.owner, &pane.streams, at)?;
-    match context.store.feeds.get(&key) {
+    match how(context, pane, at) {
         Some(FeedState::Failed(error)) => Some(crate::action::reason(error)),
         _ => None,
     }

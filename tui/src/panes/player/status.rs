@@ -3,6 +3,7 @@
 use super::PlayerPane;
 use crate::action::reason;
 use crate::panes::Context;
+use crate::panes::audit::columns::ended;
 use crate::panes::records::recordings;
 use crate::store::recordings::tape::Tape;
 use crate::theme::Role;
@@ -28,7 +29,7 @@ impl PlayerPane {
         let told = format!("  {} · {} · {when}", recording.operator, recording.host_name);
         let mut right = vec![Span::styled(told, soft)];
         if !recording.ended.is_empty() && recording.ended != "exit 0" {
-            let ended = format!("  {}", recording.ended);
+            let ended = format!("  {}", ended(texts, &recording.ended));
             right.insert(0, Span::styled(ended, theme.style(Role::Warn)));
         }
         (left, Line::from(right))

@@ -15,7 +15,7 @@ use ratatui::text::{Line, Span};
 use std::sync::Arc;
 
 pub(super) const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "recordings.key.open_hit").needs(Read::METHOD).hint(),
+    key(&["<enter>"], Command::Open, "recordings.key.open_hit").needs(Read::METHOD).row().hint(),
     key(&["s"], SEARCH, "recordings.key.search").needs(Search::METHOD).hint(),
     key(&["<tab>"], super::NEXT, "records.key.next"),
     key(&["1"], super::OPERATIONS, "records.key.operations"),

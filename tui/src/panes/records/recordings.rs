@@ -3,6 +3,7 @@
 use super::acts;
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, key};
+use crate::panes::audit::columns as audit_columns;
 use crate::panes::{Choice, Context, Entry, Place};
 use crate::store::recordings::{Listed, asking, forget, paged};
 use crate::theme::Role;
@@ -22,15 +23,15 @@ pub(super) const MARK: Command = Command::Own(23);
 const RENEW: Command = Command::Own(24);
 
 pub(super) const BINDINGS: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "recordings.key.play").needs(Read::METHOD).hint(),
+    key(&["<enter>"], Command::Open, "recordings.key.play").needs(Read::METHOD).row().hint(),
     key(&["<tab>"], super::NEXT, "records.key.next").hint(),
     key(&["1"], super::OPERATIONS, "records.key.operations"),
     key(&["2"], super::TASKS, "records.key.tasks"),
     key(&["3"], super::RECORDINGS, "records.key.recordings").needs(List::METHOD),
     key(&["s"], SEARCH, "recordings.key.search").needs(Search::METHOD).hint(),
-    key(&["w"], WATCH, "recordings.key.watch").needs(Watch::METHOD).hint(),
+    key(&["w"], WATCH, "recordings.key.watch").needs(Watch::METHOD).row().hint(),
     key(&["x"], STOP, "recordings.key.stop").danger(Stop::METHOD),
-    key(&["m"], MARK, "recordings.key.mark").danger(SetMark::METHOD).hint(),
+    key(&["m"], MARK, "recordings.key.mark").danger(SetMark::METHOD).row().hint(),
     key(&["u"], RENEW, "recordings.key.renew"),
     key(&["H"], super::HOST, "audit.key.host"),
 ];
@@ -270,7 +271,8 @@ impl Recordings {
             "recordings.col.command" => {
                 let mut spans = vec![Span::styled(row.command.clone(), theme.style(Role::Strong))];
                 if !row.ended.is_empty() && row.ended != "exit 0" {
-                    spans.push(Span::styled(format!("  {}", row.ended), soft));
+                    let how = audit_columns::ended(context.texts, &row.ended);
+                    spans.push(Span::styled(format!("  {how}"), soft));
                 }
                 Line::from(spans)
             }

@@ -1,6 +1,7 @@
 //! Groups and hosts of a run as rows.
 
 use super::output::Shown;
+use crate::i18n::Texts;
 use crate::panes::Context;
 use crate::panes::sheet::{column, figure, rest};
 use crate::store::runs::{Printed, Watched};
@@ -139,9 +140,9 @@ pub(super) fn compare_hosts(sort: usize, a: &Target, b: &Target) -> Ordering {
 }
 
 /// Why it stands so; else the last line of what it printed, when that is here.
-fn summary(watched: &Watched, target: &Target) -> Option<String> {
+fn summary(texts: &Texts, watched: &Watched, target: &Target) -> Option<String> {
     if !target.why.is_empty() {
-        return Some(target.why.clone());
+        return Some(texts.reason(&target.why));
     }
     watched.output(target.index).and_then(Printed::last)
 }
@@ -169,7 +170,8 @@ pub(super) fn group_cell<'a>(
         _ => {
             let target = watched.target(group.example);
             let differs = shown.differs(group).map(str::to_owned);
-            let text = differs.or_else(|| target.and_then(|target| summary(watched, target)));
+            let text = differs
+                .or_else(|| target.and_then(|target| summary(context.texts, watched, target)));
             let silent = group.state.is_end() && group.sum.is_empty();
             match text {
                 Some(text) => Line::styled(text, theme.style(Role::Text)),
@@ -245,7 +247,7 @@ pub(super) fn host_cell<'a>(
                 line.push_span(Span::styled(text, theme.style(Role::Warn)));
             }
             let role = if target.why.is_empty() { Role::Soft } else { Role::Text };
-            let text = summary(watched, target).unwrap_or_default();
+            let text = summary(texts, watched, target).unwrap_or_default();
             line.push_span(Span::styled(text, theme.style(role)));
             line
         }

@@ -154,7 +154,7 @@ fn about(context: &Context<'_>, run: &Run, watched: &Watched) -> Line<'static> {
     let texts = context.texts;
     let mut pieces = Vec::new();
     if !run.why.is_empty() {
-        pieces.push((run.why.clone(), Role::Warn));
+        pieces.push((texts.reason(&run.why), Role::Warn));
     }
     if let Some(halt) = watched.start.as_ref().and_then(|start| start.halt)
         && !run.state.is_over()
@@ -164,7 +164,13 @@ fn about(context: &Context<'_>, run: &Run, watched: &Watched) -> Line<'static> {
         let text = texts.fill("run.halt", &[&amount(halt.failures), &failed.to_string()]);
         pieces.push((text, Role::Soft));
     }
-    pieces.push((texts.fill("run.on", &[&run.hosts]), Role::Soft));
+    let mut on = texts.fill("run.on", &[&run.hosts]);
+    let only = watched.start.as_ref().map_or(0, |start| start.only.len());
+    if only > 0 {
+        // The hosts that were marked, which is less than what the selector means.
+        on = format!("{on} ({})", texts.fill("compose.only", &[&format::count(only)]));
+    }
+    pieces.push((on, Role::Soft));
     if !run.note.is_empty() {
         pieces.push((format!("“{}”", run.note), Role::Text));
     }

@@ -6,15 +6,17 @@ use crate::keymap::Command;
 use crate::panes::Context;
 use crate::store::runs::{self as store, Watched};
 use cmdr_protocol::runs::{Group, Target, TargetState};
+use std::collections::HashSet;
 
 impl RunPane {
-    fn keeps(&self, target: &Target) -> bool {
+    /// Whether a target is listed; `group` is the one whose hosts are, when that is so.
+    fn keeps(&self, group: Option<&Group>, target: &Target) -> bool {
         match self.only {
             Only::All => true,
             Only::Bad => store::is_bad(target.state),
             Only::Open => !target.state.is_end(),
             Only::Ok => target.state == TargetState::Ok,
-            Only::Group(number) => self.group(number).is_some_and(|group| {
+            Only::Group(_) => group.is_some_and(|group| {
                 let ended = target.state.is_end();
                 group.state == target.state
                     && (!ended || (group.code == target.code && group.sum == target.sum))
@@ -26,10 +28,17 @@ impl RunPane {
     pub(super) fn order(&mut self, context: &Context<'_>) {
         let Some(watched) = self.watched(context) else { return };
         let (groups, hosts) = (self.groups.version, self.hosts.version);
-        let made = (watched.version, groups, hosts, self.only, self.by_host);
+        // What was printed moves nothing, unless it is filtered by.
+        let printed = if self.groups.filter.is_on() { watched.printed } else { 0 };
+        let made = (watched.version, printed, groups, hosts, self.only, self.by_host);
         if self.made == Some(made) {
+            if self.counted != watched.printed {
+                self.counted = watched.printed;
+                self.shown.count_changes(watched, &self.folded);
+            }
             return;
         }
+        self.counted = watched.printed;
         self.made = Some(made);
         self.folded = watched.groups().into_iter().map(|group| (number(&group), group)).collect();
         if let Only::Group(number) = self.only
@@ -43,6 +52,9 @@ impl RunPane {
             .folded
             .iter()
             .filter(|(_, group)| {
+                if !self.groups.filter.is_on() {
+                    return true;
+                }
                 text.clear();
                 columns::group_text(context, watched, group, &mut text);
                 self.groups.filter.keeps(&text)
@@ -55,8 +67,8 @@ impl RunPane {
             if descending { order.reverse() } else { order }.then(a.example.cmp(&b.example))
         });
         let order = kept.into_iter().map(|(number, _)| *number).collect();
-        let folded = &self.folded;
-        self.groups.set_order(order, |number| folded.iter().any(|(known, _)| *known == number));
+        let known: HashSet<u64> = self.folded.iter().map(|(number, _)| *number).collect();
+        self.groups.set_order(order, |number| known.contains(&number));
         if !self.touched {
             // What is most worth a look stands at the top while it is followed.
             self.groups.on(Command::Top, GROUPS);
@@ -69,10 +81,14 @@ impl RunPane {
 
     fn order_hosts(&mut self, context: &Context<'_>, watched: &Watched) {
         let mut text = String::new();
+        let group = match self.only {
+            Only::Group(number) => self.group(number),
+            _ => None,
+        };
         let mut kept: Vec<&Target> = watched
             .targets()
             .iter()
-            .filter(|target| self.keeps(target))
+            .filter(|target| self.keeps(group, target))
             .filter(|target| {
                 if !self.hosts.filter.is_on() {
                     return true;

@@ -232,7 +232,7 @@ pub(super) fn pager(
     let output = watched.output(target.index);
     let mut lines = vec![title(context, target)];
     if !target.why.is_empty() {
-        lines.push(vec![(Role::Warn, target.why.clone())]);
+        lines.push(vec![(Role::Warn, context.texts.reason(&target.why))]);
     }
     lines.extend(missing(context, output));
     if let Some(error) = output.and_then(|output| output.error.as_ref()) {
@@ -273,7 +273,7 @@ impl Make for Told {
         };
         let mut lines = vec![title(context, target)];
         if !target.why.is_empty() {
-            lines.push(vec![(Role::Warn, target.why.clone())]);
+            lines.push(vec![(Role::Warn, context.texts.reason(&target.why))]);
         }
         for step in &steps {
             let (sign, word, role) = match step.state {
@@ -302,7 +302,7 @@ impl Make for Told {
             }
             lines.push(head);
             if !step.why.is_empty() {
-                lines.push(vec![(Role::Warn, format!("  {}", clean(&step.why)))]);
+                lines.push(vec![(Role::Warn, format!("  {}", texts.reason(&step.why)))]);
             }
             let output = step.output.lines();
             lines.extend(output.map(|line| {
@@ -370,7 +370,7 @@ impl RunPane {
         let output = watched.output(target.index);
         let mut above = missing(context, output);
         if !target.why.is_empty() {
-            above.insert(0, vec![(Role::Warn, target.why.clone())]);
+            above.insert(0, vec![(Role::Warn, context.texts.reason(&target.why))]);
         }
         if silent {
             let error = output.and_then(|output| output.error.as_ref());

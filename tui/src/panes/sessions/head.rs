@@ -35,6 +35,9 @@ fn ended(context: &Context<'_>, exit: Option<Exit>) -> (String, Role) {
         Some(Exit { outcome: Outcome::TimedOut, .. }) => {
             (texts.get("shell.timed_out").to_owned(), Role::Bad)
         }
+        Some(Exit { outcome: Outcome::Closed, .. }) => {
+            (texts.get("shell.closed").to_owned(), Role::Warn)
+        }
         Some(Exit { code, .. }) => (texts.fill("shell.signalled", &[&code.to_string()]), Role::Bad),
     }
 }

@@ -108,7 +108,7 @@ impl At {
         mut asked: Option<Asked>,
     ) -> Option<CallError> {
         let (mut items, mut inputs) = match link.both(Some(self.host), feed).await {
-            Ok(both) => both.split(),
+            Ok(both) => both,
             Err(error) => return Some(error),
         };
         let (line, mut typed) = mpsc::channel(WAITING);

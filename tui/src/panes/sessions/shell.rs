@@ -46,13 +46,13 @@ const LINKS: Command = Command::Own(18);
 static LISTING: &[&[Binding]] = &[LISTED, MOVING];
 
 const LISTED: &[Binding] = &[
-    key(&["<enter>"], Command::Open, "shell.key.open").hint(),
+    key(&["<enter>"], Command::Open, "shell.key.open").row().hint(),
     key(&["n"], NEW, "shell.key.new").needs(Open::METHOD).hint(),
     key(&["N"], NEW_AS, "shell.key.new_as").needs(Open::METHOD).hint(),
     key(&["@"], FAR, "shell.key.far").needs(ssh::Open::METHOD),
-    key(&["w"], WATCH, "shell.key.watch").hint(),
+    key(&["w"], WATCH, "shell.key.watch").row().hint(),
     key(&["t"], TAKE, "shell.key.take").danger(Join::METHOD),
-    key(&["x", "<delete>"], END, "shell.key.end").danger(End::METHOD).hint(),
+    key(&["x", "<delete>"], END, "shell.key.end").danger(End::METHOD).row().hint(),
 ];
 
 static SHOWING: &[&[Binding]] = &[BEHIND];
