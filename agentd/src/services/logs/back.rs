@@ -81,7 +81,9 @@ impl Back {
     ) -> Result<Self, CallError> {
         let live = access.open(path);
         let rotated = access.rotated(path);
-        let inode = live.as_ref().ok().map(|opened| opened.inode);
+        // A packed file that is asked for by its own name is the only one there is.
+        let is_packed = rotated.first().is_some_and(|own| own.path == path);
+        let inode = live.as_ref().ok().filter(|_| !is_packed).map(|opened| opened.inode);
         let mut back = Self {
             access,
             sieve,
@@ -97,9 +99,9 @@ impl Back {
             gaps: Vec::new(),
         };
         match before {
-            None if back.rotated.first().is_some_and(|own| own.path == path) => {
+            None if is_packed => {
                 live?;
-                (back.live, back.at, back.end) = (None, 1, u64::MAX);
+                (back.at, back.end) = (1, u64::MAX);
                 back.begin_file()?;
             }
             None => {
@@ -109,7 +111,7 @@ impl Back {
             }
             Some(at) => {
                 let wanted = at.file;
-                let found = if inode == wanted {
+                let found = if inode.is_some() && inode == wanted {
                     Some(0)
                 } else {
                     back.rotated.iter().position(|r| Some(r.inode) == wanted).map(|n| n + 1)
