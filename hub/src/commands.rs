@@ -96,6 +96,9 @@ pub fn main() -> ExitCode {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     // A dump of its memory would hold every key; where that cannot be said, the limit is what it was.
     setrlimit(Resource::Core, none).ok();
+    if let Some(code) = crate::playbooks::main() {
+        return code;
+    }
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(

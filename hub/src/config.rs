@@ -44,6 +44,8 @@ pub struct Config {
     pub runs: Runs,
     /// Sessions over SSH from the hub's own machine.
     pub ssh: crate::ssh::Settings,
+    /// Playbooks as steps of runbooks.
+    pub ansible: crate::playbooks::Settings,
 }
 
 /// Where the master key comes from: at most one of these. Without any it is the file `secrets.key` in the
@@ -306,6 +308,7 @@ impl Default for Config {
             blobs: Blobs::default(),
             runs: Runs::default(),
             ssh: crate::ssh::Settings::default(),
+            ansible: crate::playbooks::Settings::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod login;
 pub mod network;
 pub mod outbox;
 pub mod outward;
+pub mod playbooks;
 pub mod recording;
 pub mod records;
 pub mod rights;

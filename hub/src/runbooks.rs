@@ -17,7 +17,8 @@ mod template;
 mod text;
 mod walk;
 
-pub use language::{Act, Book, Step, read, read_config};
+pub(crate) use language::PLAYBOOK;
+pub use language::{Act, Book, Playbook, Step, read, read_config};
 pub use params::{Limits, Param, SECRETS};
 pub use plan::{Find, Plan, values};
 pub use walk::{Done, Next, OUTPUT, Outcome, Progress, Secrets, Task, Walk};

@@ -15,6 +15,7 @@ mod guard;
 mod keeper;
 mod links;
 mod live;
+mod playbooks;
 mod records;
 mod retention;
 mod schedules;
@@ -46,6 +47,7 @@ use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
 use keeper::{HeadChange, Keeper, News};
 use live::ByHost;
+use playbooks::Playing;
 use schedules::Schedules;
 use seat::Seat;
 use segments::Segments;
@@ -112,6 +114,8 @@ pub struct Runs {
     tick: Notify,
     schedules: Mutex<Schedules>,
     schedule: Notify,
+    /// Steps that the hub does itself.
+    playing: Playing,
     ends: broadcast::Sender<RunId>,
     began: Instant,
     /// Tells cursors of this hub's life from those of another.
@@ -240,6 +244,7 @@ impl Runs {
             tick: Notify::new(),
             schedules: Mutex::new(schedules::load(&store)?),
             schedule: Notify::new(),
+            playing: Playing::default(),
             ends: broadcast::channel(ENDS).0,
             began: Instant::now(),
             epoch: cmdr_link::clock::now_ms(),
@@ -260,6 +265,7 @@ impl Runs {
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
         };
+        self.clear_playbooks();
         let open: Vec<_> = self.state().open.values().cloned().collect();
         for live in open {
             self.take_up(&live);

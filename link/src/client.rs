@@ -77,6 +77,18 @@ impl Client {
         ask_feed(self.open()?, Some(self.link.clone()), &header, feed).await
     }
 
+    /// As [`Client::feed`], on behalf of somebody. For the hub, which agents believe that.
+    pub async fn feed_for<F: Feed>(
+        &self,
+        caller: Option<&Caller>,
+        to: Option<HostId>,
+        feed: &F,
+    ) -> Result<FeedStream<F>, CallError> {
+        let mut header = header(to, F::METHOD, Kind::Feed, feed.resource(), None);
+        header.caller = caller.cloned();
+        ask_feed(self.open()?, Some(self.link.clone()), &header, feed).await
+    }
+
     fn open(&self) -> Result<Stream, CallError> {
         self.link.open().map_err(|e| match e {
             OpenError::Gone => down(Some(&self.link)),

@@ -25,6 +25,7 @@ mod login_oidc;
 mod logs;
 mod metrics;
 mod orders;
+mod playbooks;
 mod ports;
 mod processes;
 mod recordings;

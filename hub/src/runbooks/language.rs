@@ -3,7 +3,10 @@
 //! What can be known without a host is looked at here: names of parameters, facts and steps, templates, limits.
 //! What a runbook includes is looked at by `plan.rs`, which has all of them at hand.
 
+mod ansible;
 mod step;
+
+pub(crate) use ansible::PLAYBOOK;
 
 use super::params::{LONGEST, Limits, Param, Pattern};
 use super::problem::{self, MOST};
@@ -56,6 +59,13 @@ pub struct Book {
     pub hosts: Option<String>,
     /// In order.
     pub steps: Vec<Step>,
+}
+
+impl Book {
+    /// Whether a step of its own is a playbook of Ansible.
+    pub fn has_playbook(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.act, Act::Ansible(_)))
+    }
 }
 
 /// One step.
@@ -121,6 +131,8 @@ pub enum Act {
         /// Which.
         names: Vec<String>,
     },
+    /// A playbook of Ansible.
+    Ansible(Box<Playbook>),
     /// The steps of another runbook.
     Include {
         /// Which.
@@ -128,6 +140,25 @@ pub enum Act {
         /// Its parameters.
         params: BTreeMap<String, String>,
     },
+}
+
+/// A playbook of Ansible. Neither its text nor its files are templates of ours.
+#[derive(Clone, Debug, Default)]
+pub struct Playbook {
+    /// A list of plays.
+    pub text: String,
+    /// Files beside it, by their paths.
+    pub files: BTreeMap<String, String>,
+    /// Variables that it is given: templates.
+    pub vars: BTreeMap<String, String>,
+    /// Only what has one of these tags.
+    pub tags: Vec<String>,
+    /// Not what has one of these.
+    pub skip_tags: Vec<String>,
+    /// Say what would change, and change nothing.
+    pub check: bool,
+    /// Show how files change.
+    pub diff: bool,
 }
 
 impl Default for Act {

@@ -131,6 +131,11 @@ impl Plan {
         texts
     }
 
+    /// Whether a step of it is a playbook of Ansible.
+    pub fn has_playbook(&self) -> bool {
+        self.scopes.iter().any(|scope| scope.book.has_playbook())
+    }
+
     /// Milliseconds before a step is tried again.
     pub fn pause_ms(&self, at: usize) -> u64 {
         self.steps.get(at).map_or(0, |planned| self.step(planned).pause_ms)
@@ -168,6 +173,10 @@ pub(super) fn what(act: &Act) -> String {
         }
         Act::Push { to, .. } => format!("push {to}"),
         Act::Packages { action, names } => format!("{action} {}", names.join(" ")),
+        Act::Ansible(playbook) => {
+            let mode = if playbook.check { ", to see what would change" } else { "" };
+            format!("an Ansible playbook{mode}")
+        }
         Act::Include { name, .. } => format!("runbook {name}"),
     }
 }

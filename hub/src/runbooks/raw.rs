@@ -123,6 +123,8 @@ pub(super) struct Step {
     #[serde(default)]
     pub packages: Option<Spanned<Packages>>,
     #[serde(default)]
+    pub ansible: Option<Spanned<Ansible>>,
+    #[serde(default)]
     pub runbook: Option<Spanned<String>>,
     #[serde(default)]
     pub params: BTreeMap<String, Spanned<String>>,
@@ -153,6 +155,24 @@ pub(super) struct Push {
     pub owner: Option<Spanned<String>>,
     #[serde(default)]
     pub group: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "keys with values: playbook")]
+pub(super) struct Ansible {
+    pub playbook: Spanned<String>,
+    #[serde(default)]
+    pub files: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub vars: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub tags: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub skip_tags: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub check: bool,
+    #[serde(default)]
+    pub diff: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,6 +7,7 @@ use super::language::{Act, Step};
 use super::plan::{Plan, Planned};
 use super::shell::{self, Sort, variable};
 use super::template::{self, Context, whole};
+use crate::playbooks::Play;
 use cmdr_protocol::configs::FileWanted;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::runbooks::{ParamKind, StepResult, StepState};
@@ -82,6 +83,8 @@ pub struct Task {
     pub order: Order,
     /// What goes into the file of a push.
     pub content: Option<Vec<u8>>,
+    /// A playbook in the place of an order: the hub does it itself.
+    pub play: Option<Box<Play>>,
 }
 
 /// What came of a task.
@@ -427,6 +430,21 @@ impl Walk<'_> {
                 }
                 order.packages = Some(Packages { action: *action, names: packages });
             }
+            Act::Ansible(playbook) => {
+                let texts: Vec<_> = playbook.vars.values().map(String::as_str).collect();
+                let all = self.with_secrets(scope, names, &texts)?;
+                task.play = Some(Box::new(Play {
+                    playbook: playbook.text.clone(),
+                    files: playbook.files.clone(),
+                    vars: given(&playbook.vars, &all)?,
+                    tags: playbook.tags.clone(),
+                    skip_tags: playbook.skip_tags.clone(),
+                    check: playbook.check,
+                    diff: playbook.diff,
+                    user: order.user.take(),
+                    timeout_ms: order.timeout_ms,
+                }));
+            }
             Act::Include { .. } => {
                 return Err("an included runbook is no step of its own".to_owned());
             }
@@ -475,6 +493,18 @@ fn words(texts: &[String], names: &Context) -> Result<Vec<String>, String> {
         return Err("a word has a NUL byte".to_owned());
     }
     Ok(words)
+}
+
+/// Variables of a playbook. What stands alone stays what it is: a number, a list.
+fn given(
+    vars: &BTreeMap<String, String>,
+    names: &Context,
+) -> Result<BTreeMap<String, Value>, String> {
+    let value = |text: &String| match whole(text).and_then(|name| template::find(names, name)) {
+        Some(value) => Ok(value.clone()),
+        None => template::render(text, names).map(Value::String),
+    };
+    vars.iter().map(|(key, text)| Ok((key.clone(), value(text)?))).collect()
 }
 
 /// A text for a shell with references to variables, and the variables.

@@ -3,7 +3,7 @@
 use super::keeper::{End, News};
 use super::live::Live;
 use super::steps::Sends;
-use super::{Author, Runs, order_id, parse_id};
+use super::{Author, Runs, order_id, parse_id, playbooks};
 use crate::server::Hub;
 use cmdr_link::Client;
 use cmdr_protocol::orders::{Cancel, Cancelled, Take};
@@ -165,6 +165,7 @@ impl Runs {
         let hub = self.hub()?;
         let order = match self.sends(&hub, live, index, attempt).await {
             Sends::Order(order) => *order,
+            Sends::Play(play) => return self.play(&hub, live, index, attempt, *play),
             Sends::Nothing => return None,
             Sends::End(state, why) => return Some((state, why)),
         };
@@ -351,6 +352,10 @@ impl Runs {
 
     /// Has a host end orders. Where that does not arrive, it is asked again when the link is back.
     pub(super) fn cancel(self: &Arc<Self>, host: HostId, ids: Vec<String>, why: &str) {
+        let ids = self.end_playbooks(ids, why);
+        if ids.is_empty() {
+            return;
+        }
         let (runs, why) = (self.clone(), why.to_owned());
         tokio::spawn(async move {
             for ids in ids.chunks(CANCELS) {
@@ -392,6 +397,10 @@ impl Runs {
                 continue;
             }
             let (state, why) = match one.state {
+                // An agent never had it.
+                TargetState::Cancelled if self.may_have_played(&live, target) => {
+                    (TargetState::Lost, playbooks::UNKNOWN.to_owned())
+                }
                 TargetState::Cancelled => (TargetState::Cancelled, why.to_owned()),
                 state => gone(&live, target, state),
             };
@@ -416,7 +425,7 @@ fn gone(live: &Live, index: u32, state: TargetState) -> (TargetState, String) {
 }
 
 /// Whether who began a run still may do this there.
-fn may(hub: &Hub, author: &Author, resource: &str, host: HostId) -> Result<(), String> {
+pub(super) fn may(hub: &Hub, author: &Author, resource: &str, host: HostId) -> Result<(), String> {
     let Some(who) = Runs::who(hub, author) else { return Ok(()) };
     let Some(method) = methods::index(exec::Start::METHOD) else {
         return Err("orders are not in the table of methods".to_owned());

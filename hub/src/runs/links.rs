@@ -183,7 +183,7 @@ impl Runs {
         for (live, index) in self.by_host().of(host) {
             let inner = live.lock();
             let seat = &inner.seats[index as usize];
-            if seat.is_out() && seat.kept_to > 0 {
+            if seat.is_out() && seat.kept_to > 0 && !seat.here {
                 let id = order_id(live.id, index, seat.attempt);
                 have.push(Have { id, bytes: seat.kept_to });
             }
@@ -199,6 +199,13 @@ impl Runs {
             let at = index as usize;
             let seat = &inner.seats[at];
             if seat.ending {
+                continue;
+            }
+            if seat.here {
+                // What the hub does itself it knows itself.
+                inner.is_back(at);
+                drop(inner);
+                live.tell();
                 continue;
             }
             let id = order_id(live.id, index, seat.attempt);

@@ -38,6 +38,8 @@ pub(super) struct Seat {
     pub(super) ending: bool,
     /// The host was asked to take it, or may have been by an earlier hub: it may have it.
     pub(super) asked: bool,
+    /// The hub itself does it: a playbook.
+    pub(super) here: bool,
     /// Since when the host has said that it has it.
     pub(super) acked: Option<Instant>,
     /// Somebody is asking the host to take it.
@@ -106,6 +108,7 @@ impl Seat {
             taken: false,
             ending: false,
             asked: false,
+            here: false,
             acked: None,
             sending: false,
             away: None,

@@ -3,8 +3,10 @@
 //! on at the one that failed.
 
 use super::live::{Inner, Live};
+use super::playbooks::UNKNOWN;
 use super::segments::{Place, Reader};
 use super::{Runs, environment};
+use crate::playbooks::Play;
 use crate::runbooks::{
     Done, Next, OUTPUT, Outcome, Plan, Progress, Task, Walk, read, read_config, values,
 };
@@ -100,6 +102,11 @@ impl Stand {
         self.tail.clear();
     }
 
+    /// How far it is.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
     /// All results.
     #[cfg(test)]
     pub(super) fn all(&self) -> Vec<Done> {
@@ -177,7 +184,7 @@ impl Book {
     }
 
     /// What is to be done next on a host.
-    fn next(&self, hub: &Hub, host: &Host, progress: &mut Progress) -> Next {
+    pub(super) fn next(&self, hub: &Hub, host: &Host, progress: &mut Progress) -> Next {
         let secrets = |name: &str| match hub.vault.secret(name, "runbooks") {
             Ok(Some(value)) => String::from_utf8(value.to_vec())
                 .map_err(|_| format!("the secret '{name}' is not a text")),
@@ -203,6 +210,8 @@ impl Book {
 pub(super) enum Sends {
     /// This.
     Order(Box<Order>),
+    /// Nothing: the hub does it, a playbook.
+    Play(Box<Play>),
     /// Nothing: it is a step further meanwhile.
     Nothing,
     /// Nothing more: it has its end.
@@ -226,6 +235,9 @@ impl Runs {
             Some(group) => hub.configs.plan(&hub.runbooks, group, version)?,
             None => hub.runbooks.plan(&runbook.name, version)?,
         };
+        if plan.has_playbook() {
+            hub.config.ansible.check()?;
+        }
         values(plan.book(), &runbook.params).map_err(|wrong| {
             CallError::malformed(format!("the runbook '{}': {wrong}", runbook.name))
         })?;
@@ -294,7 +306,16 @@ impl Runs {
             Next::Failed(why) => return Sends::End(TargetState::Failed, why),
             Next::Refused(why) => return Sends::End(TargetState::Refused, why),
         };
-        let Task { mut order, content } = task;
+        let Task { mut order, content, play } = task;
+        if let Some(play) = play {
+            let inner = live.lock();
+            let seat = &inner.seats[index as usize];
+            return match (seat.here, seat.asked) {
+                (true, _) => Sends::Nothing,
+                (false, true) => Sends::End(TargetState::Lost, UNKNOWN.to_owned()),
+                (false, false) => Sends::Play(play),
+            };
+        }
         if let (Some(push), Some(content)) = (&mut order.push, content) {
             match hub.blobs.keep(content).await {
                 Ok(hash) => push.file = hash,

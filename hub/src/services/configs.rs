@@ -1,7 +1,9 @@
 //! Config groups: list, show, check, save, delete, and what hosts shall have by them.
 
+use super::runbooks::may_keep_playbooks;
 use super::{HubService, nobody};
 use crate::configs::{Configs, expected};
+use crate::runbooks::read_config;
 use crate::server::Hub;
 use crate::ssh;
 use cmdr_link::service::Asked;
@@ -34,6 +36,9 @@ async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallErr
 
 async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
+    if read_config(&save.text).is_ok_and(|book| book.has_playbook()) {
+        may_keep_playbooks(&hub, &caller, Save::METHOD, &save.name)?;
+    }
     let saved = hub.configs.save(&hub.runbooks, &save, &caller.name).await?;
     if !saved.unchanged {
         tracing::info!(

@@ -1,14 +1,16 @@
 //! Runbooks: list, show, check, save, delete. They are run as the order of a run.
 
 use super::{HubService, nobody};
+use crate::runbooks;
 use crate::runs::Runs;
 use crate::server::Hub;
 use cmdr_link::service::Asked;
+use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runbooks::{
     Check, Checked, Delete, List, Listing, Save, Saved, Show, Shown, StepListing, Steps,
     VersionListing, Versions,
 };
-use cmdr_protocol::{Call as _, CallError, Nothing};
+use cmdr_protocol::{Call as _, CallError, Nothing, methods};
 use std::sync::Arc;
 
 pub(super) fn register(service: HubService) -> HubService {
@@ -27,8 +29,30 @@ async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallErr
     Ok(hub.runbooks.check(&check.text))
 }
 
+/// Whether who asks may keep a text with a playbook: that is a program for the hub's own machine, however well it is
+/// kept in. The right to save under `ansible:NAME` is asked for beside that for the name itself.
+pub(super) fn may_keep_playbooks(
+    hub: &Hub,
+    caller: &Caller,
+    method: &str,
+    name: &str,
+) -> Result<(), CallError> {
+    let index = methods::index(method)
+        .ok_or_else(|| CallError::failed(format!("{method} is not in the table of methods")))?;
+    let (who, resource) = (hub.who(caller), format!("ansible:{name}"));
+    hub.decide(&who, index, Some(&resource), None).map(drop).map_err(|missing| {
+        CallError::denied(format!(
+            "a step of it is an Ansible playbook, which runs on the hub's machine: {}",
+            missing.told(&who, method, &resource)
+        ))
+    })
+}
+
 async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
+    if runbooks::read(&save.text).is_ok_and(|book| book.has_playbook()) {
+        may_keep_playbooks(&hub, &caller, Save::METHOD, &save.name)?;
+    }
     let saved = hub.runbooks.save(&save, &caller.name).await?;
     if !saved.unchanged {
         tracing::info!(runbook = save.name, saved.version, by = caller.name, "a runbook was saved");

@@ -25,9 +25,9 @@ impl Reader<'_> {
         let when = step.when.clone().map(|when| self.condition(when));
         let (retries, name) = (step.retries.clone(), step.name.clone());
         let runs = step.line.is_some() || step.command.is_some() || step.script.is_some();
-        let include = step.runbook.is_some();
+        let (include, ansible) = (step.runbook.is_some(), step.ansible.is_some());
         for (key, there, fits) in [
-            ("user", step.user.as_ref().map(|s| s.referenced), runs),
+            ("user", step.user.as_ref().map(|s| s.referenced), runs || ansible),
             ("cwd", step.cwd.as_ref().map(|s| s.referenced), runs),
             ("env", step.env.values().next().map(|s| s.referenced), runs),
             ("args", step.args.first().map(|s| s.referenced), step.script.is_some()),
@@ -118,6 +118,7 @@ impl Reader<'_> {
             ("script", step.script.is_some()),
             ("push", step.push.is_some()),
             ("packages", step.packages.is_some()),
+            ("ansible", step.ansible.is_some()),
             ("runbook", step.runbook.is_some()),
         ];
         let there: Vec<_> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
@@ -151,6 +152,9 @@ impl Reader<'_> {
         }
         if let Some(packages) = step.packages {
             return self.packages(packages.referenced, packages.value);
+        }
+        if let Some(ansible) = step.ansible {
+            return self.ansible(ansible.value);
         }
         if let Some(name) = step.runbook {
             self.take(name.referenced, check_name(&name.value));
