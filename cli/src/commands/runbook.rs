@@ -51,9 +51,32 @@ A runbook is a file like this:
     pause: 2s
 
 A step is a command (words), a line or a script (of a shell), a push (a file), packages (install, remove or \
-upgrade) or another runbook. A parameter in a command stays one word; in lines and scripts it is \
+upgrade), a playbook of Ansible or another runbook. A parameter in a command stays one word; in lines and scripts it is \
 a variable in quotes: no value is ever run. 'when' knows parameters, fact.os, fact.family, fact.manager, \
-host.name, label.KEY, and of the steps before step.NAME.ok, failed, skipped, changed, code and output.";
+host.name, label.KEY, and of the steps before step.NAME.ok, failed, skipped, changed, code and output.
+
+A playbook is played from the hub's machine by the real ansible-playbook, for each host by itself, over the \
+hub's link; the hub's configuration has to name the program ([ansible] program):
+
+  - name: web
+    user: deploy                # on the host; left out: the agent's own user
+    timeout: 10m
+    ansible:
+      playbook: |
+        - hosts: all            # the host of the step
+          become: true
+          tasks:
+          - template: {src: motd.j2, dest: /etc/motd}
+      files:                    # beside the playbook: templates/, files/, roles/…
+        templates/motd.j2: |
+          {{ inventory_hostname }} listens on {{ port }}
+      vars:                     # the only way in for values; their braces mean nothing
+        port: '{{port}}'
+      tags: [motd]              # also skip_tags
+      check: true               # say what would change
+      diff: true
+
+Braces in the playbook and in its files are Ansible's, not the runbook's.";
 
 /// Runbooks: ordered steps with parameters, kept by the hub in versions.
 #[derive(Debug, Args)]

@@ -47,7 +47,7 @@ const LOCKS: &str = "/dev/shm";
 const FILE: u64 = 512 << 20;
 const MEMORY: u64 = 4 << 30;
 const OPEN: u64 = 1024;
-const PROCESSES: u64 = 1024;
+const PROCESSES: u64 = 4096;
 
 /// Puts this process and all that come of it into the cage, for good.
 pub(super) fn enter(folder: &Path, reads: &[PathBuf]) -> Result<(), String> {
