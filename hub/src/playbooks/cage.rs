@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// The newest that is understood; of an older one all it has is asked for.
 const NEWEST: ABI = ABI::V9;
 /// The system's programs.
-const PROGRAMS: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
+pub(super) const PROGRAMS: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
 /// What programs look at when they start. No more of /etc: the hub's settings may be there.
 const ETC: &[&str] = &[
     "/etc/alternatives",

@@ -1,6 +1,7 @@
 //! The folder in which one playbook runs: itself, what stands beside it, whom it may reach, and how Ansible is to
 //! reach them. Nobody but the hub's user may look into it, and it is gone when the playbook is over.
 
+use super::cage::PROGRAMS;
 use super::{Play, Settings};
 use crate::runbooks::PLAYBOOK;
 use cmdr_link::files;
@@ -60,8 +61,10 @@ pub(super) fn make(
     settings: &Settings,
 ) -> Result<PathBuf, String> {
     let program = settings.program.clone().unwrap_or_default();
+    let reads = reads(&program, settings);
+    exposed(place, &reads)?;
     let folder = place.join(id);
-    fill(place, &folder, host, play, &program, settings)
+    fill(place, &folder, host, play, &program, settings, reads)
         .map_err(|e| {
             std::fs::remove_dir_all(&folder).ok();
             format!("preparing the playbook in {}: {}", folder.display(), files::reason(&e))
@@ -76,6 +79,7 @@ fn fill(
     play: &Play,
     program: &Path,
     settings: &Settings,
+    reads: Vec<PathBuf>,
 ) -> io::Result<()> {
     let user = play.user.as_deref().unwrap_or(USER);
     let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
@@ -109,7 +113,7 @@ fn fill(
         program: program.to_owned(),
         args: arguments(folder, play),
         env: environment(folder, host, user, play, program, settings),
-        reads: reads(program, settings),
+        reads,
     };
     put(JOB, &serde_json::to_string(&job)?)
 }
@@ -220,6 +224,23 @@ fn reads(program: &Path, settings: &Settings) -> Vec<PathBuf> {
     reads
 }
 
+/// An error when the hub's data lies where playbooks may read.
+fn exposed(place: &Path, reads: &[PathBuf]) -> Result<(), String> {
+    let data = place.parent().unwrap_or(place);
+    let Ok(data) = data.canonicalize() else { return Ok(()) };
+    let roots = PROGRAMS.iter().map(Path::new).chain(reads.iter().map(PathBuf::as_path));
+    for root in roots.filter_map(|root| root.canonicalize().ok()) {
+        if data.starts_with(&root) {
+            return Err(format!(
+                "the hub's data folder {} lies in {}, which playbooks may read; nothing was played",
+                data.display(),
+                root.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Variables as Ansible reads them. Each text is marked as one that is no template: what is between braces in a value
 /// would be run otherwise.
 fn vars(vars: &BTreeMap<String, Value>) -> String {
@@ -317,6 +338,17 @@ mod tests {
         assert!(make(&place, "r.1.1", "web1", &odd, &settings).is_err());
         clear(&place);
         assert!(std::fs::read_dir(&place).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn a_library_that_the_hubs_data_lies_in_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { library: vec![dir.path().to_owned()], ..Settings::default() };
+        let place = dir.path().join("data/playbooks");
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let refused = make(&place, "r.0.0", "web1", &Play::default(), &settings).unwrap_err();
+        assert!(refused.contains("which playbooks may read"), "{refused}");
+        assert!(exposed(&place, &[dir.path().join("data/other")]).is_ok());
     }
 
     #[test]

@@ -227,3 +227,22 @@ fn an_include_whose_condition_does_not_hold_is_left_out_whole() {
     assert_eq!(line(trip.order()), "last");
     assert_eq!(trip.states(), [StepState::Skipped; 3]);
 }
+
+#[test]
+fn a_playbook_is_handed_over_as_it_stands_with_values_that_keep_their_kinds() {
+    let text = "name: x\nparams:\n- name: port\n  type: number\n  default: 80\n- name: list\n  type: list\n  default: [a, b]\n\
+                - name: key\n  type: secret\n  default: runbook.db\nsteps:\n- name: a\n  user: '{{host.name}}'\n  timeout: 5s\n  \
+                ansible:\n    playbook: '[{hosts: all, tasks: [{debug: {msg: \"{{ port }}\"}}]}]'\n    \
+                files: {a.j2: '{{ port }}'}\n    vars: {port: '{{port}}', list: '{{list}}', key: '{{key}}', text: 'p {{port}}'}\n";
+    let mut trip = trip(text, &[]);
+    let Next::Do { task, .. } = trip.next() else { panic!("it has a step") };
+    let play = task.play.unwrap();
+    assert!(task.order == Order { timeout_ms: Some(5000), ..Order::default() });
+    assert!(play.playbook.contains("{{ port }}") && play.files["a.j2"] == "{{ port }}");
+    let vars = [("port", json!(80)), ("list", json!(["a", "b"])), ("key", json!("hunter2"))];
+    for (name, value) in vars {
+        assert_eq!(play.vars[name], value);
+    }
+    assert_eq!(play.vars["text"], json!("p 80"));
+    assert_eq!((play.user.as_deref(), play.timeout_ms), (Some("web1"), Some(5000)));
+}
