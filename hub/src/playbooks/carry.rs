@@ -151,7 +151,7 @@ impl Carrier {
             match hub.fleet.link(self.host) {
                 Ok(link) => return Ok(link),
                 Err(e) if e.kind == ErrorKind::Unreachable && Instant::now() < until => {}
-                // What was done before is known; what comes now was not begun.
+                // A task is several programs: it may be half done.
                 Err(e) => return Err(self.noted(e)),
             }
             drop(hub);
