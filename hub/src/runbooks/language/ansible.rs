@@ -84,7 +84,9 @@ fn wrong_with(text: &str) -> Option<(u32, u32, String)> {
         Ok(plays) => plays,
         Err(error) => {
             let problem = problem::of_reader(&error);
-            return Some((problem.line.max(1), problem.column.max(1), problem.what));
+            // Places that stand in the words are those of the text alone.
+            let what = problem.what.split(" at line ").next().unwrap_or_default();
+            return Some((problem.line.max(1), problem.column.max(1), what.to_owned()));
         }
     };
     if plays.0.is_empty() {
@@ -228,7 +230,7 @@ mod tests {
             ("- hosts: all\n- name: y", "10:9", "'hosts: all'"),
             ("- hosts: all\n  hosts: web", "10:9", "twice"),
             ("- import_playbook: x.yml", "9:9", "imports no other"),
-            ("- hosts: all\n  tasks: [", "", ""),
+            ("- hosts: all\n  tasks: [", "10:", "bracket"),
             ("- x", "9:9", "a play"),
         ] {
             let told = wrong(&block(text));
