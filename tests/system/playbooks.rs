@@ -481,10 +481,11 @@ async fn a_hub_that_is_killed_takes_its_playbooks_with_it_and_says_that_they_are
     std::fs::write(&file, "[ansible]\nprogram = '/usr/bin/ansible-playbook'\n").unwrap();
     hub.options = vec!["--config".into(), file.display().to_string()];
     hub.start_again();
+    let (address, public) = (hub.address.clone(), hub.key());
     let dial = |kind, token: Option<&str>, key| {
         let token = token.map(|text| JoinToken::parse(text).unwrap());
         Dialer {
-            target: At { address: hub.address.clone(), hub: hub.key() },
+            target: At { address: address.clone(), hub: public },
             key,
             kind,
             name: "web1".to_owned(),
