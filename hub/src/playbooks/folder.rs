@@ -246,7 +246,7 @@ fn exposed(place: &Path, reads: &[PathBuf]) -> Result<(), String> {
 fn vars(vars: &BTreeMap<String, Value>) -> String {
     let mut text = String::from("{");
     for (key, value) in vars {
-        text += &format!("{}: ", quoted(key));
+        text.extend([&quoted(key), ": "]);
         literal(value, &mut text);
         text += ",\n";
     }

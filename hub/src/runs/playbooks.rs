@@ -315,9 +315,12 @@ impl Turn {
             hub: Arc::downgrade(hub),
             host,
             caller: self.author.caller(),
-            may: Box::new(move |hub| match goes_on() {
-                true => may(hub, &author, &resource, host),
-                false => Err("the step is over".to_owned()),
+            may: Box::new(move |hub| {
+                if goes_on() {
+                    may(hub, &author, &resource, host)
+                } else {
+                    Err("the step is over".to_owned())
+                }
             }),
             patience: self.runs.settings.rejoin.min(self.runs.settings.patience),
             cut: AtomicBool::new(false),
