@@ -83,7 +83,8 @@ impl Scene {
 }
 
 fn indented(text: &str, by: usize) -> String {
-    text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
+    let before = " ".repeat(by);
+    text.lines().flat_map(|line| [&before, line, "\n"]).collect()
 }
 
 /// A runbook whose one step plays these tasks on all hosts.

@@ -256,7 +256,7 @@ impl Turn {
             trace: 0,
             caller: None,
         };
-        Trail::part(hub, &caller, &header, &Bytes::from(body)).await
+        Trail::part(hub, &caller, &header, &body).await
     }
 
     async fn run(&self, hub: &Arc<Hub>, ends: &mut oneshot::Receiver<String>) -> Outcome {
