@@ -250,6 +250,11 @@ impl Pen {
             let last = grid.columns() - 1;
             let wide = last > 0 && is_wide(&cells[..], last - 1);
             let at = if wide { last - 1 } else { last };
+            // The stop it went back to may have been taken away since.
+            let gone = (1..last).contains(&column.0) && !self.tabs[column.0];
+            if gone {
+                self.put(format_args!("\x1b[{row};{}H\x1bH", column.0 + 1));
+            }
             self.put(format_args!("\x1b[{row};{}H", at + 1));
             self.charsets([StandardCharset::Ascii; 4]);
             let cell = &cells[Column(at)];
@@ -257,8 +262,12 @@ impl Pen {
             if column.0 < last {
                 // From there it went back by tabs.
                 let stops = self.tabs.iter().take(last).skip(column.0.max(1));
-                let stops = stops.filter(|stop| **stop).count() + usize::from(column.0 == 0);
+                let stops =
+                    stops.filter(|stop| **stop).count() + usize::from(column.0 == 0 || gone);
                 self.put(format_args!("\x1b[{stops}Z"));
+            }
+            if gone {
+                self.text("\x1b[g");
             }
         } else {
             self.put(format_args!("\x1b[{row};{}H", column.0 + 1));

@@ -222,6 +222,13 @@ proptest! {
 }
 
 #[test]
+fn a_cursor_that_went_back_to_a_stop_that_is_gone_is_drawn_there() {
+    let mut screen = Screen::new(size(10, 1));
+    screen.feed("0123456789\x1b[Z\x1b[g".as_bytes());
+    same_after_redraw(&mut screen, LINES).unwrap();
+}
+
+#[test]
 fn a_line_that_was_wrapped_can_be_wrapped_anew_after_it_was_drawn() {
     let mut screen = Screen::new(size(10, 4));
     screen.feed("0123456789容器abcdef\r\nnext".as_bytes());
