@@ -313,7 +313,7 @@ pub const METHODS: &[Method] = &[
     call::<configs::Save>(Place::Hub).about(About::Nothing),
     call::<configs::Versions>(Place::Hub).about(About::Nothing),
     call::<configs::Delete>(Place::Hub).about(About::Nothing),
-    call::<configs::Expect>(Place::Hub).about(About::Visible),
+    call::<configs::Expect>(Place::Hub).about(About::Parts),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),

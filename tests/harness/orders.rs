@@ -2,6 +2,7 @@
 //! agent keeps on its disk, count how often each order was begun, and can be cut, healed and killed.
 
 use cmdr_link::service::{Asked, Feeding, Service};
+use cmdr_protocol::blobs::{Have, Put, Stored};
 use cmdr_protocol::orders::{
     Cancel, Cancelled, Confirm, Gone, Piece, Report, Take, Taken, Told, Watch,
 };
@@ -37,6 +38,8 @@ struct State {
     env: BTreeMap<String, String>,
     /// How each ended whose end was confirmed; `cancelled` for those that must never begin.
     over: BTreeMap<String, TargetState>,
+    /// Contents of files that are on their way.
+    delivering: u32,
     /// Takes what comes, and its answers are lost.
     mute: bool,
     /// Refuses what comes, in these words.
@@ -64,7 +67,7 @@ impl Orders {
 
     /// What it answers.
     pub fn service(&self) -> Service<Self> {
-        Service::new(self.clone()).on(take).feed(follow).on(cancel)
+        Service::new(self.clone()).on(take).feed(follow).on(cancel).on(has).feed(receives)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -74,6 +77,11 @@ impl Orders {
     /// How often each order was begun.
     pub fn began(&self) -> BTreeMap<String, u32> {
         self.lock().began.clone()
+    }
+
+    /// Contents of files that are on their way to it now.
+    pub fn delivering(&self) -> u32 {
+        self.lock().delivering
     }
 
     /// A variable of the newest order.
@@ -310,4 +318,27 @@ async fn follow(
         ended = telling => ended,
         ended = hearing => ended,
     }
+}
+
+/// It has no content of any file.
+async fn has(_: Arc<Orders>, _: Asked, _: Have) -> Result<Stored, CallError> {
+    Ok(Stored::default())
+}
+
+/// Takes a content as a disk that stands still does: all that comes, and never to an end.
+async fn receives(
+    orders: Arc<Orders>,
+    _: Asked,
+    _: Put,
+    mut feeding: Feeding<Put>,
+) -> Result<(), CallError> {
+    feeding.send(&Stored::default()).await?;
+    orders.lock().delivering += 1;
+    let ended = loop {
+        if let Err(ended) = feeding.input().await {
+            break ended;
+        }
+    };
+    orders.lock().delivering -= 1;
+    Err(ended)
 }

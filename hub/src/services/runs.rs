@@ -80,7 +80,7 @@ async fn plan(hub: Arc<Hub>, asked: Asked, plan: Plan) -> Result<Planned, CallEr
 
 async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallError> {
     let (_, who) = who(&hub, &asked)?;
-    Ok(hub.runs.list(&hub, &who, &list))
+    hub.runs.list(&hub, &who, &list).await
 }
 
 async fn show(hub: Arc<Hub>, asked: Asked, show: Show) -> Result<Shown, CallError> {

@@ -274,8 +274,10 @@ impl RunsPane {
         if self.kind != Kind::Runs || !runs.more || runs.paging || !near {
             return Action::None;
         }
-        let before_ms = runs.known.values().map(|run| run.created_ms).min();
-        let list = List { before_ms, limit: PAGE, ..List::default() };
+        // A hub that does not say where a page ends goes by time.
+        let oldest = || runs.known.values().map(|run| run.created_ms).min();
+        let before_ms = if runs.next.is_empty() { oldest() } else { None };
+        let list = List { before_ms, after: runs.next.clone(), limit: PAGE, ..List::default() };
         let asking = Action::Apply(Update::new(|store| store.runs.paging = true));
         let fetch = Action::fetch(None, list, PATIENCE, |listing| {
             (Some(runs::listed(true, listing)), Action::None)

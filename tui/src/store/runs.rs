@@ -33,6 +33,8 @@ pub struct Runs {
     pub known: HashMap<RunId, Run>,
     /// There are older ones than the list has.
     pub more: bool,
+    /// Where these begin, as the hub has said it.
+    pub next: String,
     /// A page of older ones is on its way.
     pub paging: bool,
     watched: Vec<Watched>,
