@@ -16,6 +16,7 @@ mod guard;
 mod handed;
 mod keeper;
 mod links;
+mod lists;
 mod live;
 mod playbooks;
 mod records;
@@ -60,7 +61,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Runs that are over and are remembered with all their targets, because somebody looked at them.
@@ -126,6 +127,8 @@ pub struct Runs {
     handed: Mutex<Handed>,
     hand: Notify,
     ends: broadcast::Sender<RunId>,
+    /// Counts changes of lists.
+    lists: watch::Sender<u64>,
     began: Instant,
     /// Tells cursors of this hub's life from those of another.
     epoch: u64,
@@ -257,6 +260,7 @@ impl Runs {
             handed: Mutex::new(handed::load(&store)?),
             hand: Notify::new(),
             ends: broadcast::channel(ENDS).0,
+            lists: watch::Sender::new(0),
             began: Instant::now(),
             epoch: cmdr_link::clock::now_ms(),
             store,

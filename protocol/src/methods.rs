@@ -317,6 +317,7 @@ pub const METHODS: &[Method] = &[
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),
+    feed::<runs::ListWatch>(Place::Hub).about(About::Parts),
     call::<runs::Show>(Place::Hub).about(About::Parts),
     feed::<runs::Watch>(Place::Hub).about(About::Parts),
     feed::<runs::Output>(Place::Hub).about(About::Parts),

@@ -124,6 +124,33 @@ pub struct Listing {
     pub next: String,
 }
 
+/// What changes in the lists of runs and of schedules. Nothing comes while nothing changes; what changes often is
+/// gathered for half a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListWatch {}
+
+impl Feed for ListWatch {
+    const METHOD: &'static str = "runs.list.watch";
+    const ACCESS: Access = Access::Read;
+    type Input = Nothing;
+    type Item = ListNews;
+}
+
+/// What has changed in lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListNews {
+    /// From here on changes are told: both lists are to be asked for now. Always so in the first item.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub begins: bool,
+    /// Runs that are new or stand otherwise, as a [`List`] has them; at most [`CHUNK`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
+    /// Schedules have changed: they are to be asked for ([`ListSchedules`]).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub schedules: bool,
+}
+
 /// One run with its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Show {

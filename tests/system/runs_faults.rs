@@ -12,8 +12,8 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{self, Assign, Grant};
 use cmdr_protocol::runbooks::Save;
 use cmdr_protocol::runs::{
-    Command, List, Order, Output, Param, Push, RunState, Runbook, Show, Shown, Start, Stop,
-    TargetState,
+    Command, List, ListWatch, Order, Output, Param, Push, PutSchedule, RunState, Runbook, Schedule,
+    Show, Shown, Start, Stop, TargetState, When,
 };
 use cmdr_protocol::secrets;
 use cmdr_protocol::tokens::TokenKind;
@@ -304,4 +304,50 @@ async fn a_step_that_may_have_been_done_is_lost_and_not_failed_when_this_hub_can
     let target = over(&client, never).await.targets.remove(0);
     assert!(matches!(target.state, TargetState::Failed | TargetState::Refused), "{target:?}");
     assert!(target.why.contains("no secret"), "{target:?}");
+}
+
+#[tokio::test]
+async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else() {
+    let world = World::start_with(config()).await;
+    let sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let name = Role::parse("narrow").unwrap();
+    let grant = Grant { verbs: vec!["runs.*".into()], hosts: "x*".into(), ..Grant::default() };
+    let put = roles::Put { name, grants: vec![grant], ..roles::Put::default() };
+    ask(&client, &put).await.unwrap();
+    let narrow = world.client(name).await;
+    let mut feed = client.feed(None, &ListWatch {}).await.unwrap();
+    let mut other = narrow.feed(None, &ListWatch {}).await.unwrap();
+    assert!(feed.next().await.unwrap().unwrap().begins);
+    assert!(other.next().await.unwrap().unwrap().begins);
+    let run = start(&client, &order(&["wait"])).await;
+    let mut until = async |over: bool| loop {
+        let item = feed.next().await.unwrap().unwrap();
+        assert!(!item.begins && !item.schedules, "{item:?}");
+        assert_eq!(item.runs.len(), 1, "{item:?}");
+        assert_eq!(item.runs[0].id, Some(run));
+        if item.runs[0].ended_ms.is_some() == over {
+            return item.runs[0].clone();
+        }
+    };
+    assert_eq!(until(false).await.state, RunState::Running);
+    sim.until_running().await;
+    ask(&client, &Stop { run, why: String::new() }).await.unwrap();
+    assert_eq!(until(true).await.counts.cancelled, 1);
+    let when = When { every_ms: Some(3_600_000), ..When::default() };
+    let schedule =
+        Schedule { name: "s".into(), when, start: order(&["true"]), ..Schedule::default() };
+    ask(&client, &PutSchedule { schedule }).await.unwrap();
+    let item = feed.next().await.unwrap().unwrap();
+    assert!(item.schedules && item.runs.is_empty(), "{item:?}");
+    // Nothing changes, so nothing comes; and who may know of none of it has heard of nothing.
+    let quiet = Duration::from_secs(3);
+    let mut more = 0;
+    while let Ok(item) = tokio::time::timeout(quiet, feed.next()).await {
+        // Whether its host has it, it learns in between.
+        let item = item.unwrap().unwrap();
+        assert!(item.schedules && item.runs.is_empty() && more < 2, "{item:?}");
+        more += 1;
+    }
+    assert!(tokio::time::timeout(quiet, other.next()).await.is_err());
 }

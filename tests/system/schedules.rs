@@ -87,7 +87,7 @@ impl Stage {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("hub.toml");
-        std::fs::write(&config, "[runs]\nlate_s = 1\npatience_s = 30\nrejoin_s = 0\n").unwrap();
+        std::fs::write(&config, "[runs]\nlate_s = 1\npatience_s = 60\nrejoin_s = 0\n").unwrap();
         let mut hub = HubProcess::unstarted(dir);
         hub.options = vec!["--config".to_owned(), config.to_str().unwrap().to_owned()];
         hub.start_again();
@@ -128,6 +128,12 @@ impl Stage {
             self.ask(&ListSchedules {}).await.schedules.into_iter().find(&is)
         })
         .await
+    }
+
+    /// The schedule, when so many hosts have it and its moment is not this one.
+    async fn handed(&self, hosts: u32) -> Schedule {
+        let far = |one: &Schedule| one.next_ms.is_some_and(|at| at > clock::now_ms() + 7000);
+        self.schedule(|one| one.at_hosts == hosts && far(one)).await
     }
 
     async fn until_online(&self, count: usize) {
@@ -187,17 +193,18 @@ async fn a_moment_without_the_hub_is_done_by_the_hosts_themselves_and_told_when_
     let mut down = Host::start(&stage, "down", &address).await;
     stage.until_online(3).await;
     stage.put().await;
-    let put = stage.schedule(|one| one.at_hosts == 3).await;
+    let put = stage.handed(3).await;
     assert_eq!(put.hub_only, "");
     let due = put.next_ms.unwrap();
     // After it has been handed out, and before the moment.
+    let before = [plain.count() + 1, restarted.count() + 1];
     stage.hub.kill();
     restarted.kill();
     down.kill();
     restarted.start_again();
     assert!(clock::now_ms() < due, "the moment is yet to come");
     until_some("both have done it", async || {
-        (plain.count() == 1 && restarted.count() == 1).then_some(())
+        ([plain.count(), restarted.count()] == before).then_some(())
     })
     .await;
     until_ms(due + 1500).await;
@@ -245,10 +252,11 @@ async fn a_host_that_is_cut_off_does_it_by_itself_once_and_goes_on_until_it_hear
     let host = Host::start(&stage, "cut", &proxy.address().to_string()).await;
     stage.until_online(1).await;
     stage.put().await;
-    let due = stage.schedule(|one| one.at_hosts == 1).await.next_ms.unwrap();
+    let due = stage.handed(1).await.next_ms.unwrap();
+    let before = host.count() + 1;
     proxy.set(Fault::Cut);
     // The hub is there, and begins the run; the host does it on its own.
-    until_some("it has done it", async || (host.count() == 1).then_some(())).await;
+    until_some("it has done it", async || (host.count() == before).then_some(())).await;
     proxy.set(Fault::None);
     let shown = stage.of_moment(due).await;
     assert!(!shown.run.alone, "{:?}", shown.run);

@@ -157,7 +157,7 @@ pub(super) async fn list(program: Program) -> Result<axum::Json<Runbooks>, Probl
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// The newest by default; 0 for the one that comes with the hub.
-    version: Option<u64>,
+    pub(super) version: Option<u64>,
 }
 
 /// Shows a runbook.

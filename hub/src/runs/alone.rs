@@ -346,6 +346,7 @@ impl Runs {
             drop(self.queue.send(News::End { live: live.clone(), ends }).await);
         }
         live.tell();
+        self.tell_lists();
         self.tick.notify_one();
     }
 }

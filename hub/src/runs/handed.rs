@@ -212,9 +212,9 @@ impl Runs {
         let (mut seen, mut rest) = (Stamp::default(), Instant::now());
         let mut undone = false;
         loop {
-            let some = undone || {
+            let some = undone || !self.schedules().all.is_empty() || {
                 let handed = self.handed();
-                !(handed.hosts.is_empty() && handed.gone.is_empty() && handed.made.is_empty())
+                !(handed.hosts.is_empty() && handed.gone.is_empty())
             };
             let asked = tokio::select! {
                 () = self.hand.notified() => true,
@@ -392,6 +392,8 @@ impl Runs {
         } else {
             handed.hosts.insert(host, schedules);
         }
+        drop(handed);
+        self.tell_lists();
         Ok(())
     }
 
@@ -414,6 +416,7 @@ impl Runs {
         if let Some(record) = gone {
             self.handed().gone.insert(moment(&record), record);
         }
+        self.tell_lists();
         self.hand.notify_one();
     }
 

@@ -387,6 +387,7 @@ impl Runs {
         if let Err(e) = self.store.apply(Batch::new().put(schedule_key(name), &record)).await {
             tracing::warn!(schedule = name, "when it is due next could not be written: {e}");
         }
+        self.tell_lists();
     }
 
     /// Begins the run of one moment: in the audit log before anything is done.

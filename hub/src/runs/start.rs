@@ -329,6 +329,7 @@ impl Runs {
                 }
             }
         }
+        self.tell_lists();
         for (from, to) in sent {
             for index in from..=to {
                 self.send_soon(&live, index);

@@ -83,6 +83,11 @@ fn counted(hub: &Hub, who: &Who, id: RunId, brief: &Brief) -> Option<Counts> {
     (counts.targets > 0).then_some(counts)
 }
 
+/// Whether it is their own; older than whoever asks, it is of somebody else who had the name.
+fn is_own(who: &Who, run: &Run) -> bool {
+    run.operator == who.operator && run.created_ms >= who.since_ms
+}
+
 /// Where a page of a list ends: when its last run was made, and which that was.
 fn place(text: &str) -> Option<(u64, RunId)> {
     let (created, id) = text.split_once('.')?;
@@ -192,37 +197,18 @@ impl Runs {
         });
         let mut listing = Listing::default();
         let mut looks = 0;
-        for (is_line, mut run) in runs.filter(|(_, run)| wanted(run)) {
-            // Older than whoever asks, it is of somebody else who had the name.
-            let own = run.operator == who.operator && run.created_ms >= who.since_ms;
-            if !own || who.program.is_some() {
-                // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
-                let Some(id) = run.id else { continue };
-                let counted = if run.ended_ms.is_none() {
-                    let live = self.look(hub, who, id, List::METHOD).ok();
-                    live.map(|(live, sees)| counts(&live.lock(), &sees))
-                } else if who.program.is_none() && is_administrator(who) {
-                    Some(run.counts)
-                } else if let Some(brief) = self.brief(id) {
-                    counted(hub, who, id, &brief)
-                } else {
-                    if looks >= LOOKS && !listing.runs.is_empty() {
-                        // The next page goes on from here: what was read is remembered.
-                        listing.more = true;
-                        break;
-                    }
-                    looks += 1;
-                    let brief = self.read_brief(id).ok().flatten();
-                    // Others have their turn: it may take many until there is one for who asks.
-                    tokio::task::yield_now().await;
-                    brief.and_then(|brief| counted(hub, who, id, &brief))
-                };
-                let Some(counted) = counted else { continue };
-                run.counts = counted;
-                if is_line && (who.program.is_some() || !is_administrator(who)) {
-                    A_LINE.clone_into(&mut run.what);
+        for (is_line, run) in runs.filter(|(_, run)| wanted(run)) {
+            if self.is_read(who, &run) {
+                if looks >= LOOKS && !listing.runs.is_empty() {
+                    // The next page goes on from here: what was read is remembered.
+                    listing.more = true;
+                    break;
                 }
+                looks += 1;
+                // Others have their turn: it may take many until there is one for who asks.
+                tokio::task::yield_now().await;
             }
+            let Some(run) = self.in_list(hub, who, (is_line, run)) else { continue };
             if listing.runs.len() >= limit {
                 // This one is for the next page.
                 listing.more = true;
@@ -235,6 +221,42 @@ impl Runs {
             listing.next = format!("{}.{id}", last.created_ms);
         }
         Ok(listing)
+    }
+
+    /// Whether a run is read from disk to know what of it somebody may see.
+    fn is_read(&self, who: &Who, run: &Run) -> bool {
+        let all = who.program.is_none() && (is_own(who, run) || is_administrator(who));
+        !all && run.ended_ms.is_some() && run.id.is_some_and(|id| self.brief(id).is_none())
+    }
+
+    /// A run as somebody may see it in a list, if they may; with whether its order is a line.
+    pub(super) fn in_list(
+        &self,
+        hub: &Hub,
+        who: &Who,
+        (is_line, mut run): (bool, Run),
+    ) -> Option<Run> {
+        if is_own(who, &run) && who.program.is_none() {
+            return Some(run);
+        }
+        // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
+        let id = run.id?;
+        run.counts = if run.ended_ms.is_none() {
+            let (live, sees) = self.look(hub, who, id, List::METHOD).ok()?;
+            counts(&live.lock(), &sees)
+        } else if who.program.is_none() && is_administrator(who) {
+            run.counts
+        } else {
+            let brief = match self.brief(id) {
+                Some(brief) => brief,
+                None => self.read_brief(id).ok().flatten()?,
+            };
+            counted(hub, who, id, &brief)?
+        };
+        if is_line && (who.program.is_some() || !is_administrator(who)) {
+            A_LINE.clone_into(&mut run.what);
+        }
+        Some(run)
     }
 
     /// One run with its targets.

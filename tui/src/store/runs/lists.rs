@@ -133,6 +133,21 @@ pub fn listed(older: bool, listing: Result<runs::Listing, CallError>) -> Update 
     })
 }
 
+/// Something in the lists has changed, as the hub tells it.
+pub fn news(store: &mut Store, item: runs::ListNews) {
+    let asks = [(RUNS, item.begins), (SCHEDULES, item.begins || item.schedules)];
+    for (key, _) in asks.into_iter().filter(|(_, ask)| *ask) {
+        let sheet = store.sheet_mut(key);
+        (sheet.came_ms, sheet.asked_ms) = (0, 0);
+    }
+    if !store.sheet(RUNS).is_some_and(|sheet| sheet.known) {
+        return;
+    }
+    for run in item.runs {
+        super::know(store, run);
+    }
+}
+
 fn book_record(book: &Runbook) -> Record {
     let version = match (book.version, book.shipped) {
         (0, _) => Value::Word("runbooks.shipped", Role::Soft),
