@@ -35,11 +35,10 @@ use briefs::Briefs;
 pub use environment::EnvRecord;
 pub(crate) use environment::KEEPER as ENVIRONMENT;
 pub(crate) use guard::Picked;
+pub use handed::HandedRecord;
 pub use live::Live;
 pub(crate) use live::wave_of;
-pub use records::{
-    Author, HandedRecord, KeyRecord, LogRecord, RunRecord, ScheduleRecord, TargetRecord,
-};
+pub use records::{Author, KeyRecord, LogRecord, RunRecord, ScheduleRecord, TargetRecord};
 pub use start::Origin;
 pub use steps::StepsRecord;
 pub use views::{Sees, View};

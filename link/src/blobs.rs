@@ -89,11 +89,6 @@ pub fn leaves_room(file: &File, more: u64) -> io::Result<()> {
     if has_room(all, free, more) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
 }
 
-/// The content that a part is of.
-fn own_hash(part: &Path) -> Option<&str> {
-    part.file_name()?.to_str()?.split('.').next()
-}
-
 /// The BLAKE3 of a file, and its length.
 pub fn sum(path: &Path) -> io::Result<(String, u64)> {
     let mut hasher = blake3::Hasher::new();
@@ -298,7 +293,7 @@ impl Blobs {
     }
 
     /// Makes room for a part of `size` bytes among the others: the oldest with which nobody goes on now give way.
-    fn part_room(&self, own: &Path, size: u64) -> Result<(), CallError> {
+    fn part_room(&self, (hash, own): (&str, &Path), size: u64) -> Result<(), CallError> {
         let mut parts = self.found();
         parts.retain(|(blob, path)| !blob.whole && path != own);
         let mut used: u64 = parts.iter().map(|(blob, _)| blob.size).sum();
@@ -306,7 +301,7 @@ impl Blobs {
             if used.saturating_add(size) <= self.shared.most {
                 break;
             }
-            if !self.is_coming(&part.hash) || own_hash(own) == Some(&part.hash) {
+            if !self.is_coming(&part.hash) || part.hash == hash {
                 std::fs::remove_file(path).ok();
                 used = used.saturating_sub(part.size);
             }
@@ -560,7 +555,7 @@ impl Arriving {
         }
         let to = to.max(self.reserved.saturating_add(STEP)).min(self.size);
         let (from, more) = (self.reserved, to.saturating_sub(self.reserved));
-        self.blobs.part_room(&self.path, to)?;
+        self.blobs.part_room((&self.hash, &self.path), to)?;
         leaves_room(&self.file, more).map_err(|e| Self::no_room(self.size, &e))?;
         match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, from, more) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}

@@ -4,7 +4,7 @@
 //! That a host may have a schedule is on disk before it is told of it, and stays there until the host has said that it
 //! does not have it any more: so whoever asks which hosts may do something on their own gets all of them.
 
-use super::records::{Author, HandedRecord, ScheduleRecord, gone_key, handed_key};
+use super::records::{Author, ScheduleRecord};
 use super::{Runs, busy, schedules};
 use crate::records::prefix;
 use crate::server::Hub;
@@ -13,6 +13,7 @@ use crate::who::Who;
 use cmdr_link::{Client, Link, clock, codec};
 use cmdr_protocol::orders::{self, MAX_SCHEDULES, MAX_TIMES};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId, RunId, exec, methods};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,6 +39,23 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 const BYTES: usize = 512 * 1024;
 /// Schedules that were deleted or replaced and are remembered, because hosts may have done them.
 const GONE: usize = 1000;
+
+/// The schedules that a host has, or may have, for when the hub is away: on disk before it has them, and until it
+/// has said that it does not any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HandedRecord {
+    /// By the names that hosts know them by.
+    pub schedules: BTreeSet<String>,
+}
+
+fn handed_key(host: HostId) -> String {
+    format!("{}{host}", prefix::RUN_HANDED)
+}
+
+fn gone_key(moment: &str) -> String {
+    format!("{}{moment}", prefix::RUN_SCHEDULE_GONE)
+}
 
 /// What hosts have, and what is known of those that listen.
 #[derive(Debug, Default)]
@@ -212,10 +230,13 @@ impl Runs {
         let (mut seen, mut rest) = (Stamp::default(), Instant::now());
         let mut undone = false;
         loop {
-            let some = undone || !self.schedules().all.is_empty() || {
+            // One lock after the other: who lists schedules takes both.
+            let schedules = !self.schedules().all.is_empty();
+            let hosts = {
                 let handed = self.handed();
                 !(handed.hosts.is_empty() && handed.gone.is_empty())
             };
+            let some = undone || schedules || hosts;
             let asked = tokio::select! {
                 () = self.hand.notified() => true,
                 () = tokio::time::sleep(LOOK), if some => false,

@@ -267,23 +267,6 @@ pub struct ScheduleRecord {
     pub gone_ms: Option<u64>,
 }
 
-/// The schedules that a host has, or may have, for when the hub is away: on disk before it has them, and until it
-/// has said that it does not any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HandedRecord {
-    /// By the names that hosts know them by.
-    pub schedules: std::collections::BTreeSet<String>,
-}
-
-pub(super) fn handed_key(host: HostId) -> String {
-    format!("{}{host}", prefix::RUN_HANDED)
-}
-
-pub(super) fn gone_key(moment: &str) -> String {
-    format!("{}{moment}", prefix::RUN_SCHEDULE_GONE)
-}
-
 pub(super) fn schedule_key(name: &str) -> String {
     format!("{}{name}", prefix::RUN_SCHEDULE)
 }
