@@ -156,7 +156,10 @@ impl Orders {
     }
 
     fn begin(&self, id: String, order: &Order, most: u64) {
-        let argv = order.command.as_ref().map(|command| command.argv.clone()).unwrap_or_default();
+        let line = order.line.as_ref().map(|line| line.text.split_whitespace());
+        let words = line.map(|words| words.map(str::to_owned).collect());
+        let argv = order.command.as_ref().map(|command| command.argv.clone());
+        let argv: Vec<String> = argv.or(words).unwrap_or_default();
         let orders = self.clone();
         tokio::spawn(async move { orders.act(&id, &argv, most).await });
     }
@@ -334,11 +337,18 @@ async fn receives(
 ) -> Result<(), CallError> {
     feeding.send(&Stored::default()).await?;
     orders.lock().delivering += 1;
-    let ended = loop {
-        if let Err(ended) = feeding.input().await {
-            break ended;
-        }
-    };
-    orders.lock().delivering -= 1;
-    Err(ended)
+    // Also when this is dropped because whoever sent it does not want it any more.
+    let _coming = Coming(orders);
+    loop {
+        feeding.input().await?;
+    }
+}
+
+/// A content that is on its way until this is dropped.
+struct Coming(Arc<Orders>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.lock().delivering -= 1;
+    }
 }

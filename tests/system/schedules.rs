@@ -77,6 +77,12 @@ impl Host {
         self.running.take().unwrap().kill();
     }
 
+    /// Waits until it has the schedule on its disk: the hub counts those that may have it.
+    async fn until_handed(&self) {
+        let kept = self.state.join("orders/schedules");
+        until_some("the host has it", async || kept.exists().then_some(())).await;
+    }
+
     /// How often the order of the schedule was done here.
     fn count(&self) -> usize {
         std::fs::read_to_string(&self.ran).map_or(0, |text| text.lines().count())
@@ -193,6 +199,9 @@ async fn a_moment_without_the_hub_is_done_by_the_hosts_themselves_and_told_when_
     let mut down = Host::start(&stage, "down", &address).await;
     stage.until_online(3).await;
     stage.put().await;
+    for host in [&plain, &restarted, &down] {
+        host.until_handed().await;
+    }
     let put = stage.handed(3).await;
     assert_eq!(put.hub_only, "");
     let due = put.next_ms.unwrap();
@@ -252,6 +261,7 @@ async fn a_host_that_is_cut_off_does_it_by_itself_once_and_goes_on_until_it_hear
     let host = Host::start(&stage, "cut", &proxy.address().to_string()).await;
     stage.until_online(1).await;
     stage.put().await;
+    host.until_handed().await;
     let due = stage.handed(1).await.next_ms.unwrap();
     let before = host.count() + 1;
     proxy.set(Fault::Cut);
