@@ -136,10 +136,15 @@ impl Stage {
         .await
     }
 
-    /// The schedule, when so many hosts have it and its moment is not this one.
+    /// The schedule, when so many hosts have it, nothing of it goes on, and its moment is not this one.
     async fn handed(&self, hosts: u32) -> Schedule {
         let far = |one: &Schedule| one.next_ms.is_some_and(|at| at > clock::now_ms() + 7000);
-        self.schedule(|one| one.at_hosts == hosts && far(one)).await
+        until_some("nothing goes on", async || {
+            let schedule = self.schedule(|one| one.at_hosts == hosts && far(one)).await;
+            let over = self.runs().await.iter().all(|run| run.ended_ms.is_some());
+            (over && far(&schedule)).then_some(schedule)
+        })
+        .await
     }
 
     async fn until_online(&self, count: usize) {
