@@ -9,6 +9,7 @@ mod bearer;
 mod body;
 mod certificate;
 mod commands;
+mod configs;
 pub mod document;
 mod events;
 mod files;
@@ -90,4 +91,10 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::retry))
         .routes(routes!(runbooks::list))
         .routes(routes!(runbooks::show, runbooks::save, runbooks::delete))
+        .routes(routes!(configs::list))
+        .routes(routes!(configs::show, configs::save, configs::delete))
+        .routes(routes!(configs::versions))
+        .routes(routes!(configs::restore))
+        .routes(routes!(configs::drift))
+        .routes(routes!(configs::push))
 }

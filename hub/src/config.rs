@@ -111,6 +111,8 @@ pub struct Runs {
     /// A host whose link has ended a moment ago, and every host after a start of the hub, is waited for so many
     /// seconds before it is told unreachable.
     pub rejoin_s: u64,
+    /// What a schedule should have begun longer ago than so many seconds is not begun any more.
+    pub late_s: u64,
     /// Runs are removed when they ended more than so many days ago; 0 keeps them.
     pub keep_days: u64,
     /// So many runs that are over are kept at most.
@@ -134,6 +136,7 @@ impl Default for Runs {
             protected: "env=prod".to_owned(),
             patience_s: 120,
             rejoin_s: 30,
+            late_s: 60,
             keep_days: 90,
             keep: KEEP_RUNS,
             keep_mb: 4096,

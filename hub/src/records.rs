@@ -405,6 +405,10 @@ pub mod prefix {
     pub const RUN_LOG: &str = "run-log/";
     /// Of schedules of runs.
     pub const RUN_SCHEDULE: &str = "run-schedule/";
+    /// Of schedules that hosts may have although they were deleted or replaced.
+    pub const RUN_SCHEDULE_GONE: &str = "run-gone/";
+    /// Of [`crate::runs::HandedRecord`]s.
+    pub const RUN_HANDED: &str = "run-handed/";
     /// Of idempotency keys.
     pub const RUN_KEY: &str = "run-key/";
     /// Of [`super::SecretUse`]s.
@@ -514,6 +518,8 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::RUN_ENV, reads::<runs::EnvRecord>),
         (prefix::RUN_LOG, reads::<runs::LogRecord>),
         (prefix::RUN_SCHEDULE, reads::<runs::ScheduleRecord>),
+        (prefix::RUN_SCHEDULE_GONE, reads::<runs::ScheduleRecord>),
+        (prefix::RUN_HANDED, reads::<runs::HandedRecord>),
         (prefix::RUN_KEY, reads::<runs::KeyRecord>),
     ];
     match KINDS.iter().find(|(prefix, _)| key.starts_with(prefix)) {

@@ -21,6 +21,7 @@ use cmdr_protocol::methods::{About, METHODS, Method};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant, Limit, OnRequest};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Roles at once.
@@ -32,6 +33,7 @@ pub struct Rights {
     store: Store,
     roles: RwLock<BTreeMap<Role, Arc<Held>>>,
     usage: usage::Usage,
+    version: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -113,7 +115,12 @@ impl Rights {
                 Err(e) => tracing::error!("the role {name} is left out, it allows nothing: {e}"),
             }
         }
-        Ok(Self { store, roles: RwLock::new(roles), usage: usage::Usage::default() })
+        Ok(Self {
+            store,
+            roles: RwLock::new(roles),
+            usage: usage::Usage::default(),
+            version: AtomicU64::new(0),
+        })
     }
 
     fn held(&self, role: Role) -> Option<Arc<Held>> {
@@ -315,6 +322,26 @@ impl Rights {
         numbers.into_iter().filter_map(|n| Some((n, grants.get(n)?.clone()))).collect()
     }
 
+    /// Counts the changes of roles.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    /// Whether what is allowed is so at any time and any number of times, as long as nobody changes roles.
+    pub(crate) fn is_lasting(&self, who: &Who, allowed: &Allowed) -> bool {
+        let grant = match allowed.by {
+            By::Everybody => return true,
+            By::Approval(_) => return false,
+            By::Role(role, number) | By::Group(_, role, number) => {
+                self.held(role).and_then(|held| {
+                    let grant = held.definition.grants.get(number)?;
+                    Some(grant.hours.is_none() && grant.limit.is_none())
+                })
+            }
+        };
+        grant.unwrap_or(false) && who.program.as_ref().is_none_or(|scope| !scope.has_windows())
+    }
+
     /// Makes a role or replaces it.
     pub async fn put(&self, mut definition: Definition) -> Result<(), CallError> {
         let name = definition.name;
@@ -340,6 +367,7 @@ impl Rights {
         }
         self.store.apply(Batch::new().put(role_key(name), &record)).await.map_err(busy)?;
         self.roles.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(held));
+        self.version.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -353,6 +381,7 @@ impl Rights {
         }
         self.store.apply(Batch::new().delete(role_key(name))).await.map_err(busy)?;
         self.roles.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        self.version.fetch_add(1, Ordering::SeqCst);
         Ok(true)
     }
 }

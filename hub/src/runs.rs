@@ -8,12 +8,15 @@
 //!
 //! Asked by [`crate::services`]; told of links by [`crate::server`].
 
+mod alone;
 mod briefs;
 mod dispatch;
 mod environment;
 mod guard;
+mod handed;
 mod keeper;
 mod links;
+mod lists;
 mod live;
 mod playbooks;
 mod records;
@@ -32,6 +35,7 @@ use briefs::Briefs;
 pub use environment::EnvRecord;
 pub(crate) use environment::KEEPER as ENVIRONMENT;
 pub(crate) use guard::Picked;
+pub use handed::HandedRecord;
 pub use live::Live;
 pub(crate) use live::wave_of;
 pub use records::{Author, KeyRecord, LogRecord, RunRecord, ScheduleRecord, TargetRecord};
@@ -45,6 +49,7 @@ use crate::store::{Store, StoreError};
 use cmdr_protocol::runs::RunState;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
+use handed::Handed;
 use keeper::{HeadChange, Keeper, News};
 use live::ByHost;
 use playbooks::Playing;
@@ -55,7 +60,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Runs that are over and are remembered with all their targets, because somebody looked at them.
@@ -70,6 +75,7 @@ pub(crate) struct Settings {
     protected: Option<Selector>,
     patience: Duration,
     rejoin: Duration,
+    late_ms: u64,
     keep_days: u64,
     keep: usize,
     keep_bytes: u64,
@@ -87,6 +93,7 @@ impl Settings {
             protected: Selector::parse(protected).ok().filter(|_| !protected.is_empty()),
             patience: Duration::from_secs(config.patience_s),
             rejoin: Duration::from_secs(config.rejoin_s),
+            late_ms: config.late_s.saturating_mul(1000),
             keep_days: config.keep_days,
             keep: usize::try_from(config.keep.get()).unwrap_or(usize::MAX),
             keep_bytes: config.keep_mb.saturating_mul(1 << 20),
@@ -116,7 +123,11 @@ pub struct Runs {
     schedule: Notify,
     /// Steps that the hub does itself.
     playing: Playing,
+    handed: Mutex<Handed>,
+    hand: Notify,
     ends: broadcast::Sender<RunId>,
+    /// Counts changes of lists.
+    lists: watch::Sender<u64>,
     began: Instant,
     /// Tells cursors of this hub's life from those of another.
     epoch: u64,
@@ -245,7 +256,10 @@ impl Runs {
             schedules: Mutex::new(schedules::load(&store)?),
             schedule: Notify::new(),
             playing: Playing::default(),
+            handed: Mutex::new(handed::load(&store)?),
+            hand: Notify::new(),
             ends: broadcast::channel(ENDS).0,
+            lists: watch::Sender::new(0),
             began: Instant::now(),
             epoch: cmdr_link::clock::now_ms(),
             store,
@@ -271,7 +285,13 @@ impl Runs {
             self.take_up(&live);
         }
         let keeper = Keeper::new(self.clone(), segments);
-        tokio::join!(keeper.run(queue), self.pumping(), self.ticking(), self.scheduling());
+        tokio::join!(
+            keeper.run(queue),
+            self.pumping(),
+            self.ticking(),
+            self.scheduling(),
+            self.handing()
+        );
     }
 
     /// Goes on with a run from before the hub began.

@@ -120,6 +120,8 @@ struct Arriving {
     blobs: Blobs,
     hash: String,
     size: u64,
+    /// The part that grows.
+    path: PathBuf,
     file: File,
     have: u64,
     /// Bytes from the beginning for which there is room on the disk.
@@ -143,8 +145,13 @@ impl Blobs {
         self.shared.dir.join(hash)
     }
 
-    fn part(&self, hash: &str) -> PathBuf {
-        self.shared.dir.join(format!("{hash}.part"))
+    /// What has come of a content. Each sender has a part of their own: whoever knows no more than the hash goes on
+    /// with nobody's, and learns from none what there is.
+    fn part(&self, hash: &str, by: Option<&str>) -> PathBuf {
+        self.shared.dir.join(match by {
+            Some(by) => format!("{hash}.{by}.part"),
+            None => format!("{hash}.part"),
+        })
     }
 
     /// Who has shown to have a content, a line each.
@@ -211,32 +218,39 @@ impl Blobs {
         if let Some(meta) = self.whole(hash).and_then(|path| path.metadata().ok()) {
             return Stored { have: meta.len(), whole: true };
         }
-        let have = self.part(hash).metadata().map_or(0, |meta| meta.len());
+        let have = self.part(hash, None).metadata().map_or(0, |meta| meta.len());
         Stored { have, whole: false }
     }
 
     /// All of them, those used last first. Blocks.
     pub fn list(&self) -> Vec<Blob> {
+        self.found().into_iter().map(|(blob, _)| blob).collect()
+    }
+
+    /// The same, each with its file.
+    fn found(&self) -> Vec<(Blob, PathBuf)> {
         let entries =
             std::fs::read_dir(&self.shared.dir).into_iter().flatten().map_while(Result::ok);
-        let mut found: Vec<Blob> = entries
+        let mut found: Vec<(Blob, PathBuf)> = entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                let hash = name.strip_suffix(".part").unwrap_or(&name);
+                let part = name.strip_suffix(".part");
+                let hash = part.map_or(&*name, |part| part.split('.').next().unwrap_or(part));
                 let meta = entry.metadata().ok().filter(|_| is_blob(hash))?;
                 let whole = hash.len() == name.len();
                 // Of a part, what is set aside for it counts too.
                 let taken = if whole { 0 } else { meta.blocks().saturating_mul(512) };
                 let used = meta.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-                Some(Blob {
+                let blob = Blob {
                     hash: hash.to_owned(),
                     size: meta.len().max(taken),
                     used_ms: u64::try_from(used.as_millis()).unwrap_or(u64::MAX),
                     whole,
-                })
+                };
+                Some((blob, entry.path()))
             })
             .collect();
-        found.sort_by(|a, b| b.used_ms.cmp(&a.used_ms).then_with(|| a.hash.cmp(&b.hash)));
+        found.sort_by(|(a, _), (b, _)| b.used_ms.cmp(&a.used_ms).then_with(|| a.hash.cmp(&b.hash)));
         found
     }
 
@@ -245,22 +259,25 @@ impl Blobs {
         if !is_blob(hash) {
             return false;
         }
-        let gone =
-            [self.path(hash), self.part(hash)].map(|path| std::fs::remove_file(path).is_ok());
+        let parts = self.found().into_iter().filter(|(blob, _)| blob.hash == hash && !blob.whole);
+        let mut files: Vec<_> = parts.map(|(_, path)| path).collect();
+        files.push(self.path(hash));
+        let gone = files.into_iter().filter(|path| std::fs::remove_file(path).is_ok()).count();
         std::fs::remove_file(self.owners(hash)).ok();
         lock(&self.shared.checked).remove(hash);
-        gone.contains(&true)
+        gone > 0
     }
 
     /// Takes away what nobody has used for so long, parts much sooner, and the oldest of the whole ones until there
     /// is room for one of `room` bytes. What is `held` stays. Blocks.
     pub fn sweep(&self, unused: Duration, room: u64, held: impl Fn(&str) -> bool) {
         let now_ms = crate::clock::now_ms();
-        let all = self.list();
+        let all = self.found();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (unused_ms, part_ms) = (millis(unused), millis(unused.min(PART)));
-        let mut used: u64 = all.iter().filter(|blob| blob.whole).map(|blob| blob.size).sum();
-        for blob in all.iter().rev() {
+        let whole = all.iter().filter(|(blob, _)| blob.whole);
+        let mut used: u64 = whole.map(|(blob, _)| blob.size).sum();
+        for (blob, path) in all.iter().rev() {
             let limit = if blob.whole { unused_ms } else { part_ms };
             let old = now_ms.saturating_sub(blob.used_ms) > limit;
             let full = blob.whole && used.saturating_add(room) > self.shared.most;
@@ -269,23 +286,23 @@ impl Blobs {
                     self.remove(&blob.hash);
                     used = used.saturating_sub(blob.size);
                 } else {
-                    std::fs::remove_file(self.part(&blob.hash)).ok();
+                    std::fs::remove_file(path).ok();
                 }
             }
         }
     }
 
     /// Makes room for a part of `size` bytes among the others: the oldest with which nobody goes on now give way.
-    fn part_room(&self, hash: &str, size: u64) -> Result<(), CallError> {
-        let mut parts = self.list();
-        parts.retain(|blob| !blob.whole && blob.hash != hash);
-        let mut used: u64 = parts.iter().map(|blob| blob.size).sum();
-        for part in parts.iter().rev() {
+    fn part_room(&self, (hash, own): (&str, &Path), size: u64) -> Result<(), CallError> {
+        let mut parts = self.found();
+        parts.retain(|(blob, path)| !blob.whole && path != own);
+        let mut used: u64 = parts.iter().map(|(blob, _)| blob.size).sum();
+        for (part, path) in parts.iter().rev() {
             if used.saturating_add(size) <= self.shared.most {
                 break;
             }
-            if !self.is_coming(&part.hash) {
-                std::fs::remove_file(self.part(&part.hash)).ok();
+            if !self.is_coming(&part.hash) || part.hash == hash {
+                std::fs::remove_file(path).ok();
                 used = used.saturating_sub(part.size);
             }
         }
@@ -327,6 +344,7 @@ impl Blobs {
         hash: &str,
         size: u64,
         again: bool,
+        by: Option<&str>,
         held: impl Fn(&str) -> bool,
     ) -> Result<Option<Arriving>, CallError> {
         if !self.have(hash).whole {
@@ -334,7 +352,7 @@ impl Blobs {
         } else if !again {
             return Ok(None);
         }
-        Arriving::open(self, hash, size).map(Some)
+        Arriving::open(self, hash, size, by).map(Some)
     }
 
     /// Ends what has come as a whole: now others give way to it. Only now, when it was checked, its sender has it.
@@ -397,7 +415,7 @@ impl Blobs {
             if blobs.have(&name).whole {
                 return Ok(());
             }
-            let arriving = Arriving::open(&blobs, &name, content.len() as u64)?;
+            let arriving = Arriving::open(&blobs, &name, content.len() as u64, None)?;
             let from = usize::try_from(arriving.have).unwrap_or(content.len());
             arriving.write(&content[from..])?.finish()
         })
@@ -440,7 +458,7 @@ impl Blobs {
         let by = sender.map(str::to_owned);
         let (arriving, held) = blocking(move || {
             let again = by.as_ref().is_some_and(|by| !blobs.was_sent_by(&name, by));
-            let arriving = blobs.begin(&name, size, again, &held)?;
+            let arriving = blobs.begin(&name, size, again, by.as_deref(), &held)?;
             Ok((arriving, held))
         })
         .await?;
@@ -493,12 +511,12 @@ fn joined<T>(ended: Result<Result<T, CallError>, tokio::task::JoinError>) -> Res
 }
 
 impl Arriving {
-    fn open(blobs: &Blobs, hash: &str, size: u64) -> Result<Self, CallError> {
+    fn open(blobs: &Blobs, hash: &str, size: u64, by: Option<&str>) -> Result<Self, CallError> {
         let dir = &blobs.shared.dir;
         private_dir(dir).map_err(|e| wrong("making the folder of contents", &e))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let path = blobs.part(hash);
+        let path = blobs.part(hash, by);
         let opening = |e: io::Error| wrong("writing a content", &e);
         let mut file = options.open(&path).map_err(opening)?;
         let mut hasher = blake3::Hasher::new();
@@ -518,6 +536,7 @@ impl Arriving {
             blobs: blobs.clone(),
             hash: hash.to_owned(),
             size,
+            path,
             file,
             have,
             reserved: have,
@@ -536,7 +555,7 @@ impl Arriving {
         }
         let to = to.max(self.reserved.saturating_add(STEP)).min(self.size);
         let (from, more) = (self.reserved, to.saturating_sub(self.reserved));
-        self.blobs.part_room(&self.hash, to)?;
+        self.blobs.part_room((&self.hash, &self.path), to)?;
         leaves_room(&self.file, more).map_err(|e| Self::no_room(self.size, &e))?;
         match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, from, more) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
@@ -555,9 +574,9 @@ impl Arriving {
     }
 
     fn finish(self) -> Result<(), CallError> {
-        let part = self.blobs.part(&self.hash);
+        let part = &self.path;
         if self.have != self.size || hex(&self.hasher) != self.hash {
-            std::fs::remove_file(&part).ok();
+            std::fs::remove_file(part).ok();
             return Err(CallError::new(
                 ErrorKind::Conflict,
                 "the content did not arrive as it was named, or was changed under way; send it again",
@@ -567,7 +586,7 @@ impl Arriving {
         if self.blobs.shared.durable {
             self.file.sync_data().map_err(writing)?;
         }
-        std::fs::rename(&part, self.blobs.path(&self.hash)).map_err(writing)?;
+        std::fs::rename(part, self.blobs.path(&self.hash)).map_err(writing)?;
         if self.blobs.shared.durable {
             sync_dir(&self.blobs.shared.dir).map_err(writing)?;
         }
@@ -592,7 +611,7 @@ mod tests {
 
     fn put(blobs: &Blobs, content: &[u8]) -> String {
         let hash = named(content);
-        let arriving = Arriving::open(blobs, &hash, content.len() as u64).unwrap();
+        let arriving = Arriving::open(blobs, &hash, content.len() as u64, None).unwrap();
         arriving.write(content).unwrap().finish().unwrap();
         hash
     }
@@ -601,10 +620,10 @@ mod tests {
     fn a_content_is_there_when_it_is_whole_and_goes_on_from_a_part() {
         let (_dir, blobs) = blobs(1 << 20);
         let hash = named(b"one two");
-        let arriving = Arriving::open(&blobs, &hash, 7).unwrap();
+        let arriving = Arriving::open(&blobs, &hash, 7, None).unwrap();
         drop(arriving.write(b"one").unwrap());
         assert_eq!(blobs.have(&hash), Stored { have: 3, whole: false });
-        let arriving = Arriving::open(&blobs, &hash, 7).unwrap();
+        let arriving = Arriving::open(&blobs, &hash, 7, None).unwrap();
         assert_eq!(arriving.have, 3);
         arriving.write(b" two").unwrap().finish().unwrap();
         assert_eq!(blobs.have(&hash), Stored { have: 7, whole: true });
@@ -613,10 +632,27 @@ mod tests {
     }
 
     #[test]
+    fn what_one_has_begun_to_send_nobody_else_goes_on_with() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let hash = named(b"one two");
+        let begin = |by| blobs.begin(&hash, 7, true, Some(by), |_| false).unwrap().unwrap();
+        drop(begin("ann").write(b"one").unwrap());
+        let other = begin("bob");
+        assert_eq!(other.have, 0, "who knows the hash alone has sent nothing of it");
+        drop(other);
+        let own = begin("ann");
+        assert_eq!(own.have, 3);
+        blobs.end(own.write(b" two").unwrap(), Some("ann"), |_| false).unwrap();
+        assert!(blobs.was_sent_by(&hash, "ann") && !blobs.was_sent_by(&hash, "bob"));
+        assert!(blobs.remove(&hash));
+        assert!(blobs.list().is_empty(), "parts of others go too");
+    }
+
+    #[test]
     fn another_content_than_the_named_one_is_refused_and_leaves_nothing() {
         let (_dir, blobs) = blobs(1 << 20);
         let hash = named(b"right");
-        let arriving = Arriving::open(&blobs, &hash, 5).unwrap();
+        let arriving = Arriving::open(&blobs, &hash, 5, None).unwrap();
         let refused = arriving.write(b"wrong").unwrap().finish().unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Conflict);
         assert!(blobs.list().is_empty());
@@ -654,7 +690,8 @@ mod tests {
         let there = put(&blobs, &vec![1; 900 << 10]);
         let coming = vec![2; 1 << 20];
         let hash = named(&coming);
-        let arriving = blobs.begin(&hash, coming.len() as u64, false, |_| false).unwrap().unwrap();
+        let arriving =
+            blobs.begin(&hash, coming.len() as u64, false, None, |_| false).unwrap().unwrap();
         let of = |whole: bool| -> Vec<u64> {
             blobs.list().into_iter().filter(|b| b.whole == whole).map(|b| b.size).collect()
         };
@@ -671,7 +708,7 @@ mod tests {
     fn what_runs_hold_is_room_that_nobody_else_gets() {
         let (_dir, blobs) = blobs(1 << 20);
         put(&blobs, &vec![1; 900 << 10]);
-        let refused = blobs.begin(&named(b"x"), 200 << 10, false, |_| true).err().unwrap();
+        let refused = blobs.begin(&named(b"x"), 200 << 10, false, None, |_| true).err().unwrap();
         assert_eq!(refused.kind, ErrorKind::Busy);
     }
 
@@ -680,7 +717,8 @@ mod tests {
         let (_dir, blobs) = blobs(1 << 20);
         let content = |n: u8| vec![n; 700 << 10];
         let (one, other) = (named(&content(1)), named(&content(2)));
-        let arrives = |hash: &str| blobs.begin(hash, 700 << 10, false, |_| false).unwrap().unwrap();
+        let arrives =
+            |hash: &str| blobs.begin(hash, 700 << 10, false, None, |_| false).unwrap().unwrap();
         let turn = blobs.turn(&one);
         let first = arrives(&one).write(&content(1)[..600 << 10]).unwrap();
         // What is on its way counts with what is set aside for it.
@@ -691,7 +729,7 @@ mod tests {
         drop(arrives(&other).write(&content(2)[..600 << 10]).unwrap());
         let left = || blobs.list().into_iter().map(|blob| blob.hash).collect::<Vec<_>>();
         assert_eq!(left(), std::slice::from_ref(&other));
-        let file = File::open(blobs.part(&other)).unwrap();
+        let file = File::open(blobs.part(&other, None)).unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(crate::clock::now_ms());
         file.set_modified(now - 2 * PART).unwrap();
         blobs.sweep(Duration::from_hours(24), 0, |_| false);
@@ -704,21 +742,21 @@ mod tests {
         let hash = put(&blobs, b"content");
         blobs.sent_by(&hash, "ann").unwrap();
         assert!(blobs.was_sent_by(&hash, "ann") && !blobs.was_sent_by(&hash, "bob"));
-        assert!(blobs.begin(&hash, 7, false, |_| false).unwrap().is_none());
-        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        assert!(blobs.begin(&hash, 7, false, None, |_| false).unwrap().is_none());
+        let arriving = blobs.begin(&hash, 7, true, None, |_| false).unwrap().unwrap();
         assert_eq!((arriving.have, blobs.have(&hash).whole), (0, true));
         // Of one that was given up, only the part goes.
         drop(arriving.write(b"con").unwrap());
-        let file = File::open(blobs.part(&hash)).unwrap();
+        let file = File::open(blobs.part(&hash, None)).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         blobs.sweep(Duration::from_hours(24), 0, |_| false);
-        assert!(!blobs.part(&hash).exists() && blobs.have(&hash).whole);
-        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        assert!(!blobs.part(&hash, None).exists() && blobs.have(&hash).whole);
+        let arriving = blobs.begin(&hash, 7, true, None, |_| false).unwrap().unwrap();
         // Bytes that are others make nobody its sender.
         let wrong = arriving.write(b"c0ntent").unwrap();
         assert!(blobs.end(wrong, Some("bob"), |_| false).is_err());
         assert!(blobs.have(&hash).whole && !blobs.was_sent_by(&hash, "bob"));
-        let arriving = blobs.begin(&hash, 7, true, |_| false).unwrap().unwrap();
+        let arriving = blobs.begin(&hash, 7, true, None, |_| false).unwrap().unwrap();
         blobs.end(arriving.write(b"content").unwrap(), Some("bob"), |_| false).unwrap();
         assert!(blobs.was_sent_by(&hash, "ann") && blobs.was_sent_by(&hash, "bob"));
         for n in 0..OWNERS {
@@ -737,7 +775,7 @@ mod tests {
         };
         let sends = |n: u8, sender: &str, second: u64| {
             let (content, hash) = ([n; 30], named(&[n; 30]));
-            let arriving = blobs.begin(&hash, 30, true, |_| false).unwrap().unwrap();
+            let arriving = blobs.begin(&hash, 30, true, None, |_| false).unwrap().unwrap();
             blobs.end(arriving.write(&content).unwrap(), Some(sender), |_| false).unwrap();
             set(&hash, second);
             hash

@@ -2,6 +2,10 @@
 //! pushed as the order of a run (the runbook `config.NAME`), and what hosts have is looked at with
 //! [`crate::files`].
 
+mod drift;
+
+pub use drift::{Drift, LARGEST, Stands, drift, is_read};
+
 use crate::call::{Access, Call, Nothing};
 use crate::ids::HostId;
 use crate::runbooks::{Problem, Saved, VersionListing};

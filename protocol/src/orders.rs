@@ -6,7 +6,7 @@
 //! they change. What it has on disk it confirms over the same feed, and then the agent forgets it, but for its name.
 //! No client asks any of these: the hub authorises an order by [`Order::resource`] when somebody makes a run.
 
-use crate::call::{Access, Call, Feed, Nothing};
+use crate::call::{Access, Call, Feed};
 use crate::runs::{Order, TargetState};
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,7 @@ pub struct Taken {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Occurrence {
-    /// The schedule's name.
+    /// The schedule's name, as in [`Schedule::id`].
     pub schedule: String,
     /// When it was due, milliseconds since 1970.
     pub due_ms: u64,
@@ -275,14 +275,35 @@ impl Call for Schedules {
     const METHOD: &'static str = "orders.schedules";
     const ACCESS: Access = Access::Act;
     const SECRETS: &'static [&'static str] = &["schedules"];
-    type Reply = Nothing;
+    type Reply = Kept;
+}
+
+/// The answer to [`Schedules`]: all are kept but these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// Those that the host's owner does not let be done, or that make no sense there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Unkept>,
+}
+
+/// A schedule that a host does not keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unkept {
+    /// Which.
+    #[serde(rename = "i")]
+    pub id: String,
+    /// Why.
+    #[serde(rename = "w")]
+    pub why: String,
 }
 
 /// An order that is done again and again. The hub works out when: hosts know nothing of calendars.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Schedule {
-    /// Its name.
+    /// Its name, a new one whenever it changes.
     pub id: String,
     /// What is to be done.
     pub order: Order,
@@ -301,6 +322,9 @@ pub struct Schedule {
     /// From when on `every_ms` is counted; nothing is due then itself.
     #[serde(skip_serializing_if = "is_zero")]
     pub from_ms: u64,
+    /// After this moment the host does nothing of it by itself, milliseconds since 1970; absent for no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
     /// Whose it is; for the host's log.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub by: String,

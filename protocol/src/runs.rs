@@ -53,6 +53,12 @@ pub struct Run {
     /// The schedule that began it; empty for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub schedule: String,
+    /// When that was due, milliseconds since 1970; absent without a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_ms: Option<u64>,
+    /// The hub was away at that moment: hosts did it by themselves, and the run is what they told of it later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
     /// The run of which it is a step; absent for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
@@ -90,8 +96,11 @@ pub struct List {
     pub operator: String,
     /// Only those whose id begins so; empty for all.
     pub id: String,
-    /// Only older ones than this, milliseconds since 1970; absent for all. For the next page.
+    /// Only older ones than this, milliseconds since 1970; absent for all.
     pub before_ms: Option<u64>,
+    /// As [`Listing::next`] of the page before; empty for the first.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub after: String,
     /// How many at most; 0 for as many as fit (500).
     pub limit: u32,
 }
@@ -106,10 +115,40 @@ impl Call for List {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
-    /// Newest first.
+    /// Newest first. Empty only when there are none, or no more.
     pub runs: Vec<Run>,
     /// There are older ones.
     pub more: bool,
+    /// What to give as [`List::after`] for them; empty when there are none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
+}
+
+/// What changes in the lists of runs and of schedules. Nothing comes while nothing changes; what changes often is
+/// gathered for half a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListWatch {}
+
+impl Feed for ListWatch {
+    const METHOD: &'static str = "runs.list.watch";
+    const ACCESS: Access = Access::Read;
+    type Input = Nothing;
+    type Item = ListNews;
+}
+
+/// What has changed in lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListNews {
+    /// From here on changes are told: both lists are to be asked for now. Always so in the first item.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub begins: bool,
+    /// Runs that are new or stand otherwise, as a [`List`] has them; at most [`CHUNK`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
+    /// Schedules have changed: they are to be asked for ([`ListSchedules`]).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub schedules: bool,
 }
 
 /// One run with its targets.

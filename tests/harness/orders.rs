@@ -2,6 +2,7 @@
 //! agent keeps on its disk, count how often each order was begun, and can be cut, healed and killed.
 
 use cmdr_link::service::{Asked, Feeding, Service};
+use cmdr_protocol::blobs::{Have, Put, Stored};
 use cmdr_protocol::orders::{
     Cancel, Cancelled, Confirm, Gone, Piece, Report, Take, Taken, Told, Watch,
 };
@@ -37,6 +38,8 @@ struct State {
     env: BTreeMap<String, String>,
     /// How each ended whose end was confirmed; `cancelled` for those that must never begin.
     over: BTreeMap<String, TargetState>,
+    /// Contents of files that are on their way.
+    delivering: u32,
     /// Takes what comes, and its answers are lost.
     mute: bool,
     /// Refuses what comes, in these words.
@@ -64,7 +67,7 @@ impl Orders {
 
     /// What it answers.
     pub fn service(&self) -> Service<Self> {
-        Service::new(self.clone()).on(take).feed(follow).on(cancel)
+        Service::new(self.clone()).on(take).feed(follow).on(cancel).on(has).feed(receives)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -74,6 +77,11 @@ impl Orders {
     /// How often each order was begun.
     pub fn began(&self) -> BTreeMap<String, u32> {
         self.lock().began.clone()
+    }
+
+    /// Contents of files that are on their way to it now.
+    pub fn delivering(&self) -> u32 {
+        self.lock().delivering
     }
 
     /// A variable of the newest order.
@@ -148,7 +156,10 @@ impl Orders {
     }
 
     fn begin(&self, id: String, order: &Order, most: u64) {
-        let argv = order.command.as_ref().map(|command| command.argv.clone()).unwrap_or_default();
+        let line = order.line.as_ref().map(|line| line.text.split_whitespace());
+        let words = line.map(|words| words.map(str::to_owned).collect());
+        let argv = order.command.as_ref().map(|command| command.argv.clone());
+        let argv: Vec<String> = argv.or(words).unwrap_or_default();
         let orders = self.clone();
         tokio::spawn(async move { orders.act(&id, &argv, most).await });
     }
@@ -309,5 +320,35 @@ async fn follow(
     tokio::select! {
         ended = telling => ended,
         ended = hearing => ended,
+    }
+}
+
+/// It has no content of any file.
+async fn has(_: Arc<Orders>, _: Asked, _: Have) -> Result<Stored, CallError> {
+    Ok(Stored::default())
+}
+
+/// Takes a content as a disk that stands still does: all that comes, and never to an end.
+async fn receives(
+    orders: Arc<Orders>,
+    _: Asked,
+    _: Put,
+    mut feeding: Feeding<Put>,
+) -> Result<(), CallError> {
+    feeding.send(&Stored::default()).await?;
+    orders.lock().delivering += 1;
+    // Also when this is dropped because whoever sent it does not want it any more.
+    let _coming = Coming(orders);
+    loop {
+        feeding.input().await?;
+    }
+}
+
+/// A content that is on its way until this is dropped.
+struct Coming(Arc<Orders>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.lock().delivering -= 1;
     }
 }

@@ -36,6 +36,7 @@ mod runbooks_run;
 mod runs;
 mod runs_edges;
 mod runs_faults;
+mod schedules;
 mod secrets;
 mod services;
 mod sessions;

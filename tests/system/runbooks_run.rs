@@ -5,6 +5,7 @@ use cmdr_hub::config::Config;
 use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::role::Role;
+use cmdr_protocol::roles::{self, Grant};
 use cmdr_protocol::runbooks::{Save, StepListing, StepState, Steps};
 use cmdr_protocol::runs::{
     Order, Param, Pause, Resume, Retry, Runbook, Show, Shown, Start, Stop, Target, TargetState,
@@ -250,6 +251,36 @@ async fn a_config_group_is_pushed_to_its_hosts_alone() {
     let start = Start { hosts: "*".into(), order, ..Start::default() };
     let wrong = ask(&client, &start).await.unwrap_err();
     assert!(wrong.message.contains("db1 is none of the hosts"), "{wrong}");
+}
+
+#[tokio::test]
+async fn what_a_group_has_for_a_host_and_whether_there_is_one_learns_who_may_look_at_groups_there()
+{
+    let world = World::start().await;
+    let _hosts = [Sim::new(&world, "web1").await, Sim::new(&world, "web2").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let text = "name: web\nhosts: web*\nfiles:\n- to: /etc/web.conf\n  content: canary\n";
+    let save = configs::Save { name: "web".into(), text: text.into(), ..configs::Save::default() };
+    ask(&client, &save).await.unwrap();
+    let role = async |name: &str, verb: &str| {
+        let name = Role::parse(name).unwrap();
+        let grant = Grant { verbs: vec![verb.into()], hosts: "web1".into(), ..Grant::default() };
+        let put = roles::Put { name, grants: vec![grant], ..roles::Put::default() };
+        ask(&client, &put).await.unwrap();
+        world.client(name).await
+    };
+    let expect = |name: &str| configs::Expect { name: name.into(), ..configs::Expect::default() };
+    // Any other right on a host is none to know what its files shall have.
+    let other = role("other", "processes.list").await;
+    for name in ["web", "missing"] {
+        let refused = ask(&other, &expect(name)).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Denied, "{name}: {refused}");
+    }
+    let looks = role("looks", "configs.expect").await;
+    let hosts = ask(&looks, &expect("web")).await.unwrap().hosts;
+    let names: Vec<_> = hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(names, ["web1"]);
+    assert_eq!(ask(&looks, &expect("missing")).await.unwrap_err().kind, ErrorKind::NotFound);
 }
 
 #[tokio::test]

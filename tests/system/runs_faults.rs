@@ -3,15 +3,19 @@
 
 use cmdr_agentd::agent;
 use cmdr_hub::config::{Config, Runs};
+use cmdr_link::blobs::send;
 use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::blobs::Upload;
 use cmdr_protocol::operators::WhoAmI;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::roles::Assign;
+use cmdr_protocol::roles::{self, Assign, Grant};
 use cmdr_protocol::runbooks::Save;
 use cmdr_protocol::runs::{
-    Command, List, Order, Output, RunState, Runbook, Show, Shown, Start, Stop, TargetState,
+    Command, List, ListWatch, Order, Output, Param, Push, PutSchedule, RunState, Runbook, Schedule,
+    Show, Shown, Start, Stop, TargetState, When,
 };
+use cmdr_protocol::secrets;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts};
@@ -191,4 +195,159 @@ async fn output_is_told_to_its_end_before_the_end_of_what_wrote_it() {
         bytes += item.unwrap().output.iter().map(|one| one.stdout.len()).sum::<usize>();
     }
     assert_eq!(bytes, 700_000);
+}
+
+#[tokio::test]
+async fn the_content_of_a_file_is_sent_no_further_when_its_target_has_ended() {
+    let world = World::start_with(config()).await;
+    let sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let content = world.path("content");
+    std::fs::write(&content, vec![7; 1 << 20]).unwrap();
+    let (hash, size) = cmdr_link::blobs::sum(&content).unwrap();
+    let upload = Upload { hash: hash.clone(), size };
+    let source = (std::fs::File::open(&content).unwrap(), size);
+    send(&client, None, &upload, source, &|_| {}).await.unwrap();
+    let push = Push { file: hash, path: "/nowhere".into(), ..Push::default() };
+    let order = Order { push: Some(push), ..Order::default() };
+    let pushes = Start { hosts: "sim".into(), order, ..Start::default() };
+    let run = start(&client, &pushes).await;
+    until("it is on its way", async || sim.orders.delivering() == 1).await;
+    ask(&client, &Stop { run, why: String::new() }).await.unwrap();
+    assert_eq!(over(&client, run).await.targets[0].state, TargetState::Cancelled);
+    until("nothing is on its way", async || sim.orders.delivering() == 0).await;
+    // And when its time is over.
+    let run = start(&client, &Start { deadline_ms: Some(300), ..pushes }).await;
+    assert_eq!(over(&client, run).await.targets[0].state, TargetState::TimedOut);
+    until("nothing is on its way", async || sim.orders.delivering() == 0).await;
+    assert!(sim.orders.began().is_empty());
+}
+
+#[tokio::test]
+async fn pages_of_runs_have_all_that_one_may_know_of_and_none_is_empty_before_the_last() {
+    let world = World::start_with(config()).await;
+    let _sim = Sim::new(&world).await;
+    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+    let mut dialer = world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
+    "other".clone_into(&mut dialer.name);
+    let other = Orders::new("other");
+    let _other = world.serve_agent(&dialer, other.service()).await.unwrap();
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let name = Role::parse("narrow").unwrap();
+    let grant = Grant { verbs: vec!["runs.*".into()], hosts: "other".into(), ..Grant::default() };
+    let put = roles::Put { name, grants: vec![grant], ..roles::Put::default() };
+    ask(&client, &put).await.unwrap();
+    let narrow = world.client(name).await;
+    // Three that they may know of, among many that they may not.
+    let mut known = Vec::new();
+    for number in 0..30 {
+        let hosts = if number % 10 == 0 { "other" } else { "sim" };
+        let run = start(&client, &Start { hosts: hosts.into(), ..order(&["true"]) }).await;
+        over(&client, run).await;
+        if number % 10 == 0 {
+            known.insert(0, run);
+        }
+    }
+    let pages = async |client: &Client, limit: u32| {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let list = List { limit, after, ..List::default() };
+            let page = ask(client, &list).await.unwrap();
+            assert_eq!(page.more, !page.next.is_empty());
+            assert!(!page.runs.is_empty(), "a page without runs");
+            all.extend(page.runs.iter().filter_map(|run| run.id));
+            if !page.more {
+                return all;
+            }
+            after = page.next;
+        }
+    };
+    assert_eq!(pages(&narrow, 1).await, known);
+    assert_eq!(pages(&narrow, 3).await, known);
+    let all = pages(&client, 7).await;
+    let different: std::collections::HashSet<_> = all.iter().collect();
+    assert_eq!((all.len(), different.len()), (30, 30));
+    let wrong = List { after: "x".into(), ..List::default() };
+    assert_eq!(ask(&client, &wrong).await.unwrap_err().kind, ErrorKind::Malformed);
+}
+
+#[tokio::test]
+async fn a_step_that_may_have_been_done_is_lost_and_not_failed_when_this_hub_cannot_go_on() {
+    let world = World::start_with(config()).await;
+    let mut sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let secret = secrets::Put { name: "runbook.db".into(), value: b"canary".into() };
+    ask(&client, &secret).await.unwrap();
+    let text = "name: book\nparams:\n- name: key\n  type: secret\nsteps:\n- name: a\n  line: wait {{key}}\n";
+    let save = Save { name: "book".into(), text: text.into(), ..Save::default() };
+    ask(&client, &save).await.unwrap();
+    let params = [("key".to_owned(), Param::Text("runbook.db".into()))].into();
+    let runbook = Runbook { name: "book".into(), params, ..Runbook::default() };
+    let book = Order { runbook: Some(runbook), ..Order::default() };
+    let book = Start { order: book, ..order(&[]) };
+    // One that is done there, of which another hub has heard; one that never came there.
+    let done = start(&client, &book).await;
+    let id = sim.until_running().await;
+    sim.orders.refuse(CallError::new(ErrorKind::Lost, "the link broke on the way"));
+    let never = start(&client, &book).await;
+    sim.cut(&world).await;
+    sim.orders.finish(&id, TargetState::Ok, 0);
+    sim.orders.forget();
+    ask(&client, &secrets::Delete { name: "runbook.db".into() }).await.unwrap();
+    drop(client);
+    let world = world.restart_with(config()).await;
+    sim.heal(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let target = over(&client, done).await.targets.remove(0);
+    assert_eq!(target.state, TargetState::Lost, "{target:?}");
+    assert!(target.why.contains("may have been done"), "{target:?}");
+    let target = over(&client, never).await.targets.remove(0);
+    assert!(matches!(target.state, TargetState::Failed | TargetState::Refused), "{target:?}");
+    assert!(target.why.contains("no secret"), "{target:?}");
+}
+
+#[tokio::test]
+async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else() {
+    let world = World::start_with(config()).await;
+    let sim = Sim::new(&world).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let name = Role::parse("narrow").unwrap();
+    let grant = Grant { verbs: vec!["runs.*".into()], hosts: "x*".into(), ..Grant::default() };
+    let put = roles::Put { name, grants: vec![grant], ..roles::Put::default() };
+    ask(&client, &put).await.unwrap();
+    let narrow = world.client(name).await;
+    let mut feed = client.feed(None, &ListWatch {}).await.unwrap();
+    let mut other = narrow.feed(None, &ListWatch {}).await.unwrap();
+    assert!(feed.next().await.unwrap().unwrap().begins);
+    assert!(other.next().await.unwrap().unwrap().begins);
+    let run = start(&client, &order(&["wait"])).await;
+    let mut until = async |over: bool| loop {
+        let item = feed.next().await.unwrap().unwrap();
+        assert!(!item.begins && !item.schedules, "{item:?}");
+        assert_eq!(item.runs.len(), 1, "{item:?}");
+        assert_eq!(item.runs[0].id, Some(run));
+        if item.runs[0].ended_ms.is_some() == over {
+            return item.runs[0].clone();
+        }
+    };
+    assert_eq!(until(false).await.state, RunState::Running);
+    sim.until_running().await;
+    ask(&client, &Stop { run, why: String::new() }).await.unwrap();
+    assert_eq!(until(true).await.counts.cancelled, 1);
+    let when = When { every_ms: Some(3_600_000), ..When::default() };
+    let schedule =
+        Schedule { name: "s".into(), when, start: order(&["true"]), ..Schedule::default() };
+    ask(&client, &PutSchedule { schedule }).await.unwrap();
+    let item = feed.next().await.unwrap().unwrap();
+    assert!(item.schedules && item.runs.is_empty(), "{item:?}");
+    // Nothing changes, so nothing comes; and who may know of none of it has heard of nothing.
+    let quiet = Duration::from_secs(3);
+    let mut more = 0;
+    while let Ok(item) = tokio::time::timeout(quiet, feed.next()).await {
+        // Whether its host has it, it learns in between.
+        let item = item.unwrap().unwrap();
+        assert!(item.schedules && item.runs.is_empty() && more < 2, "{item:?}");
+        more += 1;
+    }
+    assert!(tokio::time::timeout(quiet, other.next()).await.is_err());
 }

@@ -35,6 +35,7 @@ use crate::widgets::terminal::Caret;
 use drawn::{Dirty, Drawn};
 use futures::{Stream, StreamExt as _};
 pub use kept::Kept;
+pub(crate) use prints::expand;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use screen::Wish;

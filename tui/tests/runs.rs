@@ -14,6 +14,14 @@ use cmdr_protocol::runs::{
 use cmdr_tui::event::Event;
 use serde_json::{Value, json};
 
+/// Waits for what is done on another thread.
+async fn until(world: &mut World, text: &str) {
+    while !world.screen().contains(text) {
+        tokio::task::yield_now().await;
+        world.idle().await;
+    }
+}
+
 // Here, and not among what it draws on: pictures are found by the module that takes them.
 fn snap(name: &str, world: &World) {
     let size = world.terminal.backend().buffer().area;
@@ -376,4 +384,87 @@ async fn a_long_text_is_pasted_whole_and_one_that_is_too_long_not_at_all() {
     world.check_shows("echo b");
     world.events([Event::Paste("x".repeat(70_000))]).await;
     world.check_hides("xxxx");
+}
+
+#[tokio::test]
+async fn lists_are_asked_for_once_where_the_hub_tells_what_changes() {
+    let (mut world, _) = at_runs(Setup::default()).await;
+    let begins = runs::ListNews { begins: true, ..runs::ListNews::default() };
+    world.far.push::<runs::ListWatch>(None, &begins);
+    world.idle().await;
+    world.far.take_asked();
+    world.later(60).await;
+    assert!(asked(&world, "runs.list").is_empty(), "nothing has changed");
+    let what = "a run that has just begun";
+    let news = runs::ListNews {
+        runs: vec![a_run(77, RunState::Running, what)],
+        schedules: true,
+        ..runs::ListNews::default()
+    };
+    world.far.push::<runs::ListWatch>(None, &news);
+    world.idle().await;
+    world.check_shows(what);
+    assert!(asked(&world, "runs.list").is_empty());
+    world.press("3").await;
+    world.later(1).await;
+    assert_eq!(asked(&world, "runs.schedules.list").len(), 1, "those have changed");
+    world.later(60).await;
+    assert!(asked(&world, "runs.schedules.list").is_empty());
+}
+
+#[tokio::test]
+async fn the_output_of_a_host_is_saved_as_it_was_written_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (mut world, _) = at_run(Setup::default()).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("out");
+    world.press("<tab>/app1<enter>").await;
+    world.press("w").await;
+    world.check_shows("Save the output of app1 to");
+    world.press(&format!("C-u{}<enter>", path.display())).await;
+    until(&mut world, "written to").await;
+    let saved = std::fs::read_to_string(&path).expect("the output");
+    assert!(saved.contains("\u{1b}[31m/var/lib/dpkg/lock"), "as it was: {saved:?}");
+    let mode = std::fs::metadata(&path).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // What is there is replaced only when that is answered.
+    std::fs::write(&path, "mine").expect("written");
+    world.press("w").await;
+    world.press(&format!("C-u{}<enter>", path.display())).await;
+    world.check_shows("is there already");
+    world.press("<esc>").await;
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), "mine");
+}
+
+#[tokio::test]
+async fn a_file_of_this_machine_or_of_the_hub_is_pushed() {
+    for (lang, setup) in each() {
+        let (mut world, _) = composing(setup).await;
+        world.press("C-tC-tC-tC-tC-t").await;
+        world.later(1).await;
+        snap(&format!("{lang}compose_push"), &world);
+    }
+    let (mut world, _) = composing(Setup::default()).await;
+    world.press("C-tC-tC-tC-tC-t").await;
+    world.press("C-s").await;
+    world.check_shows("say which file");
+    world.press("/nowhere/at/all").await;
+    world.press("C-s").await;
+    world.check_shows("say where it goes on the hosts");
+    world.press("/etc/motd").await;
+    world.press("C-s").await;
+    until(&mut world, "nothing was begun").await;
+    assert!(asked(&world, "runs.start").is_empty());
+    // One that the hub has is named by its hash.
+    let hash = "ab".repeat(32);
+    world.press(&format!("<backtab>C-u{hash}<tab><tab>0640")).await;
+    world.press("C-s").await;
+    world.press("y").await;
+    let begun = asked(&world, "runs.start");
+    let push = &begun[0]["start"]["order"]["push"];
+    let push = if push.is_null() { &begun[0]["order"]["push"] } else { push };
+    assert_eq!(
+        (&push["file"], &push["path"], &push["mode"]),
+        (&json!(hash), &json!("/etc/motd"), &json!(0o640))
+    );
 }

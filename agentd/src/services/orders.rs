@@ -17,9 +17,11 @@ use crate::Agent;
 use cmdr_link::clock;
 use cmdr_link::service::{Asked, Service};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::orders::{self, Cancel, Cancelled, Gone, Report, Schedules, Take, Taken};
+use cmdr_protocol::orders::{
+    self, Cancel, Cancelled, Gone, Kept, Report, Schedules, Take, Taken, Unkept,
+};
 use cmdr_protocol::runs::{Order, TargetState};
-use cmdr_protocol::{CallError, ErrorKind, Nothing};
+use cmdr_protocol::{CallError, ErrorKind};
 use doing::Doing;
 use ledger::{Known, Ledger, Why, lock};
 use std::path::PathBuf;
@@ -307,13 +309,18 @@ async fn cancel(agent: Arc<Agent>, asked: Asked, cancel: Cancel) -> Result<Cance
     Ok(Cancelled { gone })
 }
 
-async fn schedules(agent: Arc<Agent>, _: Asked, all: Schedules) -> Result<Nothing, CallError> {
-    for schedule in &all.schedules {
+async fn schedules(agent: Arc<Agent>, _: Asked, all: Schedules) -> Result<Kept, CallError> {
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    for schedule in all.schedules {
         let sample = Take { id: "x".into(), order: schedule.order.clone(), ..Take::default() };
-        check(&agent, &sample)?;
+        match check(&agent, &sample) {
+            Ok(()) => kept.push(schedule),
+            Err(e) => refused.push(Unkept { id: schedule.id, why: e.message }),
+        }
     }
-    schedules::replace(&agent, all).await?;
-    Ok(Nothing {})
+    // What is refused now was perhaps allowed before: the others take the place of all there were.
+    schedules::replace(&agent, Schedules { schedules: kept }).await?;
+    Ok(Kept { refused })
 }
 
 /// A hub that watches; there is one less when it is dropped.

@@ -357,6 +357,14 @@ fn head(app: &App, run: &Run) -> Result<(), Failure> {
     if !run.note.is_empty() {
         fields.push(("note", run.note.clone()));
     }
+    if !run.schedule.is_empty() {
+        let due = run.due_ms.map(|due| format!(", due {}", human::moment(due))).unwrap_or_default();
+        fields.push(("schedule", format!("{}{due}", run.schedule)));
+    }
+    if run.alone {
+        let how = "its hosts did it by themselves: the hub was away when it was due";
+        fields.push(("without hub", how.to_owned()));
+    }
     if run.waves.len() > 1 {
         let wave = (run.wave + 1).min(run.waves.len() as u32);
         let sizes: Vec<_> = run.waves.iter().take(20).map(u32::to_string).collect();

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Asks for an operator, with a key that was shown.
+#[derive(Clone)]
 pub(super) struct Program {
     pub(super) api: Arc<Api>,
     pub(super) caller: Arc<Caller>,

@@ -27,6 +27,7 @@ pub(super) const PATH: &str = "/v1/openapi.json";
         (name = "hosts", description = "The fleet"),
         (name = "runs", description = "One order to many hosts"),
         (name = "runbooks", description = "Ordered steps with parameters, kept in versions"),
+        (name = "configs", description = "Files that some hosts shall have, kept in versions"),
         (name = "files", description = "Contents of files that the hub keeps for hosts"),
         (name = "events", description = "What happens in the fleet"),
     )

@@ -6,7 +6,7 @@ use crate::router;
 use cmdr_link::FeedStream;
 use cmdr_link::client::{call_over, feed_over};
 use cmdr_link::mux::Stream;
-use cmdr_protocol::{Call, Feed};
+use cmdr_protocol::{Call, CallError, Feed, HostId};
 use std::time::Duration;
 
 /// How long an answer of the hub's own may take.
@@ -24,6 +24,24 @@ impl Program {
     /// Asks the hub. Dropping the future cancels the work.
     pub(super) async fn ask<C: Call>(&self, call: &C) -> Result<C::Reply, Problem> {
         call_over(self.open(), None, call, PATIENCE).await.map_err(Problem::from)
+    }
+
+    /// Asks a host.
+    pub(super) async fn ask_at<C: Call>(
+        &self,
+        host: HostId,
+        call: &C,
+    ) -> Result<C::Reply, CallError> {
+        call_over(self.open(), Some(host), call, PATIENCE).await
+    }
+
+    /// Asks a host for a feed.
+    pub(super) async fn feed_at<F: Feed>(
+        &self,
+        host: HostId,
+        feed: &F,
+    ) -> Result<FeedStream<F>, CallError> {
+        feed_over(self.open(), Some(host), feed).await
     }
 
     /// Asks the hub for a feed. Dropping it cancels the work.

@@ -78,11 +78,23 @@ struct Step {
 
 /// Something wrong in a runbook.
 #[derive(Serialize, ToSchema)]
-struct Mistake {
+pub(super) struct Mistake {
     /// From 1; 0 for the text as a whole.
     line: u32,
     column: u32,
     what: String,
+}
+
+impl From<runbooks::Problem> for Mistake {
+    fn from(one: runbooks::Problem) -> Self {
+        Self { line: one.line, column: one.column, what: one.what }
+    }
+}
+
+impl From<runbooks::Saved> for Saved {
+    fn from(saved: runbooks::Saved) -> Self {
+        Self { version: saved.version, unchanged: saved.unchanged }
+    }
 }
 
 /// A runbook with its text.
@@ -116,15 +128,13 @@ impl From<runbooks::Shown> for RunbookDetail {
             retries: step.retries,
             ignore_errors: step.ignore_errors,
         };
-        let mistake =
-            |one: runbooks::Problem| Mistake { line: one.line, column: one.column, what: one.what };
         Self {
             runbook: shown.runbook.into(),
             note: shown.note,
             text: shown.text,
             params: shown.params.into_iter().map(param).collect(),
             steps: shown.steps.into_iter().map(step).collect(),
-            problems: shown.problems.into_iter().map(mistake).collect(),
+            problems: shown.problems.into_iter().map(Mistake::from).collect(),
         }
     }
 }
@@ -147,7 +157,7 @@ pub(super) async fn list(program: Program) -> Result<axum::Json<Runbooks>, Probl
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// The newest by default; 0 for the one that comes with the hub.
-    version: Option<u64>,
+    pub(super) version: Option<u64>,
 }
 
 /// Shows a runbook.
@@ -180,7 +190,7 @@ pub(super) struct SaveRunbook {
     was: Option<u64>,
 }
 
-/// A runbook that was kept.
+/// A version that was kept.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Saved {
     version: u64,
@@ -201,8 +211,7 @@ pub(super) async fn save(
     Json(save): Json<SaveRunbook>,
 ) -> Result<axum::Json<Saved>, Problem> {
     let save = Save { name, text: save.text, note: save.note, was: save.was };
-    let saved = program.ask(&save).await?;
-    Ok(axum::Json(Saved { version: saved.version, unchanged: saved.unchanged }))
+    Ok(axum::Json(program.ask(&save).await?.into()))
 }
 
 /// Removes a runbook with all its versions.

@@ -1,8 +1,8 @@
 //! Runs: one order to many hosts.
 
 mod order;
-mod start;
-mod view;
+pub(super) mod start;
+pub(super) mod view;
 
 pub(super) use order::content;
 pub(super) use start::{Retry, StartRun, Stop};
@@ -39,8 +39,11 @@ pub(super) struct Which {
     /// Only this operator's.
     #[serde(default)]
     operator: String,
-    /// As `next` of the page before: older runs than this moment, milliseconds since 1970.
+    /// Older runs than this moment, milliseconds since 1970.
     before_ms: Option<u64>,
+    /// As `after` of the page before.
+    #[serde(default)]
+    after: String,
     /// How many at most.
     #[serde(default = "page")]
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -56,8 +59,10 @@ const fn page() -> u32 {
 pub(super) struct Runs {
     /// Newest first.
     runs: Vec<Run>,
-    /// What to give as `before_ms` for the next page; absent on the last.
+    /// When the last of them was made; absent on the last page.
     next: Option<u64>,
+    /// What to give as `after` for the next page; absent on the last.
+    after: Option<String>,
 }
 
 /// The run of an id.
@@ -99,12 +104,14 @@ pub(super) async fn list(
         open: which.open,
         operator: which.operator,
         before_ms: which.before_ms,
+        after: which.after,
         limit,
         ..runs::List::default()
     };
-    let runs::Listing { runs, more } = program.ask(&list).await?;
+    let runs::Listing { runs, more, next: after } = program.ask(&list).await?;
     let next = runs.last().filter(|_| more).map(|run| run.created_ms);
-    Ok(axum::Json(Runs { runs: runs.into_iter().map(Run::from).collect(), next }))
+    let after = Some(after).filter(|after| !after.is_empty());
+    Ok(axum::Json(Runs { runs: runs.into_iter().map(Run::from).collect(), next, after }))
 }
 
 /// Answers with a run that was begun.

@@ -232,6 +232,11 @@ impl Compiled {
         }
     }
 
+    /// Whether any of it holds only at some hours.
+    pub fn has_windows(&self) -> bool {
+        self.grants.iter().any(|grant| grant.window.is_some())
+    }
+
     /// Of what only shows which hosts there are: the first grant of anything on this host, or on any
     /// where none is named. It need not name the method, nor what it is used on, nor be asked for first.
     pub fn implied(

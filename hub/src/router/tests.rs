@@ -227,6 +227,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("runs.start", "aod"),
     ("runs.plan", "aod"),
     ("runs.list", "aodv"),
+    ("runs.list.watch", "aodv"),
     ("runs.show", "aodv"),
     ("runs.watch", "aodv"),
     ("runs.output", "aod"),

@@ -6,7 +6,7 @@ use super::steps::Sends;
 use super::{Author, Runs, order_id, parse_id, playbooks};
 use crate::server::Hub;
 use cmdr_link::Client;
-use cmdr_protocol::orders::{Cancel, Cancelled, Take};
+use cmdr_protocol::orders::{Cancel, Cancelled, Occurrence, Take};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId, exec, methods};
 use std::collections::{BTreeMap, HashSet};
@@ -88,7 +88,10 @@ impl Runs {
                     out += 1;
                 }
                 Err(e) if e.kind == ErrorKind::Unreachable => {
-                    if when_online || self.may_come_back(host) {
+                    if when_online
+                        || self.may_come_back(host)
+                        || attempt == 0 && self.may_do_alone(&inner, host)
+                    {
                         inner.is_away(index);
                         inner.seats[index].waits = true;
                         waits.push((host, index as u32));
@@ -167,7 +170,9 @@ impl Runs {
             Sends::Order(order) => *order,
             Sends::Play(play) => return self.play(&hub, live, index, attempt, *play),
             Sends::Nothing => return None,
-            Sends::End(state, why) => return Some((state, why)),
+            Sends::End(state, why) => {
+                return self.ended_unsent(live, index, attempt, (state, why)).await;
+            }
         };
         drop(hub);
         let (host, mut take, author, resource) = {
@@ -178,6 +183,12 @@ impl Runs {
                 output: Some(inner.record.keep_output),
                 ..Take::default()
             };
+            // The host may have done it by itself for the same moment.
+            let moment =
+                inner.record.due_ms.filter(|_| attempt == 0 && !inner.record.moment.is_empty());
+            let occurrence =
+                moment.map(|due_ms| Occurrence { schedule: inner.record.moment.clone(), due_ms });
+            let take = Take { occurrence, ..take };
             let resource = inner.record.start.order.resource();
             (inner.seats[index as usize].host, take, inner.record.author.clone(), resource)
         };
@@ -187,7 +198,7 @@ impl Runs {
             let (asked, decided) = {
                 let inner = live.lock();
                 let seat = &inner.seats[index as usize];
-                if seat.ending || seat.attempt != attempt {
+                if seat.ending || seat.attempt != attempt || inner.hears(attempt) {
                     return None;
                 }
                 if first && seat.acked.is_none() && inner.record.state == RunState::Stopping {
@@ -212,7 +223,11 @@ impl Runs {
             }
             let client = Client::new(link);
             let delivered = match &take.order.push {
-                Some(push) => hub.blobs.deliver(client.link(), host, push).await.map(drop),
+                // Nobody waits for what has ended meanwhile: the next look says what became of it.
+                Some(push) => tokio::select! {
+                    delivered = hub.blobs.deliver(client.link(), host, push) => delivered.map(drop),
+                    () = Self::until_ended(live, index, attempt) => Ok(()),
+                },
                 None => Ok(()),
             };
             // That may have taken its time: it is decided again, and again with what is left of it.
@@ -251,9 +266,16 @@ impl Runs {
             };
             let error = match sent {
                 Ok(taken) => {
+                    if let Some(own) = &taken.instead {
+                        self.note_alias(host, own, live, index);
+                    }
                     self.has(live, index, attempt, taken.state);
                     // How any other ended is told.
                     if taken.confirmed && taken.state.is_end() {
+                        if taken.instead.is_some() {
+                            let why = "the host did it by itself before, which another run has";
+                            return Some((taken.state, why.to_owned()));
+                        }
                         return Some(gone(live, index, taken.state));
                     }
                     return None;
@@ -282,6 +304,69 @@ impl Runs {
         }
     }
 
+    /// The end of an attempt that this hub cannot send. Where an earlier one may have sent it, the host is asked what
+    /// became of it, and whatever it is not done yet is not done any more.
+    async fn ended_unsent(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        index: u32,
+        attempt: u32,
+        (state, why): (TargetState, String),
+    ) -> Option<(TargetState, String)> {
+        let (asked, host, id) = {
+            let inner = live.lock();
+            let seat = &inner.seats[index as usize];
+            if seat.ending || seat.attempt != attempt {
+                return None;
+            }
+            (seat.asked, seat.host, seat.name_there(live.id, index))
+        };
+        if !asked {
+            return Some((state, why));
+        }
+        let may = format!("it may have been done, and this hub cannot go on: {why}");
+        for _ in 0..CANCEL_TRIES {
+            match self.ask_to_end(host, std::slice::from_ref(&id), &why).await {
+                Ok(answer) => {
+                    let found = answer.gone.iter().find(|one| one.id == id)?;
+                    return Some(match found.state {
+                        // It never came there.
+                        TargetState::Cancelled => (state, why),
+                        _ => (TargetState::Lost, may),
+                    });
+                }
+                Err(e) if e.kind == ErrorKind::Unreachable => {
+                    // When it is back, this is taken up again.
+                    self.note_away(live, index);
+                    return None;
+                }
+                Err(e) => tracing::debug!(%host, "what became of an order: {e}"),
+            }
+            tokio::time::sleep(CANCEL_AGAIN).await;
+        }
+        Some((TargetState::Lost, may))
+    }
+
+    /// Waits until an attempt is not wanted any more.
+    async fn until_ended(live: &Arc<Live>, index: u32, attempt: u32) {
+        let mut news = live.news.subscribe();
+        loop {
+            {
+                let inner = live.lock();
+                let seat = &inner.seats[index as usize];
+                if seat.ending
+                    || seat.attempt != attempt
+                    || inner.record.state == RunState::Stopping
+                {
+                    return;
+                }
+            }
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// It may not be done there any more. What was never asked of the host is refused; what may have arrived is
     /// ended there, and how that went is told by the host.
     fn refused(
@@ -291,15 +376,20 @@ impl Runs {
         attempt: u32,
         why: String,
     ) -> Option<(TargetState, String)> {
-        let (asked, host) = {
+        let (asked, host, id) = {
             let inner = live.lock();
             let seat = &inner.seats[index as usize];
-            (seat.asked, seat.host)
+            let id = if seat.attempt == attempt {
+                seat.name_there(live.id, index)
+            } else {
+                order_id(live.id, index, attempt)
+            };
+            (seat.asked, seat.host, id)
         };
         if !asked {
             return Some((TargetState::Refused, why));
         }
-        self.cancel(host, vec![order_id(live.id, index, attempt)], &why);
+        self.cancel(host, vec![id], &why);
         None
     }
 
@@ -340,7 +430,7 @@ impl Runs {
             let inner = live.lock();
             for (index, seat) in inner.seats.iter().enumerate() {
                 if seat.is_out() {
-                    let id = order_id(live.id, index as u32, seat.attempt);
+                    let id = seat.name_there(live.id, index as u32);
                     orders.entry(seat.host).or_default().push(id);
                 }
             }
@@ -390,7 +480,8 @@ impl Runs {
     async fn ended_there(&self, host: HostId, ids: &[String], answer: &Cancelled, why: &str) {
         let asked: HashSet<&String> = ids.iter().collect();
         for one in answer.gone.iter().filter(|one| asked.contains(&one.id)) {
-            let Some((run, target, attempt)) = parse_id(&one.id) else { continue };
+            let own = || self.alias(host, &one.id).map(|(run, target)| (run, target, 0));
+            let Some((run, target, attempt)) = parse_id(&one.id).or_else(own) else { continue };
             let Some(live) = self.open(run) else { continue };
             let own = live.lock().seats.get(target as usize).is_some_and(|seat| seat.host == host);
             if !own || !one.state.is_end() {

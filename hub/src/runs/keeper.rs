@@ -202,7 +202,8 @@ impl Keeper {
 
     /// The target that an order of a host is; of a run that is over only when that is asked for.
     fn target_of(&self, host: HostId, id: &str, even_over: bool) -> Found {
-        let Some((run, index, attempt)) = parse_id(id) else { return Found::Foreign };
+        let own = || self.runs.alias(host, id).map(|(run, index)| (run, index, 0));
+        let Some((run, index, attempt)) = parse_id(id).or_else(own) else { return Found::Foreign };
         let mut live = self.runs.open(run);
         if live.is_none() && even_over {
             // A run that is over is read back for its own hosts alone.

@@ -1,7 +1,8 @@
 //! What is heard of one host's orders over its link, and what it is told in return.
 
+use super::Runs;
+use super::alone::did_not;
 use super::keeper::{End, News};
-use super::{Runs, order_id};
 use cmdr_link::{Client, Link};
 use cmdr_protocol::orders::{Confirm, Have, Told, Watch};
 use cmdr_protocol::runs::{RunState, TargetState};
@@ -95,6 +96,7 @@ impl Runs {
     /// Hears what becomes of a host's orders, while its link is up.
     pub async fn attend(self: &Arc<Self>, host: HostId, link: &Link) {
         self.state().dropped.remove(&host);
+        self.handed().forget_link(host);
         let client = Client::new(link.clone());
         loop {
             match self.follow(&client, host).await {
@@ -124,9 +126,17 @@ impl Runs {
             // Only names that are asked about are collected, whatever a host tells.
             let (mut own, mut names, mut began) = (self.names(host), HashSet::new(), false);
             let until = at + ALL;
+            let mut again: Option<Instant> = None;
             loop {
                 let item = if began {
-                    items.next().await
+                    match again {
+                        // The moment of what came too early is there: all is told anew.
+                        Some(again) => match tokio::time::timeout_at(again, items.next()).await {
+                            Ok(item) => item,
+                            Err(_) => break,
+                        },
+                        None => items.next().await,
+                    }
                 } else {
                     tokio::time::timeout_at(until, items.next()).await.map_err(|_| {
                         let what = format!("not all orders were told within {} s", ALL.as_secs());
@@ -134,8 +144,14 @@ impl Runs {
                     })?
                 };
                 let Some(item) = item else { break };
-                let told: Told = item?;
+                let mut told: Told = item?;
+                let adopted = self.adopt(host, &mut told).await?;
+                if let Some(wait) = adopted.again {
+                    let at = Instant::now() + wait;
+                    again = Some(again.map_or(at, |again| again.min(at)));
+                }
                 if !began {
+                    names.extend(adopted.ids);
                     let reports = told.reports.iter().map(|report| &report.id);
                     let pieces = told.pieces.iter().map(|piece| &piece.id);
                     names.extend(reports.chain(pieces).filter_map(|id| own.take(id)));
@@ -171,7 +187,7 @@ impl Runs {
             let inner = live.lock();
             let seat = &inner.seats[index as usize];
             if seat.is_out() {
-                names.insert(order_id(live.id, index, seat.attempt));
+                names.insert(seat.name_there(live.id, index));
             }
         }
         names
@@ -184,7 +200,7 @@ impl Runs {
             let inner = live.lock();
             let seat = &inner.seats[index as usize];
             if seat.is_out() && seat.kept_to > 0 && !seat.here {
-                let id = order_id(live.id, index, seat.attempt);
+                let id = seat.name_there(live.id, index);
                 have.push(Have { id, bytes: seat.kept_to });
             }
         }
@@ -194,6 +210,7 @@ impl Runs {
     /// A host is back and has told which orders it had at a time: sends it what it has not, and what waits for it.
     fn take_up_host(self: &Arc<Self>, host: HostId, told: &HashSet<String>, at_time: Instant) {
         let mut cancels = Vec::new();
+        self.listens(host);
         for (live, index) in self.by_host().of(host) {
             let mut inner = live.lock();
             let at = index as usize;
@@ -208,8 +225,10 @@ impl Runs {
                 live.tell();
                 continue;
             }
-            let id = order_id(live.id, index, seat.attempt);
+            let id = seat.name_there(live.id, index);
             let (marked, acked, attempt) = (seat.marked, seat.acked, seat.attempt);
+            let heard = seat.by_itself.is_some();
+            let hears = inner.hears(attempt);
             let stopping = inner.record.state == RunState::Stopping || inner.overdue.is_some();
             inner.is_back(at);
             if !marked {
@@ -226,6 +245,11 @@ impl Runs {
                 cancels.push(id);
             } else if told.contains(&id) {
                 // It has it.
+            } else if hears && !heard {
+                let (runs, live) = (self.clone(), live.clone());
+                tokio::spawn(async move {
+                    drop(runs.queue.send(News::End { live, ends: vec![did_not(index)] }).await);
+                });
             } else if acked.is_some_and(|acked| acked < at_time) {
                 let why = "the host had it and does not know of it any more".to_owned();
                 let end = End { target: index, attempt, state: TargetState::Lost, why };
@@ -244,6 +268,7 @@ impl Runs {
 
     /// A host's link is down, and no other has taken its place.
     pub fn link_down(&self, host: HostId) {
+        self.handed().forget_link(host);
         {
             let mut state = self.state();
             let rejoin = self.settings.rejoin;

@@ -321,6 +321,11 @@ impl Inner {
         self.record.end.is_some()
     }
 
+    /// Whether an attempt is one of those that hosts did by themselves: it is heard of, and never sent.
+    pub(super) const fn hears(&self, attempt: u32) -> bool {
+        self.record.alone && attempt == 0
+    }
+
     /// Whether new targets may be sent.
     pub(super) fn sends(&self) -> bool {
         self.record.state == RunState::Running && self.overdue.is_none()

@@ -86,6 +86,10 @@ pub struct RunRecord {
     pub schedule: String,
     /// When that was due, milliseconds since 1970.
     pub due_ms: Option<u64>,
+    /// What hosts call its schedule, when they know of it; empty for every other run.
+    pub moment: String,
+    /// It was made from what hosts did by themselves: its first attempts are heard of, and never sent.
+    pub alone: bool,
     /// The run of which it is a step.
     pub parent: Option<RunId>,
     /// Milliseconds since 1970.
@@ -255,6 +259,12 @@ pub struct ScheduleRecord {
     pub schedule: Schedule,
     /// Who made it.
     pub author: Author,
+    /// From these moments to those, each including, the hub was away; the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<(u64, u64)>,
+    /// When it was deleted or replaced, milliseconds since 1970; absent while it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone_ms: Option<u64>,
 }
 
 pub(super) fn schedule_key(name: &str) -> String {
@@ -541,6 +551,8 @@ impl RunRecord {
             hosts: self.start.hosts.clone(),
             note: self.start.note.clone(),
             schedule: self.schedule.clone(),
+            due_ms: self.due_ms,
+            alone: self.alone,
             parent: self.parent,
             created_ms: self.created_ms,
             ended_ms: self.end.as_ref().map(|end| end.ended_ms),

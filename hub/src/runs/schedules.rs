@@ -2,6 +2,8 @@
 //! the run's idempotency key is the schedule and the moment. What was due while the hub was away is not made
 //! up for, and said.
 
+use super::alone::SHOWN;
+use super::handed::{hub_only, moment};
 use super::records::{Author, ScheduleRecord, schedule_key};
 use super::start::{Origin, check};
 use super::{Runs, busy, environment};
@@ -30,17 +32,19 @@ const MOST: usize = 1000;
 const SHORTEST_MS: u64 = 10_000;
 /// The clock is looked at again after so long at most: it may be set.
 const LOOK: Duration = Duration::from_secs(5);
-/// What was due longer ago than this is not begun any more.
-const LATE_MS: u64 = 60_000;
 /// The largest one: what is written into it later, such as what was wrong, has to fit besides.
 const LARGEST: usize = MAX_VALUE - 4096;
+/// Times without the hub that are remembered of each: hosts may tell late of what they did then.
+const MISSED: usize = 16;
+/// How far back the newest moments are looked for, one after the other, in milliseconds.
+const SPANS_MS: [u64; 4] = [60_000, 3_600_000, 3 * 24 * 3_600_000, 500 * 24 * 3_600_000];
 /// Columns of what was wrong.
 const TROUBLE: usize = 300;
 
 /// All of them, by name.
 #[derive(Debug, Default)]
 pub(super) struct Schedules {
-    all: BTreeMap<String, ScheduleRecord>,
+    pub(super) all: BTreeMap<String, ScheduleRecord>,
     /// Held by who changes something, until it is on disk: taken before the vault's [`sealing`].
     ///
     /// [`sealing`]: crate::vault::Vault::sealing
@@ -75,6 +79,13 @@ impl ScheduleRecord {
         Ok(())
     }
 
+    /// Notes that the hub was away from one moment to another.
+    fn miss(&mut self, from: u64, to: u64) {
+        self.missed.push((from, to));
+        let over = self.missed.len().saturating_sub(MISSED);
+        self.missed.drain(..over);
+    }
+
     fn is_due(&self, now_ms: u64) -> bool {
         self.schedule.next_ms.is_some_and(|next| next <= now_ms)
     }
@@ -102,32 +113,77 @@ fn next(when: &When, made_ms: u64, after_ms: u64) -> Result<Option<u64>, String>
         (Some(_), "") => {
             Err(format!("a schedule begins a run each {} s at most", SHORTEST_MS / 1000))
         }
-        (None, cron) if !cron.is_empty() => {
-            let parsed: Cron = cron.parse().map_err(|e| {
-                format!(
-                    "'{}' is no schedule as in a crontab (minute hour day month weekday): {e}",
-                    clean_to_width(cron, 80)
-                )
-            })?;
-            let zone = match when.zone.as_str() {
-                "" => TimeZone::UTC,
-                name => TimeZone::get(name).map_err(|_| {
-                    format!(
-                        "this hub knows no time zone '{}'; one is Europe/Berlin",
-                        clean_to_width(name, 40)
-                    )
-                })?,
-            };
-            let after =
-                i64::try_from(after_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-            let after = after.ok_or_else(|| "the clock is beyond all calendars".to_owned())?;
-            let after: Zoned = after.to_zoned(zone);
-            // A pattern that never comes again is none; nothing else goes wrong here.
-            let found = parsed.find_next_occurrence(&after, false).ok();
-            Ok(found.and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok()))
-        }
+        (None, cron) if !cron.is_empty() => Calendar::of(when)?.after(after_ms),
         _ => Err("a schedule says either how often or when, as in a crontab".to_owned()),
     }
+}
+
+/// A line as in a crontab, and where it is read.
+struct Calendar {
+    cron: Cron,
+    zone: TimeZone,
+}
+
+impl Calendar {
+    fn of(when: &When) -> Result<Self, String> {
+        let cron = when.cron.trim().parse().map_err(|e| {
+            format!(
+                "'{}' is no schedule as in a crontab (minute hour day month weekday): {e}",
+                clean_to_width(when.cron.trim(), 80)
+            )
+        })?;
+        let zone = match when.zone.as_str() {
+            "" => TimeZone::UTC,
+            name => TimeZone::get(name).map_err(|_| {
+                format!(
+                    "this hub knows no time zone '{}'; one is Europe/Berlin",
+                    clean_to_width(name, 40)
+                )
+            })?,
+        };
+        Ok(Self { cron, zone })
+    }
+
+    fn after(&self, after_ms: u64) -> Result<Option<u64>, String> {
+        let after =
+            i64::try_from(after_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let after = after.ok_or_else(|| "the clock is beyond all calendars".to_owned())?;
+        let after: Zoned = after.to_zoned(self.zone.clone());
+        // A pattern that never comes again is none; nothing else goes wrong here.
+        let found = self.cron.find_next_occurrence(&after, false).ok();
+        Ok(found.and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok()))
+    }
+}
+
+/// The moments of a crontab line after one time and up to another, at most so many.
+pub(super) fn moments(when: &When, after_ms: u64, until_ms: u64, most: usize) -> Vec<u64> {
+    let mut moments = Vec::new();
+    if when.every_ms.is_some() {
+        return moments;
+    }
+    let Ok(calendar) = Calendar::of(when) else { return moments };
+    let mut at = after_ms;
+    while let (true, Ok(Some(next))) = (moments.len() < most, calendar.after(at)) {
+        if next <= at || next > until_ms {
+            break;
+        }
+        moments.push(next);
+        at = next;
+    }
+    moments
+}
+
+/// Whether a time is one of the moments of a schedule.
+pub(super) fn is_moment(schedule: &Schedule, at_ms: u64) -> bool {
+    let before = at_ms.checked_sub(1);
+    at_ms > schedule.made_ms
+        && before
+            .is_some_and(|before| next(&schedule.when, schedule.made_ms, before) == Ok(Some(at_ms)))
+}
+
+/// The idempotency key of the run of one moment.
+pub(super) fn moment_key(schedule: &str, due_ms: u64) -> String {
+    format!("schedule {schedule} {due_ms}")
 }
 
 impl Runs {
@@ -164,9 +220,10 @@ impl Runs {
         Self::check_confirmed(&plan.guard, plan.hosts.len() as u32, start.confirm)?;
         let _changing = self.changing().await;
         let _sealing = hub.vault.sealing().await;
+        let known = self.schedules().all.get(&name).cloned();
         {
             let schedules = self.schedules();
-            if let Some(known) = schedules.all.get(&name) {
+            if let Some(known) = &known {
                 may(who, author.key, known)?;
             } else if schedules.all.len() >= MOST {
                 return Err(CallError::new(
@@ -184,9 +241,9 @@ impl Runs {
             made_ms: now,
             next_ms: (!paused).then_some(next_ms),
             last: None,
-            trouble: String::new(),
+            ..Schedule::default()
         };
-        let mut record = ScheduleRecord { schedule, author };
+        let mut record = ScheduleRecord { schedule, author, ..ScheduleRecord::default() };
         let order = &mut record.schedule.start.order;
         let (whose, batch) = (environment::of_schedule(&name), Batch::new());
         let batch = if order.env.is_empty() {
@@ -195,14 +252,19 @@ impl Runs {
             environment::seal(&hub.vault, batch, &whose, order)?
         };
         record.fits()?;
+        let (batch, gone) = match &known {
+            Some(known) => self.put_gone(batch, known),
+            None => (batch, None),
+        };
         self.store.apply(batch.put(schedule_key(&name), &record)).await.map_err(busy)?;
         self.schedules().all.insert(name, record.clone());
+        self.is_gone(gone);
         self.schedule.notify_one();
-        Ok(shown(&record))
+        Ok(shown(&record, 0))
     }
 
     /// Waits for its turn to change one.
-    async fn changing(&self) -> tokio::sync::OwnedMutexGuard<()> {
+    pub(super) async fn changing(&self) -> tokio::sync::OwnedMutexGuard<()> {
         let changing = self.schedules().changing.clone();
         changing.lock_owned().await
     }
@@ -217,9 +279,16 @@ impl Runs {
 
     /// Those that somebody may know of.
     pub(crate) fn list_schedules(&self, who: &Who, key: KeyId) -> ScheduleListing {
+        let handed = self.handed();
+        let counts = handed.counts();
+        let at = |record| counts.get(moment(record).as_str()).copied().unwrap_or(0);
+        let gone = handed.gone.values().filter(|record| at(record) > 0);
         let schedules = self.schedules();
-        let own = schedules.all.values().filter(|record| may(who, Some(key), record).is_ok());
-        ScheduleListing { schedules: own.map(shown).collect() }
+        let all = schedules.all.values().chain(gone);
+        let own = all.filter(|record| may(who, Some(key), record).is_ok());
+        let mut schedules: Vec<_> = own.map(|record| shown(record, at(record))).collect();
+        schedules.sort_by(|a, b| (&a.name, a.gone).cmp(&(&b.name, b.gone)));
+        ScheduleListing { schedules }
     }
 
     /// Takes one away.
@@ -230,15 +299,15 @@ impl Runs {
         name: &str,
     ) -> Result<Revoked, CallError> {
         let _changing = self.changing().await;
-        {
-            let schedules = self.schedules();
-            let Some(known) = schedules.all.get(name) else { return Ok(Revoked { already: true }) };
-            may(who, Some(key), known)?;
-        }
+        let known = self.schedules().all.get(name).cloned();
+        let Some(known) = known else { return Ok(Revoked { already: true }) };
+        may(who, Some(key), &known)?;
         let env = environment::key(&environment::of_schedule(name));
         let batch = Batch::new().delete(schedule_key(name)).delete(env);
+        let (batch, gone) = self.put_gone(batch, &known);
         self.store.apply(batch).await.map_err(busy)?;
         self.schedules().all.remove(name);
+        self.is_gone(gone);
         Ok(Revoked { already: false })
     }
 
@@ -275,16 +344,26 @@ impl Runs {
         }
     }
 
-    async fn begin_due(self: &Arc<Self>, name: &str, now: u64) {
+    pub(super) async fn begin_due(self: &Arc<Self>, name: &str, now: u64) {
         let Some(hub) = self.hub() else { return };
         // Nobody replaces or deletes it half-way.
         let _changing = self.changing().await;
         let known = self.schedules().all.get(name).filter(|record| record.is_due(now)).cloned();
         let Some(mut record) = known else { return };
         let due = record.schedule.next_ms.unwrap_or(now);
-        if now.saturating_sub(due) > LATE_MS {
-            "the hub was away when it was due, so it was not begun"
-                .clone_into(&mut record.schedule.trouble);
+        let mut from = now.max(due);
+        if now.saturating_sub(due) > self.settings.late_ms {
+            // What is due since then is begun as ever.
+            from = now.saturating_sub(self.settings.late_ms);
+            record.miss(due, from);
+            let newest = newest(&record.schedule, due, from);
+            if let Some(last) = self.make_missed(&hub, &record, &newest).await {
+                record.schedule.last = Some(last);
+                "the hub was away when it was due: its hosts do it by themselves, and it is listed with what they tell"
+            } else {
+                "the hub was away when it was due, so it was not begun"
+            }
+            .clone_into(&mut record.schedule.trouble);
         } else {
             match self.begin_by_clock(&hub, &record, due).await {
                 Ok(started) => {
@@ -301,13 +380,14 @@ impl Runs {
                 }
             }
         }
-        let next = next(&record.schedule.when, record.schedule.made_ms, now.max(due));
+        let next = next(&record.schedule.when, record.schedule.made_ms, from);
         record.schedule.next_ms = next.ok().flatten();
         self.schedules().all.insert(name.to_owned(), record.clone());
         // Not on disk it is decided again, and the key makes that the same run.
         if let Err(e) = self.store.apply(Batch::new().put(schedule_key(name), &record)).await {
             tracing::warn!(schedule = name, "when it is due next could not be written: {e}");
         }
+        self.tell_lists();
     }
 
     /// Begins the run of one moment: in the audit log before anything is done.
@@ -318,9 +398,10 @@ impl Runs {
         due: u64,
     ) -> Result<Started, CallError> {
         let (name, author) = (&record.schedule.name, &record.author);
-        let key = format!("schedule {name} {due}");
+        let key = moment_key(name, due);
         let mut start = Start { key, ..record.schedule.start.clone() };
-        let asked = Self::asked_by_clock(hub, author, name, &start).await?;
+        let why = format!("by the schedule {name} of {}", author.operator);
+        let asked = Self::asked_by_clock(hub, author, &why, &start).await?;
         let begun = async {
             let who = Self::who(hub, author).unwrap_or_else(|| Arc::new(Who::local()));
             if who.operator.is_empty() {
@@ -332,7 +413,8 @@ impl Runs {
             let whose = environment::of_schedule(name);
             environment::open(&self.store, &hub.vault, &whose, &mut start.order)
                 .map_err(CallError::failed)?;
-            let origin = Origin { schedule: name.clone(), due_ms: Some(due), parent: None };
+            let moment = if hub_only(record).is_empty() { moment(record) } else { String::new() };
+            let origin = Origin { schedule: name.clone(), due_ms: Some(due), moment, parent: None };
             self.start(hub, &who, author.clone(), start, origin).await
         };
         let begun = begun.await;
@@ -348,11 +430,11 @@ impl Runs {
         begun
     }
 
-    /// Records that a run is about to begin, for whom and by what.
-    async fn asked_by_clock(
+    /// Records that a run is about to begin, for whom and why.
+    pub(super) async fn asked_by_clock(
         hub: &Hub,
         author: &Author,
-        schedule: &str,
+        why: &str,
         start: &Start,
     ) -> Result<Option<Trail>, CallError> {
         let caller = author.caller().unwrap_or_else(|| Caller {
@@ -372,13 +454,41 @@ impl Runs {
             caller: None,
         };
         let request = codec::encode(start).map_err(|e| CallError::failed(e.to_string()))?;
-        let why = format!("by the schedule {schedule} of {}", author.operator);
-        Trail::by_clock(hub, &caller, &header, &request, &why).await
+        Trail::by_clock(hub, &caller, &header, &request, why).await
     }
 }
 
-fn shown(record: &ScheduleRecord) -> Schedule {
+/// The newest moments of a schedule between two times, oldest first.
+fn newest(schedule: &Schedule, from: u64, to: u64) -> Vec<u64> {
+    let Schedule { when, made_ms, .. } = schedule;
+    let before = from.saturating_sub(1);
+    let mut found = Vec::new();
+    // One that comes seldom is looked for in longer times.
+    for span in SPANS_MS {
+        let begin = to.saturating_sub(span).max(before);
+        let mut at = begin;
+        found.clear();
+        while let Ok(Some(next)) = next(when, *made_ms, at)
+            && next <= to
+            && next > at
+        {
+            found.push(next);
+            at = next;
+        }
+        if found.len() >= SHOWN || begin == before {
+            break;
+        }
+    }
+    found.split_off(found.len().saturating_sub(SHOWN))
+}
+
+fn shown(record: &ScheduleRecord, at_hosts: u32) -> Schedule {
     let mut schedule = record.schedule.clone();
+    hub_only(record).clone_into(&mut schedule.hub_only);
+    (schedule.at_hosts, schedule.gone) = (at_hosts, record.gone_ms.is_some());
+    if schedule.gone {
+        schedule.next_ms = None;
+    }
     for value in schedule.start.order.env.values_mut() {
         "\u{2039}secret\u{203a}".clone_into(value);
     }

@@ -2,8 +2,8 @@
 
 use super::records::PieceRecord;
 use super::steps::Stand;
-use cmdr_protocol::HostId;
 use cmdr_protocol::runs::{Target, TargetState};
+use cmdr_protocol::{HostId, RunId};
 use tokio::time::Instant;
 
 /// A target.
@@ -62,6 +62,8 @@ pub(super) struct Seat {
     pub(super) keeping: u64,
     /// What its output comes to, while it goes on.
     pub(super) sums: Option<Box<Sums>>,
+    /// The name of the order by which its host did this by itself, as it has told.
+    pub(super) by_itself: Option<Box<str>>,
     /// How far it is in a runbook; absent for every other order.
     pub(super) stand: Option<Box<Stand>>,
 }
@@ -120,7 +122,16 @@ impl Seat {
             dropped: 0,
             keeping: 0,
             sums: None,
+            by_itself: None,
             stand: None,
+        }
+    }
+
+    /// The name by which its host knows what it does for this.
+    pub(super) fn name_there(&self, run: RunId, index: u32) -> String {
+        match &self.by_itself {
+            Some(own) => own.to_string(),
+            None => super::order_id(run, index, self.attempt),
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Origin {
     pub schedule: String,
     /// When that was due, milliseconds since 1970.
     pub due_ms: Option<u64>,
+    /// What hosts call the schedule, when they have it too; empty for none.
+    pub moment: String,
     /// The run of which it is a step.
     pub parent: Option<RunId>,
 }
@@ -173,6 +175,7 @@ impl Runs {
             author,
             schedule: origin.schedule,
             due_ms: origin.due_ms,
+            moment: origin.moment,
             parent: origin.parent,
             created_ms: now,
             from_ms: now,
@@ -193,6 +196,26 @@ impl Runs {
             .map(|(at, host)| Seat::new(host.id, &host.name, wave_of(&record.waves, at as u32)))
             .collect();
         record.sent = Self::sent_with(hub, &record, &seats);
+        let key = (!record.start.key.is_empty()).then(|| (once.clone(), request.clone()));
+        let Some(id) = self.put_run(hub, &mut record, &seats, key).await? else {
+            // Somebody asked the same at the same time.
+            return self.known(&once, &record.start, &request)?.ok_or_else(|| {
+                CallError::new(ErrorKind::Busy, "another run got the same id; try again")
+            });
+        };
+        self.begin(id, record, seats);
+        Ok(Started { run: Some(id), targets: count, already: false })
+    }
+
+    /// Puts a new run on disk, with the hash of what was asked for under its idempotency key; nothing when that was
+    /// used meanwhile.
+    pub(super) async fn put_run(
+        &self,
+        hub: &Hub,
+        record: &mut RunRecord,
+        seats: &[Seat],
+        key: Option<(String, Vec<u8>)>,
+    ) -> Result<Option<RunId>, CallError> {
         let id = RunId(
             getrandom::u64()
                 .map_err(|e| CallError::failed(format!("making a random id: {e}")))?
@@ -207,24 +230,16 @@ impl Runs {
         }
         // The targets say it.
         record.start.only.clear();
-        batch = records::put_new(batch, id, &mut record, &seats).map_err(busy)?;
-        records::check_head(&record).map_err(CallError::malformed)?;
-        if !record.start.key.is_empty() {
-            let key = KeyRecord { run: id, request: request.clone() };
-            batch = batch.if_absent(once.clone()).put(once.clone(), &key);
+        batch = records::put_new(batch, id, record, seats).map_err(busy)?;
+        records::check_head(record).map_err(CallError::malformed)?;
+        if let Some((once, request)) = key {
+            batch = batch.if_absent(once.clone()).put(once, &KeyRecord { run: id, request });
         }
         match self.store.apply(batch).await {
-            Ok(()) => {}
-            Err(StoreError::Conflict(_)) => {
-                // Somebody asked the same at the same time.
-                return self.known(&once, &record.start, &request)?.ok_or_else(|| {
-                    CallError::new(ErrorKind::Busy, "another run got the same id; try again")
-                });
-            }
-            Err(e) => return Err(busy(e)),
+            Ok(()) => Ok(Some(id)),
+            Err(StoreError::Conflict(_)) => Ok(None),
+            Err(e) => Err(busy(e)),
         }
-        self.begin(id, record, seats);
-        Ok(Started { run: Some(id), targets: count, already: false })
     }
 
     /// The run that was begun with the same idempotency key.
@@ -314,6 +329,7 @@ impl Runs {
                 }
             }
         }
+        self.tell_lists();
         for (from, to) in sent {
             for index in from..=to {
                 self.send_soon(&live, index);
@@ -394,7 +410,7 @@ impl Runs {
     }
 }
 
-fn request_hash(start: &Start) -> Result<Vec<u8>, CallError> {
+pub(super) fn request_hash(start: &Start) -> Result<Vec<u8>, CallError> {
     let bytes = codec::encode(start).map_err(|e| CallError::failed(e.to_string()))?;
     Ok(blake3::hash(&bytes).as_bytes()[..16].to_vec())
 }

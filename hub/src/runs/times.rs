@@ -4,6 +4,7 @@ use super::Runs;
 use super::keeper::{End, News};
 use super::live::{Inner, Live};
 use cmdr_link::clock;
+use cmdr_protocol::HostId;
 use cmdr_protocol::runs::{RunState, TargetState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(100);
 /// After the end of a run's time hosts may still tell how it ended there; then the hub ends it.
 const GRACE: Duration = Duration::from_secs(5);
+/// Why a host is lost to which nothing was sent.
+const MAY_HAVE_DONE: &str = "the host is away, and has the schedule: it may have done it by itself, which it tells when it is back";
 /// How long hosts that were never there are waited for when nothing is said.
 const EXPIRES_MS: u64 = 24 * 3600 * 1000;
 
@@ -22,12 +25,21 @@ impl Runs {
         let gone = clock::now_ms().saturating_sub(inner.record.from_ms);
         let left =
             |ms: u64| Instant::now().checked_add(Duration::from_millis(ms.saturating_sub(gone)));
-        inner.deadline = inner.record.start.deadline_ms.and_then(left);
+        // What hosts did by themselves they ended in time by themselves.
+        let alone = inner.record.alone && inner.record.from_ms == inner.record.created_ms;
+        let deadline = inner.record.start.deadline_ms.filter(|_| !alone);
+        inner.deadline = deadline.and_then(left);
         inner.expires = if inner.record.start.when_online {
             left(inner.record.start.expires_ms.unwrap_or(EXPIRES_MS))
         } else {
             None
         };
+    }
+
+    /// Whether a host that is away may do by itself what a run by the clock is for.
+    pub(super) fn may_do_alone(&self, inner: &Inner, host: HostId) -> bool {
+        let moment = &inner.record.moment;
+        !moment.is_empty() && self.handed().has(host, moment)
     }
 
     pub(super) async fn ticking(self: &Arc<Self>) {
@@ -90,7 +102,13 @@ impl Runs {
                 }
                 (false, None) if seat.waits => {
                     let when_online = inner.record.start.when_online;
-                    if when_online && expired {
+                    let may_do = |inner: &Inner| self.may_do_alone(inner, seat.host);
+                    if !when_online && may_do(&inner) {
+                        if !seat.away.is_some_and(|at| at + patience <= now) {
+                            continue;
+                        }
+                        (TargetState::Lost, MAY_HAVE_DONE.to_owned())
+                    } else if when_online && expired {
                         let why = "it did not come within the time that it was waited for";
                         (TargetState::Unreachable, why.to_owned())
                     } else if !when_online && !self.may_come_back(seat.host) {
@@ -101,6 +119,13 @@ impl Runs {
                     } else {
                         continue;
                     }
+                }
+                (true, None)
+                    if inner.hears(seat.attempt)
+                        && seat.by_itself.is_none()
+                        && seat.away.is_some_and(|at| at + patience <= now) =>
+                {
+                    (TargetState::Lost, MAY_HAVE_DONE.to_owned())
                 }
                 (true, None) if seat.away.is_some_and(|at| at + patience <= now) => {
                     let what = if stopping { ", when the run was stopped" } else { "" };

@@ -83,6 +83,17 @@ fn counted(hub: &Hub, who: &Who, id: RunId, brief: &Brief) -> Option<Counts> {
     (counts.targets > 0).then_some(counts)
 }
 
+/// Whether it is their own; older than whoever asks, it is of somebody else who had the name.
+fn is_own(who: &Who, run: &Run) -> bool {
+    run.operator == who.operator && run.created_ms >= who.since_ms
+}
+
+/// Where a page of a list ends: when its last run was made, and which that was.
+fn place(text: &str) -> Option<(u64, RunId)> {
+    let (created, id) = text.split_once('.')?;
+    Some((created.parse().ok()?, id.parse().ok()?))
+}
+
 fn unknown(id: RunId) -> CallError {
     CallError::not_found(format!("there is no run {id}; to see which there are: cmdr run ls"))
 }
@@ -134,8 +145,21 @@ impl Runs {
         }
     }
 
-    /// Runs, newest first.
-    pub(crate) fn list(&self, hub: &Hub, who: &Who, list: &List) -> Listing {
+    /// Runs, newest first. A page is empty only when there is none that who asks may know of.
+    pub(crate) async fn list(
+        &self,
+        hub: &Hub,
+        who: &Who,
+        list: &List,
+    ) -> Result<Listing, CallError> {
+        let after = match list.after.as_str() {
+            "" => None,
+            text => Some(place(text).ok_or_else(|| {
+                CallError::malformed(
+                    "that is no place in a list of runs; give what the page before said, or nothing",
+                )
+            })?),
+        };
         let limit = match list.limit as usize {
             0 => MOST,
             limit => limit.min(MOST),
@@ -159,8 +183,11 @@ impl Runs {
         let over =
             over.into_iter().map(|(id, record)| (record.created_ms, id, Known::Over(record)));
         let mut all: Vec<(u64, RunId, Known)> = open.chain(over).collect();
-        all.retain(|(created, ..)| list.before_ms.is_none_or(|before| *created < before));
-        all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        all.retain(|(created, id, _)| {
+            list.before_ms.is_none_or(|before| *created < before)
+                && after.is_none_or(|(at, run)| *created < at || *created == at && id.0 > run.0)
+        });
+        all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.0.cmp(&b.1.0)));
         let runs = all.into_iter().map(|(_, id, known)| match known {
             Known::Open(live) => {
                 let is_line = live.lock().record.start.order.line.is_some();
@@ -169,43 +196,67 @@ impl Runs {
             Known::Over(record) => (record.start.order.line.is_some(), record.shown(id)),
         });
         let mut listing = Listing::default();
-        let mut left = runs.filter(|(_, run)| wanted(run));
         let mut looks = 0;
-        for (is_line, mut run) in left.by_ref() {
-            // Older than whoever asks, it is of somebody else who had the name.
-            let own = run.operator == who.operator && run.created_ms >= who.since_ms;
-            if !own || who.program.is_some() {
-                // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
-                let Some(id) = run.id else { continue };
-                let counted = if run.ended_ms.is_none() {
-                    let live = self.look(hub, who, id, List::METHOD).ok();
-                    live.map(|(live, sees)| counts(&live.lock(), &sees))
-                } else if who.program.is_none() && is_administrator(who) {
-                    Some(run.counts)
-                } else if let Some(brief) = self.brief(id) {
-                    counted(hub, who, id, &brief)
-                } else if looks < LOOKS {
-                    looks += 1;
-                    let brief = self.read_brief(id).ok().flatten();
-                    brief.and_then(|brief| counted(hub, who, id, &brief))
-                } else {
-                    // The next list goes on from here: what was read is remembered.
+        for (is_line, run) in runs.filter(|(_, run)| wanted(run)) {
+            if self.is_read(who, &run) {
+                if looks >= LOOKS && !listing.runs.is_empty() {
+                    // The next page goes on from here: what was read is remembered.
                     listing.more = true;
-                    return listing;
-                };
-                let Some(counted) = counted else { continue };
-                run.counts = counted;
-                if is_line && (who.program.is_some() || !is_administrator(who)) {
-                    A_LINE.clone_into(&mut run.what);
+                    break;
                 }
+                looks += 1;
+                // Others have their turn: it may take many until there is one for who asks.
+                tokio::task::yield_now().await;
             }
-            listing.runs.push(run);
+            let Some(run) = self.in_list(hub, who, (is_line, run)) else { continue };
             if listing.runs.len() >= limit {
+                // This one is for the next page.
+                listing.more = true;
                 break;
             }
+            listing.runs.push(run);
         }
-        listing.more = left.next().is_some();
-        listing
+        if let (true, Some(last)) = (listing.more, listing.runs.last()) {
+            let id = last.id.map(|id| id.to_string()).unwrap_or_default();
+            listing.next = format!("{}.{id}", last.created_ms);
+        }
+        Ok(listing)
+    }
+
+    /// Whether a run is read from disk to know what of it somebody may see.
+    fn is_read(&self, who: &Who, run: &Run) -> bool {
+        let all = who.program.is_none() && (is_own(who, run) || is_administrator(who));
+        !all && run.ended_ms.is_some() && run.id.is_some_and(|id| self.brief(id).is_none())
+    }
+
+    /// A run as somebody may see it in a list, if they may; with whether its order is a line.
+    pub(super) fn in_list(
+        &self,
+        hub: &Hub,
+        who: &Who,
+        (is_line, mut run): (bool, Run),
+    ) -> Option<Run> {
+        if is_own(who, &run) && who.program.is_none() {
+            return Some(run);
+        }
+        // Of others' runs, and of all for a program's key, what concerns hosts that they may look at.
+        let id = run.id?;
+        run.counts = if run.ended_ms.is_none() {
+            let (live, sees) = self.look(hub, who, id, List::METHOD).ok()?;
+            counts(&live.lock(), &sees)
+        } else if who.program.is_none() && is_administrator(who) {
+            run.counts
+        } else {
+            let brief = match self.brief(id) {
+                Some(brief) => brief,
+                None => self.read_brief(id).ok().flatten()?,
+            };
+            counted(hub, who, id, &brief)?
+        };
+        if is_line && (who.program.is_some() || !is_administrator(who)) {
+            A_LINE.clone_into(&mut run.what);
+        }
+        Some(run)
     }
 
     /// One run with its targets.

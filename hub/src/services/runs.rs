@@ -8,9 +8,9 @@ use crate::who::Who;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runs::{
-    CHUNK, DeleteSchedule, List, ListSchedules, Listing, Output, Pause, Plan, Planned, PlannedHost,
-    PutSchedule, Resume, Retry, Run, Schedule, ScheduleListing, Show, Shown, Start, Started, Stop,
-    Watch,
+    CHUNK, DeleteSchedule, List, ListSchedules, ListWatch, Listing, Output, Pause, Plan, Planned,
+    PlannedHost, PutSchedule, Resume, Retry, Run, Schedule, ScheduleListing, Show, Shown, Start,
+    Started, Stop, Watch,
 };
 use cmdr_protocol::{Call as _, CallError, Feed, Nothing, Revoked};
 use std::sync::Arc;
@@ -19,11 +19,15 @@ use std::time::Duration;
 /// A watcher is told no more often than this, after the first time.
 const PACE: Duration = Duration::from_millis(20);
 
+/// Who watches lists is told no more often than this.
+const LIST_PACE: Duration = Duration::from_millis(500);
+
 pub(super) fn register(service: HubService) -> HubService {
     service
         .on(start)
         .on(plan)
         .on(list)
+        .feed(watch_lists)
         .on(show)
         .feed(watch)
         .feed(output)
@@ -80,7 +84,27 @@ async fn plan(hub: Arc<Hub>, asked: Asked, plan: Plan) -> Result<Planned, CallEr
 
 async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallError> {
     let (_, who) = who(&hub, &asked)?;
-    Ok(hub.runs.list(&hub, &who, &list))
+    hub.runs.list(&hub, &who, &list).await
+}
+
+async fn watch_lists(
+    hub: Arc<Hub>,
+    asked: Asked,
+    _: ListWatch,
+    feeding: Feeding<ListWatch>,
+) -> Result<(), CallError> {
+    let caller = asked.caller.clone().ok_or_else(nobody)?;
+    let (mut news, mut view) = (hub.runs.list_news(), hub.runs.list_view());
+    loop {
+        news.borrow_and_update();
+        for item in hub.runs.list_changes(&hub, &caller, &mut view) {
+            feeding.send(&item).await?;
+        }
+        tokio::time::sleep(LIST_PACE).await;
+        if news.changed().await.is_err() {
+            return Ok(());
+        }
+    }
 }
 
 async fn show(hub: Arc<Hub>, asked: Asked, show: Show) -> Result<Shown, CallError> {

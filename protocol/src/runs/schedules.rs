@@ -43,6 +43,21 @@ pub struct Schedule {
     /// Why it could not begin one when it should have; empty for none. Written by the hub.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub trouble: String,
+    /// Why hosts do not do it by themselves while the hub is away; empty when they do. Written by the hub.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hub_only: String,
+    /// So many hosts have it, or may have it, for when the hub is away. Written by the hub.
+    #[serde(skip_serializing_if = "is_none")]
+    pub at_hosts: u32,
+    /// It was deleted or replaced; those of its hosts that are away may still do it until they are back. Written by
+    /// the hub.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Makes a schedule, or replaces one of the caller's own.

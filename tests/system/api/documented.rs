@@ -115,6 +115,35 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     let output = shell.say(&examples["output"]).await;
     assert!(output.contains("hello everybody\\n"), "{output}");
 
+    let file = std::path::Path::new("/tmp/cmdr-greeting");
+    std::fs::remove_file(file).ok();
+    let saved = shell.say(&examples["save a config group"]).await;
+    assert_eq!(json(&saved)["version"], 1, "{saved}");
+    let drift = async |state: &str| {
+        let drift = json(&shell.say(&examples["drift"]).await);
+        let found = &drift["hosts"][0]["files"][0];
+        assert_eq!(found["state"], state, "{drift}");
+        found["diff"].as_str().unwrap().to_owned()
+    };
+    drift("missing").await;
+    std::fs::write(file, "welcome to nowhere\n").unwrap();
+    let diff = drift("differs").await;
+    assert!(diff.contains("-welcome to nowhere\n+welcome to web1\n"), "{diff}");
+    let begun = json(&shell.say(&examples["push a config group"]).await);
+    begun["run"].as_str().unwrap().clone_into(&mut shell.run);
+    shell.say(&examples["follow"]).await;
+    let shown = json(&shell.say(&examples["show"]).await);
+    assert_eq!(shown["run"]["counts"]["ok"], 1, "{shown}");
+    let drift = json(&shell.say(&examples["drift"]).await);
+    assert_eq!(drift["hosts"][0]["files"][0]["state"], "equal", "{drift}");
+    let restore = serde_json::json!({"version": 1, "was": 1});
+    let restored =
+        scene.program.json("POST", "/v1/configs/greeting/restore", &restore).await.json();
+    assert_eq!(restored["unchanged"], true, "{restored}");
+    let versions = scene.program.get("/v1/configs/greeting/versions").await.json();
+    assert_eq!(versions["versions"][0]["version"], 1, "{versions}");
+    std::fs::remove_file(file).unwrap();
+
     let hosts = scene.program.get("/v1/hosts").await.json();
     let address = hosts["hosts"][0]["address"].as_str().unwrap();
     let command = examples["command"]
@@ -134,7 +163,10 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     assert!(named.is_empty(), "nobody has tried {named:?}");
 }
 
-const TESTED: [&str; 15] = [
+const TESTED: [&str; 18] = [
+    "save a config group",
+    "drift",
+    "push a config group",
     "hosts",
     "one host",
     "labels",

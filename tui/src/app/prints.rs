@@ -94,7 +94,7 @@ fn save(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// A path with `~` for the home folder.
-fn expand(path: &str) -> PathBuf {
+pub(crate) fn expand(path: &str) -> PathBuf {
     let path = path.trim();
     let home = || std::env::var_os("HOME").map(PathBuf::from);
     match path.strip_prefix("~/") {

@@ -132,6 +132,7 @@ impl ComposePane {
         match self.draft.kind {
             Kind::Book => "book",
             Kind::Packages => "names",
+            Kind::Push => "file",
             _ => fields::TEXT,
         }
     }
@@ -480,7 +481,10 @@ impl Pane for ComposePane {
                 Err(lack) => self.complain(lack),
             },
             START => match self.start(context) {
-                Ok(start) => acts::start(context, start),
+                Ok(start) => match self.draft.to_send() {
+                    Some(file) => acts::send(context, start, file),
+                    None => acts::start(context, start),
+                },
                 Err(lack) => self.complain(lack),
             },
             // The same place: what is here stays.

@@ -4,6 +4,7 @@ mod columns;
 mod head;
 mod order;
 mod output;
+mod save;
 
 use super::sought as sought_in;
 use super::{Choice, Context, Entry, Pane, Place, Subscription, runs};
@@ -38,6 +39,7 @@ const OUTPUT: Command = Command::Own(8);
 const OUT_DOWN: Command = Command::Own(9);
 const OUT_UP: Command = Command::Own(10);
 const AGAIN: Command = Command::Own(11);
+const SAVE: Command = Command::Own(12);
 
 static OF_GROUPS: &[&[Binding]] = &[KEYS, LIST];
 static OF_HOSTS: &[&[Binding]] = &[HOST_KEYS, KEYS, LIST];
@@ -50,6 +52,7 @@ const KEYS: &[Binding] = &[
     key(&["<tab>"], NEXT, "run.key.next").hint(),
     key(&["f"], ONLY, "run.key.only").hint(),
     key(&["o"], OUTPUT, "run.key.output").needs(Output::METHOD).row().hint(),
+    key(&["w"], SAVE, "run.key.save").needs(Output::METHOD).row(),
     key(&["d"], DIFF, "run.key.diff").needs(Output::METHOD).row().hint(),
     key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).hint(),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD).hint(),
@@ -223,6 +226,19 @@ impl RunPane {
         }
         self.shown.to_open = Some(index);
         self.poll(context)
+    }
+
+    /// What was printed, into a file on this machine.
+    fn save(&self, context: &Context<'_>) -> Action {
+        let watched = self.watched(context);
+        let looked_at = self.looked_at().and_then(|index| watched?.target(index));
+        match looked_at {
+            _ if !Self::may_read(context) => {
+                Action::Say(context.texts.get("run.no_output_right").to_owned())
+            }
+            Some(target) => save::save(context, self.run, target),
+            None => Action::None,
+        }
     }
 
     fn host(&self, context: &Context<'_>) -> Option<HostId> {
@@ -422,6 +438,7 @@ impl Pane for RunPane {
                 Action::None
             }
             OUTPUT => self.open_output(context),
+            SAVE => self.save(context),
             STOP => run.map_or(Action::None, |run| runs::stop(context, run)),
             PAUSE => run.map_or(Action::None, |run| runs::pause(context, run)),
             RETRY => {

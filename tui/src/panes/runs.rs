@@ -6,16 +6,16 @@ use super::sheet::{self, View, column, figure, number, rest};
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
-use crate::store::Update;
 use crate::store::rights::Offer;
 use crate::store::runs::{self, BOOKS, RUNS, SCHEDULES};
 use crate::store::sheets::{Record, SheetKey, Value};
+use crate::store::{FeedKey, FeedState, Update};
 use crate::theme::Role;
 use crate::widgets::format;
 use crate::widgets::table::{self, Column};
 pub(super) use acts::{again, pause, retry, stop};
 use cmdr_protocol::runs::{
-    DeleteSchedule, List, ListSchedules, Pause, Plan, PutSchedule, Retry, Run, Stop,
+    DeleteSchedule, List, ListSchedules, ListWatch, Pause, Plan, PutSchedule, Retry, Run, Stop,
 };
 use cmdr_protocol::{Call as _, HostId, RunId, runbooks};
 use ratatui::Frame;
@@ -165,6 +165,11 @@ impl Default for RunsPane {
     }
 }
 
+/// The feed of what changes in the lists.
+fn news_key() -> FeedKey {
+    FeedKey::own::<ListWatch>(None, 0)
+}
+
 fn goes_on(row: &Record) -> bool {
     matches!(row.values.get(7), Some(Value::Figure(left, ..)) if *left > 0)
 }
@@ -234,7 +239,15 @@ impl RunsPane {
         let open = sheet.is_some_and(|sheet| sheet.rows.values().any(goes_on));
         let pace = PACE_MS[usize::from(!(open && self.kind == Kind::Runs))];
         let (came, asked) = sheet.map_or((0, 0), |sheet| (sheet.came_ms, sheet.asked_ms));
-        let due = store.now_ms.saturating_sub(came) >= store.interval_ms(pace);
+        // A hub that tells what changes is asked once, and again when that did not go well.
+        let told = self.kind != Kind::Books
+            && matches!(store.feeds.get(&news_key()), Some(FeedState::Live))
+            && sheet.is_none_or(|sheet| sheet.error.is_none());
+        let due = if told {
+            came == 0
+        } else {
+            store.now_ms.saturating_sub(came) >= store.interval_ms(pace)
+        };
         // An answer that was lost with its link is not waited for any longer.
         let waits = asked > 0 && store.now_ms.saturating_sub(asked) < 20_000;
         let passing = sheet.and_then(|s| s.error.as_ref()).is_none_or(crate::link::is_passing);
@@ -274,8 +287,10 @@ impl RunsPane {
         if self.kind != Kind::Runs || !runs.more || runs.paging || !near {
             return Action::None;
         }
-        let before_ms = runs.known.values().map(|run| run.created_ms).min();
-        let list = List { before_ms, limit: PAGE, ..List::default() };
+        // A hub that does not say where a page ends goes by time.
+        let oldest = || runs.known.values().map(|run| run.created_ms).min();
+        let before_ms = if runs.next.is_empty() { oldest() } else { None };
+        let list = List { before_ms, after: runs.next.clone(), limit: PAGE, ..List::default() };
         let asking = Action::Apply(Update::new(|store| store.runs.paging = true));
         let fetch = Action::fetch(None, list, PATIENCE, |listing| {
             (Some(runs::listed(true, listing)), Action::None)
@@ -352,7 +367,8 @@ impl Pane for RunsPane {
     }
 
     fn feeds(&self) -> Vec<Subscription> {
-        vec![super::hosts::feed()]
+        let news = Subscription::of_pane(news_key(), ListWatch {}, runs::news);
+        vec![super::hosts::feed(), news]
     }
 
     fn poll(&mut self, context: &Context<'_>) -> Action {

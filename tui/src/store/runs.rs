@@ -6,7 +6,7 @@ mod lists;
 mod printed;
 
 pub use draft::{Draft, Kind, Lack};
-pub use lists::{BOOKS, RUNS, SCHEDULES, book, listed, number, schedule, state_of};
+pub use lists::{BOOKS, RUNS, SCHEDULES, book, listed, news, number, schedule, state_of};
 pub use printed::Printed;
 
 use super::seats::{Owned, Seats};
@@ -33,6 +33,8 @@ pub struct Runs {
     pub known: HashMap<RunId, Run>,
     /// There are older ones than the list has.
     pub more: bool,
+    /// Where these begin, as the hub has said it.
+    pub next: String,
     /// A page of older ones is on its way.
     pub paging: bool,
     watched: Vec<Watched>,

@@ -217,7 +217,7 @@ impl Hub {
         match asked.method {
             "runs.list" => {
                 let runs = self.runs.lock().expect("runs").clone()?;
-                json(&runs::Listing { runs, more: false })
+                json(&runs::Listing { runs, ..runs::Listing::default() })
             }
             "runs.show" => json(&Shown {
                 run: some_runs().remove(0),

@@ -85,6 +85,12 @@ pub(super) async fn replace(agent: &Agent, all: Schedules) -> Result<(), CallErr
         }
     }
     let bytes = codec::encode(&all).map_err(|e| CallError::failed(e.to_string()))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(CallError::malformed(format!(
+            "the schedules of a host have at most {} MiB",
+            LARGEST >> 20
+        )));
+    }
     let path = agent.orders().schedules.path.clone();
     let writing = tokio::task::spawn_blocking(move || {
         path.parent().map_or(Ok(()), private_dir).and_then(|()| write_private(&path, &bytes))
@@ -103,6 +109,7 @@ pub(super) async fn replace(agent: &Agent, all: Schedules) -> Result<(), CallErr
 /// The moments of a schedule after `from` and up to `to`: the last of them, as more than one were missed at once only
 /// by a host that slept.
 fn due(schedule: &Schedule, from: u64, to: u64) -> Option<u64> {
+    let to = to.min(schedule.until_ms.unwrap_or(u64::MAX));
     let listed = schedule.times.iter().rev().find(|at| (from + 1..=to).contains(*at)).copied();
     let counted = schedule.every_ms.and_then(|every| {
         let since = to.checked_sub(schedule.from_ms)?;
@@ -119,10 +126,11 @@ fn next(schedule: &Schedule, from: u64) -> Option<u64> {
         let since = from.saturating_sub(schedule.from_ms);
         schedule.from_ms + (since / every + 1) * every
     });
-    match (listed, counted) {
+    let first = match (listed, counted) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
+    };
+    first.filter(|at| schedule.until_ms.is_none_or(|until| *at <= until))
 }
 
 /// Begins to look at the clock, unless somebody does so.
@@ -213,6 +221,9 @@ mod tests {
         );
         assert_eq!((due(&counted, 15, 24), due(&counted, 15, 47)), (None, Some(45)));
         assert_eq!((next(&counted, 0), next(&counted, 15)), (Some(15), Some(25)));
+        let ends = Schedule { until_ms: Some(20), ..counted };
+        assert_eq!((next(&ends, 5), next(&ends, 15), due(&ends, 15, 47)), (Some(15), None, None));
+        assert_eq!(due(&ends, 5, 47), Some(15), "what was due before is still done");
     }
 
     proptest! {

@@ -7,9 +7,9 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Format, Paint};
 use clap::Args;
-use cmdr_protocol::configs::{Expect, FileWanted, HostFiles};
+use cmdr_protocol::configs::{Expect, FileWanted, HostFiles, LARGEST, Stands, drift, is_read};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::files::{FileKind, FilePath, Read, Stat};
+use cmdr_protocol::files::{FilePath, Read, Stat};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -17,8 +17,6 @@ use similar::TextDiff;
 
 /// Hosts asked at once.
 const AT_ONCE: usize = 16;
-/// The largest file that is fetched for a difference.
-const LARGEST: u64 = 1 << 20;
 
 /// Compare what hosts have with what they shall have.
 ///
@@ -40,17 +38,6 @@ pub(super) struct DriftArgs {
     /// Show also what is equal.
     #[arg(long)]
     all: bool,
-}
-
-/// How a file on a host stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Stands {
-    Equal,
-    Differs,
-    Missing,
-    Hidden,
-    Unknown,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,49 +168,15 @@ async fn compare(
         }
         Err(e) => return Err(e),
     };
-    if stat.kind != FileKind::File {
-        (row.state, row.what) = (Stands::Differs, format!("it is a {}", stat.kind));
-        return Ok(());
-    }
-    let mut what = Vec::new();
-    if file.mode.is_some_and(|mode| mode != stat.mode) {
-        let mode = file.mode.unwrap_or_default();
-        what.push(format!("permissions {:04o}, not {mode:04o}", stat.mode));
-    }
-    let (user, group) = file.owner.split_once(':').unwrap_or((&file.owner, ""));
-    for (wanted, name, number) in
-        [(user, &stat.user, stat.uid.to_string()), (group, &stat.group, stat.gid.to_string())]
+    let there = if is_read(file, &stat, diff) { Some(fetch(hub, host, path).await?) } else { None };
+    let found = drift(file, &stat, there.as_deref());
+    (row.state, row.what) = (found.state, found.what.join(", "));
+    if let (true, Stands::Differs, Some(there), Some(shall)) =
+        (diff, found.state, &there, &file.content)
+        && there != shall
     {
-        if !wanted.is_empty() && wanted != name && wanted != number {
-            what.push(format!("of {name}, not {wanted}"));
-        }
+        (row.diff, row.sides) = difference(there, shall);
     }
-    row.state = Stands::Equal;
-    match &file.content {
-        None => {
-            row.state = Stands::Hidden;
-            what.push("there is a secret in it; a push compares it".to_owned());
-        }
-        Some(content) if stat.size > LARGEST || stat.size == content.len() as u64 || diff => {
-            let there =
-                if stat.size > LARGEST { None } else { Some(fetch(hub, host, path).await?) };
-            if there.as_deref() != Some(content.as_slice()) {
-                row.state = Stands::Differs;
-                what.push("content".to_owned());
-                if let (true, Some(there)) = (diff, &there) {
-                    (row.diff, row.sides) = difference(there, content);
-                }
-            }
-        }
-        Some(_) => {
-            row.state = Stands::Differs;
-            what.push("content".to_owned());
-        }
-    }
-    if row.state == Stands::Equal && !what.is_empty() {
-        row.state = Stands::Differs;
-    }
-    row.what = what.join(", ");
     Ok(())
 }
 

@@ -113,6 +113,14 @@ pub(super) async fn run(app: &App, hub: &Hub, args: &ScheduleArgs) -> Result<Exi
             let gone = hub.ask(&DeleteSchedule { name: name.clone() }).await?;
             let words = if gone.already { "there was none; nothing changed" } else { "is gone" };
             app.out.note(&format!("the schedule {} {words}", clean(name)));
+            let left = hub.ask(&ListSchedules {}).await.unwrap_or_default().schedules;
+            let left = left.iter().find(|one| one.gone && one.name == *name && !gone.already);
+            if let Some(left) = left {
+                let hosts = human::count(u64::from(left.at_hosts), "host");
+                app.out.note(&format!(
+                    "it is taken back from {hosts}; those that are away may do it until they are back, and tell it then"
+                ));
+            }
         }
     }
     Ok(Exit::Ok)
@@ -126,18 +134,29 @@ fn when(schedule: &Schedule) -> String {
     }
 }
 
+/// Whether hosts do it by themselves while the hub is away.
+fn alone(schedule: &Schedule) -> String {
+    if schedule.hub_only.is_empty() {
+        format!("on {}", human::count(u64::from(schedule.at_hosts), "host"))
+    } else {
+        format!("no: {}", clean(&schedule.hub_only))
+    }
+}
+
 fn table(app: &App, schedules: &[Schedule]) -> Result<(), Failure> {
     let columns = [
         Column::text("NAME", |r: &Schedule| clean(&r.name).into_owned().into()),
         Column::text("WHEN", |r| when(r).into()),
         Column::text("NEXT", |r| match r.next_ms {
             Some(next) => human::span(next.saturating_sub(clock::now_ms()) / 1000).into(),
+            None if r.gone => Cell::painted("gone", Paint::Warn),
             None => Cell::painted("paused", Paint::Warn),
         }),
         Column::text("LAST", |r| r.last.map(|id| id.to_string()).unwrap_or_default().into()),
         Column::text("OPERATOR", |r| clean(&r.operator).into_owned().into()),
         Column::text("HOSTS", |r| clean(&r.start.hosts).into_owned().into()),
         Column::text("ORDER", |r| r.start.order.told().into()),
+        Column::text("WITHOUT HUB", |r| alone(r).into()).wide(),
         Column::text("TROUBLE", |r| Cell::painted(clean(&r.trouble).into_owned(), Paint::Bad)),
     ];
     app.out.list(schedules, &columns, |r| r.name.clone())

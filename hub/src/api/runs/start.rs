@@ -29,7 +29,7 @@ impl Amount {
 /// Hosts one group after the other.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Waves {
+pub(in crate::api) struct Waves {
     /// How many hosts the first wave has.
     #[serde(default)]
     first: Amount,
@@ -38,10 +38,23 @@ struct Waves {
     then: Amount,
 }
 
+impl Waves {
+    pub(in crate::api) fn read(&self) -> Result<runs::Waves, Problem> {
+        let (first, then) = (self.first.read("waves.first")?, self.then.read("waves.then")?);
+        Ok(runs::Waves { first, then })
+    }
+}
+
+impl Halt {
+    pub(in crate::api) fn read(&self) -> Result<runs::Halt, Problem> {
+        Ok(runs::Halt { failures: self.failures.read("halt.failures")? })
+    }
+}
+
 /// When to leave off.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Halt {
+pub(in crate::api) struct Halt {
     /// With so many failures; a share is of all targets.
     failures: Amount,
 }
@@ -99,17 +112,8 @@ impl StartRun {
         if self.hosts.trim().is_empty() {
             return Err(Problem::malformed("hosts is a selector; give '*' for all hosts"));
         }
-        let waves = match &self.waves {
-            Some(waves) => Some(runs::Waves {
-                first: waves.first.read("waves.first")?,
-                then: waves.then.read("waves.then")?,
-            }),
-            None => None,
-        };
-        let halt = match &self.halt {
-            Some(halt) => Some(runs::Halt { failures: halt.failures.read("halt.failures")? }),
-            None => None,
-        };
+        let waves = self.waves.as_ref().map(Waves::read).transpose()?;
+        let halt = self.halt.as_ref().map(Halt::read).transpose()?;
         Ok(runs::Start {
             key,
             hosts: self.hosts,

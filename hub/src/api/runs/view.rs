@@ -60,6 +60,10 @@ pub(crate) struct Run {
     note: String,
     /// The schedule that began it; empty for none.
     schedule: String,
+    /// When that was due, milliseconds since 1970.
+    due_ms: Option<u64>,
+    /// The hub was away then: hosts did it by themselves, and told of it later.
+    alone: bool,
     /// The run of which it is a step.
     parent: Option<String>,
     /// Milliseconds since 1970.
@@ -89,6 +93,8 @@ impl From<runs::Run> for Run {
             hosts: run.hosts,
             note: run.note,
             schedule: run.schedule,
+            due_ms: run.due_ms,
+            alone: run.alone,
             parent: run.parent.map(|id| id.to_string()),
             created_ms: run.created_ms,
             ended_ms: run.ended_ms,

@@ -177,6 +177,7 @@ impl Keeper {
             self.runs.close(&live);
         }
         live.tell();
+        self.runs.tell_lists();
         for index in sends {
             self.runs.send_soon(&live, index);
         }

@@ -2,6 +2,8 @@
 
 use super::ComposePane;
 use crate::action::{Action, Make, PATIENCE};
+use crate::event::Event;
+use crate::link::Link;
 use crate::overlays::confirm::Confirm;
 use crate::overlays::pager::{Pager, Piece};
 use crate::panes::run::RunPane;
@@ -10,10 +12,13 @@ use crate::store::Update;
 use crate::store::sheets::id_of;
 use crate::theme::Role;
 use crate::widgets::format;
+use cmdr_link::blobs;
+use cmdr_protocol::blobs::Upload;
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::runs::{Plan, Planned, PlannedHost, Start};
 use cmdr_protocol::{CallError, HostId};
+use std::path::PathBuf;
 
 /// Hosts whose names become the selector; more are given by their ids.
 const NAMED: usize = 100;
@@ -182,6 +187,54 @@ impl Make for Read {
         let names = planned.hosts.iter().map(|host| host.name.clone() + "\n").collect();
         let title = texts.get("compose.plan.title").to_owned();
         Action::Open(Box::new(Pager::new(title, lines).copying(names)))
+    }
+}
+
+/// Sends the content of a file of this machine to the hub, unless that has it, and goes on with the order.
+pub(super) fn send(context: &Context<'_>, start: Start, file: &str) -> Action {
+    let texts = context.texts;
+    let path = crate::app::expand(file);
+    let shown = clean_to_width(file, 50);
+    // What went wrong is put in when it is known.
+    let failed = texts.fill("compose.send.failed", &[&shown, "\0"]);
+    let sending = Action::Say(texts.fill("compose.send", &[&shown]));
+    let errand = Action::Errand(Box::new(move |link| {
+        Box::pin(async move {
+            let action = match upload(&link, path).await {
+                Ok(hash) => Action::Make(Box::new(Sent(start, hash))),
+                Err(why) => Action::Complain(failed.replace('\0', &clean_to_width(&why, 200))),
+            };
+            Event::Done(None, action)
+        })
+    }));
+    Action::All(vec![sending, errand])
+}
+
+/// The hash by which the hub has it.
+async fn upload(link: &Link, path: PathBuf) -> Result<String, String> {
+    let looking = tokio::task::spawn_blocking(move || {
+        let (hash, size) = blobs::sum(&path)?;
+        Ok((hash, size, std::fs::File::open(&path)?))
+    });
+    let looked = looking.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+    let (hash, size, file) = looked.map_err(|e| cmdr_link::files::reason(&e))?;
+    let said = |e: CallError| crate::action::reason(&e);
+    let client = link.client().map_err(said)?;
+    let upload = Upload { hash: hash.clone(), size };
+    blobs::send(&client, None, &upload, (file, size), &|_| {}).await.map_err(said)?;
+    Ok(hash)
+}
+
+/// A file that the hub has, and the order that is about it.
+struct Sent(Start, String);
+
+impl Make for Sent {
+    fn make(self: Box<Self>, context: &Context<'_>) -> Action {
+        let Self(mut order, hash) = *self;
+        if let Some(push) = &mut order.order.push {
+            push.file = hash;
+        }
+        start(context, order)
     }
 }
 

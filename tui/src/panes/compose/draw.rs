@@ -216,7 +216,7 @@ impl ComposePane {
         }
         match self.draft.kind {
             Kind::Book => self.about_book(context, frame, rest),
-            Kind::Packages => {}
+            Kind::Packages | Kind::Push => {}
             _ => self.draw_text(context, frame, rest),
         }
     }

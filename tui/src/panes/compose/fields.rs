@@ -132,6 +132,13 @@ impl ComposePane {
                 line(("action", "compose.action", "compose.action.none", "compose.action.hint")),
                 line(("names", "compose.names", "compose.param.needed", "compose.names.hint")),
             ],
+            Kind::Push => vec![
+                line(("file", "compose.file", "compose.param.needed", "compose.file.hint")),
+                line(("path", "compose.path", "compose.param.needed", "compose.path.hint")),
+                line(("mode", "compose.mode", "compose.mode.none", "compose.mode.hint")),
+                line(("owner", "compose.owner", "compose.owner.none", "compose.owner.hint")),
+                line(("then", "compose.then", "compose.nothing", "compose.then.hint")),
+            ],
             Kind::Book => {
                 let mut fields =
                     vec![line(("book", "compose.book", "compose.book.none", "compose.book.hint"))];

@@ -1,8 +1,10 @@
 //! An order that is being written: what stands in each place, as it was typed.
 
+use cmdr_protocol::orders::is_blob;
 use cmdr_protocol::runbooks::{Param as Wanted, ParamKind};
 use cmdr_protocol::runs::{
-    Action, Amount, Command, Halt, Line, Order, Packages, Param, Runbook, Script, Start, Waves,
+    Action, Amount, Command, Halt, Line, Order, Packages, Param, Push, Runbook, Script, Start,
+    Waves,
 };
 use cmdr_protocol::{HostId, human};
 use std::collections::BTreeMap;
@@ -21,12 +23,17 @@ pub enum Kind {
     Book,
     /// Packages.
     Packages,
+    /// A file of this machine, put on hosts.
+    Push,
 }
+
+/// The content of a file that is not at the hub yet.
+const NOT_SENT: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 impl Kind {
     /// All of them, as they stand beside each other.
-    pub const ALL: [Self; 5] =
-        [Self::Line, Self::Command, Self::Script, Self::Book, Self::Packages];
+    pub const ALL: [Self; 6] =
+        [Self::Line, Self::Command, Self::Script, Self::Book, Self::Packages, Self::Push];
 
     /// Key of its name.
     pub const fn name(self) -> &'static str {
@@ -36,6 +43,7 @@ impl Kind {
             Self::Script => "compose.kind.script",
             Self::Book => "compose.kind.book",
             Self::Packages => "compose.kind.packages",
+            Self::Push => "compose.kind.push",
         }
     }
 
@@ -139,6 +147,13 @@ impl Draft {
             draft.kind = Kind::Packages;
             draft.set("action", packages.action.to_string());
             draft.set("names", packages.names.join(" "));
+        } else if let Some(push) = &order.push {
+            draft.kind = Kind::Push;
+            draft.set("file", push.file.clone());
+            draft.set("path", push.path.clone());
+            draft.set("mode", push.mode.map(|mode| format!("{mode:04o}")).unwrap_or_default());
+            draft.set("owner", push.owner.clone());
+            draft.set("then", push.then.as_deref().map(quoted).unwrap_or_default());
         } else if let Some(book) = &order.runbook {
             draft.kind = Kind::Book;
             draft.set("book", book.name.clone());
@@ -177,6 +192,12 @@ impl Draft {
         }
         draft.set("note", start.note.clone());
         draft
+    }
+
+    /// The file of this machine whose content has to be sent to the hub first.
+    pub fn to_send(&self) -> Option<&str> {
+        let file = self.get("file").trim();
+        (self.kind == Kind::Push && !is_blob(file)).then_some(file)
     }
 
     /// What it comes to; `params` are those of the runbook, when that is known.
@@ -275,6 +296,26 @@ impl Draft {
                 };
                 order.packages = Some(Packages { action, names: items(self.get("names")) });
             }
+            Kind::Push => {
+                let Some(file) = some("file") else {
+                    return Err(lack("file", "compose.lack.file", ""));
+                };
+                let Some(path) = some("path") else {
+                    return Err(lack("path", "compose.lack.path", ""));
+                };
+                let mode = some("mode").map(|text| {
+                    let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o7777);
+                    mode.ok_or_else(|| lack("mode", "compose.lack.mode", text))
+                });
+                let then = some("then").map(|text| split("then", &text)).transpose()?;
+                order.push = Some(Push {
+                    file: if is_blob(&file) { file } else { NOT_SENT.to_owned() },
+                    path,
+                    mode: mode.transpose()?,
+                    owner: some("owner").unwrap_or_default(),
+                    then,
+                });
+            }
             Kind::Book => {
                 let Some(name) = some("book") else {
                     return Err(lack("book", "compose.lack.book", ""));
@@ -361,6 +402,28 @@ mod tests {
         packages.set("names", "nginx, jq".into());
         let packages = packages.start(None, words).expect("an order").order.packages.expect("some");
         assert_eq!((packages.action, packages.names.len()), (Action::Install, 2));
+    }
+
+    #[test]
+    fn a_file_is_pushed_from_this_machine_or_as_the_hub_has_it() {
+        let mut push = draft(Kind::Push, "");
+        let at = |draft: &Draft| draft.start(None, words).expect_err("lacks").at;
+        assert_eq!(at(&push), "file");
+        push.set("file", "~/motd".into());
+        assert_eq!(at(&push), "path");
+        push.set("path", "/etc/motd".into());
+        push.set("mode", "0999".into());
+        assert_eq!(at(&push), "mode");
+        push.set("mode", "0640".into());
+        push.set("then", "wall -n".into());
+        let start = push.start(None, words).expect("an order");
+        let order = start.order.push.clone().expect("a push");
+        assert_eq!((order.mode, order.then.map(|then| then.len())), (Some(0o640), Some(2)));
+        assert_eq!(push.to_send(), Some("~/motd"));
+        push.set("file", "ab".repeat(32));
+        let start = push.start(None, words).expect("an order");
+        assert_eq!(push.to_send(), None, "it is there");
+        assert_eq!(Draft::of_run(&start).start(None, words), Ok(start));
     }
 
     #[test]

@@ -49,6 +49,12 @@ fn figure(n: u32, role: Role) -> Value {
     Value::Figure(u64::from(n), text, role)
 }
 
+/// How much later than it was due a run was told of that hosts did by themselves; empty for every other.
+fn alone(run: &Run) -> String {
+    let due = run.due_ms.filter(|_| run.alone);
+    due.map(|due| format::length(run.created_ms.saturating_sub(due))).unwrap_or_default()
+}
+
 fn record(id: RunId, run: &Run) -> Record {
     let counts = run.counts;
     let (word, role) = state_of(run);
@@ -58,6 +64,7 @@ fn record(id: RunId, run: &Run) -> Record {
         ("runs.col.id", id.to_string()),
         ("runs.why", run.why.clone()),
         ("runs.schedule", run.schedule.clone()),
+        ("runs.alone", alone(run)),
     ];
     more.retain(|(_, text)| !text.is_empty());
     Record {
@@ -99,6 +106,7 @@ pub fn listed(older: bool, listing: Result<runs::Listing, CallError>) -> Update 
         let had = store.sheet(RUNS).is_some_and(|sheet| sheet.known);
         if older || !had {
             store.runs.more = listing.more;
+            store.runs.next.clone_from(&listing.next);
         }
         // A new page that does not reach back to what is known leaves a hole: begin anew.
         let oldest = listing.runs.iter().map(|run| run.created_ms).min().unwrap_or(0);
@@ -107,11 +115,13 @@ pub fn listed(older: bool, listing: Result<runs::Listing, CallError>) -> Update 
             store.sheet_mut(RUNS).rows.clear();
             store.runs.known.clear();
             store.runs.more = true;
+            store.runs.next.clone_from(&listing.next);
         }
         if store.runs.known.len() > MOST {
             store.runs.known.clear();
             store.sheet_mut(RUNS).rows.clear();
             store.runs.more = true;
+            store.runs.next.clone_from(&listing.next);
         }
         for run in listing.runs {
             let Some(id) = run.id else { continue };
@@ -121,6 +131,21 @@ pub fn listed(older: bool, listing: Result<runs::Listing, CallError>) -> Update 
         }
         store.sheet_mut(RUNS).came(now_ms);
     })
+}
+
+/// Something in the lists has changed, as the hub tells it.
+pub fn news(store: &mut Store, item: runs::ListNews) {
+    let asks = [(RUNS, item.begins), (SCHEDULES, item.begins || item.schedules)];
+    for (key, _) in asks.into_iter().filter(|(_, ask)| *ask) {
+        let sheet = store.sheet_mut(key);
+        (sheet.came_ms, sheet.asked_ms) = (0, 0);
+    }
+    if !store.sheet(RUNS).is_some_and(|sheet| sheet.known) {
+        return;
+    }
+    for run in item.runs {
+        super::know(store, run);
+    }
 }
 
 fn book_record(book: &Runbook) -> Record {
@@ -165,8 +190,16 @@ fn when(schedule: &Schedule) -> String {
     }
 }
 
+/// One that was deleted, and that hosts may still have, is beside another of its name.
+fn row_of(schedule: &Schedule) -> u64 {
+    let made = if schedule.gone { schedule.made_ms.to_string() } else { String::new() };
+    id_of(&format!("{}{made}", schedule.name))
+}
+
 fn schedule_record(schedule: &Schedule) -> Record {
-    let (word, role) = if schedule.paused {
+    let (word, role) = if schedule.gone {
+        ("schedules.state.gone", Role::Warn)
+    } else if schedule.paused {
         ("runs.state.paused", Role::Warn)
     } else if schedule.trouble.is_empty() {
         ("schedules.state.on", Role::Ok)
@@ -177,9 +210,13 @@ fn schedule_record(schedule: &Schedule) -> Record {
         ("schedules.trouble", cmdr_protocol::display::clean(&schedule.trouble).into_owned()),
         ("schedules.last", schedule.last.map(|run| run.to_string()).unwrap_or_default()),
     ];
+    if schedule.at_hosts > 0 {
+        more.push(("schedules.hosts", format::count(schedule.at_hosts as usize)));
+    }
+    more.push(("schedules.hub_only", schedule.hub_only.clone()));
     more.retain(|(_, text)| !text.is_empty());
     Record {
-        id: id_of(&schedule.name),
+        id: row_of(schedule),
         host: NOBODY,
         values: vec![
             Value::text(&schedule.name, Role::Strong),
@@ -203,7 +240,8 @@ pub fn schedule(listing: Result<runs::ScheduleListing, CallError>) -> Update {
             Ok(listing) => {
                 let rows: Vec<Record> = listing.schedules.iter().map(schedule_record).collect();
                 store.sheet_mut(SCHEDULES).set(now_ms, rows.into_iter());
-                let keyed = listing.schedules.into_iter().map(|s| (id_of(&s.name), s));
+                let keyed = listing.schedules.into_iter().filter(|s| !s.gone);
+                let keyed = keyed.map(|s| (row_of(&s), s));
                 store.runs.schedules = keyed.collect();
             }
             Err(error) => store.sheet_mut(SCHEDULES).fail(error, now_ms),

@@ -1,0 +1,375 @@
+//! Runs of moments at which the hub was away: made from what hosts did by themselves (`handed`) and tell of it when they
+//! are back. Such a run has the name that the hub's own would have had, so a moment has one run, whoever began it.
+//!
+//! A host names what it did after the schedule and the moment (`own.SCHEDULE.MOMENT`); here is looked up which target
+//! that is. What came before its moment by the hub's clock waits until that is there.
+
+use super::handed::{hub_only, moment};
+use super::keeper::{End, News};
+use super::live::Live;
+use super::records::{KeyRecord, RunRecord, ScheduleRecord, once_key};
+use super::schedules::{self, moment_key};
+use super::seat::Seat;
+use super::start::request_hash;
+use super::{Runs, busy};
+use crate::server::Hub;
+use cmdr_link::clock;
+use cmdr_link::relay::Ended;
+use cmdr_protocol::orders::Told;
+use cmdr_protocol::runs::{RunState, Start, TargetState};
+use cmdr_protocol::{CallError, ErrorKind, HostId, RunId};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How the names of orders begin that hosts have made themselves.
+const OWN: &str = "own.";
+/// Names of one host that are known at a time.
+const NAMES: usize = 20_000;
+/// Runs that are made for one host alone, while the hub lives: it may make up what it has done.
+const STRAYS: u32 = 1000;
+/// What came before its moment is asked for again after so long at most.
+const EARLY: Duration = Duration::from_mins(10);
+/// Moments that were missed at once and of which runs are made before any host tells of them.
+pub(super) const SHOWN: usize = 3;
+
+/// Why a target of such a run was not done.
+const NOT_DONE: &str = "the hub was away, and the host did not do it by itself: it was down then, or had lost its clock";
+const NOT_THERE: &str = "the hub was away, and the host did not have the schedule";
+
+/// Which target an order is that a host began by itself.
+enum Own {
+    Target(RunId, u32),
+    /// Its moment comes in so many milliseconds.
+    Early(u64),
+    Unknown,
+}
+
+/// What was found of the orders in an item.
+#[derive(Debug, Default)]
+pub(super) struct Adopted {
+    /// The names of those of which it is known what they are.
+    pub(super) ids: Vec<String>,
+    /// There are some whose moment comes: everything is to be asked for again then.
+    pub(super) again: Option<Duration>,
+}
+
+/// The schedule and the moment in the name of an order.
+fn parse(id: &str) -> Option<(&str, u64)> {
+    let (schedule, due) = id.strip_prefix(OWN)?.rsplit_once('.')?;
+    Some((schedule, due.parse().ok()?))
+}
+
+impl Runs {
+    /// The target that an order is which a host began by itself.
+    pub(super) fn alias(&self, host: HostId, id: &str) -> Option<(RunId, u32)> {
+        self.handed().aliases.get(&host)?.get(id).copied()
+    }
+
+    /// Notes it.
+    pub(super) fn note_alias(&self, host: HostId, id: &str, live: &Live, index: u32) {
+        {
+            let mut handed = self.handed();
+            let aliases = handed.aliases.entry(host).or_default();
+            if aliases.len() >= NAMES {
+                // They are looked up again.
+                aliases.clear();
+            }
+            aliases.insert(id.to_owned(), (live.id, index));
+        }
+        let mut inner = live.lock();
+        let Some(seat) = inner.seats.get_mut(index as usize) else { return };
+        if seat.attempt == 0 && !seat.ending {
+            seat.by_itself = Some(id.into());
+            seat.acked.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Looks up what a host did by itself, and makes the runs of it that are not there yet.
+    pub(super) async fn adopt(
+        self: &Arc<Self>,
+        host: HostId,
+        told: &mut Told,
+    ) -> Result<Adopted, CallError> {
+        let mut adopted = Adopted::default();
+        let pieces = told.pieces.iter().map(|piece| &piece.id);
+        let all = pieces.chain(told.reports.iter().map(|report| &report.id));
+        let own: BTreeSet<String> = all.filter(|id| id.starts_with(OWN)).cloned().collect();
+        for id in own {
+            if self.alias(host, &id).is_none() {
+                let found = match parse(&id) {
+                    Some((schedule, due)) => self.of_moment(host, schedule, due).await?,
+                    None => Own::Unknown,
+                };
+                match found {
+                    Own::Target(run, index) => {
+                        let Some(live) = self.find(run).map_err(busy)? else { continue };
+                        self.note_alias(host, &id, &live, index);
+                    }
+                    Own::Early(ms) => {
+                        told.pieces.retain(|piece| piece.id != id);
+                        told.reports.retain(|report| report.id != id);
+                        let wait = Duration::from_millis(ms.max(1)).min(EARLY);
+                        adopted.again = Some(adopted.again.map_or(wait, |again| again.min(wait)));
+                        continue;
+                    }
+                    // It is confirmed as what it is: an order of none of the hub's schedules.
+                    Own::Unknown => continue,
+                }
+            }
+            adopted.ids.push(id);
+        }
+        Ok(adopted)
+    }
+
+    async fn of_moment(
+        self: &Arc<Self>,
+        host: HostId,
+        id: &str,
+        due: u64,
+    ) -> Result<Own, CallError> {
+        let stopping = || CallError::new(ErrorKind::Cancelled, "the hub is stopping");
+        let hub = self.hub().ok_or_else(stopping)?;
+        let holds = |runs: &Self| {
+            let schedules = runs.schedules();
+            schedules.all.values().find(|record| moment(record) == id).cloned()
+        };
+        let now = clock::now_ms();
+        if let Some(record) = holds(self)
+            && due <= now
+        {
+            // It may be its turn this moment: then it is begun everywhere.
+            self.begin_due(&record.schedule.name, now).await;
+        }
+        // What was missed is noted by whoever changes the schedule.
+        let _changing = self.changing().await;
+        let record = holds(self).or_else(|| self.handed().gone.get(id).cloned());
+        let Some(record) = record.filter(|record| schedules::is_moment(&record.schedule, due))
+        else {
+            return Ok(Own::Unknown);
+        };
+        if due > now {
+            return Ok(Own::Early(due - now));
+        }
+        let key = moment_key(&record.schedule.name, due);
+        if let Some(found) = self.target_of_key(&record, &key, host)? {
+            return Ok(found);
+        }
+        let missed = record.missed.iter().any(|(from, to)| (*from..=*to).contains(&due));
+        let known = self.run_of_key(&record, &key)?.is_some();
+        let mut hosts = if known || !(missed || record.gone_ms.is_some()) {
+            BTreeMap::new()
+        } else {
+            self.hosts_then(&hub, &record)
+        };
+        let alone = hosts.is_empty();
+        hosts.insert(host, true);
+        // One of its own, when there is one of which it is no target.
+        let key = if alone { format!("{key} {host}") } else { key };
+        if alone {
+            if let Some(found) = self.target_of_key(&record, &key, host)? {
+                return Ok(found);
+            }
+            let mut handed = self.handed();
+            let strays = handed.strays.entry(host).or_default();
+            if *strays >= STRAYS {
+                return Ok(Own::Unknown);
+            }
+            *strays += 1;
+        }
+        self.make_alone(&hub, &record, due, key.clone(), hosts, Some(host)).await?;
+        Ok(self.target_of_key(&record, &key, host)?.unwrap_or(Own::Unknown))
+    }
+
+    fn run_of_key(&self, record: &ScheduleRecord, key: &str) -> Result<Option<RunId>, CallError> {
+        let once = once_key(&record.author, &record.schedule.name, key);
+        Ok(self.store.get::<KeyRecord>(&once).map_err(busy)?.map(|known| known.run))
+    }
+
+    /// The target that a host is of the run with this key, if there is that run and it is one.
+    fn target_of_key(
+        &self,
+        record: &ScheduleRecord,
+        key: &str,
+        host: HostId,
+    ) -> Result<Option<Own>, CallError> {
+        let Some(run) = self.run_of_key(record, key)? else { return Ok(None) };
+        let Some(live) = self.find(run).map_err(busy)? else { return Ok(None) };
+        let index = live.lock().seats.iter().position(|seat| seat.host == host);
+        Ok(index.map(|index| Own::Target(run, index as u32)))
+    }
+
+    /// The hosts that a run of a moment would have been for, and which of them had the schedule.
+    fn hosts_then(&self, hub: &Hub, record: &ScheduleRecord) -> BTreeMap<HostId, bool> {
+        let mut hosts = BTreeMap::new();
+        if record.gone_ms.is_none()
+            && let Some(who) = super::handed::who(hub, &record.author)
+            && let Ok(plan) = self.plan(hub, &who, &record.schedule.start)
+        {
+            hosts.extend(plan.hosts.into_iter().map(|host| (host.id, false)));
+        }
+        let handed = self.handed().hosts_of(&moment(record));
+        hosts.extend(handed.into_iter().map(|host| (host, true)));
+        hosts
+    }
+
+    /// Makes the runs of the newest of the moments that were missed, whether or not a host tells of them. The last one.
+    pub(super) async fn make_missed(
+        self: &Arc<Self>,
+        hub: &Hub,
+        record: &ScheduleRecord,
+        moments: &[u64],
+    ) -> Option<RunId> {
+        let mut last = None;
+        if !hub_only(record).is_empty() || self.handed().hosts_of(&moment(record)).is_empty() {
+            return None;
+        }
+        for due in moments {
+            let hosts = self.hosts_then(hub, record);
+            let key = moment_key(&record.schedule.name, *due);
+            match self.make_alone(hub, record, *due, key, hosts, None).await {
+                Ok(run) => last = run.or(last),
+                Err(e) => {
+                    let schedule = &record.schedule.name;
+                    tracing::warn!(schedule, "the run of a moment that was missed: {e}");
+                }
+            }
+        }
+        last
+    }
+
+    /// Makes a run of what these hosts did by themselves, or did not do. Which of them had the schedule is said; `now`
+    /// is telling of it.
+    async fn make_alone(
+        self: &Arc<Self>,
+        hub: &Hub,
+        record: &ScheduleRecord,
+        due: u64,
+        key: String,
+        hosts: BTreeMap<HostId, bool>,
+        now: Option<HostId>,
+    ) -> Result<Option<RunId>, CallError> {
+        let (name, author) = (&record.schedule.name, &record.author);
+        let once = once_key(author, name, &key);
+        let start = Start { key, ..record.schedule.start.clone() };
+        let why = format!(
+            "by the schedule {name} of {}, on hosts that did it by themselves while the hub was away",
+            author.operator
+        );
+        let mut seats: Vec<_> = hosts
+            .keys()
+            .map(|host| {
+                let known = hub.fleet.name(*host);
+                Seat::new(*host, &known.unwrap_or_else(|| host.to_string()), 0)
+            })
+            .collect();
+        seats.sort_by(|a, b| a.name.cmp(&b.name));
+        let count = seats.len() as u32;
+        let now_ms = clock::now_ms();
+        let keep = self.settings.keep_output;
+        let mut run = RunRecord {
+            author: author.clone(),
+            schedule: name.clone(),
+            due_ms: Some(due),
+            moment: moment(record),
+            alone: true,
+            created_ms: now_ms,
+            from_ms: now_ms,
+            keep_output: start.keep_output.unwrap_or(keep).min(keep),
+            patience_ms: start.patience_ms.unwrap_or(self.settings.patience.as_millis() as u64),
+            targets: count,
+            waves: vec![count],
+            // All of them may be doing it.
+            sent: vec![(0, count.saturating_sub(1))],
+            state: RunState::Running,
+            ..RunRecord::default()
+        };
+        let request = request_hash(&start)?;
+        let asked = Self::asked_by_clock(hub, author, &why, &start).await?;
+        run.start = start;
+        let made = self.put_run(hub, &mut run, &seats, Some((once, request))).await;
+        if let Some(asked) = asked {
+            let result = made.as_ref().map(drop).map_err(CallError::clone);
+            if let Err(e) = asked.end(Ended { result, last: None }).await {
+                tracing::error!(schedule = name, "{e}");
+            }
+        }
+        let id = made?;
+        if let Some(id) = id {
+            tracing::info!(schedule = name, due, run = %id, "what hosts did by themselves is a run");
+            self.begin_alone(hub, id, run, seats, &hosts, now).await;
+        }
+        Ok(id)
+    }
+
+    /// Such a run is on disk: whoever can tell of it is waited for.
+    async fn begin_alone(
+        self: &Arc<Self>,
+        hub: &Hub,
+        id: RunId,
+        record: RunRecord,
+        seats: Vec<Seat>,
+        hosts: &BTreeMap<HostId, bool>,
+        telling: Option<HostId>,
+    ) {
+        let live = Arc::new(Live::new(id, record, seats, &[], 0));
+        Self::set_times(&mut live.lock());
+        self.state().open.insert(id, live.clone());
+        {
+            let (mut by_host, inner) = (self.by_host(), live.lock());
+            for (index, seat) in inner.seats.iter().enumerate() {
+                by_host.add(seat.host, &live, index as u32);
+            }
+        }
+        // Those that begin to listen after this look find it by their host.
+        let listening: HashSet<_> = self.handed().listening.iter().copied().collect();
+        let mut ends = Vec::new();
+        {
+            let mut inner = live.lock();
+            for index in 0..inner.seats.len() {
+                let host = inner.seats[index].host;
+                let why = if hosts.get(&host) != Some(&true) {
+                    NOT_THERE
+                } else if hub.fleet.link(host).is_err() {
+                    inner.is_away(index);
+                    continue;
+                } else if listening.contains(&host) && telling != Some(host) {
+                    NOT_DONE
+                } else {
+                    continue;
+                };
+                ends.push(not_done(index as u32, why));
+            }
+        }
+        if !ends.is_empty() {
+            drop(self.queue.send(News::End { live: live.clone(), ends }).await);
+        }
+        live.tell();
+        self.tell_lists();
+        self.tick.notify_one();
+    }
+}
+
+fn not_done(target: u32, why: &str) -> End {
+    End { target, attempt: 0, state: TargetState::Unreachable, why: why.to_owned() }
+}
+
+/// The end of a target whose host has told all it has, and nothing of this.
+pub(super) fn did_not(target: u32) -> End {
+    not_done(target, NOT_DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_what_a_host_did_has_the_schedule_and_the_moment() {
+        assert_eq!(parse("own.ab12.1700000000000"), Some(("ab12", 1_700_000_000_000)));
+        assert_eq!(parse("own.a.b.7"), Some(("a.b", 7)));
+        for id in ["0102030405060708.0.0", "own.", "own.x", "own.x.y", "own.x.-1"] {
+            assert_eq!(parse(id), None, "{id}");
+        }
+    }
+}

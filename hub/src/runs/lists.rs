@@ -1,0 +1,111 @@
+//! What changes in the lists of runs and of schedules, for whoever looks at them: gathered, and only what they may know
+//! of. Who begins to look asks for the lists themselves first.
+
+use super::Runs;
+use crate::server::Hub;
+use cmdr_protocol::RunId;
+use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::runs::{CHUNK, ListNews, Run};
+use std::collections::HashMap;
+use tokio::sync::{broadcast, watch};
+
+/// What one watcher was told.
+#[derive(Debug)]
+pub(crate) struct ListView {
+    /// The change of each run that goes on.
+    seen: HashMap<RunId, u64>,
+    ended: broadcast::Receiver<RunId>,
+    /// What the schedules looked like.
+    schedules: [u8; 32],
+    begins: bool,
+}
+
+impl Runs {
+    /// Something about runs or schedules is new.
+    pub(super) fn tell_lists(&self) {
+        self.lists.send_modify(|change| *change += 1);
+    }
+
+    /// Wakes with each change of a list.
+    pub(crate) fn list_news(&self) -> watch::Receiver<u64> {
+        self.lists.subscribe()
+    }
+
+    /// A view of the lists as they are now.
+    pub(crate) fn list_view(&self) -> ListView {
+        ListView {
+            seen: HashMap::new(),
+            ended: self.ends.subscribe(),
+            schedules: [0; 32],
+            begins: true,
+        }
+    }
+
+    /// What is new for somebody, in as many items as it takes; none when nothing is.
+    pub(crate) fn list_changes(
+        &self,
+        hub: &Hub,
+        caller: &Caller,
+        view: &mut ListView,
+    ) -> Vec<ListNews> {
+        let who = hub.who(caller);
+        let open: Vec<_> = self.state().open.values().cloned().collect();
+        let mut changed: Vec<RunId> = Vec::new();
+        let mut now = HashMap::with_capacity(open.len());
+        for live in open {
+            let change = live.lock().change;
+            now.insert(live.id, change);
+            if view.seen.get(&live.id) != Some(&change) {
+                changed.push(live.id);
+            }
+        }
+        let before = std::mem::replace(&mut view.seen, now);
+        changed.extend(before.into_keys().filter(|id| !view.seen.contains_key(id)));
+        loop {
+            match view.ended.try_recv() {
+                Ok(id) if changed.contains(&id) => {}
+                Ok(id) => changed.push(id),
+                // More have ended than are remembered: the list is asked for again.
+                Err(broadcast::error::TryRecvError::Lagged(_)) => view.begins = true,
+                Err(_) => break,
+            }
+        }
+        let schedules = self.list_schedules(&who, caller.key).schedules;
+        let schedules = cmdr_link::codec::encode(&schedules).unwrap_or_default();
+        let schedules = *blake3::hash(&schedules).as_bytes();
+        let other = std::mem::replace(&mut view.schedules, schedules) != schedules;
+        if std::mem::take(&mut view.begins) {
+            return vec![ListNews { begins: true, ..ListNews::default() }];
+        }
+        let runs: Vec<Run> = changed
+            .into_iter()
+            .filter_map(|id| {
+                let run = self.shown_in_list(id)?;
+                self.in_list(hub, &who, run)
+            })
+            .collect();
+        let mut items: Vec<ListNews> = runs
+            .chunks(CHUNK)
+            .map(|runs| ListNews { runs: runs.to_vec(), ..ListNews::default() })
+            .collect();
+        if other {
+            match items.last_mut() {
+                Some(last) => last.schedules = true,
+                None => items.push(ListNews { schedules: true, ..ListNews::default() }),
+            }
+        }
+        items
+    }
+
+    /// A run as lists have it, all of it, and whether its order is a line.
+    fn shown_in_list(&self, id: RunId) -> Option<(bool, Run)> {
+        let state = self.state();
+        if let Some(live) = state.open.get(&id).cloned() {
+            drop(state);
+            let is_line = live.lock().record.start.order.line.is_some();
+            return Some((is_line, live.shown()));
+        }
+        let record = state.over.get(&id)?;
+        Some((record.start.order.line.is_some(), record.shown(id)))
+    }
+}
