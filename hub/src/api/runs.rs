@@ -56,6 +56,7 @@ const fn page() -> u32 {
 
 /// A page of runs.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "each is a word of the interface")]
 pub(super) struct Runs {
     /// Newest first.
     runs: Vec<Run>,

@@ -99,7 +99,8 @@ impl Runs {
         for id in own {
             if self.alias(host, &id).is_none() {
                 let found = match parse(&id) {
-                    Some((schedule, due)) => self.of_moment(host, schedule, due).await?,
+                    // Boxed: every host's task would be larger by it all the time.
+                    Some((schedule, due)) => Box::pin(self.of_moment(host, schedule, due)).await?,
                     None => Own::Unknown,
                 };
                 match found {

@@ -13,7 +13,6 @@ use crate::audit::trail::Trail;
 use crate::playbooks::{Carrier, Child, Counts, Ended, Play, Said, clear};
 use crate::runbooks::Next;
 use crate::server::Hub;
-use bytes::Bytes;
 use cmdr_link::{clock, codec};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::envelope::{Header, Kind};

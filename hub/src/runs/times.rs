@@ -104,7 +104,7 @@ impl Runs {
                     let when_online = inner.record.start.when_online;
                     let may_do = |inner: &Inner| self.may_do_alone(inner, seat.host);
                     if !when_online && may_do(&inner) {
-                        if !seat.away.is_some_and(|at| at + patience <= now) {
+                        if seat.away.is_none_or(|at| at + patience > now) {
                             continue;
                         }
                         (TargetState::Lost, MAY_HAVE_DONE.to_owned())
