@@ -144,12 +144,12 @@ async fn a_full_screen_program_is_left_and_found_again_as_it_was() {
     seat.until("a title").await;
     let id = seat.id.clone();
     drop(seat);
-    until("nobody is attached", async || {
-        list(&ann, agent.id).await.iter().all(|session| session.clients.is_empty())
+    until("nobody is attached, and its title is told", async || {
+        let listed = list(&ann, agent.id).await;
+        listed.iter().all(|one| one.clients.is_empty() && one.title == "a title")
     })
     .await;
-    let listed = list(&ann, agent.id).await;
-    assert_eq!((listed[0].id.as_str(), listed[0].title.as_str()), (id.as_str(), "a title"));
+    assert_eq!(list(&ann, agent.id).await[0].id, id);
     let mut seat = Seat::take(&ann, agent.id, attach(&id, Mode::Drive)).await.unwrap();
     seat.until("full screen").await;
     let text = seat.text();

@@ -223,7 +223,6 @@ const OTHERWISE: &[(&str, i32, &str)] = &[
     ("shell HOST", 2, "needs a terminal"),
     ("attach 00000000000000000000000000000000", 2, "needs a terminal"),
     // Nothing of any host is told, only that there is no such name.
-    ("config drift none", 3, "there is no config group"),
     ("approvals end 1", 3, "you have no request 1"),
     ("keys renew", 2, "CMDR_KEY is not set"),
 ];

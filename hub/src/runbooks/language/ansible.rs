@@ -43,6 +43,8 @@ impl<'de> Deserialize<'de> for Play {
     }
 }
 
+const A_LIST: &str = "here should be a list of plays: '- hosts: all' and what follows";
+
 /// All plays, each with its place.
 struct Plays(Vec<Spanned<Play>>);
 
@@ -52,7 +54,7 @@ impl<'de> Deserialize<'de> for Plays {
         impl<'de> Visitor<'de> for List {
             type Value = Plays;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of plays: '- hosts: all' and what follows")
+                f.write_str(A_LIST)
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Plays, A::Error> {
                 let mut plays = Vec::new();
@@ -85,7 +87,10 @@ fn wrong_with(text: &str) -> Option<(u32, u32, String)> {
         Err(error) => {
             let problem = problem::of_reader(&error);
             // Places that stand in the words are those of the text alone.
-            let what = problem.what.split(" at line ").next().unwrap_or_default();
+            let what = match problem.what.split(" at line ").next().unwrap_or_default() {
+                "here should be a list" if problem.line <= 1 => A_LIST,
+                what => what,
+            };
             return Some((problem.line.max(1), problem.column.max(1), what.to_owned()));
         }
     };
@@ -231,7 +236,7 @@ mod tests {
             ("- hosts: all\n  hosts: web", "10:9", "twice"),
             ("- import_playbook: x.yml", "9:9", "imports no other"),
             ("- hosts: all\n  tasks: [", "10:", "bracket"),
-            ("- x", "9:9", "a play"),
+            ("- x", "9:9", "keys with values"),
         ] {
             let told = wrong(&block(text));
             assert!(told.starts_with(place) && told.contains(what), "{text}: {told}");
