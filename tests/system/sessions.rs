@@ -134,6 +134,26 @@ pub(crate) async fn list(client: &Client, host: HostId) -> Vec<Session> {
 }
 
 #[tokio::test]
+async fn a_program_that_reads_no_keys_holds_up_nobody_who_looks_or_ends_it() {
+    let world = World::start().await;
+    let agent = world.agent("here").await;
+    let ann = world.client(Role::OPERATOR).await;
+    // For a moment nothing has the terminal open: from then on it is called ready for keys even when it is full.
+    let script = "own=$(tty); exec <&- >&- 2>&-; sleep 0.3; exec <$own >$own 2>&1; echo there; exec sleep 1000";
+    let mut seat = Seat::take(&ann, agent.id, sh(script)).await.unwrap();
+    seat.until("there").await;
+    let id = seat.id.clone();
+    for _ in 0..8 {
+        seat.types(&"a line of keys\r".repeat(500)).await;
+    }
+    drop(seat);
+    let mut seat = Seat::take(&ann, agent.id, attach(&id, Mode::Watch)).await.unwrap();
+    seat.until("there").await;
+    drop(seat);
+    ann.call(Some(agent.id), &End { id }, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_full_screen_program_is_left_and_found_again_as_it_was() {
     let world = World::start().await;
     let agent = world.agent("here").await;

@@ -30,6 +30,9 @@ const MERCY: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_mins(5);
 /// What was written before the end is here after so long without more.
 const DRAINED: Duration = Duration::from_millis(50);
+/// A terminal that takes nothing now is tried again so much later. To wait for its word is not enough: once it was seen
+/// without a program at its other end it is called ready for ever.
+const FULL: Duration = Duration::from_millis(5);
 /// The most that a terminal holds; more comes from programs that are not waited for.
 const HELD: usize = 128 * 1024;
 /// An agent must say what it wants within so long.
@@ -237,7 +240,10 @@ async fn take(terminal: &Terminal, buffer: &mut [u8]) -> io::Result<usize> {
                 Ok(0) => break,
                 Ok(n) => got += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && got == 0 => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && got == 0 => {
+                    sleep(FULL).await;
+                    break;
+                }
                 Err(e) if got == 0 => return Err(e),
                 Err(_) => break,
             }
@@ -262,7 +268,7 @@ async fn write(state: &State, terminal: &Terminal) -> Infallible {
         };
         match written {
             Ok(n) => state.typed(n),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => sleep(FULL).await,
             Err(_) => sleep(DRAINED).await,
         }
     }
