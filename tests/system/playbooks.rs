@@ -1,6 +1,7 @@
 //! Playbooks of Ansible as steps of runbooks: the real `ansible-playbook` on the hub's machine, real agents, and nothing
 //! but the host of the step within its reach.
 
+use crate::runbooks_run::over;
 use cmdr_agentd::agent::{self, Agent};
 use cmdr_hub::config::{Config, Runs};
 use cmdr_hub::playbooks::Settings;
@@ -14,7 +15,7 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Grant, Put};
 use cmdr_protocol::runbooks::{Save, StepListing, StepResult, StepState, Steps};
 use cmdr_protocol::runs::{
-    Order, Output, Param, Plan, Retry, Runbook, Show, Shown, Start, Stop, Target, TargetState,
+    Order, Output, Param, Plan, Retry, Runbook, Start, Stop, Target, TargetState,
 };
 use cmdr_protocol::version::{Join, PeerKind};
 use cmdr_protocol::{Call, CallError, ErrorKind, RunId, secrets};
@@ -119,18 +120,6 @@ async fn start_with(client: &Client, params: &[(&str, &str)]) -> RunId {
 
 async fn start(client: &Client) -> RunId {
     start_with(client, &[]).await
-}
-
-async fn show(client: &Client, run: RunId) -> Shown {
-    ask(client, &Show { run, from: 0 }).await.unwrap()
-}
-
-async fn over(client: &Client, run: RunId) -> Vec<Target> {
-    until_some("the run is over", async || {
-        let shown = show(client, run).await;
-        shown.run.ended_ms.is_some().then_some(shown.targets)
-    })
-    .await
 }
 
 async fn output(client: &Client, run: RunId) -> String {

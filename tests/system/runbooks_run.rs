@@ -90,7 +90,7 @@ async fn show(client: &Client, run: RunId) -> Shown {
     ask(client, &Show { run, from: 0 }).await.unwrap()
 }
 
-async fn over(client: &Client, run: RunId) -> Vec<Target> {
+pub(crate) async fn over(client: &Client, run: RunId) -> Vec<Target> {
     until_some("the run is over", async || {
         let shown = show(client, run).await;
         shown.run.ended_ms.is_some().then_some(shown.targets)
