@@ -19,7 +19,8 @@ fn open(home: &Home, run: &str, size: (u16, u16)) -> Terminal {
     ];
     let folder = home.dir.path().join(run);
     std::fs::create_dir(&folder).unwrap();
-    let line = format!("echo $$ > {}/pid; exec {client} --lang en", folder.display());
+    // Fresh: whether the place was kept before the kill would be a matter of luck.
+    let line = format!("echo $$ > {}/pid; exec {client} --fresh --lang en", folder.display());
     Terminal::start(&folder, size, &env, &["sh", "-c", &line])
 }
 
