@@ -168,14 +168,16 @@ def verdict(what, value, goal, ok=None):
 
 
 def sshd():
-    """A throw-away sshd and the options of a client for it; the login is the user who runs this."""
+    """A throw-away sshd and the options of a client for it; the login is the user who runs this, in an empty home: what
+    somebody's start-up files cost is no cost of ssh's."""
     need(sshd="openssh-server", ssh="openssh-client")
     os.makedirs("/run/sshd", exist_ok=True)
     key = f"{TMP}/k"; subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     shutil.copy(key + ".pub", f"{TMP}/auth"); os.chmod(f"{TMP}/auth", 0o644); os.chmod(TMP, 0o755)
+    os.makedirs(f"{TMP}/home", exist_ok=True)
     s = socket.socket(); s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
     open(f"{TMP}/sshd.conf", "w").write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {key}\nAuthorizedKeysFile {TMP}/auth\nPidFile none\nUsePAM no\nStrictModes no\n"
-                                         "PermitRootLogin yes\nMaxSessions 1000\nMaxStartups 1000\nPrintMotd no\nPrintLastLog no\nUseDNS no\nSubsystem sftp internal-sftp\n")
+                                         "PermitRootLogin yes\nMaxSessions 1000\nMaxStartups 1000\nPrintMotd no\nPrintLastLog no\nUseDNS no\nSetEnv HOME={TMP}/home\nSubsystem sftp internal-sftp\n")
     p = start(["/usr/sbin/sshd", "-D", "-f", f"{TMP}/sshd.conf"]); wait_port(port)
     user = subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
     base = ["ssh", "-F", "none", "-p", str(port), "-i", key, "-l", user, "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={TMP}/kh",
