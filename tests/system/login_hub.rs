@@ -1,20 +1,19 @@
 //! People of a directory who log in at a hub: with the password that they have there, or with a browser.
 
+use crate::sim::{PATIENCE, ask};
 use cmdr_hub::config::{Config, Login};
 use cmdr_link::session::Dialer;
-use cmdr_link::{Client, SecretKey, keys};
+use cmdr_link::{SecretKey, keys};
 use cmdr_protocol::login::{CAPABILITY, LoggedIn, Oidc, Password, Renew, Ways};
 use cmdr_protocol::operators::{By, Create, List, SetPassword, Source, Update, WhoAmI};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::secrets::Rotate;
 use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind};
 use harness::World;
 use harness::directory::Directory;
 use harness::provider::{Browser, Provider};
-use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const OWN: &str = "correct horse battery";
 
 fn kind<T>(result: Result<T, CallError>) -> Option<ErrorKind> {
@@ -35,10 +34,6 @@ async fn login(dialer: &Dialer, name: &str, password: &str) -> Result<LoggedIn, 
         ..Password::default()
     };
     client.call(None, &ask, PATIENCE).await
-}
-
-async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
-    client.call(None, call, PATIENCE).await
 }
 
 #[tokio::test]

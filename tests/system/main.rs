@@ -40,6 +40,7 @@ mod schedules;
 mod secrets;
 mod services;
 mod sessions;
+mod sim;
 mod ssh;
 mod system;
 mod untrusted;

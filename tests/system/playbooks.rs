@@ -1,7 +1,7 @@
 //! Playbooks of Ansible as steps of runbooks: the real `ansible-playbook` on the hub's machine, real agents, and nothing
 //! but the host of the step within its reach.
 
-use crate::runbooks_run::over;
+use crate::sim::{ask, over};
 use cmdr_agentd::agent::{self, Agent};
 use cmdr_hub::config::{Config, Runs};
 use cmdr_hub::playbooks::Settings;
@@ -18,15 +18,13 @@ use cmdr_protocol::runs::{
     Order, Output, Param, Plan, Retry, Runbook, Start, Stop, Target, TargetState,
 };
 use cmdr_protocol::version::{Join, PeerKind};
-use cmdr_protocol::{Call, CallError, ErrorKind, RunId, secrets};
+use cmdr_protocol::{ErrorKind, RunId, secrets};
 use harness::process::{HubProcess, program};
 use harness::{BareAgent, World, until, until_some};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn settings() -> Settings {
     Settings {
@@ -39,10 +37,6 @@ fn settings() -> Settings {
 fn config() -> Config {
     let runs = Runs { rejoin_s: 1, ..Runs::default() };
     Config { ansible: settings(), runs, ..Config::default() }
-}
-
-async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
-    client.call(None, call, PATIENCE).await
 }
 
 /// A hub with one real agent, `web1`, and an administrator.
@@ -78,7 +72,7 @@ impl Scene {
     async fn play_with(&self, tasks: &str, more: &str) -> (Target, String) {
         save(&self.client, &book(tasks, more)).await;
         let run = start(&self.client).await;
-        let target = over(&self.client, run).await.remove(0);
+        let target = over(&self.client, run).await.targets.remove(0);
         (target, output(&self.client, run).await)
     }
 }
@@ -160,7 +154,7 @@ async fn a_playbook_does_its_work_on_the_host_and_the_second_time_finds_nothing_
                 vars: {port: '{{port}}', names: '{{names}}'}\n";
     save(&scene.client, &plays_of(&plays, more)).await;
     let run = start(&scene.client).await;
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     let printed = output(&scene.client, run).await;
     assert_eq!(target.state, TargetState::Ok, "{target:?}\n{printed}");
     assert_eq!(scene.text("motd"), "web1 81 a+b Linux\n");
@@ -171,7 +165,7 @@ async fn a_playbook_does_its_work_on_the_host_and_the_second_time_finds_nothing_
     let step = steps(&scene.client, run).await.remove(0);
     assert!(step.state == StepState::Ok && step.changed, "{step:?}");
     let run = start(&scene.client).await;
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Ok);
     assert!(target.why.contains("changed=0"), "{target:?}");
     assert!(!steps(&scene.client, run).await[0].changed);
@@ -199,7 +193,7 @@ async fn a_task_that_fails_fails_its_host_with_its_words_and_a_retry_plays_again
     let run = runs[0].id.unwrap();
     let retry = Retry { run, targets: Vec::new(), cancelled: false, confirm: None };
     ask(&scene.client, &retry).await.unwrap();
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Ok, "{target:?}");
     assert_eq!(scene.text("gate.2"), "x");
     // What is wrong with a playbook itself is told as Ansible says it.
@@ -210,7 +204,7 @@ async fn a_task_that_fails_fails_its_host_with_its_words_and_a_retry_plays_again
     );
     save(&scene.client, &plays_of("- hosts: others\n  tasks: []\n", "")).await;
     let run = start(&scene.client).await;
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert!(target.why.contains("no play of the playbook is for this host"), "{target:?}");
 }
 
@@ -236,7 +230,7 @@ async fn values_arrive_as_they_are_whatever_is_in_them() {
     let more = "    vars: {given: '{{word}}'}\n";
     save(&scene.client, &book(&tasks, more)).await;
     let run = start_with(&scene.client, &[("word", hostile)]).await;
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Ok, "{target:?} {}", output(&scene.client, run).await);
     assert_eq!(scene.text("given"), hostile);
     // A secret is put in when the step begins, and stands nowhere in the run.
@@ -246,7 +240,7 @@ async fn values_arrive_as_they_are_whatever_is_in_them() {
         .replace("params:\n", "params:\n- name: key\n  type: secret\n  default: runbook.word\n");
     save(&scene.client, &text).await;
     let run = start(&scene.client).await;
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Ok, "{target:?}");
     assert_eq!(scene.text("given"), "s3cr3t {{ x }}");
 }
@@ -348,7 +342,7 @@ async fn two_hosts_at_once_each_go_their_own_way() {
     );
     save(&scene.client, &book(&tasks, "")).await;
     let run = start(&scene.client).await;
-    let targets = over(&scene.client, run).await;
+    let targets = over(&scene.client, run).await.targets;
     let told: Vec<_> = targets.iter().map(|t| (t.name.as_str(), t.state)).collect();
     assert_eq!(told, [("web1", TargetState::Ok), ("web2", TargetState::Failed)], "{targets:?}");
     assert!(targets[1].why.contains("not here"), "{targets:?}");
@@ -387,7 +381,7 @@ async fn a_stop_ends_the_playbook_and_what_it_runs_on_the_host() {
     let pid = scene.text("pid");
     assert!(runs(&pid));
     ask(&scene.client, &Stop { run, why: String::new() }).await.unwrap();
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Cancelled, "{target:?}");
     until("what it ran has ended", async || !runs(&pid)).await;
     assert_eq!(std::fs::read_dir(scene.world.path("playbooks")).unwrap().count(), 0);
@@ -396,13 +390,13 @@ async fn a_stop_ends_the_playbook_and_what_it_runs_on_the_host() {
         book(&waiting(&scene), "").replace("- name: play\n", "- name: play\n  timeout: 3s\n");
     save(&scene.client, &text).await;
     let run = start(&scene.client).await;
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::TimedOut, "{target:?}");
     save(&scene.client, &book(&waiting(&scene), "")).await;
     let start =
         Start { hosts: "*".into(), order: order(&[]), deadline_ms: Some(3000), ..Start::default() };
     let run = ask(&scene.client, &start).await.unwrap().run.unwrap();
-    let target = over(&scene.client, run).await.remove(0);
+    let target = over(&scene.client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::TimedOut, "{target:?}");
 }
 
@@ -416,7 +410,7 @@ async fn a_host_that_goes_away_under_a_playbook_is_lost() {
     let run = start(&client).await;
     until("the task runs", async || pid.exists()).await;
     drop(agent);
-    let target = over(&client, run).await.remove(0);
+    let target = over(&client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Lost, "{target:?}");
     assert!(target.why.contains("the link"), "{target:?}");
     until("its folder is gone", async || {
@@ -527,7 +521,7 @@ async fn a_hub_that_is_killed_takes_its_playbooks_with_it_and_says_that_they_are
     again.target.address.clone_from(&hub.address);
     let client = until_some("the hub is back", async || again.connect().await.ok()).await.0;
     let _serving = until_some("so is the agent", async || serve(&dialer).await).await;
-    let target = over(&client, run).await.remove(0);
+    let target = over(&client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Lost, "{target:?}");
     assert!(target.why.contains("what it has done is not known"), "{target:?}");
     assert_eq!(std::fs::read_to_string(&trace).unwrap(), "x\n", "it was not played again");

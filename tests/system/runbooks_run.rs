@@ -1,74 +1,15 @@
 //! Runbooks as runs, through a real hub over real links: each host goes its own way step by step, nothing is done
 //! twice, and what failed is gone on with where it failed.
 
+use crate::sim::{Sim, ask, over, show};
 use cmdr_hub::config::Config;
-use cmdr_link::session::Dialer;
-use cmdr_link::{Client, SecretKey};
+use cmdr_link::Client;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{self, Grant};
 use cmdr_protocol::runbooks::{Save, StepListing, StepState, Steps};
-use cmdr_protocol::runs::{
-    Order, Param, Pause, Resume, Retry, Runbook, Show, Shown, Start, Stop, Target, TargetState,
-};
-use cmdr_protocol::tokens::TokenKind;
-use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind, RunId, configs};
-use harness::orders::Orders;
-use harness::{BareAgent, World, until, until_some};
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A host of the test.
-struct Sim {
-    orders: Orders,
-    dialer: Dialer,
-    agent: Option<BareAgent>,
-}
-
-impl Sim {
-    async fn new(world: &World, name: &str) -> Self {
-        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-        let key = SecretKey::generate().unwrap();
-        let mut dialer = world.dialer(PeerKind::Agent, key, Some(&token));
-        name.clone_into(&mut dialer.name);
-        let orders = Orders::new(name);
-        let agent = world.serve_agent(&dialer, orders.service()).await.unwrap();
-        dialer.join = None;
-        Self { orders, dialer, agent: Some(agent) }
-    }
-
-    async fn heal(&mut self, world: &World) {
-        let agent = until_some("the hub takes the host in again", async || {
-            world.serve_agent(&self.dialer, self.orders.service()).await.ok()
-        });
-        self.agent = Some(agent.await);
-    }
-
-    /// The order that it is at, once there is one.
-    async fn at(&self) -> String {
-        until_some("the host is at it", async || self.orders.running().into_iter().next()).await
-    }
-
-    /// Ends the order that it is at.
-    async fn finish(&self, state: TargetState, code: i32) {
-        let id = self.at().await;
-        self.orders.finish(&id, state, code);
-        until("the host is not at it any more", async || !self.orders.running().contains(&id))
-            .await;
-    }
-
-    /// How many orders it has begun, none of them twice.
-    fn began(&self) -> usize {
-        let began = self.orders.began();
-        assert!(began.values().all(|times| *times == 1), "{began:?}");
-        began.len()
-    }
-}
-
-async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
-    client.call(None, call, PATIENCE).await
-}
+use cmdr_protocol::runs::{Order, Param, Pause, Resume, Retry, Runbook, Start, Stop, TargetState};
+use cmdr_protocol::{ErrorKind, RunId, configs};
+use harness::{World, until};
 
 async fn save(client: &Client, steps: &str) {
     let text = format!("name: book\nparams:\n- name: word\n  default: hello\nsteps:\n{steps}");
@@ -84,18 +25,6 @@ fn order(name: &str, params: &[(&str, &str)]) -> Order {
 async fn start(client: &Client, params: &[(&str, &str)]) -> RunId {
     let start = Start { hosts: "*".into(), order: order("book", params), ..Start::default() };
     ask(client, &start).await.unwrap().run.unwrap()
-}
-
-async fn show(client: &Client, run: RunId) -> Shown {
-    ask(client, &Show { run, from: 0 }).await.unwrap()
-}
-
-pub(crate) async fn over(client: &Client, run: RunId) -> Vec<Target> {
-    until_some("the run is over", async || {
-        let shown = show(client, run).await;
-        shown.run.ended_ms.is_some().then_some(shown.targets)
-    })
-    .await
 }
 
 async fn steps(client: &Client, run: RunId, target: u32) -> Vec<(StepState, String)> {
@@ -115,7 +44,7 @@ async fn each_host_goes_through_the_steps_and_each_step_is_kept() {
     )
     .await;
     let run = start(&client, &[("word", "good day; $(x)")]).await;
-    let targets = over(&client, run).await;
+    let targets = over(&client, run).await.targets;
     assert!(targets.iter().all(|target| target.state == TargetState::Ok), "{targets:?}");
     for (index, name) in ["sim1", "sim2"].iter().enumerate() {
         let index = targets.iter().find(|t| t.name == *name).map_or(index as u32, |t| t.index);
@@ -126,7 +55,7 @@ async fn each_host_goes_through_the_steps_and_each_step_is_kept() {
         ];
         assert_eq!(steps(&client, run, index).await, expected);
     }
-    assert!(hosts.iter().all(|host| host.began() == 2));
+    assert!(hosts.iter().all(|host| host.once() == 2));
     let shown = show(&client, run).await.start.order.runbook.unwrap();
     assert!(shown.version == 1 && shown.texts.is_empty());
 }
@@ -144,7 +73,7 @@ async fn what_failed_is_gone_on_with_at_the_step_that_failed() {
     let run = start(&client, &[]).await;
     host.finish(TargetState::Failed, 3).await;
     host.finish(TargetState::Failed, 4).await;
-    let target = over(&client, run).await.remove(0);
+    let target = over(&client, run).await.targets.remove(0);
     assert_eq!(
         (target.state, target.code, target.step.as_str()),
         (TargetState::Failed, Some(4), "b")
@@ -157,11 +86,11 @@ async fn what_failed_is_gone_on_with_at_the_step_that_failed() {
     let retry = Retry { run, targets: Vec::new(), cancelled: false, confirm: None };
     ask(&client, &retry).await.unwrap();
     host.finish(TargetState::Ok, 0).await;
-    assert_eq!(over(&client, run).await[0].state, TargetState::Ok);
+    assert_eq!(over(&client, run).await.targets[0].state, TargetState::Ok);
     let told = steps(&client, run, 0).await;
     assert_eq!(told[2], (StepState::Ok, "three".to_owned()));
     // One, b twice, b again, three.
-    assert_eq!(host.began(), 5);
+    assert_eq!(host.once(), 5);
 }
 
 #[tokio::test]
@@ -182,11 +111,11 @@ async fn a_hub_that_begins_anew_goes_on_at_the_same_step() {
     host.finish(TargetState::Ok, 0).await;
     host.heal(&world).await;
     let client = world.client(Role::ADMINISTRATOR).await;
-    assert_eq!(over(&client, run).await[0].state, TargetState::Ok);
+    assert_eq!(over(&client, run).await.targets[0].state, TargetState::Ok);
     let told = steps(&client, run, 0).await;
     assert_eq!(told.iter().map(|step| step.0).collect::<Vec<_>>(), [StepState::Ok; 3]);
     assert_eq!(told[2].1, "one three");
-    assert_eq!(host.began(), 3);
+    assert_eq!(host.once(), 3);
 }
 
 #[tokio::test]
@@ -201,12 +130,12 @@ async fn a_pause_holds_between_two_steps_and_a_stop_ends_it_there() {
     host.finish(TargetState::Ok, 0).await;
     until("the first step is over", async || steps(&client, run, 0).await[0].0 == StepState::Ok)
         .await;
-    assert_eq!(host.began(), 1);
+    assert_eq!(host.once(), 1);
     ask(&client, &Resume { run }).await.unwrap();
     host.at().await;
     ask(&client, &Stop { run, why: String::new() }).await.unwrap();
-    assert_eq!(over(&client, run).await[0].state, TargetState::Cancelled);
-    assert_eq!(host.began(), 2);
+    assert_eq!(over(&client, run).await.targets[0].state, TargetState::Cancelled);
+    assert_eq!(host.once(), 2);
 }
 
 #[tokio::test]
@@ -227,16 +156,16 @@ async fn what_cannot_be_run_is_refused_before_any_host_hears_of_it() {
     let wrong = begin(order("book", &[("word", "a\nb")])).await.unwrap_err();
     assert!(wrong.message.contains("more than one line"), "{wrong}");
     assert_eq!(begin(order("gone", &[])).await.unwrap_err().kind, ErrorKind::NotFound);
-    assert_eq!(host.began(), 0);
+    assert_eq!(host.once(), 0);
     // A host that it is not for is told so.
     let text = "name: other\nrequires: fact.os == 'plan9'\nsteps:\n- name: a\n  command: [echo]\n";
     let other = Save { name: "other".into(), text: text.into(), ..Save::default() };
     ask(&client, &other).await.unwrap();
     let run = begin(order("other", &[])).await.unwrap().run.unwrap();
-    let target = over(&client, run).await.remove(0);
+    let target = over(&client, run).await.targets.remove(0);
     assert_eq!(target.state, TargetState::Refused);
     assert!(target.why.contains("plan9"), "{}", target.why);
-    assert_eq!(host.began(), 0);
+    assert_eq!(host.once(), 0);
 }
 
 #[tokio::test]
@@ -302,7 +231,7 @@ async fn files_of_a_group_are_put_on_a_host_once_and_what_follows_is_done_when_t
         let order = order("config.web", &[]);
         let start = Start { hosts: "web1".into(), order, ..Start::default() };
         let run = ask(&client, &start).await.unwrap().run.unwrap();
-        let target = over(&client, run).await.remove(0);
+        let target = over(&client, run).await.targets.remove(0);
         assert_eq!((target.state, target.why.as_str()), (TargetState::Ok, ""), "{target:?}");
         let told = steps(&client, run, 0).await;
         told.into_iter().map(|step| step.0).collect::<Vec<_>>()
@@ -336,7 +265,7 @@ async fn a_secret_reaches_the_script_that_needs_it_and_no_record() {
     let begin = Start { hosts: "*".into(), order: wrong, ..Start::default() };
     assert!(ask(&client, &begin).await.unwrap_err().message.contains("for the hub alone"));
     let run = start(&client, &[("key", "runbook.db")]).await;
-    assert_eq!(over(&client, run).await[0].state, TargetState::Ok);
+    assert_eq!(over(&client, run).await.targets[0].state, TargetState::Ok);
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "canary-77");
     let shown = format!("{:?} {:?}", show(&client, run).await, steps(&client, run, 0).await);
     assert!(!shown.contains("canary"), "{shown}");

@@ -3,63 +3,18 @@
 mod disk;
 mod guard;
 
+use crate::sim::{Sim, ask, command, over, show, start};
 use cmdr_hub::config::{Config, Runs};
-use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
-    Amount, Command, Halt, List, Order, Output, Pause, Progress, Resume, Retry, Run, RunState,
-    Show, Shown, Start, Started, Stop, Target, TargetState, Watch, Waves,
+    Amount, Halt, List, Order, Output, Pause, Progress, Resume, Retry, Run, RunState, Shown, Start,
+    Started, Stop, Target, TargetState, Watch, Waves,
 };
-use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts};
-use harness::orders::Orders;
-use harness::{BareAgent, World, until, until_some};
+use cmdr_protocol::{CallError, ErrorKind, RunId};
+use harness::{World, until, until_some};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A host of the test.
-struct Sim {
-    orders: Orders,
-    dialer: Dialer,
-    id: HostId,
-    agent: Option<BareAgent>,
-}
-
-impl Sim {
-    async fn new(world: &World, name: &str) -> Self {
-        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-        let key = SecretKey::generate().unwrap();
-        let mut dialer = world.dialer(PeerKind::Agent, key, Some(&token));
-        name.clone_into(&mut dialer.name);
-        let orders = Orders::new(name);
-        let agent = world.serve_agent(&dialer, orders.service()).await.unwrap();
-        dialer.join = None;
-        Self { orders, dialer, id: agent.id, agent: Some(agent) }
-    }
-
-    /// Cuts its link and waits until the hub has seen it.
-    async fn cut(&mut self, world: &World) {
-        self.agent = None;
-        world.until_state(self.id, hosts::HostState::Away).await;
-    }
-
-    /// Dials again.
-    async fn heal(&mut self, world: &World) {
-        let agent = until_some("the hub takes the host in again", async || {
-            world.serve_agent(&self.dialer, self.orders.service()).await.ok()
-        });
-        self.agent = Some(agent.await);
-    }
-
-    /// How often it began each order of a run; by attempt.
-    fn began(&self) -> Vec<u32> {
-        self.orders.began().into_values().collect()
-    }
-}
 
 /// A hub that waits for nobody longer than a test likes.
 fn config(rejoin_s: u64) -> Config {
@@ -75,41 +30,12 @@ async fn sims(world: &World, count: usize) -> Vec<Sim> {
     sims
 }
 
-fn command(argv: &[&str]) -> Order {
-    let argv = argv.iter().map(|&word| word.to_owned()).collect();
-    Order { command: Some(Command { argv }), ..Order::default() }
-}
-
 fn order(hosts: &str, argv: &[&str]) -> Start {
     Start { hosts: hosts.into(), order: command(argv), ..Start::default() }
 }
 
-async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
-    client.call(None, call, PATIENCE).await
-}
-
-async fn start(client: &Client, start: &Start) -> RunId {
-    ask(client, start).await.unwrap().run.unwrap()
-}
-
-async fn show(client: &Client, run: RunId) -> Shown {
-    ask(client, &Show { run, from: 0 }).await.unwrap()
-}
-
-async fn over(client: &Client, run: RunId) -> Shown {
-    until_some("the run is over", async || {
-        let shown = show(client, run).await;
-        shown.run.ended_ms.is_some().then_some(shown)
-    })
-    .await
-}
-
 fn states(shown: &Shown) -> Vec<&'static str> {
     shown.targets.iter().map(|target| target.state.as_str()).collect()
-}
-
-async fn until_running(sim: &Sim) -> String {
-    until_some("the host is at it", async || sim.orders.running().into_iter().next()).await
 }
 
 /// What a run printed, by host, and how it ended.
@@ -201,7 +127,7 @@ async fn a_link_that_is_cut_in_the_middle_loses_nothing_and_repeats_nothing() {
     let run = start(&client, &order("sim*", &["wait"])).await;
     let mut ids = Vec::new();
     for sim in &sims {
-        ids.push(until_running(sim).await);
+        ids.push(sim.at().await);
     }
     sims[0].cut(&world).await;
     until("its absence is told at once", async || show(&client, run).await.targets[0].away).await;
@@ -225,8 +151,8 @@ async fn a_hub_that_begins_anew_goes_on_where_it_was() {
     let client = world.client(Role::ADMINISTRATOR).await;
     let waves = Some(Waves { first: Amount::count(2), then: Amount::count(1) });
     let run = start(&client, &Start { waves, ..order("sim*", &["wait"]) }).await;
-    let first = until_running(&sims[0]).await;
-    until_running(&sims[1]).await;
+    let first = sims[0].at().await;
+    sims[1].at().await;
     assert!(sims[2].began().is_empty(), "its wave has not come");
     for sim in &mut sims {
         sim.agent = None;
@@ -239,7 +165,7 @@ async fn a_hub_that_begins_anew_goes_on_where_it_was() {
     }
     let client = world.client(Role::ADMINISTRATOR).await;
     for (number, sim) in sims.iter().enumerate().skip(1) {
-        let id = until_running(sim).await;
+        let id = sim.at().await;
         assert!(sims.iter().skip(number + 1).all(|sim| sim.began().is_empty()));
         sim.orders.finish(&id, TargetState::Ok, 0);
     }
@@ -255,7 +181,7 @@ async fn an_agent_that_was_killed_in_the_middle_tells_so_and_runs_nothing_again(
     let mut sims = sims(&world, 1).await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let run = start(&client, &order("sim00", &["wait"])).await;
-    until_running(&sims[0]).await;
+    sims[0].at().await;
     // As when the host reboots itself.
     sims[0].cut(&world).await;
     sims[0].orders.restart();
@@ -267,7 +193,7 @@ async fn an_agent_that_was_killed_in_the_middle_tells_so_and_runs_nothing_again(
     // A retry is another attempt, which somebody has asked for.
     let again = ask(&client, &retry(run)).await.unwrap();
     assert_eq!(again.targets, 1);
-    let id = until_running(&sims[0]).await;
+    let id = sims[0].at().await;
     sims[0].orders.finish(&id, TargetState::Ok, 0);
     let shown = over(&client, run).await;
     assert_eq!((states(&shown), shown.targets[0].attempt), (vec!["ok"], 1));
@@ -287,7 +213,7 @@ async fn a_host_that_never_returns_is_lost_after_the_patience_and_what_it_tells_
     let client = world.client(Role::ADMINISTRATOR).await;
     let patience = Start { patience_ms: Some(200), ..order("sim*", &["wait"]) };
     let run = start(&client, &patience).await;
-    let (first, second) = (until_running(&sims[0]).await, until_running(&sims[1]).await);
+    let (first, second) = (sims[0].at().await, sims[1].at().await);
     sims[1].orders.finish(&second, TargetState::Ok, 0);
     sims[0].cut(&world).await;
     let shown = over(&client, run).await;
@@ -329,14 +255,14 @@ async fn a_run_is_stopped_everywhere_and_paused_where_it_was_not_sent() {
     let client = world.client(Role::ADMINISTRATOR).await;
     let one = Start { parallel: 1, ..order("sim*", &["wait"]) };
     let run = start(&client, &one).await;
-    let id = until_running(&sims[0]).await;
+    let id = sims[0].at().await;
     let paused = ask(&client, &Pause { run }).await.unwrap();
     assert_eq!(paused.state, RunState::Paused);
     sims[0].orders.finish(&id, TargetState::Ok, 0);
     until("the end is told", async || show(&client, run).await.run.counts.ok == 1).await;
     assert!(sims[1].began().is_empty(), "nothing is sent while it is paused");
     ask(&client, &Resume { run }).await.unwrap();
-    until_running(&sims[1]).await;
+    sims[1].at().await;
     ask(&client, &Stop { run, why: "wrong file".into() }).await.unwrap();
     let shown = over(&client, run).await;
     assert_eq!(states(&shown), ["ok", "cancelled", "cancelled"]);
@@ -390,7 +316,7 @@ async fn who_watches_goes_on_from_a_cursor() {
     let sims = sims(&world, 2).await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let run = start(&client, &order("sim*", &["wait"])).await;
-    let ids = [until_running(&sims[0]).await, until_running(&sims[1]).await];
+    let ids = [sims[0].at().await, sims[1].at().await];
     let watch = async |since: String| {
         client.feed(None, &Watch { run, since, output: true, stay: false }).await.unwrap()
     };

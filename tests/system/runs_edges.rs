@@ -1,7 +1,9 @@
 //! Runs at their edges: what begins by the clock and for whom, and whose contents of files are put on hosts.
 
+use crate::sim::{PATIENCE, ask};
 use cmdr_link::blobs::send;
 use cmdr_link::{Client, SecretKey, keys};
+use cmdr_protocol::ErrorKind;
 use cmdr_protocol::audit::{self, Event, Outcome};
 use cmdr_protocol::blobs::Upload;
 use cmdr_protocol::operators::Revoke;
@@ -11,15 +13,8 @@ use cmdr_protocol::runs::{
 };
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind};
 use harness::World;
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
-    client.call(None, call, PATIENCE).await
-}
 
 /// The schedule that there is, as soon as it is so.
 async fn schedule(client: &Client, is: impl Fn(&Schedule) -> bool) -> Schedule {

@@ -1,10 +1,10 @@
 //! Runs when something went wrong at the worst moment: answers that were lost, rights that were taken away, a hub that
 //! knows less than its hosts.
 
+use crate::sim::{Sim, ask, command, over, show, start};
 use cmdr_agentd::agent;
 use cmdr_hub::config::{Config, Runs};
 use cmdr_link::blobs::send;
-use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::blobs::Upload;
 use cmdr_protocol::operators::WhoAmI;
@@ -12,55 +12,16 @@ use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{self, Assign, Grant};
 use cmdr_protocol::runbooks::Save;
 use cmdr_protocol::runs::{
-    Command, List, ListWatch, Order, Output, Param, Push, PutSchedule, RunState, Runbook, Schedule,
-    Show, Shown, Start, Stop, TargetState, When,
+    List, ListWatch, Order, Output, Param, Push, PutSchedule, RunState, Runbook, Schedule, Start,
+    Stop, TargetState, When,
 };
 use cmdr_protocol::secrets;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
-use cmdr_protocol::{Call, CallError, ErrorKind, HostId, RunId, hosts};
+use cmdr_protocol::{CallError, ErrorKind};
 use harness::orders::Orders;
-use harness::{BareAgent, World, until, until_some};
+use harness::{World, until};
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A host of the test.
-struct Sim {
-    orders: Orders,
-    dialer: Dialer,
-    id: HostId,
-    agent: Option<BareAgent>,
-}
-
-impl Sim {
-    async fn new(world: &World) -> Self {
-        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-        let mut dialer =
-            world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
-        "sim".clone_into(&mut dialer.name);
-        let orders = Orders::new("sim");
-        let agent = world.serve_agent(&dialer, orders.service()).await.unwrap();
-        dialer.join = None;
-        Self { orders, dialer, id: agent.id, agent: Some(agent) }
-    }
-
-    async fn cut(&mut self, world: &World) {
-        self.agent = None;
-        world.until_state(self.id, hosts::HostState::Away).await;
-    }
-
-    async fn heal(&mut self, world: &World) {
-        let agent = until_some("the hub takes the host in again", async || {
-            world.serve_agent(&self.dialer, self.orders.service()).await.ok()
-        });
-        self.agent = Some(agent.await);
-    }
-
-    async fn until_running(&self) -> String {
-        until_some("the host is at it", async || self.orders.running().into_iter().next()).await
-    }
-}
 
 fn config() -> Config {
     let runs = Runs { rejoin_s: 30, patience_s: 60, ..Runs::default() };
@@ -68,35 +29,13 @@ fn config() -> Config {
 }
 
 fn order(argv: &[&str]) -> Start {
-    let argv = argv.iter().map(|&word| word.to_owned()).collect();
-    let order = Order { command: Some(Command { argv }), ..Order::default() };
-    Start { hosts: "sim".into(), order, ..Start::default() }
-}
-
-async fn ask<C: Call>(client: &Client, call: &C) -> Result<C::Reply, CallError> {
-    client.call(None, call, PATIENCE).await
-}
-
-async fn start(client: &Client, start: &Start) -> RunId {
-    ask(client, start).await.unwrap().run.unwrap()
-}
-
-async fn show(client: &Client, run: RunId) -> Shown {
-    ask(client, &Show { run, from: 0 }).await.unwrap()
-}
-
-async fn over(client: &Client, run: RunId) -> Shown {
-    until_some("the run is over", async || {
-        let shown = show(client, run).await;
-        shown.run.ended_ms.is_some().then_some(shown)
-    })
-    .await
+    Start { hosts: "sim".into(), order: command(argv), ..Start::default() }
 }
 
 #[tokio::test]
 async fn a_run_that_was_stopped_while_its_order_was_on_the_way_ends_when_the_host_is_back() {
     let world = World::start_with(config()).await;
-    let mut sim = Sim::new(&world).await;
+    let mut sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     // The order may have arrived; in truth it never does.
     sim.orders.refuse(CallError::new(ErrorKind::Lost, "the link broke on the way"));
@@ -115,7 +54,7 @@ async fn a_run_that_was_stopped_while_its_order_was_on_the_way_ends_when_the_hos
 #[tokio::test]
 async fn what_a_host_knows_as_confirmed_is_the_end_of_an_order_and_not_that_of_a_runbook() {
     let world = World::start_with(config()).await;
-    let mut sim = Sim::new(&world).await;
+    let mut sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let text = "name: book\nsteps:\n- name: a\n  command: [wait]\n- name: b\n  command: [wait]\n";
     let save = Save { name: "book".into(), text: text.into(), ..Save::default() };
@@ -145,13 +84,13 @@ async fn what_a_host_knows_as_confirmed_is_the_end_of_an_order_and_not_that_of_a
 #[tokio::test]
 async fn what_may_run_already_is_cancelled_and_not_refused_when_the_right_to_it_is_taken_away() {
     let world = World::start_with(config()).await;
-    let sim = Sim::new(&world).await;
+    let sim = Sim::new(&world, "sim").await;
     let administrator = world.client(Role::ADMINISTRATOR).await;
     let developer = world.client(Role::DEVELOPER).await;
     // It has the order, and the hub never hears that it has.
     sim.orders.mute();
     let run = start(&developer, &order(&["wait"])).await;
-    let id = sim.until_running().await;
+    let id = sim.at().await;
     let operator = ask(&developer, &WhoAmI {}).await.unwrap().name;
     ask(&administrator, &Assign { operator, role: Role::OBSERVER }).await.unwrap();
     let shown = over(&administrator, run).await;
@@ -163,7 +102,7 @@ async fn what_may_run_already_is_cancelled_and_not_refused_when_the_right_to_it_
 #[tokio::test]
 async fn whoever_lists_runs_of_others_sees_those_on_hosts_that_they_may_look_at() {
     let world = World::start_with(config()).await;
-    let mut sim = Sim::new(&world).await;
+    let mut sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     for code in ["0", "1", "2"] {
         over(&client, start(&client, &order(&["fail", code])).await).await;
@@ -185,7 +124,7 @@ async fn whoever_lists_runs_of_others_sees_those_on_hosts_that_they_may_look_at(
 #[tokio::test]
 async fn output_is_told_to_its_end_before_the_end_of_what_wrote_it() {
     let world = World::start_with(config()).await;
-    let _sim = Sim::new(&world).await;
+    let _sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let run = start(&client, &order(&["flood", "700000"])).await;
     let only = Output { run, targets: vec![0, 0, 7], since: String::new(), follow: true };
@@ -200,7 +139,7 @@ async fn output_is_told_to_its_end_before_the_end_of_what_wrote_it() {
 #[tokio::test]
 async fn the_content_of_a_file_is_sent_no_further_when_its_target_has_ended() {
     let world = World::start_with(config()).await;
-    let sim = Sim::new(&world).await;
+    let sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let content = world.path("content");
     std::fs::write(&content, vec![7; 1 << 20]).unwrap();
@@ -226,7 +165,7 @@ async fn the_content_of_a_file_is_sent_no_further_when_its_target_has_ended() {
 #[tokio::test]
 async fn pages_of_runs_have_all_that_one_may_know_of_and_none_is_empty_before_the_last() {
     let world = World::start_with(config()).await;
-    let _sim = Sim::new(&world).await;
+    let _sim = Sim::new(&world, "sim").await;
     let token = world.token(TokenKind::Host, Role::NONE, 1).await;
     let mut dialer = world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
     "other".clone_into(&mut dialer.name);
@@ -274,7 +213,7 @@ async fn pages_of_runs_have_all_that_one_may_know_of_and_none_is_empty_before_th
 #[tokio::test]
 async fn a_step_that_may_have_been_done_is_lost_and_not_failed_when_this_hub_cannot_go_on() {
     let world = World::start_with(config()).await;
-    let mut sim = Sim::new(&world).await;
+    let mut sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let secret = secrets::Put { name: "runbook.db".into(), value: b"canary".into() };
     ask(&client, &secret).await.unwrap();
@@ -287,7 +226,7 @@ async fn a_step_that_may_have_been_done_is_lost_and_not_failed_when_this_hub_can
     let book = Start { order: book, ..order(&[]) };
     // One that is done there, of which another hub has heard; one that never came there.
     let done = start(&client, &book).await;
-    let id = sim.until_running().await;
+    let id = sim.at().await;
     sim.orders.refuse(CallError::new(ErrorKind::Lost, "the link broke on the way"));
     let never = start(&client, &book).await;
     sim.cut(&world).await;
@@ -309,7 +248,7 @@ async fn a_step_that_may_have_been_done_is_lost_and_not_failed_when_this_hub_can
 #[tokio::test]
 async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else() {
     let world = World::start_with(config()).await;
-    let sim = Sim::new(&world).await;
+    let sim = Sim::new(&world, "sim").await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let name = Role::parse("narrow").unwrap();
     let grant = Grant { verbs: vec!["runs.*".into()], hosts: "x*".into(), ..Grant::default() };
@@ -331,7 +270,7 @@ async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else
         }
     };
     assert_eq!(until(false).await.state, RunState::Running);
-    sim.until_running().await;
+    sim.at().await;
     ask(&client, &Stop { run, why: String::new() }).await.unwrap();
     assert_eq!(until(true).await.counts.cancelled, 1);
     let when = When { every_ms: Some(3_600_000), ..When::default() };

@@ -52,7 +52,7 @@ async fn a_hub_whose_disk_is_full_begins_nothing_and_goes_on_with_what_it_had_wh
     let sims = sims(&world, 2).await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let run = start(&client, &order("sim*", &["wait"])).await;
-    let ids = [until_running(&sims[0]).await, until_running(&sims[1]).await];
+    let ids = [sims[0].at().await, sims[1].at().await];
     let fill = at.join("fill");
     let full = || {
         let mut file = std::fs::File::options().create(true).append(true).open(&fill).unwrap();
