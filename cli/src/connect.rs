@@ -49,7 +49,7 @@ impl Target {
 }
 
 /// A link to the hub.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hub {
     /// Asks hosts.
     pub client: Client,

@@ -5,6 +5,7 @@
 //! for [`crate::router`] and the services, read by [`crate::rights`].
 
 use crate::rights::{Compiled, Missing, Request};
+use cmdr_protocol::KeyId;
 use cmdr_protocol::methods::{About, METHODS};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::Grant;
@@ -24,6 +25,8 @@ pub struct Who {
     pub groups: Vec<Member>,
     /// What was asked for and approved.
     pub approved: Vec<Approved>,
+    /// The key that is used; absent where a right is only asked about.
+    pub key: Option<KeyId>,
     /// The scope of a program's key; absent for a person's device.
     pub program: Option<Compiled>,
     /// When the login ends, milliseconds since 1970.

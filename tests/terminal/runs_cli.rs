@@ -3,9 +3,10 @@
 use cmdr_link::token::JoinToken;
 use harness::fleet::Member;
 use harness::process::{HubProcess, program, run};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -110,9 +111,43 @@ async fn the_number_of_hosts_is_wanted_where_there_is_nobody_to_type_it() {
     let refused = story.cmdr(&["exec", "--detach", "web*", "--", "hostname"]).await;
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("--confirm 2"), "{}", text(&refused.stderr));
+    // Without a word of runs it is one all the same, and --direct does not get round the question.
+    for options in [&["exec"][..], &["exec", "--direct"]] {
+        let refused = story.cmdr(&[options, &["web*", "--", "hostname"]].concat()).await;
+        assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains("--confirm 2"), "{}", text(&refused.stderr));
+    }
+    assert_eq!(story.json(&["-o", "json", "run", "ls"]).await, serde_json::json!([]));
     let confirmed =
         story.cmdr(&["exec", "--detach", "--confirm", "2", "web*", "--", "hostname"]).await;
     assert!(confirmed.status.success(), "{}", text(&confirmed.stderr));
+}
+
+#[tokio::test]
+async fn what_goes_to_several_hosts_is_a_run_and_ctrl_c_ends_it_on_all_of_them() {
+    let story = Story::begin().await;
+    for (extra, folded) in [(&[][..], false), (&["--fold"][..], true)] {
+        let mut command = Command::new(program("cmdr"));
+        command.arg("exec").args(extra).args(["*", "--", "wait"]).env("CMDR_HOME", &story.home);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        harness::until("all three are at it", async || {
+            let listed = story.json(&["-o", "json", "run", "ls"]).await;
+            listed[0]["counts"]["running"] == 3
+        })
+        .await;
+        let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap();
+        let ended = ended.unwrap();
+        assert_eq!(ended.status.code(), Some(6), "{}", text(&ended.stderr));
+        let told = if folded { text(&ended.stdout) } else { text(&ended.stderr) };
+        assert!(told.contains("cancelled"), "{told}");
+        let listed = story.json(&["-o", "json", "run", "ls"]).await;
+        assert_eq!(
+            (&listed[0]["state"], &listed[0]["counts"]["cancelled"]),
+            (&"stopped".into(), &3.into())
+        );
+    }
 }
 
 #[tokio::test]

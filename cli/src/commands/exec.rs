@@ -23,10 +23,9 @@ use crate::output::{self, Column, Format};
 use clap::{Args, ValueEnum};
 use cmdr_protocol::exec::{MAX_SCRIPT, Script, Start};
 use cmdr_protocol::hosts::HostState;
-use cmdr_protocol::runs::{Command, Line, Order, PlannedHost};
+use cmdr_protocol::runs::{Command, Line, Order, PlannedHost, Start as RunStart};
 use futures::StreamExt as _;
 use report::Report;
-use serde::Serialize;
 use show::Show;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
@@ -54,8 +53,12 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// with it, background children and daemons too: output is waited for a second, then they are killed.
 /// What shall stay belongs to the service manager: cmdr exec HOST -- systemd-run COMMAND.
 ///
+/// On more than one host it is a run: the hub keeps it until each host has its end, guards it (--plan,
+/// --confirm) and has its results later (cmdr run ls). --direct does without.
+///
 /// Each host ends in one state: ok, failed, timed_out, cancelled, lost, unreachable or refused.
-/// Ctrl-C cancels on all hosts; a second one does not wait for that.
+/// Ctrl-C cancels on all hosts; a second one does not wait for that. What shall go on without us takes
+/// --detach.
 #[derive(Debug, Args)]
 #[command(override_usage = "cmdr exec [OPTIONS] <SELECTOR> [--] <ARGV>...\n       \
                             cmdr exec [OPTIONS] --script <FILE> <SELECTOR> [--] [ARGV]...")]
@@ -89,9 +92,14 @@ pub struct ExecArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=MOST_AT_ONCE as i64))]
     parallel: Option<u16>,
 
-    /// Show the hosts it would run on, and run nothing.
+    /// Show the hosts it would run on and what the guard asks for, and run nothing.
     #[arg(long)]
     plan: bool,
+
+    /// With more than one host: no run, nothing is kept, no output is too long; it ends with us. As with
+    /// --stdin all.
+    #[arg(long, conflicts_with_all = ["plan", "line"])]
+    direct: bool,
 
     /// Have the host's shell run one line: cmdr exec --line 'uptime | cut -d, -f1' 'web*'.
     #[arg(long, value_name = "LINE", conflicts_with_all = ["script", "argv"])]
@@ -191,20 +199,17 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
     }
     check_marked(&std::env::args_os().collect::<Vec<_>>(), &args)?;
     check(&args)?;
-    if args.run.any() || args.line.is_some() && !args.plan {
-        return durable(app, args).await;
+    let kept = args.run.any() || args.line.is_some();
+    let passes_input = args.stdin == Stdin::All;
+    if kept && (args.direct || passes_input) {
+        let flag = if args.direct { "--direct" } else { "--stdin all" };
+        return Err(Failure::usage(format!(
+            "{flag} does not go with the options for runs: a run is kept by the hub and gets no input from here"
+        )));
     }
-    let mut start = Start {
-        argv: args.argv,
-        script: args.script.as_deref().map(read_script).transpose()?,
-        stdin: false,
-        env: args.env.into_iter().collect(),
-        user: args.user,
-        cwd: args.cwd,
-        timeout_ms: app.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
-    };
     let begin = async {
         let hub = Hub::connect(app).await?;
+        // A name that is written out and is no host's is not left out in silence.
         let targets = hub.resolve(&args.selector).await?;
         Ok::<_, Failure>((hub, targets))
     };
@@ -212,17 +217,65 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
         begun = begin => begun?,
         () = interrupted() => return Ok(Exit::Cancelled),
     };
-    if args.plan {
-        plan(app, &targets)?;
-        return Ok(Exit::Ok);
+    let several = targets.len() > 1;
+    if !args.plan && !kept && (!several || args.direct || passes_input) {
+        return direct(app, hub, targets, args).await;
     }
-    start.stdin = match args.stdin {
+    let start = request(app, &args)?;
+    if args.plan {
+        return planned(app, &flags::plan(&hub, &start).await?);
+    }
+    runs::begin(app, hub, start, &args.run).await
+}
+
+/// The order as a run of the hub's.
+fn request(app: &App, args: &ExecArgs) -> Result<RunStart, Failure> {
+    let mut order = Order {
+        env: args.env.iter().cloned().collect(),
+        user: args.user.clone(),
+        cwd: args.cwd.clone(),
+        timeout_ms: timeout_ms(app),
+        ..Order::default()
+    };
+    if let Some(text) = &args.line {
+        order.line = Some(Line { text: text.clone() });
+    } else if let Some(path) = &args.script {
+        let Script { name, content } = read_script(path)?;
+        order.script = Some(cmdr_protocol::runs::Script {
+            name,
+            content,
+            args: args.argv.clone(),
+            ..cmdr_protocol::runs::Script::default()
+        });
+    } else {
+        order.command = Some(Command { argv: args.argv.clone() });
+    }
+    args.run.start(&args.selector, order, args.parallel)
+}
+
+fn timeout_ms(app: &App) -> Option<u64> {
+    app.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Over our own link to each host, with our input where it is wanted: one host, or several that somebody wants so.
+async fn direct(
+    app: &App,
+    hub: Hub,
+    targets: Vec<Target>,
+    args: ExecArgs,
+) -> Result<Exit, Failure> {
+    if targets.len() > 1 {
+        // The hub sees one command on each of them; what its guard asks of a run is asked here.
+        let mut asked = request(app, &args)?;
+        flags::confirm(app, &hub, &mut asked).await?;
+    }
+    let input = match args.stdin {
         Stdin::None => false,
         Stdin::All => true,
         Stdin::Auto => targets.len() == 1 && !std::io::stdin().is_terminal(),
     };
     let mut parallel = usize::from(args.parallel.unwrap_or(PARALLEL));
-    if start.stdin && targets.len() > parallel {
+    if input && targets.len() > parallel {
         // A host that waits for its turn would hold up the input of those it waits for.
         parallel = targets.len();
         if parallel > MOST_AT_ONCE {
@@ -233,49 +286,16 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
             )));
         }
     }
-    order(app, &hub, targets, start, parallel).await
-}
-
-/// The same as a run of the hub's.
-async fn durable(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
-    if args.stdin == Stdin::All {
-        return Err(Failure::usage("a run is kept by the hub and gets no input from here"));
-    }
-    let mut order = Order {
+    let start = Start {
+        argv: args.argv,
+        script: args.script.as_deref().map(read_script).transpose()?,
+        stdin: input,
         env: args.env.into_iter().collect(),
         user: args.user,
         cwd: args.cwd,
-        timeout_ms: app.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
-        ..Order::default()
+        timeout_ms: timeout_ms(app),
     };
-    if let Some(text) = args.line {
-        order.line = Some(Line { text });
-    } else if let Some(path) = &args.script {
-        let Script { name, content } = read_script(path)?;
-        order.script = Some(cmdr_protocol::runs::Script {
-            name,
-            content,
-            args: args.argv,
-            ..cmdr_protocol::runs::Script::default()
-        });
-    } else {
-        order.command = Some(Command { argv: args.argv });
-    }
-    let start = args.run.start(&args.selector, order, args.parallel)?;
-    let begin = async {
-        let hub = Hub::connect(app).await?;
-        // A name that is written out and is no host's is not left out in silence.
-        hub.check(&args.selector, false).await?;
-        Ok::<_, Failure>(hub)
-    };
-    let hub = tokio::select! {
-        hub = begin => hub?,
-        () = interrupted() => return Ok(Exit::Cancelled),
-    };
-    if args.plan {
-        return planned(app, &flags::plan(&hub, &start).await?);
-    }
-    runs::begin(app, hub, start, &args.run).await
+    order(app, &hub, targets, start, parallel).await
 }
 
 /// Shows what a run would come to.
@@ -312,31 +332,6 @@ pub(super) fn planned(app: &App, planned: &cmdr_protocol::runs::Planned) -> Resu
         app.out.warn(&format!("not allowed on {}: {}", refused.name, refused.why));
     }
     Ok(if planned.refused.is_empty() { Exit::Ok } else { Exit::Denied })
-}
-
-#[derive(Serialize)]
-struct Planned {
-    id: String,
-    name: String,
-    state: HostState,
-}
-
-fn plan(app: &App, targets: &[Target]) -> Result<(), Failure> {
-    let rows: Vec<_> = targets
-        .iter()
-        .map(|t| Planned { id: t.id.to_string(), name: t.name.clone(), state: t.state })
-        .collect();
-    let columns = [
-        Column::text("NAME", |r: &Planned| r.name.as_str().into()),
-        Column::text("STATE", |r: &Planned| r.state.as_str().into()),
-        Column::text("ID", |r: &Planned| r.id.as_str().into()).wide(),
-    ];
-    app.out.list(&rows, &columns, |r| r.name.clone())?;
-    let away = targets.iter().filter(|t| t.state != HostState::Online).count();
-    let away = if away > 0 { format!(", {away} of them unreachable") } else { String::new() };
-    let hosts = human::count(targets.len() as u64, "host");
-    app.out.note(&format!("would run on {hosts}{away}; nothing was run"));
-    Ok(())
 }
 
 /// Gives the order to all targets and shows what comes back until each has ended.

@@ -4,7 +4,8 @@ pub(super) mod flags;
 mod fold;
 mod schedules;
 
-use super::exec::follow::{follow, whole};
+use super::exec::follow::{Whose, follow, stop, whole};
+use super::interrupted;
 use crate::App;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
@@ -200,7 +201,7 @@ pub(super) async fn begin(
     if flags.fold {
         return folded(app, hub, run).await;
     }
-    follow(app, hub, run, true).await
+    follow(app, hub, run, true, Whose::Here).await
 }
 
 /// Waits until a run is over and writes its results folded.
@@ -208,15 +209,29 @@ async fn folded(app: &App, hub: Hub, run: RunId) -> Result<Exit, Failure> {
     let watch =
         cmdr_protocol::runs::Watch { run, since: String::new(), output: false, stay: false };
     let mut feed = hub.client.feed(None, &watch).await.map_err(Failure::from_hub)?;
-    while let Some(item) = feed.next().await {
-        if item.map_err(Failure::from_hub)?.over {
-            break;
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = interrupted() => {
+                if stopped || !stop(app, &hub, run).await {
+                    return Ok(Exit::Cancelled);
+                }
+                stopped = true;
+            }
+            item = feed.next() => {
+                let Some(item) = item else { break };
+                if item.map_err(Failure::from_hub)?.over {
+                    break;
+                }
+            }
         }
     }
     let shown = whole(&hub, run).await?;
     fold::fold(app, &hub, run, &shown.targets).await?;
     let ends = shown.targets.iter().map(|target| exit_of(target.state));
-    Ok(ends.fold(Exit::Ok, Exit::worst))
+    let worst = ends.fold(Exit::Ok, Exit::worst);
+    Ok(if stopped { Exit::Cancelled } else { worst })
 }
 
 const fn exit_of(state: TargetState) -> Exit {
@@ -232,7 +247,7 @@ const fn exit_of(state: TargetState) -> Exit {
 async fn watch(app: &App, hub: Hub, run: RunId) -> Result<Exit, Failure> {
     let own = hub.ask(&cmdr_protocol::runs::Show { run, from: u32::MAX }).await?.run.operator;
     let me = hub.ask(&cmdr_protocol::operators::WhoAmI {}).await?.name;
-    follow(app, hub, run, own == me).await
+    follow(app, hub, run, own == me, Whose::Watched).await
 }
 
 #[derive(Serialize)]

@@ -58,6 +58,11 @@ impl Author {
         !who.operator.is_empty() && self.operator == who.operator && self.account_ms == who.since_ms
     }
 
+    /// Whether it is this very key of a program's.
+    pub fn is_key(&self, who: &Who) -> bool {
+        self.program && self.key.is_some() && self.key == who.key && self.is(who)
+    }
+
     /// As agents are told.
     pub fn caller(&self) -> Option<Caller> {
         Some(Caller {

@@ -102,9 +102,13 @@ impl Runs {
     /// What somebody may know of a run, by a right on its hosts.
     fn sees(hub: &Hub, who: &Who, live: &Live, method: &str) -> Sees {
         let inner = live.lock();
-        let own = inner.record.author.is(who);
-        // A program's key sees no more of its operator's runs than of others': what its scope lets it read.
-        if who.program.is_none() && (own || is_administrator(who)) {
+        // A program's key sees all of what this very key began, and no more of its operator's other runs than of
+        // anybody's: what its scope lets it read.
+        let own = match who.program {
+            Some(_) => inner.record.author.is_key(who),
+            None => inner.record.author.is(who) || is_administrator(who),
+        };
+        if own {
             return Sees::All;
         }
         let Some(method) = methods::index(method) else { return Sees::Some(Vec::new()) };

@@ -64,6 +64,7 @@ impl Hub {
             operator: account.name,
             since_ms: account.created_ms,
             role: account.role,
+            key: Some(key),
             program,
             expires_ms: device.expires_ms,
             owes_factor,

@@ -4,7 +4,7 @@ use super::*;
 use crate::secrets::holding;
 use cmdr_protocol::keys;
 use cmdr_protocol::roles::Grant;
-use cmdr_protocol::runs::{DeleteSchedule, ListSchedules, Plan, PutSchedule, Schedule, When};
+use cmdr_protocol::runs::{DeleteSchedule, ListSchedules, Plan, PutSchedule, Schedule, Show, When};
 use cmdr_protocol::secrets::Rotate;
 
 #[tokio::test]
@@ -141,6 +141,41 @@ async fn a_programs_key_has_the_schedules_that_it_made_and_no_others() {
     // Hosts beyond its scope are not there for it.
     assert_eq!(ask(&program, &put("more", "sim01")).await.unwrap_err().kind, ErrorKind::NotFound);
     ask(&client, &DeleteSchedule { name: "own".into() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_for_one_program_learns_how_its_own_runs_ended_and_nothing_of_others() {
+    let world = World::start().await;
+    let _sims = sims(&world, 2).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let key = async |name: &str| {
+        let secret = SecretKey::generate().unwrap();
+        let grant = Grant {
+            verbs: vec!["runs.*".to_owned(), "exec.start".to_owned()],
+            resources: vec!["command:hostname".to_owned()],
+            ..Grant::default()
+        };
+        let create = keys::Create {
+            key: secret.public(),
+            name: name.into(),
+            scope: vec![grant],
+            networks: Vec::new(),
+            ttl_s: 3600,
+            http: None,
+        };
+        ask(&client, &create).await.unwrap();
+        world.dialer(PeerKind::Client, secret, None).connect().await.unwrap().0
+    };
+    let (one, other) = (key("one").await, key("other").await);
+    let run = start(&one, &order("sim*", &["hostname"])).await;
+    let (printed, last) = printed(&one, run).await;
+    assert_eq!((printed["sim01"].as_str(), last.counts.ok), ("sim01\n", 2));
+    assert_eq!(ask(&other, &Show { run, from: 0 }).await.unwrap_err().kind, ErrorKind::NotFound);
+    let theirs = start(&client, &order("sim*", &["hostname"])).await;
+    let unseen = ask(&one, &Show { run: theirs, from: 0 }).await.unwrap_err();
+    assert_eq!(unseen.kind, ErrorKind::NotFound);
+    let refused = ask(&one, &order("sim*", &["true"])).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Denied);
 }
 
 #[tokio::test]

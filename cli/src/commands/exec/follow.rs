@@ -11,7 +11,7 @@ use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use cmdr_protocol::hosts::HostState;
-use cmdr_protocol::runs::{Progress, Run, Show as ShowRun, Shown, TargetState, Watch};
+use cmdr_protocol::runs::{Progress, Run, Show as ShowRun, Shown, Stop, TargetState, Watch};
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, runs};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -35,12 +35,22 @@ pub(in crate::commands) async fn whole(hub: &Hub, run: RunId) -> Result<Shown, F
     Ok(shown)
 }
 
+/// Whose run is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Whose {
+    /// What was just ordered here: Ctrl-C ends it everywhere.
+    Here,
+    /// Some run that is looked at: it goes on without us.
+    Watched,
+}
+
 /// Shows a run until it is over. `output` is false when that of others may not be watched.
 pub(in crate::commands) async fn follow(
     app: &App,
     hub: Hub,
     run: RunId,
     output: bool,
+    whose: Whose,
 ) -> Result<Exit, Failure> {
     let shown = whole(&hub, run).await?;
     let none = HostId([0; 16]);
@@ -58,21 +68,39 @@ pub(in crate::commands) async fn follow(
     let mut report = Report::new(targets);
     let (pipe, written) = pipe::start()?;
     let (send, mut events) = mpsc::channel(EVENTS);
-    let watching = Watching { run, output, places, cursor: String::new(), send, last: None };
-    let watching = tokio::spawn(watching.run(hub));
+    let watching =
+        Watching { run, output, places, cursor: String::new(), send, last: None }.run(hub.clone());
+    let watching = tokio::spawn(watching);
+    let mut stopped = false;
     let complete = {
-        let work = relay(&app.out, &mut events, &mut show, &mut report, &pipe);
-        tokio::select! {
-            biased;
-            () = interrupted() => false,
-            complete = work => complete,
+        let mut work = std::pin::pin!(relay(&app.out, &mut events, &mut show, &mut report, &pipe));
+        loop {
+            tokio::select! {
+                biased;
+                () = interrupted() => {
+                    if stopped || whose == Whose::Watched {
+                        break false;
+                    }
+                    stopped = stop(app, &hub, run).await;
+                    if !stopped {
+                        break false;
+                    }
+                }
+                complete = &mut work => break complete,
+            }
         }
     };
     if !complete {
         watching.abort();
-        app.out.note(&format!(
-            "the run goes on without us: cmdr run watch {run}; to stop it: cmdr run stop {run}"
-        ));
+        // Nobody reads what comes: as with a command here, it is for nobody then.
+        if !stopped && whose == Whose::Here {
+            stopped = stop(app, &hub, run).await;
+        }
+        if !stopped {
+            app.out.note(&format!(
+                "the run goes on without us: cmdr run watch {run}; to stop it: cmdr run stop {run}"
+            ));
+        }
         return Ok(Exit::Cancelled);
     }
     for piece in show.finish(&report) {
@@ -89,7 +117,33 @@ pub(in crate::commands) async fn follow(
     if let Some(last) = last.filter(|last| !last.why.is_empty()) {
         app.out.note(&format!("the run is {}: {}", last.state, last.why));
     }
-    Ok(report.exit())
+    Ok(if stopped { Exit::Cancelled } else { report.exit() })
+}
+
+/// Ends a run on all hosts at once because of Ctrl-C here; false when that could not be said to the hub, or a second
+/// one did not wait for it.
+pub(in crate::commands) async fn stop(app: &App, hub: &Hub, run: RunId) -> bool {
+    app.out.note("ending it on all hosts; Ctrl-C once more does not wait for that");
+    let asked = async {
+        let ask = Stop { run, why: "Ctrl-C where it was begun".into() };
+        match hub.ask(&ask).await {
+            // The link may be the one that was just cut.
+            Err(_) => match hub.again().await {
+                Ok(again) => again.ask(&ask).await,
+                Err(error) => Err(Failure::new(Exit::Unreachable, error.to_string())),
+            },
+            done => done,
+        }
+    };
+    let asked = tokio::select! {
+        biased;
+        () = interrupted() => return false,
+        asked = asked => asked,
+    };
+    if let Err(failure) = &asked {
+        app.out.warn(&format!("the hub was not told to end it: {}", failure.message));
+    }
+    asked.is_ok()
 }
 
 /// Follows a run over as many links as it takes.

@@ -10,6 +10,7 @@ use cmdr_protocol::RunId;
 use cmdr_protocol::display::{Filter, clean};
 use cmdr_protocol::runs::{Group, Output, Target, fold as equal};
 use serde::Serialize;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// Bytes of one group's output that are shown.
@@ -31,27 +32,68 @@ struct Folded {
     truncated: bool,
 }
 
-/// What one target printed, both outputs in the order in which they came; and whether that was more than `most` bytes.
-async fn printed(
-    hub: &Hub,
-    run: RunId,
-    target: u32,
-    most: usize,
-) -> Result<(Vec<u8>, bool), Failure> {
-    let output = Output { run, targets: vec![target], since: String::new(), follow: false };
-    let mut feed = hub.client.feed(None, &output).await.map_err(Failure::from_hub)?;
-    let mut bytes = Vec::new();
-    while let Some(item) = feed.next().await {
-        for piece in item.map_err(Failure::from_hub)?.output {
-            bytes.extend_from_slice(&piece.stdout);
-            bytes.extend_from_slice(&piece.stderr);
+/// Targets asked for at once, and bytes that they may come to: each question costs the hub a look at the whole run.
+const AT_ONCE: usize = 1000;
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// What targets printed, both outputs in the order in which they came.
+#[derive(Debug, Default)]
+struct Printed {
+    bytes: HashMap<u32, Vec<u8>>,
+    /// Of these there was more than is shown.
+    truncated: HashSet<u32>,
+}
+
+impl Printed {
+    /// Asks for the output of these targets, each with how much it is.
+    async fn ask(hub: &Hub, run: RunId, targets: &[(u32, u64)]) -> Result<Self, Failure> {
+        let (mut printed, mut left) = (Self::default(), MOST_OF_ALL);
+        for part in parts(targets) {
+            if left == 0 {
+                printed.truncated.extend(part);
+                continue;
+            }
+            let output = Output { run, targets: part, since: String::new(), follow: false };
+            let mut feed = hub.client.feed(None, &output).await.map_err(Failure::from_hub)?;
+            while let Some(item) = feed.next().await {
+                for piece in item.map_err(Failure::from_hub)?.output {
+                    for bytes in [&piece.stdout, &piece.stderr] {
+                        printed.add(piece.target, bytes, &mut left);
+                    }
+                }
+            }
         }
-        if bytes.len() > most {
-            bytes.truncate(most);
-            return Ok((bytes, true));
+        Ok(printed)
+    }
+
+    fn add(&mut self, target: u32, bytes: &[u8], left: &mut usize) {
+        let old = self.bytes.entry(target).or_default();
+        let fits = bytes.len().min(MOST - old.len().min(MOST)).min(*left);
+        old.extend_from_slice(&bytes[..fits]);
+        *left -= fits;
+        if fits < bytes.len() {
+            self.truncated.insert(target);
         }
     }
-    Ok((bytes, false))
+}
+
+/// Targets by so many as are asked for at once.
+fn parts(targets: &[(u32, u64)]) -> Vec<Vec<u32>> {
+    let (mut parts, mut size) = (Vec::new(), 0);
+    for (target, bytes) in targets {
+        let bytes = usize::try_from(*bytes).unwrap_or(MOST).min(MOST);
+        match parts.last_mut() {
+            Some(part) if Vec::len(part) < AT_ONCE && size + bytes <= BYTES_AT_ONCE => {
+                part.push(*target);
+                size += bytes;
+            }
+            _ => {
+                parts.push(vec![*target]);
+                size = bytes;
+            }
+        }
+    }
+    parts
 }
 
 /// Every target in one group: the hub tells only as many groups and members as one message takes.
@@ -73,23 +115,25 @@ pub(super) async fn fold(
     run: RunId,
     targets: &[Target],
 ) -> Result<(), Failure> {
-    let (mut groups, mut left) = (Vec::new(), MOST_OF_ALL);
-    for (group, hosts) in grouped(targets) {
-        let example = targets.get(group.example as usize).map(|target| target.index);
-        let (bytes, truncated) = match example {
-            Some(target) if !group.sum.is_empty() => {
-                printed(hub, run, target, MOST.min(left)).await?
-            }
-            _ => (Vec::new(), false),
-        };
-        left -= bytes.len();
+    let grouped = grouped(targets);
+    let example = |group: &Group| targets.get(group.example as usize);
+    let said = grouped.iter().filter(|(group, _)| !group.sum.is_empty());
+    let said: Vec<_> = said
+        .filter_map(|(group, _)| example(group))
+        .map(|target| (target.index, target.stdout.saturating_add(target.stderr)))
+        .collect();
+    let mut printed = Printed::ask(hub, run, &said).await?;
+    let mut groups = Vec::new();
+    for (group, hosts) in grouped {
+        let index = example(&group).map(|target| target.index);
+        let bytes = index.and_then(|index| printed.bytes.remove(&index)).unwrap_or_default();
         groups.push(Folded {
             state: group.state.as_str(),
             code: group.code,
             count: group.count,
             hosts,
             output: String::from_utf8_lossy(&bytes).into_owned(),
-            truncated,
+            truncated: index.is_some_and(|index| printed.truncated.contains(&index)),
         });
     }
     match app.out.format {
@@ -172,6 +216,27 @@ mod tests {
         let groups = grouped(&targets);
         assert_eq!(groups.len(), 1);
         assert_eq!(groups[0].1.len(), 3000);
+    }
+
+    #[test]
+    fn many_targets_are_few_questions_and_large_ones_are_asked_for_by_few() {
+        let small: Vec<_> = (0..2500).map(|target| (target, 10)).collect();
+        assert_eq!(parts(&small).iter().map(Vec::len).collect::<Vec<_>>(), [1000, 1000, 500]);
+        let large: Vec<_> = (0..40).map(|target| (target, u64::MAX)).collect();
+        assert_eq!(parts(&large).iter().map(Vec::len).collect::<Vec<_>>(), [32, 8]);
+        assert!(parts(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_that_is_said() {
+        let (mut printed, mut left) = (Printed::default(), MOST + 10);
+        printed.add(1, &[b'x'; MOST], &mut left);
+        printed.add(1, b"y", &mut left);
+        printed.add(2, &[b'z'; 20], &mut left);
+        printed.add(3, b"", &mut left);
+        assert_eq!((printed.bytes[&1].len(), printed.bytes[&2].len(), left), (MOST, 10, 0));
+        assert!(printed.truncated.contains(&1) && printed.truncated.contains(&2));
+        assert!(!printed.truncated.contains(&3));
     }
 
     #[test]
