@@ -22,6 +22,7 @@ pub struct ApprovalsArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List your requests and those that you may decide, open ones first.
+    #[command(alias = "ls")]
     List,
     /// Ask for something that your role has on request.
     Ask {

@@ -44,6 +44,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List records, newest first.
+    #[command(alias = "ls")]
     List(ListArgs),
     /// Have the hub walk the whole log and prove it.
     Verify,

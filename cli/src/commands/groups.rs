@@ -40,6 +40,7 @@ pub struct GroupsArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List groups by name.
+    #[command(alias = "ls")]
     List,
     /// Print a group as the file that 'groups set' reads.
     Show {

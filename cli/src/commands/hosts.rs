@@ -32,6 +32,7 @@ pub struct HostsArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List hosts with their newest figures.
+    #[command(alias = "ls")]
     List(ListArgs),
     /// Show all that is known of one host.
     Show {

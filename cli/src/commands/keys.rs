@@ -33,6 +33,7 @@ pub struct KeysArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List keys, newest first.
+    #[command(alias = "ls")]
     List,
     /// Make a key and print it; it is shown once and kept nowhere.
     Create(CreateArgs),

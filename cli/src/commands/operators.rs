@@ -28,6 +28,7 @@ pub struct OperatorsArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List operators by name.
+    #[command(alias = "ls")]
     List,
     /// Make an operator, and a token that lets their first device in.
     Create {

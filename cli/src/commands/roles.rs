@@ -50,6 +50,7 @@ pub struct RolesArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List roles, the built-in ones first.
+    #[command(alias = "ls")]
     List,
     /// Print a role as the file that 'roles set' reads.
     Show {

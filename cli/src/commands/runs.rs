@@ -36,6 +36,7 @@ pub struct RunArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List runs, newest first.
+    #[command(alias = "list")]
     Ls {
         /// Only those that go on.
         #[arg(long)]

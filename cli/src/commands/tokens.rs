@@ -27,6 +27,7 @@ pub struct TokensArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List tokens, newest first.
+    #[command(alias = "ls")]
     List,
     /// Make a token and print it; it is shown once and kept nowhere.
     Create(CreateArgs),
