@@ -75,8 +75,8 @@ async fn host_of(program: &Program, text: &str) -> Result<Host, Problem> {
     let address: IpAddr = text
         .parse()
         .map_err(|_| Problem::malformed(format!("minion_ip: '{shown}' is no address")))?;
-    let hosts = program.ask(&hosts::List::default()).await?.hosts;
-    Ok(pick(hosts, address)?)
+    let list = hosts::List { brief: true, ..hosts::List::of("") };
+    Ok(pick(program.ask_all(list).await?.hosts, address)?)
 }
 
 /// Picks the host of an address: by the label that somebody gave it, else by where its link comes from. What hosts

@@ -295,7 +295,8 @@ pub(super) async fn drift(
     let first = program.ask(&expect).await?;
     let mut of: Vec<HostId> = first.hosts.iter().filter_map(|host| host.host).collect();
     of.extend(&first.more);
-    let mut all = program.ask(&hosts::List { selector: looks.hosts }).await?.hosts;
+    let mut all =
+        program.ask_all(hosts::List { brief: true, ..hosts::List::of(looks.hosts) }).await?.hosts;
     all.retain(|host| host.name > looks.after && host.id.is_some_and(|id| of.contains(&id)));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let more = all.len() > configs::MAX_HOSTS;

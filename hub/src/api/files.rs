@@ -365,7 +365,8 @@ pub(super) async fn store(
     security(("key" = []))
 )]
 pub(super) async fn list(program: Program) -> Result<axum::Json<Files>, Problem> {
-    let listing = program.ask(&blobs::List {}).await?;
+    let mut listing = program.ask_all(blobs::List::all()).await?;
+    listing.blobs.sort_by(|a, b| b.used_ms.cmp(&a.used_ms).then_with(|| a.hash.cmp(&b.hash)));
     let blob = |blob: blobs::Blob| Blob {
         file: blob.hash,
         size: blob.size,

@@ -4,8 +4,9 @@ use super::bearer::Program;
 use super::problem::Problem;
 use crate::router;
 use cmdr_link::FeedStream;
-use cmdr_link::client::{call_over, feed_over};
+use cmdr_link::client::{all_pages, call_over, feed_over};
 use cmdr_link::mux::Stream;
+use cmdr_protocol::pages::Paged;
 use cmdr_protocol::{Call, CallError, Feed, HostId};
 use std::time::Duration;
 
@@ -24,6 +25,11 @@ impl Program {
     /// Asks the hub. Dropping the future cancels the work.
     pub(super) async fn ask<C: Call>(&self, call: &C) -> Result<C::Reply, Problem> {
         call_over(self.open(), None, call, PATIENCE).await.map_err(Problem::from)
+    }
+
+    /// Asks the hub for all pages of a list.
+    pub(super) async fn ask_all<C: Paged>(&self, call: C) -> Result<C::Reply, Problem> {
+        all_pages(call, |call| async move { self.ask(&call).await }).await
     }
 
     /// Asks a host.
