@@ -1,5 +1,7 @@
 //! Config groups: which there are, how hosts stand to them, and how their files get there.
 
+mod difference;
+
 use super::bearer::Program;
 use super::body::{Json, Named, Params};
 use super::problem::{Problem, Problems, ProblemsOfBody, ProblemsOfOne};
@@ -16,8 +18,8 @@ use cmdr_protocol::configs::{
 use cmdr_protocol::files::{FilePath, Read, Stat};
 use cmdr_protocol::runs::{Order, Runbook, Start};
 use cmdr_protocol::{CallError, ErrorKind, HostId, hosts};
+use difference::difference;
 use serde::{Deserialize, Serialize};
-use similar::TextDiff;
 use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
@@ -380,14 +382,10 @@ async fn compare(
     if let (true, Some(there), Some(shall)) = (diff, &read, &file.content)
         && there != shall
     {
-        found.diff = match (std::str::from_utf8(there), std::str::from_utf8(shall)) {
-            (Ok(there), Ok(shall)) => {
-                let diff = TextDiff::from_lines(there, shall);
-                let mut unified = diff.unified_diff();
-                unified.context_radius(3).header("on the host", "in the group").to_string()
-            }
-            _ => "it is binary".to_owned(),
-        };
+        let (there, shall) = (there.clone(), shall.clone());
+        let comparing = tokio::task::spawn_blocking(move || difference(&there, &shall));
+        found.diff =
+            comparing.await.map_err(|e| CallError::failed(format!("a fault of the hub: {e}")))?;
     }
     Ok(found)
 }

@@ -14,9 +14,14 @@ use cmdr_protocol::{CallError, ErrorKind, HostId};
 use futures::StreamExt as _;
 use serde::Serialize;
 use similar::TextDiff;
+use std::time::Duration;
 
 /// Hosts asked at once.
 const AT_ONCE: usize = 16;
+/// Comparing two texts takes at most so long; what is not found by then is told as left out and put in.
+const LOOKING: Duration = Duration::from_secs(2);
+/// Lines of one side; more are not compared.
+const LINES: usize = 20_000;
 
 /// Compare what hosts have with what they shall have.
 ///
@@ -198,7 +203,10 @@ fn difference(there: &[u8], shall: &[u8]) -> (String, Option<(String, String)>) 
     let (Ok(there), Ok(shall)) = (std::str::from_utf8(there), std::str::from_utf8(shall)) else {
         return ("it is binary".to_owned(), None);
     };
-    let diff = TextDiff::from_lines(there, shall);
+    if [there, shall].iter().any(|text| text.lines().nth(LINES).is_some()) {
+        return (format!("it has too many lines to be compared: more than {LINES}"), None);
+    }
+    let diff = TextDiff::configure().timeout(LOOKING).diff_lines(there, shall);
     let text =
         diff.unified_diff().context_radius(3).header("on the host", "in the group").to_string();
     (text, Some((there.to_owned(), shall.to_owned())))
@@ -213,5 +221,7 @@ mod tests {
         let (said, sides) = difference(b"a\nb\n", b"a\nc\n");
         assert!(said.contains("-b\n+c\n") && sides.is_some(), "{said}");
         assert_eq!(difference(b"\xff", b"a").0, "it is binary");
+        let many = "\n".repeat(LINES + 1);
+        assert!(difference(many.as_bytes(), b"a").0.contains("too many lines"));
     }
 }
