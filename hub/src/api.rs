@@ -50,6 +50,8 @@ pub(crate) struct Api {
     rates: Rates,
     /// Connections of programs that have shown their key.
     places: Places,
+    /// Comparisons of hosts with what they shall have.
+    drifts: Places,
     /// Files on their way.
     spools: files::Spools,
     /// True when the hub stops.

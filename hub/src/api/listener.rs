@@ -8,7 +8,7 @@ use super::patience::Patient;
 use super::places::{self, Full, Places};
 use super::problem::Problem;
 use super::rate::Rates;
-use super::{Api, document, files, routes};
+use super::{Api, configs, document, files, routes};
 use crate::gate::{Bounds, Gate, Pass};
 use crate::server::Hub;
 use crate::services;
@@ -120,6 +120,7 @@ impl Listening {
             service: Arc::new(services::all(hub.clone())),
             rates: Rates::new(&settings.limits),
             places: Places::new(settings.limits.connections, settings.limits.connections_per_key),
+            drifts: configs::places(),
             spools: files::Spools::new(&settings.limits),
             stopping,
         });

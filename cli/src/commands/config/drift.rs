@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Hosts asked at once.
 const AT_ONCE: usize = 16;
+/// A file is waited for so long.
+const READING: Duration = Duration::from_secs(30);
 /// Comparing two texts takes at most so long; what is not found by then is told as left out and put in.
 const LOOKING: Duration = Duration::from_secs(2);
 /// Lines of one side; more are not compared.
@@ -70,7 +72,7 @@ pub(super) async fn run(app: &App, args: &DriftArgs) -> Result<Exit, Failure> {
     let mut hosts: Vec<HostFiles> = Vec::new();
     loop {
         let (name, version) = (args.name.clone(), args.version);
-        let mut expected = hub.ask(&Expect { name, version, hosts: wanted }).await?;
+        let mut expected = hub.ask(&Expect { name, version, hosts: wanted, brief: false }).await?;
         hosts.append(&mut expected.hosts);
         wanted = expected.more;
         if wanted.is_empty() {
@@ -173,7 +175,14 @@ async fn compare(
         }
         Err(e) => return Err(e),
     };
-    let there = if is_read(file, &stat, diff) { Some(fetch(hub, host, path).await?) } else { None };
+    let there = if is_read(file, &stat, diff) {
+        let fetched = tokio::time::timeout(READING.max(patience), fetch(hub, host, path)).await;
+        let late =
+            |_| CallError::new(ErrorKind::TimedOut, "the host did not send the file in time");
+        Some(fetched.map_err(late)??)
+    } else {
+        None
+    };
     let found = drift(file, &stat, there.as_deref());
     (row.state, row.what) = (found.state, found.what.join(", "));
     if let (true, Stands::Differs, Some(there), Some(shall)) =
