@@ -1,6 +1,7 @@
 //! The HTTP interface, as programs meet it: over TLS, with keys, and with what strangers may try.
 
 mod bounds;
+mod commands;
 mod contract;
 mod documented;
 mod posting;

@@ -1,7 +1,7 @@
 //! One command on one host, whose result is posted back: the request of an older system, as it stands there.
 
 use super::bearer::Program;
-use super::body::Json;
+use super::body::{Json, WITH_FILE};
 use super::files;
 use super::problem::{Problem, ProblemsOfBody};
 use super::runs::{begun, content, key};
@@ -178,7 +178,7 @@ impl Command {
 pub(super) async fn run(
     program: Program,
     headers: HeaderMap,
-    Json(mut command): Json<Command>,
+    Json(mut command): Json<Command, WITH_FILE>,
 ) -> Result<Response, Problem> {
     if command.id.len() > LONGEST_ID {
         return Err(Problem::malformed(format!("id has at most {LONGEST_ID} bytes")));

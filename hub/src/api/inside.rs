@@ -3,9 +3,10 @@
 use super::bearer::Program;
 use super::problem::Problem;
 use crate::router;
-use cmdr_link::FeedStream;
 use cmdr_link::client::{all_pages, call_over, feed_over};
+use cmdr_link::frame::MAX_FRAME;
 use cmdr_link::mux::Stream;
+use cmdr_link::{FeedStream, codec};
 use cmdr_protocol::pages::Paged;
 use cmdr_protocol::{Call, CallError, Feed, HostId};
 use std::time::Duration;
@@ -24,6 +25,13 @@ impl Program {
 
     /// Asks the hub. Dropping the future cancels the work.
     pub(super) async fn ask<C: Call>(&self, call: &C) -> Result<C::Reply, Problem> {
+        // In JSON it may be shorter than it is here.
+        if codec::size(call) >= MAX_FRAME {
+            return Err(Problem::too_large(format!(
+                "what is asked for is larger than {} MiB; upload large files with: POST /v1/files",
+                MAX_FRAME >> 20
+            )));
+        }
         call_over(self.open(), None, call, PATIENCE).await.map_err(Problem::from)
     }
 
