@@ -288,6 +288,8 @@ impl Fleet {
         self.note(id, |entry| {
             if entry.link.as_ref().is_some_and(|l| l.same(link)) {
                 entry.link = None;
+                // Another machine may have it by now.
+                entry.address.clear();
                 entry.online_since_ms = None;
                 entry.figures = None;
                 entry.history.clear();

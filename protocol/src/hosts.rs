@@ -47,7 +47,7 @@ pub struct Host {
     pub facts: Option<Facts>,
     /// Health of its link; absent while away.
     pub link: Option<Health>,
-    /// Address it dials from, as seen at the hub.
+    /// Address it dials from, as seen at the hub; empty while it is away.
     pub address: String,
     /// When its link came up, milliseconds since 1970.
     pub online_since_ms: Option<u64>,

@@ -347,7 +347,11 @@ pub(super) async fn push(
 ) -> Result<Response, Problem> {
     let hosts = match push.hosts {
         Some(hosts) if !hosts.trim().is_empty() => hosts,
-        _ => program.ask(&Show { name: name.clone(), version: None }).await?.config.hosts,
+        // The version that is pushed says which hosts are its own, and not the newest one.
+        _ => {
+            let show = Show { name: name.clone(), version: push.version.map(u64::from) };
+            program.ask(&show).await?.config.hosts
+        }
     };
     let version = push.version.unwrap_or_default();
     let runbook = Runbook { name: format!("{ORDER}{name}"), version, ..Runbook::default() };
