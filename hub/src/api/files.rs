@@ -286,7 +286,7 @@ async fn may_upload(program: &Program) -> Result<(), Problem> {
 /// Gives a content to the hub.
 async fn upload(program: &Program, hash: &str, size: u64, from: Source) -> Result<(), Problem> {
     let lost = || Problem::from(CallError::lost("the hub did not say that it has the file"));
-    let mut feed = program.feed(&Upload { hash: hash.to_owned(), size }).await?;
+    let mut feed = program.upload(&Upload { hash: hash.to_owned(), size }).await?;
     let first = feed.next().await.ok_or_else(lost)??;
     if first.whole {
         return Ok(());

@@ -2,6 +2,8 @@
 
 use super::bearer::Program;
 use super::problem::Problem;
+use super::programs::Presence;
+use crate::keyring::Standing;
 use crate::router;
 use cmdr_link::client::{all_pages, call_over, feed_over};
 use cmdr_link::frame::MAX_FRAME;
@@ -13,6 +15,12 @@ use std::time::Duration;
 
 /// How long an answer of the hub's own may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A feed that a program follows; it is there for as long.
+pub(super) struct Followed<F: Feed> {
+    pub(super) feed: FeedStream<F>,
+    pub(super) presence: Presence,
+}
 
 impl Program {
     /// A stream that the router serves for this program.
@@ -58,8 +66,18 @@ impl Program {
         feed_over(self.open(), Some(host), feed).await
     }
 
-    /// Asks the hub for a feed. Dropping it cancels the work.
-    pub(super) async fn feed<F: Feed>(&self, feed: &F) -> Result<FeedStream<F>, Problem> {
+    /// Asks the hub for a feed that only gives. Dropping it cancels the work.
+    pub(super) async fn feed<F: Feed>(&self, feed: &F) -> Result<Followed<F>, Problem> {
+        // From here on it is cut when its rights change. What changed since its key was looked at is seen at once.
+        let presence = self.api.hub.programs.enter(self.caller.key);
+        if !matches!(self.api.hub.keyring.standing(self.caller.key), Standing::Active(..)) {
+            return Err(Problem::unauthorized("this program's key does not work any more"));
+        }
+        Ok(Followed { feed: self.upload(feed).await?, presence })
+    }
+
+    /// Asks the hub for a feed that is sent to. Dropping it cancels the work.
+    pub(super) async fn upload<F: Feed>(&self, feed: &F) -> Result<FeedStream<F>, Problem> {
         feed_over(self.open(), None, feed).await.map_err(Problem::from)
     }
 }
