@@ -124,9 +124,10 @@ async fn whoever_watches_a_large_fleet_is_told_it_in_items_that_fit() {
     }
     assert!(known.len() == 3000 && first.len() > 3, "{} in {}", known.len(), first.len());
     assert!(view.changes(&hub, false).is_empty());
-    let ids: Vec<_> = known.into_iter().collect();
-    for id in &ids {
-        hub.fleet.forget(*id).await.unwrap();
+    // All at once, so that the store writes them together.
+    let forgotten = known.into_iter().map(|id| hub.fleet.forget(id));
+    for one in futures::future::join_all(forgotten).await {
+        assert!(one.unwrap());
     }
     let gone = view.changes(&hub, false);
     gone.iter().for_each(fits);
