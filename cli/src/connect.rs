@@ -10,6 +10,7 @@ use cmdr_link::link::DialError;
 use cmdr_link::session::Dialer;
 use cmdr_protocol::hosts::{HostState, Resolve};
 use cmdr_protocol::login::Renew;
+use cmdr_protocol::pages::Paged;
 use cmdr_protocol::roles::{CanI, Question};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::Welcome;
@@ -96,6 +97,11 @@ impl Hub {
         self.client.call(None, call, self.patience).await.map_err(Failure::from_hub)
     }
 
+    /// Asks the hub itself for all pages of a list.
+    pub async fn ask_all<C: Paged>(&self, call: &C) -> Result<C::Reply, Failure> {
+        self.client.call_all(None, call, self.patience).await.map_err(Failure::from_hub)
+    }
+
     /// Asks a host.
     pub async fn ask_host<C: Call>(&self, host: HostId, call: &C) -> Result<C::Reply, Failure> {
         Ok(self.client.call(Some(host), call, self.patience).await?)
@@ -125,7 +131,7 @@ impl Hub {
     }
 
     async fn targets(&self, selector: &str) -> Result<Vec<Target>, Failure> {
-        let reply = self.ask(&Resolve { selector: selector.to_owned() }).await?;
+        let reply = self.ask_all(&Resolve::of(selector)).await?;
         let one = |(id, name, state)| Target { id, name, state };
         Ok(reply.targets.into_iter().map(one).collect())
     }

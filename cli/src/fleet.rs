@@ -96,7 +96,7 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Begins to watch and waits for the first item.
+    /// Begins to watch and waits until all of the fleet is told.
     pub async fn start(hub: &Hub, selector: &str, interval: Duration) -> Result<Self, Failure> {
         let watch = Watch {
             selector: selector.to_owned(),
@@ -104,21 +104,40 @@ impl Watching {
         };
         let feed = hub.client.feed(None, &watch).await.map_err(Failure::from_hub)?;
         let mut watching = Self { fleet: Fleet::default(), feed };
-        match tokio::time::timeout(hub.patience(), watching.next()).await {
-            Ok(first) => first.map(|_| watching),
-            Err(_) => Err(Failure::new(
-                crate::exit::Exit::NoHub,
-                format!("the hub did not answer within {} s", hub.patience().as_secs_f32()),
-            )),
+        loop {
+            let piece = tokio::time::timeout(hub.patience(), watching.piece()).await;
+            let (_, more) = piece.map_err(|_| {
+                let what =
+                    format!("the hub did not answer within {} s", hub.patience().as_secs_f32());
+                Failure::new(crate::exit::Exit::NoHub, what)
+            })??;
+            if !more {
+                return Ok(watching);
+            }
+        }
+    }
+
+    /// Waits for the next piece of a change; names the hosts it is about, and says whether more of it follows.
+    async fn piece(&mut self) -> Result<(BTreeSet<HostId>, bool), Failure> {
+        match self.feed.next().await {
+            Some(Ok(change)) => {
+                let more = change.more;
+                Ok((self.fleet.apply(change), more))
+            }
+            Some(Err(e)) => Err(Failure::from_hub(e)),
+            None => Err(Failure::new(crate::exit::Exit::NoHub, "the hub ended the watch")),
         }
     }
 
     /// Waits for the next change and names the hosts it is about.
     pub async fn next(&mut self) -> Result<BTreeSet<HostId>, Failure> {
-        match self.feed.next().await {
-            Some(Ok(change)) => Ok(self.fleet.apply(change)),
-            Some(Err(e)) => Err(Failure::from_hub(e)),
-            None => Err(Failure::new(crate::exit::Exit::NoHub, "the hub ended the watch")),
+        let mut all = BTreeSet::new();
+        loop {
+            let (mut touched, more) = self.piece().await?;
+            all.append(&mut touched);
+            if !more {
+                return Ok(all);
+            }
         }
     }
 

@@ -99,7 +99,7 @@ async fn agent(hub: &Hub, key: PublicKey, hello: &Hello, address: &str) -> Resul
             // The name is held before the token is used up, and let go of if that fails.
             let proposed = hub.fleet.propose(key, &hello.name, Labels::new(), false);
             let mut record = proposed.clone();
-            hello.version.clone_into(&mut record.agent);
+            crate::fleet::short(&hello.version).clone_into(&mut record.agent);
             let redeemed = hub
                 .keyring
                 .redeem(join, TokenKind::Host, |token| {

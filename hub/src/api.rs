@@ -23,6 +23,7 @@ mod places;
 mod problem;
 mod programs;
 mod rate;
+mod room;
 mod runbooks;
 mod runs;
 mod settings;
@@ -50,6 +51,10 @@ pub(crate) struct Api {
     rates: Rates,
     /// Connections of programs that have shown their key.
     places: Places,
+    /// Comparisons of hosts with what they shall have.
+    drifts: Places,
+    /// Bodies on their way.
+    bodies: room::Room,
     /// Files on their way.
     spools: files::Spools,
     /// True when the hub stops.

@@ -18,6 +18,7 @@ use cmdr_protocol::metrics::Metrics;
 use cmdr_protocol::version::JOINED;
 use cmdr_protocol::{CallError, ErrorKind, HostId, PublicKey, selector};
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Keys that may wait for approval at once; the oldest gives way.
@@ -136,7 +137,11 @@ impl Fleet {
         let mut state = State::default();
         for record in store.scan::<HostRecord>(prefix::HOST)? {
             match record {
-                Ok((_, record)) => {
+                Ok((_, mut record)) => {
+                    // What an older hub kept had other bounds.
+                    if let Some(facts) = &mut record.facts {
+                        facts.bound();
+                    }
                     let id = rotation::id_of(&record);
                     state.names.insert(record.name.clone(), id);
                     state.learn(id, &record);
@@ -251,7 +256,7 @@ impl Fleet {
             self.forget(id).await?;
         }
         let mut record = self.propose(key, name, Labels::new(), true);
-        agent.clone_into(&mut record.agent);
+        short(agent).clone_into(&mut record.agent);
         let id = keys::host_id(&key);
         if let Err(e) = self.store.apply(Batch::new().put(host_key(id), &record)).await {
             self.withdraw(&record);
@@ -268,7 +273,7 @@ impl Fleet {
         self.note(id, |entry| {
             old = entry.link.replace(link.clone());
             address.clone_into(&mut entry.address);
-            agent.clone_into(&mut entry.record.agent);
+            short(agent).clone_into(&mut entry.record.agent);
             entry.online_since_ms = Some(clock::now_ms());
             if old.is_none() {
                 self.events.put(What::HostOnline, id, &entry.record.name, "");
@@ -283,6 +288,8 @@ impl Fleet {
         self.note(id, |entry| {
             if entry.link.as_ref().is_some_and(|l| l.same(link)) {
                 entry.link = None;
+                // Another machine may have it by now.
+                entry.address.clear();
                 entry.online_since_ms = None;
                 entry.figures = None;
                 entry.history.clear();
@@ -303,7 +310,8 @@ impl Fleet {
     }
 
     /// The host told what it is.
-    pub async fn set_facts(&self, id: HostId, facts: Facts) -> Result<(), StoreError> {
+    pub async fn set_facts(&self, id: HostId, mut facts: Facts) -> Result<(), StoreError> {
+        facts.bound();
         let same = |old: &Facts| Facts { idle_s: facts.idle_s, ..old.clone() } == facts;
         let known =
             self.lock().hosts.get(&id).is_some_and(|e| e.record.facts.as_ref().is_some_and(same));
@@ -429,6 +437,25 @@ impl Fleet {
         self.lock().change
     }
 
+    /// Looks at hosts by name, those behind a name, as long as `look` wants more.
+    pub(crate) fn by_name(
+        &self,
+        after: &str,
+        mut look: impl FnMut(HostId, &Entry) -> ControlFlow<()>,
+    ) {
+        let state = self.lock();
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        for (name, id) in state.names.range::<str, _>(behind) {
+            // Names are also held for hosts that are not here yet, and for renamings under way.
+            let named = |entry: &&Entry| entry.record.name == *name && !entry.record.rejected;
+            if let Some(entry) = state.hosts.get(id).filter(named)
+                && look(*id, entry).is_break()
+            {
+                return;
+            }
+        }
+    }
+
     /// Every host, by name.
     pub fn hosts(&self) -> Vec<Host> {
         let mut hosts = Vec::new();
@@ -552,6 +579,11 @@ impl Fleet {
     pub(crate) fn ids(&self) -> HashSet<HostId> {
         self.lock().hosts.keys().copied().collect()
     }
+}
+
+/// As much of what an agent says of its version as is kept.
+pub(crate) fn short(text: &str) -> &str {
+    &text[..text.floor_char_boundary(64)]
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]

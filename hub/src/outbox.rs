@@ -471,7 +471,7 @@ async fn send(hub: &Hub, key: &str, letter: Letter) -> Result<u16, Fate> {
     let outward = hub.outbox.outward().map_err(Fate::Later)?;
     let mut headers = letter.headers;
     headers.push((HEADER, key.strip_prefix(prefix::POST).unwrap_or(key).to_owned()));
-    let server = letter.place.server();
+    let server = letter.place.named();
     match outward.post(&letter.place, &headers, letter.body).await {
         Ok(status @ 200..=299) => Ok(status),
         Ok(410) => Err(Fate::Never(format!("{server} answered 410: it wants no more of this"))),

@@ -14,8 +14,8 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +51,44 @@ pub struct Place {
     host: String,
     port: u16,
     secret: bool,
+    /// Where it is is nobody's business.
+    hidden: bool,
 }
 
 impl Place {
     /// The host and port, to tell one server from another.
     pub fn server(&self) -> String {
         format!("{}:{}", self.host, self.port)
+    }
+
+    /// The same, and in words that people read neither its name nor its addresses stand.
+    #[must_use]
+    pub fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
+    }
+
+    /// The server in words.
+    pub fn named(&self) -> String {
+        if self.hidden { "the server".to_owned() } else { self.server() }
+    }
+
+    /// The host in words.
+    fn host_named(&self) -> &str {
+        if self.hidden { "its name" } else { &self.host }
+    }
+
+    /// What an error says, which may name any server.
+    fn said(&self, error: &std::io::Error) -> String {
+        if !self.hidden {
+            return error.to_string();
+        }
+        let of_tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+        match of_tls {
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => "its certificate is for another name".to_owned(),
+            _ => error.to_string().replace(&self.host, "the server"),
+        }
     }
 }
 
@@ -101,7 +133,7 @@ impl Outward {
         if let Ok(address) = host.parse::<IpAddr>() {
             self.judge(address).map_err(|why| bad(&why))?;
         }
-        Ok(Place { uri, host, port, secret })
+        Ok(Place { uri, host, port, secret, hidden: false })
     }
 
     fn judge(&self, address: IpAddr) -> Result<(), String> {
@@ -125,7 +157,7 @@ impl Outward {
     ) -> Result<u16, String> {
         let posted = timeout(PATIENCE, self.posted(place, headers, body)).await;
         posted.unwrap_or_else(|_| {
-            Err(format!("{} did not answer within {} s", place.server(), PATIENCE.as_secs()))
+            Err(format!("{} did not answer within {} s", place.named(), PATIENCE.as_secs()))
         })
     }
 
@@ -155,33 +187,40 @@ impl Outward {
             return exchange(tcp, request, place).await;
         }
         let name = ServerName::try_from(place.host.clone())
-            .map_err(|_| format!("{} cannot prove a certificate", place.host))?;
+            .map_err(|_| format!("{} cannot prove a certificate", place.named()))?;
         let tls = TlsConnector::from(self.tls.clone())
             .connect(name, tcp)
             .await
-            .map_err(|e| format!("TLS with {}: {e}", place.server()))?;
+            .map_err(|e| format!("TLS with {}: {}", place.named(), place.said(&e)))?;
         exchange(tls, request, place).await
     }
 
     /// Connects to the first address that is right and answers.
     async fn connect(&self, place: &Place) -> Result<TcpStream, String> {
-        let server = place.server();
+        let (server, host) = (place.named(), place.host_named());
         let found = timeout(CONNECT, tokio::net::lookup_host((place.host.as_str(), place.port)))
             .await
-            .map_err(|_| format!("what {} means was not found out within 5 s", place.host))?
-            .map_err(|e| format!("finding out what {} means: {e}", place.host))?;
-        let mut wrong = format!("{} has no address", place.host);
+            .map_err(|_| format!("what {host} means was not found out within 5 s"))?
+            .map_err(|e| format!("finding out what {host} means: {}", place.said(&e)))?;
+        let mut wrong = format!("{server} has no address");
+        let to = |address: SocketAddr| match place.hidden {
+            true => server.clone(),
+            false => format!("{server} ({address})"),
+        };
         for address in found.take(TRIED) {
             if let Err(why) = self.judge(address.ip()) {
-                wrong = format!("{server}: {why}");
+                wrong = match place.hidden {
+                    true => format!(
+                        "{server} has no public address; the hub's configuration can allow its network ([api.callbacks] networks)"
+                    ),
+                    false => format!("{server}: {why}"),
+                };
                 continue;
             }
             match timeout(CONNECT, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => return same(tcp, address),
-                Ok(Err(e)) => wrong = format!("connecting to {server} ({address}): {e}"),
-                Err(_) => {
-                    wrong = format!("connecting to {server} ({address}): no answer within 5 s");
-                }
+                Ok(Ok(tcp)) => return same(tcp, address, &server),
+                Ok(Err(e)) => wrong = format!("connecting to {}: {e}", to(address)),
+                Err(_) => wrong = format!("connecting to {}: no answer within 5 s", to(address)),
             }
         }
         Err(wrong)
@@ -189,10 +228,10 @@ impl Outward {
 }
 
 /// The connection, when it goes where it was meant to.
-fn same(tcp: TcpStream, address: SocketAddr) -> Result<TcpStream, String> {
+fn same(tcp: TcpStream, address: SocketAddr, server: &str) -> Result<TcpStream, String> {
     match tcp.peer_addr() {
         Ok(peer) if peer == address => Ok(tcp),
-        _ => Err(format!("the connection to {address} leads elsewhere")),
+        _ => Err(format!("the connection to {server} leads elsewhere")),
     }
 }
 
@@ -200,7 +239,7 @@ async fn exchange<S>(io: S, request: Request<Full<Bytes>>, place: &Place) -> Res
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let said = |e: hyper::Error| format!("posting to {}: {e}", place.server());
+    let said = |e: hyper::Error| format!("posting to {}: {e}", place.named());
     let (mut send, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(16 * 1024)
         .handshake(TokioIo::new(io))
@@ -264,6 +303,40 @@ mod tests {
                 "{url}: {why}"
             );
         }
+    }
+
+    /// Neither its host nor its port.
+    fn tells_nothing(why: &str, server: &SocketAddr) {
+        for secret in [server.ip().to_string(), server.port().to_string(), "localhost".into()] {
+            assert!(!why.contains(&secret), "{why}");
+        }
+        assert!(why.contains("the server") || why.contains("its name"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn what_goes_wrong_with_a_hidden_place_does_not_tell_where_it_is() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let (strict, open) = (outward(&[], true), outward(&["127.0.0.0/8", "::1/128"], true));
+        let url = format!("http://localhost:{}/hook", server.port());
+        let why = async |outward: &Outward, url: &str| {
+            let place = outward.place(url).unwrap().hidden();
+            outward.post(&place, &[], Bytes::new()).await.unwrap_err()
+        };
+        tells_nothing(&why(&strict, &url).await, &server);
+        let nowhere = "http://localhost.invalid:1/";
+        assert!(!why(&open, nowhere).await.contains("invalid:"), "what has no address");
+        // Hangs up, in the clear and in the middle of TLS.
+        let hanging = tokio::spawn(async move {
+            loop {
+                drop(listener.accept().await.unwrap());
+            }
+        });
+        tells_nothing(&why(&open, &url).await, &server);
+        tells_nothing(&why(&open, &url.replace("http:", "https:")).await, &server);
+        hanging.abort();
+        drop(hanging.await);
+        tells_nothing(&why(&open, &url).await, &server);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ mod hubkey;
 mod keys;
 mod login;
 mod operators;
+mod pages;
 mod ping;
 mod pushes;
 mod recordings;

@@ -5,6 +5,7 @@ use crate::frame::{FrameReader, FrameWriter, Tag};
 use crate::link::Link;
 use crate::mux::{OpenError, Stream};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
+use cmdr_protocol::pages::Paged;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
 use futures::io::AsyncWrite;
 use serde::Serialize;
@@ -67,6 +68,16 @@ impl Client {
         ask_call(self.open()?, Some(&self.link), &header, call, patience).await
     }
 
+    /// Asks for all pages of a list, one after the other.
+    pub async fn call_all<C: Paged>(
+        &self,
+        to: Option<HostId>,
+        call: &C,
+        patience: Duration,
+    ) -> Result<C::Reply, CallError> {
+        all_pages(call.clone(), |call| async move { self.call(to, &call, patience).await }).await
+    }
+
     /// Asks for a feed. Dropping it cancels the work at the far end.
     pub async fn feed<F: Feed>(
         &self,
@@ -95,6 +106,21 @@ impl Client {
             OpenError::TooMany => CallError::new(ErrorKind::Busy, e.to_string()),
         })
     }
+}
+
+/// All pages of a list, each asked for by `ask`.
+pub async fn all_pages<C: Paged, E, F: Future<Output = Result<C::Reply, E>>>(
+    first: C,
+    mut ask: impl FnMut(C) -> F,
+) -> Result<C::Reply, E> {
+    let mut all = ask(first.clone()).await?;
+    let mut next = first.following(&all);
+    while let Some(call) = next {
+        let page = ask(call.clone()).await?;
+        next = call.following(&page);
+        C::join(&mut all, page);
+    }
+    Ok(all)
 }
 
 /// As [`Client::call`], over a stream of the caller's own.

@@ -48,6 +48,26 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, rmp_serde::enco
     rmp_serde::to_vec_named(value).map(Bytes::from)
 }
 
+/// How many bytes a value is once it is written; more than any frame when it cannot be.
+pub fn size<T: Serialize + ?Sized>(value: &T) -> usize {
+    let mut counted = Counted(0);
+    rmp_serde::encode::write_named(&mut counted, value).map_or(usize::MAX, |()| counted.0)
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes a value behind what `out` holds; says what is wrong when it cannot be written.
 pub(crate) fn encode_to<T: Serialize + ?Sized>(
     out: &mut BytesMut,

@@ -3,8 +3,11 @@
 
 use crate::call::{Access, Call, Feed, Revoked};
 use crate::files::FilePath;
+use crate::pages::Paged;
 use serde::{Deserialize, Serialize};
 
+/// The most contents of one page of a list.
+pub const PAGE: u32 = 4000;
 /// Bytes in one piece.
 pub const CHUNK: usize = 512 * 1024;
 
@@ -61,7 +64,21 @@ pub struct Stored {
 /// The contents that the hub has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct List {}
+pub struct List {
+    /// As [`Listing::next`] of the page before; empty for the first.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// How many at most; a page may have fewer and not be the last. 0 for all of them at once, which fails when they
+    /// do not fit into one answer.
+    pub limit: u32,
+}
+
+impl List {
+    /// All contents, page by page ([`Paged`]).
+    pub fn all() -> Self {
+        Self { limit: PAGE, ..Self::default() }
+    }
+}
 
 impl Call for List {
     const METHOD: &'static str = "blobs.list";
@@ -70,12 +87,27 @@ impl Call for List {
     type Reply = Listing;
 }
 
+impl Paged for List {
+    fn following(&self, page: &Listing) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Listing, page: Listing) {
+        all.blobs.extend(page.blobs);
+        all.next = page.next;
+    }
+}
+
 /// The answer to a [`List`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
-    /// Those used last come first.
+    /// Those used last come first; in pages they come by their hashes.
     pub blobs: Vec<Blob>,
+    /// What to give as [`List::after`] for those that follow; empty when there are none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
     /// Bytes of all together.
     pub bytes: u64,
     /// Bytes that they may have.

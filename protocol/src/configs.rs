@@ -184,6 +184,9 @@ pub struct Expect {
     pub version: Option<u64>,
     /// These hosts of the group; empty for all. At most [`MAX_HOSTS`] are answered at once.
     pub hosts: Vec<HostId>,
+    /// Only which hosts these are: all of them are in [`Expected::more`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
 }
 
 /// Hosts in one answer to an [`Expect`].

@@ -59,6 +59,38 @@ pub struct Facts {
     pub utc_offset_s: i32,
 }
 
+/// The most addresses, and the most disks, that are kept of a host.
+pub const MOST: usize = 64;
+/// The most bytes of each text that is kept of a host.
+pub const MOST_TEXT: usize = 256;
+
+impl Facts {
+    /// Cut to what is kept of a host: what it says of itself is no larger than that, whatever it says.
+    pub fn bound(&mut self) {
+        self.addresses.truncate(MOST);
+        self.disks.truncate(MOST);
+        let own = [
+            &mut self.agent,
+            &mut self.hostname,
+            &mut self.os_type,
+            &mut self.os,
+            &mut self.os_version,
+            &mut self.kernel,
+            &mut self.arch,
+            &mut self.virtualization,
+            &mut self.cpu,
+            &mut self.board,
+            &mut self.machine_id,
+        ];
+        let disks = self.disks.iter_mut();
+        let disks = disks.flat_map(|disk| [&mut disk.device, &mut disk.mount, &mut disk.kind]);
+        for text in own.into_iter().chain(&mut self.addresses).chain(&mut self.docker).chain(disks)
+        {
+            text.truncate(text.floor_char_boundary(MOST_TEXT));
+        }
+    }
+}
+
 /// A mounted file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -73,4 +105,30 @@ pub struct Disk {
     pub total: u64,
     /// Bytes free for ordinary users.
     pub free: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_says_of_itself_is_kept_within_bounds() {
+        let long = || "\u{8282}".repeat(40_000);
+        let disk = Disk { device: long(), mount: long(), kind: long(), ..Disk::default() };
+        let mut facts = Facts {
+            hostname: long(),
+            cpu: "4 x none".into(),
+            docker: Some(long()),
+            addresses: vec![long(); 1000],
+            disks: vec![disk; 1000],
+            ..Facts::default()
+        };
+        facts.bound();
+        assert_eq!((facts.addresses.len(), facts.disks.len()), (MOST, MOST));
+        // Characters of three bytes: none is cut in two.
+        assert_eq!((facts.hostname.len(), facts.cpu.as_str()), (255, "4 x none"));
+        assert_eq!((facts.docker.unwrap().len(), facts.addresses[63].len()), (255, 255));
+        let Disk { device, mount, kind, .. } = &facts.disks[63];
+        assert_eq!([device.len(), mount.len(), kind.len()], [255; 3]);
+    }
 }

@@ -4,9 +4,15 @@ use crate::call::{Access, Call, Feed, Nothing};
 use crate::facts::Facts;
 use crate::ids::HostId;
 use crate::open_enum::open_enum;
+use crate::pages::Paged;
 use crate::version::Health;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The most hosts of one page.
+pub const PAGE: u32 = 1000;
+/// The most targets of one page.
+pub const TARGETS: u32 = 4096;
 
 /// Labels of a host.
 pub type Labels = BTreeMap<String, String>;
@@ -41,7 +47,7 @@ pub struct Host {
     pub facts: Option<Facts>,
     /// Health of its link; absent while away.
     pub link: Option<Health>,
-    /// Address it dials from, as seen at the hub.
+    /// Address it dials from, as seen at the hub; empty while it is away.
     pub address: String,
     /// When its link came up, milliseconds since 1970.
     pub online_since_ms: Option<u64>,
@@ -59,6 +65,22 @@ pub struct Host {
 pub struct List {
     /// Empty means all.
     pub selector: String,
+    /// As [`Listing::next`] of the page before; empty for the first.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// How many at most; a page may have fewer and not be the last. 0 for all of them at once, which fails when they
+    /// do not fit into one answer.
+    pub limit: u32,
+    /// Without what they are ([`Host::facts`]) and how their links are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
+}
+
+impl List {
+    /// All hosts of a selector, page by page ([`Paged`]).
+    pub fn of(selector: impl Into<String>) -> Self {
+        Self { selector: selector.into(), limit: PAGE, ..Self::default() }
+    }
 }
 
 impl Call for List {
@@ -67,12 +89,28 @@ impl Call for List {
     type Reply = Listing;
 }
 
+impl Paged for List {
+    fn following(&self, page: &Listing) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Listing, page: Listing) {
+        all.hosts.extend(page.hosts);
+        all.next = page.next;
+    }
+}
+
 /// The answer to a [`List`], by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
     /// Hosts by name.
     pub hosts: Vec<Host>,
+    /// What to give as [`List::after`] for those that follow; empty when there are none. Who is renamed between two
+    /// pages may be missing, or come twice.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
 }
 
 /// The hosts a selector picks, without their details: what an order needs.
@@ -81,6 +119,18 @@ pub struct Listing {
 pub struct Resolve {
     /// Empty means all.
     pub selector: String,
+    /// As [`Targets::next`] of the page before; empty for the first.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// As [`List::limit`].
+    pub limit: u32,
+}
+
+impl Resolve {
+    /// All hosts of a selector, page by page ([`Paged`]).
+    pub fn of(selector: impl Into<String>) -> Self {
+        Self { selector: selector.into(), limit: TARGETS, ..Self::default() }
+    }
 }
 
 impl Call for Resolve {
@@ -89,12 +139,27 @@ impl Call for Resolve {
     type Reply = Targets;
 }
 
+impl Paged for Resolve {
+    fn following(&self, page: &Targets) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Targets, page: Targets) {
+        all.targets.extend(page.targets);
+        all.next = page.next;
+    }
+}
+
 /// The answer to a [`Resolve`], by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Targets {
     /// Id, name and state of each.
     pub targets: Vec<(HostId, String, HostState)>,
+    /// What to give as [`Resolve::after`] for those that follow; empty when there are none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
 }
 
 /// The fleet, then what changes in it, at most once each `interval_ms`. Every watcher gets
@@ -134,6 +199,9 @@ pub struct Change {
     /// Processor use of the last minute, oldest first, in the first item and for new hosts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
+    /// More of the same telling follows at once: a large fleet comes in several items.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// The few figures of a host that a fleet table shows.

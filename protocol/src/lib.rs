@@ -40,6 +40,7 @@ pub mod logs;
 pub mod metrics;
 pub mod operators;
 pub mod orders;
+pub mod pages;
 pub mod ping;
 pub mod ports;
 pub mod processes;

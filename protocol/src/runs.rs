@@ -96,6 +96,9 @@ pub struct List {
     pub operator: String,
     /// Only those whose id begins so; empty for all.
     pub id: String,
+    /// Only the one that the caller began with this idempotency key; empty for all.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub key: String,
     /// Only older ones than this, milliseconds since 1970; absent for all.
     pub before_ms: Option<u64>,
     /// As [`Listing::next`] of the page before; empty for the first.

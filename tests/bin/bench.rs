@@ -181,10 +181,7 @@ fn dialer(token: &str, kind: PeerKind, name: &str) -> anyhow::Result<Dialer> {
 
 async fn client(token: &str, host: &str) -> anyhow::Result<(Client, HostId)> {
     let (client, _) = dialer(token, PeerKind::Client, "bench")?.connect().await?;
-    let targets = client
-        .call(None, &Resolve { selector: host.to_owned() }, Duration::from_secs(10))
-        .await?
-        .targets;
+    let targets = client.call(None, &Resolve::of(host), Duration::from_secs(10)).await?.targets;
     let (id, _, _) = targets.first().with_context(|| format!("there is no host {host}"))?;
     let id = *id;
     Ok((client, id))

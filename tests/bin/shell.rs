@@ -15,7 +15,7 @@ fn sh(script: &str) -> Open {
 }
 
 async fn host(client: &Client, name: &str) -> anyhow::Result<HostId> {
-    let resolve = Resolve { selector: name.to_owned() };
+    let resolve = Resolve::of(name);
     let targets = client.call(None, &resolve, Duration::from_secs(10)).await?.targets;
     Ok(targets.first().with_context(|| format!("there is no host {name}"))?.0)
 }

@@ -87,7 +87,7 @@ async fn a_host_without_a_token_waits_for_approval_and_then_comes_in() {
     dialer.join = Some(Join { token: None, secret: Vec::new() });
     assert_eq!(refusal(&dialer).await, RefusalKind::Pending);
     assert_eq!(refusal(&dialer).await, RefusalKind::Pending);
-    let list = hosts::List { selector: "state=pending".into() };
+    let list = hosts::List::of("state=pending");
     let waiting = admin.call(None, &list, PATIENCE).await.unwrap().hosts;
     assert_eq!(waiting.len(), 1);
     let id = waiting[0].id.unwrap();
@@ -213,11 +213,7 @@ async fn two_hosts_of_one_name_get_two_names_and_renaming_keeps_them_apart() {
     let error = admin.call(None, &rename(b.id, "a,b"), PATIENCE).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
     admin.call(None, &rename(b.id, "节点-2"), PATIENCE).await.unwrap();
-    let targets = admin
-        .call(None, &hosts::Resolve { selector: "节点*".into() }, PATIENCE)
-        .await
-        .unwrap()
-        .targets;
+    let targets = admin.call(None, &hosts::Resolve::of("节点*"), PATIENCE).await.unwrap().targets;
     assert_eq!(targets, [(b.id, "节点-2".to_owned(), HostState::Online)]);
     // The old name is free again.
     admin.call(None, &rename(a.id, "web-2"), PATIENCE).await.unwrap();
@@ -228,7 +224,7 @@ async fn a_selector_that_does_not_parse_says_where() {
     let world = World::start().await;
     let client = world.client(Role::OBSERVER).await;
     let error: CallError =
-        client.call(None, &hosts::Resolve { selector: "a,,b".into() }, PATIENCE).await.unwrap_err();
+        client.call(None, &hosts::Resolve::of("a,,b"), PATIENCE).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Malformed);
     assert!(error.message.contains("character 3"), "{error}");
 }

@@ -337,7 +337,7 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
     assert_eq!(welcome.name, "ann");
     assert_eq!(facts_of(&program, web).await, None);
     assert_eq!(facts_of(&program, db).await, Some(ErrorKind::Denied), "ann may, her program not");
-    let resolve = hosts::Resolve { selector: String::new() };
+    let resolve = hosts::Resolve::of(String::new());
     let targets = program.call(None, &resolve, PATIENCE).await.unwrap().targets;
     assert_eq!(targets.len(), 1);
     let tokens = program.call(None, &tokens::List {}, PATIENCE).await;

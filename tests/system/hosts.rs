@@ -132,7 +132,7 @@ async fn a_real_agent_brings_its_facts_and_live_figures() {
         watcher.until("its figures are there", |t| t.figures.get(&agent.id).copied()).await;
     assert!(figures.memory_used > 0 && figures.memory_used < figures.memory_total, "{figures:?}");
     let os = format!("os={}", facts.os);
-    let listed = client.call(None, &List { selector: os }, PATIENCE).await.unwrap().hosts;
+    let listed = client.call(None, &List::of(os), PATIENCE).await.unwrap().hosts;
     assert_eq!(listed.len(), 1);
 }
 

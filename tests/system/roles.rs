@@ -87,7 +87,7 @@ async fn a_role_for_some_hosts_sees_and_reaches_those_and_learns_of_no_other() {
     assert_eq!(facts_of(&client, scene.db.id).await, Err(ErrorKind::Denied));
     assert_eq!(facts_of(&client, HostId([7; 16])).await, Err(ErrorKind::Denied));
     assert_eq!(names(&client).await, ["web1"]);
-    let every = Resolve { selector: "*".into() };
+    let every = Resolve::of("*");
     let targets = client.call(None, &every, PATIENCE).await.unwrap().targets;
     assert_eq!(targets.len(), 1);
     let rename = Rename { host: scene.web.id, name: "mine".into() };

@@ -179,8 +179,10 @@ async fn pages_of_runs_have_all_that_one_may_know_of_and_none_is_empty_before_th
     let narrow = world.client(name).await;
     // Three that they may know of, among many that they may not.
     let mut known = Vec::new();
-    for number in 0..30 {
-        let hosts = if number % 10 == 0 { "other" } else { "sim" };
+    // Written at such a length that all of them are more than one answer.
+    let long = format!("sim{}", "|zz*".repeat(3900));
+    for number in 0..45 {
+        let hosts = if number % 10 == 0 { "other" } else { &long };
         let run = start(&client, &Start { hosts: hosts.into(), ..order(&["true"]) }).await;
         over(&client, run).await;
         if number % 10 == 0 {
@@ -205,7 +207,10 @@ async fn pages_of_runs_have_all_that_one_may_know_of_and_none_is_empty_before_th
     assert_eq!(pages(&narrow, 3).await, known);
     let all = pages(&client, 7).await;
     let different: std::collections::HashSet<_> = all.iter().collect();
-    assert_eq!((all.len(), different.len()), (30, 30));
+    assert_eq!((all.len(), different.len()), (45, 45));
+    assert_eq!(pages(&client, 0).await, all);
+    let page = ask(&client, &List::default()).await.unwrap();
+    assert!(page.more && page.runs.len() < 45, "{} in one answer", page.runs.len());
     let wrong = List { after: "x".into(), ..List::default() };
     assert_eq!(ask(&client, &wrong).await.unwrap_err().kind, ErrorKind::Malformed);
 }

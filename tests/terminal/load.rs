@@ -147,7 +147,7 @@ impl Load {
     pub(crate) async fn stored_at(&self, hub: &HubProcess) -> Vec<hosts::Host> {
         let dialer = dialer(&hub.address, hub.key(), PeerKind::Client, &self.key, None);
         let (client, _) = dialer.connect().await.unwrap();
-        client.call(None, &hosts::List::default(), PATIENCE).await.unwrap().hosts
+        client.call_all(None, &hosts::List::of(""), PATIENCE).await.unwrap().hosts
     }
 
     /// Every host is there, with a number not below the promised one.

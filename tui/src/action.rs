@@ -7,6 +7,7 @@ use crate::overlays::Overlay;
 use crate::panes::{Context, Pane, Place};
 use crate::store::Update;
 use crate::view::View;
+use cmdr_protocol::pages::Paged;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
 use std::future::Future;
 use std::pin::Pin;
@@ -193,6 +194,21 @@ impl Action {
         Self::Errand(Box::new(move |link| {
             Box::pin(async move {
                 let (update, action) = done(link.call(host, call, patience).await);
+                Event::Done(update, action)
+            })
+        }))
+    }
+
+    /// As [`Action::fetch`], of all pages of a list.
+    pub fn fetch_all<C: Paged>(
+        host: Option<HostId>,
+        call: C,
+        patience: Duration,
+        done: impl FnOnce(Result<C::Reply, CallError>) -> (Option<Update>, Self) + Send + 'static,
+    ) -> Self {
+        Self::Errand(Box::new(move |link| {
+            Box::pin(async move {
+                let (update, action) = done(link.call_all(host, call, patience).await);
                 Event::Done(update, action)
             })
         }))

@@ -5,6 +5,8 @@
 pub mod fake;
 
 use crate::i18n::{Lang, reasons};
+use cmdr_link::client::all_pages;
+use cmdr_protocol::pages::Paged;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{Health, Welcome};
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
@@ -139,6 +141,16 @@ impl Link {
             Way::Fake(far) => far.call(to, &call).await,
         };
         reply.map_err(|error| self.told(error))
+    }
+
+    /// Asks for all pages of a list.
+    pub async fn call_all<C: Paged>(
+        &self,
+        to: Option<HostId>,
+        call: C,
+        timeout: Duration,
+    ) -> Result<C::Reply, CallError> {
+        all_pages(call, |call| self.call(to, call, timeout)).await
     }
 
     /// Begins a feed from the hub (`None`) or a host.

@@ -115,9 +115,18 @@ pub(super) async fn run(app: &App, args: &RunArgs) -> Result<Exit, Failure> {
     let list = Verb::Ls { open: false, operator: String::new(), limit: 50 };
     match args.verb.as_ref().unwrap_or(&list) {
         Verb::Ls { open, operator, limit } => {
-            let list =
+            let mut list =
                 List { open: *open, operator: operator.clone(), limit: *limit, ..List::default() };
-            let listing = hub.ask(&list).await?;
+            let mut listing = hub.ask(&list).await?;
+            // A page may have fewer than were asked for.
+            while listing.more && !listing.next.is_empty() && list.limit > listing.runs.len() as u32
+            {
+                (list.after, list.limit) = (listing.next, *limit - listing.runs.len() as u32);
+                let page = hub.ask(&list).await?;
+                list.limit = *limit;
+                (listing.more, listing.next) = (page.more, page.next);
+                listing.runs.extend(page.runs);
+            }
             table(app, &listing.runs)?;
             if listing.more {
                 app.out.hint("there are older ones: -n N shows more");

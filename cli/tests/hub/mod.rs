@@ -66,7 +66,10 @@ fn picked(selector: &str) -> Result<Vec<Host>, CallError> {
 
 async fn resolve(_: Arc<Shared>, _: Asked, call: Resolve) -> Result<Targets, CallError> {
     let one = |host: Host| host.id.map(|id| (id, host.name, host.state));
-    Ok(Targets { targets: picked(&call.selector)?.into_iter().filter_map(one).collect() })
+    Ok(Targets {
+        targets: picked(&call.selector)?.into_iter().filter_map(one).collect(),
+        ..Targets::default()
+    })
 }
 
 async fn watch(

@@ -1,28 +1,35 @@
 //! What comes with a request: bounded, and when it makes no sense, a sentence that says where.
 
 use super::Api;
+use super::listener::Connection;
+use super::places::Full;
 use super::problem::Problem;
+use super::room::Share;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use cmdr_protocol::ErrorKind;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use cmdr_protocol::{CallError, ErrorKind};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
-/// Bytes of a JSON body.
-const LARGEST: usize = 4 << 20;
+/// Bytes of a JSON body: what is asked for has to fit into one message.
+const USUAL: usize = 1 << 20;
+/// Bytes of one with a file in it, which goes elsewhere.
+pub(super) const WITH_FILE: usize = 4 << 20;
 /// It has to come within so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A JSON body.
-pub(super) struct Json<T>(pub(super) T);
+/// A JSON body of so many bytes at most.
+pub(super) struct Json<T, const MOST: usize = USUAL>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Json<T> {
+impl<T: DeserializeOwned, const MOST: usize> FromRequest<Arc<Api>> for Json<T, MOST> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
@@ -32,32 +39,56 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Json<T> {
                 "the body has to be JSON: send it with 'Content-Type: application/json'",
             ));
         }
-        let body = Limited::new(request.into_body(), LARGEST).collect();
-        let bytes = match tokio::time::timeout(PATIENCE, body).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(e)) if e.downcast_ref::<LengthLimitError>().is_some() => {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    ErrorKind::Malformed,
-                    format!(
-                        "the body is larger than {} MiB; upload large files with: POST /v1/files",
-                        LARGEST >> 20
-                    ),
-                ));
-            }
-            Ok(Err(e)) => return Err(Problem::malformed(format!("the body broke off: {e}"))),
-            Err(_) => {
-                return Err(Problem::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    ErrorKind::TimedOut,
-                    format!("the body did not come within {} s", PATIENCE.as_secs()),
-                ));
-            }
-        };
+        let key = request.extensions().get::<Connection>().and_then(Connection::key);
+        let key = key.ok_or_else(|| {
+            Problem::from(CallError::failed("a body is read before its key is known"))
+        })?;
+        let bytes = timeout(PATIENCE, collect(request.into_body(), MOST, api.bodies.enter(key)));
+        let (bytes, _share) = bytes.await.map_err(|_| {
+            Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorKind::TimedOut,
+                format!("the body did not come within {} s", PATIENCE.as_secs()),
+            )
+        })??;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|e| Problem::malformed(format!("the body cannot be read: {e}")))
     }
+}
+
+/// Takes a body in, as far as there is room for it among those of others.
+async fn collect(
+    mut body: Body,
+    most: usize,
+    mut share: Share,
+) -> Result<(Vec<u8>, Share), Problem> {
+    let too_large = || {
+        Problem::too_large(format!(
+            "the body is larger than {} MiB; upload large files with: POST /v1/files",
+            most >> 20
+        ))
+    };
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Problem::malformed(format!("the body broke off: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(too_large());
+        }
+        share.grow(data.len()).map_err(|full| {
+            let what = match full {
+                Full::All => "as many bytes of requests are on their way as may be",
+                Full::Key => "as many bytes of requests with this key are on their way as may be",
+            };
+            Problem::from(CallError::new(ErrorKind::Busy, format!("{what}; try again in a moment")))
+        })?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, share))
 }
 
 /// What stands after the `?`.
@@ -89,5 +120,50 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Api>> for Named<T> {
                 Err(Problem::malformed(format!("the path cannot be read: {}", e.body_text())))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::room::Room;
+    use axum::response::IntoResponse as _;
+    use cmdr_protocol::KeyId;
+
+    async fn status(body: Body, most: usize, room: &Room) -> StatusCode {
+        match collect(body, most, room.enter(KeyId([1; 16]))).await {
+            Ok(_) => StatusCode::OK,
+            Err(problem) => problem.into_response().status(),
+        }
+    }
+
+    /// A body that does not say how long it is.
+    fn unsaid(pieces: usize, size: usize) -> Body {
+        let piece = move |_| Ok::<_, std::convert::Infallible>(vec![b'x'; size]);
+        Body::from_stream(futures::stream::iter((0..pieces).map(piece)))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_taken_in_up_to_its_bound_whether_it_says_its_length_or_not() {
+        let room = Room::new(1 << 30, 1 << 30);
+        assert_eq!(status(Body::from(vec![0; 100]), 100, &room).await, StatusCode::OK);
+        let large = StatusCode::PAYLOAD_TOO_LARGE;
+        assert_eq!(status(Body::from(vec![0; 101]), 100, &room).await, large);
+        assert_eq!(status(unsaid(10, 10), 100, &room).await, StatusCode::OK);
+        assert_eq!(status(unsaid(11, 10), 100, &room).await, large);
+    }
+
+    #[tokio::test]
+    async fn bodies_of_all_together_have_a_bound_and_give_their_room_back() {
+        let room = Room::new(150, 100);
+        let other = room.enter(KeyId([2; 16]));
+        let held = collect(unsaid(9, 10), 100, other).await.ok().unwrap();
+        let busy = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(status(unsaid(7, 10), 100, &room).await, busy);
+        assert_eq!(status(unsaid(6, 10), 100, &room).await, StatusCode::OK);
+        drop(held);
+        assert_eq!(status(unsaid(10, 10), 100, &room).await, StatusCode::OK);
+        assert_eq!(status(unsaid(11, 10), 200, &room).await, busy, "one key has its share");
+        assert!(room.is_empty());
     }
 }

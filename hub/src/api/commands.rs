@@ -1,7 +1,7 @@
 //! One command on one host, whose result is posted back: the request of an older system, as it stands there.
 
 use super::bearer::Program;
-use super::body::Json;
+use super::body::{Json, WITH_FILE};
 use super::files;
 use super::problem::{Problem, ProblemsOfBody};
 use super::runs::{begun, content, key};
@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::hosts::{self, Host};
-use cmdr_protocol::runs::{Callback, Line, Order, Push, Script, Start};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::runs::{self, Callback, Line, Order, Push, Script, Start};
+use cmdr_protocol::{CallError, ErrorKind, HostId};
 use serde::Deserialize;
 use std::net::IpAddr;
 use utoipa::ToSchema;
@@ -75,8 +75,21 @@ async fn host_of(program: &Program, text: &str) -> Result<Host, Problem> {
     let address: IpAddr = text
         .parse()
         .map_err(|_| Problem::malformed(format!("minion_ip: '{shown}' is no address")))?;
-    let hosts = program.ask(&hosts::List::default()).await?.hosts;
-    Ok(pick(hosts, address)?)
+    let list = hosts::List { brief: true, ..hosts::List::of("") };
+    Ok(pick(program.ask_all(list).await?.hosts, address)?)
+}
+
+/// What was asked for with the same idempotency key before: the selector, and the one host. Whether all of the request
+/// is the same is found out when it is begun again.
+async fn earlier(program: &Program, key: &str) -> Option<(String, Option<HostId>)> {
+    if key.is_empty() {
+        return None;
+    }
+    let list = runs::List { key: key.to_owned(), limit: 1, ..runs::List::default() };
+    let run = program.ask(&list).await.ok()?.runs.pop()?;
+    let shown = program.ask(&runs::Show { run: run.id?, from: 0 }).await.ok()?;
+    let host = shown.targets.first()?.host;
+    Some((run.hosts, host))
 }
 
 /// Picks the host of an address: by the label that somebody gave it, else by where its link comes from. What hosts
@@ -178,22 +191,21 @@ impl Command {
 pub(super) async fn run(
     program: Program,
     headers: HeaderMap,
-    Json(mut command): Json<Command>,
+    Json(mut command): Json<Command, WITH_FILE>,
 ) -> Result<Response, Problem> {
     if command.id.len() > LONGEST_ID {
         return Err(Problem::malformed(format!("id has at most {LONGEST_ID} bytes")));
     }
-    let host = host_of(&program, &command.minion_ip).await?;
+    let key = key(&headers)?;
+    let (hosts, host) = match host_of(&program, &command.minion_ip).await {
+        Ok(host) => (host.name, host.id),
+        // No host has the address any more, or none yet after the hub began: what was begun before is answered all the same.
+        Err(problem) => earlier(&program, &key).await.ok_or(problem)?,
+    };
     let order = command.order(&program).await?;
     let callback = command.callback_url.take().map(|url| Callback { url, id: command.id.clone() });
-    let start = Start {
-        key: key(&headers)?,
-        hosts: host.name,
-        only: host.id.into_iter().collect(),
-        order,
-        callback,
-        ..Start::default()
-    };
+    let start =
+        Start { key, hosts, only: host.into_iter().collect(), order, callback, ..Start::default() };
     Ok(begun(program.ask(&start).await?))
 }
 

@@ -1,7 +1,11 @@
 //! Config groups: which there are, how hosts stand to them, and how their files get there.
 
+mod difference;
+mod drift;
+
 use super::bearer::Program;
 use super::body::{Json, Named, Params};
+use super::places::Places;
 use super::problem::{Problem, Problems, ProblemsOfBody, ProblemsOfOne};
 use super::runbooks::{Mistake, Saved, Which};
 use super::runs::start::{Halt, Waves};
@@ -9,22 +13,22 @@ use super::runs::view::Started;
 use super::runs::{begun, key};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use cmdr_protocol::configs::{
-    self, Delete, Expect, FileWanted, HostFiles, LARGEST, List, ORDER, Save, Show, Stands,
-    Versions, is_read,
-};
-use cmdr_protocol::files::{FilePath, Read, Stat};
+use cmdr_protocol::configs::{self, Delete, Expect, List, ORDER, Save, Show, Versions};
 use cmdr_protocol::runs::{Order, Runbook, Start};
-use cmdr_protocol::{CallError, ErrorKind, HostId, hosts};
+use cmdr_protocol::{HostId, hosts};
+use drift::DriftOfHost;
 use serde::{Deserialize, Serialize};
-use similar::TextDiff;
-use tokio::task::JoinSet;
+use std::collections::HashSet;
 use utoipa::{IntoParams, ToSchema};
 
-/// Hosts of one page that are looked at at once.
-const AT_ONCE: usize = 16;
-/// Bytes of differences in one answer.
-const DIFFS: usize = 2 << 20;
+/// Comparisons under way at once, and those with one key.
+const DRIFTS: usize = 4;
+const WITH_ONE: usize = 2;
+
+/// Places of comparisons: each asks many hosts, and has what they answer in memory.
+pub(super) fn places() -> Places {
+    Places::new(DRIFTS, WITH_ONE)
+}
 
 /// A config group.
 #[derive(Serialize, ToSchema)]
@@ -243,28 +247,6 @@ pub(super) struct Looks {
     after: String,
 }
 
-/// How a file on a host stands.
-#[derive(Serialize, ToSchema)]
-struct DriftOfFile {
-    path: String,
-    /// `equal`, `differs`, `missing`, `hidden` (there is a secret in it) or `unknown`.
-    #[schema(value_type = String, example = "differs")]
-    state: Stands,
-    /// What is otherwise, or why it is not known.
-    what: String,
-    /// From what is there to what shall be, as a unified difference; empty when it was not asked for.
-    diff: String,
-}
-
-/// How the files of a host stand.
-#[derive(Serialize, ToSchema)]
-struct DriftOfHost {
-    /// The host's id.
-    host: String,
-    name: String,
-    files: Vec<DriftOfFile>,
-}
-
 /// How hosts stand to a config group.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ConfigDrift {
@@ -290,12 +272,18 @@ pub(super) async fn drift(
     Named(name): Named<String>,
     Params(looks): Params<Looks>,
 ) -> Result<axum::Json<ConfigDrift>, Problem> {
+    let _place = program.api.drifts.take(program.caller.key).map_err(|_| {
+        Problem::too_many(
+            5,
+            "as many comparisons are under way as may be; try again when one of them is over",
+        )
+    })?;
     // Whether there is such a group, and whether it may be asked about, comes before which hosts there are.
-    let expect = Expect { name, version: looks.version, hosts: Vec::new() };
+    let expect = Expect { name, version: looks.version, hosts: Vec::new(), brief: true };
     let first = program.ask(&expect).await?;
-    let mut of: Vec<HostId> = first.hosts.iter().filter_map(|host| host.host).collect();
-    of.extend(&first.more);
-    let mut all = program.ask(&hosts::List { selector: looks.hosts }).await?.hosts;
+    let of: HashSet<HostId> = first.more.into_iter().collect();
+    let mut all =
+        program.ask_all(hosts::List { brief: true, ..hosts::List::of(looks.hosts) }).await?.hosts;
     all.retain(|host| host.name > looks.after && host.id.is_some_and(|id| of.contains(&id)));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let more = all.len() > configs::MAX_HOSTS;
@@ -303,105 +291,13 @@ pub(super) async fn drift(
     let mut drift = ConfigDrift { version: first.version, hosts: Vec::new(), next: None };
     let ids: Vec<HostId> = all.iter().filter_map(|host| host.id).collect();
     let Some(last) = all.pop() else { return Ok(axum::Json(drift)) };
-    let expected = program.ask(&Expect { hosts: ids, ..expect }).await?;
+    let expected = program.ask(&Expect { hosts: ids, brief: false, ..expect }).await?;
     // Where the files are large the page is shorter.
     let cut = !expected.more.is_empty();
     let newest = expected.hosts.last().map_or(last.name.clone(), |host| host.name.clone());
     drift.next = (more || cut).then_some(if cut { newest } else { last.name });
-    let mut looking = JoinSet::new();
-    let mut found: Vec<DriftOfHost> = Vec::new();
-    for host in expected.hosts {
-        while looking.len() >= AT_ONCE {
-            found.extend(looking.join_next().await.and_then(Result::ok));
-        }
-        let program = program.clone();
-        looking.spawn(async move { look(&program, host, looks.diff).await });
-    }
-    while let Some(looked) = looking.join_next().await {
-        found.extend(looked.ok());
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut size = 0;
-    for file in found.iter_mut().flat_map(|host| &mut host.files) {
-        size += file.diff.len();
-        if size > DIFFS {
-            "there are too many differences for one answer; ask for fewer hosts"
-                .clone_into(&mut file.diff);
-        }
-    }
-    drift.hosts = found;
+    drift.hosts = drift::look_at(&program, expected.hosts, looks.diff).await;
     Ok(axum::Json(drift))
-}
-
-async fn look(program: &Program, host: HostFiles, diff: bool) -> DriftOfHost {
-    let mut files = Vec::new();
-    for file in &host.files {
-        let unknown = |what: String| DriftOfFile {
-            path: file.path.clone(),
-            state: Stands::Unknown,
-            what,
-            diff: String::new(),
-        };
-        files.push(match host.host {
-            _ if !file.problem.is_empty() => unknown(file.problem.clone()),
-            Some(id) => {
-                compare(program, id, file, diff).await.unwrap_or_else(|e| unknown(e.message))
-            }
-            None => unknown("the host has no id".to_owned()),
-        });
-    }
-    let id = host.host.map(|id| id.to_string()).unwrap_or_default();
-    DriftOfHost { host: id, name: host.name, files }
-}
-
-async fn compare(
-    program: &Program,
-    host: HostId,
-    file: &FileWanted,
-    diff: bool,
-) -> Result<DriftOfFile, CallError> {
-    let mut found = DriftOfFile {
-        path: file.path.clone(),
-        state: Stands::Missing,
-        what: String::new(),
-        diff: String::new(),
-    };
-    let path = FilePath::parse(&file.path).map_err(|e| CallError::malformed(e.to_string()))?;
-    let there = match program.ask_at(host, &Stat { path: path.clone() }).await {
-        Ok(there) => there,
-        Err(e) if e.kind == ErrorKind::NotFound => return Ok(found),
-        Err(e) => return Err(e),
-    };
-    let read =
-        if is_read(file, &there, diff) { Some(fetch(program, host, path).await?) } else { None };
-    let drift = configs::drift(file, &there, read.as_deref());
-    (found.state, found.what) = (drift.state, drift.what.join(", "));
-    if let (true, Some(there), Some(shall)) = (diff, &read, &file.content)
-        && there != shall
-    {
-        found.diff = match (std::str::from_utf8(there), std::str::from_utf8(shall)) {
-            (Ok(there), Ok(shall)) => {
-                let diff = TextDiff::from_lines(there, shall);
-                let mut unified = diff.unified_diff();
-                unified.context_radius(3).header("on the host", "in the group").to_string()
-            }
-            _ => "it is binary".to_owned(),
-        };
-    }
-    Ok(found)
-}
-
-async fn fetch(program: &Program, host: HostId, path: FilePath) -> Result<Vec<u8>, CallError> {
-    let read = Read { path, length: Some(LARGEST), ..Read::default() };
-    let mut feed = program.feed_at(host, &read).await?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = feed.next().await {
-        bytes.extend_from_slice(&chunk?.data);
-        if bytes.len() as u64 > LARGEST {
-            break;
-        }
-    }
-    Ok(bytes)
 }
 
 /// How a config group is pushed.
@@ -451,7 +347,11 @@ pub(super) async fn push(
 ) -> Result<Response, Problem> {
     let hosts = match push.hosts {
         Some(hosts) if !hosts.trim().is_empty() => hosts,
-        _ => program.ask(&Show { name: name.clone(), version: None }).await?.config.hosts,
+        // The version that is pushed says which hosts are its own, and not the newest one.
+        _ => {
+            let show = Show { name: name.clone(), version: push.version.map(u64::from) };
+            program.ask(&show).await?.config.hosts
+        }
     };
     let version = push.version.unwrap_or_default();
     let runbook = Runbook { name: format!("{ORDER}{name}"), version, ..Runbook::default() };

@@ -286,7 +286,7 @@ async fn may_upload(program: &Program) -> Result<(), Problem> {
 /// Gives a content to the hub.
 async fn upload(program: &Program, hash: &str, size: u64, from: Source) -> Result<(), Problem> {
     let lost = || Problem::from(CallError::lost("the hub did not say that it has the file"));
-    let mut feed = program.feed(&Upload { hash: hash.to_owned(), size }).await?;
+    let mut feed = program.upload(&Upload { hash: hash.to_owned(), size }).await?;
     let first = feed.next().await.ok_or_else(lost)??;
     if first.whole {
         return Ok(());
@@ -365,7 +365,8 @@ pub(super) async fn store(
     security(("key" = []))
 )]
 pub(super) async fn list(program: Program) -> Result<axum::Json<Files>, Problem> {
-    let listing = program.ask(&blobs::List {}).await?;
+    let mut listing = program.ask_all(blobs::List::all()).await?;
+    listing.blobs.sort_by(|a, b| b.used_ms.cmp(&a.used_ms).then_with(|| a.hash.cmp(&b.hash)));
     let blob = |blob: blobs::Blob| Blob {
         file: blob.hash,
         size: blob.size,

@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-/// Hosts on one page.
-const MOST: u32 = 1000;
-
 /// Whether a host can be asked something.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -133,7 +130,7 @@ pub(super) struct Which {
     /// The name of the last host of the page before.
     #[serde(default)]
     after: String,
-    /// How many at most.
+    /// How many at most; a page may have fewer and not be the last.
     #[serde(default = "page")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
@@ -172,13 +169,12 @@ pub(super) async fn list(
     program: Program,
     Params(which): Params<Which>,
 ) -> Result<axum::Json<Hosts>, Problem> {
-    let limit = within(which.limit, MOST)?;
-    let mut all = program.ask(&hosts::List { selector: which.selector }).await?.hosts;
-    all.retain(|host| which.after.is_empty() || host.name > which.after);
-    let more = all.len() > limit;
-    all.truncate(limit);
-    let next = all.last().filter(|_| more).map(|host| host.name.clone());
-    Ok(axum::Json(Hosts { hosts: all.into_iter().map(Host::from).collect(), next }))
+    let limit = within(which.limit, hosts::PAGE)? as u32;
+    let (selector, after) = (which.selector, which.after);
+    let list = hosts::List { selector, after, limit, brief: false };
+    let hosts::Listing { hosts, next } = program.ask(&list).await?;
+    let next = Some(next).filter(|next| !next.is_empty());
+    Ok(axum::Json(Hosts { hosts: hosts.into_iter().map(Host::from).collect(), next }))
 }
 
 /// The host of an id or a name, as far as the program may see it.
@@ -186,21 +182,21 @@ pub(super) async fn find(program: &Program, text: &str) -> Result<hosts::Host, P
     let shown = cmdr_protocol::display::clean_to_width(text, 80);
     let none =
         || Problem::not_found(format!("there is no host '{shown}'; GET /v1/hosts lists them"));
-    let id = text.parse::<HostId>().ok();
-    // A name that could be read as more than a name is nobody's.
-    let selector = match id {
-        Some(_) => String::new(),
-        None if selector::check_name(text).is_ok() => text.to_owned(),
-        None => return Err(none()),
-    };
-    let found = program.ask(&hosts::List { selector }).await?.hosts.into_iter();
-    let mut fits = found.filter(|host| host.name == text || (id.is_some() && host.id == id));
-    if let Some(host) = fits.next() {
-        return Ok(host);
+    // A name that could be read as more than a name is nobody's. As a selector a name is read as an id too.
+    if selector::check_name(text).is_err() {
+        return Err(none());
     }
-    let waiting = program.ask(&hosts::List { selector: "state=pending".to_owned() }).await?.hosts;
-    let mut waiting = waiting.into_iter();
-    waiting.find(|host| host.name == text || (id.is_some() && host.id == id)).ok_or_else(none)
+    let id = text.parse::<HostId>().ok();
+    let written = id.map_or_else(|| text.to_owned(), |id| id.to_string());
+    let either = |and: &str| format!("{text}{and}|{written}{and}");
+    for selector in [either(""), either(",state=pending")] {
+        let found = program.ask(&hosts::List::of(selector)).await?.hosts.into_iter();
+        let mut fits = found.filter(|host| host.name == text || (id.is_some() && host.id == id));
+        if let Some(host) = fits.next() {
+            return Ok(host);
+        }
+    }
+    Err(none())
 }
 
 fn id_of(host: &hosts::Host) -> Result<HostId, Problem> {

@@ -8,7 +8,8 @@ use super::patience::Patient;
 use super::places::{self, Full, Places};
 use super::problem::Problem;
 use super::rate::Rates;
-use super::{Api, document, files, routes};
+use super::room::Room;
+use super::{Api, configs, document, files, routes};
 use crate::gate::{Bounds, Gate, Pass};
 use crate::server::Hub;
 use crate::services;
@@ -37,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
 const HEAD: usize = 16 * 1024;
+/// Bytes of bodies that are being read, of all together and with one key.
+const BODIES: usize = 32 << 20;
+const OF_ONE: usize = 8 << 20;
 /// Headers of a request.
 const HEADERS: usize = 64;
 /// How long requests that are under way have when the hub stops.
@@ -69,6 +73,14 @@ enum Place {
 }
 
 impl Connection {
+    /// Whose it is, once its program has shown a key that is right.
+    pub(super) fn key(&self) -> Option<KeyId> {
+        match &*self.place.lock().unwrap_or_else(PoisonError::into_inner) {
+            Place::Known { place } => Some(place.key()),
+            Place::Stranger { .. } => None,
+        }
+    }
+
     /// Its program has shown a key that is right: from now on it counts for that one.
     pub(super) fn is_known(&self, api: &Api, key: KeyId) -> Result<(), Problem> {
         let mut held = self.place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +132,8 @@ impl Listening {
             service: Arc::new(services::all(hub.clone())),
             rates: Rates::new(&settings.limits),
             places: Places::new(settings.limits.connections, settings.limits.connections_per_key),
+            drifts: configs::places(),
+            bodies: Room::new(BODIES, OF_ONE),
             spools: files::Spools::new(&settings.limits),
             stopping,
         });

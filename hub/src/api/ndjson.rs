@@ -2,12 +2,13 @@
 //! a last line with a problem in it.
 
 use super::bearer::Program;
+use super::inside::Followed;
 use super::problem::Problem;
+use super::programs::Presence;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use cmdr_link::FeedStream;
 use cmdr_protocol::{CallError, ErrorKind, Feed};
 use serde::Serialize;
 use std::convert::Infallible;
@@ -37,11 +38,17 @@ fn line<T: Serialize>(value: &T) -> Bytes {
 /// Answers with the items of a feed, each as what `shape` makes of it, for at most so long.
 pub(super) async fn answer<F: Feed, T: Serialize + Send>(
     program: Program,
-    mut feed: FeedStream<F>,
+    followed: Followed<F>,
     most: Option<Duration>,
     mut shape: impl FnMut(F::Item) -> Vec<T> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let first = match timeout(FIRST, feed.next()).await {
+    let Followed { mut feed, mut presence } = followed;
+    let first = tokio::select! {
+        biased;
+        reason = presence.cut() => return Err(cut(reason)),
+        first = timeout(FIRST, feed.next()) => first,
+    };
+    let first = match first {
         Ok(Some(Err(e))) => return Err(e.into()),
         Ok(Some(Ok(item))) => Some(item),
         Ok(None) => return Ok(respond(Body::empty())),
@@ -69,7 +76,7 @@ pub(super) async fn answer<F: Feed, T: Serialize + Send>(
         };
         let ended = tokio::select! {
             ended = carry => ended,
-            ended = over(&program, end) => ended,
+            ended = over(&program, presence, end) => ended,
             () = lines.closed() => Ok(()),
         };
         if let Err(problem) = ended {
@@ -88,11 +95,19 @@ fn respond(body: Body) -> Response {
     ([(header::CONTENT_TYPE, TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
+/// Its rights have changed, or its key is no more.
+fn cut(reason: String) -> Problem {
+    Problem::from(CallError::new(ErrorKind::Denied, reason))
+}
+
 /// Waits for what ends a feed from this side.
-async fn over(program: &Program, end: Option<Instant>) -> Result<(), Problem> {
+async fn over(
+    program: &Program,
+    mut presence: Presence,
+    end: Option<Instant>,
+) -> Result<(), Problem> {
     let api = Arc::clone(&program.api);
     let key = program.caller.key;
-    let mut presence = api.hub.programs.enter(key);
     let late = async {
         match end {
             Some(end) => tokio::time::sleep_until(end).await,
@@ -102,7 +117,7 @@ async fn over(program: &Program, end: Option<Instant>) -> Result<(), Problem> {
     let problem = |kind, why: &str| Err(Problem::from(CallError::new(kind, why)));
     tokio::select! {
         () = late => Ok(()),
-        reason = presence.cut() => problem(ErrorKind::Denied, &reason),
+        reason = presence.cut() => Err(cut(reason)),
         () = api.hub.login_ends(key) => problem(
             ErrorKind::Denied,
             "this program's key has expired; its operator makes another: cmdr keys create",

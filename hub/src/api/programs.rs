@@ -2,12 +2,12 @@
 
 use cmdr_protocol::KeyId;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// Those who are there.
-#[derive(Debug, Default)]
-pub struct Programs(Mutex<State>);
+/// Those who are there. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Programs(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,8 +17,8 @@ struct State {
 
 /// One that is there; gone when dropped.
 #[derive(Debug)]
-pub(super) struct Presence<'a> {
-    programs: &'a Programs,
+pub(super) struct Presence {
+    programs: Programs,
     number: u64,
     cut: oneshot::Receiver<String>,
 }
@@ -28,13 +28,13 @@ impl Programs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enter(&self, key: KeyId) -> Presence<'_> {
+    pub(super) fn enter(&self, key: KeyId) -> Presence {
         let (send, cut) = oneshot::channel();
         let mut state = self.lock();
         state.next += 1;
         let number = state.next;
         state.there.insert(number, (key, send));
-        Presence { programs: self, number, cut }
+        Presence { programs: self.clone(), number, cut }
     }
 
     /// How many follow something now.
@@ -56,7 +56,7 @@ impl Programs {
     }
 }
 
-impl Presence<'_> {
+impl Presence {
     /// Waits until it is cut, and says why.
     pub(super) async fn cut(&mut self) -> String {
         match (&mut self.cut).await {
@@ -66,7 +66,7 @@ impl Presence<'_> {
     }
 }
 
-impl Drop for Presence<'_> {
+impl Drop for Presence {
     fn drop(&mut self) {
         self.programs.lock().there.remove(&self.number);
     }

@@ -84,8 +84,8 @@ fn secret(hub: &Hub, name: &str) -> Result<String, Fate> {
 fn place_of(hub: &Hub, rule: &Rule) -> Result<Place, Fate> {
     let url = secret(hub, &rule.url_secret)?;
     let outward = hub.outbox.outward().map_err(Fate::Later)?;
-    outward.place(&url).map_err(|_| {
-        // The address itself is a secret.
+    // The address itself is a secret.
+    outward.place(&url).map(Place::hidden).map_err(|_| {
         Fate::Later(format!(
             "the secret {} holds no address that may be posted to: https://, and a public one unless the configuration allows its network",
             rule.url_secret
@@ -158,11 +158,7 @@ pub(crate) async fn test(hub: &Hub, rule: &Rule) -> Result<u16, CallError> {
     let letter = posted.map_err(said)?;
     let outward = hub.outbox.outward().map_err(CallError::failed)?;
     let posted = outward.post(&letter.place, &letter.headers, letter.body).await;
-    posted.map_err(|why| {
-        // Where to is not for the audit log.
-        let why = why.replace(&letter.place.server(), "the server");
-        CallError::failed(format!("not posted: {why}"))
-    })
+    posted.map_err(|why| CallError::failed(format!("not posted: {why}")))
 }
 
 /// Text that means nothing to whoever shows it, and cannot harm there.

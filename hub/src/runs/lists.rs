@@ -2,7 +2,9 @@
 //! of. Who begins to look asks for the lists themselves first.
 
 use super::Runs;
+use super::views::BYTES;
 use crate::server::Hub;
+use cmdr_link::codec;
 use cmdr_protocol::RunId;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runs::{CHUNK, ListNews, Run};
@@ -18,6 +20,24 @@ pub(crate) struct ListView {
     /// What the schedules looked like.
     schedules: [u8; 32],
     begins: bool,
+}
+
+/// Runs in items that fit: selectors may be long, and waves many.
+fn in_items(runs: impl Iterator<Item = Run>) -> Vec<ListNews> {
+    let mut items: Vec<ListNews> = Vec::new();
+    let mut size = 0;
+    for run in runs {
+        let bytes = codec::size(&run);
+        match items.last_mut().filter(|item| item.runs.len() < CHUNK && size + bytes <= BYTES) {
+            Some(item) => item.runs.push(run),
+            None => {
+                size = 0;
+                items.push(ListNews { runs: vec![run], ..ListNews::default() });
+            }
+        }
+        size += bytes;
+    }
+    items
 }
 
 impl Runs {
@@ -71,23 +91,17 @@ impl Runs {
             }
         }
         let schedules = self.list_schedules(&who, caller.key).schedules;
-        let schedules = cmdr_link::codec::encode(&schedules).unwrap_or_default();
+        let schedules = codec::encode(&schedules).unwrap_or_default();
         let schedules = *blake3::hash(&schedules).as_bytes();
         let other = std::mem::replace(&mut view.schedules, schedules) != schedules;
         if std::mem::take(&mut view.begins) {
             return vec![ListNews { begins: true, ..ListNews::default() }];
         }
-        let runs: Vec<Run> = changed
-            .into_iter()
-            .filter_map(|id| {
-                let run = self.shown_in_list(id)?;
-                self.in_list(hub, &who, run)
-            })
-            .collect();
-        let mut items: Vec<ListNews> = runs
-            .chunks(CHUNK)
-            .map(|runs| ListNews { runs: runs.to_vec(), ..ListNews::default() })
-            .collect();
+        let runs = changed.into_iter().filter_map(|id| {
+            let run = self.shown_in_list(id)?;
+            self.in_list(hub, &who, run)
+        });
+        let mut items = in_items(runs);
         if other {
             match items.last_mut() {
                 Some(last) => last.schedules = true,
@@ -107,5 +121,21 @@ impl Runs {
         }
         let record = state.over.get(&id)?;
         Some((record.start.order.line.is_some(), record.shown(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_link::frame::MAX_FRAME;
+
+    #[test]
+    fn runs_with_long_selectors_are_told_in_items_that_fit() {
+        let run = |n: u32| Run { output: n.into(), hosts: "x".repeat(16_000), ..Run::default() };
+        let items = in_items((0..200).map(run));
+        assert!(items.len() > 3 && items.iter().all(|item| codec::size(item) < MAX_FRAME));
+        let told: Vec<_> = items.iter().flat_map(|item| &item.runs).map(|run| run.output).collect();
+        assert_eq!(told, (0..200).collect::<Vec<u64>>());
+        assert_eq!(in_items((0..1200).map(|_| Run::default())).len(), 3);
     }
 }

@@ -242,7 +242,13 @@ impl Runs {
         }
     }
 
-    /// The run that was begun with the same idempotency key.
+    /// The run that somebody has begun with an idempotency key.
+    pub(crate) fn with_key(&self, author: &Author, key: &str) -> Result<Option<RunId>, CallError> {
+        let once = records::once_key(author, "", key);
+        Ok(self.store.get::<KeyRecord>(&once).map_err(busy)?.map(|once| once.run))
+    }
+
+    /// The run that was begun with the same idempotency key, if the request is the same too.
     fn known(
         &self,
         once: &str,

@@ -7,6 +7,8 @@ use super::segments::{Place, Reader};
 use super::{Runs, busy};
 use crate::server::Hub;
 use crate::who::Who;
+use cmdr_link::codec;
+use cmdr_link::frame::MAX_FRAME;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
     CHUNK, Counts, Group, List, Listing, OUTPUT_CHUNK, Order, Printed, Progress, Run, Show, Shown,
@@ -20,6 +22,8 @@ use std::sync::Arc;
 const A_LINE: &str = "a line for the shell";
 /// Runs in one list.
 const MOST: usize = 500;
+/// And their bytes, in one list or item: selectors may be long, and waves many.
+pub(super) const BYTES: usize = MAX_FRAME / 2;
 /// Runs that one list reads from disk to see whether who asks may know of them.
 const LOOKS: usize = 256;
 /// Items of output at a time.
@@ -200,7 +204,7 @@ impl Runs {
             Known::Over(record) => (record.start.order.line.is_some(), record.shown(id)),
         });
         let mut listing = Listing::default();
-        let mut looks = 0;
+        let (mut looks, mut size) = (0, 0);
         for (is_line, run) in runs.filter(|(_, run)| wanted(run)) {
             if self.is_read(who, &run) {
                 if looks >= LOOKS && !listing.runs.is_empty() {
@@ -213,7 +217,8 @@ impl Runs {
                 tokio::task::yield_now().await;
             }
             let Some(run) = self.in_list(hub, who, (is_line, run)) else { continue };
-            if listing.runs.len() >= limit {
+            size += codec::size(&run);
+            if listing.runs.len() >= limit || size > BYTES && !listing.runs.is_empty() {
                 // This one is for the next page.
                 listing.more = true;
                 break;

@@ -85,7 +85,7 @@ async fn expect(hub: Arc<Hub>, asked: Asked, expect: Expect) -> Result<Expected,
         if hub.decide(&who, method, Some(&resource), Some(id)).is_err() {
             continue;
         }
-        if expected_of.hosts.len() >= MAX_HOSTS || size > MOST {
+        if expect.brief || expected_of.hosts.len() >= MAX_HOSTS || size > MOST {
             expected_of.more.push(id);
             continue;
         }

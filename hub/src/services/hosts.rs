@@ -1,22 +1,27 @@
 //! The fleet: lists, the live table, and who belongs to it.
 
+use super::pages::{BYTES, Page};
 use super::{HubService, nobody};
 use crate::server::Hub;
 use crate::ssh;
 use crate::who::Who;
+use cmdr_link::codec;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::hosts::{
-    Approve, Change, Forget, History, Host, HostState, Label, Labels, List, Listing, Reject,
-    Rename, Resolve, Targets, Watch,
+    Approve, Change, Forget, History, Host, HostState, Label, Labels, List, Listing, PAGE, Reject,
+    Rename, Resolve, TARGETS, Targets, Watch,
 };
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, Nothing};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hosts in one item of the live table; a large fleet comes in several.
-const CHUNK: usize = 500;
+/// What the figures of a host, its history and its id are written with, at most.
+const FIGURES: usize = 128;
+const HISTORY: usize = 256;
+const GONE: usize = 64;
 
 type Shared = Arc<Hub>;
 
@@ -39,22 +44,35 @@ fn viewer(hub: &Hub, asked: &Asked) -> Result<Arc<Who>, CallError> {
 
 async fn list(hub: Shared, asked: Asked, list: List) -> Result<Listing, CallError> {
     let (selector, who) = (parse(&list.selector)?, viewer(&hub, &asked)?);
-    let mut hosts = hub.fleet.hosts();
-    hosts.retain(|host| selector.matches(host) && host.id.is_some_and(|id| hub.sees(&who, id)));
-    Ok(Listing { hosts })
+    let mut page = Page::new(list.limit, PAGE);
+    hub.fleet.by_name(&list.after, |id, entry| {
+        let mut host = entry.host(id);
+        if !(selector.matches(&host) && hub.sees_host(&who, id, entry.changed, &host)) {
+            return ControlFlow::Continue(());
+        }
+        if list.brief {
+            (host.facts, host.link) = (None, None);
+        }
+        page.take(host)
+    });
+    let (hosts, more) = page.done()?;
+    let next = hosts.last().filter(|_| more).map(|host: &Host| host.name.clone());
+    Ok(Listing { hosts, next: next.unwrap_or_default() })
 }
 
 async fn resolve(hub: Shared, asked: Asked, resolve: Resolve) -> Result<Targets, CallError> {
     let (selector, who) = (parse(&resolve.selector)?, viewer(&hub, &asked)?);
-    let targets = hub
-        .fleet
-        .hosts()
-        .into_iter()
-        .filter(|host| selector.matches(host) && ssh::means(&selector, &resolve.selector, host))
-        .filter(|host| host.id.is_some_and(|id| hub.sees(&who, id)));
-    Ok(Targets {
-        targets: targets.filter_map(|host| Some((host.id?, host.name, host.state))).collect(),
-    })
+    let mut page = Page::new(resolve.limit, TARGETS);
+    hub.fleet.by_name(&resolve.after, |id, entry| {
+        let host = entry.host(id);
+        let picked = selector.matches(&host)
+            && ssh::means(&selector, &resolve.selector, &host)
+            && hub.sees_host(&who, id, entry.changed, &host);
+        if picked { page.take((id, host.name, host.state)) } else { ControlFlow::Continue(()) }
+    });
+    let (targets, more) = page.done()?;
+    let next = targets.last().filter(|_| more).map(|(_, name, _)| String::clone(name));
+    Ok(Targets { targets, next: next.unwrap_or_default() })
 }
 
 async fn rename(hub: Shared, _: Asked, rename: Rename) -> Result<Nothing, CallError> {
@@ -139,7 +157,7 @@ impl View {
         let left: Vec<_> = self.sent.keys().filter(|id| !here.contains(id)).copied().collect();
         for id in left {
             self.sent.remove(&id);
-            out.last().gone.push(id);
+            out.room(GONE).gone.push(id);
         }
         hub.fleet.each(|id, entry| {
             let known = self.sent.get(&id).copied();
@@ -150,21 +168,20 @@ impl View {
                     self.selector.matches(&host) || self.all && host.state == HostState::Pending;
                 if !(picked && hub.sees_host(&self.who, id, entry.changed, &host)) {
                     if self.sent.remove(&id).is_some() {
-                        out.last().gone.push(id);
+                        out.room(GONE).gone.push(id);
                     }
                     return;
                 }
-                out.room().put.push(host);
+                out.room(codec::size(&host)).put.push(host);
                 if known.is_none() && !entry.history.is_empty() {
-                    out.last()
-                        .history
-                        .push(History { id, cpu: entry.history.iter().copied().collect() });
+                    let cpu = entry.history.iter().copied().collect();
+                    out.room(HISTORY).history.push(History { id, cpu });
                 }
             }
             if known.is_none_or(|(_, sampled)| sampled != entry.sampled)
                 && let Some(figures) = entry.figures()
             {
-                out.room().figures.push(figures);
+                out.room(FIGURES).figures.push(figures);
             }
             self.sent.insert(id, (entry.changed, entry.sampled));
         });
@@ -172,30 +189,28 @@ impl View {
     }
 }
 
-/// Changes, cut so that none is too large for a frame.
+/// Changes, cut so that none is too large for a frame. What is said of a host after it was put stands in the same
+/// change or in a later one, so that each can be applied when it comes.
 struct Outbox {
     changes: Vec<Change>,
+    /// Bytes of the newest one.
+    size: usize,
 }
 
 impl Outbox {
     fn new(reset: bool) -> Self {
-        Self { changes: vec![Change { reset, ..Change::default() }] }
+        Self { changes: vec![Change { reset, ..Change::default() }], size: 0 }
     }
 
-    fn last(&mut self) -> &mut Change {
-        if self.changes.is_empty() {
+    /// The change that has room for so many bytes more.
+    fn room(&mut self, size: usize) -> &mut Change {
+        self.size += size;
+        if self.size > BYTES && self.size > size || self.changes.is_empty() {
             self.changes.push(Change::default());
+            self.size = size;
         }
         let at = self.changes.len() - 1;
         &mut self.changes[at]
-    }
-
-    fn room(&mut self) -> &mut Change {
-        let last = self.last();
-        if last.put.len() >= CHUNK || last.figures.len() >= 8 * CHUNK {
-            self.changes.push(Change::default());
-        }
-        self.last()
     }
 
     /// What is worth sending; the first time even nothing is.
@@ -203,6 +218,13 @@ impl Outbox {
         if !first {
             self.changes.retain(|c| *c != Change::default());
         }
+        if let Some((_, before)) = self.changes.split_last_mut() {
+            before.iter_mut().for_each(|change| change.more = true);
+        }
         self.changes
     }
 }
+
+#[cfg(test)]
+#[path = "hosts_tests.rs"]
+mod tests;

@@ -83,7 +83,15 @@ async fn plan(hub: Arc<Hub>, asked: Asked, plan: Plan) -> Result<Planned, CallEr
 }
 
 async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallError> {
-    let (_, who) = who(&hub, &asked)?;
+    let (caller, who) = who(&hub, &asked)?;
+    let mut list = list;
+    if !list.key.is_empty() {
+        let of = hub.runs.with_key(&Author::of(&caller, &who), &list.key)?;
+        let Some(id) = of.map(|id| id.to_string()).filter(|id| id.starts_with(&list.id)) else {
+            return Ok(Listing::default());
+        };
+        list.id = id;
+    }
     hub.runs.list(&hub, &who, &list).await
 }
 

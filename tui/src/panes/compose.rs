@@ -262,7 +262,7 @@ impl ComposePane {
             }),
             Err(selector) => {
                 let only = self.draft.only.clone();
-                Action::fetch(None, Resolve { selector }, PATIENCE, move |answer| {
+                Action::fetch_all(None, Resolve::of(selector), PATIENCE, move |answer| {
                     let answer = answer.map(|targets| {
                         let targets = targets.targets.into_iter();
                         let targets = targets.filter(|t| only.is_empty() || only.contains(&t.0));

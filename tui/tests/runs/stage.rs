@@ -239,6 +239,7 @@ impl Hub {
             "runs.plan" => json(&*self.planned.lock().expect("planned")),
             "hosts.resolve" => json(&cmdr_protocol::hosts::Targets {
                 targets: vec![(id(1), "web1".into(), HostState::Online)],
+                ..Default::default()
             }),
             "runs.start" | "runs.retry" => json(&self.begun.lock().expect("begun").clone()?),
             "runs.stop" | "runs.pause" | "runs.resume" => json(&some_runs().remove(0)),

@@ -352,7 +352,7 @@ pub(crate) fn answer(
         "hosts.resolve" => {
             let named = hosts.iter().take(3);
             let targets = named.map(|(id, name)| (*id, name.clone(), HostState::Online)).collect();
-            json(&Targets { targets })
+            json(&Targets { targets, ..Targets::default() })
         }
         "approvals.ask" => {
             let ask: approvals::Ask = serde_json::from_value(body).unwrap_or_default();

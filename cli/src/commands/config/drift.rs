@@ -14,9 +14,16 @@ use cmdr_protocol::{CallError, ErrorKind, HostId};
 use futures::StreamExt as _;
 use serde::Serialize;
 use similar::TextDiff;
+use std::time::Duration;
 
 /// Hosts asked at once.
 const AT_ONCE: usize = 16;
+/// A file is waited for so long.
+const READING: Duration = Duration::from_secs(30);
+/// Comparing two texts takes at most so long; what is not found by then is told as left out and put in.
+const LOOKING: Duration = Duration::from_secs(2);
+/// Lines of one side; more are not compared.
+const LINES: usize = 20_000;
 
 /// Compare what hosts have with what they shall have.
 ///
@@ -65,7 +72,7 @@ pub(super) async fn run(app: &App, args: &DriftArgs) -> Result<Exit, Failure> {
     let mut hosts: Vec<HostFiles> = Vec::new();
     loop {
         let (name, version) = (args.name.clone(), args.version);
-        let mut expected = hub.ask(&Expect { name, version, hosts: wanted }).await?;
+        let mut expected = hub.ask(&Expect { name, version, hosts: wanted, brief: false }).await?;
         hosts.append(&mut expected.hosts);
         wanted = expected.more;
         if wanted.is_empty() {
@@ -168,7 +175,14 @@ async fn compare(
         }
         Err(e) => return Err(e),
     };
-    let there = if is_read(file, &stat, diff) { Some(fetch(hub, host, path).await?) } else { None };
+    let there = if is_read(file, &stat, diff) {
+        let fetched = tokio::time::timeout(READING.max(patience), fetch(hub, host, path)).await;
+        let late =
+            |_| CallError::new(ErrorKind::TimedOut, "the host did not send the file in time");
+        Some(fetched.map_err(late)??)
+    } else {
+        None
+    };
     let found = drift(file, &stat, there.as_deref());
     (row.state, row.what) = (found.state, found.what.join(", "));
     if let (true, Stands::Differs, Some(there), Some(shall)) =
@@ -198,7 +212,10 @@ fn difference(there: &[u8], shall: &[u8]) -> (String, Option<(String, String)>) 
     let (Ok(there), Ok(shall)) = (std::str::from_utf8(there), std::str::from_utf8(shall)) else {
         return ("it is binary".to_owned(), None);
     };
-    let diff = TextDiff::from_lines(there, shall);
+    if [there, shall].iter().any(|text| text.lines().nth(LINES).is_some()) {
+        return (format!("it has too many lines to be compared: more than {LINES}"), None);
+    }
+    let diff = TextDiff::configure().timeout(LOOKING).diff_lines(there, shall);
     let text =
         diff.unified_diff().context_radius(3).header("on the host", "in the group").to_string();
     (text, Some((there.to_owned(), shall.to_owned())))
@@ -213,5 +230,7 @@ mod tests {
         let (said, sides) = difference(b"a\nb\n", b"a\nc\n");
         assert!(said.contains("-b\n+c\n") && sides.is_some(), "{said}");
         assert_eq!(difference(b"\xff", b"a").0, "it is binary");
+        let many = "\n".repeat(LINES + 1);
+        assert!(difference(many.as_bytes(), b"a").0.contains("too many lines"));
     }
 }

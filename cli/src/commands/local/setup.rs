@@ -180,7 +180,7 @@ async fn is_known(app: &App, places: &Places) -> Result<bool, Failure> {
     let here = App { home: places.home.clone(), ..app.clone() };
     let hub = Hub::connect(&here).await?;
     let selector = format!("id={}", context::host_id(&places.agent(), &key));
-    let reply = hub.ask(&cmdr_protocol::hosts::Resolve { selector }).await?;
+    let reply = hub.ask(&cmdr_protocol::hosts::Resolve::of(selector)).await?;
     Ok(!reply.targets.is_empty())
 }
 

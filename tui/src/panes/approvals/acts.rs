@@ -60,8 +60,8 @@ fn resolved(
     let (one, many) = (texts.get("approvals.host"), texts.get("approvals.hosts"));
     let (none, more) = (texts.get("approvals.no_hosts"), texts.get("confirm.more"));
     let unresolved = texts.get("approvals.unresolved");
-    let resolve = Resolve { selector: approval.wanted.hosts.clone() };
-    Action::fetch(None, resolve, PATIENCE, move |targets| {
+    let resolve = Resolve::of(approval.wanted.hosts.clone());
+    Action::fetch_all(None, resolve, PATIENCE, move |targets| {
         let words = match targets {
             Err(error) => unresolved.replacen("{}", &crate::action::reason(&error), 1),
             Ok(targets) if targets.targets.is_empty() => none.to_owned(),
