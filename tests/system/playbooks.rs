@@ -22,6 +22,8 @@ use cmdr_protocol::{ErrorKind, RunId, secrets};
 use harness::process::{HubProcess, program};
 use harness::{BareAgent, World, until, until_some};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -329,6 +331,57 @@ async fn nothing_of_the_hubs_machine_is_within_reach_of_a_playbook() {
         assert!(told.contains(what), "{program}: {told}");
         assert!(!told.contains("CARGO"), "the hub's environment is not for it: {told}");
     }
+}
+
+#[tokio::test]
+async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_they_are() {
+    let library = tempfile::tempdir().unwrap();
+    let settings = Settings { library: vec![library.path().to_owned()], ..settings() };
+    let world = World::start_with(Config { ansible: settings, ..config() }).await;
+    let (_agent, client) = (world.agent("web1").await, world.client(Role::ADMINISTRATOR).await);
+    let (sound, shared) = (library.path().join("log"), library.path().join("shared"));
+    let listens = std::os::unix::net::UnixDatagram::bind(&sound).unwrap();
+    listens.set_nonblocking(true).unwrap();
+    std::fs::write(&shared, "roles").unwrap();
+    std::fs::set_permissions(&shared, Permissions::from_mode(0o640)).unwrap();
+    let (at, of) = (sound.display(), shared.display());
+    let says = |kind: &str| {
+        format!(
+            "import socket as s, sys; s.socketpair(s.AF_UNIX, s.{kind})[0].sendto(bytes(1), sys.argv[1])"
+        )
+    };
+    let looks = [
+        (says("SOCK_DGRAM"), at.to_string(), "PermissionError"),
+        (says("SOCK_RAW"), at.to_string(), "PermissionError"),
+        (
+            "import socket as s; s.socketpair(s.AF_TIPC, s.SOCK_STREAM)".into(),
+            String::new(),
+            "PermissionError",
+        ),
+        (
+            "import socket as s; a, b = s.socketpair(); a.send(bytes(1)); print(len(b.recv(9)), b.family)".into(),
+            String::new(),
+            "1 ",
+        ),
+    ];
+    let mut tasks = String::new();
+    for (code, words, _) in &looks {
+        tasks += &format!(
+            "- debug: {{msg: \"{{{{ lookup('pipe', 'python3 -c \\\"{code}\\\" {words} 2>&1 || true') }}}}\"}}\n"
+        );
+    }
+    save(&client, &book(&tasks, "")).await;
+    let run = start(&client).await;
+    let target = over(&client, run).await.targets.remove(0);
+    let printed = output(&client, run).await;
+    assert_eq!(target.state, TargetState::Ok, "{target:?}\n{printed}");
+    let told: Vec<_> = printed.lines().filter(|line| line.contains("\"msg\":")).collect();
+    assert_eq!(told.len(), looks.len(), "{printed}");
+    for ((code, _, what), told) in looks.iter().zip(told) {
+        assert!(told.contains(what), "{code}: {told}");
+    }
+    assert!(listens.recv(&mut [0; 8]).is_err(), "nothing was said to it");
+    assert_eq!(std::fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
 #[tokio::test]
