@@ -350,6 +350,8 @@ async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_t
             "import socket as s, sys; s.socketpair(s.AF_UNIX, s.{kind})[0].sendto(bytes(1), sys.argv[1])"
         )
     };
+    let does =
+        |call: &str| format!("import os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); os.{call}");
     let looks = [
         (says("SOCK_DGRAM"), at.to_string(), "PermissionError"),
         (says("SOCK_RAW"), at.to_string(), "PermissionError"),
@@ -362,6 +364,19 @@ async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_t
             "import socket as s; a, b = s.socketpair(); a.send(bytes(1)); print(len(b.recv(9)), b.family)".into(),
             String::new(),
             "1 ",
+        ),
+        (does("fchmod(fd, 0o777)"), of.to_string(), "PermissionError"),
+        (does("fchown(fd, -1, os.getgid())"), of.to_string(), "PermissionError"),
+        (does("setxattr(fd, sys.argv[2], bytes(1))"), format!("{of} user.x"), "PermissionError"),
+        (does("removexattr(fd, sys.argv[2])"), format!("{of} user.x"), "PermissionError"),
+        // The flags of a file: no atime.
+        (
+            format!(
+                "{}; import fcntl; fcntl.ioctl(fd, 0x40086602, bytes([128, 0, 0, 0]))",
+                does("fstat(fd)")
+            ),
+            of.to_string(),
+            "PermissionError",
         ),
     ];
     let mut tasks = String::new();

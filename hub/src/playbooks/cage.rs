@@ -156,6 +156,10 @@ fn filters(scoped: bool) -> Result<[BpfProgram; 3], seccompiler::BackendError> {
     for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
         only(libc::SYS_socketpair, 1, Len::Dword, Cmp::MaskedEq(0xf), int(kind))?;
     }
+    // These change what is open for reading alone.
+    for command in FLAGS {
+        only(libc::SYS_ioctl, 1, Len::Dword, Cmp::Eq, *command)?;
+    }
     let namespaces = [
         libc::CLONE_NEWUSER,
         libc::CLONE_NEWNS,
@@ -233,6 +237,11 @@ const REFUSED: &[i64] = &[
     libc::SYS_lsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    // What is open for reading is enough for these.
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fsetxattr,
+    libc::SYS_fremovexattr,
     463, // setxattrat
     466, // removexattrat
     469, // file_setattr
@@ -284,6 +293,16 @@ const REFUSED: &[i64] = &[
     libc::SYS_swapoff,
     libc::SYS_reboot,
     libc::SYS_acct,
+];
+/// Commands for a file that was opened for reading which change it: its flags, its attributes, its version, its
+/// encryption, that it never be written again.
+const FLAGS: &[u64] = &[
+    0x4008_6602, // FS_IOC_SETFLAGS
+    0x4004_6602, // FS_IOC32_SETFLAGS
+    0x401c_5820, // FS_IOC_FSSETXATTR
+    0x4008_7602, // FS_IOC_SETVERSION
+    0x800c_6613, // FS_IOC_SET_ENCRYPTION_POLICY
+    0x4080_6685, // FS_IOC_ENABLE_VERITY
 ];
 /// The same by calls that newer machines do not have any more.
 #[cfg(target_arch = "x86_64")]
