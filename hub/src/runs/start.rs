@@ -146,7 +146,6 @@ impl Runs {
             return Ok(known);
         }
         let mut start = start;
-        Self::pin(hub, &mut start)?;
         if let Some(push) = &start.order.push {
             hub.blobs.may_use(hub, who, &push.file).await?;
             hub.blobs.open(&push.file).await?;
@@ -154,7 +153,7 @@ impl Runs {
         if let Some(callback) = &start.callback {
             hub.outbox.check(hub, callback, author.key)?;
         }
-        let plan = self.plan(hub, who, &start)?;
+        let plan = self.plan_pinned(hub, who, &mut start)?;
         if let Some(refused) = plan.refused.first() {
             let all = plan.refused.len();
             let more = if all > 1 { format!(", and {} more", all - 1) } else { String::new() };
