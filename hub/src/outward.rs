@@ -123,7 +123,19 @@ impl Outward {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Result<u16, String> {
-        let posted = timeout(PATIENCE, self.posted(place, headers, body)).await;
+        let to = self.find(place).await?;
+        self.post_to(place, &to, headers, body).await
+    }
+
+    /// The same to addresses that were found before.
+    pub async fn post_to(
+        &self,
+        place: &Place,
+        to: &[SocketAddr],
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<u16, String> {
+        let posted = timeout(PATIENCE, self.posted(place, to, headers, body)).await;
         posted.unwrap_or_else(|_| {
             Err(format!("{} did not answer within {} s", place.server(), PATIENCE.as_secs()))
         })
@@ -132,6 +144,7 @@ impl Outward {
     async fn posted(
         &self,
         place: &Place,
+        to: &[SocketAddr],
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Result<u16, String> {
@@ -150,7 +163,7 @@ impl Outward {
         let request = request
             .body(Full::new(body))
             .map_err(|e| format!("the request cannot be made: {e}"))?;
-        let tcp = self.connect(place).await?;
+        let tcp = self.connect(place, to).await?;
         if !place.secret {
             return exchange(tcp, request, place).await;
         }
@@ -163,21 +176,33 @@ impl Outward {
         exchange(tls, request, place).await
     }
 
-    /// Connects to the first address that is right and answers.
-    async fn connect(&self, place: &Place) -> Result<TcpStream, String> {
+    /// The addresses that are right, of those that its name means now.
+    pub async fn find(&self, place: &Place) -> Result<Vec<SocketAddr>, String> {
         let server = place.server();
         let found = timeout(CONNECT, tokio::net::lookup_host((place.host.as_str(), place.port)))
             .await
             .map_err(|_| format!("what {} means was not found out within 5 s", place.host))?
             .map_err(|e| format!("finding out what {} means: {e}", place.host))?;
         let mut wrong = format!("{} has no address", place.host);
+        let mut right = Vec::new();
         for address in found.take(TRIED) {
-            if let Err(why) = self.judge(address.ip()) {
-                wrong = format!("{server}: {why}");
-                continue;
+            match self.judge(address.ip()) {
+                Ok(()) => right.push(address),
+                Err(why) => wrong = format!("{server}: {why}"),
             }
+        }
+        if right.is_empty() { Err(wrong) } else { Ok(right) }
+    }
+
+    /// Connects to the first of them that answers.
+    async fn connect(&self, place: &Place, to: &[SocketAddr]) -> Result<TcpStream, String> {
+        let server = place.server();
+        let mut wrong = format!("{server} has no address");
+        for address in to {
+            // Whoever found it judged it; no other way leads to a connection.
+            self.judge(address.ip()).map_err(|why| format!("{server}: {why}"))?;
             match timeout(CONNECT, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => return same(tcp, address),
+                Ok(Ok(tcp)) => return same(tcp, *address),
                 Ok(Err(e)) => wrong = format!("connecting to {server} ({address}): {e}"),
                 Err(_) => {
                     wrong = format!("connecting to {server} ({address}): no answer within 5 s");

@@ -151,7 +151,7 @@ impl Runs {
             hub.blobs.open(&push.file).await?;
         }
         if let Some(callback) = &start.callback {
-            hub.outbox.check(hub, callback, author.key)?;
+            hub.outbox.check(hub, callback, &author)?;
         }
         let plan = self.plan_pinned(hub, who, &mut start)?;
         if let Some(refused) = plan.refused.first() {
