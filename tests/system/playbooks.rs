@@ -352,6 +352,11 @@ async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_t
     };
     let does =
         |call: &str| format!("import os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); os.{call}");
+    let ipc = |call: &str| {
+        format!(
+            "import ctypes; c = ctypes.CDLL(None, use_errno=True); exit(c.{call} < 0 and str(ctypes.get_errno()) + chr(33))"
+        )
+    };
     let looks = [
         (says("SOCK_DGRAM"), at.to_string(), "PermissionError"),
         (says("SOCK_RAW"), at.to_string(), "PermissionError"),
@@ -378,6 +383,9 @@ async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_t
             of.to_string(),
             "PermissionError",
         ),
+        (ipc("shmget(0, 4096, 0o600)"), String::new(), "1!"),
+        (ipc("semget(0, 1, 0o600)"), String::new(), "1!"),
+        (ipc("msgget(0, 0o600)"), String::new(), "1!"),
     ];
     let mut tasks = String::new();
     for (code, words, _) in &looks {
@@ -397,6 +405,27 @@ async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_t
     }
     assert!(listens.recv(&mut [0; 8]).is_err(), "nothing was said to it");
     assert_eq!(std::fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[tokio::test]
+async fn a_playbook_that_takes_the_disk_or_more_than_its_memory_is_ended_with_the_reason() {
+    let scene = Scene::new().await;
+    let fills = "for n in 1 2 3; do fallocate -l 400M $n; done; sleep 600";
+    let tasks = format!("- debug: {{msg: \"{{{{ lookup('pipe', '{fills}') }}}}\"}}\n");
+    let (target, printed) = scene.play(&tasks).await;
+    assert_eq!(target.state, TargetState::Failed, "{printed}");
+    assert!(target.why.contains("took more than 1024 MiB"), "{target:?}\n{printed}");
+    let left = || std::fs::read_dir(scene.world.path("playbooks")).unwrap().count();
+    until("its folder is gone", async || left() == 0).await;
+    // A host may say as much as it likes, and a playbook keeps it.
+    let (target, printed) = scene.play("- command: cat /dev/zero\n").await;
+    assert_eq!(target.state, TargetState::Failed, "{printed}");
+    assert!(target.why.contains("it wrote more than 64 MiB"), "{target:?}\n{printed}");
+    // What is fetched is kept in a file.
+    std::fs::write(scene.path("large"), vec![b'x'; 70 << 20]).unwrap();
+    let tasks = format!("- fetch: {{src: {}, dest: large, flat: true}}\n", scene.path("large"));
+    let (target, printed) = scene.play(&tasks).await;
+    assert_eq!(target.state, TargetState::Ok, "{target:?}\n{printed}");
 }
 
 #[tokio::test]

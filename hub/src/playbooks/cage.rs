@@ -42,9 +42,9 @@ const ETC: &[&str] = &[
 /// Of the machine.
 const MACHINE: &[&str] = &["/sys/devices/system/cpu", "/dev/urandom", "/dev/random", "/dev/zero"];
 /// Where Python keeps its locks.
-const LOCKS: &str = "/dev/shm";
+pub(super) const LOCKS: &str = "/dev/shm";
 /// The largest file it may write, the memory of one process, files open at once, processes of the hub's user.
-const FILE: u64 = 512 << 20;
+pub(super) const FILE: u64 = 512 << 20;
 const MEMORY: u64 = 4 << 30;
 const OPEN: u64 = 1024;
 const PROCESSES: u64 = 4096;
@@ -224,6 +224,20 @@ const REFUSED: &[i64] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    // Memory and messages that outlive whoever made them, beside files.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // A way round every other filter.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,

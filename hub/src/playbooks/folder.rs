@@ -2,7 +2,7 @@
 //! reach them. Nobody but the hub's user may look into it, and it is gone when the playbook is over.
 
 use super::cage::PROGRAMS;
-use super::{Play, Settings};
+use super::{Play, Settings, room};
 use crate::runbooks::PLAYBOOK;
 use cmdr_link::files;
 use serde::{Deserialize, Serialize};
@@ -44,11 +44,15 @@ impl Job {
     }
 }
 
-/// Removes what an earlier hub has left.
+/// Removes what an earlier hub has left. Blocks.
 pub(crate) fn clear(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         // Its keeper may be at it as well.
-        std::fs::remove_dir_all(entry.path()).ok();
+        if let Err(e) = room::remove(&entry.path())
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("removing {}: {}", entry.path().display(), files::reason(&e));
+        }
     }
 }
 
@@ -66,7 +70,7 @@ pub(super) fn make(
     let folder = place.join(id);
     fill(place, &folder, host, play, &program, settings, reads)
         .map_err(|e| {
-            std::fs::remove_dir_all(&folder).ok();
+            room::remove(&folder).ok();
             format!("preparing the playbook in {}: {}", folder.display(), files::reason(&e))
         })
         .map(|()| folder)
