@@ -279,7 +279,7 @@ impl Runs {
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
         };
-        self.clear_playbooks();
+        self.clear_playbooks().await;
         let open: Vec<_> = self.state().open.values().cloned().collect();
         for live in open {
             self.take_up(&live);

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Our parts of Ansible: where they go, and their texts.
@@ -56,7 +58,7 @@ pub(crate) fn clear(place: &Path) {
     }
 }
 
-/// Makes one for a playbook on this host.
+/// Makes one for a playbook on this host. Blocks. It need not be on disk when this returns: it lives no longer than a step.
 pub(super) fn make(
     place: &Path,
     id: &str,
@@ -97,7 +99,8 @@ fn fill(
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        files::write_private(&path, text.as_bytes())
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
     };
     for dir in ["home", "tmp"] {
         files::private_dir(&folder.join(dir))?;

@@ -90,8 +90,11 @@ impl Runs {
     }
 
     /// Removes the folders of playbooks that an earlier hub has left.
-    pub(super) fn clear_playbooks(&self) {
-        clear(&self.playbooks_dir());
+    pub(super) async fn clear_playbooks(&self) {
+        let dir = self.playbooks_dir();
+        if let Err(e) = tokio::task::spawn_blocking(move || clear(&dir)).await {
+            tracing::error!("removing what playbooks left: {e}");
+        }
     }
 
     /// Begins a playbook, unless the target is somewhere else by now. An end when it is known that it never will.
@@ -261,8 +264,8 @@ impl Turn {
     async fn run(&self, hub: &Arc<Hub>, ends: &mut oneshot::Receiver<String>) -> Outcome {
         let settings = &hub.config.ansible;
         let place = self.runs.playbooks_dir();
-        let child = Child::start(&place, &self.id, &self.name, &self.play, settings);
-        let mut child = match child {
+        let child = Child::start(place, &self.id, &self.name, &self.play, settings);
+        let mut child = match child.await {
             Ok(child) => child,
             Err(why) => return Outcome::failed(why),
         };
