@@ -9,12 +9,14 @@ mod callbacks;
 mod pushes;
 mod results;
 mod sign;
+mod state;
 
 pub(crate) use pushes::test;
 
 use crate::api::Callbacks as Settings;
 use crate::outward::{Outward, Place};
 use crate::records::{PostRecord, post_key, prefix};
+use crate::runs::Author;
 use crate::server::Hub;
 use crate::store::{Batch, Store, StoreError};
 use bytes::Bytes;
@@ -22,8 +24,9 @@ use cmdr_link::clock;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::pushes::{Post, PostState, Rule};
 use cmdr_protocol::runs::Callback;
-use cmdr_protocol::{CallError, ErrorKind, KeyId, RunId};
-use std::collections::{BTreeSet, HashMap};
+use cmdr_protocol::{CallError, ErrorKind, RunId};
+use state::State;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -32,15 +35,6 @@ use tokio::task::JoinSet;
 
 /// Tells one post from another: the same when it is posted again.
 pub const HEADER: &str = "Cmdr-Delivery";
-/// Posts that may wait. Beyond it no run with a callback begins, and rules are passed over.
-const MOST: usize = 10_000;
-/// Callbacks of runs that had begun by then wait beyond it, up to so many in all.
-const MOST_OF_ALL: usize = 2 * MOST;
-/// Posts of which it is still known what became of them, the newest: as many as there are runs by default.
-const KNOWN: usize = 20_000;
-/// Posts on their way at once, and to one server.
-const AT_ONCE: usize = 16;
-const TO_ONE: usize = 2;
 /// The longest pause between two tries.
 const LONGEST_MS: u64 = 3600 * 1000;
 /// After so long it is given up.
@@ -61,89 +55,6 @@ pub struct Outbox {
     outward: OnceLock<Result<Outward, String>>,
     state: Mutex<State>,
     wake: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Those that are to be posted.
-    waiting: HashMap<String, PostRecord>,
-    /// When each is tried next; those on their way are not here.
-    due: BTreeSet<(u64, String)>,
-    /// Those on their way, with the server that they go to once that is known.
-    under_way: HashMap<String, String>,
-    /// Those that were taken or given up: none is posted twice.
-    over: HashMap<String, PostRecord>,
-    /// The same by age.
-    ages: BTreeSet<(u64, String)>,
-}
-
-impl State {
-    fn insert(&mut self, key: String, post: PostRecord) {
-        if post.is_waiting() {
-            self.due.insert((post.next_ms, key.clone()));
-            self.waiting.insert(key, post);
-        } else {
-            self.ages.insert((post.made_ms, key.clone()));
-            self.over.insert(key, post);
-        }
-    }
-
-    fn knows(&self, key: &str) -> bool {
-        self.waiting.contains_key(key) || self.over.contains_key(key)
-    }
-
-    fn remove(&mut self, key: &str) -> bool {
-        if let Some(post) = self.waiting.remove(key) {
-            self.due.remove(&(post.next_ms, key.to_owned()));
-            return true;
-        }
-        if let Some(post) = self.over.remove(key) {
-            self.ages.remove(&(post.made_ms, key.to_owned()));
-            return true;
-        }
-        false
-    }
-
-    /// The next post whose time has come goes on its way.
-    fn take_due(&mut self, now_ms: u64) -> Option<(String, PostRecord)> {
-        let (next_ms, _) = self.due.first()?;
-        if *next_ms > now_ms || self.under_way.len() >= AT_ONCE {
-            return None;
-        }
-        let (_, key) = self.due.pop_first()?;
-        let post = self.waiting.get(&key)?.clone();
-        self.under_way.insert(key.clone(), String::new());
-        Some((key, post))
-    }
-
-    /// One that went nowhere waits on.
-    fn put_back(&mut self, key: &str, next_ms: u64) {
-        self.under_way.remove(key);
-        if let Some(post) = self.waiting.get_mut(key) {
-            post.next_ms = next_ms;
-            self.due.insert((next_ms, key.to_owned()));
-        }
-    }
-
-    /// One was tried. A rule that was deleted meanwhile took its posts along.
-    fn tried(&mut self, key: &str, post: PostRecord) {
-        self.under_way.remove(key);
-        if self.remove(key) {
-            self.insert(key.to_owned(), post);
-        }
-    }
-
-    /// The oldest of those that are over: how many too many are known.
-    fn too_many(&self) -> Vec<String> {
-        let many = self.over.len().saturating_sub(KNOWN);
-        self.ages.iter().take(many).map(|(_, key)| key.clone()).collect()
-    }
-
-    /// Those that were over before.
-    fn before(&self, time_ms: u64) -> Vec<String> {
-        let old = self.ages.iter().take_while(|(made_ms, _)| *made_ms < time_ms);
-        old.map(|(_, key)| key.clone()).collect()
-    }
 }
 
 /// Something to post.
@@ -204,24 +115,24 @@ impl Outbox {
     }
 
     /// Whether a run may begin that shall be told there: an error says why not.
-    pub fn check(
-        &self,
-        hub: &Hub,
-        callback: &Callback,
-        key: Option<KeyId>,
-    ) -> Result<(), CallError> {
+    pub fn check(&self, hub: &Hub, callback: &Callback, author: &Author) -> Result<(), CallError> {
         let wrong = |why: String| CallError::malformed(format!("callback: {why}"));
         self.outward().and_then(|outward| outward.place(&callback.url)).map_err(wrong)?;
-        let signing = key.map(|key| crate::api::signing::open(hub, key));
+        let signing = author.key.map(|key| crate::api::signing::open(hub, key));
         if !matches!(signing, Some(Ok(Some(_)))) {
             return Err(CallError::malformed(
                 "callback: it is signed with what a program's key for HTTP has, and this caller has none; make one: cmdr keys create NAME --verb VERB --http",
             ));
         }
-        if self.lock().waiting.len() >= MOST {
+        let state = self.lock();
+        if !state.has_room(&author.operator, false) {
+            let (own, others) = state.wait_of(&author.operator);
             return Err(CallError::new(
                 ErrorKind::Busy,
-                "too many callbacks wait to be taken; try again later",
+                format!(
+                    "too many results wait to be taken, {own} of them about runs of {}, {others} about runs of others; try again later",
+                    author.operator
+                ),
             ));
         }
         Ok(())
@@ -249,14 +160,14 @@ impl Outbox {
         let mut new = Vec::new();
         for rule in names {
             let key = post_key(run, end.ended_ms, &rule);
-            let waiting = {
+            let has_room = {
                 let state = self.lock();
                 if state.knows(&key) {
                     continue;
                 }
-                state.waiting.len()
+                state.has_room(&end.by, rule.is_empty())
             };
-            if waiting >= if rule.is_empty() { MOST_OF_ALL } else { MOST } {
+            if !has_room {
                 tracing::warn!(%run, rule, "too much waits to be posted: this is not");
                 continue;
             }
@@ -264,6 +175,7 @@ impl Outbox {
             let post = PostRecord {
                 run: Some(run),
                 rule,
+                by: end.by.clone(),
                 state: PostState::Waiting,
                 made_ms,
                 next_ms: made_ms,
@@ -291,20 +203,9 @@ impl Outbox {
         self.lock().take_due(now_ms)
     }
 
-    /// Takes a place among those on their way to a server.
-    fn may_go(&self, key: &str, server: &str) -> bool {
-        let mut state = self.lock();
-        let there = state.under_way.values().filter(|to| *to == server).count();
-        if there >= TO_ONE {
-            return false;
-        }
-        state.under_way.insert(key.to_owned(), server.to_owned());
-        true
-    }
-
-    /// How long until the next post is due.
+    /// How long until the next post is due that would find a place.
     fn sleep(&self, now_ms: u64) -> Duration {
-        let next = self.lock().due.first().map(|(next_ms, _)| *next_ms);
+        let next = self.lock().next().map(|(next_ms, _)| *next_ms);
         next.map_or(LOOK, |next| Duration::from_millis(next.saturating_sub(now_ms)).min(LOOK))
     }
 
@@ -438,21 +339,35 @@ async fn attempt(hub: Arc<Hub>, key: String, post: PostRecord) {
     } else {
         pushes::place(&hub, &post)
     };
-    let came = match place {
-        Ok(place) if !hub.outbox.may_go(&key, &place.server()) => {
-            // Others are on their way there; it waits without having been tried, the longer the more wait.
-            let mut state = hub.outbox.lock();
-            let pause = 500 + state.waiting.len().min(30_000) as u64;
-            return state.put_back(&key, clock::now_ms() + pause);
+    let found = match place {
+        Ok(place) => find(&hub, &place).await.map(|to| (place, to)),
+        Err(fate) => Err(fate),
+    };
+    let came = match found {
+        Ok((place, to)) => {
+            {
+                let mut state = hub.outbox.lock();
+                if !state.may_go(&key, &to) {
+                    // Others are on their way there; it waits without having been tried, the longer the more wait.
+                    let pause = 500 + state.waiting.len().min(30_000) as u64;
+                    return state.put_back(&key, clock::now_ms() + pause);
+                }
+            }
+            // Only what goes now is put together: all that a run has printed may have to be read for it.
+            match compose(&hub, &post, place).await {
+                Ok(letter) => send(&hub, &key, letter, &to).await,
+                Err(fate) => Err(fate),
+            }
         }
-        // Only what goes now is put together: all that a run has printed may have to be read for it.
-        Ok(place) => match compose(&hub, &post, place).await {
-            Ok(letter) => send(&hub, &key, letter).await,
-            Err(fate) => Err(fate),
-        },
         Err(fate) => Err(fate),
     };
     hub.outbox.tried(&key, post, came).await;
+}
+
+/// The addresses of its server.
+async fn find(hub: &Hub, place: &Place) -> Result<Vec<SocketAddr>, Fate> {
+    let outward = hub.outbox.outward().map_err(Fate::Later)?;
+    outward.find(place).await.map_err(Fate::Later)
 }
 
 async fn compose(hub: &Arc<Hub>, post: &PostRecord, place: Place) -> Result<Letter, Fate> {
@@ -467,12 +382,12 @@ async fn compose(hub: &Arc<Hub>, post: &PostRecord, place: Place) -> Result<Lett
     composing.await.unwrap_or_else(|e| Err(Fate::Later(format!("a fault of the hub: {e}"))))
 }
 
-async fn send(hub: &Hub, key: &str, letter: Letter) -> Result<u16, Fate> {
+async fn send(hub: &Hub, key: &str, letter: Letter, to: &[SocketAddr]) -> Result<u16, Fate> {
     let outward = hub.outbox.outward().map_err(Fate::Later)?;
     let mut headers = letter.headers;
     headers.push((HEADER, key.strip_prefix(prefix::POST).unwrap_or(key).to_owned()));
     let server = letter.place.named();
-    match outward.post(&letter.place, &headers, letter.body).await {
+    match outward.post_to(&letter.place, to, &headers, letter.body).await {
         Ok(status @ 200..=299) => Ok(status),
         Ok(410) => Err(Fate::Never(format!("{server} answered 410: it wants no more of this"))),
         Ok(status @ 300..=399) => {
@@ -484,10 +399,6 @@ async fn send(hub: &Hub, key: &str, letter: Letter) -> Result<u16, Fate> {
 }
 
 impl PostRecord {
-    fn is_waiting(&self) -> bool {
-        self.state == PostState::Waiting
-    }
-
     fn shown(&self) -> Post {
         Post {
             run: self.run,
@@ -511,53 +422,5 @@ mod tests {
             let least = 1000u64.checked_shl(tries).unwrap_or(u64::MAX).min(LONGEST_MS);
             assert!((least..=least + least / 4).contains(&pause), "{tries}: {pause}");
         }
-    }
-
-    fn post(state: PostState, made_ms: u64) -> PostRecord {
-        PostRecord { state, made_ms, next_ms: made_ms, ..PostRecord::default() }
-    }
-
-    #[test]
-    fn posts_go_by_their_time_and_what_was_taken_waits_no_more() {
-        let mut state = State::default();
-        for (key, at) in [("b", 20), ("a", 10), ("c", 30)] {
-            state.insert(key.into(), post(PostState::Waiting, at));
-        }
-        assert_eq!(state.take_due(5), None);
-        let (key, mut first) = state.take_due(25).unwrap();
-        assert_eq!(key, "a");
-        assert_eq!(state.take_due(25).unwrap().0, "b");
-        assert_eq!(state.take_due(25), None);
-        state.put_back("b", 40);
-        assert_eq!(state.due.first(), Some(&(30, "c".to_owned())));
-        first.state = PostState::Taken;
-        state.tried("a", first);
-        assert_eq!((state.waiting.len(), state.over.len()), (2, 1));
-        assert!(state.knows("a") && state.under_way.is_empty());
-        // One whose rule was deleted meanwhile does not come back.
-        let (key, last) = state.take_due(30).unwrap();
-        assert!(state.remove(&key));
-        state.tried(&key, last);
-        assert!(!state.knows(&key));
-    }
-
-    #[test]
-    fn of_what_was_posted_the_newest_are_known_and_none_of_it_counts_as_waiting() {
-        let mut state = State::default();
-        for n in 0..KNOWN as u64 + 2 {
-            state.insert(format!("{n}"), post(PostState::Taken, n));
-        }
-        assert_eq!((state.waiting.len(), state.take_due(u64::MAX)), (0, None));
-        assert_eq!(state.too_many(), ["0", "1"]);
-        assert_eq!(state.before(3), ["0", "1", "2"]);
-    }
-
-    #[test]
-    fn only_so_many_are_on_their_way() {
-        let mut state = State::default();
-        for n in 0..=AT_ONCE {
-            state.insert(format!("{n}"), post(PostState::Waiting, 1));
-        }
-        assert_eq!(std::iter::from_fn(|| state.take_due(1)).count(), AT_ONCE);
     }
 }

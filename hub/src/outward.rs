@@ -155,7 +155,19 @@ impl Outward {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Result<u16, String> {
-        let posted = timeout(PATIENCE, self.posted(place, headers, body)).await;
+        let to = self.find(place).await?;
+        self.post_to(place, &to, headers, body).await
+    }
+
+    /// The same to addresses that were found before.
+    pub async fn post_to(
+        &self,
+        place: &Place,
+        to: &[SocketAddr],
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<u16, String> {
+        let posted = timeout(PATIENCE, self.posted(place, to, headers, body)).await;
         posted.unwrap_or_else(|_| {
             Err(format!("{} did not answer within {} s", place.named(), PATIENCE.as_secs()))
         })
@@ -164,6 +176,7 @@ impl Outward {
     async fn posted(
         &self,
         place: &Place,
+        to: &[SocketAddr],
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Result<u16, String> {
@@ -182,7 +195,7 @@ impl Outward {
         let request = request
             .body(Full::new(body))
             .map_err(|e| format!("the request cannot be made: {e}"))?;
-        let tcp = self.connect(place).await?;
+        let tcp = self.connect(place, to).await?;
         if !place.secret {
             return exchange(tcp, request, place).await;
         }
@@ -195,32 +208,46 @@ impl Outward {
         exchange(tls, request, place).await
     }
 
-    /// Connects to the first address that is right and answers.
-    async fn connect(&self, place: &Place) -> Result<TcpStream, String> {
+    /// The addresses that are right, of those that its name means now.
+    pub async fn find(&self, place: &Place) -> Result<Vec<SocketAddr>, String> {
         let (server, host) = (place.named(), place.host_named());
         let found = timeout(CONNECT, tokio::net::lookup_host((place.host.as_str(), place.port)))
             .await
             .map_err(|_| format!("what {host} means was not found out within 5 s"))?
             .map_err(|e| format!("finding out what {host} means: {}", place.said(&e)))?;
-        let mut wrong = format!("{server} has no address");
-        let to = |address: SocketAddr| match place.hidden {
-            true => server.clone(),
-            false => format!("{server} ({address})"),
-        };
+        let mut wrong = format!("{host} has no address");
+        let mut right = Vec::new();
         for address in found.take(TRIED) {
-            if let Err(why) = self.judge(address.ip()) {
-                wrong = match place.hidden {
-                    true => format!(
-                        "{server} has no public address; the hub's configuration can allow its network ([api.callbacks] networks)"
-                    ),
-                    false => format!("{server}: {why}"),
-                };
-                continue;
+            match self.judge(address.ip()) {
+                Ok(()) => right.push(address),
+                Err(why) => wrong = Self::wrong(place, &server, &why),
             }
+        }
+        if right.is_empty() { Err(wrong) } else { Ok(right) }
+    }
+
+    /// Why an address is not gone to, without it where it is nobody's business.
+    fn wrong(place: &Place, server: &str, why: &str) -> String {
+        if place.hidden {
+            return format!(
+                "{server} has no public address; the hub's configuration can allow its network ([api.callbacks] networks)"
+            );
+        }
+        format!("{server}: {why}")
+    }
+
+    /// Connects to the first of them that answers.
+    async fn connect(&self, place: &Place, to: &[SocketAddr]) -> Result<TcpStream, String> {
+        let server = place.named();
+        let mut wrong = format!("{server} has no address");
+        for address in to {
+            // Whoever found it judged it; no other way leads to a connection.
+            self.judge(address.ip()).map_err(|why| Self::wrong(place, &server, &why))?;
+            let named = if place.hidden { server.clone() } else { format!("{server} ({address})") };
             match timeout(CONNECT, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => return same(tcp, address, &server),
-                Ok(Err(e)) => wrong = format!("connecting to {}: {e}", to(address)),
-                Err(_) => wrong = format!("connecting to {}: no answer within 5 s", to(address)),
+                Ok(Ok(tcp)) => return same(tcp, *address, &server),
+                Ok(Err(e)) => wrong = format!("connecting to {named}: {e}"),
+                Err(_) => wrong = format!("connecting to {named}: no answer within 5 s"),
             }
         }
         Err(wrong)

@@ -12,6 +12,7 @@ mod child;
 mod folder;
 mod frames;
 mod keeper;
+mod room;
 
 pub(crate) use carry::Carrier;
 pub(crate) use child::{Child, Said};

@@ -229,6 +229,8 @@ pub struct PostRecord {
     pub run: Option<RunId>,
     /// By which rule; empty for the callback of whoever began the run.
     pub rule: String,
+    /// The operator who began the run.
+    pub by: String,
     /// How it stands.
     pub state: PostState,
     /// Since when, milliseconds since 1970.

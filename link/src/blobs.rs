@@ -4,17 +4,17 @@
 //! What is whole was checked; after a restart it is checked once more before it is used.
 //!
 //! What arrives takes room as its bytes come, in steps, and always leaves the disk some; contents that are whole give
-//! way to it only when it is whole itself.
+//! way to it only when it is whole itself. Senders do not wait for one another, whatever they send.
 
+mod receive;
 mod send;
 
 pub use send::send;
 
-use crate::files::{private_dir, reason, sync_dir};
-use crate::service::Feeding;
-use cmdr_protocol::blobs::{Blob, CHUNK, Piece, Stored};
+use crate::files::reason;
+use cmdr_protocol::blobs::{Blob, CHUNK, Stored};
 use cmdr_protocol::orders::is_blob;
-use cmdr_protocol::{CallError, ErrorKind, Feed};
+use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -23,18 +23,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How often whoever sends hears how far it is.
-const TOLD: u64 = 8 << 20;
-/// Pieces that are longer than ours are read up to so many bytes.
-const LONGEST: usize = 1 << 20;
-/// Room on the disk is set aside in steps of so many bytes.
-const STEP: u64 = 64 << 20;
 /// So much of the disk stays free, or a fiftieth of a smaller one.
 const FREE: u64 = 256 << 20;
 /// A part with which nobody has gone on for so long is taken away.
 const PART: Duration = Duration::from_hours(1);
-/// The next piece has to come within so long.
-const STALL: Duration = Duration::from_mins(2);
 /// So many of those who sent one content are known, the last ones.
 const OWNERS: usize = 100;
 
@@ -50,7 +42,10 @@ struct Shared {
     most: u64,
     /// Whether what is acknowledged has to be on disk.
     durable: bool,
+    /// Whose turn it is to go on with a part, by its name: each sender has their own, and waits for nobody else.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Held for moments, by hash: while a content is put in its place, looked at for the first time, taken away.
+    moments: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// Checked since this program began.
     checked: Mutex<HashSet<String>>,
 }
@@ -74,6 +69,21 @@ async fn blocking<T: Send + 'static>(
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lock of this name among others that somebody holds or waits for.
+fn named<T: Default>(all: &Mutex<HashMap<String, Arc<T>>>, name: &str) -> Arc<T> {
+    let mut all = lock(all);
+    all.retain(|_, one| Arc::strong_count(one) > 1);
+    all.entry(name.to_owned()).or_default().clone()
+}
+
+/// The name of a part.
+fn part(hash: &str, by: Option<&str>) -> String {
+    match by {
+        Some(by) => format!("{hash}.{by}.part"),
+        None => format!("{hash}.part"),
+    }
 }
 
 /// Whether so much may be written to a disk of `all` bytes, of which `free` are free.
@@ -115,25 +125,11 @@ fn hex(hasher: &blake3::Hasher) -> String {
     data_encoding::HEXLOWER.encode(hasher.finalize().as_bytes())
 }
 
-/// A content on its way in.
-struct Arriving {
-    blobs: Blobs,
-    hash: String,
-    size: u64,
-    /// The part that grows.
-    path: PathBuf,
-    file: File,
-    have: u64,
-    /// Bytes from the beginning for which there is room on the disk.
-    reserved: u64,
-    hasher: blake3::Hasher,
-}
-
 impl Blobs {
     /// In this folder, of `most` bytes together. Where it is `durable`, what is acknowledged is on disk.
     pub fn new(dir: PathBuf, most: u64, durable: bool) -> Self {
-        let (turns, checked) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { dir, most, durable, turns, checked }) }
+        let (turns, moments, checked) = Default::default();
+        Self { shared: Arc::new(Shared { dir, most, durable, turns, moments, checked }) }
     }
 
     /// Bytes that all may have together.
@@ -148,10 +144,7 @@ impl Blobs {
     /// What has come of a content. Each sender has a part of their own: whoever knows no more than the hash goes on
     /// with nobody's, and learns from none what there is.
     fn part(&self, hash: &str, by: Option<&str>) -> PathBuf {
-        self.shared.dir.join(match by {
-            Some(by) => format!("{hash}.{by}.part"),
-            None => format!("{hash}.part"),
-        })
+        self.shared.dir.join(part(hash, by))
     }
 
     /// Who has shown to have a content, a line each.
@@ -166,8 +159,8 @@ impl Blobs {
         read.is_some_and(|owners| owners.lines().any(|line| line == who))
     }
 
-    /// Notes that somebody has sent a content; `who` is one line. Blocks.
-    pub fn sent_by(&self, hash: &str, who: &str) -> Result<(), CallError> {
+    /// Notes that somebody has sent a content; `who` is one line. In the content's moment. Blocks.
+    fn sent_by(&self, hash: &str, who: &str) -> Result<(), CallError> {
         let writing = |e: io::Error| wrong("noting who sent a content", &e);
         if !is_blob(hash) || self.was_sent_by(hash, who) {
             return Ok(());
@@ -189,13 +182,19 @@ impl Blobs {
     /// The file of a content that is here as a whole. Blocks: it may have to be read.
     pub fn whole(&self, hash: &str) -> Option<PathBuf> {
         let path = Some(self.path(hash)).filter(|path| is_blob(hash) && path.is_file())?;
-        if !lock(&self.shared.checked).contains(hash) {
-            if sum(&path).ok()?.0 != hash {
-                tracing::error!("{} is not what its name says, and is taken away", path.display());
-                std::fs::remove_file(&path).ok();
-                return None;
+        if !self.is_checked(hash) {
+            let moment = self.moment(hash);
+            let _moment = lock(&moment);
+            // Whoever had the moment before may have looked, or put it there anew.
+            if !self.is_checked(hash) {
+                if sum(&path).ok()?.0 != hash {
+                    let path = path.display();
+                    tracing::error!("{path} is not what its name says, and is taken away");
+                    std::fs::remove_file(self.path(hash)).ok();
+                    return None;
+                }
+                self.check(hash);
             }
-            self.check(hash);
         }
         // Used now: what nobody uses is taken away.
         if let Ok(file) = File::open(&path) {
@@ -203,6 +202,10 @@ impl Blobs {
             file.set_modified(SystemTime::UNIX_EPOCH + now).ok();
         }
         Some(path)
+    }
+
+    fn is_checked(&self, hash: &str) -> bool {
+        lock(&self.shared.checked).contains(hash)
     }
 
     fn check(&self, hash: &str) {
@@ -262,6 +265,8 @@ impl Blobs {
         let parts = self.found().into_iter().filter(|(blob, _)| blob.hash == hash && !blob.whole);
         let mut files: Vec<_> = parts.map(|(_, path)| path).collect();
         files.push(self.path(hash));
+        let moment = self.moment(hash);
+        let _moment = lock(&moment);
         let gone = files.into_iter().filter(|path| std::fs::remove_file(path).is_ok()).count();
         std::fs::remove_file(self.owners(hash)).ok();
         lock(&self.shared.checked).remove(hash);
@@ -281,19 +286,20 @@ impl Blobs {
             let limit = if blob.whole { unused_ms } else { part_ms };
             let old = now_ms.saturating_sub(blob.used_ms) > limit;
             let full = blob.whole && used.saturating_add(room) > self.shared.most;
-            if (old || full) && !held(&blob.hash) && !self.is_coming(&blob.hash) {
-                if blob.whole {
-                    self.remove(&blob.hash);
-                    used = used.saturating_sub(blob.size);
-                } else {
-                    std::fs::remove_file(path).ok();
-                }
+            if !(old || full) || held(&blob.hash) {
+                continue;
+            }
+            if blob.whole && !self.is_coming(&blob.hash) {
+                self.remove(&blob.hash);
+                used = used.saturating_sub(blob.size);
+            } else if !blob.whole && !self.goes_on(path) {
+                std::fs::remove_file(path).ok();
             }
         }
     }
 
     /// Makes room for a part of `size` bytes among the others: the oldest with which nobody goes on now give way.
-    fn part_room(&self, (hash, own): (&str, &Path), size: u64) -> Result<(), CallError> {
+    fn part_room(&self, own: &Path, size: u64) -> Result<(), CallError> {
         let mut parts = self.found();
         parts.retain(|(blob, path)| !blob.whole && path != own);
         let mut used: u64 = parts.iter().map(|(blob, _)| blob.size).sum();
@@ -301,7 +307,7 @@ impl Blobs {
             if used.saturating_add(size) <= self.shared.most {
                 break;
             }
-            if !self.is_coming(&part.hash) || part.hash == hash {
+            if !self.goes_on(path) {
                 std::fs::remove_file(path).ok();
                 used = used.saturating_sub(part.size);
             }
@@ -338,42 +344,6 @@ impl Blobs {
         Ok(())
     }
 
-    /// Begins to take a content in; nothing when it is here as a whole, unless it has to come all the same.
-    fn begin(
-        &self,
-        hash: &str,
-        size: u64,
-        again: bool,
-        by: Option<&str>,
-        held: impl Fn(&str) -> bool,
-    ) -> Result<Option<Arriving>, CallError> {
-        if !self.have(hash).whole {
-            self.may_come(size, held)?;
-        } else if !again {
-            return Ok(None);
-        }
-        Arriving::open(self, hash, size, by).map(Some)
-    }
-
-    /// Ends what has come as a whole: now others give way to it. Only now, when it was checked, its sender has it.
-    fn end(
-        &self,
-        arriving: Arriving,
-        sender: Option<&str>,
-        held: impl Fn(&str) -> bool,
-    ) -> Result<(), CallError> {
-        let (hash, size) = (arriving.hash.clone(), arriving.size);
-        arriving.finish()?;
-        let held = |other: &str| other == hash || held(other);
-        if let Some(sender) = sender {
-            self.sent_by(&hash, sender)?;
-            self.share(sender, held);
-        }
-        self.sweep(Duration::MAX, 0, held);
-        tracing::debug!(hash, size, "a content has arrived");
-        Ok(())
-    }
-
     /// Where there is too much, whoever has sent more than half of what there may be loses their own oldest first.
     fn share(&self, sender: &str, held: impl Fn(&str) -> bool) {
         let mut all = self.list();
@@ -395,114 +365,25 @@ impl Blobs {
         }
     }
 
+    /// Whether somebody goes on with a part.
+    fn goes_on(&self, part: &Path) -> bool {
+        let turns = lock(&self.shared.turns);
+        let turn = part.file_name().and_then(|name| turns.get(name.to_str()?));
+        turn.is_some_and(|turn| Arc::strong_count(turn) > 1)
+    }
+
+    /// Whether anybody sends a content.
     fn is_coming(&self, hash: &str) -> bool {
-        lock(&self.shared.turns).get(hash).is_some_and(|turn| Arc::strong_count(turn) > 1)
+        let turns = lock(&self.shared.turns);
+        turns.iter().any(|(part, turn)| part.starts_with(hash) && Arc::strong_count(turn) > 1)
     }
 
-    fn turn(&self, hash: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = lock(&self.shared.turns);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        turns.entry(hash.to_owned()).or_default().clone()
+    fn turn(&self, hash: &str, by: Option<&str>) -> Arc<tokio::sync::Mutex<()>> {
+        named(&self.shared.turns, &part(hash, by))
     }
 
-    /// Takes in a content that is at hand; its name.
-    pub async fn keep(&self, content: Vec<u8>) -> Result<String, CallError> {
-        let hash = blake3::hash(&content).to_hex().to_string();
-        let turn = self.turn(&hash);
-        let _turn = turn.lock().await;
-        let (blobs, name) = (self.clone(), hash.clone());
-        blocking(move || {
-            if blobs.have(&name).whole {
-                return Ok(());
-            }
-            let arriving = Arriving::open(&blobs, &name, content.len() as u64, None)?;
-            let from = usize::try_from(arriving.have).unwrap_or(content.len());
-            arriving.write(&content[from..])?.finish()
-        })
-        .await?;
-        Ok(hash)
-    }
-
-    /// Takes a content in, as the handler of a feed. Two who send the same at once do so one after the other, and
-    /// the second has nothing to send. Where it is to be known who sent a content, a `sender` is one line, and whoever
-    /// has not sent it before sends it, here or not: its hash may have been overheard.
-    pub async fn receive<F>(
-        &self,
-        hash: &str,
-        size: u64,
-        sender: Option<&str>,
-        mut feeding: Feeding<F>,
-        held: impl Fn(&str) -> bool + Send + 'static,
-    ) -> Result<(), CallError>
-    where
-        F: Feed<Input = Piece, Item = Stored>,
-    {
-        if !is_blob(hash) {
-            return Err(CallError::malformed(
-                "a content is named by the 64 hexadecimal digits of its BLAKE3",
-            ));
-        }
-        if size > self.shared.most {
-            return Err(CallError::new(
-                ErrorKind::Busy,
-                format!(
-                    "it has {} MiB, and all contents together may have {} MiB here",
-                    size >> 20,
-                    self.shared.most >> 20
-                ),
-            ));
-        }
-        let turn = self.turn(hash);
-        let _turn = turn.lock().await;
-        let (blobs, name) = (self.clone(), hash.to_owned());
-        let by = sender.map(str::to_owned);
-        let (arriving, held) = blocking(move || {
-            let again = by.as_ref().is_some_and(|by| !blobs.was_sent_by(&name, by));
-            let arriving = blobs.begin(&name, size, again, by.as_deref(), &held)?;
-            Ok((arriving, held))
-        })
-        .await?;
-        let Some(arriving) = arriving else {
-            return feeding.send(&Stored { have: size, whole: true }).await;
-        };
-        let mut at = arriving.have;
-        let mut told = at;
-        if at < size {
-            feeding.send(&Stored { have: at, whole: false }).await?;
-        }
-        // While one piece is written the next one comes in.
-        let mut writing = tokio::spawn(std::future::ready(Ok(arriving)));
-        while at < size {
-            let piece = tokio::time::timeout(STALL, feeding.input()).await.map_err(|_| {
-                CallError::new(
-                    ErrorKind::TimedOut,
-                    format!("no piece of the content came for {} s", STALL.as_secs()),
-                )
-            })?;
-            let Piece { at: begin, data } = piece?;
-            if begin != at
-                || data.is_empty()
-                || data.len() > LONGEST
-                || data.len() as u64 > size - at
-            {
-                let what = format!(
-                    "a piece of {} bytes begins at byte {begin}, and {at} of {size} are here",
-                    data.len()
-                );
-                return Err(CallError::malformed(what));
-            }
-            at += data.len() as u64;
-            let arriving = joined(writing.await)?;
-            if at - told >= TOLD && at < size {
-                told = at;
-                feeding.send(&Stored { have: arriving.have, whole: false }).await?;
-            }
-            writing = tokio::spawn(blocking(move || arriving.write(&data)));
-        }
-        let arriving = joined(writing.await)?;
-        let (blobs, by) = (self.clone(), sender.map(str::to_owned));
-        blocking(move || blobs.end(arriving, by.as_deref(), held)).await?;
-        feeding.send(&Stored { have: size, whole: true }).await
+    fn moment(&self, hash: &str) -> Arc<Mutex<()>> {
+        named(&self.shared.moments, hash)
     }
 }
 
@@ -510,93 +391,9 @@ fn joined<T>(ended: Result<Result<T, CallError>, tokio::task::JoinError>) -> Res
     ended.unwrap_or_else(|e| Err(CallError::failed(format!("a fault of this program: {e}"))))
 }
 
-impl Arriving {
-    fn open(blobs: &Blobs, hash: &str, size: u64, by: Option<&str>) -> Result<Self, CallError> {
-        let dir = &blobs.shared.dir;
-        private_dir(dir).map_err(|e| wrong("making the folder of contents", &e))?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let path = blobs.part(hash, by);
-        let opening = |e: io::Error| wrong("writing a content", &e);
-        let mut file = options.open(&path).map_err(opening)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut have = hash_into(&mut file, &mut hasher).map_err(opening)?;
-        if have > size {
-            file.set_len(0).map_err(opening)?;
-            (have, hasher) = (0, blake3::Hasher::new());
-        }
-        // What the disk has no room for is refused before it is sent.
-        if let Err(e) = leaves_room(&file, size - have) {
-            if have == 0 {
-                std::fs::remove_file(&path).ok();
-            }
-            return Err(Self::no_room(size, &e));
-        }
-        Ok(Self {
-            blobs: blobs.clone(),
-            hash: hash.to_owned(),
-            size,
-            path,
-            file,
-            have,
-            reserved: have,
-            hasher,
-        })
-    }
-
-    fn no_room(size: u64, e: &io::Error) -> CallError {
-        wrong(&format!("making room for a content of {} MiB", size.div_ceil(1 << 20)), e)
-    }
-
-    /// Has room for what comes up to there, and a little further.
-    fn reserve(&mut self, to: u64) -> Result<(), CallError> {
-        if to <= self.reserved {
-            return Ok(());
-        }
-        let to = to.max(self.reserved.saturating_add(STEP)).min(self.size);
-        let (from, more) = (self.reserved, to.saturating_sub(self.reserved));
-        self.blobs.part_room((&self.hash, &self.path), to)?;
-        leaves_room(&self.file, more).map_err(|e| Self::no_room(self.size, &e))?;
-        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, from, more) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-            Err(e) => return Err(Self::no_room(self.size, &e.into())),
-        }
-        self.reserved = to;
-        Ok(())
-    }
-
-    fn write(mut self, data: &[u8]) -> Result<Self, CallError> {
-        self.reserve(self.have.saturating_add(data.len() as u64).min(self.size))?;
-        self.file.write_all(data).map_err(|e| wrong("writing a content", &e))?;
-        self.hasher.update(data);
-        self.have += data.len() as u64;
-        Ok(self)
-    }
-
-    fn finish(self) -> Result<(), CallError> {
-        let part = &self.path;
-        if self.have != self.size || hex(&self.hasher) != self.hash {
-            std::fs::remove_file(part).ok();
-            return Err(CallError::new(
-                ErrorKind::Conflict,
-                "the content did not arrive as it was named, or was changed under way; send it again",
-            ));
-        }
-        let writing = |e: io::Error| wrong("writing a content", &e);
-        if self.blobs.shared.durable {
-            self.file.sync_data().map_err(writing)?;
-        }
-        std::fs::rename(part, self.blobs.path(&self.hash)).map_err(writing)?;
-        if self.blobs.shared.durable {
-            sync_dir(&self.blobs.shared.dir).map_err(writing)?;
-        }
-        self.blobs.check(&self.hash);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::receive::{ALL, Arriving, LEAST, STALL, patience};
     use super::*;
 
     fn blobs(most: u64) -> (tempfile::TempDir, Blobs) {
@@ -605,27 +402,27 @@ mod tests {
         (dir, blobs)
     }
 
-    fn named(content: &[u8]) -> String {
+    fn name_of(content: &[u8]) -> String {
         data_encoding::HEXLOWER.encode(blake3::hash(content).as_bytes())
     }
 
     fn put(blobs: &Blobs, content: &[u8]) -> String {
-        let hash = named(content);
+        let hash = name_of(content);
         let arriving = Arriving::open(blobs, &hash, content.len() as u64, None).unwrap();
-        arriving.write(content).unwrap().finish().unwrap();
+        arriving.write(content).unwrap().finish(None).unwrap();
         hash
     }
 
     #[test]
     fn a_content_is_there_when_it_is_whole_and_goes_on_from_a_part() {
         let (_dir, blobs) = blobs(1 << 20);
-        let hash = named(b"one two");
+        let hash = name_of(b"one two");
         let arriving = Arriving::open(&blobs, &hash, 7, None).unwrap();
         drop(arriving.write(b"one").unwrap());
         assert_eq!(blobs.have(&hash), Stored { have: 3, whole: false });
         let arriving = Arriving::open(&blobs, &hash, 7, None).unwrap();
         assert_eq!(arriving.have, 3);
-        arriving.write(b" two").unwrap().finish().unwrap();
+        arriving.write(b" two").unwrap().finish(None).unwrap();
         assert_eq!(blobs.have(&hash), Stored { have: 7, whole: true });
         assert!(blobs.remove(&hash) && !blobs.remove(&hash));
         assert_eq!(blobs.have(&hash), Stored::default());
@@ -634,7 +431,7 @@ mod tests {
     #[test]
     fn what_one_has_begun_to_send_nobody_else_goes_on_with() {
         let (_dir, blobs) = blobs(1 << 20);
-        let hash = named(b"one two");
+        let hash = name_of(b"one two");
         let begin = |by| blobs.begin(&hash, 7, true, Some(by), |_| false).unwrap().unwrap();
         drop(begin("ann").write(b"one").unwrap());
         let other = begin("bob");
@@ -648,12 +445,44 @@ mod tests {
         assert!(blobs.list().is_empty(), "parts of others go too");
     }
 
+    #[tokio::test]
+    async fn who_sends_slowly_holds_up_nobody_else_who_has_the_same() {
+        let (_dir, blobs) = blobs(1 << 20);
+        let hash = name_of(b"content");
+        let slow = blobs.turn(&hash, Some("eve"));
+        let _slow = slow.lock().await;
+        let begin = |by| blobs.begin(&hash, 7, true, Some(by), |_| false).unwrap().unwrap();
+        let eves = begin("eve").write(b"con").unwrap();
+        let keeping = blobs.keep(b"content".to_vec());
+        tokio::time::timeout(Duration::from_secs(20), keeping).await.unwrap().unwrap();
+        let bobs = blobs.turn(&hash, Some("bob"));
+        let _turn = bobs.try_lock().unwrap();
+        blobs.end(begin("bob").write(b"content").unwrap(), Some("bob"), |_| false).unwrap();
+        assert!(blobs.was_sent_by(&hash, "bob") && !blobs.was_sent_by(&hash, "eve"));
+        // What comes stays while it comes, as do the parts with which others go on.
+        assert!(blobs.is_coming(&hash) && blobs.goes_on(&eves.path));
+        blobs.sweep(Duration::ZERO, 1 << 30, |_| false);
+        assert!(blobs.have(&hash).whole);
+        blobs.end(eves.write(b"tent").unwrap(), Some("eve"), |_| false).unwrap();
+        assert!(blobs.was_sent_by(&hash, "bob") && blobs.was_sent_by(&hash, "eve"));
+    }
+
+    #[test]
+    fn who_sends_a_byte_now_and_then_is_not_waited_for_for_ever() {
+        assert_eq!(patience(Duration::ZERO, 0), STALL);
+        assert_eq!(patience(ALL - STALL, 30), STALL);
+        assert_eq!(patience(ALL - STALL / 2, 30), STALL / 2);
+        assert_eq!(patience(ALL, 30), Duration::ZERO);
+        // Who sends a lot has as long as that takes on a slow line.
+        assert_eq!(patience(ALL + ALL, (ALL.as_secs() + 600) * LEAST), STALL);
+    }
+
     #[test]
     fn another_content_than_the_named_one_is_refused_and_leaves_nothing() {
         let (_dir, blobs) = blobs(1 << 20);
-        let hash = named(b"right");
+        let hash = name_of(b"right");
         let arriving = Arriving::open(&blobs, &hash, 5, None).unwrap();
-        let refused = arriving.write(b"wrong").unwrap().finish().unwrap_err();
+        let refused = arriving.write(b"wrong").unwrap().finish(None).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Conflict);
         assert!(blobs.list().is_empty());
     }
@@ -689,7 +518,7 @@ mod tests {
         let (_dir, blobs) = blobs(1 << 20);
         let there = put(&blobs, &vec![1; 900 << 10]);
         let coming = vec![2; 1 << 20];
-        let hash = named(&coming);
+        let hash = name_of(&coming);
         let arriving =
             blobs.begin(&hash, coming.len() as u64, false, None, |_| false).unwrap().unwrap();
         let of = |whole: bool| -> Vec<u64> {
@@ -708,7 +537,7 @@ mod tests {
     fn what_runs_hold_is_room_that_nobody_else_gets() {
         let (_dir, blobs) = blobs(1 << 20);
         put(&blobs, &vec![1; 900 << 10]);
-        let refused = blobs.begin(&named(b"x"), 200 << 10, false, None, |_| true).err().unwrap();
+        let refused = blobs.begin(&name_of(b"x"), 200 << 10, false, None, |_| true).err().unwrap();
         assert_eq!(refused.kind, ErrorKind::Busy);
     }
 
@@ -716,10 +545,10 @@ mod tests {
     fn parts_have_their_bound_together_and_are_gone_soon() {
         let (_dir, blobs) = blobs(1 << 20);
         let content = |n: u8| vec![n; 700 << 10];
-        let (one, other) = (named(&content(1)), named(&content(2)));
+        let (one, other) = (name_of(&content(1)), name_of(&content(2)));
         let arrives =
             |hash: &str| blobs.begin(hash, 700 << 10, false, None, |_| false).unwrap().unwrap();
-        let turn = blobs.turn(&one);
+        let turn = blobs.turn(&one, None);
         let first = arrives(&one).write(&content(1)[..600 << 10]).unwrap();
         // What is on its way counts with what is set aside for it.
         let refused = arrives(&other).write(&content(2)[..600 << 10]).err().unwrap();
@@ -774,7 +603,7 @@ mod tests {
             File::open(blobs.path(hash)).unwrap().set_modified(at).unwrap();
         };
         let sends = |n: u8, sender: &str, second: u64| {
-            let (content, hash) = ([n; 30], named(&[n; 30]));
+            let (content, hash) = ([n; 30], name_of(&[n; 30]));
             let arriving = blobs.begin(&hash, 30, true, None, |_| false).unwrap().unwrap();
             blobs.end(arriving.write(&content).unwrap(), Some(sender), |_| false).unwrap();
             set(&hash, second);

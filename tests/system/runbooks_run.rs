@@ -7,8 +7,10 @@ use cmdr_link::Client;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{self, Grant};
 use cmdr_protocol::runbooks::{Save, StepListing, StepState, Steps};
-use cmdr_protocol::runs::{Order, Param, Pause, Resume, Retry, Runbook, Start, Stop, TargetState};
-use cmdr_protocol::{ErrorKind, RunId, configs};
+use cmdr_protocol::runs::{
+    Order, Param, Pause, Plan, Resume, Retry, Runbook, Start, Stop, TargetState,
+};
+use cmdr_protocol::{ErrorKind, RunId, configs, hosts};
 use harness::{World, until};
 
 async fn save(client: &Client, steps: &str) {
@@ -180,6 +182,60 @@ async fn a_config_group_is_pushed_to_its_hosts_alone() {
     let start = Start { hosts: "*".into(), order, ..Start::default() };
     let wrong = ask(&client, &start).await.unwrap_err();
     assert!(wrong.message.contains("db1 is none of the hosts"), "{wrong}");
+}
+
+#[tokio::test]
+async fn hosts_that_somebody_may_not_know_of_are_in_no_refusal_of_their_runs() {
+    let world = World::start().await;
+    let _hosts = [Sim::new(&world, "web1").await, Sim::new(&world, "db1").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let db1 = world.hub.fleet.hosts().into_iter().find(|host| host.name == "db1").unwrap();
+    let set = [("crown".to_owned(), "jewels".to_owned())].into();
+    ask(&client, &hosts::Label { host: db1.id.unwrap(), set, remove: Vec::new() }).await.unwrap();
+    let text = "name: web\nhosts: web*\nfiles:\n- to: /etc/web.conf\n  content: x\n";
+    let save = configs::Save { name: "web".into(), text: text.into(), ..configs::Save::default() };
+    ask(&client, &save).await.unwrap();
+    let role = async |name: &str, resource: &str| {
+        let name = Role::parse(name).unwrap();
+        let grant = |verb: &str, resources: Vec<String>| Grant {
+            verbs: vec![verb.into()],
+            hosts: "web1".into(),
+            resources,
+            ..Grant::default()
+        };
+        let grants = vec![grant("runs.*", Vec::new()), grant("exec.start", vec![resource.into()])];
+        ask(&client, &roles::Put { name, grants, ..roles::Put::default() }).await.unwrap();
+        world.client(name).await
+    };
+    let start = |hosts: &str, name: &str| {
+        let order = order(&format!("config.{name}"), &[]);
+        Start { hosts: hosts.into(), order, ..Start::default() }
+    };
+    // All hosts are those of theirs, and these are in the group.
+    let pushes = role("pushes", "runbook:*").await;
+    let plan = Plan { start: start("*", "web"), ..Plan::default() };
+    assert_eq!(ask(&pushes, &plan).await.unwrap().count, 1);
+    assert_eq!(ask(&pushes, &start("*", "web")).await.unwrap().targets, 1);
+    for hosts in ["db1", "rack=1", "crown=jewels", "nosuch=1"] {
+        for refused in [
+            ask(&pushes, &start(hosts, "web")).await.err().unwrap(),
+            ask(&pushes, &Plan { start: start(hosts, "web"), ..Plan::default() })
+                .await
+                .err()
+                .unwrap(),
+        ] {
+            let told = refused.message.replace(hosts.split('=').next().unwrap(), "");
+            assert!(refused.kind == ErrorKind::NotFound, "{hosts}: {refused}");
+            assert!(!told.contains("crown") && !told.contains("db1"), "{hosts}: {refused}");
+        }
+    }
+    // Who may push none does not hear which there are.
+    let other = role("other", "command:*").await;
+    for name in ["web", "missing"] {
+        let refused = ask(&other, &start("*", name)).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Denied, "{name}: {refused}");
+        assert!(!refused.message.contains("none of the hosts"), "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,10 @@ async fn a_content_is_put_on_hosts_by_who_has_sent_it_and_shown_to_nobody_else()
         send(client, None, &upload, source, &|_| {}).await.unwrap()
     };
     let [ann, bob] = [world.client(Role::OPERATOR).await, world.client(Role::OPERATOR).await];
+    // Who knows the hash alone begins to send and does not go on: that holds up nobody.
+    let eve = world.client(Role::OPERATOR).await;
+    let mut slow = eve.feed(None, &upload).await.unwrap();
+    assert_eq!(slow.next().await.unwrap().unwrap().have, 0);
     assert_eq!((sent(&ann).await, sent(&ann).await), (8, 0));
     let push = Push { file: hash.clone(), path: target.display().to_string(), ..Push::default() };
     let order = Order { push: Some(push), ..Order::default() };

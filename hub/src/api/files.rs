@@ -140,8 +140,17 @@ struct Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // What stays is removed at the next start.
-        std::fs::remove_file(&self.path).ok();
+        let (path, file) = (std::mem::take(&mut self.path), self.file.clone());
+        let remove = move || {
+            // What stays is removed at the next start.
+            std::fs::remove_file(path).ok();
+            // Whoever closes it last waits for the disk to free all its bytes.
+            drop(file);
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 

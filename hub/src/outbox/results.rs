@@ -15,6 +15,8 @@ const OF_ALL: usize = 1 << 20;
 /// That a run is over.
 pub(super) struct End {
     pub(super) ended_ms: u64,
+    /// The operator who began it.
+    pub(super) by: String,
     /// Whoever began it wants to be told.
     pub(super) callback: bool,
 }
@@ -23,7 +25,8 @@ pub(super) struct End {
 pub(super) fn end(hub: &Hub, run: RunId) -> Option<End> {
     let record = hub.runs.ended(run)?;
     let ended_ms = record.end.as_ref()?.ended_ms;
-    Some(End { ended_ms, callback: record.start.callback.is_some() })
+    let by = record.author.operator.clone();
+    Some(End { ended_ms, by, callback: record.start.callback.is_some() })
 }
 
 /// Runs that have ended since.

@@ -3,9 +3,9 @@
 //! has no network, no other program to talk to, no rights beyond those of the hub's user and not all of these.
 //!
 //! Two things of the kernel do it together. Landlock knows files, and newer ones know signals. A filter of system calls
-//! (seccomp) takes away what Landlock does not look at: sockets of every kind, changing the permissions and the lengths of
-//! files by their paths, and whatever reaches into another process of the same user. Where either is not to be had nothing
-//! is run.
+//! (seccomp) takes away what Landlock does not look at: sockets of every kind but pairs that reach nobody else, changing
+//! permissions and owners of files, the lengths of those that are not open, and whatever reaches into another process of
+//! the same user. Where either is not to be had nothing is run.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus,
@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Cmp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch,
+    SeccompFilter, SeccompRule, TargetArch, sock_filter,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,9 +42,9 @@ const ETC: &[&str] = &[
 /// Of the machine.
 const MACHINE: &[&str] = &["/sys/devices/system/cpu", "/dev/urandom", "/dev/random", "/dev/zero"];
 /// Where Python keeps its locks.
-const LOCKS: &str = "/dev/shm";
+pub(super) const LOCKS: &str = "/dev/shm";
 /// The largest file it may write, the memory of one process, files open at once, processes of the hub's user.
-const FILE: u64 = 512 << 20;
+pub(super) const FILE: u64 = 512 << 20;
 const MEMORY: u64 = 4 << 30;
 const OPEN: u64 = 1024;
 const PROCESSES: u64 = 4096;
@@ -66,8 +66,7 @@ pub(super) fn enter(folder: &Path, reads: &[PathBuf]) -> Result<(), String> {
     drop_rights().map_err(|e| failed("rights", &e))?;
     let status = files(folder, reads).map_err(|e| failed("Landlock", &e))?;
     let scoped = is_kept(&status)?;
-    let (refused, unknown) = filters(scoped).map_err(|e| failed("system calls", &e))?;
-    for filter in [refused, unknown] {
+    for filter in filters(scoped).map_err(|e| failed("system calls", &e))? {
         seccompiler::apply_filter(&filter).map_err(|e| failed("system calls", &e))?;
     }
     Ok(())
@@ -137,17 +136,30 @@ fn is_kept(status: &RestrictionStatus) -> Result<bool, String> {
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// The system calls that are refused, and those that are as if the kernel were too old for them.
-fn filters(scoped: bool) -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
+fn filters(scoped: bool) -> Result<[BpfProgram; 3], seccompiler::BackendError> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
-    let mut refused: Rules = all(REFUSED).chain(all(OLD)).map(|call| (call, Vec::new())).collect();
-    let mut only = |call: i64, argument: u8, cmp: Cmp, value: u64| {
-        let condition = SeccompCondition::new(argument, Len::Qword, cmp, value)?;
+    let all = |calls: &[i64]| calls.iter().map(|call| (*call, Vec::new())).collect::<Rules>();
+    let mut refused = all(REFUSED);
+    refused.extend(all(OLD));
+    let mut only = |call: i64, argument: u8, len: Len, cmp: Cmp, value: u64| {
+        let condition = SeccompCondition::new(argument, len, cmp, value)?;
         refused.entry(call).or_default().push(SeccompRule::new(vec![condition])?);
         Ok::<_, seccompiler::BackendError>(())
     };
     // Times of what is open may be changed, limits of one's own.
-    only(libc::SYS_utimensat, 1, Cmp::Ne, 0)?;
-    only(libc::SYS_prlimit64, 0, Cmp::Ne, 0)?;
+    only(libc::SYS_utimensat, 1, Len::Qword, Cmp::Ne, 0)?;
+    only(libc::SYS_prlimit64, 0, Len::Qword, Cmp::Ne, 0)?;
+    // Of pairs, streams and sequences go from one end to the other and nowhere else. A datagram may name another
+    // address, and with it every socket of the machine that has a path: the journal, the log.
+    let int = |value: i32| u64::from(value.cast_unsigned());
+    only(libc::SYS_socketpair, 0, Len::Dword, Cmp::Ne, int(libc::AF_UNIX))?;
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_RAW] {
+        only(libc::SYS_socketpair, 1, Len::Dword, Cmp::MaskedEq(0xf), int(kind))?;
+    }
+    // These change what is open for reading alone.
+    for command in FLAGS {
+        only(libc::SYS_ioctl, 1, Len::Dword, Cmp::Eq, *command)?;
+    }
     let namespaces = [
         libc::CLONE_NEWUSER,
         libc::CLONE_NEWNS,
@@ -157,11 +169,10 @@ fn filters(scoped: bool) -> Result<(BpfProgram, BpfProgram), seccompiler::Backen
         libc::CLONE_NEWUTS,
         libc::CLONE_NEWCGROUP,
     ];
-    for flag in namespaces.map(|flag| u64::from(flag.cast_unsigned())) {
-        only(libc::SYS_clone, 0, Cmp::MaskedEq(flag), flag)?;
+    for flag in namespaces.map(int) {
+        only(libc::SYS_clone, 0, Len::Qword, Cmp::MaskedEq(flag), flag)?;
     }
     if !scoped {
-        refused.extend(all(SIGNALS).map(|call| (call, Vec::new())));
         // Signals that come of a file: F_SETOWN, F_SETOWN_EX and F_SETSIG; FIOSETOWN and SIOCSPGRP.
         for (call, command) in [
             (libc::SYS_fcntl, 8),
@@ -170,34 +181,63 @@ fn filters(scoped: bool) -> Result<(BpfProgram, BpfProgram), seccompiler::Backen
             (libc::SYS_ioctl, 0x8901),
             (libc::SYS_ioctl, 0x8902),
         ] {
-            let condition = SeccompCondition::new(1, Len::Dword, Cmp::Eq, command)?;
-            refused.entry(call).or_default().push(SeccompRule::new(vec![condition])?);
+            only(call, 1, Len::Dword, Cmp::Eq, command)?;
         }
+        refused.extend(all(SIGNALS));
     }
     // Its flags are in memory, where no filter looks; without it the older call is made.
-    let unknown: Rules = all(&[libc::SYS_clone3]).map(|call| (call, Vec::new())).collect();
+    let unknown = all(&[libc::SYS_clone3]);
     let filter = |rules, errno: i32| {
         let errno = SeccompAction::Errno(errno.cast_unsigned());
         SeccompFilter::new(rules, SeccompAction::Allow, errno, arch)?.try_into()
     };
-    Ok((filter(refused, libc::EPERM)?, filter(unknown, libc::ENOSYS)?))
+    Ok([second_table(), filter(refused, libc::EPERM)?, filter(unknown, libc::ENOSYS)?])
 }
 
-/// Calls with their numbers in the second table that kernels for x86-64 may have.
-fn all(calls: &[i64]) -> impl Iterator<Item = i64> {
-    let second = cfg!(target_arch = "x86_64").then_some(0x4000_0000);
-    calls.iter().flat_map(move |call| [Some(*call), second.map(|second| second | call)]).flatten()
+/// Kernels for x86-64 may have a second table of calls, whose numbers have this bit: the same calls, which no other
+/// filter would know again. They are as if there were none.
+fn second_table() -> BpfProgram {
+    let code = |code: u32| u16::try_from(code).unwrap_or_default();
+    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    vec![
+        // The number of the call; from there on it is one of them.
+        step(code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), 0, 0, 0),
+        step(code(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K), 0, 1, SECOND_TABLE),
+        step(
+            code(libc::BPF_RET | libc::BPF_K),
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(),
+        ),
+        step(code(libc::BPF_RET | libc::BPF_K), 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
 }
+
+const SECOND_TABLE: u32 = 0x4000_0000;
 
 /// What no playbook needs, and what reaches out of the cage past Landlock.
 const REFUSED: &[i64] = &[
-    // Sockets of every kind; pairs of one's own remain.
+    // Sockets of every kind; some pairs of one's own remain.
     libc::SYS_socket,
     libc::SYS_connect,
     libc::SYS_bind,
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    // Memory and messages that outlive whoever made them, beside files.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // A way round every other filter.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -211,6 +251,11 @@ const REFUSED: &[i64] = &[
     libc::SYS_lsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    // What is open for reading is enough for these.
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fsetxattr,
+    libc::SYS_fremovexattr,
     463, // setxattrat
     466, // removexattrat
     469, // file_setattr
@@ -263,6 +308,16 @@ const REFUSED: &[i64] = &[
     libc::SYS_reboot,
     libc::SYS_acct,
 ];
+/// Commands for a file that was opened for reading which change it: its flags, its attributes, its version, its
+/// encryption, that it never be written again.
+const FLAGS: &[u64] = &[
+    0x4008_6602, // FS_IOC_SETFLAGS
+    0x4004_6602, // FS_IOC32_SETFLAGS
+    0x401c_5820, // FS_IOC_FSSETXATTR
+    0x4008_7602, // FS_IOC_SETVERSION
+    0x800c_6613, // FS_IOC_SET_ENCRYPTION_POLICY
+    0x4080_6685, // FS_IOC_ENABLE_VERITY
+];
 /// The same by calls that newer machines do not have any more.
 #[cfg(target_arch = "x86_64")]
 const OLD: &[i64] = &[
@@ -292,8 +347,8 @@ mod tests {
     #[test]
     fn the_filters_can_be_made_for_old_and_new_kernels() {
         for scoped in [true, false] {
-            let (refused, unknown) = filters(scoped).unwrap();
-            assert!(refused.len() > REFUSED.len() && !unknown.is_empty());
+            let [second, refused, unknown] = filters(scoped).unwrap();
+            assert!(refused.len() > REFUSED.len() && !second.is_empty() && !unknown.is_empty());
             assert!(refused.len() < 4096, "the kernel takes no more: {}", refused.len());
         }
     }

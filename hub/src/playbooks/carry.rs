@@ -20,6 +20,10 @@ use tokio::time::Instant;
 /// How long it is waited before a link is looked for again.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// What a program may write: to its playbook's memory, and into a file that is fetched, which can be no longer there.
+const MEMORY: u64 = 64 << 20;
+const FILE: u64 = super::cage::FILE;
+
 /// Whether the step still goes on and whoever began it still may.
 pub(crate) type May = Box<dyn Fn(&Hub) -> Result<(), String> + Send + Sync>;
 
@@ -46,6 +50,36 @@ struct Run {
     argv: Vec<String>,
     #[serde(default)]
     user: Option<String>,
+    /// What it writes to its standard output goes to a file.
+    #[serde(default)]
+    file: bool,
+}
+
+/// How much of a program's output there was.
+struct Written {
+    file: bool,
+    stdout: u64,
+    stderr: u64,
+}
+
+impl Written {
+    /// An error when it is too much with this.
+    fn add(&mut self, item: &Item) -> Result<(), Failed> {
+        self.stdout += item.stdout.len() as u64;
+        self.stderr += item.stderr.len() as u64;
+        let (held, most) = if self.file {
+            (self.stdout.max(self.stderr.saturating_mul(FILE / MEMORY)), FILE)
+        } else {
+            (self.stdout + self.stderr, MEMORY)
+        };
+        if held <= most {
+            return Ok(());
+        }
+        Err(Failed::plain(format!(
+            "the program was ended: it wrote more than {} MiB, which is more than a playbook takes; write to a file on the host instead",
+            most >> 20
+        )))
+    }
 }
 
 /// Why a program was not run, or how it ended is not known.
@@ -102,6 +136,7 @@ impl Carrier {
         mut reader: OwnedReadHalf,
         writer: &mut OwnedWriteHalf,
     ) -> Result<Option<Exit>, Failed> {
+        let mut written = Written { file: run.file, stdout: 0, stderr: 0 };
         let start =
             exec::Start { argv: run.argv, user: run.user, stdin: true, ..exec::Start::default() };
         let link = self.link().await?;
@@ -125,6 +160,7 @@ impl Carrier {
         let receiving = async {
             while let Some(item) = items.next().await {
                 let item = item.map_err(|e| self.noted(e))?;
+                written.add(&item)?;
                 if tell(writer, &item).await.is_err() {
                     return Ok(None);
                 }
@@ -182,5 +218,23 @@ const fn code(exit: Exit) -> i32 {
     match exit.outcome {
         Outcome::Exited => exit.code,
         _ => 128_i32.saturating_add(exit.code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_writes_so_much_to_memory_and_more_to_a_file() {
+        let written = |file, stdout: u64, stderr: u64| {
+            let mut written = Written { file, stdout: stdout - 1, stderr };
+            written.add(&Item { stdout: vec![0], ..Item::default() })
+        };
+        assert!(written(false, MEMORY - 1, 1).is_ok());
+        let why = written(false, MEMORY, 1).unwrap_err().why;
+        assert!(why.contains("more than 64 MiB"), "{why}");
+        assert!(written(true, FILE, MEMORY).is_ok());
+        assert!(written(true, FILE + 1, 0).is_err() && written(true, 1, MEMORY + 1).is_err());
     }
 }

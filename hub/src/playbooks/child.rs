@@ -1,7 +1,7 @@
 //! One playbook that runs, as the hub holds it: its outputs, the connections that it opens, and how it ended.
 
 use super::carry::Carrier;
-use super::{Counts, Ended, Play, Settings, folder, keeper};
+use super::{Counts, Ended, Play, Settings, folder, keeper, room};
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
@@ -11,7 +11,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,18 +61,26 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts one on this host, in a folder of its own in `place`.
-    pub(crate) fn start(
-        place: &Path,
+    pub(crate) async fn start(
+        place: PathBuf,
         id: &str,
         host: &str,
         play: &Play,
         settings: &Settings,
     ) -> Result<Self, String> {
-        let folder = folder::make(place, id, host, play, settings)?;
-        Self::spawn(&folder, settings).map_err(|e| {
-            std::fs::remove_dir_all(&folder).ok();
-            format!("starting the playbook: {}", cmdr_link::files::reason(&e))
-        })
+        let (id, host) = (id.to_owned(), host.to_owned());
+        let (play, its) = (play.clone(), settings.clone());
+        let making =
+            tokio::task::spawn_blocking(move || folder::make(&place, &id, &host, &play, &its));
+        let folder = making.await.map_err(|e| format!("a fault of the hub: {e}"))??;
+        match Self::spawn(&folder, settings) {
+            Ok(child) => Ok(child),
+            Err(e) => {
+                // Nothing more can be done about it here.
+                drop(tokio::task::spawn_blocking(move || room::remove(&folder)).await);
+                Err(format!("starting the playbook: {}", cmdr_link::files::reason(&e)))
+            }
+        }
     }
 
     fn spawn(folder: &Path, settings: &Settings) -> io::Result<Self> {

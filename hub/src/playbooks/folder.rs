@@ -2,7 +2,7 @@
 //! reach them. Nobody but the hub's user may look into it, and it is gone when the playbook is over.
 
 use super::cage::PROGRAMS;
-use super::{Play, Settings};
+use super::{Play, Settings, room};
 use crate::runbooks::PLAYBOOK;
 use cmdr_link::files;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Our parts of Ansible: where they go, and their texts.
@@ -44,15 +46,19 @@ impl Job {
     }
 }
 
-/// Removes what an earlier hub has left.
+/// Removes what an earlier hub has left. Blocks.
 pub(crate) fn clear(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         // Its keeper may be at it as well.
-        std::fs::remove_dir_all(entry.path()).ok();
+        if let Err(e) = room::remove(&entry.path())
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("removing {}: {}", entry.path().display(), files::reason(&e));
+        }
     }
 }
 
-/// Makes one for a playbook on this host.
+/// Makes one for a playbook on this host. Blocks. It need not be on disk when this returns: it lives no longer than a step.
 pub(super) fn make(
     place: &Path,
     id: &str,
@@ -66,7 +72,7 @@ pub(super) fn make(
     let folder = place.join(id);
     fill(place, &folder, host, play, &program, settings, reads)
         .map_err(|e| {
-            std::fs::remove_dir_all(&folder).ok();
+            room::remove(&folder).ok();
             format!("preparing the playbook in {}: {}", folder.display(), files::reason(&e))
         })
         .map(|()| folder)
@@ -93,7 +99,8 @@ fn fill(
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        files::write_private(&path, text.as_bytes())
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
     };
     for dir in ["home", "tmp"] {
         files::private_dir(&folder.join(dir))?;

@@ -1,12 +1,13 @@
 //! `cmdr-hub keep-playbook FOLDER`: stands between the hub and one playbook. It ends everything that the playbook has
 //! started, whatever that has done to get away, when the playbook is over and when the hub is gone, however it went:
-//! that is the end of a socket. Then it removes the folder. As `cage-playbook` it goes into the cage and becomes the
+//! that is the end of a socket. It ends it as well when its folder takes too much of the disk. Then it removes the folder. As `cage-playbook` it goes into the cage and becomes the
 //! playbook.
 //!
 //! Like the agent's supervisor: orphans come to it (`PR_SET_CHILD_SUBREAPER`), so what descends from the playbook
 //! descends from its keeper for good.
 
 use super::folder::Job;
+use super::room::{self, Room};
 use super::{REFUSED, cage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -17,12 +18,12 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The words on the command line that make the hub's program a keeper, and what it keeps.
 pub(super) const WORD: &str = "keep-playbook";
 const CAGED: &str = "cage-playbook";
-/// Orphans that have ended are looked for so often.
+/// Orphans that have ended are looked for so often, and at the room that it takes.
 const REAP_EVERY: Duration = Duration::from_secs(1);
 
 /// Does what the command line says, if it is for us; the first thing in the hub's program.
@@ -33,7 +34,8 @@ pub fn main() -> Option<ExitCode> {
     let code = match word.to_str() {
         Some(WORD) => {
             let kept = keep(folder);
-            std::fs::remove_dir_all(folder).ok();
+            // What stays is tried again when the hub starts.
+            room::remove(folder).ok();
             kept
         }
         Some(CAGED) => enter(folder).map(|never| match never {}),
@@ -70,6 +72,10 @@ fn enter(folder: &Path) -> Result<std::convert::Infallible, String> {
 /// Keeps one playbook; its exit code.
 fn keep(folder: &Path) -> Result<i32, String> {
     let failed = |e: io::Error| format!("keeping a playbook: {e}");
+    let room = Room::new(folder);
+    if let Some(why) = room.is_over() {
+        return Err(format!("the playbook was not begun: {why}"));
+    }
     set_child_subreaper(Some(getpid())).map_err(|e| failed(e.into()))?;
     let own = std::env::current_exe().map_err(failed)?;
     let hub = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
@@ -83,7 +89,7 @@ fn keep(folder: &Path) -> Result<i32, String> {
         .map_err(failed)?;
     let head = Pid::from_child(&child);
     let descriptor = pidfd_open(head, PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
-    let mut code = None;
+    let (mut code, mut looked) = (None, Instant::now());
     while code.is_none() {
         let gone = {
             let mut fds =
@@ -95,6 +101,14 @@ fn keep(folder: &Path) -> Result<i32, String> {
             break;
         }
         reap(head, &mut code);
+        if code.is_none() && looked.elapsed() >= REAP_EVERY {
+            if let Some(why) = room.is_over() {
+                end_all(head, &mut code);
+                drop(writeln!(io::stderr(), "\nERROR! the playbook was ended: {why}"));
+                return Ok(128 + Signal::KILL.as_raw());
+            }
+            looked = Instant::now();
+        }
     }
     end_all(head, &mut code);
     Ok(code.unwrap_or(128 + Signal::KILL.as_raw()))

@@ -38,6 +38,29 @@ pub(crate) struct Plan {
 impl Runs {
     /// Works out what a run would come to. An error when it would come to nothing.
     pub(crate) fn plan(&self, hub: &Hub, who: &Who, start: &Start) -> Result<Plan, CallError> {
+        let plan = self.decided(hub, who, start)?;
+        Ok(self.arranged(plan, start))
+    }
+
+    /// The same of what begins now: the texts of its runbook are put into the order as well. Whoever may run that nowhere
+    /// learns nothing of it, not even whether there is such a runbook.
+    pub(crate) fn plan_pinned(
+        &self,
+        hub: &Hub,
+        who: &Who,
+        start: &mut Start,
+    ) -> Result<Plan, CallError> {
+        let plan = self.decided(hub, who, start)?;
+        if !plan.hosts.is_empty()
+            && let Some(bound) = Self::pin(hub, start)?
+        {
+            within(hub, &plan.hosts, &bound)?;
+        }
+        Ok(self.arranged(plan, start))
+    }
+
+    /// Which hosts it is for, and on which of these it is allowed.
+    fn decided(&self, hub: &Hub, who: &Who, start: &Start) -> Result<Plan, CallError> {
         let mut plan = Plan::default();
         let picked = self.pick_hosts(hub, who, start)?;
         let method = methods::index(<exec::Start as Feed>::METHOD)
@@ -52,6 +75,10 @@ impl Runs {
                 }
             }
         }
+        Ok(plan)
+    }
+
+    fn arranged(&self, mut plan: Plan, start: &Start) -> Plan {
         plan.guard = self.guard(&plan.hosts);
         if plan.guard.first_of_one
             && let Some(first) = plan.hosts.iter().position(|host| host.state == HostState::Online)
@@ -61,7 +88,7 @@ impl Runs {
             plan.hosts.insert(0, first);
         }
         plan.waves = waves(start, plan.hosts.len() as u32, plan.guard.first_of_one);
-        Ok(plan)
+        plan
     }
 
     fn pick_hosts(&self, hub: &Hub, who: &Who, start: &Start) -> Result<Vec<Picked>, CallError> {
@@ -94,7 +121,10 @@ impl Runs {
             let mut labels = std::collections::BTreeSet::new();
             hub.fleet.each(|id, entry| {
                 let host = entry.host(id);
-                if !wanted.is_empty() {
+                let tells = labels.len() < NAMED
+                    || unknown.iter().any(|key| host.labels.contains_key(*key));
+                // Labels of hosts that who asks does not see are none.
+                if !wanted.is_empty() && tells && hub.sees_host(who, id, entry.changed, &host) {
                     unknown.retain(|key| !host.labels.contains_key(*key));
                     if labels.len() < NAMED {
                         labels.extend(host.labels.keys().cloned());
@@ -190,6 +220,20 @@ impl Runs {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether all hosts of a run are among those that a config group is for.
+fn within(hub: &Hub, hosts: &[Picked], bound: &str) -> Result<(), CallError> {
+    let bound_to = Selector::parse(bound).map_err(|e| CallError::malformed(e.to_string()))?;
+    for picked in hosts {
+        if hub.fleet.host(picked.id).is_some_and(|host| !bound_to.matches(&host)) {
+            return Err(CallError::malformed(format!(
+                "nothing was begun: {} is none of the hosts that the config group is for ({bound})",
+                picked.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The sizes of the waves of a run on so many hosts.

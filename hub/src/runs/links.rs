@@ -158,12 +158,7 @@ impl Runs {
                 }
                 let all = told.all;
                 if !(told.pieces.is_empty() && told.reports.is_empty()) {
-                    let news = News::Told { host, told, confirms: confirms.clone() };
-                    // Without a keeper the hub is stopping.
-                    self.queue
-                        .send(news)
-                        .await
-                        .map_err(|_| CallError::new(ErrorKind::Cancelled, "the hub is stopping"))?;
+                    self.tells(host, told, confirms.clone()).await?;
                 }
                 if all && !began {
                     began = true;

@@ -5,7 +5,6 @@
 //! is not done again unless somebody asks for that: it is `lost`.
 
 use super::dispatch::may;
-use super::keeper::News;
 use super::links::Confirms;
 use super::live::Live;
 use super::{Author, Runs, order_id};
@@ -90,8 +89,11 @@ impl Runs {
     }
 
     /// Removes the folders of playbooks that an earlier hub has left.
-    pub(super) fn clear_playbooks(&self) {
-        clear(&self.playbooks_dir());
+    pub(super) async fn clear_playbooks(&self) {
+        let dir = self.playbooks_dir();
+        if let Err(e) = tokio::task::spawn_blocking(move || clear(&dir)).await {
+            tracing::error!("removing what playbooks left: {e}");
+        }
     }
 
     /// Begins a playbook, unless the target is somewhere else by now. An end when it is known that it never will.
@@ -261,8 +263,8 @@ impl Turn {
     async fn run(&self, hub: &Arc<Hub>, ends: &mut oneshot::Receiver<String>) -> Outcome {
         let settings = &hub.config.ansible;
         let place = self.runs.playbooks_dir();
-        let child = Child::start(&place, &self.id, &self.name, &self.play, settings);
-        let mut child = match child {
+        let child = Child::start(place, &self.id, &self.name, &self.play, settings);
+        let mut child = match child.await {
             Ok(child) => child,
             Err(why) => return Outcome::failed(why),
         };
@@ -333,9 +335,8 @@ impl Turn {
 
     /// Tells the keeper, as if the host did.
     async fn tell(&self, told: Told) {
-        let news = News::Told { host: self.host, told, confirms: self.confirms.clone() };
         // Without a keeper the hub is stopping.
-        drop(self.runs.queue.send(news).await);
+        self.runs.tells(self.host, told, self.confirms.clone()).await.ok();
     }
 
     async fn say(&self, said: Said) {

@@ -146,15 +146,14 @@ impl Runs {
             return Ok(known);
         }
         let mut start = start;
-        Self::pin(hub, &mut start)?;
         if let Some(push) = &start.order.push {
             hub.blobs.may_use(hub, who, &push.file).await?;
             hub.blobs.open(&push.file).await?;
         }
         if let Some(callback) = &start.callback {
-            hub.outbox.check(hub, callback, author.key)?;
+            hub.outbox.check(hub, callback, &author)?;
         }
-        let plan = self.plan(hub, who, &start)?;
+        let plan = self.plan_pinned(hub, who, &mut start)?;
         if let Some(refused) = plan.refused.first() {
             let all = plan.refused.len();
             let more = if all > 1 { format!(", and {} more", all - 1) } else { String::new() };

@@ -11,14 +11,12 @@ use crate::runbooks::{
     Done, Next, OUTPUT, Outcome, Plan, Progress, Task, Walk, read, read_config, values,
 };
 use crate::server::Hub;
-use crate::ssh;
 use cmdr_protocol::CallError;
 use cmdr_protocol::configs;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::orders::Report;
 use cmdr_protocol::runbooks::StepResult;
 use cmdr_protocol::runs::{Halt, Order, Start, TargetState, Waves};
-use cmdr_protocol::selector::Selector;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -220,11 +218,12 @@ pub(super) enum Sends {
 
 impl Runs {
     /// Puts the texts of a runbook into the order that names it, and takes from it what the request leaves open. From
-    /// here on nothing that is saved, deleted or shipped changes the run.
-    pub(crate) fn pin(hub: &Hub, start: &mut Start) -> Result<(), CallError> {
+    /// here on nothing that is saved, deleted or shipped changes the run. The hosts that a config group is for; a run
+    /// may be for none but these.
+    pub(super) fn pin(hub: &Hub, start: &mut Start) -> Result<Option<String>, CallError> {
         let order = &mut start.order;
         let bent = !order.env.is_empty() || order.user.is_some() || order.cwd.is_some();
-        let Some(runbook) = &mut order.runbook else { return Ok(()) };
+        let Some(runbook) = &mut order.runbook else { return Ok(None) };
         if bent {
             return Err(CallError::malformed(
                 "a runbook says itself as whom, where and with which variables its steps run; give it parameters",
@@ -253,10 +252,7 @@ impl Runs {
         if let (0, Some(parallel)) = (start.parallel, book.parallel) {
             start.parallel = parallel;
         }
-        match &book.hosts {
-            Some(bound) => within(hub, start, bound),
-            None => Ok(()),
-        }
+        Ok(book.hosts.clone())
     }
 
     /// What a target is sent in this attempt.
@@ -384,23 +380,6 @@ impl Inner {
         }
         Some(tail)
     }
-}
-
-/// Whether all that a run picks is what a config group is for.
-fn within(hub: &Hub, start: &Start, bound: &str) -> Result<(), CallError> {
-    let parse = |text: &str| Selector::parse(text).map_err(|e| CallError::malformed(e.to_string()));
-    let (picks, bound_to) = (parse(&start.hosts)?, parse(bound)?);
-    for host in hub.fleet.hosts() {
-        let only = start.only.is_empty() || host.id.is_some_and(|id| start.only.contains(&id));
-        let picked = picks.matches(&host) && ssh::means(&picks, &start.hosts, &host);
-        if only && picked && !bound_to.matches(&host) {
-            return Err(CallError::malformed(format!(
-                "nothing was begun: {} is none of the hosts that the config group is for ({bound})",
-                host.name
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

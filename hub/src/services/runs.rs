@@ -55,8 +55,7 @@ async fn start(hub: Arc<Hub>, asked: Asked, start: Start) -> Result<Started, Cal
 async fn plan(hub: Arc<Hub>, asked: Asked, plan: Plan) -> Result<Planned, CallError> {
     let (_, who) = who(&hub, &asked)?;
     let mut plan = plan;
-    crate::runs::Runs::pin(&hub, &mut plan.start)?;
-    let made = hub.runs.plan(&hub, &who, &plan.start)?;
+    let made = hub.runs.plan_pinned(&hub, &who, &mut plan.start)?;
     let online =
         |host: &&crate::runs::Picked| host.state == cmdr_protocol::hosts::HostState::Online;
     let from = plan.from as usize;

@@ -77,11 +77,11 @@ class Connection(ConnectionBase):
         self._connected = False
 
     def _copy(self, argv, path, given, taken):
-        code, err = self._run(argv, self._user(), given, taken)
+        code, err = self._run(argv, self._user(), given, taken, file=True)
         if code:
             raise AnsibleError("%s: %s" % (path, err.decode("utf-8", "replace").strip()))
 
-    def _run(self, argv, user, given, taken):
+    def _run(self, argv, user, given, taken, file=False):
         """Runs one program over a connection of its own; its exit code and what it wrote to its standard error."""
         self._connect()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -89,10 +89,9 @@ class Connection(ConnectionBase):
             with theirs, socket.socket(fileno=os.dup(int(os.environ["CMDR_SOCKET"]))) as hub:
                 socket.send_fds(hub, [b"c"], [theirs.fileno()])
             ours.setblocking(False)
-            return self._talk(ours, argv, user, given, taken)
+            return self._talk(ours, {"argv": argv, "file": file}, user, given, taken)
 
-    def _talk(self, ours, argv, user, given, taken):
-        ask = {"argv": argv}
+    def _talk(self, ours, ask, user, given, taken):
         if user:
             ask["user"] = user
         pending, asked, err, got = frame(b"x", json.dumps(ask).encode()), False, [], b""
