@@ -60,7 +60,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Runs that are over and are remembered with all their targets, because somebody looked at them.
@@ -112,8 +112,6 @@ pub struct Runs {
     settings: Settings,
     hub: OnceLock<Weak<Hub>>,
     queue: mpsc::Sender<News>,
-    /// Bytes of what hosts told that may wait there.
-    told: Arc<Semaphore>,
     /// Given to the keeper when the hub begins to serve.
     waiting: Mutex<Option<mpsc::Receiver<News>>>,
     state: Mutex<State>,
@@ -249,7 +247,6 @@ impl Runs {
             settings,
             hub: OnceLock::new(),
             queue,
-            told: Arc::new(Semaphore::new(keeper::TOLD)),
             waiting: Mutex::new(Some(waiting)),
             state: Mutex::new(state),
             by_host: Mutex::new(by_host),

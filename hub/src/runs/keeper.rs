@@ -16,17 +16,15 @@ use cmdr_link::clock;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::orders::{Report, Told, is_id};
 use cmdr_protocol::runs::{RunState, TargetState};
-use cmdr_protocol::{CallError, ErrorKind, HostId, RunId};
+use cmdr_protocol::{HostId, RunId};
 use ends::{Found, WHY, cancel_queued, end_of, finish, halt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// News that may wait to be written.
 pub(super) const QUEUE: usize = 4096;
-/// Bytes that hosts told which may wait: whatever the disk does, no more of them are taken from the links.
-pub(super) const TOLD: usize = 64 << 20;
 /// News written together.
 const GROUP: usize = 1024;
 /// Bytes of output written together.
@@ -38,8 +36,8 @@ pub(super) type Done = oneshot::Sender<Result<(), String>>;
 /// What is to be written.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A host told something; its place among what waits is given back when that is written.
-    Told { host: HostId, told: Told, confirms: Arc<Confirms>, place: OwnedSemaphorePermit },
+    /// A host told something.
+    Told { host: HostId, told: Told, confirms: Arc<Confirms> },
     /// These targets are about to be sent.
     Mark { live: Arc<Live>, targets: Vec<u32> },
     /// The hub itself ends these targets, in these attempts.
@@ -92,24 +90,6 @@ struct Due {
     have: Vec<(Arc<Confirms>, String, u64)>,
     over: Vec<(Arc<Confirms>, String)>,
     done: Vec<(Done, Result<(), String>)>,
-    places: Vec<OwnedSemaphorePermit>,
-}
-
-impl Runs {
-    /// Has written what a host told; waits while too much waits for the disk. An error when the hub is stopping.
-    pub(super) async fn tells(
-        &self,
-        host: HostId,
-        told: Told,
-        confirms: Arc<Confirms>,
-    ) -> Result<(), CallError> {
-        let stopping = || CallError::new(ErrorKind::Cancelled, "the hub is stopping");
-        let bytes = u32::try_from(size(&told).min(TOLD)).unwrap_or(u32::MAX);
-        let place = self.told.clone().acquire_many_owned(bytes).await;
-        let place = place.map_err(|_| stopping())?;
-        let news = News::Told { host, told, confirms, place };
-        self.queue.send(news).await.map_err(|_| stopping())
-    }
 }
 
 pub(super) struct Keeper {
@@ -176,8 +156,7 @@ impl Keeper {
 
     fn stage(&mut self, news: News, works: &mut BTreeMap<RunId, Work>, due: &mut Due) {
         match news {
-            News::Told { host, told, confirms, place } => {
-                due.places.push(place);
+            News::Told { host, told, confirms } => {
                 for piece in told.pieces {
                     self.piece(host, &piece, &confirms, works, due);
                 }

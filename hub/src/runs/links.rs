@@ -158,7 +158,12 @@ impl Runs {
                 }
                 let all = told.all;
                 if !(told.pieces.is_empty() && told.reports.is_empty()) {
-                    self.tells(host, told, confirms.clone()).await?;
+                    let news = News::Told { host, told, confirms: confirms.clone() };
+                    // Without a keeper the hub is stopping.
+                    self.queue
+                        .send(news)
+                        .await
+                        .map_err(|_| CallError::new(ErrorKind::Cancelled, "the hub is stopping"))?;
                 }
                 if all && !began {
                     began = true;

@@ -5,6 +5,7 @@
 //! is not done again unless somebody asks for that: it is `lost`.
 
 use super::dispatch::may;
+use super::keeper::News;
 use super::links::Confirms;
 use super::live::Live;
 use super::{Author, Runs, order_id};
@@ -335,8 +336,9 @@ impl Turn {
 
     /// Tells the keeper, as if the host did.
     async fn tell(&self, told: Told) {
+        let news = News::Told { host: self.host, told, confirms: self.confirms.clone() };
         // Without a keeper the hub is stopping.
-        self.runs.tells(self.host, told, self.confirms.clone()).await.ok();
+        drop(self.runs.queue.send(news).await);
     }
 
     async fn say(&self, said: Said) {

@@ -64,7 +64,7 @@ impl Lab {
         let report = Report { id, state, code: Some(code), ..Report::default() };
         let told = Told { pieces: vec![piece], reports: vec![report], ..Told::default() };
         let confirms = Arc::new(Confirms::default());
-        self.hub.runs.tells(self.host, told, confirms).await.unwrap();
+        self.news(News::Told { host: self.host, told, confirms }).await;
     }
 }
 

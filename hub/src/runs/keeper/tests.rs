@@ -72,7 +72,7 @@ impl Lab {
     async fn tells(&self, host: usize, pieces: Vec<Piece>, reports: Vec<Report>) {
         let told = Told { pieces, reports, ..Told::default() };
         let (host, confirms) = (self.hosts[host], self.confirms.clone());
-        self.hub.runs.tells(host, told, confirms).await.unwrap();
+        self.news(News::Told { host, told, confirms }).await;
     }
 
     async fn ends(&self, live: &Arc<Live>, report: Report) {
@@ -122,29 +122,6 @@ async fn a_reason_of_any_length_is_cut_and_holds_up_nothing() {
     lab.news(News::End { live: live.clone(), ends: vec![end] }).await;
     lab.hub.runs.stop(&other, &why).await.unwrap();
     until(&live, super::super::live::Inner::is_over).await;
-}
-
-#[tokio::test]
-async fn while_the_disk_takes_nothing_hosts_are_heard_no_further_than_so_many_bytes() {
-    let lab = Lab::new();
-    let live = lab.sent().await;
-    let runs = lab.hub.runs.clone();
-    // As if so much waited for the disk.
-    let waits = runs.told.clone().acquire_many_owned(TOLD as u32 - 1000).await.unwrap();
-    let pieces = vec![piece(&live, 0, &[7; 2000])];
-    let mut telling = std::pin::pin!(lab.tells(0, pieces, Vec::new()));
-    tokio::select! {
-        biased;
-        () = &mut telling => panic!("more was taken than may wait"),
-        () = tokio::task::yield_now() => {}
-    }
-    // Ends that the hub gives itself do not wait for that.
-    let end = End { target: 0, attempt: 9, state: TargetState::Lost, why: String::new() };
-    lab.news(News::End { live: live.clone(), ends: vec![end] }).await;
-    drop(waits);
-    telling.await;
-    until(&live, |inner| inner.seats[0].have == 2000).await;
-    until(&live, |_| runs.told.available_permits() == TOLD).await;
 }
 
 #[tokio::test]
