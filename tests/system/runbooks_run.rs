@@ -7,7 +7,9 @@ use cmdr_link::Client;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{self, Grant};
 use cmdr_protocol::runbooks::{Save, StepListing, StepState, Steps};
-use cmdr_protocol::runs::{Order, Param, Pause, Resume, Retry, Runbook, Start, Stop, TargetState};
+use cmdr_protocol::runs::{
+    Amount, Halt, Order, Param, Pause, Resume, Retry, RunState, Runbook, Start, Stop, TargetState,
+};
 use cmdr_protocol::{ErrorKind, RunId, configs};
 use harness::{World, until};
 
@@ -136,6 +138,27 @@ async fn a_pause_holds_between_two_steps_and_a_stop_ends_it_there() {
     ask(&client, &Stop { run, why: String::new() }).await.unwrap();
     assert_eq!(over(&client, run).await.targets[0].state, TargetState::Cancelled);
     assert_eq!(host.once(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_is_halted_while_a_host_is_in_a_step_ends_when_that_step_has() {
+    let world = World::start().await;
+    let hosts = [Sim::new(&world, "sim1").await, Sim::new(&world, "sim2").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(&client, "- name: a\n  command: [wait]\n- name: b\n  command: [echo, b]\n").await;
+    let halt = Some(Halt { failures: Amount::count(1) });
+    let start = Start { hosts: "*".into(), order: order("book", &[]), halt, ..Start::default() };
+    let run = ask(&client, &start).await.unwrap().run.unwrap();
+    hosts[1].at().await;
+    hosts[0].finish(TargetState::Failed, 1).await;
+    until("it is halting", async || show(&client, run).await.run.state == RunState::Halting).await;
+    hosts[1].finish(TargetState::Ok, 0).await;
+    let shown = over(&client, run).await;
+    assert_eq!(shown.run.state, RunState::Halted);
+    let states: Vec<_> = shown.targets.iter().map(|target| target.state).collect();
+    assert_eq!(states, [TargetState::Failed, TargetState::Cancelled]);
+    assert!(shown.targets[1].why.contains("halted"), "{:?}", shown.targets[1]);
+    assert_eq!(hosts[1].once(), 1, "its second step was never begun");
 }
 
 #[tokio::test]

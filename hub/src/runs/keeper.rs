@@ -301,9 +301,15 @@ impl Keeper {
     ) -> Option<ChangeRecord> {
         let mut inner = live.lock();
         let Some(Ok(book)) = &inner.book else { return Some(change) };
-        let (book, stopping) = (book.clone(), inner.record.state == RunState::Stopping);
+        let book = book.clone();
+        // Nothing is picked of a run that is left off, so nobody else would end it.
+        let left_off = match inner.record.state {
+            RunState::Halting => Some("the run was halted between two steps"),
+            RunState::Stopping => Some("the run was stopped between two steps"),
+            // Its time is over, which is said with the end.
+            _ => inner.overdue.map(|_| ""),
+        };
         let printed = inner.tail(at, &mut self.reader);
-        let overdue = inner.overdue.is_some();
         let seat = &mut inner.seats[at];
         let Some(stand) = &mut seat.stand else { return Some(change) };
         stand.is_back(printed);
@@ -314,8 +320,8 @@ impl Keeper {
             }
             After::GoesOn(pause_ms) => pause_ms,
         };
-        if stopping || overdue {
-            let why = "the run was stopped between two steps".to_owned();
+        if let Some(why) = left_off {
+            let why = why.to_owned();
             return Some(ChangeRecord { state: TargetState::Cancelled, why, ..change });
         }
         let steps = Some(Box::new(stand.news()));
