@@ -38,8 +38,8 @@ pub(super) type Done = oneshot::Sender<Result<(), String>>;
 pub(super) enum News {
     /// A host told something.
     Told { host: HostId, told: Told, confirms: Arc<Confirms> },
-    /// These targets are about to be sent.
-    Mark { live: Arc<Live>, targets: Vec<u32> },
+    /// These targets are about to be sent, so many of them for the first time.
+    Mark { live: Arc<Live>, targets: Vec<u32>, first: u32 },
     /// The hub itself ends these targets, in these attempts.
     End { live: Arc<Live>, ends: Vec<End> },
     /// The run as such changes.
@@ -164,17 +164,20 @@ impl Keeper {
                     self.report(host, report, &confirms, works, due);
                 }
             }
-            News::Mark { live, targets } => {
+            News::Mark { live, targets, first } => {
                 let work = work(works, &live);
                 let mut inner = live.lock();
+                inner.picked = inner.picked.saturating_sub(first);
                 for index in targets {
                     let seat = &mut inner.seats[index as usize];
                     // Stopped, or its time over, between being picked and now.
                     if seat.ending || seat.marked {
                         continue;
                     }
+                    let between = seat.is_between();
                     seat.marked = true;
                     inner.out += 1;
+                    inner.between -= u32::from(between).min(inner.between);
                     match work.log.sent.last_mut() {
                         Some((_, to)) if *to + 1 == index => *to = index,
                         _ => work.log.sent.push((index, index)),
@@ -328,7 +331,8 @@ impl Keeper {
         let gap = seat.gap(at as u32);
         let (attempt, was, marked) = (seat.attempt + 1, seat.state, seat.marked);
         seat.again(attempt);
-        seat.taken = true;
+        (seat.taken, seat.between) = (true, true);
+        inner.between += 1;
         inner.out -= u32::from(marked).min(inner.out);
         inner.counts.change(was, TargetState::Queued);
         inner.touch(at);
@@ -374,11 +378,13 @@ impl Keeper {
         }
         let seat = &mut inner.seats[at];
         let gap = seat.gap(change.target);
+        let between = seat.is_between();
         (seat.ending, seat.sums, seat.told) = (true, None, change.told);
         change.steps = seat.stand.as_mut().map(|stand| Box::new(stand.news()));
         let (wave, marked) = (seat.wave as usize, seat.marked);
         inner.ended += 1;
         inner.out -= u32::from(marked).min(inner.out);
+        inner.between -= u32::from(between).min(inner.between);
         inner.failed += u32::from(change.state.is_failure());
         if let Some(ended) = inner.ended_in.get_mut(wave) {
             *ended += 1;

@@ -232,8 +232,12 @@ impl Runs {
             let stopping = inner.record.state == RunState::Stopping || inner.overdue.is_some();
             inner.is_back(at);
             if !marked {
-                // It waited for its host. Its turn comes as that of any other.
-                inner.next = inner.next.min(at);
+                // It waited for its host. Its turn comes as that of any other, if it has not begun yet.
+                if inner.seats[at].is_between() {
+                    inner.ready.push(index);
+                } else {
+                    inner.next = inner.next.min(at);
+                }
                 drop(inner);
                 live.tell();
                 self.pump_soon(&live);

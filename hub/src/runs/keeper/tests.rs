@@ -61,7 +61,7 @@ impl Lab {
 
     async fn mark(&self, live: &Arc<Live>) {
         until(live, |inner| !inner.seats[0].taken).await;
-        self.news(News::Mark { live: live.clone(), targets: vec![0] }).await;
+        self.news(News::Mark { live: live.clone(), targets: vec![0], first: 0 }).await;
         until(live, |inner| inner.seats[0].state == TargetState::Sent).await;
     }
 
