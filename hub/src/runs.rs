@@ -15,6 +15,8 @@ mod environment;
 mod guard;
 mod handed;
 mod keeper;
+#[cfg(test)]
+mod lab;
 mod links;
 mod lists;
 mod live;

@@ -153,9 +153,16 @@ impl Runs {
         if due > now {
             return Ok(Own::Early(due - now));
         }
-        let key = moment_key(&record.schedule.name, due);
+        let mut key = moment_key(&record.schedule.name, due);
         if let Some(found) = self.target_of_key(&record, &key, host)? {
             return Ok(found);
+        }
+        if record.gone_ms.is_some() || self.is_of_another(&record, &key)? {
+            // The name is that of the schedule which took this one's place, or which this one took the place of.
+            key = format!("{key} {id}");
+            if let Some(found) = self.target_of_key(&record, &key, host)? {
+                return Ok(found);
+            }
         }
         let missed = record.missed.iter().any(|(from, to)| (*from..=*to).contains(&due));
         let known = self.run_of_key(&record, &key)?.is_some();
@@ -188,7 +195,15 @@ impl Runs {
         Ok(self.store.get::<KeyRecord>(&once).map_err(busy)?.map(|known| known.run))
     }
 
-    /// The target that a host is of the run with this key, if there is that run and it is one.
+    /// Whether the run with this key was begun by another schedule of the same name.
+    fn is_of_another(&self, record: &ScheduleRecord, key: &str) -> Result<bool, CallError> {
+        let Some(run) = self.run_of_key(record, key)? else { return Ok(false) };
+        let live = self.find(run).map_err(busy)?;
+        Ok(live.is_some_and(|live| live.lock().record.moment != moment(record)))
+    }
+
+    /// The target that a host is of the run with this key, if there is that run, it is of this schedule and the host is
+    /// one of its targets.
     fn target_of_key(
         &self,
         record: &ScheduleRecord,
@@ -197,7 +212,12 @@ impl Runs {
     ) -> Result<Option<Own>, CallError> {
         let Some(run) = self.run_of_key(record, key)? else { return Ok(None) };
         let Some(live) = self.find(run).map_err(busy)? else { return Ok(None) };
-        let index = live.lock().seats.iter().position(|seat| seat.host == host);
+        let inner = live.lock();
+        if inner.record.moment != moment(record) {
+            // What a host did of the schedule as it was is no result of what it is now.
+            return Ok(None);
+        }
+        let index = inner.seats.iter().position(|seat| seat.host == host);
         Ok(index.map(|index| Own::Target(run, index as u32)))
     }
 
@@ -364,6 +384,7 @@ pub(super) fn did_not(target: u32) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::lab::Lab;
 
     #[test]
     fn the_name_of_what_a_host_did_has_the_schedule_and_the_moment() {
@@ -372,5 +393,37 @@ mod tests {
         for id in ["0102030405060708.0.0", "own.", "own.x", "own.x.y", "own.x.-1"] {
             assert_eq!(parse(id), None, "{id}");
         }
+    }
+    impl Own {
+        fn run(&self) -> RunId {
+            match self {
+                Self::Target(run, _) => *run,
+                Self::Early(ms) => panic!("in {ms} ms"),
+                Self::Unknown => panic!("unknown"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_host_did_of_a_schedule_as_it_was_is_no_result_of_what_it_is_now() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let now = clock::now_ms();
+        let (was, is) = (Lab::schedule(now - 41_000, 4), Lab::schedule(now - 21_000, 2));
+        let due = is.schedule.next_ms.unwrap();
+        assert_eq!(was.schedule.next_ms, Some(due));
+        lab.is_gone(&was);
+        lab.holds(&is);
+        runs.begin_due("tick", clock::now_ms()).await;
+        let [now] = &lab.of_moment(due)[..] else { panic!("one run") };
+        let own = runs.of_moment(lab.hosts[0], &moment(&was), due).await.unwrap();
+        assert_ne!(own.run(), now.id);
+        let then = runs.find(own.run()).unwrap().unwrap();
+        assert!(then.lock().record.alone && then.lock().record.moment == moment(&was));
+        // Told again it is the same, and of what it is now the hub's own run.
+        let again = runs.of_moment(lab.hosts[0], &moment(&was), due).await.unwrap();
+        assert_eq!(again.run(), own.run());
+        let own = runs.of_moment(lab.hosts[0], &moment(&is), due).await.unwrap();
+        assert_eq!(own.run(), now.id);
     }
 }

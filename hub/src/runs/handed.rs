@@ -61,7 +61,7 @@ fn gone_key(moment: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Handed {
     /// What each host may have.
-    hosts: HashMap<HostId, BTreeSet<String>>,
+    pub(super) hosts: HashMap<HostId, BTreeSet<String>>,
     /// Those that were deleted or replaced.
     pub(super) gone: HashMap<String, ScheduleRecord>,
     /// What each was told over the link that it has now.
