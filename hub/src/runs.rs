@@ -301,7 +301,9 @@ impl Runs {
         let mut inner = live.lock();
         Self::set_times(&mut inner);
         for index in 0..inner.seats.len() {
-            if inner.seats[index].is_out() {
+            let seat = &inner.seats[index];
+            // One that has told all it had by now is there: whoever takes it up waits for this lock, or is done.
+            if seat.is_out() && !self.handed().listening.contains(&seat.host) {
                 inner.is_away(index);
             }
         }
@@ -453,4 +455,24 @@ fn restore(store: &Store, id: RunId, mut record: RunRecord) -> Result<Arc<Live>,
         seat.asked = seat.marked;
     }
     Ok(Arc::new(live))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::Lab;
+
+    #[tokio::test]
+    async fn a_host_that_was_quicker_than_the_hub_is_not_away() {
+        let lab = Lab::new();
+        let live = lab.sent().await;
+        let again = lab.again(live.id);
+        lab.hub.runs.listens(lab.hosts[0]);
+        lab.hub.runs.take_up(&again);
+        assert!(again.lock().seats[0].away.is_none());
+        // And one that was not is.
+        lab.hub.runs.handed().forget_link(lab.hosts[0]);
+        lab.hub.runs.take_up(&again);
+        assert!(again.lock().seats[0].away.is_some());
+    }
 }
