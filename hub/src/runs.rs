@@ -14,6 +14,7 @@ mod dispatch;
 mod environment;
 mod guard;
 mod handed;
+mod hearing;
 mod keeper;
 #[cfg(test)]
 mod lab;
@@ -52,6 +53,7 @@ use cmdr_protocol::runs::RunState;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
 use handed::Handed;
+use hearing::Rooms;
 use keeper::{HeadChange, Keeper, News};
 use live::ByHost;
 use playbooks::Playing;
@@ -114,6 +116,7 @@ pub struct Runs {
     settings: Settings,
     hub: OnceLock<Weak<Hub>>,
     queue: mpsc::Sender<News>,
+    rooms: Rooms,
     /// Given to the keeper when the hub begins to serve.
     waiting: Mutex<Option<mpsc::Receiver<News>>>,
     state: Mutex<State>,
@@ -249,6 +252,7 @@ impl Runs {
             settings,
             hub: OnceLock::new(),
             queue,
+            rooms: Rooms::default(),
             waiting: Mutex::new(Some(waiting)),
             state: Mutex::new(state),
             by_host: Mutex::new(by_host),

@@ -200,7 +200,8 @@ impl Orders {
     async fn act(&self, id: &str, argv: &[String], most: u64) {
         *self.lock().began.entry(id.to_owned()).or_default() += 1;
         self.change(id, |kept| kept.report.state = TargetState::Running);
-        let at_once = self.lock().at_once.clone().filter(|_| argv.first().is_some_and(|a| a != "wait"));
+        let at_once =
+            self.lock().at_once.clone().filter(|_| argv.first().is_some_and(|a| a != "wait"));
         if let Some(at_once) = &at_once {
             at_once.begin();
         }

@@ -94,7 +94,8 @@ impl Runs {
             && inner.seats[index].wave <= inner.wave
             && inner.under_way() < parallel
         {
-            if !inner.seats[index].between && self.pick_one(hub, &mut inner, index as u32, &mut picks)
+            if !inner.seats[index].between
+                && self.pick_one(hub, &mut inner, index as u32, &mut picks)
             {
                 // Counted from here on: what the keeper is told it has not written yet.
                 inner.picked += 1;

@@ -6,9 +6,10 @@ mod disk;
 mod ends;
 mod pieces;
 
+use super::hearing::{Held, Lives};
 use super::links::Confirms;
 use super::live::Live;
-use super::records::{self, ChangeRecord, LogRecord, RunRecord};
+use super::records::{ChangeRecord, LogRecord, RunRecord};
 use super::segments::{Reader, Segments};
 use super::steps::After;
 use super::{Runs, parse_id};
@@ -37,7 +38,7 @@ pub(super) type Done = oneshot::Sender<Result<(), String>>;
 #[derive(Debug)]
 pub(super) enum News {
     /// A host told something.
-    Told { host: HostId, told: Told, confirms: Arc<Confirms> },
+    Told { host: HostId, told: Told, lives: Lives, confirms: Arc<Confirms>, held: Held },
     /// These targets are about to be sent, so many of them for the first time.
     Mark { live: Arc<Live>, targets: Vec<u32>, first: u32 },
     /// The hub itself ends these targets, in these attempts.
@@ -90,6 +91,8 @@ struct Due {
     have: Vec<(Arc<Confirms>, String, u64)>,
     over: Vec<(Arc<Confirms>, String)>,
     done: Vec<(Done, Result<(), String>)>,
+    /// Room in the queue, which is free again.
+    held: Vec<Held>,
 }
 
 pub(super) struct Keeper {
@@ -152,16 +155,18 @@ impl Keeper {
             // Who asked may have gone meanwhile.
             drop(done.send(result));
         }
+        drop(due.held);
     }
 
     fn stage(&mut self, news: News, works: &mut BTreeMap<RunId, Work>, due: &mut Due) {
         match news {
-            News::Told { host, told, confirms } => {
+            News::Told { host, told, lives, confirms, held } => {
+                due.held.push(held);
                 for piece in told.pieces {
                     self.piece(host, &piece, &confirms, works, due);
                 }
                 for report in told.reports {
-                    self.report(host, report, &confirms, works, due);
+                    self.report(host, report, &lives, &confirms, works, due);
                 }
             }
             News::Mark { live, targets, first } => {
@@ -203,20 +208,14 @@ impl Keeper {
         }
     }
 
-    /// The target that an order of a host is; of a run that is over only when that is asked for.
-    fn target_of(&self, host: HostId, id: &str, even_over: bool) -> Found {
+    /// The target that an order of a host is, of a run that goes on or is one of these.
+    fn target_of(&self, host: HostId, id: &str, lives: &Lives) -> Found {
         let own = || self.runs.alias(host, id).map(|(run, index)| (run, index, 0));
         let Some((run, index, attempt)) = parse_id(id).or_else(own) else { return Found::Foreign };
-        let mut live = self.runs.open(run);
-        if live.is_none() && even_over {
-            // A run that is over is read back for its own hosts alone.
-            live = match records::host_of(&self.runs.store, run, index) {
-                Ok(Some(one)) if one != host => return Found::Foreign,
-                Ok(Some(_)) => self.runs.find(run).ok().flatten(),
-                Ok(None) | Err(_) => None,
-            };
-        }
-        let Some(live) = live else { return Found::Unknown };
+        // Nothing is written of one that is not kept any more.
+        let over =
+            || lives.get(&run).filter(|_| self.runs.state().over.contains_key(&run)).cloned();
+        let Some(live) = self.runs.open(run).or_else(over) else { return Found::Unknown };
         let inner = live.lock();
         match inner.seats.get(index as usize) {
             Some(seat) if seat.host != host => Found::Foreign,
@@ -233,11 +232,12 @@ impl Keeper {
         &mut self,
         host: HostId,
         report: Report,
+        lives: &Lives,
         confirms: &Arc<Confirms>,
         works: &mut BTreeMap<RunId, Work>,
         due: &mut Due,
     ) {
-        let (live, index) = match self.target_of(host, &report.id, report.state.is_end()) {
+        let (live, index) = match self.target_of(host, &report.id, lives) {
             Found::Here(live, index) => (live, index),
             // What can be the name of no order is none.
             Found::Unknown | Found::Foreign if !is_id(&report.id) => return,
@@ -249,7 +249,7 @@ impl Keeper {
             }
             Found::Foreign => {
                 if report.state.is_end() {
-                    tracing::warn!(%host, id = clean_to_width(&report.id, 80), "a host told the end of an order that is none of its own");
+                    confirms.is_foreign(host, &report.id);
                     due.over.push((confirms.clone(), report.id));
                 }
                 return;
@@ -493,7 +493,7 @@ fn work<'a>(works: &'a mut BTreeMap<RunId, Work>, live: &Arc<Live>) -> &'a mut W
 }
 
 /// About how many bytes of memory it takes.
-fn size(told: &Told) -> usize {
+pub(super) fn size(told: &Told) -> usize {
     let pieces = told.pieces.iter().map(|piece| 64 + piece.id.len() + piece.data.len());
     let reports = told.reports.iter().map(|report| 256 + report.id.len() + report.message.len());
     pieces.chain(reports).sum()

@@ -35,6 +35,14 @@ pub(super) fn waits() -> Start {
 
 impl Lab {
     pub(super) fn new() -> Self {
+        let lab = Self::idle();
+        let serving = lab.hub.clone();
+        tokio::spawn(async move { serving.runs.serve(&serving).await });
+        lab
+    }
+
+    /// One that does nothing yet.
+    pub(super) fn idle() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         let (key, vault) = (SecretKey::generate().unwrap(), crate::vault::Vault::locked());
@@ -49,8 +57,6 @@ impl Lab {
             cmdr_link::keys::host_id(&key)
         };
         let hosts = vec![admit(1), admit(2)];
-        let serving = hub.clone();
-        tokio::spawn(async move { serving.runs.serve(&serving).await });
         Self { hub, hosts, confirms: Arc::default(), _dir: dir }
     }
 
@@ -85,8 +91,8 @@ impl Lab {
 
     pub(super) async fn tells(&self, host: usize, pieces: Vec<Piece>, reports: Vec<Report>) {
         let told = Told { pieces, reports, ..Told::default() };
-        let (host, confirms) = (self.hosts[host], self.confirms.clone());
-        self.news(News::Told { host, told, confirms }).await;
+        let mut hears = self.hub.runs.hearing(self.hosts[host], &self.confirms);
+        self.hub.runs.hear(&mut hears, told).await.unwrap();
     }
 
     pub(super) async fn ends(&self, live: &Arc<Live>, report: Report) {
@@ -104,7 +110,14 @@ impl Lab {
     pub(super) fn schedule(made_ms: u64, next: u64) -> ScheduleRecord {
         let when = When { every_ms: Some(10_000), ..When::default() };
         let next_ms = Some(made_ms + next * 10_000);
-        let schedule = Schedule { name: "tick".into(), when, start: waits(), made_ms, next_ms, ..Schedule::default() };
+        let schedule = Schedule {
+            name: "tick".into(),
+            when,
+            start: waits(),
+            made_ms,
+            next_ms,
+            ..Schedule::default()
+        };
         ScheduleRecord { schedule, ..ScheduleRecord::default() }
     }
 

@@ -220,7 +220,8 @@ impl Inner {
         self.counts = Counts::default();
         (self.out, self.ended, self.failed, self.absent) = (0, 0, 0, 0);
         self.ended_in.fill(0);
-        self.ready = (0..).zip(&self.seats).filter(|one| one.1.is_between()).map(|one| one.0).collect();
+        self.ready =
+            (0..).zip(&self.seats).filter(|one| one.1.is_between()).map(|one| one.0).collect();
         self.between = self.ready.len() as u32;
         for seat in &self.seats {
             self.counts.add(seat.state);
