@@ -153,7 +153,7 @@ impl Runs {
         if due > now {
             return Ok(Own::Early(due - now));
         }
-        let mut key = moment_key(&record.schedule.name, due);
+        let mut key = self.key_of_moment(&record, due)?;
         if let Some(found) = self.target_of_key(&record, &key, host)? {
             return Ok(found);
         }
@@ -193,6 +193,29 @@ impl Runs {
     fn run_of_key(&self, record: &ScheduleRecord, key: &str) -> Result<Option<RunId>, CallError> {
         let once = once_key(&record.author, &record.schedule.name, key);
         Ok(self.store.get::<KeyRecord>(&once).map_err(busy)?.map(|known| known.run))
+    }
+
+    /// The idempotency key of a moment. A run that was made before its time, when a clock that was ahead had the hub
+    /// believe that it missed the moment, is not that of the moment: it has the name, and nobody has done it.
+    pub(super) fn key_of_moment(
+        &self,
+        record: &ScheduleRecord,
+        due: u64,
+    ) -> Result<String, CallError> {
+        let plain = moment_key(&record.schedule.name, due);
+        let mut key = plain.clone();
+        while let Some(run) = self.run_of_key(record, &key)? {
+            let after = format!("{plain} {run}");
+            if self.run_of_key(record, &after)?.is_none() {
+                let early = |run: &RunRecord| run.alone && run.created_ms > clock::now_ms();
+                let open = self.open(run).is_some_and(|live| early(&live.lock().record));
+                if !(open || self.ended(run).is_some_and(|run| early(&run))) {
+                    break;
+                }
+            }
+            key = after;
+        }
+        Ok(key)
     }
 
     /// Whether the run with this key was begun by another schedule of the same name.
@@ -248,8 +271,11 @@ impl Runs {
         }
         for due in moments {
             let hosts = self.hosts_then(hub, record);
-            let key = moment_key(&record.schedule.name, *due);
-            match self.make_alone(hub, record, *due, key, hosts, None).await {
+            let made = match self.key_of_moment(record, *due) {
+                Ok(key) => self.make_alone(hub, record, *due, key, hosts, None).await,
+                Err(e) => Err(e),
+            };
+            match made {
                 Ok(run) => last = run.or(last),
                 Err(e) => {
                     let schedule = &record.schedule.name;
@@ -402,6 +428,29 @@ mod tests {
                 Self::Unknown => panic!("unknown"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_moment_that_a_clock_which_was_ahead_had_missed_is_begun_when_it_comes() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 21_000, 2);
+        let due = record.schedule.next_ms.unwrap();
+        lab.holds(&record);
+        let made = runs.make_missed(&lab.hub, &record, &[due]).await.unwrap();
+        // As it is after the clock was set back.
+        let ahead = runs.find(made).unwrap().unwrap();
+        ahead.lock().record.created_ms += 24 * 3600 * 1000;
+        for _ in 0..2 {
+            // Decided again after a crash it is the same run.
+            lab.holds(&record);
+            runs.begin_due("tick", clock::now_ms()).await;
+        }
+        let all = lab.of_moment(due);
+        let begun: Vec<_> = all.iter().filter(|live| !live.lock().record.alone).collect();
+        assert!(all.len() == 2 && begun.len() == 1, "{}", all.len());
+        let own = runs.of_moment(lab.hosts[0], &moment(&record), due).await.unwrap();
+        assert_eq!(own.run(), begun[0].id);
     }
 
     #[tokio::test]
