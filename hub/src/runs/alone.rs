@@ -454,6 +454,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn moments_between_one_that_is_begun_late_and_now_are_missed_and_have_one_run_each() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 45_000, 1);
+        let made = record.schedule.made_ms;
+        lab.holds(&record);
+        lab.also_on(1, &record);
+        runs.begin_due("tick", clock::now_ms()).await;
+        let first = lab.of_moment(made + 10_000);
+        assert!(first.len() == 1 && !first[0].lock().record.alone);
+        for number in 2..5 {
+            let due = made + number * 10_000;
+            let [live] = &lab.of_moment(due)[..] else { panic!("one run of moment {number}") };
+            assert!(live.lock().record.alone && live.lock().seats.len() == 2);
+            for host in &lab.hosts {
+                let own = runs.of_moment(*host, &moment(&record), due).await.unwrap();
+                assert_eq!(own.run(), live.id);
+            }
+        }
+        let next = runs.schedules().all["tick"].schedule.next_ms;
+        assert_eq!(next, Some(made + 50_000));
+    }
+
+    #[tokio::test]
     async fn what_a_host_did_of_a_schedule_as_it_was_is_no_result_of_what_it_is_now() {
         let lab = Lab::new();
         let runs = &lab.hub.runs;

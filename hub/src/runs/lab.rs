@@ -129,8 +129,13 @@ impl Lab {
 
     /// The first host may have it.
     pub(super) fn has(&self, record: &ScheduleRecord) {
+        self.also_on(0, record);
+    }
+
+    /// This one may have it.
+    pub(super) fn also_on(&self, host: usize, record: &ScheduleRecord) {
         let mut handed = self.hub.runs.handed();
-        handed.hosts.entry(self.hosts[0]).or_default().insert(moment(record));
+        handed.hosts.entry(self.hosts[host]).or_default().insert(moment(record));
     }
 
     /// It was replaced or deleted this moment, and the first host may have it.

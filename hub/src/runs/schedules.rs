@@ -375,6 +375,7 @@ impl Runs {
                 Ok(started) => {
                     record.schedule.last = started.run;
                     record.schedule.trouble.clear();
+                    self.miss_since(&hub, &mut record, due, now).await;
                 }
                 Err(e) => {
                     tracing::warn!(schedule = name, "a run that was due could not begin: {e}");
@@ -394,6 +395,28 @@ impl Runs {
             tracing::warn!(schedule = name, "when it is due next could not be written: {e}");
         }
         self.tell_lists();
+    }
+
+    /// Notes the moments that came between one that is begun late and now: hosts may have done them.
+    async fn miss_since(
+        self: &Arc<Self>,
+        hub: &Hub,
+        record: &mut ScheduleRecord,
+        due: u64,
+        now: u64,
+    ) {
+        let Schedule { when, made_ms, .. } = &record.schedule;
+        let Ok(Some(after)) = next(when, *made_ms, due) else { return };
+        if after > now {
+            return;
+        }
+        record.miss(after, now);
+        let newest = newest(&record.schedule, after, now);
+        if let Some(last) = self.make_missed(hub, record, &newest).await {
+            record.schedule.last = Some(last);
+        }
+        "the hub was away at several moments: the first was begun late, the others are what its hosts did by themselves"
+            .clone_into(&mut record.schedule.trouble);
     }
 
     /// Begins the run of one moment: in the audit log before anything is done.
