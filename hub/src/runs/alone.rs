@@ -27,7 +27,7 @@ use tokio::time::Instant;
 const OWN: &str = "own.";
 /// Names of one host that are known at a time.
 const NAMES: usize = 20_000;
-/// Runs that are made for one host alone, while the hub lives: it may make up what it has done.
+/// Runs that are made because one host says so, while the hub lives: it may make up what it has done.
 const STRAYS: u32 = 1000;
 /// What came before its moment is asked for again after so long at most.
 const EARLY: Duration = Duration::from_mins(10);
@@ -157,7 +157,11 @@ impl Runs {
         if let Some(found) = self.target_of_key(&record, &key, host)? {
             return Ok(found);
         }
-        if record.gone_ms.is_some() || self.is_of_another(&record, &key)? {
+        let other = match self.run_of_key(&record, &key)? {
+            Some(run) => self.is_of_another(&record, run)?,
+            None => record.gone_ms.is_some(),
+        };
+        if other {
             // The name is that of the schedule which took this one's place, or which this one took the place of.
             key = format!("{key} {id}");
             if let Some(found) = self.target_of_key(&record, &key, host)? {
@@ -179,7 +183,12 @@ impl Runs {
             if let Some(found) = self.target_of_key(&record, &key, host)? {
                 return Ok(found);
             }
+        }
+        if alone || !missed {
             let mut handed = self.handed();
+            if record.gone_ms.is_some() && handed.has_told(host, due, now) {
+                return Ok(Own::Unknown);
+            }
             let strays = handed.strays.entry(host).or_default();
             if *strays >= STRAYS {
                 return Ok(Own::Unknown);
@@ -218,9 +227,8 @@ impl Runs {
         Ok(key)
     }
 
-    /// Whether the run with this key was begun by another schedule of the same name.
-    fn is_of_another(&self, record: &ScheduleRecord, key: &str) -> Result<bool, CallError> {
-        let Some(run) = self.run_of_key(record, key)? else { return Ok(false) };
+    /// Whether a run was begun by another schedule of the same name.
+    fn is_of_another(&self, record: &ScheduleRecord, run: RunId) -> Result<bool, CallError> {
         let live = self.find(run).map_err(busy)?;
         Ok(live.is_some_and(|live| live.lock().record.moment != moment(record)))
     }
@@ -475,6 +483,29 @@ mod tests {
         }
         let next = runs.schedules().all["tick"].schedule.next_ms;
         assert_eq!(next, Some(made + 50_000));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_makes_up_what_it_did_of_a_schedule_that_is_gone_makes_few_runs() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 1_000_000_000, 1);
+        let made = record.schedule.made_ms;
+        lab.is_gone(&record);
+        let of = async |number: u64| {
+            let due = made + number * 10_000;
+            runs.of_moment(lab.hosts[0], &moment(&record), due).await.unwrap()
+        };
+        runs.handed().strays.insert(lab.hosts[0], STRAYS - 3);
+        for number in [1, 2, 3, 1, 2, 3] {
+            assert!(matches!(of(number).await, Own::Target(..)), "{number}");
+        }
+        assert!(matches!(of(4).await, Own::Unknown));
+        // Nor does it tell of what was before it told all that it had.
+        runs.handed().strays.clear();
+        runs.listens(lab.hosts[0]);
+        assert!(matches!(of(4).await, Own::Unknown));
+        assert!(matches!(of(1).await, Own::Target(..)), "what is known stays so");
     }
 
     #[tokio::test]

@@ -75,9 +75,11 @@ pub(super) struct Handed {
     made: HashMap<String, (Arc<orders::Schedule>, u64)>,
     /// Hosts that have told over their link all that they had.
     pub(super) listening: HashSet<HostId>,
+    /// When each has done so last, while the hub lives.
+    pub(super) heard: HashMap<HostId, u64>,
     /// Which targets the orders are that hosts began by themselves.
     pub(super) aliases: HashMap<HostId, HashMap<String, (RunId, u32)>>,
-    /// Runs that were made for one host alone.
+    /// Runs that were made because one host said so.
     pub(super) strays: HashMap<HostId, u32>,
 }
 
@@ -174,6 +176,12 @@ impl Handed {
         self.hosts.get(&host).is_some_and(|has| has.contains(moment))
     }
 
+    /// Whether a host has told since a moment all that it had done: what it did then it has told. A clock that was set
+    /// back says nothing.
+    pub(super) fn has_told(&self, host: HostId, due: u64, now: u64) -> bool {
+        self.heard.get(&host).is_some_and(|at| due <= *at && *at <= now)
+    }
+
     /// A link begins or ends: nothing is known of the host any more.
     pub(super) fn forget_link(&mut self, host: HostId) {
         self.told.remove(&host);
@@ -231,7 +239,10 @@ impl Runs {
 
     /// A host has told over its link all that it had.
     pub(super) fn listens(&self, host: HostId) {
-        self.handed().listening.insert(host);
+        let mut handed = self.handed();
+        handed.listening.insert(host);
+        handed.heard.insert(host, clock::now_ms());
+        drop(handed);
         self.hand.notify_one();
     }
 
@@ -505,6 +516,7 @@ impl Runs {
             handed.hosts.remove(&host);
             handed.forget_link(host);
             handed.strays.remove(&host);
+            handed.heard.remove(&host);
         }
         for id in old {
             handed.gone.remove(&id);
