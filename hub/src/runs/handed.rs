@@ -88,6 +88,8 @@ pub(super) struct Handed {
 struct Stamp {
     rights: [u64; 4],
     hosts: (usize, u64),
+    /// Hosts whose clocks are off: how many, and which.
+    off: (usize, u128),
 }
 
 impl Stamp {
@@ -98,9 +100,16 @@ impl Stamp {
             hub.groups.version(),
             hub.approvals.version(),
         ];
-        let mut hosts = (0, 0);
-        hub.fleet.each(|_, entry| hosts = (hosts.0 + 1, entry.changed.max(hosts.1)));
-        Self { rights, hosts }
+        let mut stamp = Self { rights, ..Self::default() };
+        hub.fleet.each(|host, entry| stamp.add(host, entry.changed, entry.skew_ms()));
+        stamp
+    }
+
+    fn add(&mut self, host: HostId, changed: u64, skew_ms: Option<i64>) {
+        self.hosts = (self.hosts.0 + 1, changed.max(self.hosts.1));
+        if skew_ms.is_some_and(|skew| !is_near(skew)) {
+            self.off = (self.off.0 + 1, self.off.1 ^ u128::from_be_bytes(host.0));
+        }
     }
 }
 
@@ -541,6 +550,22 @@ mod tests {
         assert_ne!(moment(&record("a", 1)), moment(&record("a", 2)));
         assert_ne!(moment(&record("a", 1)), moment(&record("b", 1)));
         assert!(orders::is_id(&moment(&record("\u{e4}/ ", 1))));
+    }
+
+    #[test]
+    fn a_clock_that_goes_off_or_is_set_right_is_a_reason_to_look_again() {
+        let of = |skews: [Option<i64>; 3]| {
+            let mut stamp = Stamp::default();
+            for (number, skew) in (1..).zip(skews) {
+                stamp.add(HostId([number; 16]), 7, skew);
+            }
+            stamp
+        };
+        let near = of([None, Some(20_000), Some(-20_000)]);
+        assert_eq!(near, of([Some(3), Some(10_000), None]), "nothing has to be told");
+        let off = of([None, Some(40_000), Some(-20_000)]);
+        assert_ne!(near, off);
+        assert_ne!(off, of([None, Some(20_000), Some(-40_000)]), "another one");
     }
 
     #[test]
