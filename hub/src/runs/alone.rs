@@ -105,7 +105,7 @@ impl Runs {
                 };
                 match found {
                     Own::Target(run, index) => {
-                        let Some(live) = self.find(run).map_err(busy)? else { continue };
+                        let Some(live) = self.look_for(run).await? else { continue };
                         self.note_alias(host, &id, &live, index);
                     }
                     Own::Early(ms) => {
@@ -154,17 +154,17 @@ impl Runs {
             return Ok(Own::Early(due - now));
         }
         let mut key = self.key_of_moment(&record, due)?;
-        if let Some(found) = self.target_of_key(&record, &key, host)? {
+        if let Some(found) = self.target_of_key(&record, &key, host).await? {
             return Ok(found);
         }
         let other = match self.run_of_key(&record, &key)? {
-            Some(run) => self.is_of_another(&record, run)?,
+            Some(run) => self.is_of_another(&record, run).await?,
             None => record.gone_ms.is_some(),
         };
         if other {
             // The name is that of the schedule which took this one's place, or which this one took the place of.
             key = format!("{key} {id}");
-            if let Some(found) = self.target_of_key(&record, &key, host)? {
+            if let Some(found) = self.target_of_key(&record, &key, host).await? {
                 return Ok(found);
             }
         }
@@ -180,7 +180,7 @@ impl Runs {
         // One of its own, when there is one of which it is no target.
         let key = if alone { format!("{key} {host}") } else { key };
         if alone {
-            if let Some(found) = self.target_of_key(&record, &key, host)? {
+            if let Some(found) = self.target_of_key(&record, &key, host).await? {
                 return Ok(found);
             }
         }
@@ -196,7 +196,7 @@ impl Runs {
             *strays += 1;
         }
         self.make_alone(&hub, &record, due, key.clone(), hosts, Some(host)).await?;
-        Ok(self.target_of_key(&record, &key, host)?.unwrap_or(Own::Unknown))
+        Ok(self.target_of_key(&record, &key, host).await?.unwrap_or(Own::Unknown))
     }
 
     fn run_of_key(&self, record: &ScheduleRecord, key: &str) -> Result<Option<RunId>, CallError> {
@@ -228,21 +228,26 @@ impl Runs {
     }
 
     /// Whether a run was begun by another schedule of the same name.
-    fn is_of_another(&self, record: &ScheduleRecord, run: RunId) -> Result<bool, CallError> {
-        let live = self.find(run).map_err(busy)?;
+    async fn is_of_another(
+        self: &Arc<Self>,
+        record: &ScheduleRecord,
+        run: RunId,
+    ) -> Result<bool, CallError> {
+        let live = self.look_for(run).await?;
         Ok(live.is_some_and(|live| live.lock().record.moment != moment(record)))
     }
 
     /// The target that a host is of the run with this key, if there is that run, it is of this schedule and the host is
     /// one of its targets.
-    fn target_of_key(
-        &self,
+    async fn target_of_key(
+        self: &Arc<Self>,
         record: &ScheduleRecord,
         key: &str,
         host: HostId,
     ) -> Result<Option<Own>, CallError> {
         let Some(run) = self.run_of_key(record, key)? else { return Ok(None) };
-        let Some(live) = self.find(run).map_err(busy)? else { return Ok(None) };
+        // One that cannot be read is not there: its hosts are needed for others.
+        let Some(live) = self.look_for(run).await? else { return Ok(None) };
         let inner = live.lock();
         if inner.record.moment != moment(record) {
             // What a host did of the schedule as it was is no result of what it is now.
@@ -418,7 +423,7 @@ pub(super) fn did_not(target: u32) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::lab::Lab;
+    use crate::runs::lab::{Lab, until};
 
     #[test]
     fn the_name_of_what_a_host_did_has_the_schedule_and_the_moment() {
@@ -506,6 +511,36 @@ mod tests {
         runs.listens(lab.hosts[0]);
         assert!(matches!(of(4).await, Own::Unknown));
         assert!(matches!(of(1).await, Own::Target(..)), "what is known stays so");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_run_does_not_keep_its_host_from_being_heard() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 21_000, 2);
+        let due = record.schedule.next_ms.unwrap();
+        lab.holds(&record);
+        let run = runs.make_missed(&lab.hub, &record, &[due]).await.unwrap();
+        let live = runs.find(run).unwrap().unwrap();
+        let stops = runs.stop(&live, "").await;
+        assert!(stops.is_ok(), "{stops:?}");
+        let end = End { target: 0, attempt: 0, state: TargetState::Lost, why: String::new() };
+        lab.news(News::End { live: live.clone(), ends: vec![end] }).await;
+        until(&live, super::super::live::Inner::is_over).await;
+        drop(live);
+        {
+            let mut state = runs.state();
+            state.looked.clear();
+            state.held.clear();
+        }
+        let broken = crate::store::Batch::new().put(super::super::records::head_key(run), &"?");
+        lab.hub.store.apply(broken).await.unwrap();
+        let id = format!("{OWN}{}.{due}", moment(&record));
+        let piece = cmdr_protocol::orders::Piece { id, ..Default::default() };
+        let mut told = Told { pieces: vec![piece], ..Told::default() };
+        for _ in 0..2 {
+            runs.adopt(lab.hosts[0], &mut told).await.unwrap();
+        }
     }
 
     #[tokio::test]
