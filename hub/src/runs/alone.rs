@@ -479,7 +479,8 @@ mod tests {
         assert!(first.len() == 1 && !first[0].lock().record.alone);
         for number in 2..5 {
             let due = made + number * 10_000;
-            let [live] = &lab.of_moment(due)[..] else { panic!("one run of moment {number}") };
+            let all = lab.of_moment(due);
+            let [live] = &all[..] else { panic!("one run of moment {number}") };
             assert!(live.lock().record.alone && live.lock().seats.len() == 2);
             for host in &lab.hosts {
                 let own = runs.of_moment(*host, &moment(&record), due).await.unwrap();
@@ -554,7 +555,8 @@ mod tests {
         lab.is_gone(&was);
         lab.holds(&is);
         runs.begin_due("tick", clock::now_ms()).await;
-        let [now] = &lab.of_moment(due)[..] else { panic!("one run") };
+        let all = lab.of_moment(due);
+        let [now] = &all[..] else { panic!("one run") };
         let own = runs.of_moment(lab.hosts[0], &moment(&was), due).await.unwrap();
         assert_ne!(own.run(), now.id);
         let then = runs.find(own.run()).unwrap().unwrap();

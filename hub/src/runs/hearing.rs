@@ -241,7 +241,7 @@ impl Runs {
         let stopping = |_| CallError::new(ErrorKind::Cancelled, "the hub is stopping");
         let _turn = self.rooms.reads.acquire().await.map_err(stopping)?;
         let runs = self.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = tokio::task::spawn_blocking(move || -> Result<Looked, StoreError> {
             if let Some((host, index)) = asks {
                 match records::host_of(&runs.store, run, index)? {
                     Some(one) if one == host => {}
