@@ -64,6 +64,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// By how much its clock differs, as far as its link knows.
+    pub(crate) fn skew_ms(&self) -> Option<i64> {
+        self.link.as_ref()?.health().skew_ms
+    }
+
     const fn new(record: HostRecord) -> Self {
         Self {
             record,

@@ -14,7 +14,10 @@ mod dispatch;
 mod environment;
 mod guard;
 mod handed;
+mod hearing;
 mod keeper;
+#[cfg(test)]
+mod lab;
 mod links;
 mod lists;
 mod live;
@@ -50,6 +53,7 @@ use cmdr_protocol::runs::RunState;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
 use handed::Handed;
+use hearing::Rooms;
 use keeper::{HeadChange, Keeper, News};
 use live::ByHost;
 use playbooks::Playing;
@@ -112,6 +116,7 @@ pub struct Runs {
     settings: Settings,
     hub: OnceLock<Weak<Hub>>,
     queue: mpsc::Sender<News>,
+    rooms: Rooms,
     /// Given to the keeper when the hub begins to serve.
     waiting: Mutex<Option<mpsc::Receiver<News>>>,
     state: Mutex<State>,
@@ -247,6 +252,7 @@ impl Runs {
             settings,
             hub: OnceLock::new(),
             queue,
+            rooms: Rooms::default(),
             waiting: Mutex::new(Some(waiting)),
             state: Mutex::new(state),
             by_host: Mutex::new(by_host),
@@ -299,7 +305,9 @@ impl Runs {
         let mut inner = live.lock();
         Self::set_times(&mut inner);
         for index in 0..inner.seats.len() {
-            if inner.seats[index].is_out() {
+            let seat = &inner.seats[index];
+            // One that has told all it had by now is there: whoever takes it up waits for this lock, or is done.
+            if seat.is_out() && !self.handed().listening.contains(&seat.host) {
                 inner.is_away(index);
             }
         }
@@ -451,4 +459,24 @@ fn restore(store: &Store, id: RunId, mut record: RunRecord) -> Result<Arc<Live>,
         seat.asked = seat.marked;
     }
     Ok(Arc::new(live))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::Lab;
+
+    #[tokio::test]
+    async fn a_host_that_was_quicker_than_the_hub_is_not_away() {
+        let lab = Lab::new();
+        let live = lab.sent().await;
+        let again = lab.again(live.id);
+        lab.hub.runs.listens(lab.hosts[0]);
+        lab.hub.runs.take_up(&again);
+        assert!(again.lock().seats[0].away.is_none());
+        // And one that was not is.
+        lab.hub.runs.handed().forget_link(lab.hosts[0]);
+        lab.hub.runs.take_up(&again);
+        assert!(again.lock().seats[0].away.is_some());
+    }
 }

@@ -9,12 +9,36 @@ use cmdr_protocol::orders::{
 use cmdr_protocol::runs::{Order, TargetState};
 use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Reports in one item.
 const CHUNK: usize = 200;
+
+/// How many orders agents do at the same time.
+#[derive(Debug, Default)]
+pub struct AtOnce {
+    now: AtomicU32,
+    most: AtomicU32,
+}
+
+impl AtOnce {
+    fn begin(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The most there ever were.
+    pub fn most(&self) -> u32 {
+        self.most.load(Ordering::SeqCst)
+    }
+}
 
 /// One agent's orders. Clones share them, as links of one host do.
 #[derive(Clone, Debug)]
@@ -40,6 +64,8 @@ struct State {
     over: BTreeMap<String, TargetState>,
     /// Contents of files that are on their way.
     delivering: u32,
+    /// Counts those that end by themselves, while it does them.
+    at_once: Option<Arc<AtOnce>>,
     /// Takes what comes, and its answers are lost.
     mute: bool,
     /// Refuses what comes, in these words.
@@ -82,6 +108,11 @@ impl Orders {
     /// Contents of files that are on their way to it now.
     pub fn delivering(&self) -> u32 {
         self.lock().delivering
+    }
+
+    /// From now on what it does is counted together with what others do.
+    pub fn count(&self, at_once: &Arc<AtOnce>) {
+        self.lock().at_once = Some(at_once.clone());
     }
 
     /// A variable of the newest order.
@@ -169,6 +200,11 @@ impl Orders {
     async fn act(&self, id: &str, argv: &[String], most: u64) {
         *self.lock().began.entry(id.to_owned()).or_default() += 1;
         self.change(id, |kept| kept.report.state = TargetState::Running);
+        let at_once =
+            self.lock().at_once.clone().filter(|_| argv.first().is_some_and(|a| a != "wait"));
+        if let Some(at_once) = &at_once {
+            at_once.begin();
+        }
         let word = |at: usize| argv.get(at).map_or("", String::as_str);
         let number = || word(1).parse::<u64>().unwrap_or(0);
         let (mut output, mut code, mut lost) = (Vec::new(), 0, 0);
@@ -190,6 +226,9 @@ impl Orders {
                 lost = number() - keep;
             }
             _ => {}
+        }
+        if let Some(at_once) = &at_once {
+            at_once.end();
         }
         self.change(id, |kept| {
             kept.output = output;

@@ -1,17 +1,20 @@
 //! Runbooks as runs, through a real hub over real links: each host goes its own way step by step, nothing is done
 //! twice, and what failed is gone on with where it failed.
 
-use crate::sim::{Sim, ask, over, show};
+use crate::sim::{Sim, ask, command, over, show};
 use cmdr_hub::config::Config;
 use cmdr_link::Client;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{self, Grant};
 use cmdr_protocol::runbooks::{Save, StepListing, StepState, Steps};
 use cmdr_protocol::runs::{
-    Order, Param, Pause, Plan, Resume, Retry, Runbook, Start, Stop, TargetState,
+    Amount, Halt, Order, Param, Pause, Plan, Resume, Retry, RunState, Runbook, Start, Stop,
+    TargetState,
 };
 use cmdr_protocol::{ErrorKind, RunId, configs, hosts};
+use harness::orders::AtOnce;
 use harness::{World, until};
+use std::sync::Arc;
 
 async fn save(client: &Client, steps: &str) {
     let text = format!("name: book\nparams:\n- name: word\n  default: hello\nsteps:\n{steps}");
@@ -138,6 +141,89 @@ async fn a_pause_holds_between_two_steps_and_a_stop_ends_it_there() {
     ask(&client, &Stop { run, why: String::new() }).await.unwrap();
     assert_eq!(over(&client, run).await.targets[0].state, TargetState::Cancelled);
     assert_eq!(host.once(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_is_halted_while_a_host_is_in_a_step_ends_when_that_step_has() {
+    let world = World::start().await;
+    let hosts = [Sim::new(&world, "sim1").await, Sim::new(&world, "sim2").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(&client, "- name: a\n  command: [wait]\n- name: b\n  command: [echo, b]\n").await;
+    let halt = Some(Halt { failures: Amount::count(1) });
+    let start = Start { hosts: "*".into(), order: order("book", &[]), halt, ..Start::default() };
+    let run = ask(&client, &start).await.unwrap().run.unwrap();
+    hosts[1].at().await;
+    hosts[0].finish(TargetState::Failed, 1).await;
+    until("it is halting", async || show(&client, run).await.run.state == RunState::Halting).await;
+    hosts[1].finish(TargetState::Ok, 0).await;
+    let shown = over(&client, run).await;
+    assert_eq!(shown.run.state, RunState::Halted);
+    let states: Vec<_> = shown.targets.iter().map(|target| target.state).collect();
+    assert_eq!(states, [TargetState::Failed, TargetState::Cancelled]);
+    assert!(shown.targets[1].why.contains("halted"), "{:?}", shown.targets[1]);
+    assert_eq!(hosts[1].once(), 1, "its second step was never begun");
+}
+
+#[tokio::test]
+async fn a_host_that_is_between_two_steps_is_under_way_and_no_other_begins_for_it() {
+    let world = World::start().await;
+    let hosts = [Sim::new(&world, "sim1").await, Sim::new(&world, "sim2").await];
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(
+        &client,
+        "- name: a\n  command: [wait]\n  retries: 1\n  pause: 500ms\n- name: b\n  command: [wait]\n- name: c\n  command: [echo, c]\n",
+    )
+    .await;
+    let order = order("book", &[]);
+    let start = Start { hosts: "*".into(), order, parallel: 1, ..Start::default() };
+    let run = ask(&client, &start).await.unwrap().run.unwrap();
+    // During a pause, between two steps, and when there is another hub.
+    hosts[0].finish(TargetState::Failed, 1).await;
+    hosts[0].finish(TargetState::Ok, 0).await;
+    hosts[0].at().await;
+    assert_eq!(hosts[1].once(), 0);
+    ask(&client, &Pause { run }).await.unwrap();
+    hosts[0].finish(TargetState::Ok, 0).await;
+    until("b is over", async || steps(&client, run, 0).await[1].0 == StepState::Ok).await;
+    drop(client);
+    let world = world.restart().await;
+    let mut hosts = hosts;
+    for host in &mut hosts {
+        host.heal(&world).await;
+    }
+    let client = world.client(Role::ADMINISTRATOR).await;
+    ask(&client, &Resume { run }).await.unwrap();
+    hosts[1].at().await;
+    assert_eq!(hosts[0].once(), 4, "it went through all of its steps first");
+    for state in [TargetState::Ok, TargetState::Ok] {
+        hosts[1].finish(state, 0).await;
+    }
+    let shown = over(&client, run).await;
+    assert!(shown.targets.iter().all(|target| target.state == TargetState::Ok), "{shown:?}");
+    assert_eq!((hosts[0].once(), hosts[1].once()), (4, 3));
+}
+
+#[tokio::test]
+async fn never_more_hosts_are_at_a_step_than_may_be_at_once() {
+    let world = World::start().await;
+    let at_once = Arc::<AtOnce>::default();
+    let mut hosts = Vec::new();
+    for number in 0..12 {
+        let host = Sim::new(&world, &format!("sim{number:02}")).await;
+        host.orders.count(&at_once);
+        hosts.push(host);
+    }
+    let client = world.client(Role::ADMINISTRATOR).await;
+    save(&client, "- name: a\n  command: [sleep, '2']\n- name: b\n  command: [sleep, '1']\n").await;
+    let sleep = command(&["sleep", "3"]);
+    for order in [order("book", &[]), sleep.clone(), sleep.clone(), sleep] {
+        let start = Start { hosts: "*".into(), order, parallel: 2, ..Start::default() };
+        let run = ask(&client, &start).await.unwrap().run.unwrap();
+        let shown = over(&client, run).await;
+        assert!(shown.targets.iter().all(|target| target.state == TargetState::Ok), "{shown:?}");
+    }
+    assert_eq!(at_once.most(), 2);
+    assert!(hosts.iter().all(|host| host.once() == 5));
 }
 
 #[tokio::test]

@@ -1,19 +1,23 @@
 //! Runs at their edges: what begins by the clock and for whom, and whose contents of files are put on hosts.
 
-use crate::sim::{PATIENCE, ask};
+use crate::sim::{PATIENCE, ask, command};
 use cmdr_link::blobs::send;
+use cmdr_link::service::Asked;
 use cmdr_link::{Client, SecretKey, keys};
-use cmdr_protocol::ErrorKind;
 use cmdr_protocol::audit::{self, Event, Outcome};
 use cmdr_protocol::blobs::Upload;
 use cmdr_protocol::operators::Revoke;
+use cmdr_protocol::orders::{Kept, Schedules};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
     Command, ListSchedules, Order, Push, PutSchedule, Schedule, Script, Show, Start, When,
 };
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
+use cmdr_protocol::{CallError, ErrorKind};
 use harness::World;
+use harness::orders::Orders;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The schedule that there is, as soon as it is so.
@@ -82,6 +86,32 @@ async fn a_schedule_that_is_refused_is_not_there() {
     let refused = ask(&client, &PutSchedule { schedule: put }).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Malformed, "{refused}");
     assert!(ask(&client, &ListSchedules {}).await.unwrap().schedules.is_empty());
+}
+
+async fn keeps(_: Arc<Orders>, _: Asked, _: Schedules) -> Result<Kept, CallError> {
+    Ok(Kept::default())
+}
+
+async fn never(_: Arc<Orders>, _: Asked, _: Schedules) -> Result<Kept, CallError> {
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_holds_up_no_other_that_is_given_schedules() {
+    let world = World::start().await;
+    let _quick = world.bare_agent("quick", Orders::new("quick").service().on(keeps)).await;
+    let _slow = world.bare_agent("slow", Orders::new("slow").service().on(never)).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let put = async |name: &str| {
+        let start = Start { hosts: "*".into(), order: command(&["true"]), ..Start::default() };
+        let when = When { every_ms: Some(3_600_000), ..When::default() };
+        let schedule = Schedule { name: name.into(), when, start, ..Schedule::default() };
+        ask(&client, &PutSchedule { schedule }).await.unwrap();
+    };
+    put("one").await;
+    schedule(&client, |schedule| schedule.at_hosts == 2).await;
+    put("two").await;
+    schedule(&client, |schedule| schedule.name == "two" && schedule.at_hosts > 0).await;
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 const OWN: &str = "own.";
 /// Names of one host that are known at a time.
 const NAMES: usize = 20_000;
-/// Runs that are made for one host alone, while the hub lives: it may make up what it has done.
+/// Runs that are made because one host says so, while the hub lives: it may make up what it has done.
 const STRAYS: u32 = 1000;
 /// What came before its moment is asked for again after so long at most.
 const EARLY: Duration = Duration::from_mins(10);
@@ -105,7 +105,7 @@ impl Runs {
                 };
                 match found {
                     Own::Target(run, index) => {
-                        let Some(live) = self.find(run).map_err(busy)? else { continue };
+                        let Some(live) = self.look_for(run).await? else { continue };
                         self.note_alias(host, &id, &live, index);
                     }
                     Own::Early(ms) => {
@@ -153,9 +153,20 @@ impl Runs {
         if due > now {
             return Ok(Own::Early(due - now));
         }
-        let key = moment_key(&record.schedule.name, due);
-        if let Some(found) = self.target_of_key(&record, &key, host)? {
+        let mut key = self.key_of_moment(&record, due)?;
+        if let Some(found) = self.target_of_key(&record, &key, host).await? {
             return Ok(found);
+        }
+        let other = match self.run_of_key(&record, &key)? {
+            Some(run) => self.is_of_another(&record, run).await?,
+            None => record.gone_ms.is_some(),
+        };
+        if other {
+            // The name is that of the schedule which took this one's place, or which this one took the place of.
+            key = format!("{key} {id}");
+            if let Some(found) = self.target_of_key(&record, &key, host).await? {
+                return Ok(found);
+            }
         }
         let missed = record.missed.iter().any(|(from, to)| (*from..=*to).contains(&due));
         let known = self.run_of_key(&record, &key)?.is_some();
@@ -169,10 +180,15 @@ impl Runs {
         // One of its own, when there is one of which it is no target.
         let key = if alone { format!("{key} {host}") } else { key };
         if alone {
-            if let Some(found) = self.target_of_key(&record, &key, host)? {
+            if let Some(found) = self.target_of_key(&record, &key, host).await? {
                 return Ok(found);
             }
+        }
+        if alone || !missed {
             let mut handed = self.handed();
+            if record.gone_ms.is_some() && handed.has_told(host, due, now) {
+                return Ok(Own::Unknown);
+            }
             let strays = handed.strays.entry(host).or_default();
             if *strays >= STRAYS {
                 return Ok(Own::Unknown);
@@ -180,7 +196,7 @@ impl Runs {
             *strays += 1;
         }
         self.make_alone(&hub, &record, due, key.clone(), hosts, Some(host)).await?;
-        Ok(self.target_of_key(&record, &key, host)?.unwrap_or(Own::Unknown))
+        Ok(self.target_of_key(&record, &key, host).await?.unwrap_or(Own::Unknown))
     }
 
     fn run_of_key(&self, record: &ScheduleRecord, key: &str) -> Result<Option<RunId>, CallError> {
@@ -188,16 +204,56 @@ impl Runs {
         Ok(self.store.get::<KeyRecord>(&once).map_err(busy)?.map(|known| known.run))
     }
 
-    /// The target that a host is of the run with this key, if there is that run and it is one.
-    fn target_of_key(
+    /// The idempotency key of a moment. A run that was made before its time, when a clock that was ahead had the hub
+    /// believe that it missed the moment, is not that of the moment: it has the name, and nobody has done it.
+    pub(super) fn key_of_moment(
         &self,
+        record: &ScheduleRecord,
+        due: u64,
+    ) -> Result<String, CallError> {
+        let plain = moment_key(&record.schedule.name, due);
+        let mut key = plain.clone();
+        while let Some(run) = self.run_of_key(record, &key)? {
+            let after = format!("{plain} {run}");
+            if self.run_of_key(record, &after)?.is_none() {
+                let early = |run: &RunRecord| run.alone && run.created_ms > clock::now_ms();
+                let open = self.open(run).is_some_and(|live| early(&live.lock().record));
+                if !(open || self.ended(run).is_some_and(|run| early(&run))) {
+                    break;
+                }
+            }
+            key = after;
+        }
+        Ok(key)
+    }
+
+    /// Whether a run was begun by another schedule of the same name.
+    async fn is_of_another(
+        self: &Arc<Self>,
+        record: &ScheduleRecord,
+        run: RunId,
+    ) -> Result<bool, CallError> {
+        let live = self.look_for(run).await?;
+        Ok(live.is_some_and(|live| live.lock().record.moment != moment(record)))
+    }
+
+    /// The target that a host is of the run with this key, if there is that run, it is of this schedule and the host is
+    /// one of its targets.
+    async fn target_of_key(
+        self: &Arc<Self>,
         record: &ScheduleRecord,
         key: &str,
         host: HostId,
     ) -> Result<Option<Own>, CallError> {
         let Some(run) = self.run_of_key(record, key)? else { return Ok(None) };
-        let Some(live) = self.find(run).map_err(busy)? else { return Ok(None) };
-        let index = live.lock().seats.iter().position(|seat| seat.host == host);
+        // One that cannot be read is not there: its hosts are needed for others.
+        let Some(live) = self.look_for(run).await? else { return Ok(None) };
+        let inner = live.lock();
+        if inner.record.moment != moment(record) {
+            // What a host did of the schedule as it was is no result of what it is now.
+            return Ok(None);
+        }
+        let index = inner.seats.iter().position(|seat| seat.host == host);
         Ok(index.map(|index| Own::Target(run, index as u32)))
     }
 
@@ -228,8 +284,11 @@ impl Runs {
         }
         for due in moments {
             let hosts = self.hosts_then(hub, record);
-            let key = moment_key(&record.schedule.name, *due);
-            match self.make_alone(hub, record, *due, key, hosts, None).await {
+            let made = match self.key_of_moment(record, *due) {
+                Ok(key) => self.make_alone(hub, record, *due, key, hosts, None).await,
+                Err(e) => Err(e),
+            };
+            match made {
                 Ok(run) => last = run.or(last),
                 Err(e) => {
                     let schedule = &record.schedule.name;
@@ -364,6 +423,7 @@ pub(super) fn did_not(target: u32) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::lab::{Lab, until};
 
     #[test]
     fn the_name_of_what_a_host_did_has_the_schedule_and_the_moment() {
@@ -372,5 +432,139 @@ mod tests {
         for id in ["0102030405060708.0.0", "own.", "own.x", "own.x.y", "own.x.-1"] {
             assert_eq!(parse(id), None, "{id}");
         }
+    }
+    impl Own {
+        fn run(&self) -> RunId {
+            match self {
+                Self::Target(run, _) => *run,
+                Self::Early(ms) => panic!("in {ms} ms"),
+                Self::Unknown => panic!("unknown"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_moment_that_a_clock_which_was_ahead_had_missed_is_begun_when_it_comes() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 21_000, 2);
+        let due = record.schedule.next_ms.unwrap();
+        lab.holds(&record);
+        let made = runs.make_missed(&lab.hub, &record, &[due]).await.unwrap();
+        // As it is after the clock was set back.
+        let ahead = runs.find(made).unwrap().unwrap();
+        ahead.lock().record.created_ms += 24 * 3600 * 1000;
+        for _ in 0..2 {
+            // Decided again after a crash it is the same run.
+            lab.holds(&record);
+            runs.begin_due("tick", clock::now_ms()).await;
+        }
+        let all = lab.of_moment(due);
+        let begun: Vec<_> = all.iter().filter(|live| !live.lock().record.alone).collect();
+        assert!(all.len() == 2 && begun.len() == 1, "{}", all.len());
+        let own = runs.of_moment(lab.hosts[0], &moment(&record), due).await.unwrap();
+        assert_eq!(own.run(), begun[0].id);
+    }
+
+    #[tokio::test]
+    async fn moments_between_one_that_is_begun_late_and_now_are_missed_and_have_one_run_each() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 45_000, 1);
+        let made = record.schedule.made_ms;
+        lab.holds(&record);
+        lab.also_on(1, &record);
+        runs.begin_due("tick", clock::now_ms()).await;
+        let first = lab.of_moment(made + 10_000);
+        assert!(first.len() == 1 && !first[0].lock().record.alone);
+        for number in 2..5 {
+            let due = made + number * 10_000;
+            let all = lab.of_moment(due);
+            let [live] = &all[..] else { panic!("one run of moment {number}") };
+            assert!(live.lock().record.alone && live.lock().seats.len() == 2);
+            for host in &lab.hosts {
+                let own = runs.of_moment(*host, &moment(&record), due).await.unwrap();
+                assert_eq!(own.run(), live.id);
+            }
+        }
+        let next = runs.schedules().all["tick"].schedule.next_ms;
+        assert_eq!(next, Some(made + 50_000));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_makes_up_what_it_did_of_a_schedule_that_is_gone_makes_few_runs() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 1_000_000_000, 1);
+        let made = record.schedule.made_ms;
+        lab.is_gone(&record);
+        let of = async |number: u64| {
+            let due = made + number * 10_000;
+            runs.of_moment(lab.hosts[0], &moment(&record), due).await.unwrap()
+        };
+        runs.handed().strays.insert(lab.hosts[0], STRAYS - 3);
+        for number in [1, 2, 3, 1, 2, 3] {
+            assert!(matches!(of(number).await, Own::Target(..)), "{number}");
+        }
+        assert!(matches!(of(4).await, Own::Unknown));
+        // Nor does it tell of what was before it told all that it had.
+        runs.handed().strays.clear();
+        runs.listens(lab.hosts[0]);
+        assert!(matches!(of(4).await, Own::Unknown));
+        assert!(matches!(of(1).await, Own::Target(..)), "what is known stays so");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_run_does_not_keep_its_host_from_being_heard() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let record = Lab::schedule(clock::now_ms() - 21_000, 2);
+        let due = record.schedule.next_ms.unwrap();
+        lab.holds(&record);
+        let run = runs.make_missed(&lab.hub, &record, &[due]).await.unwrap();
+        let live = runs.find(run).unwrap().unwrap();
+        let stops = runs.stop(&live, "").await;
+        assert!(stops.is_ok(), "{stops:?}");
+        let end = End { target: 0, attempt: 0, state: TargetState::Lost, why: String::new() };
+        lab.news(News::End { live: live.clone(), ends: vec![end] }).await;
+        until(&live, super::super::live::Inner::is_over).await;
+        drop(live);
+        {
+            let mut state = runs.state();
+            state.looked.clear();
+            state.held.clear();
+        }
+        let broken = crate::store::Batch::new().put(super::super::records::head_key(run), &"?");
+        lab.hub.store.apply(broken).await.unwrap();
+        let id = format!("{OWN}{}.{due}", moment(&record));
+        let piece = cmdr_protocol::orders::Piece { id, ..Default::default() };
+        let mut told = Told { pieces: vec![piece], ..Told::default() };
+        for _ in 0..2 {
+            runs.adopt(lab.hosts[0], &mut told).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_host_did_of_a_schedule_as_it_was_is_no_result_of_what_it_is_now() {
+        let lab = Lab::new();
+        let runs = &lab.hub.runs;
+        let now = clock::now_ms();
+        let (was, is) = (Lab::schedule(now - 41_000, 4), Lab::schedule(now - 21_000, 2));
+        let due = is.schedule.next_ms.unwrap();
+        assert_eq!(was.schedule.next_ms, Some(due));
+        lab.is_gone(&was);
+        lab.holds(&is);
+        runs.begin_due("tick", clock::now_ms()).await;
+        let all = lab.of_moment(due);
+        let [now] = &all[..] else { panic!("one run") };
+        let own = runs.of_moment(lab.hosts[0], &moment(&was), due).await.unwrap();
+        assert_ne!(own.run(), now.id);
+        let then = runs.find(own.run()).unwrap().unwrap();
+        assert!(then.lock().record.alone && then.lock().record.moment == moment(&was));
+        // Told again it is the same, and of what it is now the hub's own run.
+        let again = runs.of_moment(lab.hosts[0], &moment(&was), due).await.unwrap();
+        assert_eq!(again.run(), own.run());
+        let own = runs.of_moment(lab.hosts[0], &moment(&is), due).await.unwrap();
+        assert_eq!(own.run(), now.id);
     }
 }

@@ -1,7 +1,8 @@
 //! Decides what is to be sent next, and sends it.
 
 use super::keeper::{End, News};
-use super::live::Live;
+use super::live::{Inner, Live};
+use super::seat::Seat;
 use super::steps::Sends;
 use super::{Author, Runs, order_id, parse_id, playbooks};
 use crate::server::Hub;
@@ -28,6 +29,16 @@ const CANCELS: usize = 500;
 const CANCEL_TRIES: u32 = 10;
 const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 
+/// What becomes of targets whose turn it is.
+#[derive(Default)]
+struct Picks {
+    marks: Vec<u32>,
+    /// So many of these for the first time.
+    first: u32,
+    ends: Vec<End>,
+    waits: Vec<(HostId, u32)>,
+}
+
 impl Runs {
     /// Has a run looked at for what is to be sent.
     pub(super) fn pump_soon(&self, live: &Arc<Live>) {
@@ -51,77 +62,93 @@ impl Runs {
     /// Picks what is to be sent now, and has it put on disk that it may have been.
     async fn pump(self: &Arc<Self>, live: &Arc<Live>) {
         let Some(hub) = self.hub() else { return };
-        let (marks, ends) = self.pick(&hub, live);
+        let Picks { marks, first, ends, .. } = self.pick(&hub, live);
         // Without a keeper the hub is stopping.
         if !marks.is_empty() {
-            drop(self.queue.send(News::Mark { live: live.clone(), targets: marks }).await);
+            let news = News::Mark { live: live.clone(), targets: marks, first };
+            drop(self.queue.send(news).await);
         }
         if !ends.is_empty() {
             drop(self.queue.send(News::End { live: live.clone(), ends }).await);
         }
     }
 
-    fn pick(&self, hub: &Hub, live: &Arc<Live>) -> (Vec<u32>, Vec<End>) {
-        let (mut marks, mut ends, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    fn pick(&self, hub: &Hub, live: &Arc<Live>) -> Picks {
+        let mut picks = Picks::default();
         let mut inner = live.lock();
         if !inner.sends() {
-            return (marks, ends);
+            return picks;
         }
         let parallel = match inner.record.start.parallel {
             0 => u32::MAX,
             parallel => parallel,
         };
-        let when_online = inner.record.start.when_online;
-        let mut out = inner.out;
-        let mut index = inner.next;
-        while index < inner.seats.len() && inner.seats[index].wave <= inner.wave && out < parallel {
-            let seat = &inner.seats[index];
-            if seat.marked || seat.taken || seat.ending || seat.waits {
-                index += 1;
-                continue;
+        // What has begun goes on, however many there are; the others wait for that.
+        for index in std::mem::take(&mut inner.ready) {
+            if inner.seats.get(index as usize).is_some_and(Seat::is_between) {
+                self.pick_one(hub, &mut inner, index, &mut picks);
             }
-            let (host, attempt) = (seat.host, seat.attempt);
-            match hub.fleet.link(host) {
-                Ok(_) => {
-                    inner.seats[index].taken = true;
-                    marks.push(index as u32);
-                    out += 1;
-                }
-                Err(e) if e.kind == ErrorKind::Unreachable => {
-                    if when_online
-                        || self.may_come_back(host)
-                        || attempt == 0 && self.may_do_alone(&inner, host)
-                    {
-                        inner.is_away(index);
-                        inner.seats[index].waits = true;
-                        waits.push((host, index as u32));
-                    } else {
-                        inner.seats[index].taken = true;
-                        let state = TargetState::Unreachable;
-                        ends.push(End { target: index as u32, attempt, state, why: e.message });
-                    }
-                }
-                Err(e) => {
-                    inner.seats[index].taken = true;
-                    let why = format!("{}: it left the fleet meanwhile", e.message);
-                    let state = TargetState::Unreachable;
-                    ends.push(End { target: index as u32, attempt, state, why });
-                }
+        }
+        let mut index = inner.next;
+        while index < inner.seats.len()
+            && inner.seats[index].wave <= inner.wave
+            && inner.under_way() < parallel
+        {
+            if !inner.seats[index].between
+                && self.pick_one(hub, &mut inner, index as u32, &mut picks)
+            {
+                // Counted from here on: what the keeper is told it has not written yet.
+                inner.picked += 1;
+                picks.first += 1;
             }
             index += 1;
         }
         inner.next = index;
         drop(inner);
-        if !waits.is_empty() {
+        if !picks.waits.is_empty() {
             let mut by_host = self.by_host();
-            for (host, index) in waits {
+            for &(host, index) in &picks.waits {
                 by_host.add(host, live, index);
             }
             drop(by_host);
             self.tick.notify_one();
             live.tell();
         }
-        (marks, ends)
+        picks
+    }
+
+    /// Picks a target, unless it is picked; whether it is to be sent.
+    fn pick_one(&self, hub: &Hub, inner: &mut Inner, index: u32, picks: &mut Picks) -> bool {
+        let at = index as usize;
+        let seat = &inner.seats[at];
+        if seat.marked || seat.taken || seat.ending || seat.waits {
+            return false;
+        }
+        let (host, attempt) = (seat.host, seat.attempt);
+        let why = match hub.fleet.link(host) {
+            Ok(_) => {
+                inner.seats[at].taken = true;
+                picks.marks.push(index);
+                return true;
+            }
+            Err(e) if e.kind != ErrorKind::Unreachable => {
+                format!("{}: it left the fleet meanwhile", e.message)
+            }
+            Err(_)
+                if inner.record.start.when_online
+                    || self.may_come_back(host)
+                    || attempt == 0 && self.may_do_alone(inner, host) =>
+            {
+                inner.is_away(at);
+                inner.seats[at].waits = true;
+                picks.waits.push((host, index));
+                return false;
+            }
+            Err(e) => e.message,
+        };
+        inner.seats[at].taken = true;
+        picks.ends.push(End { target: index, attempt, state: TargetState::Unreachable, why });
+        false
     }
 
     /// Whether a host that is away was there a moment ago, or the hub itself was not.

@@ -17,12 +17,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How often it is looked whether hosts should have others, while there are any.
 const LOOK: Duration = Duration::from_secs(2);
-/// A look at many hosts takes its time: so many times as long nothing is looked at after it.
+/// To work out what many hosts should have takes its time: so many times as long nothing is looked at after it.
 const REST: u32 = 20;
 /// How long a host may take to put its schedules on disk.
 const KEEP: Duration = Duration::from_secs(30);
@@ -61,18 +62,24 @@ fn gone_key(moment: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Handed {
     /// What each host may have.
-    hosts: HashMap<HostId, BTreeSet<String>>,
+    pub(super) hosts: HashMap<HostId, BTreeSet<String>>,
     /// Those that were deleted or replaced.
     pub(super) gone: HashMap<String, ScheduleRecord>,
     /// What each was told over the link that it has now.
     told: HashMap<HostId, Vec<Arc<orders::Schedule>>>,
+    /// Those that are being told now, and whether they should be looked at once more after that.
+    telling: HashMap<HostId, bool>,
+    /// Some have to be told again.
+    undone: bool,
     /// Those that hold, as hosts are told them, and from when on they are made anew.
     made: HashMap<String, (Arc<orders::Schedule>, u64)>,
     /// Hosts that have told over their link all that they had.
     pub(super) listening: HashSet<HostId>,
+    /// When each has done so last, while the hub lives.
+    pub(super) heard: HashMap<HostId, u64>,
     /// Which targets the orders are that hosts began by themselves.
     pub(super) aliases: HashMap<HostId, HashMap<String, (RunId, u32)>>,
-    /// Runs that were made for one host alone.
+    /// Runs that were made because one host said so.
     pub(super) strays: HashMap<HostId, u32>,
 }
 
@@ -81,6 +88,8 @@ pub(super) struct Handed {
 struct Stamp {
     rights: [u64; 4],
     hosts: (usize, u64),
+    /// Hosts whose clocks are off: how many, and which.
+    off: (usize, u128),
 }
 
 impl Stamp {
@@ -91,9 +100,16 @@ impl Stamp {
             hub.groups.version(),
             hub.approvals.version(),
         ];
-        let mut hosts = (0, 0);
-        hub.fleet.each(|_, entry| hosts = (hosts.0 + 1, entry.changed.max(hosts.1)));
-        Self { rights, hosts }
+        let mut stamp = Self { rights, ..Self::default() };
+        hub.fleet.each(|host, entry| stamp.add(host, entry.changed, entry.skew_ms()));
+        stamp
+    }
+
+    fn add(&mut self, host: HostId, changed: u64, skew_ms: Option<i64>) {
+        self.hosts = (self.hosts.0 + 1, changed.max(self.hosts.1));
+        if skew_ms.is_some_and(|skew| !is_near(skew)) {
+            self.off = (self.off.0 + 1, self.off.1 ^ u128::from_be_bytes(host.0));
+        }
     }
 }
 
@@ -169,6 +185,12 @@ impl Handed {
         self.hosts.get(&host).is_some_and(|has| has.contains(moment))
     }
 
+    /// Whether a host has told since a moment all that it had done: what it did then it has told. A clock that was set
+    /// back says nothing.
+    pub(super) fn has_told(&self, host: HostId, due: u64, now: u64) -> bool {
+        self.heard.get(&host).is_some_and(|at| due <= *at && *at <= now)
+    }
+
     /// A link begins or ends: nothing is known of the host any more.
     pub(super) fn forget_link(&mut self, host: HostId) {
         self.told.remove(&host);
@@ -212,6 +234,11 @@ pub(super) fn who(hub: &Hub, author: &Author) -> Option<Arc<Who>> {
     (!who.operator.is_empty()).then_some(who)
 }
 
+/// Whether a host's clock is near enough for it to do something by itself.
+const fn is_near(skew_ms: i64) -> bool {
+    skew_ms.unsigned_abs() <= SKEW_MS
+}
+
 type Wanted = HashMap<HostId, Vec<Arc<orders::Schedule>>>;
 
 impl Runs {
@@ -221,38 +248,50 @@ impl Runs {
 
     /// A host has told over its link all that it had.
     pub(super) fn listens(&self, host: HostId) {
-        self.handed().listening.insert(host);
+        let mut handed = self.handed();
+        handed.listening.insert(host);
+        handed.heard.insert(host, clock::now_ms());
+        drop(handed);
         self.hand.notify_one();
     }
 
     /// Keeps what hosts have as it should be, for good.
     pub(super) async fn handing(self: &Arc<Self>) {
         let (mut seen, mut rest) = (Stamp::default(), Instant::now());
-        let mut undone = false;
+        let (mut telling, places) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
         loop {
             // One lock after the other: who lists schedules takes both.
             let schedules = !self.schedules().all.is_empty();
             let hosts = {
                 let handed = self.handed();
-                !(handed.hosts.is_empty() && handed.gone.is_empty())
+                handed.undone || !(handed.hosts.is_empty() && handed.gone.is_empty())
             };
-            let some = undone || schedules || hosts;
+            let some = schedules || hosts;
             let asked = tokio::select! {
                 () = self.hand.notified() => true,
                 () = tokio::time::sleep(LOOK), if some => false,
             };
             let Some(hub) = self.hub() else { return };
             let (stamp, now) = (Stamp::of(&hub), clock::now_ms());
-            let renew = self.handed().made.values().any(|(_, renew)| *renew <= now);
+            let (renew, undone) = {
+                let handed = self.handed();
+                (handed.made.values().any(|(_, renew)| *renew <= now), handed.undone)
+            };
+            while telling.try_join_next().is_some() {}
             if !(asked || undone || renew || stamp != seen) {
                 continue;
             }
             tokio::time::sleep_until(rest).await;
             seen = stamp;
             let began = Instant::now();
-            undone = self.hand_out(&hub).await;
-            self.forget_gone(&hub).await;
+            let due = self.due_there(&hub);
             rest = Instant::now() + began.elapsed() * REST;
+            // No host waits for another one's answer.
+            for (host, link, list) in due {
+                let (runs, places) = (self.clone(), places.clone());
+                telling.spawn(async move { runs.tell_there(&places, host, link, list).await });
+            }
+            self.forget_gone(&hub).await;
         }
     }
 
@@ -294,18 +333,17 @@ impl Runs {
         wanted
     }
 
-    /// Tells hosts that listen what they should have. Whether some have to be told again.
-    async fn hand_out(self: &Arc<Self>, hub: &Arc<Hub>) -> bool {
+    /// Which hosts that listen have to be told what they should have.
+    fn due_there(&self, hub: &Hub) -> Vec<(HostId, Link, Vec<Arc<orders::Schedule>>)> {
         let mut wanted = self.wanted(hub);
-        let mut undone = false;
-        let mut due = Vec::new();
+        let (mut due, mut undone) = (Vec::new(), false);
         let listening: Vec<_> = self.handed().listening.iter().copied().collect();
         for host in listening {
             let Ok(link) = hub.fleet.link(host) else { continue };
             let mut list = wanted.remove(&host).unwrap_or_default();
             if !list.is_empty() {
                 match link.health().skew_ms {
-                    Some(skew) if skew.unsigned_abs() <= SKEW_MS => {}
+                    Some(skew) if is_near(skew) => {}
                     Some(_) => list.clear(),
                     // It is known in a moment.
                     None => {
@@ -314,36 +352,41 @@ impl Runs {
                     }
                 }
             }
-            let handed = self.handed();
+            let mut handed = self.handed();
             let none = list.is_empty() && handed.hosts.get(&host).is_none_or(BTreeSet::is_empty);
             let same = handed.told.get(&host).is_some_and(|told| {
                 told.len() == list.len() && told.iter().zip(&list).all(|(a, b)| Arc::ptr_eq(a, b))
             });
-            drop(handed);
-            if !(none || same) {
+            if let Some(again) = handed.telling.get_mut(&host) {
+                *again = true;
+            } else if !(none || same) {
+                handed.telling.insert(host, false);
                 due.push((host, link, list));
             }
         }
-        let mut telling = JoinSet::new();
-        for (host, link, list) in due {
-            while telling.len() >= AT_ONCE {
-                undone |= !matches!(telling.join_next().await, Some(Ok(true)));
-            }
-            let runs = self.clone();
-            telling.spawn(async move {
-                match runs.hand(host, link, list).await {
-                    Ok(()) => true,
-                    Err(e) => {
-                        tracing::debug!(%host, "handing out schedules: {e}");
-                        false
-                    }
-                }
-            });
+        self.handed().undone = undone;
+        due
+    }
+
+    /// Tells one host, when it is its turn.
+    async fn tell_there(
+        &self,
+        places: &Semaphore,
+        host: HostId,
+        link: Link,
+        list: Vec<Arc<orders::Schedule>>,
+    ) {
+        let place = places.acquire().await;
+        let told = self.hand(host, link, list).await;
+        drop(place);
+        if let Err(e) = &told {
+            tracing::debug!(%host, "handing out schedules: {e}");
         }
-        while let Some(told) = telling.join_next().await {
-            undone |= !matches!(told, Ok(true));
+        let mut handed = self.handed();
+        handed.undone |= told.is_err();
+        if handed.telling.remove(&host) == Some(true) {
+            self.hand.notify_one();
         }
-        undone
     }
 
     /// Tells one host all it should have.
@@ -482,6 +525,7 @@ impl Runs {
             handed.hosts.remove(&host);
             handed.forget_link(host);
             handed.strays.remove(&host);
+            handed.heard.remove(&host);
         }
         for id in old {
             handed.gone.remove(&id);
@@ -506,6 +550,22 @@ mod tests {
         assert_ne!(moment(&record("a", 1)), moment(&record("a", 2)));
         assert_ne!(moment(&record("a", 1)), moment(&record("b", 1)));
         assert!(orders::is_id(&moment(&record("\u{e4}/ ", 1))));
+    }
+
+    #[test]
+    fn a_clock_that_goes_off_or_is_set_right_is_a_reason_to_look_again() {
+        let of = |skews: [Option<i64>; 3]| {
+            let mut stamp = Stamp::default();
+            for (number, skew) in (1..).zip(skews) {
+                stamp.add(HostId([number; 16]), 7, skew);
+            }
+            stamp
+        };
+        let near = of([None, Some(20_000), Some(-20_000)]);
+        assert_eq!(near, of([Some(3), Some(10_000), None]), "nothing has to be told");
+        let off = of([None, Some(40_000), Some(-20_000)]);
+        assert_ne!(near, off);
+        assert_ne!(off, of([None, Some(20_000), Some(-40_000)]), "another one");
     }
 
     #[test]

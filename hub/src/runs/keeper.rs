@@ -6,9 +6,10 @@ mod disk;
 mod ends;
 mod pieces;
 
+use super::hearing::{Held, Lives};
 use super::links::Confirms;
 use super::live::Live;
-use super::records::{self, ChangeRecord, LogRecord, RunRecord};
+use super::records::{ChangeRecord, LogRecord, RunRecord};
 use super::segments::{Reader, Segments};
 use super::steps::After;
 use super::{Runs, parse_id};
@@ -37,9 +38,9 @@ pub(super) type Done = oneshot::Sender<Result<(), String>>;
 #[derive(Debug)]
 pub(super) enum News {
     /// A host told something.
-    Told { host: HostId, told: Told, confirms: Arc<Confirms> },
-    /// These targets are about to be sent.
-    Mark { live: Arc<Live>, targets: Vec<u32> },
+    Told { host: HostId, told: Told, lives: Lives, confirms: Arc<Confirms>, held: Held },
+    /// These targets are about to be sent, so many of them for the first time.
+    Mark { live: Arc<Live>, targets: Vec<u32>, first: u32 },
     /// The hub itself ends these targets, in these attempts.
     End { live: Arc<Live>, ends: Vec<End> },
     /// The run as such changes.
@@ -90,6 +91,8 @@ struct Due {
     have: Vec<(Arc<Confirms>, String, u64)>,
     over: Vec<(Arc<Confirms>, String)>,
     done: Vec<(Done, Result<(), String>)>,
+    /// Room in the queue, which is free again.
+    held: Vec<Held>,
 }
 
 pub(super) struct Keeper {
@@ -152,29 +155,34 @@ impl Keeper {
             // Who asked may have gone meanwhile.
             drop(done.send(result));
         }
+        drop(due.held);
     }
 
     fn stage(&mut self, news: News, works: &mut BTreeMap<RunId, Work>, due: &mut Due) {
         match news {
-            News::Told { host, told, confirms } => {
+            News::Told { host, told, lives, confirms, held } => {
+                due.held.push(held);
                 for piece in told.pieces {
                     self.piece(host, &piece, &confirms, works, due);
                 }
                 for report in told.reports {
-                    self.report(host, report, &confirms, works, due);
+                    self.report(host, report, &lives, &confirms, works, due);
                 }
             }
-            News::Mark { live, targets } => {
+            News::Mark { live, targets, first } => {
                 let work = work(works, &live);
                 let mut inner = live.lock();
+                inner.picked = inner.picked.saturating_sub(first);
                 for index in targets {
                     let seat = &mut inner.seats[index as usize];
                     // Stopped, or its time over, between being picked and now.
                     if seat.ending || seat.marked {
                         continue;
                     }
+                    let between = seat.is_between();
                     seat.marked = true;
                     inner.out += 1;
+                    inner.between -= u32::from(between).min(inner.between);
                     match work.log.sent.last_mut() {
                         Some((_, to)) if *to + 1 == index => *to = index,
                         _ => work.log.sent.push((index, index)),
@@ -200,20 +208,14 @@ impl Keeper {
         }
     }
 
-    /// The target that an order of a host is; of a run that is over only when that is asked for.
-    fn target_of(&self, host: HostId, id: &str, even_over: bool) -> Found {
+    /// The target that an order of a host is, of a run that goes on or is one of these.
+    fn target_of(&self, host: HostId, id: &str, lives: &Lives) -> Found {
         let own = || self.runs.alias(host, id).map(|(run, index)| (run, index, 0));
         let Some((run, index, attempt)) = parse_id(id).or_else(own) else { return Found::Foreign };
-        let mut live = self.runs.open(run);
-        if live.is_none() && even_over {
-            // A run that is over is read back for its own hosts alone.
-            live = match records::host_of(&self.runs.store, run, index) {
-                Ok(Some(one)) if one != host => return Found::Foreign,
-                Ok(Some(_)) => self.runs.find(run).ok().flatten(),
-                Ok(None) | Err(_) => None,
-            };
-        }
-        let Some(live) = live else { return Found::Unknown };
+        // Nothing is written of one that is not kept any more.
+        let over =
+            || lives.get(&run).filter(|_| self.runs.state().over.contains_key(&run)).cloned();
+        let Some(live) = self.runs.open(run).or_else(over) else { return Found::Unknown };
         let inner = live.lock();
         match inner.seats.get(index as usize) {
             Some(seat) if seat.host != host => Found::Foreign,
@@ -230,11 +232,12 @@ impl Keeper {
         &mut self,
         host: HostId,
         report: Report,
+        lives: &Lives,
         confirms: &Arc<Confirms>,
         works: &mut BTreeMap<RunId, Work>,
         due: &mut Due,
     ) {
-        let (live, index) = match self.target_of(host, &report.id, report.state.is_end()) {
+        let (live, index) = match self.target_of(host, &report.id, lives) {
             Found::Here(live, index) => (live, index),
             // What can be the name of no order is none.
             Found::Unknown | Found::Foreign if !is_id(&report.id) => return,
@@ -246,7 +249,7 @@ impl Keeper {
             }
             Found::Foreign => {
                 if report.state.is_end() {
-                    tracing::warn!(%host, id = clean_to_width(&report.id, 80), "a host told the end of an order that is none of its own");
+                    confirms.is_foreign(host, &report.id);
                     due.over.push((confirms.clone(), report.id));
                 }
                 return;
@@ -301,9 +304,15 @@ impl Keeper {
     ) -> Option<ChangeRecord> {
         let mut inner = live.lock();
         let Some(Ok(book)) = &inner.book else { return Some(change) };
-        let (book, stopping) = (book.clone(), inner.record.state == RunState::Stopping);
+        let book = book.clone();
+        // Nothing is picked of a run that is left off, so nobody else would end it.
+        let left_off = match inner.record.state {
+            RunState::Halting => Some("the run was halted between two steps"),
+            RunState::Stopping => Some("the run was stopped between two steps"),
+            // Its time is over, which is said with the end.
+            _ => inner.overdue.map(|_| ""),
+        };
         let printed = inner.tail(at, &mut self.reader);
-        let overdue = inner.overdue.is_some();
         let seat = &mut inner.seats[at];
         let Some(stand) = &mut seat.stand else { return Some(change) };
         stand.is_back(printed);
@@ -314,15 +323,16 @@ impl Keeper {
             }
             After::GoesOn(pause_ms) => pause_ms,
         };
-        if stopping || overdue {
-            let why = "the run was stopped between two steps".to_owned();
+        if let Some(why) = left_off {
+            let why = why.to_owned();
             return Some(ChangeRecord { state: TargetState::Cancelled, why, ..change });
         }
         let steps = Some(Box::new(stand.news()));
         let gap = seat.gap(at as u32);
         let (attempt, was, marked) = (seat.attempt + 1, seat.state, seat.marked);
         seat.again(attempt);
-        seat.taken = true;
+        (seat.taken, seat.between) = (true, true);
+        inner.between += 1;
         inner.out -= u32::from(marked).min(inner.out);
         inner.counts.change(was, TargetState::Queued);
         inner.touch(at);
@@ -368,11 +378,13 @@ impl Keeper {
         }
         let seat = &mut inner.seats[at];
         let gap = seat.gap(change.target);
+        let between = seat.is_between();
         (seat.ending, seat.sums, seat.told) = (true, None, change.told);
         change.steps = seat.stand.as_mut().map(|stand| Box::new(stand.news()));
         let (wave, marked) = (seat.wave as usize, seat.marked);
         inner.ended += 1;
         inner.out -= u32::from(marked).min(inner.out);
+        inner.between -= u32::from(between).min(inner.between);
         inner.failed += u32::from(change.state.is_failure());
         if let Some(ended) = inner.ended_in.get_mut(wave) {
             *ended += 1;
@@ -481,7 +493,7 @@ fn work<'a>(works: &'a mut BTreeMap<RunId, Work>, live: &Arc<Live>) -> &'a mut W
 }
 
 /// About how many bytes of memory it takes.
-fn size(told: &Told) -> usize {
+pub(super) fn size(told: &Told) -> usize {
     let pieces = told.pieces.iter().map(|piece| 64 + piece.id.len() + piece.data.len());
     let reports = told.reports.iter().map(|report| 256 + report.id.len() + report.message.len());
     pieces.chain(reports).sum()

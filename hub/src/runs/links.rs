@@ -4,10 +4,12 @@ use super::Runs;
 use super::alone::did_not;
 use super::keeper::{End, News};
 use cmdr_link::{Client, Link};
+use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::orders::{Confirm, Have, Told, Watch};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -28,6 +30,8 @@ const ALL: Duration = Duration::from_mins(2);
 pub(super) struct Confirms {
     due: Mutex<Due>,
     some: Notify,
+    /// It was said that the host tells of orders which are none of its own.
+    foreign: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +67,15 @@ impl Confirms {
         self.some.notify_one();
     }
 
-    async fn next(&self) -> Result<Confirm, CallError> {
+    /// The host has told the end of an order that is none of its own. Said once a feed: it may tell thousands.
+    pub(super) fn is_foreign(&self, host: HostId, id: &str) {
+        if !self.foreign.swap(true, Ordering::Relaxed) {
+            let id = clean_to_width(id, 80);
+            tracing::warn!(%host, id, "a host told the end of an order that is none of its own");
+        }
+    }
+
+    pub(super) async fn next(&self) -> Result<Confirm, CallError> {
         loop {
             {
                 let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,6 +129,7 @@ impl Runs {
         let (watch, at) = (Watch { have: self.have(host) }, Instant::now());
         let (mut items, mut inputs) = client.feed(Some(host), &watch).await?.split();
         let confirms = Arc::new(Confirms::default());
+        let mut hears = self.hearing(host, &confirms);
         let confirming = async {
             loop {
                 inputs.send(&confirms.next().await?).await?;
@@ -157,14 +170,7 @@ impl Runs {
                     names.extend(reports.chain(pieces).filter_map(|id| own.take(id)));
                 }
                 let all = told.all;
-                if !(told.pieces.is_empty() && told.reports.is_empty()) {
-                    let news = News::Told { host, told, confirms: confirms.clone() };
-                    // Without a keeper the hub is stopping.
-                    self.queue
-                        .send(news)
-                        .await
-                        .map_err(|_| CallError::new(ErrorKind::Cancelled, "the hub is stopping"))?;
-                }
+                self.hear(&mut hears, told).await?;
                 if all && !began {
                     began = true;
                     self.take_up_host(host, &names, at);
@@ -232,8 +238,12 @@ impl Runs {
             let stopping = inner.record.state == RunState::Stopping || inner.overdue.is_some();
             inner.is_back(at);
             if !marked {
-                // It waited for its host. Its turn comes as that of any other.
-                inner.next = inner.next.min(at);
+                // It waited for its host. Its turn comes as that of any other, if it has not begun yet.
+                if inner.seats[at].is_between() {
+                    inner.ready.push(index);
+                } else {
+                    inner.next = inner.next.min(at);
+                }
                 drop(inner);
                 live.tell();
                 self.pump_soon(&live);

@@ -38,6 +38,11 @@ pub(super) struct Inner {
     pub(super) next: usize,
     /// Targets that may be at their hosts.
     pub(super) out: u32,
+    /// Targets that were picked to be sent for the first time, of which that is not being written yet.
+    pub(super) picked: u32,
+    /// Targets that have begun and are between two steps, and those of them whose turn it is.
+    pub(super) between: u32,
+    pub(super) ready: Vec<u32>,
     /// Targets whose end is written, or being written.
     pub(super) ended: u32,
     /// How many of these, of each wave, and how many failed in all.
@@ -83,6 +88,9 @@ impl Live {
             wave: 0,
             next: 0,
             out: 0,
+            picked: 0,
+            between: 0,
+            ready: Vec::new(),
             ended: 0,
             ended_in: vec![0; record.waves.len().max(1)],
             failed: 0,
@@ -176,6 +184,7 @@ impl Inner {
                         stand.restart();
                     }
                     seat.again(change.attempt);
+                    seat.between = change.steps.is_some();
                     continue;
                 }
                 seat.state = change.state;
@@ -211,6 +220,9 @@ impl Inner {
         self.counts = Counts::default();
         (self.out, self.ended, self.failed, self.absent) = (0, 0, 0, 0);
         self.ended_in.fill(0);
+        self.ready =
+            (0..).zip(&self.seats).filter(|one| one.1.is_between()).map(|one| one.0).collect();
+        self.between = self.ready.len() as u32;
         for seat in &self.seats {
             self.counts.add(seat.state);
             self.out += u32::from(seat.is_out());
@@ -228,6 +240,11 @@ impl Inner {
         while self.wave_is_over() && (self.wave as usize) + 1 < self.record.waves.len() {
             self.wave += 1;
         }
+    }
+
+    /// Targets that count for how many may be under way at once.
+    pub(super) const fn under_way(&self) -> u32 {
+        self.out.saturating_add(self.picked).saturating_add(self.between)
     }
 
     /// Whether everything up to the wave that is under way has its end.

@@ -5,7 +5,7 @@
 //! is not done again unless somebody asks for that: it is `lost`.
 
 use super::dispatch::may;
-use super::keeper::News;
+use super::hearing::Room;
 use super::links::Confirms;
 use super::live::Live;
 use super::{Author, Runs, order_id};
@@ -72,6 +72,7 @@ struct Turn {
     step: String,
     play: Play,
     confirms: Arc<Confirms>,
+    room: Room,
     /// Bytes of output so far.
     told: AtomicU64,
 }
@@ -155,6 +156,7 @@ impl Runs {
             step,
             play,
             confirms: Arc::default(),
+            room: self.rooms.apart(),
             told: AtomicU64::new(0),
         };
         let hub = hub.clone();
@@ -336,9 +338,9 @@ impl Turn {
 
     /// Tells the keeper, as if the host did.
     async fn tell(&self, told: Told) {
-        let news = News::Told { host: self.host, told, confirms: self.confirms.clone() };
+        let of = (self.host, &self.live);
         // Without a keeper the hub is stopping.
-        drop(self.runs.queue.send(news).await);
+        drop(self.runs.tell_here(&self.room, of, told, &self.confirms).await);
     }
 
     async fn say(&self, said: Said) {

@@ -93,6 +93,11 @@ impl ScheduleRecord {
     /// Works out anew when it is due, after the clock was set back: what was worked out by a clock that was ahead
     /// would come too late. What is begun twice by that has the same key, and is one run.
     fn set_back(&mut self, now_ms: u64) {
+        // By the clock as it is now nothing of these was missed.
+        self.missed.retain_mut(|(from, to)| {
+            *to = now_ms.min(*to);
+            from <= to
+        });
         let Some(known) = self.schedule.next_ms else { return };
         let made_ms = self.schedule.made_ms.min(now_ms);
         if let Ok(Some(anew)) = next(&self.schedule.when, made_ms, now_ms)
@@ -176,7 +181,8 @@ pub(super) fn moments(when: &When, after_ms: u64, until_ms: u64, most: usize) ->
 /// Whether a time is one of the moments of a schedule.
 pub(super) fn is_moment(schedule: &Schedule, at_ms: u64) -> bool {
     let before = at_ms.checked_sub(1);
-    at_ms > schedule.made_ms
+    // A line as in a crontab has its moments whenever it was put: the clock may have been ahead then.
+    (schedule.when.every_ms.is_none() || at_ms > schedule.made_ms)
         && before
             .is_some_and(|before| next(&schedule.when, schedule.made_ms, before) == Ok(Some(at_ms)))
 }
@@ -369,6 +375,7 @@ impl Runs {
                 Ok(started) => {
                     record.schedule.last = started.run;
                     record.schedule.trouble.clear();
+                    self.miss_since(&hub, &mut record, due, now).await;
                 }
                 Err(e) => {
                     tracing::warn!(schedule = name, "a run that was due could not begin: {e}");
@@ -390,6 +397,28 @@ impl Runs {
         self.tell_lists();
     }
 
+    /// Notes the moments that came between one that is begun late and now: hosts may have done them.
+    async fn miss_since(
+        self: &Arc<Self>,
+        hub: &Hub,
+        record: &mut ScheduleRecord,
+        due: u64,
+        now: u64,
+    ) {
+        let Schedule { when, made_ms, .. } = &record.schedule;
+        let Ok(Some(after)) = next(when, *made_ms, due) else { return };
+        if after > now {
+            return;
+        }
+        record.miss(after, now);
+        let newest = newest(&record.schedule, after, now);
+        if let Some(last) = self.make_missed(hub, record, &newest).await {
+            record.schedule.last = Some(last);
+        }
+        "the hub was away at several moments: the first was begun late, the others are what its hosts did by themselves"
+            .clone_into(&mut record.schedule.trouble);
+    }
+
     /// Begins the run of one moment: in the audit log before anything is done.
     async fn begin_by_clock(
         self: &Arc<Self>,
@@ -398,7 +427,7 @@ impl Runs {
         due: u64,
     ) -> Result<Started, CallError> {
         let (name, author) = (&record.schedule.name, &record.author);
-        let key = moment_key(name, due);
+        let key = self.key_of_moment(record, due)?;
         let mut start = Start { key, ..record.schedule.start.clone() };
         let why = format!("by the schedule {name} of {}", author.operator);
         let asked = Self::asked_by_clock(hub, author, &why, &start).await?;
@@ -588,6 +617,22 @@ mod tests {
         paused.schedule.next_ms = None;
         paused.set_back(90_000);
         assert_eq!(paused.schedule.next_ms, None);
+        // Nor did it miss anything by that.
+        let mut ahead = record(When { every_ms: Some(60_000), ..When::default() }, 1000, year);
+        ahead.missed = vec![(10_000, 20_000), (61_000, year), (121_000, year)];
+        ahead.set_back(90_000);
+        assert_eq!(ahead.missed, [(10_000, 20_000), (61_000, 90_000)]);
+    }
+
+    #[test]
+    fn a_line_as_in_a_crontab_has_its_moments_whenever_it_was_put() {
+        let minutes = When { cron: "* * * * *".into(), ..When::default() };
+        let put_ahead = record(minutes, 10_000_000, 0).schedule;
+        assert!(is_moment(&put_ahead, 120_000) && !is_moment(&put_ahead, 120_001));
+        // The others are counted from then.
+        let every = When { every_ms: Some(60_000), ..When::default() };
+        let put_ahead = record(every, 10_000_000, 0).schedule;
+        assert!(!is_moment(&put_ahead, 10_000_000) && is_moment(&put_ahead, 10_060_000));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Seat {
     /// The host itself told its end.
     pub(super) told: bool,
 
+    /// It has begun, and its next step is not sent yet.
+    pub(super) between: bool,
     /// It is on disk that it may have been sent.
     pub(super) marked: bool,
     /// It is being picked to be sent, or its end is being written: nothing else may be begun with it.
@@ -106,6 +108,7 @@ impl Seat {
             late: None,
             changed: 0,
             told: false,
+            between: false,
             marked: false,
             taken: false,
             ending: false,
@@ -146,6 +149,11 @@ impl Seat {
         let gap = std::mem::take(&mut self.gap);
         let (target, attempt) = (index, self.attempt);
         (gap > 0).then(|| PieceRecord { target, attempt, gap, ..PieceRecord::default() })
+    }
+
+    /// It is between two steps, and has no end.
+    pub(super) const fn is_between(&self) -> bool {
+        self.between && !self.marked && !self.ending
     }
 
     /// It may be at the host, and has no end.

@@ -336,8 +336,12 @@ impl Runs {
             {
                 let mut inner = live.lock();
                 let at = index as usize;
+                // By now it may have its end, and stand at the beginning of a retry.
+                if !inner.seats[at].is_between() {
+                    return;
+                }
                 inner.seats[at].taken = false;
-                inner.next = inner.next.min(at);
+                inner.ready.push(index);
             }
             runs.pump_soon(&live);
         });

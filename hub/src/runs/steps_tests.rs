@@ -56,7 +56,7 @@ impl Lab {
     /// As if the host had a link for long enough to take the attempt, and told how it ended.
     async fn attempt(&self, live: &Arc<Live>, attempt: u32, said: &str, code: i32) {
         until(live, |inner| inner.seats[0].attempt == attempt && !inner.seats[0].taken).await;
-        self.news(News::Mark { live: live.clone(), targets: vec![0] }).await;
+        self.news(News::Mark { live: live.clone(), targets: vec![0], first: 0 }).await;
         until(live, |inner| inner.seats[0].marked && !inner.seats[0].sending).await;
         let id = order_id(live.id, 0, attempt);
         let state = if code == 0 { TargetState::Ok } else { TargetState::Failed };
@@ -64,7 +64,8 @@ impl Lab {
         let report = Report { id, state, code: Some(code), ..Report::default() };
         let told = Told { pieces: vec![piece], reports: vec![report], ..Told::default() };
         let confirms = Arc::new(Confirms::default());
-        self.news(News::Told { host: self.host, told, confirms }).await;
+        let mut hears = self.hub.runs.hearing(self.host, &confirms);
+        self.hub.runs.hear(&mut hears, told).await.unwrap();
     }
 }
 
@@ -105,7 +106,7 @@ async fn a_step_follows_the_other_under_a_name_of_its_own_and_all_is_on_disk() {
     lab.attempt(&live, 1, "", 0).await;
     // The last one is skipped when its turn comes.
     until(&live, |inner| inner.seats[0].attempt == 2 && !inner.seats[0].taken).await;
-    lab.news(News::Mark { live: live.clone(), targets: vec![0] }).await;
+    lab.news(News::Mark { live: live.clone(), targets: vec![0], first: 0 }).await;
     until(&live, Inner::is_over).await;
     let expected = [StepState::Ok, StepState::Ok, StepState::Skipped];
     assert_eq!((states(&live), live.lock().seats[0].state), (expected.to_vec(), TargetState::Ok));
@@ -136,7 +137,7 @@ async fn a_retry_goes_on_at_the_step_that_failed_with_the_texts_it_began_with() 
     assert_eq!(states(&again(&lab, live.id)), states(&live));
     lab.attempt(&live, 2, "", 0).await;
     until(&live, |inner| inner.seats[0].attempt == 3 && !inner.seats[0].taken).await;
-    lab.news(News::Mark { live: live.clone(), targets: vec![0] }).await;
+    lab.news(News::Mark { live: live.clone(), targets: vec![0], first: 0 }).await;
     until(&live, Inner::is_over).await;
     assert_eq!(states(&live), [StepState::Ok, StepState::Ok, StepState::Skipped]);
 }

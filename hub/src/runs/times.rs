@@ -92,7 +92,13 @@ impl Runs {
             if seat.ending {
                 continue;
             }
+            // Of what hosts do by themselves that is the first attempt.
+            let may_have_done =
+                || seat.waits && seat.attempt == 0 && self.may_do_alone(&inner, seat.host);
             let (state, why) = match (seat.is_out(), overdue) {
+                (false, Some(_)) if may_have_done() => {
+                    (TargetState::Lost, MAY_HAVE_DONE.to_owned())
+                }
                 (false, Some(_)) => {
                     (TargetState::TimedOut, "the run's time was over before it was sent".to_owned())
                 }
@@ -102,11 +108,12 @@ impl Runs {
                 }
                 (false, None) if seat.waits => {
                     let when_online = inner.record.start.when_online;
-                    let may_do = |inner: &Inner| self.may_do_alone(inner, seat.host);
-                    if !when_online && may_do(&inner) {
+                    if !when_online && may_have_done() {
                         if seat.away.is_none_or(|at| at + patience > now) {
                             continue;
                         }
+                        (TargetState::Lost, MAY_HAVE_DONE.to_owned())
+                    } else if when_online && expired && may_have_done() {
                         (TargetState::Lost, MAY_HAVE_DONE.to_owned())
                     } else if when_online && expired {
                         let why = "it did not come within the time that it was waited for";
@@ -145,5 +152,44 @@ impl Runs {
             ends.push(End { target: index as u32, attempt: seat.attempt, state, why });
         }
         (ends, cancel, waits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::Origin;
+    use crate::runs::handed::moment;
+    use crate::runs::lab::{Lab, until, waits};
+    use cmdr_protocol::runs::Start;
+
+    #[tokio::test]
+    async fn a_host_that_may_have_done_it_by_itself_is_lost_and_not_unreachable_when_the_time_is_over()
+     {
+        let lab = Lab::new();
+        let record = Lab::schedule(clock::now_ms() - 11_000, 1);
+        lab.holds(&record);
+        let of_moment = || Origin {
+            due_ms: record.schedule.next_ms,
+            moment: moment(&record),
+            ..Origin::default()
+        };
+        let expires = Start { expires_ms: Some(200), ..waits() };
+        let ends = Start { deadline_ms: Some(200), ..waits() };
+        for start in [&expires, &ends] {
+            let live = lab.begin(start.clone(), of_moment()).await;
+            until(&live, Inner::is_over).await;
+            let (state, why) = (live.lock().seats[0].state, live.lock().seats[0].why.clone());
+            assert!(
+                state == TargetState::Lost && why.contains("may have done it"),
+                "{state} {why}"
+            );
+        }
+        // One that does not have the schedule has done nothing.
+        for (start, state) in [(expires, TargetState::Unreachable), (ends, TargetState::TimedOut)] {
+            let live = lab.begin(start, Origin::default()).await;
+            until(&live, Inner::is_over).await;
+            assert_eq!(live.lock().seats[0].state, state);
+        }
     }
 }

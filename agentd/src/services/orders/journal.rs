@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Length and sum before each record.
@@ -115,7 +115,7 @@ fn frame(record: &Record) -> io::Result<Vec<u8>> {
 
 impl Journal {
     /// The journal of a folder, and all that is in it. What cannot be read is said and left out.
-    pub(super) fn open(dir: &std::path::Path) -> (Self, Vec<Record>) {
+    pub(super) fn open(dir: &Path) -> (Self, Vec<Record>) {
         let path = dir.join("journal");
         let mut journal = Self { path, file: None, end: 0, base: 0, broken: None };
         let records = match journal.read() {
@@ -162,7 +162,7 @@ impl Journal {
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
-        let dir = self.path.parent().unwrap_or(std::path::Path::new("/"));
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
         private_dir(dir)?;
         let mut options = OpenOptions::new();
         let file = options
@@ -242,8 +242,16 @@ impl Journal {
 
     /// Writes only what still counts, on disk when this returns.
     pub(super) fn renew(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+        self.renew_with(records, cmdr_link::files::sync_dir)
+    }
+
+    fn renew_with(
+        &mut self,
+        records: impl Iterator<Item = Record>,
+        sync: impl Fn(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let beside = self.path.with_extension("new");
-        let renewed = self.renew_beside(&beside, records);
+        let renewed = self.renew_beside(&beside, records, sync);
         if renewed.is_err() {
             std::fs::remove_file(&beside).ok();
         }
@@ -252,8 +260,9 @@ impl Journal {
 
     fn renew_beside(
         &mut self,
-        beside: &std::path::Path,
+        beside: &Path,
         records: impl Iterator<Item = Record>,
+        sync: impl Fn(&Path) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let file =
@@ -271,11 +280,16 @@ impl Journal {
         fallocate(&file, FallocateFlags::KEEP_SIZE, end, END * 16).ok();
         file.sync_all()?;
         std::fs::rename(beside, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            cmdr_link::files::sync_dir(dir)?;
-        }
+        // From here on the old file has no name: what were written there would be gone.
         (self.end, self.base) = (end, end);
         self.file = Some(Arc::new(file));
+        if let Some(dir) = self.path.parent()
+            && let Err(e) = sync(dir)
+        {
+            // After a power cut it may be the old one all the same.
+            self.broken = Some(reason(&e));
+            return Err(e);
+        }
         Ok(())
     }
 }
@@ -344,6 +358,21 @@ mod tests {
         bytes[middle] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(ids(&Journal::open(dir.path()).1), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_takes_no_order_and_loses_no_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path());
+        journal.take(taken("a"), 0).unwrap();
+        let all = [Record { taken: Some(taken("a")), ..Record::default() }];
+        let fails = |_: &Path| -> io::Result<()> { Err(io::ErrorKind::Other.into()) };
+        journal.renew_with(all.into_iter(), fails).unwrap_err();
+        assert_eq!(journal.take(taken("b"), 0).unwrap_err().kind, ErrorKind::Busy);
+        let over = Over { id: "a".into(), ..Over::default() };
+        journal.note(&Record { over: Some(over.clone()), ..Record::default() }).unwrap();
+        let records = Journal::open(dir.path()).1;
+        assert_eq!(records.last().and_then(|record| record.over.clone()), Some(over));
     }
 
     #[test]

@@ -158,7 +158,8 @@ impl Ledger {
             Ended { report, output }
         });
         let spool = Spool::of(&self.store, &id, ended.output, ended.report.output);
-        self.put(taken, ended.report, spool);
+        let lost = ended.report.lost.max(spool.lost());
+        self.put(taken, Report { lost, ..ended.report }, spool);
     }
 
     fn put(&mut self, taken: Taken, report: Report, spool: Spool) {
@@ -384,7 +385,7 @@ impl Ledger {
         });
         let all: Vec<Record> = over.chain(orders).collect();
         if let Err(e) = self.journal.renew(all.into_iter()) {
-            // The old one is still right.
+            // The old one is still right; or the new one is, and takes no order more.
             tracing::warn!("writing the journal of orders anew: {e}");
         }
     }

@@ -79,13 +79,8 @@ impl Store {
     pub(super) fn found(&self, id: &str) -> Kept {
         let Ok(file) = File::open(self.path(id)) else { return Kept::default() };
         let length = file.metadata().map_or(0, |meta| meta.len());
-        let mut row = Row { mem: Vec::new(), file: Some(Arc::new(file)), len: length };
-        let mut place = Place::default();
-        while let Ok(Some(piece)) = row.piece(place, usize::MAX, false) {
-            place = piece.next;
-        }
-        row.len = place.row;
-        Kept { row: Vec::new(), file: Some(row.len).filter(|len| *len > 0) }
+        let row = Row { mem: Vec::new(), file: Some(Arc::new(file)), len: length };
+        Kept { row: Vec::new(), file: Some(row.whole().0.row).filter(|len| *len > 0) }
     }
 
     /// Takes a file away, if there is one.
@@ -134,6 +129,18 @@ impl Row {
         let bytes = self.mem.get(at..).and_then(|rest| rest.get(..into.len()));
         into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+
+    /// Where the last whole piece ends, and how many bytes of the program are before that.
+    fn whole(&self) -> (Place, u64) {
+        let (mut place, mut bytes) = (Place::default(), 0);
+        while let Ok(Some(piece)) = self.piece(place, usize::MAX, false) {
+            if piece.kind != Kind::Gap {
+                bytes += piece.next.at - piece.at;
+            }
+            place = piece.next;
+        }
+        (place, bytes)
     }
 
     /// The piece at a place, at most `most` bytes of it; none at the end. Without `data` it is only looked at.
@@ -218,11 +225,18 @@ impl Spool {
     pub(super) fn of(store: &Store, id: &str, kept: Kept, total: u64) -> Self {
         let mut spool = Self::new(store, id, 0);
         let file = kept.file.and_then(|_| File::open(store.path(id)).ok()).map(Arc::new);
-        let length = match (&file, kept.file) {
-            (Some(file), Some(length)) => length.min(file.metadata().map_or(0, |meta| meta.len())),
-            _ => kept.row.len() as u64,
+        let (length, there) = match (&file, kept.file) {
+            (Some(file), Some(length)) => (length, file.metadata().map_or(0, |meta| meta.len())),
+            (None, Some(length)) => (length, 0),
+            _ => (kept.row.len() as u64, u64::MAX),
         };
-        spool.row = Row { mem: kept.row, file, len: length };
+        spool.row = Row { mem: kept.row, file, len: length.min(there) };
+        if there < length {
+            // The host went down before all of it was on disk: the file may end in the middle of a piece.
+            let (whole, bytes) = spool.row.whole();
+            spool.row.len = whole.row;
+            spool.gap = total.saturating_sub(bytes);
+        }
         (spool.total, spool.over) = (total, true);
         spool
     }
@@ -380,11 +394,7 @@ impl Spool {
 
     /// Where the last piece ends.
     pub(super) fn end(&self) -> u64 {
-        let mut place = Place::default();
-        while let Ok(Some(piece)) = self.row.piece(place, usize::MAX, false) {
-            place = piece.next;
-        }
-        place.at
+        self.row.whole().0.at
     }
 
     /// The file that is to be on disk, if there is one.
@@ -398,6 +408,10 @@ impl Spool {
             match self.row.piece(place, most, true) {
                 Ok(Some(piece)) if piece.kind == Kind::Gap => place = piece.next,
                 Ok(Some(piece)) => return (place, Some(piece)),
+                Ok(None) if self.is_torn(place) => {
+                    tracing::error!(id = self.id, "the output of an order is damaged");
+                    return (Place { row: self.row.len, at: self.total, skip: 0 }, None);
+                }
                 Ok(None) => return (place, None),
                 Err(e) => {
                     tracing::error!(id = self.id, "reading the output of an order: {e}");
@@ -405,6 +419,11 @@ impl Spool {
                 }
             }
         }
+    }
+
+    /// Whether what follows a place is no piece, and never will be.
+    const fn is_torn(&self, place: Place) -> bool {
+        self.over && place.row < self.row.len
     }
 
     /// Where somebody goes on who has all bytes before `at`.
@@ -494,6 +513,41 @@ mod tests {
         let (at, _, last) = pieces.last().unwrap();
         assert_eq!(at + last.len() as u64, 100_000);
         assert!(last.ends_with(b"000009999\n"));
+    }
+
+    #[test]
+    fn an_output_that_a_power_cut_left_in_the_middle_of_a_piece_is_told_as_far_as_it_is_there() {
+        let (dir, store) = store();
+        let mut spool = Spool::new(&store, "a", 1 << 20);
+        for kind in [Kind::Stdout, Kind::Stderr, Kind::Stdout] {
+            spool.put(kind, &vec![b'x'; INLINE]);
+        }
+        spool.finish();
+        let (kept, total) = (spool.kept(), spool.total());
+        let path = dir.path().join("output/a");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [0, 3, HEAD, HEAD + 1, HEAD + INLINE, whole.len() - INLINE - 1, whole.len() - 1]
+        {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let again = Spool::of(&store, "a", kept.clone(), total);
+            // As it is told: to an end.
+            let (mut place, mut told) = (Place::default(), 0);
+            while let (_, Some(piece)) = again.next(place, usize::MAX) {
+                place = piece.next;
+                told += piece.data.len();
+            }
+            let (place, _) = again.next(place, usize::MAX);
+            assert!(again.is_end(place), "cut at {cut}");
+            assert_eq!(told, cut / (HEAD + INLINE) * INLINE, "cut at {cut}");
+            assert_eq!(again.lost() + told as u64, total, "cut at {cut}");
+        }
+        // Gone, or no row of pieces at all.
+        std::fs::write(&path, vec![1; whole.len()]).unwrap();
+        let again = Spool::of(&store, "a", kept.clone(), total);
+        assert!(again.is_end(again.next(Place::default(), usize::MAX).0));
+        std::fs::remove_file(&path).unwrap();
+        let again = Spool::of(&store, "a", kept, total);
+        assert!(again.is_end(again.next(Place::default(), usize::MAX).0));
     }
 
     proptest! {

@@ -79,8 +79,10 @@ pub(super) fn cancel_queued(inner: &mut Inner, work: &mut Work, why: &str) -> u3
         if seat.ending || seat.marked {
             continue;
         }
+        let between = seat.is_between();
         seat.ending = true;
         let (wave, attempt) = (seat.wave as usize, seat.attempt);
+        inner.between -= u32::from(between).min(inner.between);
         inner.ended += 1;
         if let Some(ended) = inner.ended_in.get_mut(wave) {
             *ended += 1;

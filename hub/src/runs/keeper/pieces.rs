@@ -2,6 +2,7 @@
 
 use super::ends::{Found, free};
 use super::{Due, Keeper, Work, work};
+use crate::runs::hearing::Lives;
 use crate::runs::links::Confirms;
 use crate::runs::records::PieceRecord;
 use crate::runs::segments;
@@ -27,7 +28,9 @@ impl Keeper {
         if piece.data.is_empty() {
             return;
         }
-        let Found::Here(live, index) = self.target_of(host, &piece.id, false) else { return };
+        let Found::Here(live, index) = self.target_of(host, &piece.id, &Lives::new()) else {
+            return;
+        };
         let mut inner = live.lock();
         let at = index as usize;
         let upto = piece.at.saturating_add(piece.data.len() as u64);

@@ -1,111 +1,11 @@
 use super::pieces::PIECES;
 use super::*;
-use crate::config::Config;
+use crate::runs::Origin;
+use crate::runs::lab::{Lab, piece, report, until};
+use crate::runs::live::Inner;
 use crate::runs::records::Author;
-use crate::runs::{Origin, order_id, restore};
-use crate::server::Hub;
-use crate::store::Store;
 use crate::who::Who;
-use cmdr_link::SecretKey;
-use cmdr_protocol::PublicKey;
-use cmdr_protocol::orders::Piece;
 use cmdr_protocol::runs::{Command, Order, Retry, Start};
-use std::time::Duration;
-
-/// A hub with two hosts that have no link: what they would tell is put into the keeper's queue.
-struct Lab {
-    hub: Arc<Hub>,
-    hosts: Vec<HostId>,
-    confirms: Arc<Confirms>,
-    _dir: tempfile::TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("store")).unwrap();
-        let (key, vault) = (SecretKey::generate().unwrap(), crate::vault::Vault::locked());
-        let (config, audit) = (Config::default(), dir.path().join("audit"));
-        let hub =
-            Hub::new(key, store, vault, &audit, config, String::new(), String::new()).unwrap();
-        let admit = |number: u8| {
-            let key = PublicKey([number; 32]);
-            let name = format!("web{number}");
-            let host = hub.fleet.propose(key, &name, BTreeMap::new(), false);
-            hub.fleet.admit(host);
-            cmdr_link::keys::host_id(&key)
-        };
-        let hosts = vec![admit(1), admit(2)];
-        let serving = hub.clone();
-        tokio::spawn(async move { serving.runs.serve(&serving).await });
-        Self { hub, hosts, confirms: Arc::default(), _dir: dir }
-    }
-
-    /// A run that waits for its host.
-    async fn start(&self) -> Arc<Live> {
-        let command = Some(Command { argv: vec!["true".into()] });
-        let order = Order { command, ..Order::default() };
-        let start = Start { hosts: "web1".into(), order, when_online: true, ..Start::default() };
-        let (author, origin) = (Author::default(), Origin::default());
-        let who = Who::local();
-        let started = self.hub.runs.start(&self.hub, &who, author, start, origin).await.unwrap();
-        self.hub.runs.find(started.run.unwrap()).unwrap().unwrap()
-    }
-
-    /// The same, as if its host had it.
-    async fn sent(&self) -> Arc<Live> {
-        let live = self.start().await;
-        self.mark(&live).await;
-        live
-    }
-
-    async fn mark(&self, live: &Arc<Live>) {
-        until(live, |inner| !inner.seats[0].taken).await;
-        self.news(News::Mark { live: live.clone(), targets: vec![0] }).await;
-        until(live, |inner| inner.seats[0].state == TargetState::Sent).await;
-    }
-
-    async fn news(&self, news: News) {
-        self.hub.runs.queue.send(news).await.unwrap();
-    }
-
-    async fn tells(&self, host: usize, pieces: Vec<Piece>, reports: Vec<Report>) {
-        let told = Told { pieces, reports, ..Told::default() };
-        let (host, confirms) = (self.hosts[host], self.confirms.clone());
-        self.news(News::Told { host, told, confirms }).await;
-    }
-
-    async fn ends(&self, live: &Arc<Live>, report: Report) {
-        self.tells(0, Vec::new(), vec![report]).await;
-        until(live, super::super::live::Inner::is_over).await;
-    }
-
-    /// The run as another hub would read it.
-    fn again(&self, run: RunId) -> Arc<Live> {
-        let head = records::head(&self.hub.store, run).unwrap().unwrap();
-        restore(&self.hub.store, run, head).unwrap()
-    }
-}
-
-async fn until(live: &Arc<Live>, holds: impl Fn(&super::super::live::Inner) -> bool) {
-    for _ in 0..3000 {
-        if holds(&live.lock()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it did not come about: {:?}", live.lock().seats);
-}
-
-fn report(live: &Live) -> Report {
-    let attempt = live.lock().seats[0].attempt;
-    let id = order_id(live.id, 0, attempt);
-    Report { id, state: TargetState::Ok, code: Some(0), ..Report::default() }
-}
-
-fn piece(live: &Live, at: u64, data: &[u8]) -> Piece {
-    Piece { id: order_id(live.id, 0, 0), at, data: data.to_vec(), ..Piece::default() }
-}
 
 #[tokio::test]
 async fn a_reason_of_any_length_is_cut_and_holds_up_nothing() {
@@ -121,7 +21,7 @@ async fn a_reason_of_any_length_is_cut_and_holds_up_nothing() {
     let end = End { target: 0, attempt: 0, state: TargetState::Refused, why: why.clone() };
     lab.news(News::End { live: live.clone(), ends: vec![end] }).await;
     lab.hub.runs.stop(&other, &why).await.unwrap();
-    until(&live, super::super::live::Inner::is_over).await;
+    until(&live, Inner::is_over).await;
 }
 
 #[tokio::test]
@@ -133,7 +33,7 @@ async fn a_record_that_is_too_large_sets_its_run_aside_and_holds_up_no_other() {
         tokio::join!(lab.hub.runs.pause(&live, "a reason"), lab.hub.runs.pause(&other, ""));
     one.unwrap();
     two.unwrap();
-    until(&live, super::super::live::Inner::is_over).await;
+    until(&live, Inner::is_over).await;
     let shown = lab.again(live.id).shown();
     assert!(shown.why.contains("set aside"), "{}", shown.why);
     assert_eq!((shown.state, shown.counts.lost), (RunState::Halted, 1));
