@@ -49,6 +49,7 @@ impl Lab {
         let (config, audit) = (Config::default(), dir.path().join("audit"));
         let hub =
             Hub::new(key, store, vault, &audit, config, String::new(), String::new()).unwrap();
+        hub.runs.hub.set(Arc::downgrade(&hub)).unwrap();
         let admit = |number: u8| {
             let key = PublicKey([number; 32]);
             let name = format!("web{number}");

@@ -179,7 +179,8 @@ mod tests {
         for start in [&expires, &ends] {
             let live = lab.begin(start.clone(), of_moment()).await;
             until(&live, Inner::is_over).await;
-            let (state, why) = (live.lock().seats[0].state, live.lock().seats[0].why.clone());
+            let inner = live.lock();
+            let (state, why) = (inner.seats[0].state, &inner.seats[0].why);
             assert!(
                 state == TargetState::Lost && why.contains("may have done it"),
                 "{state} {why}"
