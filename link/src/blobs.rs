@@ -128,7 +128,8 @@ fn hex(hasher: &blake3::Hasher) -> String {
 impl Blobs {
     /// In this folder, of `most` bytes together. Where it is `durable`, what is acknowledged is on disk.
     pub fn new(dir: PathBuf, most: u64, durable: bool) -> Self {
-        let (turns, moments, checked) = Default::default();
+        let (turns, moments) = (Mutex::default(), Mutex::default());
+        let checked = Mutex::default();
         Self { shared: Arc::new(Shared { dir, most, durable, turns, moments, checked }) }
     }
 
