@@ -205,6 +205,18 @@ impl Theme {
         self.styles[role as usize]
     }
 
+    /// Whether a row under the cursor loses its colours, or there are none: then shape has to tell what
+    /// colour tells elsewhere.
+    pub fn flattens(&self) -> bool {
+        let selected = self.style(Role::Selected);
+        selected.fg.is_some() || selected.add_modifier.contains(Modifier::REVERSED)
+    }
+
+    /// Whether well and badly look alike but for their weight.
+    pub fn is_plain(&self) -> bool {
+        self.style(Role::Ok).fg == self.style(Role::Bad).fg
+    }
+
     /// The colour for a share of 0 to 1, fine enough for a chart.
     pub fn grade(&self, share: f32) -> Color {
         let last = self.grades.len().saturating_sub(1);

@@ -241,7 +241,14 @@ async fn an_armed_edit_counts_down_on_every_page_and_is_kept_or_undone_by_a_key(
     world.check_shows("/etc/hosts 20 s");
     world.press("!").await;
     world.check_shows("keep web1:/etc/hosts");
-    world.press("<enter>").await;
+    for (key, method) in [("<enter>", "edits.confirm"), ("j<enter>", "edits.revert")] {
+        world.press(key).await;
+        world.check_shows("web1:/etc/hosts?");
+        world.press("Y<esc>").await;
+        assert!(told(&world, method).is_empty(), "{method} was not asked about");
+        world.press("!").await;
+    }
+    world.press("<enter>y").await;
     let confirmed = told(&world, "edits.confirm");
     assert_eq!(confirmed[0]["id"], "a".repeat(32));
     let ended = Ended {

@@ -87,7 +87,7 @@ fn snap(name: &str, world: &World) {
 }
 
 /// Waits until the screen shows this: transfers run beside the app.
-async fn until(world: &mut World, text: &str) {
+pub(crate) async fn until(world: &mut World, text: &str) {
     let shows = async {
         loop {
             world.idle().await;

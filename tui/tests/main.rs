@@ -8,6 +8,7 @@ mod edit;
 mod files;
 mod helpers;
 mod idle;
+mod lines;
 mod links;
 mod logs;
 mod narrow;

@@ -138,6 +138,19 @@ async fn an_order_over_marked_hosts_is_planned_asked_about_and_begun() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_pushed_is_a_transfer_and_nothing_begins_before_it_is_there() {
+    let (mut world, _hub) = composing(Setup::default()).await;
+    world.press("C-tC-tC-tC-tC-t").await;
+    // A link that is played has no room for contents of files.
+    world.press(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).await;
+    world.press("<tab>/etc/motdC-s").await;
+    crate::files::until(&mut world, "nothing was begun").await;
+    assert!(asked(&world, "runs.start").is_empty());
+    // What was written is there to be tried again.
+    world.check_shows("/etc/motd");
+}
+
+#[tokio::test]
 async fn above_the_limit_of_the_hub_the_count_is_typed() {
     let (mut world, hub) = composing(Setup::default()).await;
     *hub.planned.lock().expect("planned") = planned(true);

@@ -1,9 +1,10 @@
 //! A list to choose from. Moving in it may show what the choice would look like.
 
-use super::{Overlay, leaves, step};
+use super::{Overlay, leaves, rows, step};
 use crate::action::Action;
 use crate::panes::Context;
 use crate::theme::Role;
+use crate::widgets::chart::Glyphs;
 use crate::widgets::format::ending;
 use crate::widgets::{frame as boxes, table};
 use crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
@@ -27,6 +28,8 @@ pub struct Menu {
     danger: bool,
     /// For each item the `cmdr` command that does the same.
     commands: Vec<String>,
+    /// For each item what is said about it below the list, while the cursor is there.
+    about: Vec<String>,
     area: Rect,
     offset: usize,
 }
@@ -51,6 +54,7 @@ impl Menu {
             leave,
             danger: false,
             commands: Vec::new(),
+            about: Vec::new(),
             area,
             offset: 0,
         }
@@ -79,6 +83,13 @@ impl Menu {
     #[must_use]
     pub fn copying(mut self, commands: Vec<String>) -> Self {
         self.commands = commands;
+        self
+    }
+
+    /// With a text for each item that is too long for its row: that of the chosen one stands whole below.
+    #[must_use]
+    pub fn telling(mut self, about: Vec<String>) -> Self {
+        self.about = about;
         self
     }
 
@@ -136,17 +147,37 @@ impl Overlay for Menu {
         let names = self.items.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
         let notes = self.items.iter().map(|(_, note)| note.width()).max().unwrap_or(0);
         let width = (names + notes + 8).max(self.title.width() + 6).max(28) as u16;
-        let height = self.items.len() as u16 + 2;
+        let inside = usize::from(width.min(screen.width.saturating_sub(2))).saturating_sub(4);
+        // The box stays as it is wherever the cursor goes.
+        let told = |text: &String| if text.is_empty() { Vec::new() } else { rows(text, inside) };
+        let most = self.about.iter().map(|text| told(text).len()).max().unwrap_or(0);
+        let below = (most as u16).min(screen.height.saturating_sub(8) / 2);
+        let below = if below > 0 { below + 1 } else { 0 };
+        let height = self.items.len() as u16 + 2 + below;
         let role = if self.danger { Role::Danger } else { Role::Title };
         let title = Line::styled(format!(" {} ", self.title), theme.style(role));
         let size = (width, height);
         let buffer = frame.buffer_mut();
-        self.area = boxes::popup(buffer, screen, size, title, self.danger, theme, glyphs);
-        let rows = usize::from(self.area.height);
-        self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
+        let whole = boxes::popup(buffer, screen, size, title, self.danger, theme, glyphs);
+        self.area = Rect { height: whole.height.saturating_sub(below), ..whole };
+        if below > 0 {
+            let rule = if glyphs == Glyphs::Ascii { "-" } else { "─" };
+            let border = theme.style(Role::PopupBorder);
+            let rule = rule.repeat(whole.width.into());
+            buffer.set_string(whole.x, self.area.bottom(), rule, border);
+            let text = self.about.get(self.at).map(told).unwrap_or_default();
+            for (y, row) in (self.area.bottom() + 1..whole.bottom()).zip(text) {
+                let line = Line::styled(row, theme.style(Role::Text));
+                table::put(buffer, whole.x + 1, y, whole.width.saturating_sub(2), &line, false);
+            }
+        }
+        let shown = usize::from(self.area.height);
+        self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(shown));
         let items = self.items.iter().enumerate().skip(self.offset);
         // The notes are seen whole: of a name that is too long the end is.
         let room = usize::from(self.area.width).saturating_sub(notes + 6).max(12);
+        // What is told whole below may be cut here.
+        let room = if below > 0 { names.min(usize::from(self.area.width) / 2) } else { room };
         let names = names.min(room);
         for (y, (index, (name, note))) in (self.area.top()..self.area.bottom()).zip(items) {
             let name = ending(name, names);

@@ -114,7 +114,8 @@ fn counts(context: &Context<'_>, transfer: &Transfer) -> Vec<Span<'static>> {
     spans
 }
 
-fn state(context: &Context<'_>, transfer: &Transfer) -> Line<'static> {
+/// How far one is, or how it ended.
+pub(crate) fn state(context: &Context<'_>, transfer: &Transfer) -> Line<'static> {
     let Context { theme, texts, .. } = *context;
     let p = &transfer.progress;
     let style = |role| theme.style(role);

@@ -15,6 +15,7 @@ use crate::store::runs::{self as store, BOOKS, Draft, Kind, Lack, Plan as Answer
 use crate::store::sheets::{Value, id_of};
 use crate::widgets::input::Input;
 pub use acts::open;
+use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::hosts::Resolve;
 use cmdr_protocol::runbooks::{self, Param};
 use cmdr_protocol::runs::{MAX_LINE, Plan, Planned, PlannedHost, Start};
@@ -73,6 +74,8 @@ pub struct ComposePane {
     /// What it was asked last.
     asked: u64,
     lack: Option<Lack>,
+    /// The transfer of the file that is pushed.
+    sending: Option<u64>,
     /// Runbooks that were asked for.
     books: HashSet<String>,
     /// Where each place was drawn.
@@ -103,6 +106,7 @@ impl ComposePane {
             asking: None,
             asked: 0,
             lack: None,
+            sending: None,
             books: HashSet::new(),
             areas: Vec::new(),
             top: 0,
@@ -317,14 +321,14 @@ impl ComposePane {
         let now = self.draft.get("book");
         let at = books.iter().position(|(name, _)| name == now).unwrap_or(0);
         let names: Vec<String> = books.iter().map(|(name, _)| name.clone()).collect();
-        let short = |(name, what): (String, String)| {
-            (name, cmdr_protocol::display::clean_to_width(&what, 60))
-        };
+        let about = books.iter().map(|(_, what)| clean(what).into_owned()).collect();
+        let short = |(name, what): (String, String)| (name, clean_to_width(&what, 60));
         let items = books.into_iter().map(short).collect();
         let title = context.texts.get("compose.book.title").to_owned();
-        Action::Open(Box::new(Menu::new(title, items, at, move |at| {
+        let menu = Menu::new(title, items, at, move |at| {
             names.get(at).map_or(Action::None, |name| Action::Give(BOOK, name.clone()))
-        })))
+        });
+        Action::Open(Box::new(menu.telling(about)))
     }
 
     fn complain(&mut self, lack: Lack) -> Action {
@@ -482,7 +486,7 @@ impl Pane for ComposePane {
             },
             START => match self.start(context) {
                 Ok(start) => match self.draft.to_send() {
-                    Some(file) => acts::send(context, start, file),
+                    Some(file) => self.send(context, start, &file.to_owned()),
                     None => acts::start(context, start),
                 },
                 Err(lack) => self.complain(lack),

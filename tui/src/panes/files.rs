@@ -2,7 +2,7 @@
 
 mod acts;
 mod beside;
-mod carry;
+pub(super) mod carry;
 mod columns;
 pub mod finds;
 mod side;
@@ -63,7 +63,7 @@ const BINDINGS: &[Binding] = &[
     key(&["i"], HIDDEN, "files.key.hidden"),
     key(&["<f5>"], REFRESH, "files.key.refresh").needs(List::METHOD),
     key(&["s"], SPLIT, "files.key.split").hint(),
-    key(&["w"], OTHER, "files.key.other"),
+    key(&["w"], OTHER, "files.key.other").hint(),
     key(&["H"], HOST, "files.key.host").needs(List::METHOD),
     key(&["c"], COPY, "files.key.copy").danger(Copy::METHOD).row().hint(),
     key(&["m"], MOVE, "files.key.move").danger(Rename::METHOD),
@@ -149,6 +149,10 @@ impl Files {
 impl Pane for Files {
     fn bindings(&self) -> &'static [&'static [Binding]] {
         TABLES
+    }
+
+    fn can(&self, _context: &Context<'_>, command: Command) -> bool {
+        command != OTHER || self.split
     }
 
     fn feeds(&self) -> Vec<Subscription> {

@@ -3,6 +3,7 @@
 
 mod bar;
 mod clock;
+mod pan;
 mod played;
 mod screen;
 mod sought;
@@ -22,6 +23,7 @@ use clock::Clock;
 use cmdr_protocol::recordings::{Hit, Recording, Search, SetMark, State, Stop, Watch};
 use cmdr_protocol::{Call as _, Feed as _};
 use crossterm::event::{MouseEvent, MouseEventKind};
+use pan::Part;
 use played::Played;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -41,6 +43,9 @@ const WATCH: Command = Command::Own(7);
 const STOP: Command = Command::Own(8);
 const MARK: Command = Command::Own(9);
 const HOST: Command = Command::Own(10);
+const ASIDE: Command = Command::Own(11);
+const BESIDE: Command = Command::Own(12);
+const CURSOR: Command = Command::Own(13);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
 
@@ -72,6 +77,9 @@ const MOVING: &[Binding] = &[
     key(&["C-u"], Command::HalfUp, "key.half_up"),
     key(&["<pagedown>", "C-f"], Command::PageDown, "key.page_down"),
     key(&["<pageup>", "C-b"], Command::PageUp, "key.page_up"),
+    key(&["h"], ASIDE, "player.key.aside"),
+    key(&["l"], BESIDE, "player.key.beside"),
+    key(&["c"], CURSOR, "player.key.cursor"),
     key(&["g", "<home>"], Command::Top, "player.key.begin"),
     key(&["G", "<end>"], Command::Bottom, "player.key.end"),
 ];
@@ -105,6 +113,9 @@ pub struct PlayerPane {
     drawn_us: u64,
     /// The terminal, when one was recorded.
     played: Option<Played>,
+    /// What was seen of it, and from where it is to be seen when it was moved by hand.
+    part: Part,
+    panned: Option<(u16, u16)>,
 }
 
 impl PlayerPane {
@@ -122,6 +133,8 @@ impl PlayerPane {
             seen: (80, 20),
             drawn_us: 0,
             played: None,
+            part: Part::default(),
+            panned: None,
         }
     }
 
@@ -363,7 +376,13 @@ impl Pane for PlayerPane {
 
     fn can(&self, context: &Context<'_>, command: Command) -> bool {
         let runs = |r: &Recording| r.state == State::Running && !self.live;
-        command != WATCH || self.recording(context).is_some_and(runs)
+        match command {
+            WATCH => self.recording(context).is_some_and(runs),
+            ASIDE | BESIDE | CURSOR => {
+                self.tape(context).and_then(|tape| self.part(tape)).is_some_and(Part::is_cut)
+            }
+            _ => true,
+        }
     }
 
     fn feeds(&self) -> Vec<Subscription> {
@@ -424,12 +443,18 @@ impl Pane for PlayerPane {
             PREVIOUS_MARK => self.seek_mark(context, false),
             Command::Top => self.seek(context, 0),
             Command::Bottom => self.end(context),
-            Command::Up => self.scroll(context, 1),
-            Command::Down => self.scroll(context, -1),
-            Command::HalfUp => self.scroll(context, page / 2),
-            Command::HalfDown => self.scroll(context, -page / 2),
-            Command::PageUp => self.scroll(context, page),
-            Command::PageDown => self.scroll(context, -page),
+            Command::Up => self.up(context, 1),
+            Command::Down => self.up(context, -1),
+            Command::HalfUp => self.up(context, page / 2),
+            Command::HalfDown => self.up(context, -page / 2),
+            Command::PageUp => self.up(context, page),
+            Command::PageDown => self.up(context, -page),
+            ASIDE => self.aside(context, -1),
+            BESIDE => self.aside(context, 1),
+            CURSOR => {
+                (self.panned, self.back) = (None, 0);
+                Action::None
+            }
             JUMP => {
                 let title = context.texts.get("player.jump").to_owned();
                 let wrong = context.texts.get("player.jump_wrong");
@@ -454,7 +479,7 @@ impl Pane for PlayerPane {
                     |host| Action::Go(Place::Host(host, 0)),
                 )
             }
-            Command::CopyCommand => Action::Copy(format!("cmdr recordings play {}", self.id)),
+            Command::CopyCommand => Action::Copy(format!("cmdr replay {}", self.id)),
             _ => Action::Pass,
         }
     }
@@ -480,8 +505,10 @@ impl Pane for PlayerPane {
 
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent, _double: bool) -> Action {
         match mouse.kind {
-            MouseEventKind::ScrollUp => self.scroll(context, 3),
-            MouseEventKind::ScrollDown => self.scroll(context, -3),
+            MouseEventKind::ScrollUp => self.up(context, 3),
+            MouseEventKind::ScrollDown => self.up(context, -3),
+            MouseEventKind::ScrollLeft => self.aside(context, -1),
+            MouseEventKind::ScrollRight => self.aside(context, 1),
             _ => Action::Pass,
         }
     }
@@ -508,23 +535,8 @@ impl Pane for PlayerPane {
         let free = if let Some(reel) = tape.reel().filter(|_| self.back == 0) {
             Played::show(&mut self.played, reel, at_us);
             if let Some(played) = &self.played {
-                let buffer = frame.buffer_mut();
-                let (columns, rows) = played.draw(buffer, lines, theme);
-                // Where its terminal ended is to be seen.
-                let faint = theme.style(Role::Faint);
-                let (right, below) = (columns < lines.width, rows < lines.height);
-                if right {
-                    for y in lines.top()..(lines.y + rows).min(lines.bottom()) {
-                        buffer.set_string(lines.x + columns, y, "│", faint);
-                    }
-                }
-                if right && below {
-                    buffer.set_string(lines.x + columns, lines.y + rows, "╯", faint);
-                }
-                if below {
-                    let line = "─".repeat(columns.min(lines.width).into());
-                    buffer.set_string(lines.x, lines.y + rows, line, faint);
-                }
+                self.part = played.draw(frame.buffer_mut(), lines, theme, self.panned);
+                self.edges(context, frame, lines);
             }
             0
         } else {

@@ -20,7 +20,7 @@ use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, frame as boxes, natural, table};
 use cmdr_protocol::audit::{Event, Filter, Record, Value, Watch};
 use cmdr_protocol::recordings as recordings_of;
-use cmdr_protocol::{Call as _, Feed as _, HostId, exec, methods};
+use cmdr_protocol::{Call as _, Feed as _, HostId, exec, methods, runs};
 use found::Hits;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -140,7 +140,8 @@ fn changes(record: &Record) -> bool {
 impl RecordsPane {
     fn is_kept(&self, log: &Log, record: &Record) -> bool {
         let folded = record.asked.is_some_and(|asked| log.get(asked).is_some());
-        let task = record.method == exec::Start::METHOD && record.event != Event::Denied;
+        let begins = [exec::Start::METHOD, runs::Start::METHOD].contains(&record.method.as_str());
+        let task = begins && record.event != Event::Denied;
         !folded
             && match self.kind {
                 Kind::Operations => changes(record),
@@ -356,7 +357,8 @@ impl RecordsPane {
             "records.col.state" => audit_columns::state_line(context, log, record),
             "records.col.done" => {
                 let line = match (self.kind, &record.body) {
-                    (Kind::Tasks, Some(body)) => {
+                    // That a run was begun says nothing of how it went.
+                    (Kind::Tasks, Some(body)) if record.method == exec::Start::METHOD => {
                         let line = words::command(body);
                         cmdr_protocol::display::clean(&line).into_owned()
                     }
@@ -366,11 +368,14 @@ impl RecordsPane {
                 let answer = log.answer(record.seq).map_or("", |answer| answer.message.as_str());
                 let said = if record.message.is_empty() { answer } else { &record.message };
                 if !said.is_empty() {
-                    spans.push(Span::styled(format!("  {said}"), soft));
+                    spans.push(Span::styled(format!("  {}", context.texts.reason(said)), soft));
                 }
                 Line::from(spans)
             }
-            "records.col.host" => Line::styled(audit_columns::host_name(context, record), text),
+            "records.col.host" => {
+                let name = || Line::styled(audit_columns::host_name(context, record), text);
+                words::picked(record).map_or_else(name, |hosts| Line::styled(hosts, soft))
+            }
             "records.col.who" if record.event == Event::Acted => {
                 Line::styled(context.texts.get("audit.event.acted").to_owned(), soft)
             }

@@ -1,6 +1,6 @@
 //! One run, live: how its waves stand, which hosts ended alike, and what they printed.
 
-mod columns;
+pub(super) mod columns;
 mod head;
 mod order;
 mod output;
@@ -42,7 +42,7 @@ const AGAIN: Command = Command::Own(11);
 const SAVE: Command = Command::Own(12);
 
 static OF_GROUPS: &[&[Binding]] = &[KEYS, LIST];
-static OF_HOSTS: &[&[Binding]] = &[HOST_KEYS, KEYS, LIST];
+static OF_HOSTS: &[&[Binding]] = &[KEYS, HOST_KEYS, LIST];
 
 /// The key tables of the list of hosts.
 pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 1] = [("run_hosts", OF_HOSTS)];
@@ -329,6 +329,7 @@ impl Pane for RunPane {
                 let counts = run.counts;
                 run.state.is_over() && counts.failed + counts.lost + counts.unreachable > 0
             }
+            DIFF => self.folded.len() > 1,
             _ => true,
         }
     }

@@ -9,6 +9,7 @@ pub fn bar(permille: u32, width: usize, theme: &Theme, glyphs: Glyphs) -> [Span<
     let full = (permille.min(1000) as usize * width + 500) / 1000;
     let (on, off) = match glyphs {
         Glyphs::Ascii => ("#", "."),
+        _ if theme.flattens() => ("■", "·"),
         Glyphs::Braille | Glyphs::Block => ("■", "■"),
     };
     [
@@ -56,6 +57,18 @@ pub fn spark(values: &[u16], width: usize, glyphs: Glyphs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_is_told_by_its_shape_where_colours_are_lost() {
+        use crate::theme::Depth;
+        let told = |name| {
+            let theme = Theme::load(name, Depth::True).expect("theme");
+            bar(300, 10, &theme, Glyphs::Block).map(|span| span.content.into_owned()).concat()
+        };
+        assert_eq!(told("sixteen"), "■■■·······");
+        assert_eq!(told("mono"), "■■■·······");
+        assert_eq!(told("dark"), "■■■■■■■■■■");
+    }
 
     #[test]
     fn a_sparkline_ends_at_the_right_with_the_newest() {

@@ -103,11 +103,17 @@ impl Input {
 
     /// Draws it behind a mark at the beginning of an area, and puts the cursor there.
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        let caret = self.draw_still(frame, area, theme);
+        frame.set_cursor_position((area.x + 2 + caret, area.y));
+    }
+
+    /// The same while something else has the keys; the caret's cell.
+    pub fn draw_still(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) -> u16 {
         let (text, caret) = self.view(usize::from(area.width.saturating_sub(2)));
         let buffer = frame.buffer_mut();
         buffer.set_string(area.x, area.y, "› ", theme.style(Role::Key));
         buffer.set_string(area.x + 2, area.y, text, theme.style(Role::Input));
-        frame.set_cursor_position((area.x + 2 + caret, area.y));
+        caret
     }
 
     /// The part to show in `width` cells, and the caret's cell in it.

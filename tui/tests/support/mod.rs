@@ -56,6 +56,9 @@ pub(crate) struct Recorded {
 
 impl Control for Recorded {
     fn copy(&mut self, text: &str) -> std::io::Result<()> {
+        if text.starts_with("cmdr ") {
+            crate::lines::check(text);
+        }
         self.copied.push(text.to_owned());
         Ok(())
     }

@@ -8,10 +8,9 @@ use crate::overlays::pager::{Pager, Piece};
 use crate::overlays::prompt::Prompt;
 use crate::panes::Context;
 use crate::theme::Role;
-use cmdr_protocol::approvals::{Approval, Decide, End, MAX_REASON};
+use cmdr_protocol::approvals::{Approval, Decide, End, MAX_REASON, State};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::hosts::Resolve;
-use cmdr_protocol::human;
 use unicode_width::UnicodeWidthStr as _;
 
 /// Hosts that are named before the rest is counted.
@@ -170,7 +169,8 @@ pub(super) fn detail(context: &Context<'_>, approval: &Approval) -> Action {
     for (key, value) in told(context, approval) {
         before.push(field(key, value, Role::Text));
     }
-    let [asked, until] = [approval.asked_ms, approval.until_ms].map(human::moment);
+    let [asked, until] =
+        [approval.asked_ms, approval.until_ms].map(|at_ms| columns::time(context, at_ms));
     let mut after = vec![
         field("approvals.detail.asked", asked, Role::Text),
         field("approvals.detail.until", until, Role::Text),
@@ -186,13 +186,21 @@ pub(super) fn detail(context: &Context<'_>, approval: &Approval) -> Action {
         ]);
     }
     let head = texts.get("approvals.detail.hosts");
+    let waits = approval.state == State::Waiting && approval.may_decide;
+    let keys = [("approvals.key.approve", 'a'), ("approvals.key.deny", 'x')];
+    let [yes, no] = keys.map(|(key, sign)| (sign, texts.get(key)));
+    let decide = waits.then(|| [(yes, approve(context, approval)), (no, deny(context, approval))]);
     resolved(context, approval, move |hosts| {
         let mut lines = before;
         let pad = " ".repeat(14usize.saturating_sub(head.width()).max(1));
         lines.push(vec![(Role::Soft, format!("{head}{pad}")), (Role::Strong, hosts)]);
         lines.push(Vec::new());
         lines.extend(after);
-        Action::Open(Box::new(Pager::new(title, lines)))
+        let mut pager = Pager::new(title, lines);
+        for ((sign, word), act) in decide.into_iter().flatten() {
+            pager = pager.with_key(sign, word, act);
+        }
+        Action::Open(Box::new(pager))
     })
 }
 

@@ -218,7 +218,7 @@ pub(super) fn cell<'a>(
         }
         "audit.col.took" => Line::styled(took_ms(log, record).map_or_else(String::new, took), soft),
         "audit.col.resource" => Line::styled(record.resource.as_str(), soft),
-        _ => Line::styled(details(log, record), soft),
+        _ => Line::styled(context.texts.reason(&details(log, record)), soft),
     })
 }
 

@@ -54,7 +54,7 @@ pub(in crate::panes) fn pager(context: &Context<'_>, log: &Log, record: &Record)
     let messages = [asked.message.as_str(), answer.map_or("", |answer| answer.message.as_str())];
     let same = messages[0] == messages[1];
     for message in messages.iter().take(if same { 1 } else { 2 }) {
-        say("audit.detail.message", (*message).to_owned(), Role::Strong);
+        say("audit.detail.message", context.texts.reason(message), Role::Strong);
     }
     if let Some(removed) = &asked.removed {
         let [first, last] = [removed.first_ms, removed.last_ms].map(human::moment);

@@ -2,13 +2,15 @@
 
 use super::ComposePane;
 use crate::action::{Action, Make, PATIENCE};
-use crate::event::Event;
 use crate::link::Link;
 use crate::overlays::confirm::Confirm;
 use crate::overlays::pager::{Pager, Piece};
+use crate::overlays::transfers::Transfers;
+use crate::panes::files::carry;
 use crate::panes::run::RunPane;
 use crate::panes::{Context, Place};
 use crate::store::Update;
+use crate::store::files::{State, Told, Transfer};
 use crate::store::sheets::id_of;
 use crate::theme::Role;
 use crate::widgets::format;
@@ -19,6 +21,7 @@ use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::runs::{Plan, Planned, PlannedHost, Start};
 use cmdr_protocol::{CallError, HostId};
 use std::path::PathBuf;
+use tokio::sync::watch;
 
 /// Hosts whose names become the selector; more are given by their ids.
 const NAMED: usize = 100;
@@ -175,7 +178,7 @@ impl Make for Read {
                 wave = Some(one.wave);
                 let size = planned.waves.get(one.wave as usize).copied().unwrap_or(0);
                 let name = texts.fill("run.wave", &[&(one.wave + 1).to_string()]);
-                let size = texts.fill("run.hosts", &[&format::count(size as usize)]);
+                let size = crate::panes::run::columns::hosts(texts, size);
                 lines.push(vec![(Role::Accent, name), (Role::Soft, format!("  {size}"))]);
             }
             lines.push(host(context, one, start.when_online, false));
@@ -190,28 +193,39 @@ impl Make for Read {
     }
 }
 
-/// Sends the content of a file of this machine to the hub, unless that has it, and goes on with the order.
-pub(super) fn send(context: &Context<'_>, start: Start, file: &str) -> Action {
-    let texts = context.texts;
-    let path = crate::app::expand(file);
-    let shown = clean_to_width(file, 50);
-    // What went wrong is put in when it is known.
-    let failed = texts.fill("compose.send.failed", &[&shown, "\0"]);
-    let sending = Action::Say(texts.fill("compose.send", &[&shown]));
-    let errand = Action::Errand(Box::new(move |link| {
-        Box::pin(async move {
-            let action = match upload(&link, path).await {
-                Ok(hash) => Action::Make(Box::new(Sent(start, hash))),
-                Err(why) => Action::Complain(failed.replace('\0', &clean_to_width(&why, 200))),
-            };
-            Event::Done(None, action)
+impl ComposePane {
+    /// Sends the content of a file of this machine to the hub, unless that has it, and goes on with the order.
+    /// While one is on its way it is shown how far that is, with the way to give it up.
+    pub(super) fn send(&mut self, context: &Context<'_>, start: Start, file: &str) -> Action {
+        if self.sent(context).is_some() {
+            return Action::Open(Box::new(Transfers::default()));
+        }
+        let texts = context.texts;
+        let path = crate::app::expand(file);
+        let what = texts.fill("compose.send", &[&clean_to_width(file, 50)]);
+        let nothing = texts.get("compose.send.failed").to_owned();
+        let id = context.store.files.next;
+        self.sending = Some(id);
+        carry::follow(id, what, None, move |link, tell| async move {
+            Ok(match upload(&link, path, &tell).await {
+                Ok(hash) => (State::Done, Action::Make(Box::new(Sent(start, hash)))),
+                Err(why) => {
+                    let why = clean_to_width(&why, 200);
+                    (State::Failed(nothing.replacen("{}", &why, 1)), Action::None)
+                }
+            })
         })
-    }));
-    Action::All(vec![sending, errand])
+    }
+
+    /// The file that is on its way to the hub for this order.
+    pub(super) fn sent<'a>(&self, context: &Context<'a>) -> Option<&'a Transfer> {
+        let mut transfers = context.store.files.transfers.iter();
+        transfers.find(|one| Some(one.id) == self.sending && one.state == State::Running)
+    }
 }
 
 /// The hash by which the hub has it.
-async fn upload(link: &Link, path: PathBuf) -> Result<String, String> {
+async fn upload(link: &Link, path: PathBuf, tell: &watch::Sender<Told>) -> Result<String, String> {
     let looking = tokio::task::spawn_blocking(move || {
         let (hash, size) = blobs::sum(&path)?;
         Ok((hash, size, std::fs::File::open(&path)?))
@@ -221,7 +235,10 @@ async fn upload(link: &Link, path: PathBuf) -> Result<String, String> {
     let said = |e: CallError| crate::action::reason(&e);
     let client = link.client().map_err(said)?;
     let upload = Upload { hash: hash.clone(), size };
-    blobs::send(&client, None, &upload, (file, size), &|_| {}).await.map_err(said)?;
+    let so_far =
+        |have| tell.send_modify(|told| (told.progress.have, told.progress.size) = (have, size));
+    so_far(0);
+    blobs::send(&client, None, &upload, (file, size), &so_far).await.map_err(said)?;
     Ok(hash)
 }
 

@@ -4,6 +4,8 @@
 use super::fields::{self, Field, Sort};
 use super::{ComposePane, acts};
 use crate::overlays::pager::Piece;
+use crate::overlays::transfers;
+use crate::overlays::wrap;
 use crate::panes::Context;
 use crate::store::runs::{BOOKS, Kind};
 use crate::store::sheets::id_of;
@@ -54,6 +56,19 @@ impl ComposePane {
     /// What is said about the place one is at, or what is wrong there.
     fn say(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let Context { theme, texts, .. } = *context;
+        if let Some(transfer) = self.sent(context) {
+            let mut line = Line::styled(transfer.what.clone(), theme.style(Role::Accent));
+            line.spans.extend(transfers::state(context, transfer).spans);
+            table::put(
+                frame.buffer_mut(),
+                area.x + 1,
+                area.y,
+                area.width.saturating_sub(2),
+                &line,
+                false,
+            );
+            return;
+        }
         let hint = self.field(context).map(|field| field.hint).unwrap_or_default();
         let (text, role) = match &self.lack {
             Some(lack) => {
@@ -65,6 +80,15 @@ impl ComposePane {
         let line = Line::styled(clean(&text).into_owned(), theme.style(role));
         let width = area.width.saturating_sub(2);
         table::put(frame.buffer_mut(), area.x + 1, area.y, width, &line, false);
+    }
+
+    /// What is typed; the caret is there while nothing lies on top.
+    fn draw_input(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        if context.focused {
+            self.input.draw(frame, area, context.theme);
+        } else {
+            self.input.draw_still(frame, area, context.theme);
+        }
     }
 
     fn panel(
@@ -89,7 +113,7 @@ impl ComposePane {
         self.areas.push((Rect { height: 2, ..area }, fields::HOSTS.to_owned()));
         let first = Rect { height: 1, ..inner };
         if is_here {
-            self.input.draw(frame, first, theme);
+            self.draw_input(context, frame, first);
         } else if self.draft.hosts.is_empty() {
             let text = Line::styled(texts.get("compose.hosts.none"), theme.style(Role::Faint));
             table::put(frame.buffer_mut(), inner.x, inner.y, inner.width, &text, false);
@@ -123,7 +147,7 @@ impl ComposePane {
             Ok(planned) => planned,
             Err(error) => {
                 let why = vec![(Role::Bad, crate::action::reason(error))];
-                return crate::overlays::wrap(&why, width.max(10));
+                return wrap(&why, width.max(10));
             }
         };
         let mut summary = acts::summary(context, planned);
@@ -135,10 +159,10 @@ impl ComposePane {
         if !self.draft.only.is_empty() {
             let count = self.draft.only.len().to_string();
             let only = vec![(Role::Accent, texts.fill("compose.only", &[&count]))];
-            lines.extend(crate::overlays::wrap(&only, width.max(10)));
+            lines.extend(wrap(&only, width.max(10)));
         }
         for guard in acts::guards(context, planned) {
-            lines.extend(crate::overlays::wrap(&guard, width.max(10)));
+            lines.extend(wrap(&guard, width.max(10)));
         }
         for refused in &planned.refused {
             lines.push(vec![
@@ -167,13 +191,20 @@ impl ComposePane {
         let Context { theme, texts, .. } = *context;
         let mut title = Line::default();
         let mut places = Vec::new();
-        let all: usize = Kind::ALL.iter().map(|kind| texts.get(kind.name()).width() + 2).sum();
-        for kind in Kind::ALL {
+        let all: usize = Kind::ALL.iter().map(|kind| texts.get(kind.name()).width() + 1).sum();
+        let room = usize::from(width.saturating_sub(4));
+        let (roomy, fits) = (all + Kind::ALL.len() <= room, all + 2 <= room);
+        for (n, kind) in Kind::ALL.into_iter().enumerate() {
             let is_it = kind == self.draft.kind;
-            if !is_it && all + 4 > usize::from(width) {
-                continue;
-            }
-            let text = format!(" {} ", texts.get(kind.name()));
+            let name = texts.get(kind.name());
+            let text = match (roomy, is_it) {
+                (true, _) => format!(" {name} "),
+                (false, _) if !fits && !is_it => continue,
+                // Of those that are not seen it is told that they are there.
+                (false, true) if !fits => format!(" {name} {}/{} ", n + 1, Kind::ALL.len()),
+                (false, true) => format!(" {name} "),
+                (false, false) => format!("{name} "),
+            };
             let from = title.width() as u16 + 1;
             let role = if is_it { Role::TabActive } else { Role::Tab };
             title.push_span(Span::styled(text, theme.style(role)));
@@ -245,7 +276,7 @@ impl ComposePane {
             table::put(frame.buffer_mut(), rest.x, rest.bottom(), rest.width, &line, false);
         }
         self.areas.push((rest, fields::TEXT.to_owned()));
-        self.text.draw(context, frame, rest, &[], self.at == fields::TEXT);
+        self.text.draw(context, frame, rest, &[], self.at == fields::TEXT && context.focused);
         if self.text.is_empty() && self.at != fields::TEXT {
             let key = match self.draft.kind {
                 Kind::Command => "compose.command.hint",
@@ -273,9 +304,12 @@ impl ComposePane {
                 lines.push(vec![(Role::Bad, texts.get("compose.book.unknown").to_owned())]);
             }
             (Some(Ok(shown)), _) => {
-                lines.push(vec![(Role::Soft, shown.runbook.description.clone())]);
+                let width = usize::from(area.width.max(10));
+                let what = clean(&shown.runbook.description).into_owned();
+                lines.extend(wrap(&[(Role::Soft, what)], width));
                 for problem in &shown.problems {
-                    lines.push(vec![(Role::Bad, clean(&problem.to_string()).into_owned())]);
+                    let problem = clean(&problem.to_string()).into_owned();
+                    lines.extend(wrap(&[(Role::Bad, problem)], width));
                 }
                 lines.push(Vec::new());
                 for (n, step) in shown.steps.iter().enumerate() {
@@ -360,7 +394,7 @@ impl ComposePane {
             _ => Some(clean(value).into_owned()).filter(|text| !text.is_empty()),
         };
         if is_here && matches!(field.sort, Sort::Line | Sort::Book) {
-            self.input.draw(frame, place, theme);
+            self.draw_input(context, frame, place);
             if value.is_empty() {
                 let text = Line::styled(field.empty.clone(), theme.style(Role::Faint));
                 let (x, width) = (place.x + 3, place.width.saturating_sub(3));

@@ -11,6 +11,7 @@ use crate::overlays::confirm::Confirm as Asked;
 use crate::overlays::menu::Menu;
 use crate::overlays::pager::{Pager, Piece};
 use crate::overlays::prompt::Prompt;
+use crate::panes::hosts::quoted;
 use crate::panes::{Context, Place};
 use crate::store::edits::{Key, News, came};
 use crate::theme::Role;
@@ -349,8 +350,11 @@ pub(super) fn settle(
     } else {
         ("edit.revert.ask", revert(host, armed))
     };
-    let path = clean(&armed.path.to_string()).into_owned();
-    Action::Open(Box::new(Asked::one(texts.fill(title, &[&path]), act)))
+    let path = format!("{}:{}", context.store.hosts.name(host), armed.path);
+    let verb = if keep { "confirm" } else { "revert" };
+    let command = format!("cmdr edits {verb} {} {}", quoted(&path), quoted(&armed.id));
+    let asked = Asked::one(texts.fill(title, &[&clean(&path)]), act);
+    Action::Open(Box::new(asked.copying(command)))
 }
 
 fn confirm(host: HostId, armed: &Armed) -> Action {
@@ -436,8 +440,7 @@ pub(super) fn versions(context: &Context<'_>, pane: &EditPane) -> Action {
 /// What waits to be confirmed anywhere, and texts that were not saved.
 pub fn waiting(context: &Context<'_>) -> Action {
     enum Choice {
-        Keep(HostId, Armed),
-        Undo(HostId, Armed),
+        Settle(HostId, Armed, bool),
         Open(HostId, FilePath),
     }
     let Context { store, texts, .. } = *context;
@@ -446,9 +449,9 @@ pub fn waiting(context: &Context<'_>) -> Action {
         let name = format!("{}:{}", store.hosts.name(host), armed.path);
         let left = texts.fill("edit.waiting.left", &[&left.div_ceil(1000).to_string()]);
         items.push((texts.fill("edit.waiting.keep", &[&name]), left.clone()));
-        choices.push(Choice::Keep(host, armed.clone()));
+        choices.push(Choice::Settle(host, armed.clone(), true));
         items.push((texts.fill("edit.waiting.undo", &[&name]), left));
-        choices.push(Choice::Undo(host, armed.clone()));
+        choices.push(Choice::Settle(host, armed.clone(), false));
     }
     for draft in &store.edits.drafts {
         let name = format!("{}:{}", clean(&draft.host_name), draft.path);
@@ -461,13 +464,23 @@ pub fn waiting(context: &Context<'_>) -> Action {
     }
     let menu = Menu::new(texts.get("edit.waiting.title").to_owned(), items, 0, move |at| {
         match choices.get(at) {
-            Some(Choice::Keep(host, armed)) => confirm(*host, armed),
-            Some(Choice::Undo(host, armed)) => revert(*host, armed),
+            Some(Choice::Settle(host, armed, keep)) => {
+                Action::Make(Box::new(Settled(*host, armed.clone(), *keep)))
+            }
             Some(Choice::Open(host, path)) => Action::Make(Box::new(Wanted(*host, path.clone()))),
             None => Action::None,
         }
     });
     Action::Open(Box::new(menu))
+}
+
+/// An edit that is to be kept or undone, until there is a context.
+struct Settled(HostId, Armed, bool);
+
+impl crate::action::Make for Settled {
+    fn make(self: Box<Self>, context: &Context<'_>) -> Action {
+        settle(context, self.0, Some(&self.1), self.2)
+    }
 }
 
 /// A file that is to be opened, until there is a context.

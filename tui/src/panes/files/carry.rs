@@ -72,11 +72,30 @@ impl Job {
 
 /// Begins a transfer with this number.
 pub(super) fn start(id: u64, what: String, job: Job) -> Action {
+    let changes = job.changes();
+    follow(id, what, changes, |link, tell| async move {
+        Ok((run(link, job, tell).await?, Action::None))
+    })
+}
+
+/// How a piece of work ended, and what is to be done then.
+pub(in crate::panes) type Ended = Result<(State, Action), CallError>;
+
+/// Does some work as a transfer of this number, which is listed, tells how far it is and can be given up.
+/// `changes` is the folder of a host that it changes.
+pub(in crate::panes) fn follow<F>(
+    id: u64,
+    what: String,
+    changes: Option<(HostId, FilePath)>,
+    work: impl FnOnce(Link, watch::Sender<Told>) -> F + Send + 'static,
+) -> Action
+where
+    F: Future<Output = Ended> + Send + 'static,
+{
     let errand: Errand = Box::new(move |link| {
         Box::pin(async move {
             let (tell, told) = watch::channel(Told::default());
-            let changes = job.changes();
-            let task = tokio::spawn(run(link, job, tell));
+            let task = tokio::spawn(work(link, tell));
             let begun = files::begun(id, task.abort_handle());
             let rest: Errand = Box::new(move |_| step(id, told, task, changes));
             Event::Done(Some(begun), Action::Errand(rest))
@@ -89,7 +108,7 @@ pub(super) fn start(id: u64, what: String, job: Job) -> Action {
 fn step(
     id: u64,
     told: watch::Receiver<Told>,
-    task: JoinHandle<Result<State, CallError>>,
+    task: JoinHandle<Ended>,
     changes: Option<(HostId, FilePath)>,
 ) -> Pin<Box<dyn Future<Output = Event> + Send>> {
     Box::pin(news(id, told, task, changes))
@@ -98,7 +117,7 @@ fn step(
 async fn news(
     id: u64,
     mut told: watch::Receiver<Told>,
-    mut task: JoinHandle<Result<State, CallError>>,
+    mut task: JoinHandle<Ended>,
     changes: Option<(HostId, FilePath)>,
 ) -> Event {
     let news = async {
@@ -110,13 +129,13 @@ async fn news(
     tokio::select! {
         ended = &mut task => {
             let last = told.borrow().clone();
-            let state = match ended {
-                Ok(Ok(state)) => state,
-                Ok(Err(e)) => State::Failed(reason(&e)),
-                Err(e) if e.is_cancelled() => State::Stopped,
-                Err(e) => State::Failed(e.to_string()),
+            let (state, then) = match ended {
+                Ok(Ok(ended)) => ended,
+                Ok(Err(e)) => (State::Failed(reason(&e)), Action::None),
+                Err(e) if e.is_cancelled() => (State::Stopped, Action::None),
+                Err(e) => (State::Failed(e.to_string()), Action::None),
             };
-            Event::Done(Some(files::ended(id, state, changes, last)), Action::None)
+            Event::Done(Some(files::ended(id, state, changes, last)), then)
         }
         () = news => {
             let now = told.borrow_and_update().clone();

@@ -189,7 +189,7 @@ pub(in crate::panes) fn why_away(context: &Context<'_>, row: &Row) -> String {
     };
     if !row.host.last_drop.is_empty() {
         text.push_str(" · ");
-        text.push_str(&row.host.last_drop);
+        text.push_str(&texts.reason(&row.host.last_drop));
     }
     text
 }

@@ -1,6 +1,7 @@
 //! A recorded session as a terminal shows it at a time. Forwards it goes on from where it is; backwards it
 //! begins anew, which is quick enough for what is kept.
 
+use super::pan::Part;
 use crate::store::recordings::reel::{Piece, Reel};
 use crate::theme::Theme;
 use crate::widgets::terminal::Screen;
@@ -39,9 +40,28 @@ impl Played {
         *played = Some(now);
     }
 
-    /// Draws it; the size of its terminal.
-    pub(super) fn draw(&self, buffer: &mut Buffer, area: Rect, theme: &Theme) -> (u16, u16) {
-        self.screen.draw(buffer, area, theme, &[]);
-        self.screen.size()
+    /// Draws it from this row and column on, else around its cursor; what is seen of it.
+    pub(super) fn draw(
+        &self,
+        buffer: &mut Buffer,
+        area: Rect,
+        theme: &Theme,
+        panned: Option<(u16, u16)>,
+    ) -> Part {
+        let room = (area.width, area.height);
+        let mut part = Part { size: self.screen.size(), room, corner: (0, 0) };
+        let (rows, columns) = part.over();
+        part.corner = match panned {
+            Some((top, left)) => (top.min(rows), left.min(columns)),
+            // A program that hides its cursor leaves it anywhere.
+            None if self.screen.caret().is_none() => (0, 0),
+            None => {
+                let (top, left) = self.screen.corner(area);
+                (top as u16, left as u16)
+            }
+        };
+        let corner = (part.corner.0.into(), part.corner.1.into());
+        self.screen.draw_from(buffer, area, theme, &[], corner);
+        part
     }
 }

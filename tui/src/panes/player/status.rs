@@ -69,6 +69,12 @@ impl PlayerPane {
             let sign = if ascii { "=" } else { "‖" };
             say(format!("{sign} {}", texts.get("player.paused")), Role::Warn);
         }
+        if let Some(part) = self.part(tape).filter(|part| part.is_cut()) {
+            let (columns, rows) = part.size;
+            let size = format!("{columns}x{rows}");
+            let key = if self.panned.is_some() { "player.part_moved" } else { "player.part" };
+            say(texts.fill(key, &[&size]), Role::Warn);
+        }
         if !self.live {
             say(texts.fill("player.speed", &[self.clock.speed()]), Role::Text);
             let pauses = if self.clock.short { "player.short" } else { "player.long" };

@@ -151,10 +151,9 @@ pub(super) fn summary(
         spans.push(Span::styled(load, soft));
     }
     if tree {
-        spans.push(Span::styled(
-            format!("   {}", texts.get("processes.tree")),
-            theme.style(Role::Accent),
-        ));
+        // In front: on a narrow screen the end is cut.
+        let text = format!("{} · ", texts.get("processes.tree"));
+        spans.insert(0, Span::styled(text, theme.style(Role::Accent)));
     }
     Line::from(spans)
 }

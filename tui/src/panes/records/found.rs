@@ -121,6 +121,8 @@ impl Hits {
                 let text = &context.store.recordings.found.text;
                 let (flag, text) =
                     text.strip_prefix('~').map_or(("", text.as_str()), |t| ("-E ", t));
+                let flag =
+                    if text.starts_with('-') { format!("{flag}-- ") } else { flag.to_owned() };
                 let text = crate::panes::hosts::quoted(text);
                 Action::Copy(format!("cmdr recordings search {flag}{text}"))
             }

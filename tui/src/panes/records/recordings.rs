@@ -227,7 +227,7 @@ impl Recordings {
                 None => Action::Say(context.texts.get("audit.no_host").to_owned()),
             },
             Command::CopyValue => Action::Copy(row.command.clone()),
-            Command::CopyCommand => Action::Copy(format!("cmdr recordings play {}", row.id)),
+            Command::CopyCommand => Action::Copy(format!("cmdr replay {}", row.id)),
             _ => Action::Pass,
         }
     }

@@ -4,8 +4,10 @@ use crate::i18n::Texts;
 use crate::panes::Context;
 use crate::panes::audit::columns::{host, verb};
 use crate::store::audit::{Log, Standing};
+use cmdr_protocol::Call as _;
 use cmdr_protocol::audit::{Outcome, Record, Value};
 use cmdr_protocol::display::clean;
+use cmdr_protocol::runs::{Order, Start};
 
 /// For each method the key of its sentence, and the fields of the request that are filled in.
 const WORDS: &[(&str, &str, &[&str])] = &[
@@ -92,6 +94,22 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("hubkey.switch", "done.hub_key_switch", &[]),
     ("hubkey.finish", "done.hub_key_finish", &[]),
     ("hubkey.abort", "done.hub_key_abort", &[]),
+    ("runs.start", "done.run", &["order"]),
+    ("runs.stop", "done.run_stop", &["run"]),
+    ("runs.pause", "done.run_pause", &["run"]),
+    ("runs.resume", "done.run_resume", &["run"]),
+    ("runs.retry", "done.run_retry", &["run"]),
+    ("runs.schedules.put", "done.schedule", &["schedule"]),
+    ("runs.schedules.delete", "done.schedule_delete", &["name"]),
+    ("runbooks.save", "done.book", &["name"]),
+    ("runbooks.delete", "done.book_delete", &["name"]),
+    ("configs.save", "done.config", &["name"]),
+    ("configs.delete", "done.config_delete", &["name"]),
+    ("blobs.upload", "done.blob", &["hash"]),
+    ("blobs.delete", "done.blob_delete", &["hash"]),
+    ("pushes.put", "done.push_rule", &["rule"]),
+    ("pushes.delete", "done.push_rule_delete", &["name"]),
+    ("pushes.test", "done.push_rule_test", &["name"]),
     ("login.oidc", "done.login_browser", &[]),
     ("login.renew", "done.login_renew", &[]),
     ("login", "done.login", &[]),
@@ -127,6 +145,19 @@ pub(super) fn command(body: &Value) -> String {
     let name = body.get("script").and_then(|script| script.get("name"));
     let name = name.map(ToString::to_string);
     name.into_iter().chain(argv.iter().map(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// The order of a run, as lists of runs have it.
+fn order(body: &Value) -> String {
+    let order = body.get("order").and_then(|order| serde_json::to_value(order).ok());
+    let order = order.and_then(|order| serde_json::from_value::<Order>(order).ok());
+    order.map_or_else(String::new, |order| order.told())
+}
+
+/// What picked the hosts of a run.
+pub(super) fn picked(record: &Record) -> Option<String> {
+    let body = record.body.as_ref().filter(|_| record.method == Start::METHOD)?;
+    Some(clean(&body.get("hosts")?.to_string()).into_owned())
 }
 
 fn labels(body: &Value) -> String {
@@ -171,10 +202,13 @@ fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> St
             let port = port.map_or_else(String::new, |port| format!(":{port}"));
             format!("{user}{at}{}{port}", plain("host"))
         }
-        "rule" => {
-            let name = body.get("rule").and_then(|rule| rule.get("name"));
+        "rule" | "schedule" => {
+            let name = body.get(name).and_then(|rule| rule.get("name"));
             name.map_or_else(String::new, ToString::to_string)
         }
+        "order" => order(body),
+        // So much of it tells it from others.
+        "hash" => plain("hash").chars().take(12).collect(),
         "approve" => match body.get("approve") {
             Some(Value::Bool(true)) => context.texts.get("done.approved").to_owned(),
             _ => context.texts.get("done.denied").to_owned(),
@@ -241,5 +275,23 @@ mod tests {
         for (method, ..) in WORDS {
             assert!(own.contains(method) || methods::find(method).is_some(), "{method}");
         }
+    }
+
+    #[test]
+    fn all_that_changes_something_is_told_in_words() {
+        let told = |name| WORDS.iter().any(|(method, ..)| *method == name);
+        // Logins that ask again for a code are steps of one that is told.
+        let untold = methods::METHODS.iter().filter(|m| m.changes && !told(m.name));
+        let untold: Vec<&str> = untold.map(|method| method.name).collect();
+        assert_eq!(untold, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn an_order_is_told_as_lists_of_runs_tell_it() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let map = |name: &str, value| Value::Map(vec![(name.to_owned(), value)]);
+        let line = map("order", map("line", map("text", text("uptime"))));
+        assert_eq!(order(&line), "uptime");
+        assert_eq!(order(&map("order", text("?"))), "");
     }
 }

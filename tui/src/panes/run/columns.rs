@@ -15,6 +15,11 @@ use std::cmp::Ordering;
 /// Bytes of an output that a filter looks through.
 const SEARCHED: usize = 16 * 1024;
 
+/// So many hosts, in words.
+pub(in crate::panes) fn hosts(texts: &Texts, count: u32) -> String {
+    texts.fill(if count == 1 { "run.host" } else { "run.hosts" }, &[&format::count(count as usize)])
+}
+
 pub(super) const GROUPS: &[Column] = &[
     figure("run.col.count", 6, 0),
     column("run.col.outcome", 15, 0),

@@ -48,6 +48,7 @@ pub(super) fn bar(
         (counts.cancelled, Role::Soft, "-"),
         (counts.running + counts.sent, Role::Info, ">"),
     ];
+    let shape = glyphs == Glyphs::Ascii || theme.is_plain();
     let total = u64::from(total.max(1));
     let mut used = 0;
     let mut done = 0u64;
@@ -58,13 +59,13 @@ pub(super) fn bar(
         if n > 0 && to <= used {
             to = (used + 1).min(width);
         }
-        let sign = if glyphs == Glyphs::Ascii { sign } else { "■" };
+        let sign = if shape { sign } else { "■" };
         if to > used {
             spans.push(Span::styled(sign.repeat(to - used), theme.style(role)));
             used = to;
         }
     }
-    let sign = if glyphs == Glyphs::Ascii { "." } else { "■" };
+    let sign = if shape { "." } else { "■" };
     spans.push(Span::styled(sign.repeat(width - used), theme.style(Role::Empty)));
     spans
 }
@@ -137,7 +138,7 @@ fn times(context: &Context<'_>, run: &Run, watched: &Watched, short: bool) -> Li
 fn counters(context: &Context<'_>, run: &Run) -> Line<'static> {
     let Context { theme, texts, .. } = *context;
     let mut line = Line::default();
-    let all = texts.fill("run.hosts", &[&format::count(run.counts.targets as usize)]);
+    let all = columns::hosts(texts, run.counts.targets);
     line.push_span(Span::styled(all, theme.style(Role::Strong)));
     for (n, state) in standings(run.counts).into_iter().filter(|(n, _)| *n > 0) {
         let (sign, word, role) = columns::state(state);

@@ -186,10 +186,21 @@ impl Screen {
         theme: &Theme,
         found: &[Match],
     ) -> Option<Position> {
+        self.draw_from(buffer, area, theme, found, self.corner(area))
+    }
+
+    /// The same from this row and column on.
+    pub fn draw_from(
+        &self,
+        buffer: &mut Buffer,
+        area: Rect,
+        theme: &Theme,
+        found: &[Match],
+        (top, left): (usize, usize),
+    ) -> Option<Position> {
         let ground = theme.style(Role::Ground);
         let content = self.term.renderable_content();
         let back = content.display_offset as i32;
-        let (top, left) = self.corner(area);
         let columns = self.size.columns.saturating_sub(left).min(area.width.into());
         let rows = self.size.rows.saturating_sub(top).min(area.height.into());
         let beside = Rect {
@@ -262,7 +273,7 @@ impl Screen {
     }
 
     /// The row and the column that are drawn first.
-    pub(super) fn corner(&self, area: Rect) -> (usize, usize) {
+    pub fn corner(&self, area: Rect) -> (usize, usize) {
         let point = if self.term.mode().contains(Modes::VI) {
             self.term.vi_mode_cursor.point
         } else {

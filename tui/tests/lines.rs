@@ -1,0 +1,170 @@
+//! The command lines that the client copies: the CLI takes each of them. Whatever else is copied in a test
+//! of this program is looked at by [`check`], too.
+
+use clap::Parser as _;
+use cmdr::args::Cli;
+use std::path::{Path, PathBuf};
+
+/// A line as it stands in the sources, and how it looks with all that can stand in it.
+const LINES: &[(&str, &[&str])] = &[
+    ("cmdr attach {}", &["cmdr attach abcdefg"]),
+    (
+        "cmdr audit",
+        &[
+            "cmdr audit --operator li --method exec.start --host web1 --since 2026-11-22T06:15:26Z",
+            "cmdr audit --operator 'li@desk: x'",
+        ],
+    ),
+    ("cmdr can-i {}{host} --as {role}", &["cmdr can-i exec.start web1 --as operator"]),
+    ("cmdr cat {}", &["cmdr cat 'web1:/etc/hosts'"]),
+    (
+        "cmdr edits {verb} {} {}",
+        &["cmdr edits confirm 'web1:/etc/hosts' abc", "cmdr edits revert 'web1:/etc/hosts' abc"],
+    ),
+    ("cmdr env {host}", &["cmdr env web1"]),
+    ("cmdr env {} unset {}", &["cmdr env web1 unset PATH"]),
+    ("cmdr hosts show {}", &["cmdr hosts show web1"]),
+    ("cmdr kill {}", &["cmdr kill web1 7 8 --signal KILL; cmdr kill web2 9 --signal KILL"]),
+    (
+        "cmdr logs",
+        &["cmdr logs 'web1:/var/log/syslog' -i 'a b' -x c --level warning -C 3 --joined -f"],
+    ),
+    ("cmdr ls -l {}", &["cmdr ls -l 'web1:/a b'"]),
+    ("cmdr ports '*'", &["cmdr ports '*'"]),
+    ("cmdr ports {host}{more}", &["cmdr ports web1 --connected", "cmdr ports web1 --unix"]),
+    ("cmdr ps '*' --limit 20", &["cmdr ps '*' --limit 20"]),
+    (
+        "cmdr ps {host}",
+        &[
+            "cmdr ps web1 --tree",
+            "cmdr ps web1 --sort pid",
+            "cmdr ps web1 --sort user",
+            "cmdr ps web1 --sort cpu",
+            "cmdr ps web1 --sort mem",
+            "cmdr ps web1 --sort threads",
+            "cmdr ps web1 --sort start",
+            "cmdr ps web1 --sort command --filter 'a b'",
+        ],
+    ),
+    (
+        "cmdr recordings search {flag}{text}",
+        &["cmdr recordings search -E 'a|b'", "cmdr recordings search -- '-rf /'"],
+    ),
+    ("cmdr recordings stop {} --yes", &["cmdr recordings stop 7 --yes"]),
+    ("cmdr replay {}", &["cmdr replay 7"]),
+    ("cmdr rm{}", &["cmdr rm -r 'web1:/a' 'web1:/b'", "cmdr rm 'web1:/a'"]),
+    ("cmdr roles show {role}", &["cmdr roles show operator"]),
+    ("cmdr run output {run} {name}", &["cmdr run output jy5nd2hhw6h7i web1"]),
+    ("cmdr run output {run} {}", &["cmdr run output jy5nd2hhw6h7i 'edge 1'"]),
+    ("cmdr run retry {id}", &["cmdr run retry jy5nd2hhw6h7i"]),
+    ("cmdr run schedule delete {}", &["cmdr run schedule delete nightly"]),
+    ("cmdr run schedule ls", &["cmdr run schedule ls"]),
+    ("cmdr run show {run}", &["cmdr run show jy5nd2hhw6h7i"]),
+    ("cmdr run show {run} --fold", &["cmdr run show jy5nd2hhw6h7i --fold"]),
+    ("cmdr run show {}", &["cmdr run show jy5nd2hhw6h7i"]),
+    ("cmdr run stop {id}", &["cmdr run stop jy5nd2hhw6h7i"]),
+    ("cmdr runbook show {}", &["cmdr runbook show nginx"]),
+    ("cmdr services show {host} {name}", &["cmdr services show web1 nginx.service"]),
+    ("cmdr services show {} {}", &["cmdr services show web1 'a@b.service'"]),
+    (
+        "cmdr services {verb} {} {}",
+        &[
+            "cmdr services start web1 x",
+            "cmdr services stop web1 x",
+            "cmdr services restart web1 x",
+            "cmdr services reload web1 x",
+            "cmdr services enable web1 x",
+            "cmdr services disable web1 x",
+            "cmdr services mask web1 x",
+            "cmdr services unmask web1 x",
+            "cmdr services reset-failed web1 x",
+        ],
+    ),
+    ("cmdr services {host}{failed}", &["cmdr services web1", "cmdr services web1 --failed"]),
+    ("cmdr sessions end {}", &["cmdr sessions end abcdefg"]),
+    ("cmdr shell {}", &["cmdr shell web1"]),
+    (
+        "cmdr system {name} {host}",
+        &[
+            "cmdr system mounts web1",
+            "cmdr system interfaces web1",
+            "cmdr system logins web1",
+            "cmdr system packages web1",
+            "cmdr system jobs web1",
+        ],
+    ),
+    ("cmdr top {}", &["cmdr top web1"]),
+];
+
+/// The commands of a line, each as its words: what a shell makes of blanks, quotes and `;`.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let (mut all, mut words, mut word) = (Vec::new(), Vec::new(), None::<String>);
+    let (mut quoted, mut chars) = (false, line.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if !quoted => word.get_or_insert_default().extend(chars.next()),
+            ' ' if !quoted => words.extend(word.take()),
+            ';' if !quoted => {
+                words.extend(word.take());
+                all.push(std::mem::take(&mut words));
+            }
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    assert!(!quoted, "a quote is left open: {line}");
+    words.extend(word);
+    all.push(words);
+    all
+}
+
+/// Fails unless the CLI takes the line.
+pub(crate) fn check(line: &str) {
+    for words in commands(line) {
+        if let Err(error) = Cli::try_parse_from(&words) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_line_that_is_copied_is_one_that_the_cli_takes() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let literal = regex::Regex::new(r#""(cmdr [^"]+)""#).unwrap();
+    let mut used = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for found in literal.captures_iter(code) {
+            let line = found[1].to_owned();
+            let known = LINES.iter().any(|(known, _)| *known == line);
+            assert!(known, "{}: say here how '{line}' looks when it is filled in", file.display());
+            used.push(line);
+        }
+    }
+    for (line, filled) in LINES {
+        assert!(used.iter().any(|one| one == line), "nobody copies '{line}' any more");
+        filled.iter().for_each(|line| check(line));
+    }
+}
+
+#[test]
+#[should_panic(expected = "unrecognized subcommand")]
+fn a_line_with_a_wrong_verb_is_noticed() {
+    check("cmdr recordings replay 7");
+}
