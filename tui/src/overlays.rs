@@ -29,8 +29,15 @@ pub(crate) use pager::wrap;
 /// A text as rows of so many cells.
 pub(crate) fn rows(text: &str, width: usize) -> Vec<String> {
     let rows = wrap(&[(Role::Text, text.to_owned())], width.max(8));
-    let row = |row: Vec<pager::Piece>| row.into_iter().map(|(_, text)| text).collect();
-    rows.into_iter().map(row).collect()
+    let row = |(n, row): (usize, Vec<pager::Piece>)| {
+        let mut row: String = row.into_iter().map(|(_, text)| text).collect();
+        // The blank at which a text was broken begins no row.
+        if n > 0 && row.starts_with(' ') {
+            row.remove(0);
+        }
+        row
+    };
+    rows.into_iter().enumerate().map(row).collect()
 }
 
 /// An overlay.

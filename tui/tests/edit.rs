@@ -243,7 +243,7 @@ async fn an_armed_edit_counts_down_on_every_page_and_is_kept_or_undone_by_a_key(
     world.check_shows("keep web1:/etc/hosts");
     for (key, method) in [("<enter>", "edits.confirm"), ("j<enter>", "edits.revert")] {
         world.press(key).await;
-        world.check_shows("web1:/etc/hosts?");
+        world.check_shows("edit of web1:/etc/hosts");
         world.press("Y<esc>").await;
         assert!(told(&world, method).is_empty(), "{method} was not asked about");
         world.press("!").await;

@@ -602,12 +602,12 @@ async fn of_a_terminal_larger_than_its_place_a_part_is_shown_that_can_be_moved()
     let first = |world: &World, letter: char| lines(world).iter().any(|l| l.starts_with(letter));
     let last = |world: &World, letter: char| lines(world).iter().any(|l| l.ends_with(letter));
     assert!(first(&world, 'D') && !first(&world, 'A'), "it goes with the cursor");
-    world.press("llllllllllllllll").await;
+    world.press(">>>>>>>>>>>>>>>>").await;
     assert!(last(&world, 'C') && !first(&world, 'D'), "{}", world.screen());
     world.check_shows("c with the cursor");
     world.press("<pageup><pageup>").await;
     assert!(last(&world, 'B') && !last(&world, 'C'), "{}", world.screen());
-    world.press("hhhhhhhhhhhhhhhh").await;
+    world.press("<<<<<<<<<<<<<<<<").await;
     assert!(first(&world, 'A'), "{}", world.screen());
     world.press("c").await;
     assert!(first(&world, 'D'), "{}", world.screen());

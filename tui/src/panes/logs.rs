@@ -325,6 +325,9 @@ impl LogsPane {
                 .map_or(Action::None, |source| Action::Copy(logs_name(source).to_owned())),
             Command::CopyCommand => {
                 let chosen = self.picker.chosen();
+                if chosen.is_empty() {
+                    return Action::None;
+                }
                 Action::Copy(acts::command(context, &chosen, &self.filter, false))
             }
             Command::NextMatch | Command::PreviousMatch => {

@@ -5,7 +5,7 @@ use super::fields::{self, Field, Sort};
 use super::{ComposePane, acts};
 use crate::overlays::pager::Piece;
 use crate::overlays::transfers;
-use crate::overlays::wrap;
+use crate::overlays::{rows, wrap};
 use crate::panes::Context;
 use crate::store::runs::{BOOKS, Kind};
 use crate::store::sheets::id_of;
@@ -203,6 +203,7 @@ impl ComposePane {
                 // Of those that are not seen it is told that they are there.
                 (false, true) if !fits => format!(" {name} {}/{} ", n + 1, Kind::ALL.len()),
                 (false, true) => format!(" {name} "),
+                (false, false) if n == 0 => format!(" {name} "),
                 (false, false) => format!("{name} "),
             };
             let from = title.width() as u16 + 1;
@@ -306,7 +307,7 @@ impl ComposePane {
             (Some(Ok(shown)), _) => {
                 let width = usize::from(area.width.max(10));
                 let what = clean(&shown.runbook.description).into_owned();
-                lines.extend(wrap(&[(Role::Soft, what)], width));
+                lines.extend(rows(&what, width).into_iter().map(|row| vec![(Role::Soft, row)]));
                 for problem in &shown.problems {
                     let problem = clean(&problem.to_string()).into_owned();
                     lines.extend(wrap(&[(Role::Bad, problem)], width));

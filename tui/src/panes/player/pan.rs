@@ -53,11 +53,17 @@ impl PlayerPane {
         Some(self.part)
     }
 
+    /// Several keys may come before the next picture.
+    const fn pan(&mut self, to: (u16, u16)) {
+        self.part.corner = to;
+        self.panned = Some(to);
+    }
+
     /// Goes to the left or to the right.
     pub(super) fn aside(&mut self, context: &Context<'_>, steps: isize) -> Action {
         let tape = self.tape(context);
         if let Some(part) = tape.and_then(|tape| self.part(tape)).filter(|part| part.is_cut()) {
-            self.panned = Some(part.moved(0, steps * STEP));
+            self.pan(part.moved(0, steps * STEP));
         }
         Action::None
     }
@@ -68,7 +74,7 @@ impl PlayerPane {
         if let Some(part) = tape.and_then(|tape| self.part(tape)) {
             let to = part.moved(-by, 0);
             if to != part.corner {
-                self.panned = Some(to);
+                self.pan(to);
                 return Action::None;
             }
         }

@@ -189,7 +189,8 @@ fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> St
         },
         "wanted" => {
             let verbs = body.get("wanted").and_then(|wanted| wanted.get("verbs"));
-            verbs.map_or_else(String::new, ToString::to_string)
+            let verbs = verbs.map_or_else(String::new, ToString::to_string);
+            verbs.trim_matches(['[', ']']).to_owned()
         }
         "program" => match command(body) {
             program if program.is_empty() => context.texts.get("shell.title").to_owned(),
