@@ -4,6 +4,7 @@ mod bounds;
 mod contract;
 mod documented;
 mod posting;
+mod schedules;
 
 use cmdr_hub::config::Config;
 use cmdr_link::Client;
