@@ -56,6 +56,7 @@ pub enum Command {
     Up(local::UpArgs),
     Down(local::DownArgs),
     Hosts(hosts::HostsArgs),
+    #[command(override_usage = exec::USAGE)]
     Exec(exec::ExecArgs),
     Run(runs::RunArgs),
     Logs(logs::LogsArgs),

@@ -26,6 +26,7 @@ mod rate;
 mod room;
 mod runbooks;
 mod runs;
+mod schedules;
 mod settings;
 pub mod signing;
 
@@ -94,6 +95,10 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))
         .routes(routes!(runs::retry))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show, schedules::put, schedules::delete))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
         .routes(routes!(runbooks::list))
         .routes(routes!(runbooks::show, runbooks::save, runbooks::delete))
         .routes(routes!(configs::list))

@@ -326,6 +326,7 @@ pub const METHODS: &[Method] = &[
     call::<runs::Resume>(Place::Hub).about(About::Parts),
     call::<runs::Retry>(Place::Hub).about(About::Parts),
     call::<runs::PutSchedule>(Place::Hub).about(About::Parts),
+    call::<runs::PauseSchedule>(Place::Hub).about(About::Parts),
     call::<runs::ListSchedules>(Place::Hub).about(About::Parts),
     call::<runs::DeleteSchedule>(Place::Hub).about(About::Parts),
 ];

@@ -15,7 +15,10 @@ pub use order::{
     Action, Command, Line, MAX_ARGV, MAX_LINE, MAX_PACKAGES, Order, Packages, Param, Push, Runbook,
     Script,
 };
-pub use schedules::{DeleteSchedule, ListSchedules, PutSchedule, Schedule, ScheduleListing, When};
+pub use schedules::{
+    DeleteSchedule, ListSchedules, PauseSchedule, PutSchedule, Schedule, ScheduleListing, UNTOLD,
+    When,
+};
 pub use start::{
     Amount, Callback, Guarded, Halt, Plan, Planned, PlannedHost, Refused, Start, Started, Waves,
 };

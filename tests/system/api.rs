@@ -5,6 +5,7 @@ mod commands;
 mod contract;
 mod documented;
 mod posting;
+mod schedules;
 
 use cmdr_hub::config::Config;
 use cmdr_link::Client;

@@ -249,6 +249,36 @@ async fn the_first_failure_halts_a_run_when_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_share_that_halts_a_run_is_of_all_its_hosts_and_not_of_those_that_are_done() {
+    let world = World::start_with(config(0)).await;
+    let sims = sims(&world, 8).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let halt = |share: &str| Some(Halt { failures: Amount::parse(share).unwrap() });
+    // A quarter of eight is two: the first wave of one fails as a whole, and the run goes on to the second.
+    let waves = Some(Waves { first: Amount::count(1), then: Amount::count(2) });
+    let halted = Start { waves, parallel: 1, halt: halt("25%"), ..order("sim*", &["fail", "1"]) };
+    let run = start(&client, &halted).await;
+    let shown = over(&client, run).await;
+    let mut expected = vec!["cancelled"; 8];
+    expected[..2].fill("failed");
+    assert_eq!((states(&shown), shown.run.state), (expected, RunState::Halted));
+    assert!(shown.run.why.contains("2 of 8 failed"), "{}", shown.run.why);
+    assert!(sims[2..].iter().all(|sim| sim.began().is_empty()));
+    // A share of less than one host is one, and what is rounded is rounded up.
+    for (share, failed) in [("1%", 1), ("26%", 3)] {
+        let halted = Start { parallel: 1, halt: halt(share), ..order("sim*", &["fail", "1"]) };
+        let run = start(&client, &halted).await;
+        let shown = over(&client, run).await;
+        assert_eq!((shown.run.counts.failed, shown.run.counts.cancelled), (failed, 8 - failed));
+    }
+    // As many failures as it takes are reached by no fewer.
+    let whole = Start { parallel: 1, halt: halt("100%"), ..order("sim*", &["fail", "1"]) };
+    let run = start(&client, &whole).await;
+    let shown = over(&client, run).await;
+    assert_eq!((shown.run.state, shown.run.counts.failed), (RunState::Done, 8));
+}
+
+#[tokio::test]
 async fn a_run_is_stopped_everywhere_and_paused_where_it_was_not_sent() {
     let world = World::start_with(config(0)).await;
     let sims = sims(&world, 3).await;

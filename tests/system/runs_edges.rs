@@ -1,6 +1,6 @@
 //! Runs at their edges: what begins by the clock and for whom, and whose contents of files are put on hosts.
 
-use crate::sim::{PATIENCE, ask, command};
+use crate::sim::{PATIENCE, Sim, ask, command, over};
 use cmdr_link::blobs::send;
 use cmdr_link::service::Asked;
 use cmdr_link::{Client, SecretKey, keys};
@@ -10,7 +10,8 @@ use cmdr_protocol::operators::Revoke;
 use cmdr_protocol::orders::{Kept, Schedules};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
-    Command, ListSchedules, Order, Push, PutSchedule, Schedule, Script, Show, Start, When,
+    Command, ListSchedules, Order, Param, PauseSchedule, Push, PutSchedule, Runbook, Schedule,
+    Script, Show, Start, When,
 };
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
@@ -74,6 +75,34 @@ async fn what_a_schedule_begins_is_in_the_audit_log_and_ends_with_the_device_tha
 }
 
 #[tokio::test]
+async fn a_schedule_that_an_administrator_pauses_and_resumes_stays_whose_it_is_and_as_it_was() {
+    let world = World::start().await;
+    let sim = Sim::new(&world, "here").await;
+    let administrator = world.client(Role::ADMINISTRATOR).await;
+    let [ann, bob] = [world.client(Role::OPERATOR).await, world.client(Role::OPERATOR).await];
+    let env = [("TOKEN".to_owned(), "s3cret".to_owned())].into();
+    let order = Order { env, ..command(&["hostname"]) };
+    let start = Start { hosts: "here".into(), order, ..Start::default() };
+    let when = When { every_ms: Some(10_000), ..When::default() };
+    let put = Schedule { name: "tick".into(), when, start, ..Schedule::default() };
+    let made = ask(&ann, &PutSchedule { schedule: put }).await.unwrap();
+    let pause = |paused| PauseSchedule { name: "tick".into(), paused };
+    assert_eq!(ask(&bob, &pause(true)).await.unwrap_err().kind, ErrorKind::Denied);
+    let paused = ask(&administrator, &pause(true)).await.unwrap();
+    assert_eq!((paused.paused, paused.next_ms), (true, None));
+    assert_eq!(ask(&administrator, &pause(true)).await.unwrap(), paused, "it is so already");
+    let resumed = ask(&administrator, &pause(false)).await.unwrap();
+    assert_eq!((resumed.operator, resumed.made_ms), (made.operator.clone(), made.made_ms));
+    assert!(resumed.next_ms.is_some_and(|next| (next - made.made_ms) % 10_000 == 0));
+    let run = schedule(&ann, |schedule| schedule.last.is_some()).await.last.unwrap();
+    let shown = over(&ann, run).await;
+    assert_eq!((shown.run.operator, shown.run.counts.ok), (made.operator, 1));
+    assert_eq!(sim.orders.env("TOKEN").as_deref(), Some("s3cret"));
+    let none = ask(&ann, &PauseSchedule { name: "tock".into(), paused: true }).await.unwrap_err();
+    assert_eq!(none.kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
 async fn a_schedule_that_is_refused_is_not_there() {
     let world = World::start().await;
     let _agent = world.agent("here").await;
@@ -85,6 +114,18 @@ async fn a_schedule_that_is_refused_is_not_there() {
     let put = Schedule { name: "large".into(), when, start, ..Schedule::default() };
     let refused = ask(&client, &PutSchedule { schedule: put }).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Malformed, "{refused}");
+    // A runbook that is not there, or wants a parameter, is told now and not in the night.
+    for (name, params) in [("no-such", vec![]), ("nginx", vec![("no-such", "1")])] {
+        let params =
+            params.into_iter().map(|(name, value)| (name.into(), Param::Text(value.into())));
+        let runbook = Runbook { name: name.into(), params: params.collect(), ..Runbook::default() };
+        let order = Order { runbook: Some(runbook), ..Order::default() };
+        let start = Start { hosts: "here".into(), order, ..Start::default() };
+        let when = When { every_ms: Some(10_000), ..When::default() };
+        let put = Schedule { name: "book".into(), when, start, ..Schedule::default() };
+        let refused = ask(&client, &PutSchedule { schedule: put }).await.unwrap_err();
+        assert!(refused.message.contains("no-such"), "{refused}");
+    }
     assert!(ask(&client, &ListSchedules {}).await.unwrap().schedules.is_empty());
 }
 

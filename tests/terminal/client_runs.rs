@@ -6,14 +6,21 @@ use harness::process::{HubProcess, Running, program, run, until};
 use harness::tmux::Terminal;
 use std::process::Command;
 
+/// Starts the agent of a host that has joined.
+pub(crate) fn agent(hub: &HubProcess, name: &str) -> Running {
+    let mut serve = Command::new(program("cmdr-agentd"));
+    serve.args(["run", "--state"]).arg(hub.dir.path().join(name));
+    Running::start(&mut serve, &hub.dir.path().join(format!("{name}.log")))
+}
+
 /// A hub with two real agents, and an administrator.
-struct Story {
-    hub: HubProcess,
-    _agents: Vec<Running>,
+pub(crate) struct Story {
+    pub(crate) hub: HubProcess,
+    pub(crate) agents: Vec<Running>,
 }
 
 impl Story {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let hub = HubProcess::start();
         let token = hub.token(None, 2);
         let agents = ["web1", "web2"].map(|name| {
@@ -22,24 +29,22 @@ impl Story {
             join.args(["join", "--name", name, "--state"]).arg(&state).arg(&token);
             let joined = run(&mut join);
             assert!(joined.status.success(), "{}", text(&joined.stderr));
-            let mut serve = Command::new(program("cmdr-agentd"));
-            serve.args(["run", "--state"]).arg(&state);
-            Running::start(&mut serve, &hub.dir.path().join(format!("{name}.log")))
+            agent(&hub, name)
         });
-        let story = Self { _agents: agents.into(), hub };
+        let story = Self { agents: agents.into(), hub };
         let admin = story.hub.token(Some("administrator"), 1);
         let mut login = story.cmdr(&["login", &admin]);
         assert!(run(&mut login).status.success());
         story
     }
 
-    fn cmdr(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn cmdr(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("cmdr"));
         command.args(arguments).env("CMDR_HOME", self.hub.dir.path().join("home"));
         command
     }
 
-    fn client(&self, size: (u16, u16)) -> Terminal {
+    pub(crate) fn client(&self, size: (u16, u16)) -> Terminal {
         let home = self.hub.dir.path().join("home").to_string_lossy().into_owned();
         let config = self.hub.dir.path().join("config").to_string_lossy().into_owned();
         let client = program("cmdr-tui").to_string_lossy().into_owned();

@@ -21,6 +21,7 @@ mod local;
 mod logs;
 mod narrow;
 mod operators;
+mod orders;
 mod ports;
 mod recordings;
 mod runs;

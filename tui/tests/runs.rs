@@ -376,13 +376,30 @@ async fn a_run_is_composed_again_as_it_was() {
 }
 
 #[tokio::test]
+async fn all_runs_that_go_on_are_stopped_with_one_key_once_their_number_is_typed() {
+    let (mut world, hub) = at_runs(Setup::default()).await;
+    hub.runs.lock().expect("runs").as_mut().expect("runs").retain(|run| !run.state.is_over());
+    world.far.take_asked();
+    world.press("H").await;
+    let listed = world.far.take_asked();
+    assert!(listed.iter().any(|one| one.method == "runs.list" && one.body["open"] == json!(true)));
+    world.check_shows("Stop all 2 runs that go on, everywhere");
+    world.check_shows("script rotate.sh");
+    world.press("1<enter>").await;
+    assert!(asked(&world, "runs.stop").is_empty(), "that is not their number");
+    world.press("<backspace>2<enter>").await;
+    assert_eq!(asked(&world, "runs.stop").len(), 2);
+    world.check_shows("2 runs are being stopped");
+}
+
+#[tokio::test]
 async fn a_schedule_is_paused_and_deleted_after_a_question() {
     let (mut world, _) = at_runs(Setup::default()).await;
     world.press("3").await;
     world.far.take_asked();
     world.press("p").await;
-    let put = asked(&world, "runs.schedules.put");
-    assert_eq!(put.first().map(|put| put["schedule"]["paused"].clone()), Some(json!(true)));
+    let paused = asked(&world, "runs.schedules.pause");
+    assert_eq!(paused, [json!({"name": "nightly", "paused": true})]);
     world.press("x").await;
     assert!(asked(&world, "runs.schedules.delete").is_empty());
     world.press("y").await;

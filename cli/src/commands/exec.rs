@@ -43,6 +43,10 @@ const EVENTS: usize = 64;
 /// After a cancel the far ends get so long to hear of it.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How it is called.
+pub(super) const USAGE: &str = "cmdr exec [OPTIONS] <SELECTOR> [--] <ARGV>...\n       \
+                                cmdr exec [OPTIONS] --script <FILE> <SELECTOR> [--] [ARGV]...";
+
 /// Run a command on hosts and stream its output.
 ///
 /// With one host its output passes through as it is and the exit code is the command's. With more,
@@ -59,9 +63,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Each host ends in one state: ok, failed, timed_out, cancelled, lost, unreachable or refused.
 /// Ctrl-C cancels on all hosts; a second one does not wait for that. What shall go on without us takes
 /// --detach.
-#[derive(Debug, Args)]
-#[command(override_usage = "cmdr exec [OPTIONS] <SELECTOR> [--] <ARGV>...\n       \
-                            cmdr exec [OPTIONS] --script <FILE> <SELECTOR> [--] [ARGV]...")]
+#[derive(Clone, Debug, Args)]
 pub struct ExecArgs {
     /// Which hosts.
     #[arg(value_parser = args::selector)]
@@ -92,10 +94,6 @@ pub struct ExecArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=MOST_AT_ONCE as i64))]
     parallel: Option<u16>,
 
-    /// Show the hosts it would run on and what the guard asks for, and run nothing.
-    #[arg(long)]
-    plan: bool,
-
     /// With more than one host: no run, nothing is kept, no output is too long; it ends with us. As with
     /// --stdin all.
     #[arg(long, conflicts_with_all = ["plan", "line"])]
@@ -106,7 +104,7 @@ pub struct ExecArgs {
     line: Option<String>,
 
     #[command(flatten)]
-    run: RunFlags,
+    pub(super) run: RunFlags,
 
     /// The command and its arguments, after --. Without one of them beginning with a dash the -- may
     /// be left out.
@@ -193,8 +191,8 @@ fn check(args: &ExecArgs) -> Result<(), Failure> {
 
 /// Runs it.
 pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
-    let detached = args.run.detach;
-    if matches!(app.out.format, Format::Name | Format::Csv) && !args.plan && !detached {
+    let shows = !(args.run.detach || args.run.plan || args.run.clock.schedule.is_some());
+    if matches!(app.out.format, Format::Name | Format::Csv) && shows {
         return Err(Failure::usage("exec has no output formats 'name' and 'csv'"));
     }
     check_marked(&std::env::args_os().collect::<Vec<_>>(), &args)?;
@@ -218,13 +216,10 @@ pub(super) async fn run(app: &App, args: ExecArgs) -> Result<Exit, Failure> {
         () = interrupted() => return Ok(Exit::Cancelled),
     };
     let several = targets.len() > 1;
-    if !args.plan && !kept && (!several || args.direct || passes_input) {
+    if !args.run.plan && !kept && (!several || args.direct || passes_input) {
         return direct(app, hub, targets, args).await;
     }
     let start = request(app, &args)?;
-    if args.plan {
-        return planned(app, &flags::plan(&hub, &start).await?);
-    }
     runs::begin(app, hub, start, &args.run).await
 }
 

@@ -2,8 +2,8 @@
 //! does not have it.
 
 use super::files::progress::Bar;
-use super::runs;
-use super::runs::flags::RunFlags;
+use super::runs::flags::{self, RunFlags};
+use super::{exec, runs};
 use crate::App;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
@@ -14,7 +14,7 @@ use cmdr_protocol::ErrorKind;
 use cmdr_protocol::blobs::Upload;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::files::FilePath;
-use cmdr_protocol::runs::{Order, Push};
+use cmdr_protocol::runs::{Order, Planned, Push};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -75,14 +75,24 @@ pub(super) async fn run(app: &App, args: PushArgs) -> Result<Exit, Failure> {
     if then.is_some() && what.len() > 1 {
         return Err(Failure::usage("--then goes with one file: which of them should it wait for?"));
     }
+    if run.clock.schedule.is_some() && what.len() > 1 {
+        return Err(Failure::usage(
+            "--schedule goes with one file: each needs a schedule of its own",
+        ));
+    }
+    run.check()?;
     let all: Result<Vec<_>, _> =
         what.iter().map(|file| place(file, to.as_deref(), what.len())).collect();
     let all = all?;
     let mut worst = Exit::Ok;
+    let mut whole: Option<Planned> = None;
     for One { file, to } in all {
         let hub = Hub::connect(app).await?;
         hub.check(&hosts, false).await?;
-        let (hash, here) = upload(app, &hub, &file).await?;
+        let Content { hash, size, mode: here } = look(&file).await?;
+        if !run.plan {
+            upload(app, &hub, &file, Upload { hash: hash.clone(), size }).await?;
+        }
         let push = Push {
             file: hash,
             path: to.as_str().to_owned(),
@@ -93,9 +103,21 @@ pub(super) async fn run(app: &App, args: PushArgs) -> Result<Exit, Failure> {
         };
         let order = Order { push: Some(push), ..Order::default() };
         let start = run.start(&hosts, order, None)?;
+        if run.plan {
+            let planned = flags::plan(&hub, &start).await?;
+            match &mut whole {
+                // All go to the same hosts; where one may not be put is said of each.
+                Some(whole) => whole.refused.extend(planned.refused),
+                None => whole = Some(planned),
+            }
+            continue;
+        }
         worst = worst.worst(runs::begin(app, hub, start, &run).await?);
     }
-    Ok(worst)
+    match whole {
+        Some(whole) => exec::planned(app, &whole),
+        None => Ok(worst),
+    }
 }
 
 fn place(file: &Path, to: Option<&str>, count: usize) -> Result<One, Failure> {
@@ -120,27 +142,42 @@ fn place(file: &Path, to: Option<&str>, count: usize) -> Result<One, Failure> {
     Ok(One { file: file.to_owned(), to })
 }
 
-/// Has a file at the hub, and says its hash and its permissions here.
-async fn upload(app: &App, hub: &Hub, file: &Path) -> Result<(String, u32), Failure> {
-    let shown = clean_to_width(&file.display().to_string(), 200);
-    let wrong = |e: std::io::Error| {
-        Failure::failed(format!("reading {shown}: {}", cmdr_link::files::reason(&e)))
-    };
-    let meta = file.metadata().map_err(wrong)?;
+/// What a file is here.
+struct Content {
+    hash: String,
+    size: u64,
+    mode: u32,
+}
+
+fn shown(file: &Path) -> String {
+    clean_to_width(&file.display().to_string(), 200)
+}
+
+fn unread(file: &Path, e: &std::io::Error) -> Failure {
+    Failure::failed(format!("reading {}: {}", shown(file), cmdr_link::files::reason(e)))
+}
+
+async fn look(file: &Path) -> Result<Content, Failure> {
+    let meta = file.metadata().map_err(|e| unread(file, &e))?;
     if !meta.is_file() {
-        return Err(Failure::failed(format!("{shown} is no regular file"))
+        return Err(Failure::failed(format!("{} is no regular file", shown(file)))
             .hint("cmdr cp -r copies folders"));
     }
     let path = file.to_owned();
     let summed = tokio::task::spawn_blocking(move || blobs::sum(&path)).await;
     let summed = summed.map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
-    let (hash, size) = summed.map_err(wrong)?;
-    let upload = Upload { hash: hash.clone(), size };
+    let (hash, size) = summed.map_err(|e| unread(file, &e))?;
+    Ok(Content { hash, size, mode: meta.permissions().mode() })
+}
+
+/// Has a file at the hub.
+async fn upload(app: &App, hub: &Hub, file: &Path, upload: Upload) -> Result<(), Failure> {
+    let size = upload.size;
     let bar = Bar::new(&app.out, &[size]);
     let mut client = hub.client.clone();
     let mut tries = 0;
     let sent = loop {
-        let source = (File::open(file).map_err(wrong)?, size);
+        let source = (File::open(file).map_err(|e| unread(file, &e))?, size);
         let tell = |have| bar.tell(0, have, have, "");
         match blobs::send(&client, None, &upload, source, &tell).await {
             Ok(sent) => break sent,
@@ -160,11 +197,12 @@ async fn upload(app: &App, hub: &Hub, file: &Path) -> Result<(String, u32), Fail
         }
     };
     bar.end();
+    let shown = shown(file);
     app.out.detail(&match sent {
         0 => format!("{shown}: the hub has it already"),
         sent => format!("{shown}: {} sent to the hub", human::bytes(sent)),
     });
-    Ok((hash, meta.permissions().mode()))
+    Ok(())
 }
 
 #[cfg(test)]

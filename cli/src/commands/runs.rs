@@ -3,6 +3,7 @@
 pub(super) mod flags;
 mod fold;
 mod schedules;
+mod stop_all;
 
 use super::exec::follow::{Whose, follow, stop, whole};
 use super::interrupted;
@@ -23,9 +24,10 @@ use serde::Serialize;
 
 /// Runs: orders to many hosts that the hub keeps until each host has its end.
 ///
-/// They are made with cmdr exec and one of its options for runs (--detach, --waves, --halt, …). A run
-/// goes on when we leave, when a link is cut and when the hub begins anew; no host is forgotten and none
-/// does it twice. An ID may be cut short as long as it means one run.
+/// They are made with cmdr exec on several hosts or with one of its options for runs (--detach, --waves,
+/// --halt, …), cmdr push, cmdr packages, cmdr runbook run and cmdr config push; by the clock with
+/// --schedule of each. A run goes on when we leave, when a link is cut and when the hub begins anew; no host
+/// is forgotten and none does it twice. An ID may be cut short as long as it means one run.
 #[derive(Debug, Args)]
 #[command(visible_alias = "runs")]
 pub struct RunArgs {
@@ -74,10 +76,14 @@ enum Verb {
         #[arg(short, long)]
         follow: bool,
     },
-    /// End a run everywhere at once.
+    /// End a run everywhere at once, or all runs.
     Stop {
         /// Which.
-        id: String,
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All that go on, as far as you may stop them; which they were is listed.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
         /// Why; kept with the run.
         #[arg(long, short, default_value = "")]
         reason: String,
@@ -162,7 +168,8 @@ pub(super) async fn run(app: &App, args: &RunArgs) -> Result<Exit, Failure> {
             print(app, &hub, id, hosts, *follow).await?;
         }
         Verb::Schedule(args) => return schedules::run(app, &hub, args).await,
-        Verb::Stop { id, reason } => {
+        Verb::Stop { id: None, reason, .. } => return stop_all::run(app, &hub, reason).await,
+        Verb::Stop { id: Some(id), reason, .. } => {
             let run = find(&hub, id).await?;
             let run = hub.ask(&Stop { run, why: reason.clone() }).await?;
             told(app, &run)?;
@@ -193,14 +200,20 @@ pub(super) async fn run(app: &App, args: &RunArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Makes a run of an order and shows what comes of it, as far as the flags want.
+/// Makes a run of an order and shows what comes of it, as far as the flags want: a plan alone, or a schedule, too.
 pub(super) async fn begin(
     app: &App,
     hub: Hub,
     mut start: Start,
     flags: &RunFlags,
 ) -> Result<Exit, Failure> {
+    if flags.plan {
+        return super::exec::planned(app, &flags::plan(&hub, &start).await?);
+    }
     flags::confirm(app, &hub, &mut start).await?;
+    if let Some(schedule) = flags.schedule(&start) {
+        return schedules::put(app, &hub, schedule).await;
+    }
     let started = hub.ask(&start).await?;
     if flags.detach {
         return answer(app, started);

@@ -26,6 +26,7 @@ pub(super) const PATH: &str = "/v1/openapi.json";
         (name = "hub", description = "The hub itself"),
         (name = "hosts", description = "The fleet"),
         (name = "runs", description = "One order to many hosts"),
+        (name = "schedules", description = "Runs that begin by the clock"),
         (name = "runbooks", description = "Ordered steps with parameters, kept in versions"),
         (name = "configs", description = "Files that some hosts shall have, kept in versions"),
         (name = "files", description = "Contents of files that the hub keeps for hosts"),

@@ -236,6 +236,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("runs.resume", "aod"),
     ("runs.retry", "aod"),
     ("runs.schedules.put", "aod"),
+    ("runs.schedules.pause", "aod"),
     ("runs.schedules.list", "aodv"),
     ("runs.schedules.delete", "aod"),
 ];

@@ -17,7 +17,7 @@ use cmdr_link::{clock, codec};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, When};
+use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, UNTOLD, When};
 use cmdr_protocol::{Call as _, CallError, ErrorKind, KeyId, Revoked, selector};
 use croner::Cron;
 use jiff::tz::TimeZone;
@@ -207,6 +207,13 @@ impl Runs {
         if !start.key.is_empty() {
             return Err(CallError::malformed("the runs of a schedule get their keys from the hub"));
         }
+        // Somebody puts back what the hub has told.
+        if let Some((name, _)) = start.order.env.iter().find(|(_, value)| *value == UNTOLD) {
+            return Err(CallError::malformed(format!(
+                "the value of the variable {} was not told and is not known here: give it again",
+                clean_to_width(name, 80)
+            )));
+        }
         let now = clock::now_ms();
         let next_ms = next(&when, now, now).map_err(CallError::malformed)?;
         let next_ms = next_ms.ok_or_else(|| {
@@ -215,8 +222,14 @@ impl Runs {
         if let Some(push) = &start.order.push {
             hub.blobs.may_use(hub, who, &push.file).await?;
         }
-        // What it would come to now has to be allowed, and confirmed where that is asked for.
-        let plan = self.plan(hub, who, &start)?;
+        if let Some(callback) = &start.callback {
+            hub.outbox.check(hub, callback, author.key)?;
+        }
+        // What it would come to now has to be allowed, and confirmed where that is asked for. Of a runbook each run
+        // takes the text that is the newest then; the parameters have to be right for the one of now.
+        let mut now_it_is = start.clone();
+        Self::pin(hub, &mut now_it_is)?;
+        let plan = self.plan(hub, who, &now_it_is)?;
         if let Some(refused) = plan.refused.first() {
             return Err(CallError::denied(format!(
                 "this is not allowed on {}: {}",
@@ -267,6 +280,42 @@ impl Runs {
         self.is_gone(gone);
         self.schedule.notify_one();
         Ok(shown(&record, 0))
+    }
+
+    /// Lets one begin nothing, or begin runs again: all else of it stays, also whose it is.
+    pub(crate) async fn pause_schedule(
+        &self,
+        who: &Who,
+        key: KeyId,
+        name: &str,
+        paused: bool,
+    ) -> Result<Schedule, CallError> {
+        let _changing = self.changing().await;
+        let known = self.schedules().all.get(name).cloned();
+        let mut record = known.ok_or_else(|| {
+            CallError::not_found(format!(
+                "there is no schedule '{}'; cmdr run schedule lists them",
+                clean_to_width(name, 80)
+            ))
+        })?;
+        may(who, Some(key), &record)?;
+        let schedule = &mut record.schedule;
+        if schedule.paused != paused {
+            schedule.paused = paused;
+            schedule.next_ms = if paused {
+                None
+            } else {
+                let next = next(&schedule.when, schedule.made_ms, clock::now_ms());
+                next.map_err(CallError::malformed)?
+            };
+            self.store.apply(Batch::new().put(schedule_key(name), &record)).await.map_err(busy)?;
+            self.schedules().all.insert(name.to_owned(), record.clone());
+            self.schedule.notify_one();
+            self.hand.notify_one();
+            self.tell_lists();
+        }
+        let at_hosts = self.handed().counts().get(moment(&record).as_str()).copied();
+        Ok(shown(&record, at_hosts.unwrap_or(0)))
     }
 
     /// Waits for its turn to change one.
@@ -519,7 +568,7 @@ fn shown(record: &ScheduleRecord, at_hosts: u32) -> Schedule {
         schedule.next_ms = None;
     }
     for value in schedule.start.order.env.values_mut() {
-        "\u{2039}secret\u{203a}".clone_into(value);
+        UNTOLD.clone_into(value);
     }
     schedule
 }

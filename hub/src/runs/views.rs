@@ -12,7 +12,7 @@ use cmdr_link::frame::MAX_FRAME;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runs::{
     CHUNK, Counts, Group, List, Listing, OUTPUT_CHUNK, Order, Printed, Progress, Run, Show, Shown,
-    Target, fold,
+    Target, UNTOLD, fold,
 };
 use cmdr_protocol::{Call as _, CallError, RunId, methods};
 use std::collections::{HashMap, HashSet};
@@ -278,7 +278,7 @@ impl Runs {
         }
         start.callback = start.callback.filter(|_| matches!(sees, Sees::All));
         for value in start.order.env.values_mut() {
-            "\u{2039}secret\u{203a}".clone_into(value);
+            UNTOLD.clone_into(value);
         }
         let mut shown = Shown { run: inner.shown(live.id), start, ..Shown::default() };
         known_by(&mut shown.run, &inner, &sees);

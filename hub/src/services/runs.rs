@@ -8,9 +8,9 @@ use crate::who::Who;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runs::{
-    CHUNK, DeleteSchedule, List, ListSchedules, ListWatch, Listing, Output, Pause, Plan, Planned,
-    PlannedHost, PutSchedule, Resume, Retry, Run, Schedule, ScheduleListing, Show, Shown, Start,
-    Started, Stop, Watch,
+    CHUNK, DeleteSchedule, List, ListSchedules, ListWatch, Listing, Output, Pause, PauseSchedule,
+    Plan, Planned, PlannedHost, PutSchedule, Resume, Retry, Run, Schedule, ScheduleListing, Show,
+    Shown, Start, Started, Stop, Watch,
 };
 use cmdr_protocol::{Call as _, CallError, Feed, Nothing, Revoked};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub(super) fn register(service: HubService) -> HubService {
         .on(resume)
         .on(retry)
         .on(put_schedule)
+        .on(pause_schedule)
         .on(list_schedules)
         .on(delete_schedule)
 }
@@ -229,6 +230,15 @@ async fn put_schedule(
     let (caller, who) = who(&hub, &asked)?;
     let author = Author::of(&caller, &who);
     hub.runs.put_schedule(&hub, &who, author, put).await
+}
+
+async fn pause_schedule(
+    hub: Arc<Hub>,
+    asked: Asked,
+    pause: PauseSchedule,
+) -> Result<Schedule, CallError> {
+    let (caller, who) = who(&hub, &asked)?;
+    hub.runs.pause_schedule(&who, caller.key, &pause.name, pause.paused).await
 }
 
 async fn list_schedules(

@@ -5,6 +5,9 @@ use crate::call::{Access, Call, Revoked};
 use crate::ids::RunId;
 use serde::{Deserialize, Serialize};
 
+/// What stands in answers in the place of a value that nobody is told.
+pub const UNTOLD: &str = "\u{2039}secret\u{203a}";
+
 /// When a schedule begins runs. Exactly one of the first two is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -76,6 +79,26 @@ impl Call for PutSchedule {
     type Reply = Schedule;
     fn resource(&self) -> String {
         self.schedule.start.order.resource()
+    }
+}
+
+/// Lets a schedule begin nothing, or begin runs again: one's own, or as an administrator anybody's. Whose it is, what it
+/// does and when stays as it is, with the values of its variables, which nobody is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PauseSchedule {
+    /// Which.
+    pub name: String,
+    /// Whether it begins nothing from now on.
+    pub paused: bool,
+}
+
+impl Call for PauseSchedule {
+    const METHOD: &'static str = "runs.schedules.pause";
+    const ACCESS: Access = Access::Act;
+    type Reply = Schedule;
+    fn resource(&self) -> String {
+        format!("schedule:{}", self.name)
     }
 }
 

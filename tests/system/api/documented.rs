@@ -86,6 +86,7 @@ async fn every_example_of_the_documentation_does_what_it_says() {
         ("labels", "\"prod\""),
         ("plan", "\"count\":1"),
         ("upload", "\"size\":6"),
+        ("schedule", "\"zone\":\"Europe/Berlin\""),
         ("events", "host.online"),
     ] {
         let said = shell.say(&examples[name]).await;
@@ -163,7 +164,8 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     assert!(named.is_empty(), "nobody has tried {named:?}");
 }
 
-const TESTED: [&str; 18] = [
+const TESTED: [&str; 19] = [
+    "schedule",
     "save a config group",
     "drift",
     "push a config group",

@@ -15,7 +15,7 @@ use crate::widgets::format;
 use crate::widgets::table::{self, Column};
 pub(super) use acts::{again, pause, retry, stop};
 use cmdr_protocol::runs::{
-    DeleteSchedule, List, ListSchedules, ListWatch, Pause, Plan, PutSchedule, Retry, Run, Stop,
+    DeleteSchedule, List, ListSchedules, ListWatch, Pause, PauseSchedule, Plan, Retry, Run, Stop,
 };
 use cmdr_protocol::{Call as _, HostId, RunId, runbooks};
 use ratatui::Frame;
@@ -35,6 +35,7 @@ const OPEN_ONES: Command = Command::Own(7);
 const TEXT: Command = Command::Own(8);
 const DELETE: Command = Command::Own(9);
 const AGAIN: Command = Command::Own(10);
+const STOP_ALL: Command = Command::Own(11);
 
 static OF_RUNS: &[&[Binding]] = &[RUN_KEYS, TABS, LIST];
 static OF_BOOKS: &[&[Binding]] = &[BOOK_KEYS, TABS, LIST];
@@ -56,6 +57,7 @@ const RUN_KEYS: &[Binding] = &[
     key(&["e"], AGAIN, "runs.key.again").needs(Plan::METHOD).row().hint(),
     key(&["f"], OPEN_ONES, "runs.key.open_ones").hint(),
     key(&["x", "<delete>"], STOP, "runs.key.stop").danger(Stop::METHOD).row().hint(),
+    key(&["H"], STOP_ALL, "runs.key.stop_all").danger(Stop::METHOD),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD),
 ];
@@ -67,7 +69,7 @@ const BOOK_KEYS: &[Binding] = &[
 
 const SCHEDULE_KEYS: &[Binding] = &[
     key(&["<enter>", "<right>"], Command::Open, "schedules.key.open").row().hint(),
-    key(&["p"], PAUSE, "schedules.key.pause").danger(PutSchedule::METHOD).row().hint(),
+    key(&["p"], PAUSE, "schedules.key.pause").danger(PauseSchedule::METHOD).row().hint(),
     key(&["x", "<delete>"], DELETE, "schedules.key.delete")
         .danger(DeleteSchedule::METHOD)
         .row()
@@ -419,6 +421,7 @@ impl Pane for RunsPane {
             }
             AGAIN => self.run(context).map_or(Action::None, |run| again(context, run)),
             STOP => self.run(context).map_or(Action::None, |run| stop(context, run)),
+            STOP_ALL => acts::stop_all(),
             RETRY => self.run(context).map_or(Action::None, |run| retry(context, run, &[])),
             PAUSE if self.kind == Kind::Runs => {
                 self.run(context).map_or(Action::None, |run| pause(context, run))

@@ -1,9 +1,8 @@
 //! `runbook run`, `runbook steps` and `config push`: a runbook as a run of the hub's, and what came of its steps.
 
 use crate::App;
-use crate::commands::exec;
 use crate::commands::runs;
-use crate::commands::runs::flags::{self, RunFlags};
+use crate::commands::runs::flags::RunFlags;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::output::{Cell, Column, Paint};
@@ -24,9 +23,6 @@ pub(in crate::commands) struct How {
     /// Which version [default: the newest].
     #[arg(long, value_name = "N")]
     version: Option<u32>,
-    /// Show the hosts it would run on, and run nothing.
-    #[arg(long)]
-    plan: bool,
     /// Hosts at once [default: as the runbook says, else all of a wave].
     #[arg(long, value_name = "N")]
     parallel: Option<u16>,
@@ -68,9 +64,6 @@ pub(in crate::commands) async fn run(
     let start = how.run.start(hosts, order, how.parallel)?;
     // A name that is written out and is no host's is not left out in silence.
     hub.check(hosts, false).await?;
-    if how.plan {
-        return exec::planned(app, &flags::plan(&hub, &start).await?);
-    }
     runs::begin(app, hub, start, &how.run).await
 }
 

@@ -1,4 +1,5 @@
-//! What makes a run of a command: asked for beside `exec`, and the request that comes of it.
+//! What makes a run of an order, now or by the clock: asked for beside every verb that gives orders, and the request
+//! that comes of it.
 
 use crate::App;
 use crate::args;
@@ -6,13 +7,17 @@ use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
 use clap::Args;
-use cmdr_protocol::runs::{Amount, Halt, Order, Plan, Planned, Start, Waves};
+use cmdr_protocol::runs::{Amount, Halt, Order, Plan, Planned, Schedule, Start, Waves, When};
 use std::time::Duration;
 
 /// The durable kind of order.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Runs: kept by the hub, whatever becomes of us")]
 pub(in crate::commands) struct RunFlags {
+    /// Show the hosts it would run on and what would have to be confirmed, and run nothing.
+    #[arg(long)]
+    pub(in crate::commands) plan: bool,
+
     /// Leave it to the hub and answer its id at once (-o json: {"run": ID, "targets": N}).
     #[arg(long)]
     pub(in crate::commands) detach: bool,
@@ -21,7 +26,8 @@ pub(in crate::commands) struct RunFlags {
     #[arg(long, value_name = "FIRST[,THEN]", value_parser = Waves::parse)]
     pub(in crate::commands) waves: Option<Waves>,
 
-    /// Leave off after so many failures, or such a share of all hosts: 1, 5%.
+    /// Leave off after so many failures, or such a share of all hosts of the run, whichever of them are done: of 40
+    /// hosts 5% are 2.
     #[arg(long, value_name = "N|N%", value_parser = Amount::parse)]
     pub(in crate::commands) halt: Option<Amount>,
 
@@ -52,10 +58,46 @@ pub(in crate::commands) struct RunFlags {
     /// Show equal results once, and how the others differ, when all have ended.
     #[arg(long)]
     pub(in crate::commands) fold: bool,
+
+    #[command(flatten)]
+    pub(in crate::commands) clock: Clock,
+}
+
+/// By the clock instead of now.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "By the clock: schedules, kept by the hub")]
+pub(in crate::commands) struct Clock {
+    /// Run nothing now: make this schedule, or replace it, which begins such a run with --every or --cron. Hosts are
+    /// picked anew each time.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::commands) schedule: Option<String>,
+
+    /// Each so often, 10s at least.
+    #[arg(long, value_name = "DURATION", value_parser = args::duration, conflicts_with = "cron")]
+    every: Option<Duration>,
+
+    /// Minute, hour, day, month and weekday, as in a crontab: '30 3 * * MON-FRI'.
+    #[arg(long, value_name = "LINE")]
+    cron: Option<String>,
+
+    /// The time zone of --cron, as Europe/Berlin [default: UTC].
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    zone: Option<String>,
+
+    /// Begin nothing until: cmdr run schedule resume NAME.
+    #[arg(long)]
+    paused: bool,
 }
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Clock {
+    fn any(&self) -> bool {
+        let when = self.every.is_some() || self.cron.is_some();
+        when || self.schedule.is_some() || self.zone.is_some() || self.paused
+    }
 }
 
 impl RunFlags {
@@ -70,6 +112,39 @@ impl RunFlags {
             || self.key.is_some()
             || self.note.is_some()
             || self.fold
+            || self.clock.any()
+    }
+
+    /// What goes together and what does not.
+    pub(in crate::commands) fn check(&self) -> Result<(), Failure> {
+        let Clock { schedule, every, cron, .. } = &self.clock;
+        let when = every.is_some() || cron.is_some();
+        match schedule {
+            None if self.clock.any() => {
+                Err(Failure::usage("what is done by the clock needs a name")
+                    .hint("give the schedule one: --schedule NAME"))
+            }
+            Some(_) if !when => Err(Failure::usage("when shall the schedule begin runs?")
+                .hint("say how often, or as in a crontab: --every 1h, --cron '30 3 * * *'")),
+            Some(_) if self.detach || self.fold || self.key.is_some() => {
+                Err(Failure::usage("--detach, --fold and --key are for a run that begins now"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The schedule that begins such runs, when it is not to begin now.
+    pub(in crate::commands) fn schedule(&self, start: &Start) -> Option<Schedule> {
+        let Clock { schedule, every, cron, zone, paused } = &self.clock;
+        let when = When {
+            every_ms: every.map(ms),
+            cron: cron.clone().unwrap_or_default(),
+            zone: zone.clone().unwrap_or_default(),
+        };
+        // Each of its runs gets a key from the hub.
+        let start = Start { key: String::new(), ..start.clone() };
+        let name = schedule.clone()?;
+        Some(Schedule { name, when, start, paused: *paused, ..Schedule::default() })
     }
 
     /// The request.
@@ -79,6 +154,7 @@ impl RunFlags {
         order: Order,
         parallel: Option<u16>,
     ) -> Result<Start, Failure> {
+        self.check()?;
         Ok(Start {
             key: if let Some(key) = &self.key {
                 key.clone()

@@ -1,8 +1,7 @@
 //! `run schedule`: runs that begin by the clock.
 
-use super::flags;
 use crate::App;
-use crate::args;
+use crate::commands::exec::{self, ExecArgs};
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
@@ -10,12 +9,12 @@ use crate::output::{Cell, Column, Paint};
 use clap::{Args, Subcommand};
 use cmdr_link::clock;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::runs::{
-    Command, DeleteSchedule, Line, ListSchedules, Order, PutSchedule, Schedule, Start, When,
-};
-use std::time::Duration;
+use cmdr_protocol::runs::{DeleteSchedule, ListSchedules, PauseSchedule, PutSchedule, Schedule};
 
 /// Runs that begin by the clock, at the hub.
+///
+/// Any order can: cmdr exec, cmdr push, cmdr packages, cmdr runbook run and cmdr config push take
+/// --schedule NAME with --every or --cron, beside their other options.
 #[derive(Debug, Args)]
 pub(super) struct ScheduleArgs {
     #[command(subcommand)]
@@ -25,90 +24,54 @@ pub(super) struct ScheduleArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List your schedules; administrators see all.
+    #[command(alias = "list")]
     Ls,
-    /// Make a schedule or replace one.
+    /// Make a schedule of a command, or replace one: short for cmdr exec --schedule NAME.
+    ///
+    /// Other orders have the same option: cmdr push, cmdr packages, cmdr runbook run and cmdr config push
+    /// --schedule NAME --every 1h.
+    #[command(override_usage = USAGE)]
     Put(Box<Put>),
+    /// Begin no runs by a schedule until it is resumed; those that it has begun go on.
+    Pause {
+        /// Which.
+        name: String,
+    },
+    /// Begin runs by a schedule again.
+    Resume {
+        /// Which.
+        name: String,
+    },
     /// Take a schedule away. Runs that it has begun go on.
+    #[command(alias = "rm")]
     Delete {
         /// Which.
         name: String,
     },
 }
 
+const USAGE: &str = "cmdr run schedule put [OPTIONS] <--every <DURATION>|--cron <LINE>> <NAME> <SELECTOR> [--] <ARGV>...";
+
 #[derive(Debug, Args)]
 struct Put {
     /// Its name.
     name: String,
-    /// Each so often, 10s at least.
-    #[arg(long, value_name = "DURATION", value_parser = args::duration, conflicts_with = "cron")]
-    every: Option<Duration>,
-    /// Minute, hour, day, month and weekday, as in a crontab: '30 3 * * MON-FRI'.
-    #[arg(long, value_name = "LINE", required_unless_present = "every")]
-    cron: Option<String>,
-    /// The time zone of --cron, as Europe/Berlin [default: UTC].
-    #[arg(long, value_name = "ZONE", default_value = "", requires = "cron")]
-    zone: String,
-    /// Which hosts; picked anew each time.
-    #[arg(value_parser = args::selector)]
-    selector: String,
-    /// Begin nothing until it is put again without this.
-    #[arg(long)]
-    paused: bool,
-    /// What it is for.
-    #[arg(long, default_value = "")]
-    note: String,
-    /// The number of hosts, where the hub wants it confirmed.
-    #[arg(long, value_name = "N")]
-    confirm: Option<u32>,
-    /// User to run as [default: the agent's own].
-    #[arg(short, long)]
-    user: Option<String>,
-    /// Have the host's shell run one line.
-    #[arg(long, value_name = "LINE", conflicts_with = "argv")]
-    line: Option<String>,
-    /// The command and its arguments, after --.
-    #[arg(last = true, value_name = "ARGV", required_unless_present = "line")]
-    argv: Vec<String>,
+    #[command(flatten)]
+    exec: ExecArgs,
 }
 
 pub(super) async fn run(app: &App, hub: &Hub, args: &ScheduleArgs) -> Result<Exit, Failure> {
     match args.verb.as_ref().unwrap_or(&Verb::Ls) {
         Verb::Ls => table(app, &hub.ask(&ListSchedules {}).await?.schedules)?,
         Verb::Put(put) => {
-            let mut order = Order {
-                user: put.user.clone(),
-                timeout_ms: app.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
-                ..Order::default()
-            };
-            match &put.line {
-                Some(text) => order.line = Some(Line { text: text.clone() }),
-                None => order.command = Some(Command { argv: put.argv.clone() }),
+            let mut exec = put.exec.clone();
+            if exec.run.clock.schedule.replace(put.name.clone()).is_some() {
+                return Err(Failure::usage("the schedule's name is given twice"));
             }
-            let mut start = Start {
-                hosts: put.selector.clone(),
-                order,
-                confirm: put.confirm,
-                note: put.note.clone(),
-                ..Start::default()
-            };
-            flags::confirm(app, hub, &mut start).await?;
-            let every = put.every.map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
-            let when = When {
-                every_ms: every,
-                cron: put.cron.clone().unwrap_or_default(),
-                zone: put.zone.clone(),
-            };
-            let schedule = Schedule {
-                name: put.name.clone(),
-                when,
-                start,
-                paused: put.paused,
-                ..Schedule::default()
-            };
-            let made = hub.ask(&PutSchedule { schedule }).await?;
-            let next = made.next_ms.map_or_else(|| "paused".to_owned(), human::moment);
-            app.out.note(&format!("{}: next {next}", clean(&made.name)));
+            return exec::run(app, exec).await;
         }
+        Verb::Pause { name } => pause(app, hub, name, true).await?,
+        Verb::Resume { name } => pause(app, hub, name, false).await?,
         Verb::Delete { name } => {
             let gone = hub.ask(&DeleteSchedule { name: name.clone() }).await?;
             let words = if gone.already { "there was none; nothing changed" } else { "is gone" };
@@ -124,6 +87,35 @@ pub(super) async fn run(app: &App, hub: &Hub, args: &ScheduleArgs) -> Result<Exi
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Makes a schedule or replaces one.
+pub(super) async fn put(app: &App, hub: &Hub, schedule: Schedule) -> Result<Exit, Failure> {
+    told(app, &hub.ask(&PutSchedule { schedule }).await?)?;
+    Ok(Exit::Ok)
+}
+
+async fn pause(app: &App, hub: &Hub, name: &str, paused: bool) -> Result<(), Failure> {
+    let schedule = hub.ask(&PauseSchedule { name: name.to_owned(), paused }).await?;
+    told(app, &schedule)?;
+    if paused && schedule.at_hosts > 0 {
+        let hosts = human::count(u64::from(schedule.at_hosts), "host");
+        app.out.note(&format!(
+            "it is taken back from {hosts}; those that are away may do it until they are back, and tell it then"
+        ));
+    }
+    Ok(())
+}
+
+fn told(app: &App, schedule: &Schedule) -> Result<(), Failure> {
+    if !app.out.format.is_table() {
+        return app.out.one(schedule, &[], &schedule.name);
+    }
+    let next = schedule
+        .next_ms
+        .map_or_else(|| "paused".to_owned(), |next| format!("next {}", human::moment(next)));
+    app.out.note(&format!("{}: {next}", clean(&schedule.name)));
+    Ok(())
 }
 
 fn when(schedule: &Schedule) -> String {

@@ -3,12 +3,12 @@
 use super::super::problem::Problem;
 use cmdr_protocol::runs;
 use data_encoding::BASE64;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// What to do. Exactly one of the first six is given.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Order {
     /// Run a program; no shell comes near its arguments.
@@ -35,7 +35,7 @@ pub(in crate::api) struct Order {
 }
 
 /// A program.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Command {
     /// Program and arguments.
@@ -44,7 +44,7 @@ struct Command {
 }
 
 /// A line for `/bin/sh -c`.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Line {
     /// The line.
@@ -53,7 +53,7 @@ struct Line {
 }
 
 /// A script.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Script {
     /// File name.
@@ -72,7 +72,7 @@ struct Script {
 }
 
 /// A file that the hub has (`POST /v1/files`), put in its place on the host.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Push {
     /// Its content, by the hash that the upload answered.
@@ -92,7 +92,7 @@ struct Push {
 }
 
 /// What to do with packages.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Action {
     /// Have them.
@@ -104,7 +104,7 @@ enum Action {
 }
 
 /// Packages, through the host's own package manager.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Packages {
     action: Action,
@@ -115,7 +115,7 @@ struct Packages {
 }
 
 /// A runbook of the hub's.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Runbook {
     name: String,
@@ -189,5 +189,49 @@ impl Order {
         };
         order.check().map_err(|why| Problem::malformed(format!("order: {why}")))?;
         Ok(order)
+    }
+}
+
+impl From<runs::Order> for Order {
+    fn from(order: runs::Order) -> Self {
+        let script = |script: runs::Script| {
+            let (content, content_base64) = match String::from_utf8(script.content) {
+                Ok(text) => (Some(text), None),
+                Err(e) => (None, Some(BASE64.encode(e.as_bytes()))),
+            };
+            let runs::Script { name, interpreter, args, .. } = script;
+            Script { name, content, content_base64, interpreter, args }
+        };
+        let packages = |packages: runs::Packages| {
+            let action = match packages.action {
+                runs::Action::Install => Action::Install,
+                runs::Action::Remove => Action::Remove,
+                // An action that is not known here is none that the hub keeps.
+                _ => Action::Upgrade,
+            };
+            Packages { action, names: packages.names }
+        };
+        Self {
+            command: order.command.map(|command| Command { argv: command.argv }),
+            line: order.line.map(|line| Line { text: line.text }),
+            script: order.script.map(script),
+            push: order.push.map(|push| Push {
+                file: push.file,
+                path: push.path,
+                mode: push.mode,
+                owner: push.owner,
+                then: push.then,
+            }),
+            packages: order.packages.map(packages),
+            runbook: order.runbook.map(|runbook| Runbook {
+                name: runbook.name,
+                version: runbook.version,
+                params: runbook.params,
+            }),
+            env: order.env,
+            user: order.user,
+            cwd: order.cwd,
+            timeout_ms: order.timeout_ms,
+        }
     }
 }

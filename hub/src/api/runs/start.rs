@@ -3,11 +3,11 @@
 use super::super::problem::Problem;
 use super::order::Order;
 use cmdr_protocol::runs;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// So many, or such a share; of both, the smaller.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Amount {
     /// So many.
@@ -27,7 +27,7 @@ impl Amount {
 }
 
 /// Hosts one group after the other.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Waves {
     /// How many hosts the first wave has.
@@ -52,15 +52,15 @@ impl Halt {
 }
 
 /// When to leave off.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Halt {
-    /// With so many failures; a share is of all targets.
+    /// With so many failures; a share is of all targets of the run, not of those that are done.
     failures: Amount,
 }
 
 /// Whom to tell of the results.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Callback {
     /// Where to.
@@ -73,7 +73,7 @@ pub(in crate::api) struct Callback {
 }
 
 /// A run to begin.
-#[derive(Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct StartRun {
     /// Picks hosts: `web*`, `role=web,env!=prod`; `*` for all.
@@ -131,6 +131,35 @@ impl StartRun {
             keep_output: self.keep_output,
             ..runs::Start::default()
         })
+    }
+}
+
+impl From<runs::Amount> for Amount {
+    fn from(amount: runs::Amount) -> Self {
+        Self { count: amount.count, percent: amount.percent }
+    }
+}
+
+/// What a schedule begins, as it was written.
+impl From<runs::Start> for StartRun {
+    fn from(start: runs::Start) -> Self {
+        let waves =
+            |waves: runs::Waves| Waves { first: waves.first.into(), then: waves.then.into() };
+        Self {
+            hosts: start.hosts,
+            order: start.order.into(),
+            waves: start.waves.map(waves),
+            parallel: start.parallel,
+            halt: start.halt.map(|halt| Halt { failures: halt.failures.into() }),
+            deadline_ms: start.deadline_ms,
+            when_online: start.when_online,
+            expires_ms: start.expires_ms,
+            patience_ms: start.patience_ms,
+            confirm: start.confirm,
+            note: start.note,
+            callback: start.callback.map(|to| Callback { url: to.url, id: to.id }),
+            keep_output: start.keep_output,
+        }
     }
 }
 

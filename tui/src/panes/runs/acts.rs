@@ -11,7 +11,8 @@ use cmdr_protocol::CallError;
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::runbooks;
 use cmdr_protocol::runs::{
-    DeleteSchedule, Pause, PutSchedule, Resume, Retry, Run, RunState, Show, Shown, Stop,
+    DeleteSchedule, List, Listing, Pause, PauseSchedule, Resume, Retry, Run, RunState, Show, Shown,
+    Stop,
 };
 
 /// Cells of an order in a question.
@@ -41,6 +42,42 @@ pub(in crate::panes) fn stop(context: &Context<'_>, run: &Run) -> Action {
     ];
     let command = format!("cmdr run stop {id}");
     Action::Open(Box::new(Confirm::one(title, call).about(lines).copying(command)))
+}
+
+/// The runs that go on, once they came.
+struct All(Result<Listing, CallError>);
+
+impl Make for All {
+    fn make(self: Box<Self>, context: &Context<'_>) -> Action {
+        let texts = context.texts;
+        let mut runs = match self.0 {
+            Ok(listing) => listing.runs,
+            Err(error) => return Action::Complain(crate::action::reason(&error)),
+        };
+        runs.retain(|run| run.id.is_some() && run.state != RunState::Stopping);
+        if runs.is_empty() {
+            return Action::Say(texts.get("runs.stop_all.none").to_owned());
+        }
+        let count = runs.len().to_string();
+        let done = texts.fill("runs.stop_all.done", &[&count]);
+        let stop = |run: &Run| {
+            let what = texts.fill("runs.stop.what", &[&told(run)]);
+            let (stop, done) = (Stop { run: run.id?, why: String::new() }, done.clone());
+            Some(Action::call(what, None, stop, |run| (Some(changed(run)), Action::Say(done))))
+        };
+        let all = Action::All(runs.iter().filter_map(stop).collect());
+        let name = |run: &Run| format!("{}  {}", told(run), clean(&run.operator));
+        let names = runs.iter().map(name).collect();
+        let title = texts.fill("runs.stop_all.title", &[&count]);
+        let confirm = Confirm::many(title, names, all).copying("cmdr run stop --all".to_owned());
+        Action::Open(Box::new(confirm))
+    }
+}
+
+/// Ends all runs that go on, as far as the hub tells of them at once.
+pub(super) fn stop_all() -> Action {
+    let list = List { open: true, ..List::default() };
+    Action::fetch(None, list, PATIENCE, |listing| (None, Action::Make(Box::new(All(listing)))))
 }
 
 /// Pauses a run that goes on, and lets one that is paused go on.
@@ -147,17 +184,13 @@ pub(in crate::panes) fn again(context: &Context<'_>, run: &Run) -> Action {
 pub(super) fn pause_schedule(context: &Context<'_>, row: u64) -> Action {
     let texts = context.texts;
     let Some(schedule) = context.store.runs.schedules.get(&row) else { return Action::None };
-    // What is secret was not told, so it cannot be put back.
-    if !schedule.start.order.env.is_empty() || schedule.start.callback.is_some() {
-        return Action::Say(texts.get("schedules.has_secrets").to_owned());
-    }
-    let mut schedule = schedule.clone();
-    schedule.paused = !schedule.paused;
+    let paused = !schedule.paused;
     let name = clean(&schedule.name).into_owned();
-    let done = if schedule.paused { "schedules.paused" } else { "schedules.resumed" };
+    let done = if paused { "schedules.paused" } else { "schedules.resumed" };
     let done = texts.fill(done, &[&name]);
     let what = texts.fill("schedules.pause.what", &[&name]);
-    Action::call(what, None, PutSchedule { schedule }, |_| (Some(stale()), Action::Say(done)))
+    let call = PauseSchedule { name: schedule.name.clone(), paused };
+    Action::call(what, None, call, |_| (Some(stale()), Action::Say(done)))
 }
 
 /// Takes a schedule away.
