@@ -223,7 +223,7 @@ impl Runs {
             hub.blobs.may_use(hub, who, &push.file).await?;
         }
         if let Some(callback) = &start.callback {
-            hub.outbox.check(hub, callback, author.key)?;
+            hub.outbox.check(hub, callback, &author)?;
         }
         // What it would come to now has to be allowed, and confirmed where that is asked for. Of a runbook each run
         // takes the text that is the newest then; the parameters have to be right for the one of now.
