@@ -14,6 +14,7 @@ mod program;
 pub mod run;
 pub mod sampler;
 pub mod services;
+mod sifted;
 pub mod state;
 pub mod supervise;
 mod systemd;

@@ -60,38 +60,7 @@ end differently the worst decides: 70, 6, 7, 5, 4, 1, 0. With exactly one target
 remote exit code: 128+n after signal n, 124 when --timeout ended it, 126 or 127 when it could not be \
 run or does not exist.";
 
-pub use cmdr_protocol::human::duration;
-
-/// A moment as an operator says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// So long ago.
-    Ago(Duration),
-    /// Milliseconds since 1970.
-    At(u64),
-}
-
-impl When {
-    /// Milliseconds since 1970.
-    pub fn ms(self, now_ms: u64) -> u64 {
-        match self {
-            Self::Ago(ago) => {
-                now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
-            }
-            Self::At(ms) => ms,
-        }
-    }
-}
-
-/// Reads a duration that has passed, or a moment in UTC.
-pub fn when(text: &str) -> Result<When, String> {
-    if let Some(ms) = cmdr_protocol::human::moment_ms(text) {
-        return Ok(When::At(ms));
-    }
-    duration(text).map(When::Ago).map_err(|_| {
-        format!("'{text}' is no moment such as 2h, 7d, 2026-11-20 or 2026-11-20T19:30:00Z")
-    })
-}
+pub use cmdr_protocol::human::{When, duration, when};
 
 const SIGNALS: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",

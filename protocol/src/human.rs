@@ -112,9 +112,145 @@ pub fn moment_ms(text: &str) -> Option<u64> {
     moment(ms).starts_with(&written).then_some(ms)
 }
 
+/// A moment as an operator says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long ago.
+    Ago(Duration),
+    /// Milliseconds since 1970.
+    At(u64),
+}
+
+impl When {
+    /// Milliseconds since 1970.
+    pub fn ms(self, now_ms: u64) -> u64 {
+        match self {
+            Self::Ago(ago) => {
+                now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
+            }
+            Self::At(ms) => ms,
+        }
+    }
+}
+
+/// Reads a duration that has passed (`2h`, `-2h`), or a moment in UTC.
+pub fn when(text: &str) -> Result<When, String> {
+    if let Some(ms) = moment_ms(text) {
+        return Ok(When::At(ms));
+    }
+    duration(text.strip_prefix('-').unwrap_or(text)).map(When::Ago).map_err(|_| {
+        format!("'{text}' is no moment such as 2h, 7d, 2026-11-20 or 2026-11-20T19:30:00Z")
+    })
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// A time of day, milliseconds since midnight: `10:30`, `10:30:15`.
+fn of_day(text: &str) -> Option<u64> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let parts: Vec<u64> = text
+        .split(':')
+        .map(|part| part.parse().ok().filter(|_| digits(part)))
+        .collect::<Option<_>>()?;
+    let (hour, minute, second) = match parts[..] {
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    let known = hour < 24 && minute < 60 && second < 60;
+    known.then_some(((hour * 60 + minute) * 60 + second) * 1000)
+}
+
+/// Reads a moment by somebody's own clock: how long ago it was (`2h`, `-90s`), a time of day (the last
+/// such), a date with or without one; with a `Z` at its end it is UTC.
+pub fn local_ms(text: &str, now_ms: u64, utc_offset_s: i32) -> Option<u64> {
+    let (text, offset_ms) = (text.trim(), i64::from(utc_offset_s) * 1000);
+    if let Some(of_day) = of_day(text) {
+        let local = now_ms.checked_add_signed(offset_ms)?;
+        let today = local - local % DAY_MS + of_day;
+        let day = if today > local { today.checked_sub(DAY_MS)? } else { today };
+        return day.checked_add_signed(-offset_ms);
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    match when(text).ok()? {
+        When::At(ms) if text.ends_with('Z') => Some(ms),
+        When::At(ms) => ms.checked_add_signed(-offset_ms),
+        ago @ When::Ago(_) => Some(ago.ms(now_ms)),
+    }
+}
+
+/// Reads a span of time by somebody's own clock, with a moment at either end or at both: `-1h`, `10:30`,
+/// `2026-11-20 08:00..09:00`, `..09:00`. A time of day at its end is the first one behind its beginning.
+pub fn between(text: &str, now_ms: u64, utc_offset_s: i32) -> Option<(Option<u64>, Option<u64>)> {
+    let (from, until) = text.split_once("..").unwrap_or((text, ""));
+    let (from, until) = (from.trim(), until.trim());
+    let since = match from {
+        "" => None,
+        from => Some(local_ms(from, now_ms, utc_offset_s)?),
+    };
+    let end = match (until, since) {
+        ("", _) => None,
+        (until, Some(since)) if of_day(until).is_some() => {
+            // The last one before a day from then.
+            let next = since.checked_add(DAY_MS)?;
+            Some(local_ms(until, next, utc_offset_s)?)
+        }
+        (until, _) => Some(local_ms(until, now_ms, utc_offset_s)?),
+    };
+    let ordered = since.zip(end).is_none_or(|(since, end)| since < end);
+    ((since.is_some() || end.is_some()) && ordered).then_some((since, end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// 2026-11-20 14:02:00 UTC.
+    const NOW: u64 = 1_795_183_320_000;
+    const MINUTE: u64 = 60_000;
+
+    #[test]
+    fn a_moment_by_ones_own_clock_is_a_span_ago_a_time_of_day_or_a_date() {
+        let east = 8 * 3600;
+        let cases = [
+            ("2h", Some(NOW - 120 * MINUTE)),
+            ("-2h", Some(NOW - 120 * MINUTE)),
+            ("22:02", Some(NOW)),
+            ("22:01:30", Some(NOW - 30_000)),
+            ("22:03", Some(NOW + MINUTE - DAY_MS)),
+            ("2026-11-20 22:02", Some(NOW)),
+            ("2026-11-20T14:02:00Z", Some(NOW)),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(local_ms(text, NOW, east), wanted, "{text}");
+        }
+        for wrong in ["", "14", "25:00", "soon", "1:2:3:4", "-1:00", "+1:00", "节"] {
+            assert_eq!(local_ms(wrong, NOW, east), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_span_has_a_beginning_an_end_or_both() {
+        let at = |text: &str| moment_ms(text);
+        let cases = [
+            ("-1h", Some((Some(NOW - 60 * MINUTE), None))),
+            ("10:30", Some((at("2026-11-20 10:30"), None))),
+            ("2026-11-20 08:00..09:00", Some((at("2026-11-20 08:00"), at("2026-11-20 09:00")))),
+            ("2026-11-18 23:00 .. 01:00", Some((at("2026-11-18 23:00"), at("2026-11-19 01:00")))),
+            ("2026-11-18..2026-11-19", Some((at("2026-11-18"), at("2026-11-19")))),
+            ("3h..1h", Some((Some(NOW - 180 * MINUTE), Some(NOW - 60 * MINUTE)))),
+            ("..09:00", Some((None, at("2026-11-20 09:00")))),
+            ("09:00..", Some((at("2026-11-20 09:00"), None))),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(between(text, NOW, 0), wanted, "{text}");
+        }
+        for wrong in ["", "..", "soon", "1h..3h", "10:30..soon", "a..b..c"] {
+            assert_eq!(between(wrong, NOW, 0), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn one_thing_is_not_several() {

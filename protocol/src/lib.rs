@@ -16,6 +16,7 @@ pub mod methods;
 mod open_enum;
 pub mod role;
 pub mod selector;
+pub mod sift;
 pub mod table;
 pub mod version;
 

@@ -213,7 +213,7 @@ pub struct Input {
     /// Stand still, or go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<bool>,
-    /// Show what stands before.
+    /// Show what stands before, also before [`Follow::since_ms`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older: Option<Older>,
 }

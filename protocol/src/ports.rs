@@ -2,6 +2,7 @@
 
 use crate::call::{Access, Call, Feed, Nothing};
 use crate::open_enum::open_enum;
+use crate::sift::Sift;
 use crate::table;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct List {
     pub process: String,
     /// At most so many; 0 for as many as fit into a reply.
     pub limit: u32,
+    /// Only those that fit this, too.
+    #[serde(skip_serializing_if = "Sift::is_empty")]
+    pub sift: Sift,
 }
 
 impl Call for List {
@@ -38,6 +42,8 @@ pub struct Listing {
     pub left_out: u64,
     /// Figures over all of them.
     pub summary: Summary,
+    /// They were sifted by [`List::sift`]; an agent that does not know it leaves that to whoever asked.
+    pub sifted: bool,
 }
 
 /// Listening sockets, then what changes about them, with figures over the connected ones.

@@ -1,14 +1,18 @@
 //! Processes of a host: list, live table, signals and priorities.
 
 use crate::call::{Access, Call, Feed, Nothing};
+use crate::sift::Sift;
 use serde::{Deserialize, Serialize};
 
 /// All processes, with processor use measured over a short interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct List {
     /// Only so many, the busiest first; 0 for all of them by pid.
     pub busiest: u32,
+    /// Only those that fit this; `busiest` then counts among them.
+    #[serde(skip_serializing_if = "Sift::is_empty")]
+    pub sift: Sift,
 }
 
 impl Call for List {
@@ -23,6 +27,10 @@ impl Call for List {
 pub struct Listing {
     /// Every process, by pid; or the busiest.
     pub processes: Vec<Process>,
+    /// So many more fit, and were left out.
+    pub left_out: u64,
+    /// They were sifted by [`List::sift`]; an agent that does not know it leaves that to whoever asked.
+    pub sifted: bool,
 }
 
 /// The table, then what changes in it. Every watcher gets differences to what *it* was sent last,

@@ -1,6 +1,7 @@
 //! Services of a host: the units of its service manager, what they do, and acts on them.
 
 use crate::call::{Access, Call, Feed, Nothing};
+use crate::sift::Sift;
 use crate::table;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,11 @@ pub struct List {
     /// Only units of these kinds, such as `service` and `timer`; none for services, sockets,
     /// timers, targets and paths; `*` for all.
     pub kinds: Vec<String>,
+    /// Only those that fit this.
+    #[serde(skip_serializing_if = "Sift::is_empty")]
+    pub sift: Sift,
+    /// At most so many; 0 for as many as fit into a reply.
+    pub limit: u32,
 }
 
 impl Call for List {
@@ -27,6 +33,8 @@ pub struct Listing {
     pub units: Vec<Unit>,
     /// So many more there are, and were left out.
     pub left_out: u64,
+    /// They were sifted by [`List::sift`]; an agent that does not know it leaves that to whoever asked.
+    pub sifted: bool,
 }
 
 /// Units of the usual kinds, then what changes, as the service manager tells it.

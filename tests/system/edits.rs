@@ -226,6 +226,31 @@ async fn a_file_that_changed_meanwhile_is_a_conflict_and_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn what_the_system_does_not_let_anybody_read_is_not_written_over() {
+    let desk = Desk::new().await;
+    // Not even root reads the first; the second breaks off while it is read.
+    let own = format!("/proc/{}/mem", std::process::id());
+    let cases = [
+        ("/proc/sys/vm/compact_memory", ErrorKind::Denied, "does not let its agent do that"),
+        (own.as_str(), ErrorKind::Failed, "its kernel's log may say why"),
+    ];
+    for (path, kind, words) in cases {
+        let path = named(Path::new(path));
+        let refused = desk.ask.open(&path).await.unwrap_err();
+        assert_eq!(refused.kind, kind, "{refused}");
+        assert!(refused.message.contains(words), "{refused}");
+        // What was typed elsewhere is refused before anything is written beside or over it.
+        for expect in [None, Some(hash(b"one\n"))] {
+            let content = pack(b"mine\n").unwrap();
+            let save = Save { path: path.clone(), content, expect, ..Save::default() };
+            let refused = desk.ask.call(save).await.unwrap_err();
+            assert_eq!(refused.kind, kind, "{refused}");
+        }
+        assert!(desk.ask.versions(&path).await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_edited_says_why_and_stays_as_it_is() {
     let desk = Desk::new().await;
     std::fs::write(desk.dir.join("binary"), b"ELF\0\x01").unwrap();

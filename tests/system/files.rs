@@ -394,6 +394,24 @@ async fn what_is_no_file_cannot_be_read_and_says_why() {
 }
 
 #[tokio::test]
+async fn what_the_system_does_not_let_anybody_read_is_refused_in_clear_words() {
+    let desk = Desk::new().await;
+    // Not even root reads the first; of the second nothing is there at its beginning.
+    let own = format!("/proc/{}/task/{}/mem", std::process::id(), std::process::id());
+    let cases = [
+        ("/proc/sys/vm/compact_memory", ErrorKind::Denied, "does not let its agent do that"),
+        (own.as_str(), ErrorKind::Denied, "a program's memory"),
+    ];
+    for (path, kind, words) in cases {
+        let refused = desk.get(named(Path::new(path))).await.unwrap_err();
+        assert_eq!(refused.kind, kind, "{refused}");
+        assert!(refused.message.contains(path) && refused.message.contains(words), "{refused}");
+        let sum = Checksum { path: named(Path::new(path)) };
+        assert_eq!(desk.call(sum).await.unwrap_err().kind, kind, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn files_of_the_kernel_are_read_and_have_an_end() {
     let desk = Desk::new().await;
     let path = |text: &str| FilePath::parse(text).unwrap();

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The client on a terminal; its number stands in a file.
-fn open(home: &Home, run: &str, size: (u16, u16)) -> Terminal {
+pub(crate) fn open(home: &Home, run: &str, size: (u16, u16)) -> Terminal {
     let home_dir = home.dir.path().to_string_lossy().into_owned();
     let config = home.dir.path().join("config").to_string_lossy().into_owned();
     let client = program("cmdr-tui").to_string_lossy().into_owned();

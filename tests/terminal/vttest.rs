@@ -7,7 +7,7 @@ use harness::tmux::Terminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const SIZE: (u16, u16) = (80, 24);
+pub(crate) const SIZE: (u16, u16) = (80, 24);
 /// What each page ends with.
 const PUSH: &str = "Push <RETURN>";
 /// What each menu ends with.
@@ -147,7 +147,8 @@ fn in_tmux(dir: &Path) -> Seat {
     Seat { terminal, pid: find(&mark) }
 }
 
-fn in_client(home: &Home) -> Seat {
+/// A shell in the client, on the whole screen.
+pub(crate) fn shell(home: &Home) -> Terminal {
     let home_dir = home.dir.path().to_string_lossy().into_owned();
     let config = home.dir.path().join("config").to_string_lossy().into_owned();
     let client = program("cmdr-tui").to_string_lossy().into_owned();
@@ -171,7 +172,12 @@ fn in_client(home: &Home) -> Seat {
         terminal.line("clear; stty size");
         pause();
     }
-    let mark = format!("{home_dir}/vttest");
+    terminal
+}
+
+fn in_client(home: &Home) -> Seat {
+    let terminal = shell(home);
+    let mark = format!("{}/vttest", home.dir.path().display());
     terminal.line(&format!("VTTEST_OF={mark} exec vttest 24x80.80"));
     terminal.until(&[CHOICE]);
     Seat { terminal, pid: find(&mark) }

@@ -1,5 +1,6 @@
 //! What the finder finds: a list of those who offer something, and the search itself.
 
+pub mod everywhere;
 pub mod search;
 
 use crate::panes::{Context, Entry, files, hosts, ports, processes, runs, services, sessions};

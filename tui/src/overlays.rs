@@ -18,7 +18,7 @@ pub mod transfers;
 pub mod views;
 
 use crate::action::{Action, Refused};
-use crate::panes::Context;
+use crate::panes::{Context, Subscription};
 use crate::theme::Role;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent};
 use ratatui::Frame;
@@ -53,6 +53,10 @@ pub trait Overlay: Send {
     /// Takes something more that was refused, when it is asking for the like.
     fn refused(&mut self, refused: Box<Refused>) -> Option<Box<Refused>> {
         Some(refused)
+    }
+    /// What it needs while it is open: asked after everything that happens while the link is up.
+    fn feeds(&self) -> Vec<Subscription> {
+        Vec::new()
     }
     /// Draws over the whole screen.
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect);

@@ -23,6 +23,7 @@ pub mod sessions;
 mod sheet;
 pub mod system;
 
+pub(crate) mod gather;
 mod words;
 
 use crate::action::{Action, Wanted};
@@ -128,6 +129,10 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
     let beside = records::TABLES_BESIDE.into_iter().chain(runs::TABLES_BESIDE);
     for (name, tables) in beside.chain(run::TABLES_BESIDE) {
         places.push((name, [tables.to_vec(), vec![EVERYWHERE]].concat()));
+    }
+    // They come before what holds everywhere: while lines run, some of those keys mean something else.
+    for (name, tables) in logs::TABLES_BESIDE {
+        places.push((name, tables.to_vec()));
     }
     for (n, tab) in TABS.iter().enumerate() {
         let name = tab.title.split('.').next().unwrap_or(tab.title);

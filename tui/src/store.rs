@@ -4,6 +4,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod edits;
+pub mod everywhere;
 pub mod files;
 pub mod hosts;
 pub mod logs;
@@ -124,6 +125,8 @@ pub struct Store {
     pub files: files::Files,
     /// Edits of files of hosts.
     pub edits: edits::Edits,
+    /// What hosts have told the finder.
+    pub everywhere: everywhere::Everywhere,
     /// The audit log as far as it was looked at.
     pub audit: audit::Audit,
     /// What commands wrote, as far as it was looked at.
@@ -173,6 +176,7 @@ impl Store {
             sheets: HashMap::new(),
             files: files::Files::default(),
             edits: edits::Edits::default(),
+            everywhere: everywhere::Everywhere::default(),
             audit: audit::Audit::default(),
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),

@@ -231,6 +231,92 @@ async fn older_lines_come_when_one_goes_above_the_first() {
 }
 
 #[tokio::test]
+async fn a_span_of_time_is_asked_of_the_hosts_and_taken_back() {
+    let mut world = Box::pin(running(Setup::default())).await;
+    world.far.push::<Follow>(Some(id(1)), &some_lines());
+    world.idle().await;
+    begun(&world);
+    world.press("r").await;
+    world.press("soon<enter>").await;
+    world.check_shows("that is no span of time");
+    world.press("C-u2026-11-20 08:00..09:00<enter>").await;
+    let asked = begun(&world);
+    let ms = |text: &str| cmdr_protocol::human::moment_ms(text).unwrap();
+    let (eight, nine) = (ms("2026-11-20 08:00"), ms("2026-11-20 09:00"));
+    assert_eq!(asked.len(), 1);
+    let span = ["since_ms", "until_ms", "follow"].map(|field| asked[0][field].clone());
+    assert_eq!(span, [json!(eight), json!(nine), json!(false)]);
+    assert!(asked[0].get("last").is_none() && asked[0].get("from").is_none());
+    world.check_hides("request served");
+    world.check_shows("time 2026-11-20 08:00:00..2026-11-20 09:00:00");
+    let lines = vec![line(0, "of that time", Level::Info)];
+    let item = Item { lines, first: place(5), ..Item::default() };
+    world.far.push::<Follow>(Some(id(1)), &item);
+    world.idle().await;
+    world.check_shows("of that time");
+    // What is older was not asked for; another filter is for the same span.
+    world.press("gg").await;
+    world.check_shows("what was asked for begins here");
+    world.press("/that<enter>").await;
+    let asked = begun(&world);
+    assert_eq!(asked[0]["filter"]["include"][0], "that");
+    assert_eq!(asked[0]["since_ms"], eight);
+    world.press("Y").await;
+    let copied = world.control.copied.last().unwrap();
+    let wanted = "--since 2026-11-20T08:00:00Z --until 2026-11-20T09:00:00Z";
+    assert!(copied.ends_with(wanted), "{copied}");
+    world.press("rC-u-1h<enter>").await;
+    let asked = begun(&world);
+    assert_eq!(
+        (&asked[0]["since_ms"], &asked[0]["follow"]),
+        (&json!(NOW_MS - 3_600_000), &json!(true))
+    );
+    world.press("rC-u<enter>").await;
+    let asked = begun(&world);
+    assert!(asked[0].get("since_ms").is_none());
+    assert_eq!(asked[0]["last"], 500);
+}
+
+#[tokio::test]
+async fn a_time_before_the_first_line_is_asked_of_the_hosts_by_that_time() {
+    let mut world = Box::pin(running(Setup::default())).await;
+    world.far.push::<Follow>(Some(id(1)), &some_lines());
+    world.idle().await;
+    begun(&world);
+    world.far.take_inputs();
+    world.press("@09:30<enter>").await;
+    let asked = begun(&world);
+    let since = cmdr_protocol::human::moment_ms("2026-11-20 09:30").unwrap();
+    assert_eq!((&asked[0]["since_ms"], &asked[0]["follow"]), (&json!(since), &json!(true)));
+    assert!(asked[0].get("last").is_none());
+    assert!(inputs(&world).is_empty(), "no lines are asked for by their number");
+    let early =
+        |n: u64, text: &str| Line { at_ms: Some(since + n), bytes: text.into(), ..Line::default() };
+    let item = |lines| Item { lines, first: place(5), ..Item::default() };
+    let lines = vec![early(0, "at half past nine"), early(1, "and later")];
+    world.far.push::<Follow>(Some(id(1)), &item(lines));
+    world.idle().await;
+    world.press("y").await;
+    assert_eq!(world.control.copied.last().unwrap(), "at half past nine");
+    // What stands before that is there, too.
+    world.press("gg").await;
+    assert_eq!(inputs(&world)[0].older.clone().unwrap().before, place(5).unwrap());
+    // Very many lines behind it do not push it out: it stands still until one goes on.
+    world.press("@08:30<enter>").await;
+    world.far.take_inputs();
+    for block in 0..60u64 {
+        let lines = (0..1000).map(|n| early(10 + block * 1000 + n, "one of very many"));
+        world.far.push::<Follow>(Some(id(1)), &item(lines.collect()));
+        world.idle().await;
+    }
+    let paused: Vec<_> = inputs(&world).iter().filter_map(|input| input.pause).collect();
+    assert_eq!(paused, [true]);
+    world.check_shows("paused");
+    world.press("<space>").await;
+    assert_eq!(inputs(&world)[0].pause, Some(false));
+}
+
+#[tokio::test]
 async fn lines_are_lit_up_sought_marked_and_copied() {
     let mut world = Box::pin(running(Setup::default())).await;
     world.far.push::<Follow>(Some(id(1)), &some_lines());

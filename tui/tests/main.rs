@@ -6,6 +6,7 @@ mod app;
 mod desks;
 mod edit;
 mod files;
+mod finder;
 mod helpers;
 mod idle;
 mod lines;

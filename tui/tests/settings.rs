@@ -25,6 +25,53 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).expect("read")
 }
 
+/// Every Rust file below a folder.
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_key_of_every_pane_can_be_bound_in_the_settings() {
+    let places = cmdr_tui::panes::places();
+    let bindings = places.iter().flat_map(|(_, tables)| tables).copied().flatten();
+    let known: std::collections::HashSet<&str> = bindings.map(|binding| binding.text).collect();
+    let binding =
+        regex::Regex::new(r#"\bkey\(\s*&\[[^\]]*\],\s*[\w:()]+,\s*"([\w.]+)""#).expect("regex");
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let (mut found, mut missing) = (0, Vec::new());
+    for path in files {
+        let text = read(&path);
+        for text in binding.captures_iter(&text).filter_map(|hit| hit.get(1)) {
+            found += 1;
+            if !known.contains(text.as_str()) {
+                missing.push(format!("{}: {}", path.display(), text.as_str()));
+            }
+        }
+    }
+    assert!(found > 200, "the sources are written in another way: {found}");
+    assert!(missing.is_empty(), "not in panes::places():\n{}", missing.join("\n"));
+}
+
+#[test]
+fn keys_of_running_logs_are_bound_as_the_settings_say() {
+    let (_folder, path) = file("[keys]\n\"logs.pause\" = [\"<f6>\"]\n");
+    let settings = cmdr_tui::config::load(&path).expect("settings");
+    assert!(
+        settings
+            .keys
+            .written(&cmdr_tui::i18n::Texts::new(cmdr_tui::i18n::Lang::En))
+            .contains("\"logs.pause\" = [\"<f6>\"]")
+    );
+}
+
 /// The line of the screen that begins with this.
 fn line(world: &World, begin: &str) -> String {
     let screen = world.screen();

@@ -265,13 +265,15 @@ async fn obey(
     Ok(Then::GoOn)
 }
 
-/// Sends what stands before a place.
+/// Sends what stands before a place, also before the moment that lines were asked from.
 async fn older(
     agent: &Agent,
     log: &Log,
     asked: &Older,
     teller: &mut Teller,
 ) -> Result<(), CallError> {
+    let (access, path, wanted) = (log.access.clone(), log.path.clone(), log.wanted.clone());
+    let log = &Log { access, path, wanted, since_ms: None, ..*log };
     let before = asked.before.clone();
     let (Some(file), Some(offset)) = (before.file, before.offset) else {
         return Err(CallError::malformed("the place before which to look is none of a file"));

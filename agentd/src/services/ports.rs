@@ -12,6 +12,7 @@ pub use linux::read_line;
 
 use crate::items;
 use crate::sampler::{Sampler, Take};
+use crate::sifted::Sifted;
 use crate::{Agent, Config};
 use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_protocol::CallError;
@@ -39,9 +40,10 @@ pub fn sampler(config: &Config) -> Sampler<Taken> {
 
 async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallError> {
     let (proc_root, etc_root) = (agent.config().proc_root.clone(), agent.config().etc_root.clone());
+    let wanted = Wanted::from(&list).sifted(Sifted::new(&list.sift)?);
     // A host with very many sockets takes its time, and others are answered meanwhile.
     tokio::task::spawn_blocking(move || {
-        let taken = Collector::new(&proc_root, &etc_root).take(&Wanted::from(&list));
+        let taken = Collector::new(&proc_root, &etc_root).take(&wanted);
         listing(taken, list.limit)
     })
     .await
@@ -63,7 +65,7 @@ fn listing(taken: Taken, limit: u32) -> Listing {
     let keep = sockets.iter().take(most).take_while(fits).count();
     left_out += (sockets.len() - keep) as u64;
     sockets.truncate(keep);
-    Listing { sockets, left_out, summary }
+    Listing { sockets, left_out, summary, sifted: true }
 }
 
 async fn watch(

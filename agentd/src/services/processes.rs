@@ -10,6 +10,7 @@ pub(super) use linux::parse_stat;
 pub use table::Table;
 
 use crate::sampler::{Sampler, Take};
+use crate::sifted::Sifted;
 use crate::{Agent, Config};
 use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_protocol::processes::{List, Listing, Renice, Signal, Watch};
@@ -31,9 +32,9 @@ pub fn sampler(config: &Config) -> Sampler<Table> {
 }
 
 async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallError> {
+    let sifted = Sifted::new(&list.sift)?;
     let mut watcher = agent.processes().watch(Duration::from_secs(1));
-    let table = watcher.next().await;
-    if list.busiest == 0 { table.listing() } else { table.busiest(list.busiest as usize).listing() }
+    watcher.next().await.picked(list.busiest as usize, &sifted)
 }
 
 async fn watch(

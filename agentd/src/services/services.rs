@@ -8,6 +8,7 @@ mod show;
 
 pub use live::Live;
 
+use crate::sifted::Sifted;
 use crate::systemd::Manager;
 use crate::{Agent, items};
 use act::Verb;
@@ -41,8 +42,10 @@ pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
 }
 
 async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallError> {
+    let sifted = Sifted::new(&list.sift)?;
     let manager = Manager::connect(agent.config()).await?;
-    let mut reader = rows::Reader::new(agent.config(), list.kinds);
+    let mut reader =
+        rows::Reader::new(agent.config(), list.kinds).sifted(sifted, list.limit as usize);
     let (units, mut left_out) = reader.read(&manager).await?;
     let mut room = REPLY;
     let fits = |unit: &Unit| {
@@ -52,7 +55,7 @@ async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallEr
     let count = units.len();
     let units: Vec<Unit> = units.into_iter().take_while(fits).collect();
     left_out += (count - units.len()) as u64;
-    Ok(Listing { units, left_out })
+    Ok(Listing { units, left_out, sifted: true })
 }
 
 async fn watch(

@@ -147,6 +147,7 @@ pub(super) async fn run(app: &App, args: &PortsArgs) -> Result<Exit, Failure> {
         port: args.port,
         process: args.process.clone(),
         limit: args.limit,
+        ..List::default()
     };
     let (mut rows, mut exit, mut answered) = (Vec::new(), Exit::Ok, 0);
     for (target, answer) in hub.ask_hosts(&targets, &list).await {

@@ -226,7 +226,7 @@ async fn list(app: &App, args: &ListArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let targets = hub.resolve(args.selector.as_deref().unwrap_or_default()).await?;
     let kinds = args.kind.iter().map(|k| if k == "all" { "*".to_owned() } else { k.clone() });
-    let call = List { kinds: kinds.collect() };
+    let call = List { kinds: kinds.collect(), ..List::default() };
     let wants = |unit: &Unit| {
         (!args.failed || unit.active == "failed")
             && (args.state.is_empty() || args.state.contains(&unit.active))

@@ -52,6 +52,7 @@ impl App {
         self.look_after();
         let mut wanted = self.pane.feeds();
         wanted.extend(self.desks.others().flat_map(|part| part.pane.feeds()));
+        wanted.extend(self.overlays.iter().flat_map(|overlay| overlay.feeds()));
         wanted.extend(self.approvals());
         // What waits to be confirmed is shown on every page.
         let waiting = self.store.edits.hosts().into_iter();

@@ -21,8 +21,9 @@ const MANY: usize = 20_000;
 /// What a choice of before counts more than others.
 const RECENT: u32 = 40;
 
-/// All of them, as they were when the finder was opened: one text after the other in one piece, because
+/// All of them, as they were when the finder was opened and as hosts told more since: one text after the other in one piece, because
 /// they are gone through in order, and often.
+#[derive(Clone, Default)]
 pub struct Items {
     texts: String,
     /// Where each text begins, and where it and its sound end; the next one begins there.
@@ -63,23 +64,28 @@ fn sound(text: &str) -> Option<Box<str>> {
 impl Items {
     /// These; `recent` has the numbers of those chosen before, newest first.
     pub fn new<'a>(each: impl Iterator<Item = &'a str>, recent: &[u32]) -> Self {
-        let (mut texts, mut ends, mut all) = (String::new(), Vec::new(), Vec::new());
+        let rank = |(at, item): (usize, &u32)| (*item, RECENT.saturating_sub(at as u32).max(1));
+        let recent = recent.iter().enumerate().map(rank).collect();
+        let mut items = Self { recent, ..Self::default() };
+        items.extend(each);
+        items
+    }
+
+    /// These, too, behind the others.
+    fn extend<'a>(&mut self, each: impl Iterator<Item = &'a str>) {
         for text in each {
-            texts.push_str(text);
-            let end = texts.len() as u32;
+            self.texts.push_str(text);
+            let end = self.texts.len() as u32;
             let sound = sound(text);
-            texts.push_str(sound.as_deref().unwrap_or_default());
-            ends.push([end, texts.len() as u32]);
-            all.push(match &sound {
+            self.texts.push_str(sound.as_deref().unwrap_or_default());
+            self.ends.push([end, self.texts.len() as u32]);
+            self.letters.push(match &sound {
                 Some(sound) => letters(text) | letters(sound),
                 None if text.is_ascii() => letters(text),
                 // Of other letters some count as these.
                 None => u64::MAX,
             });
         }
-        let rank = |(at, item): (usize, &u32)| (*item, RECENT.saturating_sub(at as u32).max(1));
-        let recent = recent.iter().enumerate().map(rank).collect();
-        Self { texts, ends, letters: all, recent }
     }
 
     /// A text, and how it sounds if that is something else.
@@ -150,16 +156,36 @@ pub struct Work {
     pub scored: usize,
 }
 
+/// Threads that so many texts are worth.
+fn threads(texts: usize) -> usize {
+    if texts < MANY {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+}
+
 impl Search {
     /// Among these.
     pub fn new(items: Arc<Items>, newest: Arc<AtomicU64>) -> Self {
-        let threads = if items.len() < MANY {
-            1
-        } else {
-            std::thread::available_parallelism().map_or(1, usize::from).min(4)
-        };
-        let matchers = (0..threads).map(|_| Matcher::new(Config::DEFAULT)).collect();
+        let matchers = (0..threads(items.len())).map(|_| Matcher::new(Config::DEFAULT)).collect();
         Self { items, narrowed: Vec::new(), matchers, newest, work: Work::default() }
+    }
+
+    /// Among these, too: they stand behind the others. Of what was found so far nothing is looked at again.
+    pub fn extend<'a>(&mut self, each: impl Iterator<Item = &'a str>) {
+        let from = self.items.len() as u32;
+        Arc::make_mut(&mut self.items).extend(each);
+        while self.matchers.len() < threads(self.items.len()) {
+            self.matchers.push(Matcher::new(Config::DEFAULT));
+        }
+        let new: Vec<u32> = (from..self.items.len() as u32).collect();
+        let mut narrowed = std::mem::take(&mut self.narrowed);
+        for (text, fits) in &mut narrowed {
+            // No question overtakes this.
+            let more = self.among(u64::MAX, text, Some(&new));
+            fits.extend(more.into_iter().flat_map(|(_, more)| more));
+        }
+        self.narrowed = narrowed;
     }
 
     /// What the last answer took.
@@ -370,6 +396,25 @@ mod tests {
         ] {
             assert_eq!(found(&mut one, text), found(&mut search(&texts, &[]), text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_comes_later_is_found_as_if_it_had_been_there() {
+        let texts = ["web1", "web2", "db1 nginx", "nginx worker", "webb", "x", "Web!", "北京 web"];
+        let mut one = search(&texts[..3], &[1]);
+        for (n, text) in ["w", "we", "web", "we", "^w", "ng", "bj"].into_iter().enumerate() {
+            if n > 0 && n + 2 < texts.len() {
+                one.extend(texts[n + 2..n + 3].iter().copied());
+            }
+            let there = one.items.len();
+            assert_eq!(
+                found(&mut one, text),
+                found(&mut search(&texts[..there], &[1]), text),
+                "{text}"
+            );
+        }
+        one.extend(std::iter::once("web3"));
+        assert_eq!(found(&mut one, "web3"), [one.items.len() as u32 - 1]);
     }
 
     #[test]

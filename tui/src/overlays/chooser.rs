@@ -37,6 +37,8 @@ pub(super) struct Looks {
     pub(super) counts: [usize; 2],
     /// Rows below those that fit.
     pub(super) more: usize,
+    /// What else is said below.
+    pub(super) said: String,
 }
 
 /// An entry as it is drawn.
@@ -140,7 +142,10 @@ impl Chooser {
         let buffer = frame.buffer_mut();
         let counts = looks.counts.map(format::count);
         let of = texts.fill("palette.of", &[&counts[0], &counts[1]]);
-        buffer.set_string(x, inner.bottom(), format!(" {of} "), theme.style(Role::Soft));
+        let said = if looks.said.is_empty() { of } else { format!("{of} · {}", looks.said) };
+        let said =
+            cmdr_protocol::display::clean_to_width(&said, usize::from(width.saturating_sub(2)));
+        buffer.set_string(x, inner.bottom(), format!(" {said} "), theme.style(Role::Soft));
         self.area = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
         let rows = usize::from(self.area.height);
         self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));

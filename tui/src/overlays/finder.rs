@@ -1,13 +1,16 @@
 //! Finds anything: hosts, processes, pages, commands, whatever offers itself. Few entries are searched
-//! on the spot, many by a thread, so that a key is never waited for.
+//! on the spot, many by a thread, so that a key is never waited for. Hosts are asked for what fits, and what
+//! they tell is added below the cursor.
 
 use super::Overlay;
 use super::chooser::{Chooser, Did, Looks, Row};
 use crate::action::{Action, Wanted};
 use crate::event::Event;
-use crate::finds::search::{Answer, Items, Search, hits};
-use crate::finds::sign;
-use crate::panes::{Context, Entry};
+use crate::finds::search::{Answer, BEST, Items, Search, hits};
+use crate::finds::{everywhere, sign};
+use crate::panes::{Context, Entry, Subscription};
+use crate::store::audit;
+use crate::store::everywhere::What;
 use crate::theme::Role;
 use crate::widgets::table;
 use cmdr_protocol::HostId;
@@ -17,6 +20,7 @@ use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +44,8 @@ enum Seeker {
 #[derive(Default)]
 struct Shared {
     question: Mutex<String>,
+    /// Texts that have come since.
+    more: Mutex<Vec<String>>,
     answer: Mutex<Option<Answer>>,
 }
 
@@ -52,6 +58,15 @@ pub struct Finder {
     matcher: Matcher,
     /// The folder below which files can be looked for: a last row that is always there.
     below: Option<(HostId, FilePath)>,
+    newest: Arc<AtomicU64>,
+    events: mpsc::Sender<Event>,
+    /// This finder among others, and which of its questions hosts are asked.
+    owner: u64,
+    turn: u64,
+    /// How many of the finds in the store are among the entries.
+    taken: usize,
+    /// What the entries that were there from the beginning are about.
+    known: Option<HashSet<(&'static str, HostId, What)>>,
 }
 
 /// What an entry is remembered by.
@@ -88,17 +103,22 @@ impl Finder {
         let seeker = if entries.len() <= FEW {
             Seeker::Here(Box::new(search))
         } else {
-            let (wake, woken) = sync_channel(1);
-            let shared = Arc::new(Shared::default());
-            let (own, latest) = (shared.clone(), newest.clone());
-            // Ends when the overlay has gone.
-            let thread = std::thread::Builder::new().name("finder".to_owned());
-            drop(thread.spawn(move || seek(search, &woken, &own, &latest, &events)));
-            Seeker::There { wake, shared, newest }
+            apart(search, newest.clone(), events.clone())
         };
-        let matcher = Matcher::new(Config::DEFAULT);
-        let chooser = Chooser::default();
-        Self { entries, chooser, answer, seeker, matcher, below: None }
+        Self {
+            entries,
+            chooser: Chooser::default(),
+            answer,
+            seeker,
+            matcher: Matcher::new(Config::DEFAULT),
+            below: None,
+            newest,
+            events,
+            owner: audit::owner(),
+            turn: 0,
+            taken: 0,
+            known: None,
+        }
     }
 
     /// With a last row that looks for files of this name below a folder.
@@ -118,8 +138,8 @@ impl Finder {
         let text = self.chooser.text();
         match &mut self.seeker {
             Seeker::Here(search) => {
-                if let Some(answer) = search.find(0, text) {
-                    self.answer = answer;
+                if let Some(answer) = search.find(u64::MAX, text) {
+                    self.settle(answer);
                 }
             }
             Seeker::There { wake, shared, newest } => {
@@ -138,9 +158,77 @@ impl Finder {
         let Seeker::There { shared, .. } = &self.seeker else { return };
         let answer = shared.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(answer) = answer {
-            self.answer = answer;
-            self.chooser.move_to(self.chooser.at, self.answer.best.len());
+            self.settle(answer);
         }
+    }
+
+    /// Takes an answer. One to the same text has more in it: what stands down to the cursor stays there.
+    fn settle(&mut self, mut answer: Answer) {
+        let (at, last) = (self.chooser.at, self.answer.best.len());
+        if answer.text != self.answer.text {
+            self.answer = answer;
+            return self.chooser.move_to(at, self.rows());
+        }
+        let stays = &self.answer.best[..(at + 1).min(last)];
+        let rest = answer.best.iter().copied().filter(|entry| !stays.contains(entry));
+        answer.best = stays.iter().copied().chain(rest).take(BEST.max(stays.len())).collect();
+        self.answer = answer;
+        // The row below all others stays below them.
+        let to = if at == last && last > 0 { self.answer.best.len() } else { at };
+        self.chooser.move_to(to, self.rows());
+    }
+
+    /// Takes in what hosts have told since.
+    fn grow(&mut self, context: &Context<'_>) {
+        let told = &context.store.everywhere;
+        if told.owner != self.owner || told.found.len() <= self.taken {
+            return;
+        }
+        let known = self
+            .known
+            .get_or_insert_with(|| self.entries.iter().filter_map(everywhere::about).collect());
+        let new = told.found[self.taken..].iter().map(everywhere::entry);
+        let new =
+            new.filter(|entry| everywhere::about(entry).is_none_or(|it| !known.contains(&it)));
+        let new: Vec<Entry> = new.collect();
+        self.taken = told.found.len();
+        let texts = new.iter().map(|entry| entry.text.as_str());
+        match &mut self.seeker {
+            Seeker::Here(search) => search.extend(texts),
+            Seeker::There { shared, .. } => {
+                let mut more = shared.more.lock().unwrap_or_else(PoisonError::into_inner);
+                more.extend(texts.map(str::to_owned));
+            }
+        }
+        self.entries.extend(new);
+        if let Seeker::Here(search) = &mut self.seeker
+            && self.entries.len() > FEW
+        {
+            let none = Search::new(Arc::default(), Arc::default());
+            let search = std::mem::replace(&mut **search, none);
+            self.seeker = apart(search, self.newest.clone(), self.events.clone());
+        }
+        self.search();
+    }
+
+    /// How many hosts have answered, where they are asked.
+    fn told(&self, context: &Context<'_>) -> String {
+        let told = &context.store.everywhere;
+        let asks = everywhere::asks(self.chooser.text());
+        if told.owner != self.owner || !asks || told.of == 0 {
+            return String::new();
+        }
+        let [answered, of] = [told.answered.len(), told.of].map(|n| n.to_string());
+        let mut text = context.texts.fill("finder.answered", &[&answered, &of]);
+        if !told.failed.is_empty() {
+            text += ", ";
+            text += &context.texts.fill("fleet.failed", &[&told.failed.len().to_string()]);
+        }
+        if !told.more.is_empty() {
+            text += ", ";
+            text += &context.texts.fill("finder.more", &[&told.more.len().to_string()]);
+        }
+        text
     }
 
     fn choose(&mut self, context: &Context<'_>) -> Action {
@@ -165,15 +253,32 @@ impl Finder {
         Action::CloseAnd(Box::new(Action::All(vec![found, action])))
     }
 
+    /// Another text stands there.
+    fn typed(&mut self) {
+        self.turn += 1;
+        self.search();
+    }
+
     fn did(&mut self, context: &Context<'_>, did: Did) -> Action {
         match did {
             Did::Moved => return Action::None,
             Did::Left => return Action::Close,
             Did::Chose => return self.choose(context),
-            Did::Typed => self.search(),
+            Did::Typed => self.typed(),
         }
         Action::None
     }
+}
+
+/// Has a thread search.
+fn apart(search: Search, newest: Arc<AtomicU64>, events: mpsc::Sender<Event>) -> Seeker {
+    let (wake, woken) = sync_channel(1);
+    let shared = Arc::new(Shared::default());
+    let (own, latest) = (shared.clone(), newest.clone());
+    // Ends when the overlay has gone.
+    let thread = std::thread::Builder::new().name("finder".to_owned());
+    drop(thread.spawn(move || seek(search, &woken, &own, &latest, &events)));
+    Seeker::There { wake, shared, newest }
 }
 
 fn seek(
@@ -184,6 +289,11 @@ fn seek(
     events: &mpsc::Sender<Event>,
 ) {
     while woken.recv().is_ok() {
+        let more = {
+            let mut more = shared.more.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *more)
+        };
+        search.extend(more.iter().map(String::as_str));
         let question = newest.load(Ordering::Relaxed);
         let text = shared.question.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(answer) = search.find(question, &text) {
@@ -202,7 +312,11 @@ impl Overlay for Finder {
 
     fn paste(&mut self, text: &str) {
         self.chooser.paste(text);
-        self.search();
+        self.typed();
+    }
+
+    fn feeds(&self) -> Vec<Subscription> {
+        everywhere::subscription(self.owner, self.turn, self.chooser.text()).into_iter().collect()
     }
 
     fn mouse(&mut self, context: &Context<'_>, mouse: &MouseEvent) -> Action {
@@ -211,7 +325,9 @@ impl Overlay for Finder {
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
+        self.grow(context);
         self.take();
+        let said = self.told(context);
         let searched = self.chooser.text().trim().to_owned();
         let search = self.below.as_ref().filter(|_| !searched.is_empty()).map(|(host, folder)| {
             let place = format!("{}:{folder}", context.store.hosts.name(*host));
@@ -220,7 +336,8 @@ impl Overlay for Finder {
         let Self { entries, chooser, answer, matcher, .. } = self;
         let counts = [answer.count, entries.len()];
         let more = usize::from(search.is_some());
-        let looks = Looks { title: "finder.title", size: (90, 26), kind: 12, counts, more };
+        let (title, size) = ("finder.title", (90, 26));
+        let looks = Looks { title, size, kind: 12, counts, more, said };
         let texts = context.texts;
         let inner = chooser.draw(context, frame, screen, &looks, |at| {
             if at == answer.best.len() {

@@ -87,7 +87,8 @@ impl Overlay for Palette {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, screen: Rect) {
         let Self { entries, chooser, found, matcher } = self;
         let counts = [found.len(), entries.len()];
-        let looks = Looks { title: "palette.title", size: (72, 20), kind: 10, counts, more: 0 };
+        let (title, said) = ("palette.title", String::new());
+        let looks = Looks { title, size: (72, 20), kind: 10, counts, more: 0, said };
         let pattern = pattern(chooser.text());
         chooser.draw(context, frame, screen, &looks, |at| {
             let entry = entries.get(*found.get(at)?)?;

@@ -1,25 +1,30 @@
 //! One list over all hosts: who listens, and the busiest processes. Each host that is online is asked,
 //! so many at once, and again after a while; what has come is shown at once, with how many have
-//! answered.
+//! answered. What is filtered for is looked for by the hosts, so that an idle process is found too.
 
+use super::gather::{self, Round};
 use super::ports::{COLUMNS as PORTS, go_to_process, signal};
 use super::sheet::{self, View, column, figure, number, rest};
 use super::{Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
+use crate::link::Link;
 use crate::overlays::pager::Pager;
-use crate::store::Update;
 use crate::store::ports::record;
-use crate::store::sheets::{Record, SheetKey, Target, Value, id_of};
+use crate::store::sheets::{Record, Sheet, Target, Value, id_of};
+use crate::store::{FeedKey, FeedState, Store, Update, audit};
 use crate::theme::Role;
+use crate::widgets::filter::Filter;
 use crate::widgets::table::{self, Column};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::processes::{Process, Signal};
-use cmdr_protocol::{Call, CallError, HostId, ports, processes};
+use cmdr_protocol::sift::Sift;
+use cmdr_protocol::{Call as _, CallError, HostId, ports, processes};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SIGNAL: Command = Command::Own(0);
@@ -41,15 +46,17 @@ const BINDINGS: &[Binding] = &[
     key(&["f"], FAILED, "fleet.key.failed"),
 ];
 
-/// Hosts asked at once.
-const AT_ONCE: usize = 16;
 /// All are asked again after this long.
 const AGAIN_MS: u64 = 20_000;
+/// All are asked again after this long when hosts have come.
+const NEW_MS: u64 = 2000;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Listening sockets of one host that are shown at most.
 const SOCKETS: u32 = 400;
 /// Processes of one host, the busiest.
 const BUSIEST: u32 = 20;
+/// Processes of one host that fit what is filtered for.
+const FOUND: u32 = 200;
 
 const HOST_COLUMN: Column = Column { most: 24, ..rest("fleet.col.host", 12, 0) };
 
@@ -79,43 +86,121 @@ pub fn processes() -> Vec<Column> {
 pub struct Fleet {
     view: View,
     is_ports: bool,
+    /// The round in which hosts are asked; another one ends it.
+    turn: u64,
+    /// What they are asked for.
+    asked: Sift,
+    /// How long to wait before that.
+    after: Duration,
 }
 
 impl Fleet {
     /// Who listens.
     pub fn ports() -> Self {
-        Self { view: View::new((None, "fleet_ports"), OF_PORTS, 1), is_ports: true }
+        Self::new("fleet_ports", OF_PORTS, 1, true)
     }
 
     /// The busiest processes.
     pub fn processes() -> Self {
-        Self { view: View::new((None, "fleet_processes"), OF_PROCESSES, 3), is_ports: false }
+        Self::new("fleet_processes", OF_PROCESSES, 3, false)
     }
 
-    fn ask(&self, context: &Context<'_>, host: HostId) -> Action {
-        let (key, name) = (self.view.key, context.store.hosts.name(host));
-        if self.is_ports {
-            let list = ports::List { limit: SOCKETS, ..ports::List::default() };
-            fetch(host, key, list, move |listing| {
-                listing.sockets.iter().map(|socket| listens(&name, host, socket)).collect()
-            })
-        } else {
-            let list = processes::List { busiest: BUSIEST };
-            fetch(host, key, list, move |listing| {
-                listing.processes.iter().map(|process| busy(&name, host, process)).collect()
-            })
+    /// Each has a list of its own, because each asks for what it is filtered for.
+    fn new(name: &'static str, columns: &'static [Column], sort: usize, is_ports: bool) -> Self {
+        let mut own = [0; 16];
+        own[8..].copy_from_slice(&audit::owner().to_be_bytes());
+        let view = View::new((Some(HostId(own)), name), columns, sort);
+        Self { view, is_ports, turn: 0, asked: Sift::default(), after: Duration::ZERO }
+    }
+
+    fn feed(&self) -> FeedKey {
+        let method = if self.is_ports { ports::List::METHOD } else { processes::List::METHOD };
+        FeedKey { host: None, method, request: id_of(&self.view.key) }
+    }
+
+    /// All hosts are asked anew, for what is filtered for now.
+    fn again(&mut self, after: Duration) -> Action {
+        self.turn += 1;
+        (self.asked, self.after) = (self.view.table.filter.sift(""), after);
+        let feed = self.feed();
+        Action::Apply(Update::new(move |store| drop(store.feeds.remove(&feed))))
+    }
+
+    /// Who is asked, and how.
+    fn round(&self) -> impl FnOnce(&Store) -> Round + 'static + use<> {
+        let (key, turn, is_ports) = (self.view.key, self.turn, self.is_ports);
+        let filter = self.view.table.filter.clone();
+        move |store| {
+            let hosts = gather::online(store);
+            let names: HashMap<HostId, String> =
+                hosts.iter().map(|host| (*host, store.hosts.name(*host))).collect();
+            let all = hosts.clone();
+            let begun = Update::new(move |store| {
+                let now_ms = store.now_ms;
+                store.sheet_mut(key).begin_round(now_ms, turn, &all);
+            });
+            let asks: gather::Asks = Arc::new(move |link, host| {
+                let name = names.get(&host).cloned().unwrap_or_default();
+                let filter = filter.clone();
+                Box::pin(async move {
+                    let answer = if is_ports {
+                        listening(&link, host, &name, &filter).await
+                    } else {
+                        running(&link, host, &name, &filter).await
+                    };
+                    Update::new(move |store| {
+                        let now_ms = store.now_ms;
+                        let sheet = store.sheet_mut(key);
+                        match answer {
+                            Ok(told) => sheet.set_host(now_ms, turn, host, told),
+                            Err(error) => {
+                                sheet.fail_host(now_ms, turn, host, crate::action::reason(&error));
+                            }
+                        }
+                    })
+                })
+            });
+            Round { hosts, begun, asks }
         }
     }
 
-    /// All hosts are asked anew.
-    fn again(&self, context: &Context<'_>) -> Action {
-        let (key, now_ms) = (self.view.key, context.store.now_ms);
-        Action::Apply(Update::new(move |store| {
-            let sheet = store.sheet_mut(key);
-            sheet.answered.clear();
-            sheet.failed.clear();
-            sheet.round_ms = now_ms.max(1);
-        }))
+    /// Whether hosts may have more of what is filtered for now than they have told.
+    fn wants_more(&self, sheet: Option<&Sheet>) -> bool {
+        if self.view.table.filter.sift("") == self.asked {
+            return false;
+        }
+        let told = |sheet: &Sheet| {
+            sheet.round == self.turn && sheet.is_round_over() && sheet.left_out.is_empty()
+        };
+        // Whoever has told everything has nothing more by another filter. Of processes they never do.
+        !(self.is_ports && self.asked.is_empty() && sheet.is_some_and(told))
+    }
+
+    /// What is said about what is not here, and how it is found.
+    fn more(&self, context: &Context<'_>, sheet: &Sheet) -> Option<(String, Role)> {
+        let texts = context.texts;
+        let key = context.keys.of(TABLES, Command::Filter);
+        if !self.is_ports && self.asked.is_empty() {
+            let text = texts.fill("fleet.busiest", &[&BUSIEST.to_string(), &key]);
+            return Some((text, Role::Soft));
+        }
+        let (more, on) = (sheet.left_out.values().sum::<u64>(), sheet.left_out.len());
+        let count = crate::widgets::format::count(usize::try_from(more).unwrap_or(usize::MAX));
+        (on > 0)
+            .then(|| (texts.fill("fleet.left_out", &[&count, &on.to_string(), &key]), Role::Warn))
+    }
+
+    /// The `cmdr` command that prints what is shown.
+    fn list_line(&self) -> String {
+        if self.is_ports {
+            return "cmdr ports '*'".to_owned();
+        }
+        let filter = &self.view.table.filter;
+        // `cmdr` knows no opposite of a filter.
+        if filter.is_on() && filter.sift("").not.is_empty() {
+            return format!("cmdr ps '*' --filter {}", super::hosts::quoted(filter.text()));
+        }
+        "cmdr ps '*' --limit 20".to_owned()
     }
 
     /// Which hosts could not answer, and why.
@@ -138,25 +223,44 @@ impl Fleet {
     }
 }
 
-/// Asks one host, and puts what it says among the rest.
-fn fetch<C: Call>(
-    host: HostId,
-    key: SheetKey,
-    call: C,
-    rows: impl FnOnce(C::Reply) -> Vec<Record> + Send + 'static,
-) -> Action {
-    Action::fetch(Some(host), call, PATIENCE, move |answer: Result<C::Reply, CallError>| {
-        let answer = answer.map(rows);
-        let update = Update::new(move |store| {
-            let now_ms = store.now_ms;
-            let sheet = store.sheet_mut(key);
-            match answer {
-                Ok(rows) => sheet.set_host(now_ms, host, rows.into_iter()),
-                Err(error) => sheet.fail_host(now_ms, host, crate::action::reason(&error)),
-            }
-        });
-        (Some(update), Action::None)
+/// Rows of one host, and how many more it has.
+type Told = Result<(Vec<Record>, u64), CallError>;
+
+/// Who listens on a host.
+async fn listening(link: &Link, host: HostId, name: &str, filter: &Filter) -> Told {
+    let sift = filter.sift(name);
+    let all = ports::List { limit: SOCKETS, ..ports::List::default() };
+    let list = ports::List { sift: sift.clone(), ..all.clone() };
+    let mut told = link.call(Some(host), list, PATIENCE).await?;
+    if !sift.is_empty() && !told.sifted {
+        // An agent that cannot look for it tells all, and it is looked for here.
+        told = link.call(Some(host), ports::List { limit: 0, ..all }, PATIENCE).await?;
+    }
+    let rows = told.sockets.iter().map(|socket| listens(name, host, socket));
+    Ok((kept(rows, filter), told.left_out))
+}
+
+/// The busiest processes of a host, or those that are looked for.
+async fn running(link: &Link, host: HostId, name: &str, filter: &Filter) -> Told {
+    let sift = filter.sift(name);
+    let busiest = if sift.is_empty() { BUSIEST } else { FOUND };
+    let list = processes::List { busiest, sift: sift.clone() };
+    let mut told = link.call(Some(host), list, PATIENCE).await?;
+    if !sift.is_empty() && !told.sifted {
+        told = link.call(Some(host), processes::List::default(), PATIENCE).await?;
+    }
+    let rows = told.processes.iter().map(|process| busy(name, host, process));
+    Ok((kept(rows, filter), told.left_out))
+}
+
+fn kept(rows: impl Iterator<Item = Record>, filter: &Filter) -> Vec<Record> {
+    let mut text = String::new();
+    rows.filter(|row| {
+        text.clear();
+        row.haystack(&mut text);
+        filter.keeps(&text)
     })
+    .collect()
 }
 
 fn listens(name: &str, host: HostId, socket: &ports::Socket) -> Record {
@@ -208,7 +312,11 @@ impl Pane for Fleet {
     }
 
     fn feeds(&self) -> Vec<Subscription> {
-        vec![super::hosts::feed()]
+        let mut feeds = vec![super::hosts::feed()];
+        if self.turn > 0 {
+            feeds.push(gather::subscription(self.feed(), self.turn, self.after, self.round()));
+        }
+        feeds
     }
 
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
@@ -224,53 +332,35 @@ impl Pane for Fleet {
                 Some(row) => Action::Go(Place::Host(row.host, 0)),
                 None => Action::None,
             },
-            REFRESH => self.again(context),
+            REFRESH => self.again(Duration::ZERO),
             FAILED => self.failed(context),
-            Command::CopyCommand => {
-                let line = if self.is_ports { "cmdr ports '*'" } else { "cmdr ps '*' --limit 20" };
-                Action::Copy(line.to_owned())
-            }
+            Command::CopyCommand => Action::Copy(self.list_line()),
             _ => self.view.on(context, command),
         }
     }
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
-        let (hosts, now_ms) = (&context.store.hosts, context.store.now_ms);
-        let key = self.view.key;
-        let Some(sheet) = self.view.sheet(context).filter(|sheet| sheet.round_ms > 0) else {
-            return if hosts.known { self.again(context) } else { Action::None };
-        };
-        let free = AT_ONCE.saturating_sub(sheet.waiting.len());
-        if free == 0 {
+        if !context.store.hosts.known {
             return Action::None;
         }
-        if sheet.answered.len() + sheet.failed.len() >= hosts.totals.online {
-            let over = sheet.waiting.is_empty() && now_ms - sheet.round_ms >= AGAIN_MS;
-            return if over { self.again(context) } else { Action::None };
+        let sheet = self.view.sheet(context);
+        if self.turn == 0 {
+            return self.again(Duration::ZERO);
         }
-        let next: Vec<HostId> = hosts
-            .rows
-            .iter()
-            .filter(|(id, row)| {
-                row.host.state == HostState::Online
-                    && !sheet.answered.contains(id)
-                    && !sheet.failed.contains_key(id)
-                    && !sheet.waiting.contains(id)
-            })
-            .map(|(id, _)| *id)
-            .take(free)
-            .collect();
-        if next.is_empty() {
-            // A host that has gone since keeps the count short; the next round sets it right.
-            let over = sheet.waiting.is_empty() && now_ms - sheet.round_ms >= AGAIN_MS;
-            return if over { self.again(context) } else { Action::None };
+        if self.wants_more(sheet) {
+            return self.again(gather::STILL);
         }
-        let asked = next.clone();
-        let mut actions = vec![Action::Apply(Update::new(move |store| {
-            store.sheet_mut(key).waiting.extend(asked);
-        }))];
-        actions.extend(next.into_iter().map(|host| self.ask(context, host)));
-        Action::All(actions)
+        let now_ms = context.store.now_ms;
+        let over = sheet.is_none_or(|sheet| {
+            // Hosts that have come since are not kept waiting.
+            let new = context.store.hosts.totals.online > sheet.of;
+            let wait_ms = if new { NEW_MS } else { AGAIN_MS };
+            let waited = now_ms.saturating_sub(sheet.round_ms) >= wait_ms;
+            sheet.round == self.turn && sheet.is_round_over() && waited
+        });
+        let known =
+            sheet.is_some() || context.store.feeds.get(&self.feed()) == Some(&FeedState::Over);
+        if over && known { self.again(Duration::ZERO) } else { Action::None }
     }
 
     fn list(&self) -> Option<(&'static str, &dyn table::List)> {
@@ -293,7 +383,7 @@ impl Pane for Fleet {
             return super::notice(frame, area, &lines);
         };
         let (answered, failed) = (sheet.answered.len(), sheet.failed.len());
-        let of = store.hosts.totals.online.max(answered + failed);
+        let of = sheet.of;
         let told = texts.fill("fleet.answered", &[&answered.to_string(), &of.to_string()]);
         let role = if answered < of { Role::Warn } else { Role::Ok };
         let mut pieces = vec![(sheet.rows.len().to_string(), Role::Strong), (told, role)];
@@ -301,6 +391,7 @@ impl Pane for Fleet {
             let text = texts.fill("fleet.failed", &[&failed.to_string()]);
             pieces.push((text, Role::Bad));
         }
+        pieces.extend(self.more(context, sheet));
         let line = sheet::dotted(context, pieces);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
         self.view.draw(context, frame, body, ["fleet.none"; 2]);

@@ -6,6 +6,7 @@ mod feed;
 mod look;
 mod pick;
 mod screen;
+mod span;
 
 use super::{Context, Pane, Subscription};
 use crate::action::{Action, PATIENCE};
@@ -21,6 +22,7 @@ use look::{Look, Stamps};
 use pick::Picker;
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use span::Span;
 use std::collections::HashSet;
 
 const PAUSE: Command = Command::Own(0);
@@ -37,9 +39,13 @@ const SAVE: Command = Command::Own(10);
 const SOURCES: Command = Command::Own(11);
 const JOINED: Command = Command::Own(12);
 const UNMARK: Command = Command::Own(13);
+const SPAN: Command = Command::Own(14);
 
 static PICKING: &[&[Binding]] = &[PICK, LIST];
 static RUNNING: &[&[Binding]] = &[RUN, MOVING];
+
+/// The key tables while lines run.
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 1] = [("logs_lines", RUNNING)];
 
 const PICK: &[Binding] = &[key(&["<enter>", "<right>"], Command::Open, "logs.key.open")
     .needs(Follow::METHOD)
@@ -57,6 +63,7 @@ const RUN: &[Binding] = &[
     key(&["t"], STAMPS, "logs.key.stamps"),
     key(&["w"], WRAP, "logs.key.wrap"),
     key(&["@"], JUMP, "logs.key.jump"),
+    key(&["r"], SPAN, "logs.key.span"),
     key(&["o"], OLDER, "logs.key.older"),
     key(&["n"], Command::NextMatch, "logs.key.next"),
     key(&["N"], Command::PreviousMatch, "logs.key.previous"),
@@ -87,6 +94,8 @@ const BEGIN: u32 = 500;
 const BACK: u32 = 500;
 /// Streams that are followed at once.
 const MOST: usize = 64;
+/// Lines from a moment on after which it stands still: of more the first ones would be let go.
+const HELD: usize = logs::MOST_ROWS / 2;
 /// Cells that a step to the side goes.
 const ASIDE: usize = 16;
 
@@ -116,6 +125,12 @@ pub struct LogsPane {
     marks: HashSet<u64>,
     /// Streams that were left out because there are too many.
     left_out: usize,
+    /// From when to when lines are asked for.
+    span: Span,
+    /// Another number begins all feeds anew.
+    turn: u64,
+    /// It stood still by itself already.
+    held: bool,
 }
 
 impl LogsPane {
@@ -140,7 +155,17 @@ impl LogsPane {
             look: Look::default(),
             marks: HashSet::new(),
             left_out: 0,
+            span: Span::default(),
+            turn: 0,
+            held: false,
         }
+    }
+
+    /// Of one host, reading these sources of it.
+    pub fn reading(host: HostId, sources: Vec<String>) -> Self {
+        let mut pane = Self::new(host);
+        pane.choose(sources.into_iter().map(|source| (host, source)).collect());
+        pane
     }
 
     fn logs<'a>(&self, context: &Context<'a>) -> Option<&'a Logs> {
@@ -148,7 +173,11 @@ impl LogsPane {
     }
 
     fn follow(&self) -> Follow {
-        Follow { filter: self.filter.clone(), last: Some(BEGIN), follow: true, ..Follow::default() }
+        let Span { since_ms, until_ms, .. } = self.span;
+        // From a moment on the first ones are wanted, not the newest.
+        let last = since_ms.is_none().then_some(BEGIN);
+        let (filter, follow) = (self.filter.clone(), until_ms.is_none());
+        Follow { filter, since_ms, until_ms, last, follow, ..Follow::default() }
     }
 
     /// Begins with what is chosen.
@@ -156,6 +185,11 @@ impl LogsPane {
         if chosen.is_empty() {
             return Action::None;
         }
+        self.choose(chosen);
+        self.open()
+    }
+
+    fn choose(&mut self, chosen: Vec<(HostId, String)>) {
         let mut streams: Vec<(HostId, String)> = Vec::new();
         self.left_out = 0;
         for one in chosen {
@@ -171,7 +205,6 @@ impl LogsPane {
         self.paused = false;
         self.cursor = None;
         self.marks.clear();
-        self.open()
     }
 
     /// Takes its place in the store, and has all that it follows asked for from the beginning.
@@ -198,6 +231,9 @@ impl LogsPane {
 
     /// Has the hosts sift anew.
     fn sift(&mut self, context: &Context<'_>) -> Action {
+        if self.span.is_on() {
+            return self.ask_span(self.span);
+        }
         self.number += 1;
         self.cursor = None;
         let (filter, number) = (self.filter.clone(), self.number);
@@ -245,6 +281,10 @@ impl LogsPane {
     /// Asks the hosts for what stands before what is shown.
     fn older(&mut self, context: &Context<'_>, told: bool) -> Action {
         let Some(logs) = self.logs(context) else { return Action::None };
+        if self.span.is_asked() {
+            let text = context.texts.get("logs.span.begins");
+            return if told { Action::Say(text.to_owned()) } else { Action::None };
+        }
         if self.cursor.is_none() {
             // It stays where it is while lines come above it.
             self.go_to(logs, 0);
@@ -272,17 +312,6 @@ impl LogsPane {
             }
             None => Action::Say(context.texts.get("logs.no_match").to_owned()),
         }
-    }
-
-    fn jump(&mut self, context: &Context<'_>, text: &str) -> Action {
-        let Some(logs) = self.logs(context) else { return Action::None };
-        let store = context.store;
-        let Some(ms) = look::moment(text, store.now_ms, store.utc_offset_s) else {
-            return Action::Say(context.texts.get("logs.jump.wrong").to_owned());
-        };
-        let to = logs.rows.partition_point(|row| row.at_ms < ms);
-        self.go_to(logs, to);
-        if to == 0 { self.older(context, false) } else { Action::None }
     }
 
     fn mark(&mut self, context: &Context<'_>) -> Action {
@@ -328,7 +357,7 @@ impl LogsPane {
                 if chosen.is_empty() {
                     return Action::None;
                 }
-                Action::Copy(acts::command(context, &chosen, &self.filter, false))
+                Action::Copy(acts::command(context, &chosen, &self.filter, None))
             }
             Command::NextMatch | Command::PreviousMatch => {
                 let mut texts: Vec<String> = Vec::new();
@@ -366,6 +395,7 @@ impl Pane for LogsPane {
         let mut feeds = vec![super::hosts::feed()];
         for (at, (host, _)) in self.streams.iter().enumerate() {
             if let Some(key) = feed::key(self.owner, &self.streams, at) {
+                let key = (key, self.turn);
                 feeds.push(feed::subscription(self.owner, at, key, *host, self.follow()));
             }
         }
@@ -378,7 +408,7 @@ impl Pane for LogsPane {
             return self.open();
         }
         if !self.picking {
-            return Action::None;
+            return self.land(context);
         }
         let asked = &mut self.asked;
         let new: Vec<HostId> = self
@@ -400,10 +430,11 @@ impl Pane for LogsPane {
         if self.picking {
             return self.picked(context, command);
         }
+        self.span.landing_ms = None;
         let page = isize::try_from(self.look.height()).unwrap_or(1).max(2);
         match command {
             PAUSE => self.pause(context),
-            INCLUDE | EXCLUDE | WORDS | JUMP | SAVE => acts::ask(context, command, self),
+            INCLUDE | EXCLUDE | WORDS | JUMP | SAVE | SPAN => acts::ask(context, command, self),
             LEVEL => {
                 self.filter.level = match self.filter.level {
                     None => Some(Level::Warning),
@@ -482,7 +513,7 @@ impl Pane for LogsPane {
                 Action::Copy(lines.join("\n"))
             }
             Command::CopyCommand => {
-                Action::Copy(acts::command(context, &self.streams, &self.filter, true))
+                Action::Copy(acts::command(context, &self.streams, &self.filter, Some(&self.span)))
             }
             _ => Action::Pass,
         }
@@ -508,6 +539,7 @@ impl Pane for LogsPane {
                 Action::None
             }
             JUMP => self.jump(context, text),
+            SPAN => self.spanned(context, text),
             SAVE => self.logs(context).map_or(Action::None, |logs| acts::save(context, logs, text)),
             _ => Action::None,
         }
@@ -534,6 +566,7 @@ impl Pane for LogsPane {
             let opens = double && list.is_row(mouse.column, mouse.row);
             return if opens { self.on(context, Command::Open) } else { Action::None };
         }
+        self.span.landing_ms = None;
         match mouse.kind {
             MouseEventKind::ScrollUp => self.step(context, -3),
             MouseEventKind::ScrollDown => self.step(context, 3),

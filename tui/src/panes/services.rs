@@ -3,19 +3,21 @@
 
 mod acts;
 
+use super::logs::LogsPane;
 use super::overview::nothing_yet;
 use super::sheet::{self, View, column, figure, number, rest};
-use super::{Context, Entry, Pane, Subscription};
+use super::{Context, Entry, Pane, Place, Subscription, TABS};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::store::services::units;
 use crate::store::sheets::{Record, Target};
 use crate::theme::Role;
 use crate::widgets::table::{self, Column};
+use cmdr_protocol::logs::Follow;
 use cmdr_protocol::services::{
     Disable, Enable, Mask, Reload, ResetFailed, Restart, Show, Start, Stop, Unmask, Watch,
 };
-use cmdr_protocol::{Call as _, HostId};
+use cmdr_protocol::{Call as _, Feed as _, HostId};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
@@ -30,12 +32,14 @@ const UNMASK: Command = Command::Own(7);
 const RESET_FAILED: Command = Command::Own(8);
 const FAILED: Command = Command::Own(9);
 const COPY_LIST: Command = Command::Own(10);
+const LOGS: Command = Command::Own(11);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
 const BINDINGS: &[Binding] = &[
     // Letters that other such programs use for something harmless do nothing else here: `d` describes.
     key(&["<enter>", "d"], Command::Open, "services.key.open").needs(Show::METHOD).row().hint(),
+    key(&["l"], LOGS, "services.key.logs").needs(Follow::METHOD).row().hint(),
     key(&["s"], START, "services.key.start").danger(Start::METHOD).row().hint(),
     key(&["x", "<delete>"], STOP, "services.key.stop").danger(Stop::METHOD).row().hint(),
     key(&["R"], RESTART, "services.key.restart").danger(Restart::METHOD).row().hint(),
@@ -81,6 +85,21 @@ impl Services {
         Self { host, view: View::new(units(host), COLUMNS, 0) }
     }
 
+    /// The logs of the units at hand.
+    fn logs(&self, rows: &[&Record]) -> Action {
+        let sources = rows.iter().filter_map(|row| match &row.target {
+            Target::Unit { name, .. } => Some(format!("unit:{name}")),
+            _ => None,
+        });
+        let sources: Vec<String> = sources.collect();
+        if sources.is_empty() {
+            return Action::None;
+        }
+        let tab = TABS.iter().position(|tab| tab.title == "logs.title").unwrap_or(0);
+        let pane = LogsPane::reading(self.host, sources);
+        Action::Enter(Place::Host(self.host, tab), Box::new(pane))
+    }
+
     fn list_line(&self, context: &Context<'_>) -> String {
         let host = super::hosts::quoted(&context.store.hosts.name(self.host));
         let failed = if self.view.only.is_some() { " --failed" } else { "" };
@@ -116,6 +135,7 @@ impl Pane for Services {
             MASK => acts::act(context, &rows, "mask", |unit| Mask { unit }),
             UNMASK => acts::act(context, &rows, "unmask", |unit| Unmask { unit }),
             RESET_FAILED => acts::act(context, &rows, "reset-failed", |unit| ResetFailed { unit }),
+            LOGS => self.logs(&rows),
             FAILED => {
                 self.view.only = match self.view.only {
                     None => Some(has_failed),

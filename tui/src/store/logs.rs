@@ -425,7 +425,7 @@ pub fn looking(owner: u64, stream: usize) -> Update {
 
 /// What is asked of a host for a stream, going on where it was.
 pub fn asking(stream: &Stream, follow: Follow) -> Follow {
-    Follow { source: stream.source.clone(), from: stream.resume(), follow: true, ..follow }
+    Follow { source: stream.source.clone(), from: stream.resume(), ..follow }
 }
 
 /// The name of a source in few cells: a file's, or a unit's.

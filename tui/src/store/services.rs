@@ -13,7 +13,8 @@ pub fn units(host: HostId) -> SheetKey {
     (Some(host), "services")
 }
 
-fn record(host: HostId, unit: &Unit) -> Record {
+/// A unit as a row.
+pub fn record(host: HostId, unit: &Unit) -> Record {
     let state = match unit.active.as_str() {
         "active" => Role::Ok,
         "failed" => Role::Bad,

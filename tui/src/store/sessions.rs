@@ -135,7 +135,7 @@ impl Sessions {
 }
 
 /// A session with texts that can be shown.
-fn harmless(mut session: Session) -> Session {
+pub(crate) fn harmless(mut session: Session) -> Session {
     let s = &mut session;
     for text in [&mut s.id, &mut s.name, &mut s.operator, &mut s.user, &mut s.title, &mut s.ssh]
         .into_iter()

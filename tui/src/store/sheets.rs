@@ -141,12 +141,14 @@ pub struct Sheet {
     pub error: Option<CallError>,
     /// Rows that there are in all, when they come in pages.
     pub total: usize,
-    /// Of a list over many hosts: when all were begun to be asked, which have answered, which could
-    /// not and why, and which are being asked.
+    /// Of a list over many hosts: in which round they are asked, since when, how many, which have
+    /// answered, which could not and why, and how many rows hosts left out.
+    pub round: u64,
     pub round_ms: u64,
+    pub of: usize,
     pub answered: HashSet<HostId>,
     pub failed: HashMap<HostId, String>,
-    pub waiting: HashSet<HostId>,
+    pub left_out: HashMap<HostId, u64>,
 }
 
 impl Sheet {
@@ -162,21 +164,51 @@ impl Sheet {
         self.came(now_ms);
     }
 
-    /// These are all the rows of this host.
-    pub fn set_host(&mut self, now_ms: u64, host: HostId, rows: impl Iterator<Item = Record>) {
+    /// So many hosts are asked from now on. Their rows stay until they answer.
+    pub fn begin_round(&mut self, now_ms: u64, round: u64, hosts: &[HostId]) {
+        (self.round, self.round_ms, self.of) = (round, now_ms.max(1), hosts.len());
+        self.came_ms = now_ms;
+        self.answered.clear();
+        self.failed.clear();
+        self.left_out.clear();
+        // Whoever is not asked any more has gone.
+        let asked: HashSet<&HostId> = hosts.iter().collect();
+        self.rows.retain(|_, row| asked.contains(&row.host));
+        self.version += 1;
+    }
+
+    /// Whether all hosts of the round have said something.
+    pub fn is_round_over(&self) -> bool {
+        self.answered.len() + self.failed.len() >= self.of
+    }
+
+    /// These are the rows of this host; it left out so many. What comes of an earlier round is not wanted.
+    pub fn set_host(
+        &mut self,
+        now_ms: u64,
+        round: u64,
+        host: HostId,
+        (rows, left_out): (Vec<Record>, u64),
+    ) {
+        if self.round != round {
+            return;
+        }
         self.rows.retain(|_, row| row.host != host);
-        self.rows.extend(rows.map(|row| (row.id, row)));
+        self.rows.extend(rows.into_iter().map(|row| (row.id, row)));
         self.answered.insert(host);
-        self.failed.remove(&host);
-        self.waiting.remove(&host);
+        if left_out > 0 {
+            self.left_out.insert(host, left_out);
+        }
         self.came(now_ms);
     }
 
     /// This host could not tell, for this reason.
-    pub fn fail_host(&mut self, now_ms: u64, host: HostId, why: String) {
+    pub fn fail_host(&mut self, now_ms: u64, round: u64, host: HostId, why: String) {
+        if self.round != round {
+            return;
+        }
         self.rows.retain(|_, row| row.host != host);
         self.failed.insert(host, why);
-        self.waiting.remove(&host);
         self.came(now_ms);
     }
 
@@ -215,6 +247,33 @@ mod tests {
         assert_eq!(figure(9).compare(&figure(10)), Ordering::Less);
         let name = |text: &str| Value::text(text, Role::Text);
         assert_eq!(name("web9").compare(&name("web10")), Ordering::Less);
+    }
+
+    #[test]
+    fn what_a_host_says_in_an_earlier_round_is_not_wanted_in_a_later_one() {
+        let host = |n: u8| HostId([n; 16]);
+        let row = |n: u8, id| Record {
+            id,
+            host: host(n),
+            values: Vec::new(),
+            more: Vec::new(),
+            target: Target::None,
+        };
+        let mut sheet = Sheet::default();
+        sheet.begin_round(5, 1, &[host(1), host(2)]);
+        sheet.set_host(6, 1, host(1), (vec![row(1, 10)], 3));
+        sheet.begin_round(7, 2, &[host(1), host(2)]);
+        assert!(sheet.rows.contains_key(&10) && sheet.answered.is_empty());
+        sheet.set_host(8, 1, host(2), (vec![row(2, 20)], 0));
+        sheet.fail_host(8, 1, host(1), "late".into());
+        assert!(
+            !sheet.rows.contains_key(&20) && sheet.failed.is_empty() && sheet.left_out.is_empty()
+        );
+        sheet.set_host(9, 2, host(1), (vec![row(1, 11)], 0));
+        assert!(!sheet.is_round_over() && sheet.rows.keys().eq([&11]));
+        // Host 1 has gone.
+        sheet.begin_round(10, 3, &[host(2)]);
+        assert!(sheet.rows.is_empty() && sheet.of == 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A filter over rows of text: a regular expression, `!` before it inverts. Matching ignores case
 //! unless the expression has a capital letter.
 
+use cmdr_protocol::sift::Sift;
 use regex::{Regex, RegexBuilder};
 
 /// What is filtered for.
@@ -57,6 +58,16 @@ impl Filter {
         self.regex.is_some()
     }
 
+    /// The same for hosts to look for: `before` stands before the text of each row. Nothing when every row
+    /// stays.
+    pub fn sift(&self, before: &str) -> Sift {
+        let Some(regex) = &self.regex else { return Sift::default() };
+        let case = if regex.as_str().chars().any(char::is_uppercase) { "" } else { "(?i)" };
+        let pattern = vec![format!("{case}{regex}")];
+        let (fits, not) = if self.invert { (Vec::new(), pattern) } else { (pattern, Vec::new()) };
+        Sift { fits, not, before: before.to_owned() }
+    }
+
     /// Whether a row with this text stays.
     pub fn keeps(&self, row: &str) -> bool {
         self.regex.as_ref().is_none_or(|regex| regex.is_match(row) != self.invert)
@@ -76,6 +87,20 @@ mod tests {
         assert!(!filter.keeps("WEB1"));
         filter.set("!web");
         assert!(!filter.keeps("web1") && filter.keeps("db1"));
+    }
+
+    #[test]
+    fn hosts_look_for_the_same() {
+        let mut filter = Filter::default();
+        assert!(filter.sift("web1").is_empty());
+        filter.set("java|jar");
+        assert_eq!(filter.sift("web1").fits, ["(?i)java|jar"]);
+        filter.set("!Java");
+        let sift = filter.sift("web1");
+        assert_eq!(
+            (sift.fits.len(), &sift.not[0], sift.before.as_str()),
+            (0, &"Java".into(), "web1")
+        );
     }
 
     #[test]

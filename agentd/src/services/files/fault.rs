@@ -31,6 +31,10 @@ pub(super) fn fault(doing: &str, path: &FilePath, error: impl Into<io::Error>) -
         }
         Some(Errno::BUSY) => (ErrorKind::Busy, "the host's system uses it"),
         Some(Errno::AGAIN) => (ErrorKind::Failed, "it gives nothing to read now, and may never"),
+        Some(Errno::IO) => (
+            ErrorKind::Failed,
+            "the host's system could not; its kernel's log may say why: cmdr logs HOST:kernel",
+        ),
         Some(Errno::MFILE | Errno::NFILE) => (ErrorKind::Busy, "the host has too many files open"),
         _ => return CallError::failed(format!("{doing} {path}: {error}")),
     };

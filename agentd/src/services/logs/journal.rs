@@ -385,6 +385,8 @@ async fn older(
     teller: &mut Teller,
 ) -> Result<(), CallError> {
     let need = asked.lines.min(MAX_LAST) as usize;
+    // Also before the moment that lines were asked from.
+    let source = &Source { selection: source.selection.clone(), since_ms: None, ..*source };
     let cursor = Some(asked.before.cursor.as_str()).filter(|cursor| !cursor.is_empty());
     let past = source.back(wanted.clone(), cursor, need).await?;
     let beginning = past.beginning;

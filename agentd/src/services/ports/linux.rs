@@ -2,6 +2,7 @@
 //! what is not asked for is counted and let go.
 
 use super::owners::Owners;
+use crate::sifted::Sifted;
 use crate::text::{fields, lossy, number};
 use crate::users::Names;
 use cmdr_protocol::ports::{List, Protocol, Socket, State, Summary};
@@ -27,6 +28,7 @@ pub(super) struct Wanted {
     unix: bool,
     port: Option<u16>,
     process: String,
+    sifted: Sifted,
     most: usize,
 }
 
@@ -34,6 +36,11 @@ impl Wanted {
     /// All that listens.
     pub(super) fn listening() -> Self {
         Self { unix: true, most: WATCHED, ..Self::default() }
+    }
+
+    /// Only those that fit these patterns.
+    pub(super) fn sifted(self, sifted: Sifted) -> Self {
+        Self { sifted, ..self }
     }
 
     fn keeps(&self, socket: &Line) -> bool {
@@ -46,17 +53,38 @@ impl Wanted {
 
     fn keeps_owner(&self, socket: &Socket) -> bool {
         let text = self.process.as_str();
-        text.is_empty()
+        let owned = text.is_empty()
             || socket.program.contains(text)
             || socket.user == text
-            || socket.pid > 0 && text.parse() == Ok(socket.pid)
+            || socket.pid > 0 && text.parse() == Ok(socket.pid);
+        owned && self.fits(socket)
+    }
+
+    /// By what a table shows of it.
+    fn fits(&self, socket: &Socket) -> bool {
+        if self.sifted.is_empty() {
+            return true;
+        }
+        let number = |n: u32| if n == 0 { String::new() } else { n.to_string() };
+        self.sifted.keeps(&[
+            &number(socket.port.into()),
+            socket.protocol.as_str(),
+            socket.state.as_str(),
+            &socket.local,
+            &socket.there(),
+            &socket.user,
+            &number(socket.pid),
+            &socket.program,
+            &socket.command,
+        ])
     }
 }
 
 impl From<&List> for Wanted {
     fn from(list: &List) -> Self {
         let List { connected, unix, port, ref process, .. } = *list;
-        Self { connected, unix: unix && port.is_none(), port, process: process.clone(), most: MOST }
+        let (unix, process) = (unix && port.is_none(), process.clone());
+        Self { connected, unix, port, process, most: MOST, ..Self::default() }
     }
 }
 

@@ -45,7 +45,8 @@ impl Host {
     }
 
     fn take(&mut self, list: &List) -> Taken {
-        self.collector.take(&Wanted::from(list))
+        let sifted = Sifted::new(&list.sift).unwrap();
+        self.collector.take(&Wanted::from(list).sifted(sifted))
     }
 }
 
@@ -138,6 +139,24 @@ fn a_process_is_asked_for_by_name_number_or_user() {
     assert_eq!(ports("600"), [81]);
     assert_eq!(ports("www").len(), 2);
     assert!(ports("sshd").is_empty());
+}
+
+#[test]
+fn any_listener_is_found_by_what_a_table_shows_of_it() {
+    let mut host = Host::new();
+    let many = (0..600)
+        .map(|n| tcp(&format!("0100007F:{:04X}", 20_000 + n), "00000000:0000", "0A", 1000 + n));
+    host.net("tcp", &many.collect::<String>());
+    host.process(500, 9, "caddy", &[1599]);
+    let mut ports = |pattern: &str| -> Vec<u16> {
+        let sift = cmdr_protocol::sift::Sift { fits: vec![pattern.into()], ..Default::default() };
+        let list = List { sift, ..List::default() };
+        host.take(&list).sockets.iter().map(|s| s.port).collect()
+    };
+    assert_eq!(ports("20599"), [20_599]);
+    assert_eq!(ports("(?i)CADDY -g$"), [20_599]);
+    assert_eq!(ports("tcp listen 127\\.0\\.0\\.1 www 500").len(), 1);
+    assert!(ports("nginx").is_empty());
 }
 
 #[test]

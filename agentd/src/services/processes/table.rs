@@ -1,6 +1,7 @@
 //! A process table, and what changed since another one.
 
 use crate::items::Items;
+use crate::sifted::Sifted;
 use cmdr_protocol::CallError;
 use cmdr_protocol::processes::{Change, Listing, Process};
 use std::sync::Arc;
@@ -66,6 +67,12 @@ impl Row {
         100 + self.about.user.len() + self.about.name.len() + self.about.command.len()
     }
 
+    /// Whether it is wanted, by what a table shows of it.
+    fn fits(&self, sifted: &Sifted) -> bool {
+        let About { user, name, command, .. } = &*self.about;
+        sifted.is_empty() || sifted.keeps(&[&self.pid.to_string(), user, name, command])
+    }
+
     /// Whether a row needs no more than new figures to become `now`.
     fn is_like(&self, now: &Self) -> bool {
         let about = Arc::ptr_eq(&self.about, &now.about) || self.about == now.about;
@@ -76,12 +83,17 @@ impl Row {
 }
 
 impl Table {
-    /// So many of them, those first that use most processor time, then most memory.
-    pub(super) fn busiest(&self, count: usize) -> Self {
-        let mut rows = self.rows.clone();
-        rows.sort_by_key(|row| std::cmp::Reverse((row.cpu, row.memory)));
-        rows.truncate(count);
-        Self { rows }
+    /// Those that are wanted: so many, those first that use most processor time, then most memory; of 0
+    /// all of them, by pid.
+    pub(super) fn picked(&self, count: usize, sifted: &Sifted) -> Result<Listing, CallError> {
+        let mut rows: Vec<Row> = self.rows.iter().filter(|row| row.fits(sifted)).cloned().collect();
+        let fit = rows.len();
+        if count > 0 {
+            rows.sort_by_key(|row| std::cmp::Reverse((row.cpu, row.memory)));
+            rows.truncate(count);
+        }
+        let left_out = (fit - rows.len()) as u64;
+        Ok(Listing { left_out, sifted: true, ..Self { rows }.listing()? })
     }
 
     /// The whole table in one reply. Where it would be too large, command lines are cut.
@@ -100,7 +112,7 @@ impl Table {
                 process.command.truncate(process.command.floor_char_boundary(each));
             }
         }
-        Ok(Listing { processes })
+        Ok(Listing { processes, ..Listing::default() })
     }
 
     /// Items that turn `before` into this table; with none before, the table anew.
@@ -216,8 +228,31 @@ mod tests {
     #[test]
     fn the_busiest_are_told_alone_and_first() {
         let table = table([(1, (7, 3)), (2, (7, 9)), (3, (7, 5))].into());
-        let busiest = table.busiest(2).listing().unwrap().processes;
-        assert_eq!(busiest.iter().map(|p| p.pid).collect::<Vec<_>>(), [2, 3]);
+        let picked = table.picked(2, &Sifted::default()).unwrap();
+        assert_eq!(picked.processes.iter().map(|p| p.pid).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!((picked.left_out, picked.sifted), (1, true));
+    }
+
+    #[test]
+    fn an_idle_process_among_busy_ones_is_found_by_its_name_user_or_number() {
+        use cmdr_protocol::sift::Sift;
+        let mut table = table((1..500).map(|pid| (pid, (7, 100 + pid))).collect());
+        let about = About {
+            user: "svc".into(),
+            name: "idler".into(),
+            command: "/opt/Idler --sleep".into(),
+            started_s: 0,
+        };
+        table.rows.insert(0, Row { cpu: 0, memory: 0, about: Arc::new(about), ..row(0, 7, 0) });
+        for pattern in ["(?i)idler --s", "^web1 0 svc", "web1.*idler"] {
+            let sift = Sift { fits: vec![pattern.into()], before: "web1".into(), not: Vec::new() };
+            let picked = table.picked(20, &Sifted::new(&sift).unwrap()).unwrap();
+            assert_eq!(picked.processes.len(), 1, "{pattern}");
+            assert_eq!((picked.processes[0].name.as_str(), picked.left_out), ("idler", 0));
+        }
+        let sift = Sift { fits: vec!["root".into()], ..Sift::default() };
+        let picked = table.picked(20, &Sifted::new(&sift).unwrap()).unwrap();
+        assert_eq!((picked.processes.len(), picked.left_out), (20, 479));
     }
 
     #[test]

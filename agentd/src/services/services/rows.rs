@@ -2,6 +2,7 @@
 //! question each, which are asked of units that do something and kept while they do the same.
 
 use crate::Config;
+use crate::sifted::Sifted;
 use crate::systemd::{self, Listed, Manager, Properties, figure};
 use cmdr_protocol::CallError;
 use cmdr_protocol::services::Unit;
@@ -23,6 +24,9 @@ struct Known {
 /// Reads units again and again.
 pub(super) struct Reader {
     kinds: Vec<String>,
+    sifted: Sifted,
+    /// At most so many; 0 for all.
+    limit: usize,
     own: String,
     known: HashMap<String, Known>,
     reads: u32,
@@ -34,7 +38,18 @@ const REFRESH: u32 = 4;
 impl Reader {
     pub(super) fn new(config: &Config, kinds: Vec<String>) -> Self {
         let own = systemd::own_unit(&config.proc_root);
-        Self { kinds, own, known: HashMap::new(), reads: 0 }
+        let (sifted, limit) = (Sifted::default(), 0);
+        Self { kinds, sifted, limit, own, known: HashMap::new(), reads: 0 }
+    }
+
+    /// Only those that fit these patterns, and so many; the others are not asked about.
+    pub(super) fn sifted(self, sifted: Sifted, limit: usize) -> Self {
+        Self { sifted, limit, ..self }
+    }
+
+    fn keeps(&self, unit: &Unit) -> bool {
+        let Unit { name, active, sub, enabled, description, .. } = unit;
+        self.sifted.keeps(&[name, active, sub, enabled, description])
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -50,7 +65,12 @@ impl Reader {
         let (listed, files) = (manager.units().await?, manager.files().await?);
         let paths: HashMap<String, String> =
             listed.iter().map(|unit| (unit.0.clone(), unit.6.as_str().to_owned())).collect();
-        let (mut units, left_out) = units(listed, files, |name| self.wants(name), &self.own);
+        let (mut units, mut left_out) = units(listed, files, |name| self.wants(name), &self.own);
+        units.retain(|unit| self.keeps(unit));
+        if self.limit > 0 && units.len() > self.limit {
+            left_out += (units.len() - self.limit) as u64;
+            units.truncate(self.limit);
+        }
         let all = self.reads.is_multiple_of(REFRESH);
         self.reads = self.reads.wrapping_add(1);
         for unit in &mut units {

@@ -1,6 +1,6 @@
 //! What is done with lines and asked for: older ones, a copy, a file, the command that shows the same.
 
-use super::{EXCLUDE, INCLUDE, JUMP, LogsPane, SAVE, WORDS, look};
+use super::{EXCLUDE, INCLUDE, JUMP, LogsPane, SAVE, SPAN, Span, WORDS, look};
 use crate::action::Action;
 use crate::event::Event;
 use crate::keymap::Command;
@@ -22,15 +22,19 @@ pub(super) fn ask(context: &Context<'_>, command: Command, pane: &LogsPane) -> A
         EXCLUDE => ("logs.ask.exclude", "logs.hint.pattern", first(&pane.filter.exclude)),
         WORDS => ("logs.ask.words", "logs.hint.words", pane.look.words().to_owned()),
         JUMP => ("logs.ask.jump", "logs.hint.jump", String::new()),
+        SPAN => ("logs.ask.span", "logs.hint.span", pane.span.text(context.store.utc_offset_s)),
         SAVE => ("logs.ask.save", "logs.hint.save", String::new()),
         _ => return Action::None,
     };
-    let wrong = context.texts.get("logs.jump.wrong");
+    let [wrong, no_span] = ["logs.jump.wrong", "logs.span.wrong"].map(|key| context.texts.get(key));
     let (now_ms, offset_s) = (context.store.now_ms, context.store.utc_offset_s);
     let check = move |text: &str| {
         match command {
             INCLUDE | EXCLUDE | WORDS => drop(look::pattern(text)?),
-            JUMP if look::moment(text, now_ms, offset_s).is_none() => return Err(wrong.to_owned()),
+            JUMP if human::local_ms(text, now_ms, offset_s).is_none() => {
+                return Err(wrong.to_owned());
+            }
+            SPAN if Span::read(text, now_ms, offset_s).is_none() => return Err(no_span.to_owned()),
             _ => {}
         }
         Ok(Action::Give(command, text.to_owned()))
@@ -116,7 +120,7 @@ pub(super) fn command(
     context: &Context<'_>,
     streams: &[(HostId, String)],
     filter: &Filter,
-    follow: bool,
+    span: Option<&Span>,
 ) -> String {
     let mut line = "cmdr logs".to_owned();
     for (host, source) in streams {
@@ -144,7 +148,13 @@ pub(super) fn command(
     if filter.joined {
         line += " --joined";
     }
-    if follow {
+    let Some(span) = span else { return line };
+    for (option, ms) in [("since", span.since_ms), ("until", span.until_ms)] {
+        if let Some(ms) = ms {
+            write!(line, " --{option} {}", human::moment(ms)).ok();
+        }
+    }
+    if span.until_ms.is_none() {
         line += " -f";
     }
     line

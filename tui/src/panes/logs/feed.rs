@@ -21,11 +21,11 @@ pub(super) fn key(owner: u64, streams: &[(HostId, String)], at: usize) -> Option
     Some(FeedKey::own::<Follow>(Some(host), owner * STREAMS + at as u64))
 }
 
-/// The feed of a stream.
+/// The feed of a stream; another `turn` ends it and begins anew.
 pub(super) fn subscription(
     owner: u64,
     at: usize,
-    key: FeedKey,
+    (key, turn): (FeedKey, u64),
     host: HostId,
     follow: Follow,
 ) -> Subscription {
@@ -46,7 +46,7 @@ pub(super) fn subscription(
             drop(events.send(Event::Update(update)).await);
         })
     };
-    Subscription::own(key, 0, run)
+    Subscription::own(key, turn, run)
 }
 
 /// Asks for those that have come to their end once more: by another filter there may be more.

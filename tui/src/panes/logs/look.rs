@@ -1,7 +1,6 @@
 //! How lines are looked at: wrapped or aside, with which times, with what lit up.
 
 use crate::store::logs::Row;
-use cmdr_protocol::human;
 use cmdr_protocol::logs::Level;
 use regex::{Regex, RegexBuilder};
 
@@ -130,47 +129,9 @@ impl Look {
     }
 }
 
-/// Reads `14:02`, `14:02:30` of the last day, or a moment in UTC.
-pub(super) fn moment(text: &str, now_ms: u64, offset_s: i32) -> Option<u64> {
-    let text = text.trim();
-    if let Some(ms) = human::moment_ms(text) {
-        return Some(ms);
-    }
-    let parts: Vec<u64> = text.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let (hour, minute, second) = match parts[..] {
-        [hour, minute] => (hour, minute, 0),
-        [hour, minute, second] => (hour, minute, second),
-        _ => return None,
-    };
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let of_day = ((hour * 60 + minute) * 60 + second) * 1000;
-    let offset = i64::from(offset_s) * 1000;
-    let local = now_ms.checked_add_signed(offset)?;
-    let today = local - local % 86_400_000 + of_day;
-    let day = if today > local { today.checked_sub(86_400_000)? } else { today };
-    day.checked_add_signed(-offset)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// 2026-11-20 14:02:00 UTC.
-    const NOW: u64 = 1_795_183_320_000;
-
-    #[test]
-    fn a_time_of_day_is_the_last_one() {
-        assert_eq!(moment("14:02", NOW, 0), Some(NOW));
-        assert_eq!(moment("14:01:30", NOW, 0), Some(NOW - 30_000));
-        assert_eq!(moment("14:03", NOW, 0), Some(NOW + 60_000 - 86_400_000));
-        assert_eq!(moment("15:02", NOW, 3600), Some(NOW));
-        assert_eq!(moment("2026-11-20T14:02:00Z", NOW, 3600), Some(NOW));
-        for wrong in ["", "14", "25:00", "soon", "1:2:3:4", "-1:00"] {
-            assert_eq!(moment(wrong, NOW, 0), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn what_is_lit_up_does_not_overlap() {

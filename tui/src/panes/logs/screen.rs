@@ -363,7 +363,7 @@ fn filters(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static>
     }
     let mut spans = vec![Span::styled(clean_to_width(&names.join(" "), 60), soft)];
     let mut push = |key: &'static str, value: &str, role| {
-        let text = format!("  {} {}", texts.get(key), clean_to_width(value, 30));
+        let text = format!("  {} {}", texts.get(key), clean_to_width(value, 42));
         spans.push(Span::styled(text.trim_end().to_owned(), theme.style(role)));
     };
     for pattern in &pane.filter.include {
@@ -374,6 +374,9 @@ fn filters(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static>
     }
     if let Some(level) = pane.filter.level {
         push("logs.is.level", level.as_str(), Role::Accent);
+    }
+    if pane.span.is_on() {
+        push("logs.is.span", &pane.span.text(context.store.utc_offset_s), Role::Accent);
     }
     if pane.filter.before > 0 {
         push("logs.is.context", &pane.filter.before.to_string(), Role::Accent);

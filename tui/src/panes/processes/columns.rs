@@ -83,7 +83,7 @@ pub(super) fn haystack(process: &Process, text: &mut String) {
 }
 
 /// The command line; the name in brackets for kernel threads, as `ps` does.
-pub(super) fn shown_command(process: &Process) -> Cow<'_, str> {
+pub(crate) fn shown_command(process: &Process) -> Cow<'_, str> {
     if process.command.is_empty() {
         Cow::Owned(format!("[{}]", process.name))
     } else {

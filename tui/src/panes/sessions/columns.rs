@@ -33,7 +33,7 @@ pub(super) const FLEET: &[Column] =
     &[column("sessions.col.host", 14, 0), ID, NAME, USER, WHAT, STARTED, IDLE, CLIENTS, WHOSE];
 
 /// What runs: the title its program gave itself, else the command.
-pub(super) fn what(session: &Session) -> String {
+pub(crate) fn what(session: &Session) -> String {
     let command = session.command.join(" ");
     match (session.title.is_empty(), command.is_empty()) {
         (true, _) => command,
