@@ -6,6 +6,7 @@ mod agent_killed;
 mod api;
 mod audit;
 mod client;
+mod client_configs;
 mod client_runs;
 mod client_sessions;
 mod edits;

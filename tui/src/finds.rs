@@ -3,7 +3,9 @@
 pub mod everywhere;
 pub mod search;
 
-use crate::panes::{Context, Entry, files, hosts, ports, processes, runs, services, sessions};
+use crate::panes::{
+    Context, Entry, configs, files, hosts, ports, processes, runs, services, sessions,
+};
 
 /// Offers what it knows.
 pub type Finds = fn(&Context<'_>) -> Vec<Entry>;
@@ -18,12 +20,19 @@ pub const FINDS: &[Finds] = &[
     sessions::entries,
     runs::entries,
     runs::book_entries,
+    configs::entries,
     files::finds::recent,
 ];
 
 /// Kinds that are found everywhere: the pane at hand need not offer them again.
-pub const EVERYWHERE: &[&str] =
-    &["palette.process", "palette.service", "palette.port", "palette.run", "palette.runbook"];
+pub const EVERYWHERE: &[&str] = &[
+    "palette.process",
+    "palette.service",
+    "palette.port",
+    "palette.run",
+    "palette.runbook",
+    "palette.config",
+];
 
 /// The sign of a kind of entry.
 pub fn sign(kind: &str) -> &'static str {
@@ -36,6 +45,7 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.session" => "❯",
         "palette.run" => "▷",
         "palette.runbook" => "☰",
+        "palette.config" => "▧",
         "palette.page" => "▤",
         "palette.view" => "◫",
         "palette.desk" => "▦",

@@ -5,7 +5,8 @@ pub mod desk;
 mod own;
 
 use cmdr_protocol::{
-    Call as _, Feed as _, approvals, audit, ports, processes, roles, runbooks, runs, sessions,
+    Call as _, Feed as _, approvals, audit, configs, ports, processes, roles, runbooks, runs,
+    sessions,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
@@ -77,6 +78,8 @@ pub enum Command {
     Runs,
     /// Go to the runbooks.
     Runbooks,
+    /// Go to the config groups.
+    Configs,
     /// Ask for rights.
     Ask,
     /// Do again what was refused before it was asked for.
@@ -193,6 +196,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
     key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),
     key(&["B"], Command::Runbooks, "key.runbooks").needs(runbooks::List::METHOD),
+    key(&["U"], Command::Configs, "key.configs").needs(configs::List::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["C-w"], Command::Desks, "key.desks"),

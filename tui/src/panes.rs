@@ -5,6 +5,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod compose;
+pub mod configs;
 pub mod edit;
 pub mod files;
 pub mod fleet;
@@ -100,6 +101,9 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("runs", runs::columns),
     ("runbooks", runs::book_columns),
     ("schedules", runs::schedule_columns),
+    ("configs", configs::columns),
+    ("config_files", configs::file_columns),
+    ("config_hosts", configs::host_columns),
     ("run_groups", run::group_columns),
     ("run_hosts", run::host_columns),
     ("sessions", sessions::columns),
@@ -122,6 +126,8 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("runs", Place::Runs),
         ("run", Place::Run(RunId([0; 8]))),
         ("compose", Place::Compose),
+        ("config", Place::Config(0)),
+        ("config_text", Place::ConfigText(0)),
         ("edit", Place::Edit(HostId([0; 16]), 0)),
     ];
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
@@ -172,12 +178,16 @@ pub enum Place {
     Recording(u64),
     /// The sessions of the fleet.
     Sessions,
-    /// Runs, runbooks and schedules.
+    /// Runs, runbooks, schedules and config groups.
     Runs,
     /// One run.
     Run(RunId),
     /// The composer of an order.
     Compose,
+    /// A config group, by its number.
+    Config(u64),
+    /// The text of a config group that is written, by the group's number.
+    ConfigText(u64),
     /// The editor of a file of a host, by its number ([`edit::number`]).
     Edit(HostId, u64),
 }
@@ -200,6 +210,8 @@ impl Place {
             Self::Runs => Box::new(runs::RunsPane::default()),
             Self::Run(id) => Box::new(run::RunPane::of(id)),
             Self::Compose => Box::new(compose::ComposePane::default()),
+            Self::Config(number) => Box::new(configs::ConfigPane::of_number(number)),
+            Self::ConfigText(_) => Box::new(configs::write::WritePane::empty()),
             Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
         }
     }
@@ -220,6 +232,8 @@ impl Place {
             Self::Runs => "runs.title",
             Self::Run(_) => "run.title",
             Self::Compose => "compose.title",
+            Self::Config(_) => "configs.title",
+            Self::ConfigText(_) => "configs.write.title",
             Self::Edit(..) => "edit.title",
         }
     }

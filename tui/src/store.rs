@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod configs;
 pub mod edits;
 pub mod everywhere;
 pub mod files;
@@ -135,6 +136,8 @@ pub struct Store {
     pub rights: rights::Rights,
     /// Runs that were looked at, and what is being composed.
     pub runs: runs::Runs,
+    /// Config groups that were looked at.
+    pub configs: configs::Configs,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
     /// Sessions of hosts, and those that are open here.
@@ -181,6 +184,7 @@ impl Store {
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
+            configs: configs::Configs::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),
             hurried: false,

@@ -3,6 +3,7 @@
 mod support;
 
 mod app;
+mod configs;
 mod desks;
 mod edit;
 mod files;

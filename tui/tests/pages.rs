@@ -324,7 +324,7 @@ async fn several_units_take_their_count() {
     let mut world = at_services(Setup::default()).await;
     world.far.answer(|_| Ok(json!({ "result": "done", "already": true })));
     // What means something harmless elsewhere asks nothing here.
-    world.press("/backup<enter>*emUc").await;
+    world.press("/backup<enter>*emc").await;
     world.check_hides("2 units");
     world.press("+").await;
     world.check_shows("2 units");

@@ -311,7 +311,9 @@ async fn only_what_one_may_do_on_the_host_at_hand_is_offered() {
 async fn what_has_to_be_asked_for_is_offered_with_a_sign() {
     let mut world = as_deployer(None).await;
     world.check_shows("⚐t labels");
+    // At the end of the help.
     world.press("?").await;
+    world.press("G").await;
     world.check_shows("has to be asked for first");
     let held = Approval { until_ms: NOW_MS + 600_000, ..own(State::Active) };
     world.press("<esc>").await;

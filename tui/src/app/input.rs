@@ -165,6 +165,10 @@ impl App {
                 let give = Action::Give(runs::TO_BOOKS, String::new());
                 Action::All(vec![Action::Go(Place::Runs), give])
             }
+            Command::Configs => {
+                let give = Action::Give(runs::TO_CONFIGS, String::new());
+                Action::All(vec![Action::Go(Place::Runs), give])
+            }
             Command::Compose => {
                 let hosts = match self.place {
                     Place::Host(host, _) => vec![host],

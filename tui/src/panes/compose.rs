@@ -15,6 +15,7 @@ use crate::store::runs::{self as store, BOOKS, Draft, Kind, Lack, Plan as Answer
 use crate::store::sheets::{Value, id_of};
 use crate::widgets::input::Input;
 pub use acts::open;
+pub(in crate::panes) use acts::plan_to_begin;
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::hosts::Resolve;
 use cmdr_protocol::runbooks::{self, Param};

@@ -17,7 +17,7 @@ use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
 use crate::store::Update;
 use crate::store::edits::{Draft, Key, News};
-pub(in crate::panes) use acts::difference;
+pub(in crate::panes) use acts::{difference, merged};
 pub use acts::{open, waiting};
 use cmdr_protocol::Call as _;
 use cmdr_protocol::HostId;

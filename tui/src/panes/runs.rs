@@ -1,11 +1,13 @@
-//! Runs that there were and those that go on; beside them the runbooks, and the schedules that begin runs.
+//! Runs that there were and those that go on; beside them the runbooks, the schedules that begin runs, and the config
+//! groups ([`super::configs`]), whose pushes are runs.
 
 mod acts;
 
 use super::sheet::{self, View, column, figure, number, rest};
-use super::{Choice, Context, Entry, Pane, Place, Subscription};
+use super::{Choice, Context, Entry, Pane, Place, Subscription, configs};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
+use crate::store::configs::{self as groups, CONFIGS};
 use crate::store::rights::Offer;
 use crate::store::runs::{self, BOOKS, RUNS, SCHEDULES};
 use crate::store::sheets::{Record, SheetKey, Value};
@@ -17,7 +19,7 @@ pub(super) use acts::{again, pause, retry, stop};
 use cmdr_protocol::runs::{
     DeleteSchedule, List, ListSchedules, ListWatch, Pause, PauseSchedule, Plan, Retry, Run, Stop,
 };
-use cmdr_protocol::{Call as _, HostId, RunId, runbooks};
+use cmdr_protocol::{Call as _, HostId, RunId, configs as asks, runbooks};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -36,20 +38,24 @@ const TEXT: Command = Command::Own(8);
 const DELETE: Command = Command::Own(9);
 const AGAIN: Command = Command::Own(10);
 const STOP_ALL: Command = Command::Own(11);
+/// Shows the config groups.
+pub const TO_CONFIGS: Command = Command::Own(12);
 
 static OF_RUNS: &[&[Binding]] = &[RUN_KEYS, TABS, LIST];
 static OF_BOOKS: &[&[Binding]] = &[BOOK_KEYS, TABS, LIST];
 static OF_SCHEDULES: &[&[Binding]] = &[SCHEDULE_KEYS, TABS, LIST];
+static OF_CONFIGS: &[&[Binding]] = &[configs::OF_LIST, configs::GROUP, TABS, LIST];
 
 /// The key tables of the lists that are not the first one.
-pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 2] =
-    [("runbooks", OF_BOOKS), ("schedules", OF_SCHEDULES)];
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 3] =
+    [("runbooks", OF_BOOKS), ("schedules", OF_SCHEDULES), ("configs", OF_CONFIGS)];
 
 const TABS: &[Binding] = &[
     key(&["<tab>"], NEXT, "runs.key.next").hint(),
     key(&["1"], TO_RUNS, "runs.key.runs"),
     key(&["2"], TO_BOOKS, "runs.key.books").needs(runbooks::List::METHOD),
     key(&["3"], TO_SCHEDULES, "runs.key.schedules").needs(ListSchedules::METHOD),
+    key(&["4"], TO_CONFIGS, "runs.key.configs").needs(asks::List::METHOD),
 ];
 
 const RUN_KEYS: &[Binding] = &[
@@ -128,6 +134,8 @@ const FRESH: usize = 30;
 const PAGE: u32 = 200;
 /// How often they are asked for: while some go on, and otherwise.
 const PACE_MS: [u64; 2] = [2000, 5000];
+/// How often groups are, which people change by hand.
+const CONFIGS_MS: u64 = 15_000;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Rows below the cursor with which older ones are asked for.
 const AHEAD: usize = 10;
@@ -139,19 +147,21 @@ enum Kind {
     Runs,
     Books,
     Schedules,
+    Configs,
 }
 
 /// What each list is called in the line above it, where its rows are, and what one must be allowed to see it.
-const KINDS: [(Kind, &str, SheetKey, &str); 3] = [
+const KINDS: [(Kind, &str, SheetKey, &str); 4] = [
     (Kind::Runs, "runs.tab.runs", RUNS, List::METHOD),
     (Kind::Books, "runs.tab.books", BOOKS, runbooks::List::METHOD),
     (Kind::Schedules, "runs.tab.schedules", SCHEDULES, ListSchedules::METHOD),
+    (Kind::Configs, "runs.tab.configs", CONFIGS, asks::List::METHOD),
 ];
 
 /// The pane.
 pub struct RunsPane {
     kind: Kind,
-    views: [View; 3],
+    views: [View; 4],
     /// The row to go to as soon as it is there.
     sought: Option<u64>,
 }
@@ -162,6 +172,7 @@ impl Default for RunsPane {
             View::new(RUNS, RUN_COLUMNS, 0),
             View::new(BOOKS, BOOK_COLUMNS, 0),
             View::new(SCHEDULES, SCHEDULE_COLUMNS, 0),
+            configs::view(),
         ];
         Self { kind: Kind::Runs, views, sought: None }
     }
@@ -222,6 +233,15 @@ impl RunsPane {
         context.store.runs.known.get(&id)
     }
 
+    /// The name of the group of a row, as the hub tells it.
+    fn group(context: &Context<'_>, row: &Record) -> Option<String> {
+        context.store.configs.known.get(&row.id).map(|config| config.name.clone())
+    }
+
+    fn chosen_group(&self, context: &Context<'_>) -> Option<String> {
+        Self::group(context, self.view().selected(context)?)
+    }
+
     fn may(context: &Context<'_>, verb: &str) -> bool {
         context.store.offer(verb, false, &[]) != Offer::No
     }
@@ -239,10 +259,13 @@ impl RunsPane {
         let key = KINDS[self.kind as usize].2;
         let sheet = store.sheet(key);
         let open = sheet.is_some_and(|sheet| sheet.rows.values().any(goes_on));
-        let pace = PACE_MS[usize::from(!(open && self.kind == Kind::Runs))];
+        let pace = match self.kind {
+            Kind::Configs => CONFIGS_MS,
+            kind => PACE_MS[usize::from(!(open && kind == Kind::Runs))],
+        };
         let (came, asked) = sheet.map_or((0, 0), |sheet| (sheet.came_ms, sheet.asked_ms));
         // A hub that tells what changes is asked once, and again when that did not go well.
-        let told = self.kind != Kind::Books
+        let told = matches!(self.kind, Kind::Runs | Kind::Schedules)
             && matches!(store.feeds.get(&news_key()), Some(FeedState::Live))
             && sheet.is_none_or(|sheet| sheet.error.is_none());
         let due = if told {
@@ -277,6 +300,9 @@ impl RunsPane {
             }),
             Kind::Schedules => Action::fetch(None, ListSchedules {}, PATIENCE, |listing| {
                 (Some(runs::schedule(listing)), Action::None)
+            }),
+            Kind::Configs => Action::fetch(None, asks::List {}, PATIENCE, |listing| {
+                (Some(groups::listed(listing)), Action::None)
             }),
         };
         Action::All(vec![asking, fetch])
@@ -355,6 +381,9 @@ impl RunsPane {
                     None => Action::Say(context.texts.get("schedules.never").to_owned()),
                 }
             }
+            Kind::Configs => {
+                Self::group(context, row).map_or(Action::None, |name| configs::acts::open(&name))
+            }
         }
     }
 }
@@ -365,7 +394,12 @@ impl Pane for RunsPane {
             Kind::Runs => OF_RUNS,
             Kind::Books => OF_BOOKS,
             Kind::Schedules => OF_SCHEDULES,
+            Kind::Configs => OF_CONFIGS,
         }
+    }
+
+    fn can(&self, context: &Context<'_>, command: Command) -> bool {
+        !configs::acts::is_one(command) || self.chosen_group(context).is_some()
     }
 
     fn feeds(&self) -> Vec<Subscription> {
@@ -396,8 +430,8 @@ impl Pane for RunsPane {
             Command::Open => self.open(context),
             NEXT => {
                 let at = self.kind as usize;
-                let later = (1..=3).map(|by| KINDS[(at + by) % 3]);
-                if let Some((kind, ..)) = later.into_iter().find(|k| Self::may(context, k.3)) {
+                let mut later = (1..=KINDS.len()).map(|by| KINDS[(at + by) % KINDS.len()]);
+                if let Some((kind, ..)) = later.find(|k| Self::may(context, k.3)) {
                     self.kind = kind;
                 }
                 Action::None
@@ -414,6 +448,19 @@ impl Pane for RunsPane {
                 self.to(context, Kind::Schedules);
                 Action::None
             }
+            TO_CONFIGS => {
+                self.to(context, Kind::Configs);
+                Action::None
+            }
+            configs::NEW => configs::acts::new(context),
+            configs::DELETE => match self.chosen_group(context) {
+                Some(name) => configs::acts::delete(context, &name),
+                None => Action::None,
+            },
+            _ if configs::acts::is_one(command) => match self.chosen_group(context) {
+                Some(name) => configs::acts::on(context, command, &name, &[]),
+                None => Action::None,
+            },
             OPEN_ONES => {
                 let view = self.view_mut();
                 view.only = if view.only.is_none() { Some(goes_on) } else { None };
@@ -445,6 +492,10 @@ impl Pane for RunsPane {
                         format!("cmdr runbook show {}", super::hosts::quoted(name))
                     }
                     Kind::Schedules => "cmdr run schedule ls".to_owned(),
+                    Kind::Configs => {
+                        let name = row.values.first().map_or("", Value::plain);
+                        format!("cmdr config show {}", super::hosts::quoted(name))
+                    }
                 }),
                 None => Action::None,
             },
@@ -473,6 +524,7 @@ impl Pane for RunsPane {
             Kind::Runs => ["runs.none", "runs.none_open"],
             Kind::Books => ["runbooks.none"; 2],
             Kind::Schedules => ["schedules.none"; 2],
+            Kind::Configs => ["configs.none"; 2],
         };
         self.view_mut().draw(context, frame, body, none);
     }
@@ -485,6 +537,7 @@ impl Pane for RunsPane {
         match self.kind {
             Kind::Runs | Kind::Schedules => entries(context),
             Kind::Books => book_entries(context),
+            Kind::Configs => configs::entries(context),
         }
     }
 
@@ -494,8 +547,10 @@ impl Pane for RunsPane {
     }
 
     fn take(&mut self, context: &Context<'_>, command: Command, _text: &str) -> Action {
-        if command == TO_BOOKS {
-            self.to(context, Kind::Books);
+        match command {
+            TO_BOOKS => self.to(context, Kind::Books),
+            TO_CONFIGS => self.to(context, Kind::Configs),
+            _ => {}
         }
         Action::None
     }

@@ -5,7 +5,7 @@ use super::{Choice, Context, Entry, Place, sought};
 use crate::action::Action;
 use crate::keymap::Command;
 use crate::overlays::pager::Pager;
-use crate::store::sheets::{Record, Sheet, SheetKey, Value};
+use crate::store::sheets::{Record, Sheet, SheetKey, Value, id_of};
 use crate::theme::Role;
 use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, frame as boxes, table};
@@ -43,14 +43,16 @@ pub(super) struct View {
     pub(super) table: table::State<u64>,
     /// Only rows that this keeps, beside the filter.
     pub(super) only: Option<fn(&Record) -> bool>,
-    shown: Option<(SheetKey, u64, u64, bool)>,
+    /// Only rows with this text in this column.
+    pub(super) of: Option<(usize, String)>,
+    shown: Option<(SheetKey, u64, u64, bool, u64)>,
 }
 
 impl View {
     pub(super) fn new(key: SheetKey, columns: &'static [Column], sort: usize) -> Self {
         let mut table = table::State::default();
         table.sort = sort;
-        Self { key, columns, table, only: None, shown: None }
+        Self { key, columns, table, only: None, of: None, shown: None }
     }
 
     pub(super) fn sheet<'a>(&self, context: &Context<'a>) -> Option<&'a Sheet> {
@@ -60,7 +62,8 @@ impl View {
     /// Orders and filters the rows anew when something they depend on changed.
     pub(super) fn order(&mut self, context: &Context<'_>) {
         let Some(sheet) = self.sheet(context) else { return };
-        let made_from = Some((self.key, self.table.version, sheet.version, self.only.is_some()));
+        let only = (self.only.is_some(), id_of(&self.of));
+        let made_from = Some((self.key, self.table.version, sheet.version, only.0, only.1));
         if self.shown == made_from {
             return;
         }
@@ -73,6 +76,10 @@ impl View {
             .rows
             .values()
             .filter(|row| self.only.is_none_or(|only| only(row)))
+            .filter(|row| match &self.of {
+                Some((at, text)) => row.values.get(*at).is_some_and(|v| v.plain() == text),
+                None => true,
+            })
             .filter(|row| {
                 text.clear();
                 row.haystack(&mut text);
@@ -209,7 +216,9 @@ impl View {
 pub(super) fn shown(context: &Context<'_>, value: &Value) -> (String, Role) {
     match value {
         Value::Text(text, role) | Value::Figure(_, text, role) => (text.clone(), *role),
-        Value::Word(key, role) => (context.texts.get(key).to_owned(), *role),
+        Value::Word(key, role) | Value::Ranked(_, key, role) => {
+            (context.texts.get(key).to_owned(), *role)
+        }
         Value::Moment(0) => ("-".to_owned(), Role::Faint),
         Value::Moment(at_s) => {
             let store = context.store;

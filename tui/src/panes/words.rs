@@ -27,6 +27,7 @@ impl Place {
             }
             Self::Recording(id) => Some(format!("recording {id}")),
             Self::Run(id) => Some(format!("run {id}")),
+            Self::Config(number) => Some(format!("config {number}")),
             place => {
                 let plain = PLAIN.iter().find(|(_, plain)| *plain == place);
                 plain.map(|(name, _)| (*name).to_owned())
@@ -46,6 +47,7 @@ impl Place {
             }
             ("recording", Some(id), None) => Self::Recording(id.parse().ok()?),
             ("run", Some(id), None) => Self::Run(id.parse().ok()?),
+            ("config", Some(number), None) => Self::Config(number.parse().ok()?),
             (name, None, None) => PLAIN.iter().find(|(plain, _)| *plain == name)?.1,
             _ => return None,
         };
@@ -64,6 +66,7 @@ mod tests {
         let run = Place::Run(cmdr_protocol::RunId([7; 8]));
         let mut places =
             vec![Place::Host(host, 0), Place::Host(host, last), Place::Recording(9), run];
+        places.push(Place::Config(u64::MAX));
         places.extend(PLAIN.iter().map(|(_, place)| *place));
         for place in places {
             assert_eq!(place.word().as_deref().and_then(Place::of_word), Some(place), "{place:?}");

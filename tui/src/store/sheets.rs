@@ -17,6 +17,13 @@ const KEPT: usize = 16;
 /// Which sheet: of a host or of the fleet, and its name.
 pub type SheetKey = (Option<HostId>, &'static str);
 
+/// The sheet of something else that has a number: it stands under an id that no host has.
+pub fn of_number(number: u64, name: &'static str) -> SheetKey {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    (Some(HostId(id)), name)
+}
+
 /// What stands in a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -28,6 +35,8 @@ pub enum Value {
     Moment(u64),
     /// The key of a word.
     Word(&'static str, Role),
+    /// The same, with its place among the others.
+    Ranked(u8, &'static str, Role),
 }
 
 impl Value {
@@ -60,6 +69,7 @@ impl Value {
             (Self::Figure(a, ..), Self::Figure(b, ..)) | (Self::Moment(a), Self::Moment(b)) => {
                 a.cmp(b)
             }
+            (Self::Ranked(a, ..), Self::Ranked(b, ..)) => a.cmp(b),
             _ => natural::compare(self.plain(), other.plain()),
         }
     }
@@ -69,7 +79,9 @@ impl Value {
         match self {
             Self::Text(text, _) | Self::Figure(_, text, _) => text,
             Self::Moment(_) => "",
-            Self::Word(word, _) => word.rsplit('.').next().unwrap_or(word),
+            Self::Word(word, _) | Self::Ranked(_, word, _) => {
+                word.rsplit('.').next().unwrap_or(word)
+            }
         }
     }
 }

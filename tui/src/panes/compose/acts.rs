@@ -84,10 +84,25 @@ fn whole(
 
 /// Shows exactly what would go where.
 pub(super) fn plan(start: Start) -> Action {
-    whole(start, None, |start, planned| Box::new(Read(start, planned)))
+    whole(start, None, |start, planned| Box::new(Read(start, planned, false)))
 }
 
-struct Read(Start, Planned);
+/// The same, and begins it from there.
+pub(in crate::panes) fn plan_to_begin(start: Start) -> Action {
+    whole(start, None, |start, planned| Box::new(Read(start, planned, true)))
+}
+
+/// An order with all of its hosts, and whether it can be begun from where that is read.
+struct Read(Start, Planned, bool);
+
+/// An order that was read and is to be begun.
+struct Begin(Start);
+
+impl Make for Begin {
+    fn make(self: Box<Self>, context: &Context<'_>) -> Action {
+        start(context, self.0)
+    }
+}
 
 /// A host of a plan: its sign, and what is to be said about it.
 pub(super) fn host(
@@ -160,7 +175,7 @@ pub(super) fn guards(context: &Context<'_>, planned: &Planned) -> Vec<Vec<Piece>
 
 impl Make for Read {
     fn make(self: Box<Self>, context: &Context<'_>) -> Action {
-        let Self(start, planned) = *self;
+        let Self(start, planned, begins) = *self;
         let texts = context.texts;
         let mut lines = vec![vec![(Role::Strong, start.order.told())], summary(context, &planned)];
         lines.extend(guards(context, &planned));
@@ -189,7 +204,12 @@ impl Make for Read {
         }
         let names = planned.hosts.iter().map(|host| host.name.clone() + "\n").collect();
         let title = texts.get("compose.plan.title").to_owned();
-        Action::Open(Box::new(Pager::new(title, lines).copying(names)))
+        let mut pager = Pager::new(title, lines).copying(names);
+        if begins {
+            let begin = Action::Make(Box::new(Begin(start)));
+            pager = pager.with_key('s', texts.get("compose.key.start"), begin);
+        }
+        Action::Open(Box::new(pager))
     }
 }
 

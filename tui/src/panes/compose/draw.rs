@@ -11,6 +11,7 @@ use crate::store::runs::{BOOKS, Kind};
 use crate::store::sheets::id_of;
 use crate::theme::Role;
 use crate::widgets::{frame as boxes, table};
+use cmdr_protocol::configs::ORDER;
 use cmdr_protocol::display::clean;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -301,6 +302,10 @@ impl ComposePane {
         let is_one = sheet.map(|sheet| sheet.rows.contains_key(&id_of(&name)));
         let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
         match (context.store.runs.book(name), is_one) {
+            (_, Some(false)) if name.starts_with(ORDER) => {
+                let group = clean(&name[ORDER.len()..]).into_owned();
+                lines.push(vec![(Role::Soft, texts.fill("compose.book.config", &[&group]))]);
+            }
             (_, Some(false)) => {
                 lines.push(vec![(Role::Bad, texts.get("compose.book.unknown").to_owned())]);
             }

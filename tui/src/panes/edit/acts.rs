@@ -108,14 +108,16 @@ fn take_up(context: &Context<'_>, pane: &EditPane, key: &Key) -> Option<Action> 
 /// What differs between two texts, as lines to read.
 pub(in crate::panes) fn difference(old: &str, new: &str) -> Vec<Vec<Piece>> {
     let diff = TextDiff::configure().timeout(LOOKING).diff_lines(old, new);
-    let mut lines = Vec::new();
+    let (mut lines, mut left) = (Vec::new(), 0);
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        if lines.len() >= SHOWN {
-            lines.push(vec![(Role::Faint, "…".to_owned())]);
-            break;
+        if lines.len() < SHOWN {
+            lines.push(vec![(Role::Info, hunk.header().to_string().trim_end().to_owned())]);
         }
-        lines.push(vec![(Role::Info, hunk.header().to_string().trim_end().to_owned())]);
-        for change in hunk.iter_changes().take(SHOWN) {
+        for change in hunk.iter_changes() {
+            if lines.len() > SHOWN {
+                left += 1;
+                continue;
+            }
             let (sign, role) = match change.tag() {
                 ChangeTag::Delete => ('-', Role::Bad),
                 ChangeTag::Insert => ('+', Role::Ok),
@@ -125,6 +127,9 @@ pub(in crate::panes) fn difference(old: &str, new: &str) -> Vec<Vec<Piece>> {
             let value = value.strip_suffix('\n').unwrap_or(value).replace('\t', "    ");
             lines.push(vec![(role, format!("{sign}{}", clean(&value)))]);
         }
+    }
+    if left > 0 {
+        lines.push(vec![(Role::Warn, format!("… +{}", format::count(left)))]);
     }
     lines
 }
@@ -269,7 +274,7 @@ async fn ask(link: Link, order: Order) -> (News, Action) {
 }
 
 /// Both changes in one text, with marks where they touch the same lines.
-pub(super) fn merged(base: &str, mine: &str, theirs: &str) -> String {
+pub(in crate::panes) fn merged(base: &str, mine: &str, theirs: &str) -> String {
     if [base, mine, theirs].iter().any(|text| text.len() > MERGED) {
         // Too large to be put together: all of both, for a person to look at.
         return format!("<<<<<<< ours\n{mine}\n=======\n{theirs}\n>>>>>>> theirs\n");
@@ -510,6 +515,10 @@ mod tests {
         let lines = difference("a\n", "a\n\u{1b}[31mb\n");
         assert!(lines.iter().flatten().any(|(_, text)| text == "+␛[31mb"), "{lines:?}");
         let many: Vec<_> = (0..20_000).map(|n| n.to_string()).collect();
-        assert!(difference("", &many.join("\n")).len() <= SHOWN + 2);
+        let lines = difference("", &many.join("\n"));
+        assert!(lines.len() <= SHOWN + 2);
+        // How much is not shown is said.
+        let last = lines.last().and_then(|line| line.first());
+        assert_eq!(last.map(|(_, text)| text.as_str()), Some("… +15,000"));
     }
 }
