@@ -38,6 +38,7 @@ mod system;
 mod tokens;
 mod top;
 mod totp;
+mod watch;
 
 use crate::App;
 use crate::exit::{Exit, Failure};
@@ -60,6 +61,7 @@ pub enum Command {
     Exec(exec::ExecArgs),
     Run(runs::RunArgs),
     Logs(logs::LogsArgs),
+    Watch(watch::WatchArgs),
     Shell(shell::ShellArgs),
     Attach(shell::AttachArgs),
     Ssh(ssh::SshArgs),
@@ -115,6 +117,7 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         command,
         Command::Exec(_)
             | Command::Logs(_)
+            | Command::Watch(_)
             | Command::Up(_)
             | Command::Edit(_)
             | Command::HostsFile(_)
@@ -140,6 +143,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Exec(args) => exec::run(app, args).await,
         Command::Run(args) => runs::run(app, &args).await,
         Command::Logs(args) => logs::run(app, args).await,
+        Command::Watch(args) => watch::run(app, &args).await,
         Command::Shell(args) => shell::shell(app, args).await,
         Command::Attach(args) => shell::attach(app, &args).await,
         Command::Ssh(args) => ssh::run(app, args).await,

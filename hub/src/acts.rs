@@ -15,6 +15,7 @@ use cmdr_link::{Client, Link};
 use cmdr_protocol::audit::{Event, Outcome, Record, Value};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::edits::{ArmedEnd, Confirm, Ended, Pending, Revert};
+use cmdr_protocol::events::{Event as Happened, What};
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::{Call, CallError, ErrorKind, HostId};
 use std::sync::Arc;
@@ -94,6 +95,17 @@ async fn note(hub: &Hub, id: HostId, ended: Vec<Ended>) -> anyhow::Result<()> {
             let seq = hub.audit.append(record(id, name, &ended)).await;
             let seq = seq.map_err(|e: AuditError| anyhow::anyhow!("{e}"))?;
             tracing::info!(host = %id, seq, "an agent undid an edit that nobody confirmed");
+            if ended.how == ArmedEnd::Undone {
+                let host_name = hub.fleet.name(id).unwrap_or_default();
+                hub.fleet.events.tell(Happened {
+                    what: What::EditReverted,
+                    host: Some(id),
+                    host_name,
+                    about: resource(&ended.path),
+                    message: "by its agent: nobody confirmed it in time".to_owned(),
+                    ..Happened::default()
+                });
+            }
         }
         kept.noted.push(ended.id);
         kept.begun = None;

@@ -29,6 +29,8 @@ mod runs;
 mod schedules;
 mod settings;
 pub mod signing;
+mod steps;
+mod versions;
 
 pub use listener::Listening;
 pub use programs::Programs;
@@ -88,7 +90,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(commands::run))
         .routes(routes!(files::list, files::store))
         .routes(routes!(files::delete))
-        .routes(routes!(runs::show))
+        .routes(routes!(runs::show, runs::delete))
+        .routes(routes!(steps::list))
         .routes(routes!(runs::follow))
         .routes(routes!(runs::output))
         .routes(routes!(runs::stop))
@@ -101,6 +104,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(schedules::resume))
         .routes(routes!(runbooks::list))
         .routes(routes!(runbooks::show, runbooks::save, runbooks::delete))
+        .routes(routes!(runbooks::versions))
+        .routes(routes!(runbooks::restore))
         .routes(routes!(configs::list))
         .routes(routes!(configs::show, configs::save, configs::delete))
         .routes(routes!(configs::versions))

@@ -39,6 +39,8 @@ pub const HEADER: &str = "Cmdr-Delivery";
 const LONGEST_MS: u64 = 3600 * 1000;
 /// After so long it is given up.
 const GIVEN_UP_MS: u64 = 24 * 3600 * 1000;
+/// What has ended so lately may not have been looked at.
+const JUST_MS: u64 = 60 * 1000;
 /// So long it is known what became of a post: longer than any is tried.
 const KEPT_MS: u64 = 7 * GIVEN_UP_MS;
 /// How often what is old is looked for.
@@ -195,6 +197,25 @@ impl Outbox {
             }
         }
         self.wake.notify_one();
+        Ok(())
+    }
+
+    /// An error while what came of a run still waits to be posted: it is put together from the run.
+    pub(crate) async fn settled(&self, hub: &Hub, run: RunId) -> Result<(), CallError> {
+        // One that has just ended may not have been looked at yet.
+        let since = clock::now_ms().saturating_sub(JUST_MS);
+        if results::end(hub, run).is_some_and(|end| end.ended_ms > since) {
+            let busy = |e: StoreError| CallError::new(ErrorKind::Busy, e.to_string());
+            self.over(hub, run).await.map_err(busy)?;
+        }
+        if self.lock().waiting.values().any(|post| post.run == Some(run)) {
+            return Err(CallError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "what came of run {run} waits to be posted; to see where to: cmdr pushes waiting"
+                ),
+            ));
+        }
         Ok(())
     }
 

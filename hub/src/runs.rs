@@ -10,10 +10,12 @@
 
 mod alone;
 mod briefs;
+mod delete;
 mod dispatch;
 mod environment;
 mod guard;
 mod handed;
+mod happens;
 mod hearing;
 mod keeper;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub use views::{Sees, View};
 use crate::config;
 use crate::server::Hub;
 use crate::store::{Store, StoreError};
+use cmdr_protocol::events::What;
 use cmdr_protocol::runs::RunState;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId, orders};
@@ -131,6 +134,8 @@ pub struct Runs {
     handed: Mutex<Handed>,
     hand: Notify,
     ends: broadcast::Sender<RunId>,
+    /// Runs that were deleted.
+    gone: broadcast::Sender<RunId>,
     /// Counts changes of lists.
     lists: watch::Sender<u64>,
     began: Instant,
@@ -265,6 +270,7 @@ impl Runs {
             handed: Mutex::new(handed::load(&store)?),
             hand: Notify::new(),
             ends: broadcast::channel(ENDS).0,
+            gone: broadcast::channel(ENDS).0,
             lists: watch::Sender::new(0),
             began: Instant::now(),
             epoch: cmdr_link::clock::now_ms(),
@@ -389,6 +395,7 @@ impl Runs {
             state.over.insert(live.id, Arc::new(slim));
             state.remember(live);
         }
+        self.happened(What::RunEnded, live);
         // Nobody may be listening.
         drop(self.ends.send(live.id));
     }

@@ -325,6 +325,7 @@ pub const METHODS: &[Method] = &[
     call::<runs::Pause>(Place::Hub).about(About::Parts),
     call::<runs::Resume>(Place::Hub).about(About::Parts),
     call::<runs::Retry>(Place::Hub).about(About::Parts),
+    call::<runs::Delete>(Place::Hub).about(About::Parts),
     call::<runs::PutSchedule>(Place::Hub).about(About::Parts),
     call::<runs::PauseSchedule>(Place::Hub).about(About::Parts),
     call::<runs::ListSchedules>(Place::Hub).about(About::Parts),

@@ -152,6 +152,9 @@ pub struct ListNews {
     /// Runs that are new or stand otherwise, as a [`List`] has them; at most [`CHUNK`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
+    /// Runs that were deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<RunId>,
     /// Schedules have changed: they are to be asked for ([`ListSchedules`]).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub schedules: bool,
@@ -382,6 +385,23 @@ impl Call for Retry {
     const METHOD: &'static str = "runs.retry";
     const ACCESS: Access = Access::Act;
     type Reply = Started;
+    fn resource(&self) -> String {
+        resource(self.run)
+    }
+}
+
+/// Deletes a run that is over, with all that was kept of it. Whoever could stop it may; its idempotency key stays
+/// used, so that a request that is sent again late begins nothing a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// Which.
+    pub run: RunId,
+}
+
+impl Call for Delete {
+    const METHOD: &'static str = "runs.delete";
+    const ACCESS: Access = Access::Act;
+    type Reply = Nothing;
     fn resource(&self) -> String {
         resource(self.run)
     }

@@ -4,8 +4,10 @@ mod bounds;
 mod commands;
 mod contract;
 mod documented;
+mod older;
 mod posting;
 mod schedules;
+mod steps;
 
 use cmdr_hub::config::Config;
 use cmdr_link::Client;

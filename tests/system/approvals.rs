@@ -144,6 +144,39 @@ async fn what_is_asked_for_holds_when_another_person_approves_and_only_there() {
 }
 
 #[tokio::test]
+async fn events_of_a_request_are_for_who_asked_and_for_who_may_decide() {
+    use cmdr_protocol::events;
+    let scene = Scene::new().await;
+    let ann = scene.operator("ann", scene.on_request(1).await).await;
+    let eve = scene.operator("eve", Role::OBSERVER).await;
+    let asked = ann.call(None, &wanted("tier=web"), PATIENCE).await.unwrap();
+    decide(&scene.administrator, asked.id, true).await.unwrap();
+    ann.call(None, &End { id: asked.id }, PATIENCE).await.unwrap();
+    let heard = async |client: &Client| {
+        let kinds = vec!["approval".to_owned()];
+        let watch = events::Watch { once: true, kinds, ..events::Watch::default() };
+        let mut feed = client.feed(None, &watch).await.unwrap();
+        let mut heard = Vec::new();
+        while let Some(event) = feed.next().await {
+            let event = event.unwrap();
+            assert_eq!(event.about, format!("approval:{}", asked.id));
+            assert!(!format!("{event:?}").contains("disk"), "the reason is in the request alone");
+            heard.push((event.what.as_str(), event.message));
+        }
+        heard
+    };
+    let all = [
+        ("approval.asked", "waiting"),
+        ("approval.answered", "active"),
+        ("approval.ended", "ended"),
+    ];
+    let all = all.map(|(what, state)| (what, state.to_owned())).to_vec();
+    assert_eq!(heard(&scene.administrator).await, all);
+    assert_eq!(heard(&ann).await, all, "it is hers");
+    assert_eq!(heard(&eve).await, []);
+}
+
+#[tokio::test]
 async fn a_no_has_a_reason_and_two_approvals_are_of_two_people() {
     let scene = Scene::new().await;
     let ann = scene.operator("ann", scene.on_request(2).await).await;

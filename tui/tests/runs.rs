@@ -443,6 +443,36 @@ async fn lists_are_asked_for_once_where_the_hub_tells_what_changes() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_over_is_deleted_when_that_is_answered_and_one_that_goes_on_is_not() {
+    let (mut world, _) = at_runs(Setup::default()).await;
+    let told = |runs| runs::ListNews { runs, ..runs::ListNews::default() };
+    world.far.push::<runs::ListWatch>(
+        None,
+        &told(vec![
+            a_run(77, RunState::Done, "what was done once"),
+            a_run(78, RunState::Running, "what goes on"),
+        ]),
+    );
+    world.idle().await;
+    world.press("/what goes on<enter>D").await;
+    world.check_shows("it still goes on");
+    world.press("<esc>/what was done<enter>D").await;
+    world.check_shows("Delete what was done once");
+    assert!(asked(&world, "runs.delete").is_empty(), "asks first");
+    world.press("y").await;
+    assert_eq!(asked(&world, "runs.delete").len(), 1);
+    world.check_hides("what was done once");
+    let gone = a_run(78, RunState::Running, "").id.expect("an id");
+    world.far.push::<runs::ListWatch>(
+        None,
+        &runs::ListNews { gone: vec![gone], ..runs::ListNews::default() },
+    );
+    world.idle().await;
+    world.press("<esc>").await;
+    world.check_hides("what goes on");
+}
+
+#[tokio::test]
 async fn the_output_of_a_host_is_saved_as_it_was_written_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let (mut world, _) = at_run(Setup::default()).await;

@@ -8,6 +8,7 @@ mod stop_all;
 use super::exec::follow::{Whose, follow, stop, whole};
 use super::interrupted;
 use crate::App;
+use crate::args::Yes;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
@@ -17,7 +18,8 @@ use cmdr_link::clock;
 use cmdr_protocol::RunId;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runs::{
-    List, Output, Pause, Resume, Retry, Run, RunState, Start, Started, Stop, Target, TargetState,
+    Counts, Delete, List, Output, Pause, Resume, Retry, Run, RunState, Start, Started, Stop,
+    Target, TargetState,
 };
 use flags::RunFlags;
 use serde::Serialize;
@@ -99,6 +101,15 @@ enum Verb {
     Resume {
         /// Which.
         id: String,
+    },
+    /// Delete runs that are over, with all that was kept of them. Their idempotency keys stay used.
+    #[command(visible_alias = "delete")]
+    Rm {
+        /// Which.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        #[command(flatten)]
+        yes: Yes,
     },
     /// Try again on hosts where it failed, was lost or could not be reached.
     Retry {
@@ -182,6 +193,7 @@ pub(super) async fn run(app: &App, args: &RunArgs) -> Result<Exit, Failure> {
             let run = find(&hub, id).await?;
             told(app, &hub.ask(&Resume { run }).await?)?;
         }
+        Verb::Rm { ids, yes } => return remove(app, &hub, ids, *yes).await,
         Verb::Retry { id, cancelled, confirm, detach } => {
             let run = find(&hub, id).await?;
             let (cancelled, confirm) = (*cancelled, *confirm);
@@ -198,6 +210,33 @@ pub(super) async fn run(app: &App, args: &RunArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+async fn remove(app: &App, hub: &Hub, ids: &[String], yes: Yes) -> Result<Exit, Failure> {
+    let mut runs = Vec::new();
+    for id in ids {
+        let run = find(hub, id).await?;
+        if !runs.contains(&run) {
+            runs.push(run);
+        }
+    }
+    if let Some(&run) = runs.first() {
+        let all = human::count(runs.len() as u64, "run");
+        let question = format!("Delete {all} for good, with what hosts have printed?");
+        hub.confirm(app, yes, (&Delete { run }, None), (&question, "yes")).await?;
+    }
+    let mut worst = Exit::Ok;
+    for run in runs {
+        match hub.client.call(None, &Delete { run }, hub.patience()).await {
+            Ok(_) => app.out.note(&format!("run {run} is deleted")),
+            Err(e) => {
+                let failure = Failure::from_hub(e);
+                worst = worst.worst(failure.exit);
+                app.out.failure(&failure);
+            }
+        }
+    }
+    Ok(worst)
 }
 
 /// Makes a run of an order and shows what comes of it, as far as the flags want: a plan alone, or a schedule, too.
@@ -336,7 +375,11 @@ fn id(run: &Run) -> String {
 
 /// How the targets stand, in a few words.
 fn standing(run: &Run) -> String {
-    let counts = run.counts;
+    counted(&run.counts)
+}
+
+/// The same of counts alone.
+pub(super) fn counted(counts: &Counts) -> String {
     let all = [
         (counts.queued, "queued"),
         (counts.sent, "sent"),

@@ -11,6 +11,7 @@ use super::runbooks::{Mistake, Saved, Which};
 use super::runs::start::{Halt, Waves};
 use super::runs::view::Started;
 use super::runs::{begun, key};
+use super::versions::{Restore, TextVersions};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use cmdr_protocol::configs::{self, Delete, Expect, List, ORDER, Save, Show, Versions};
@@ -153,59 +154,18 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A version of a config group.
-#[derive(Serialize, ToSchema)]
-struct ConfigVersion {
-    /// From 1.
-    version: u64,
-    /// When it was saved, milliseconds since 1970.
-    saved_ms: u64,
-    saved_by: String,
-    /// What changed.
-    note: String,
-    /// Bytes of its text.
-    size: u64,
-    /// BLAKE3 of its text, in hex.
-    hash: String,
-}
-
-/// The versions of a config group.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ConfigVersions {
-    /// Newest first.
-    versions: Vec<ConfigVersion>,
-}
-
 /// Lists the versions of a config group.
 #[utoipa::path(
     get, path = "/v1/configs/{config}/versions", operation_id = "listConfigVersions", tag = "configs",
     params(("config" = String, Path, description = "Its name")),
-    responses((status = 200, description = "Those that are kept", body = ConfigVersions), ProblemsOfOne),
+    responses((status = 200, description = "Those that are kept", body = TextVersions), ProblemsOfOne),
     security(("key" = []))
 )]
 pub(super) async fn versions(
     program: Program,
     Named(name): Named<String>,
-) -> Result<axum::Json<ConfigVersions>, Problem> {
-    let listing = program.ask(&Versions { name }).await?;
-    let versions = listing.versions.into_iter().map(|one| ConfigVersion {
-        version: one.version,
-        saved_ms: one.saved_ms,
-        saved_by: one.saved_by,
-        note: one.note,
-        size: one.size,
-        hash: one.hash,
-    });
-    Ok(axum::Json(ConfigVersions { versions: versions.collect() }))
-}
-
-/// Which version is to be the newest again.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Restore {
-    version: u64,
-    /// The newest version that was looked at: it is refused when there is another one by now.
-    was: Option<u64>,
+) -> Result<axum::Json<TextVersions>, Problem> {
+    Ok(axum::Json(program.ask(&Versions { name }).await?.into()))
 }
 
 /// Keeps an older version of a config group as the newest one.
@@ -224,8 +184,7 @@ pub(super) async fn restore(
 ) -> Result<axum::Json<Saved>, Problem> {
     let show = Show { name: name.clone(), version: Some(restore.version) };
     let text = program.ask(&show).await?.text;
-    let note = format!("version {} again", restore.version);
-    let save = Save { name, text, note, was: restore.was };
+    let save = Save { name, text, note: restore.note(), was: restore.was };
     Ok(axum::Json(program.ask(&save).await?.into()))
 }
 

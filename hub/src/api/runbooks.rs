@@ -3,8 +3,9 @@
 use super::bearer::Program;
 use super::body::{Json, Named, Params};
 use super::problem::{Problem, Problems, ProblemsOfBody, ProblemsOfOne};
+use super::versions::{Restore, TextVersions};
 use axum::http::StatusCode;
-use cmdr_protocol::runbooks::{self, Delete, List, Save, Show};
+use cmdr_protocol::runbooks::{self, Delete, List, Save, Show, Versions};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -211,6 +212,40 @@ pub(super) async fn save(
     Json(save): Json<SaveRunbook>,
 ) -> Result<axum::Json<Saved>, Problem> {
     let save = Save { name, text: save.text, note: save.note, was: save.was };
+    Ok(axum::Json(program.ask(&save).await?.into()))
+}
+
+/// Lists the versions of a runbook.
+#[utoipa::path(
+    get, path = "/v1/runbooks/{runbook}/versions", operation_id = "listRunbookVersions", tag = "runbooks",
+    params(("runbook" = String, Path, description = "Its name")),
+    responses((status = 200, description = "Those that are kept", body = TextVersions), ProblemsOfOne),
+    security(("key" = []))
+)]
+pub(super) async fn versions(
+    program: Program,
+    Named(name): Named<String>,
+) -> Result<axum::Json<TextVersions>, Problem> {
+    Ok(axum::Json(program.ask(&Versions { name }).await?.into()))
+}
+
+/// Keeps an older version of a runbook as the newest one.
+///
+/// Version 0 is the one that comes with the hub.
+#[utoipa::path(
+    post, path = "/v1/runbooks/{runbook}/restore", operation_id = "restoreRunbook", tag = "runbooks",
+    params(("runbook" = String, Path, description = "Its name")), request_body = Restore,
+    responses((status = 200, description = "It is kept", body = Saved), ProblemsOfBody),
+    security(("key" = []))
+)]
+pub(super) async fn restore(
+    program: Program,
+    Named(name): Named<String>,
+    Json(restore): Json<Restore>,
+) -> Result<axum::Json<Saved>, Problem> {
+    let show = Show { name: name.clone(), version: Some(restore.version) };
+    let text = program.ask(&show).await?.text;
+    let save = Save { name, text, note: restore.note(), was: restore.was };
     Ok(axum::Json(program.ask(&save).await?.into()))
 }
 

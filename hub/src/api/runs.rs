@@ -188,6 +188,24 @@ pub(super) async fn show(
     Ok(axum::Json(shown.into()))
 }
 
+/// Deletes a run that is over, with all that was kept of it.
+///
+/// Its idempotency key stays used. One that goes on has to be stopped first; one whose callback waits to be taken
+/// stays until then.
+#[utoipa::path(
+    delete, path = "/v1/runs/{run}", operation_id = "deleteRun", tag = "runs",
+    params(("run" = String, Path, description = "The run's id")),
+    responses((status = 204, description = "It is gone"), ProblemsOfOne),
+    security(("key" = []))
+)]
+pub(super) async fn delete(
+    program: Program,
+    Named(run): Named<String>,
+) -> Result<StatusCode, Problem> {
+    program.ask(&runs::Delete { run: id(&run)? }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// How to follow a run.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,7 @@ mod refusals;
 pub use refusals::Refusals;
 
 use super::{Audit, body};
+use crate::events::relayed::Following;
 use crate::recording::Session;
 use crate::router;
 use crate::server::Hub;
@@ -26,6 +27,7 @@ use cmdr_protocol::recordings::Recording;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Hello, Join, Refusal, RefusalKind};
 use cmdr_protocol::{Call, CallError, ErrorKind, HostId, PublicKey};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Bytes kept of a name, a resource, a message.
@@ -97,7 +99,7 @@ pub struct Asked<'a> {
 /// Serves a request that leaves a trail: reads its body, records it, has it answered here or by its
 /// host, records how it ended, and only then passes on the last word.
 pub async fn serve(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     service: &Service<Hub>,
     asked: Asked<'_>,
     mut reader: FrameReader<Stream>,
@@ -125,16 +127,25 @@ pub async fn serve(
         Ok(recorded) => (recorded, None),
         Err(e) => (Recorded::Not, Some(e)),
     };
-    let tap = recorded.tap();
+    let following = Following::of(hub, caller, header);
+    let tap = match &following {
+        Some(following) => following.tap(recorded.tap()),
+        None => recorded.tap(),
+    };
     let witness = |ended: Ended| async move {
         let told = recorded.end(&ended).await;
-        match trail {
+        let event = following.and_then(|following| following.ended(&ended));
+        let said = match trail {
             Some(mut trail) => {
                 trail.record.message = told;
                 trail.end(ended).await
             }
             None => ended.result,
+        };
+        if let Some(event) = event {
+            hub.fleet.events.tell(event);
         }
+        said
     };
     if let Some(e) = refused {
         drop(witness(Ended::with(Err(e.clone()))).await);

@@ -235,6 +235,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("runs.pause", "aod"),
     ("runs.resume", "aod"),
     ("runs.retry", "aod"),
+    ("runs.delete", "aod"),
     ("runs.schedules.put", "aod"),
     ("runs.schedules.pause", "aod"),
     ("runs.schedules.list", "aodv"),

@@ -15,6 +15,7 @@ use super::{Runs, busy};
 use crate::server::Hub;
 use cmdr_link::clock;
 use cmdr_link::relay::Ended;
+use cmdr_protocol::events::What;
 use cmdr_protocol::orders::Told;
 use cmdr_protocol::runs::{RunState, Start, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId};
@@ -406,6 +407,7 @@ impl Runs {
             drop(self.queue.send(News::End { live: live.clone(), ends }).await);
         }
         live.tell();
+        self.happened(What::RunBegun, &live);
         self.tell_lists();
         self.tick.notify_one();
     }

@@ -15,6 +15,7 @@ use super::steps::After;
 use super::{Runs, parse_id};
 use cmdr_link::clock;
 use cmdr_protocol::display::clean_to_width;
+use cmdr_protocol::events::What;
 use cmdr_protocol::orders::{Report, Told, is_id};
 use cmdr_protocol::runs::{RunState, TargetState};
 use cmdr_protocol::{HostId, RunId};
@@ -45,6 +46,8 @@ pub(super) enum News {
     End { live: Arc<Live>, ends: Vec<End> },
     /// The run as such changes.
     Head { live: Arc<Live>, change: HeadChange, done: Done },
+    /// A run that is over goes, with everything about it.
+    Delete { run: RunId, done: Done },
 }
 
 /// An end that the hub gives.
@@ -83,6 +86,8 @@ struct Work {
     record: Option<RunRecord>,
     /// It could not be written as it was.
     aside: bool,
+    /// What is told of it to those who follow events.
+    news: Vec<What>,
 }
 
 /// Who is told when everything is on disk.
@@ -91,6 +96,8 @@ struct Due {
     have: Vec<(Arc<Confirms>, String, u64)>,
     over: Vec<(Arc<Confirms>, String)>,
     done: Vec<(Done, Result<(), String>)>,
+    /// What goes when the rest is on disk.
+    deletes: Vec<(RunId, Done)>,
     /// Room in the queue, which is free again.
     held: Vec<Held>,
 }
@@ -151,6 +158,10 @@ impl Keeper {
         for (confirms, id) in due.over {
             confirms.over(id);
         }
+        for (run, done) in due.deletes {
+            // Nothing about it is on its way now: whatever was staged is written.
+            due.done.push((done, self.delete(run).await));
+        }
         for (done, result) in due.done {
             // Who asked may have gone meanwhile.
             drop(done.send(result));
@@ -205,6 +216,7 @@ impl Keeper {
                 let result = self.head(&live, change, works);
                 due.done.push((done, result));
             }
+            News::Delete { run, done } => due.deletes.push((run, done)),
         }
     }
 
@@ -421,6 +433,7 @@ impl Keeper {
                 let why = clean_to_width(&why, WHY);
                 inner.record.state = RunState::Stopping;
                 inner.record.why.clone_from(&why);
+                work.news.push(What::RunStopped);
                 let why = if why.is_empty() { "the run was stopped".to_owned() } else { why };
                 cancel_queued(&mut inner, work, &why);
                 let now = clock::now_ms();
@@ -428,6 +441,7 @@ impl Keeper {
             }
             HeadChange::Pause(why) => match inner.record.state {
                 RunState::Running => {
+                    work.news.push(What::RunPaused);
                     inner.record.state = RunState::Paused;
                     inner.record.why = clean_to_width(&why, WHY);
                 }
@@ -436,6 +450,7 @@ impl Keeper {
             },
             HeadChange::Resume => match inner.record.state {
                 RunState::Paused => {
+                    work.news.push(What::RunResumed);
                     inner.record.state = RunState::Running;
                     inner.record.why.clear();
                 }
@@ -470,6 +485,7 @@ impl Keeper {
                     inner.touch(index as usize);
                 }
                 inner.recount();
+                work.news.push(What::RunRetried);
                 work.retried = true;
             }
         }
@@ -489,6 +505,7 @@ fn work<'a>(works: &'a mut BTreeMap<RunId, Work>, live: &Arc<Live>) -> &'a mut W
         steps: Vec::new(),
         record: None,
         aside: false,
+        news: Vec::new(),
     })
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct ListView {
     /// The change of each run that goes on.
     seen: HashMap<RunId, u64>,
     ended: broadcast::Receiver<RunId>,
+    gone: broadcast::Receiver<RunId>,
     /// What the schedules looked like.
     schedules: [u8; 32],
     begins: bool,
@@ -56,6 +57,7 @@ impl Runs {
         ListView {
             seen: HashMap::new(),
             ended: self.ends.subscribe(),
+            gone: self.gone.subscribe(),
             schedules: [0; 32],
             begins: true,
         }
@@ -90,6 +92,15 @@ impl Runs {
                 Err(_) => break,
             }
         }
+        let mut gone = Vec::new();
+        loop {
+            match view.gone.try_recv() {
+                Ok(id) => gone.push(id),
+                // What was missed is found by looking at a run.
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(_) => break,
+            }
+        }
         let schedules = self.list_schedules(&who, caller.key).schedules;
         let schedules = codec::encode(&schedules).unwrap_or_default();
         let schedules = *blake3::hash(&schedules).as_bytes();
@@ -101,7 +112,11 @@ impl Runs {
             let run = self.shown_in_list(id)?;
             self.in_list(hub, &who, run)
         });
-        let mut items = in_items(runs);
+        let mut items: Vec<ListNews> = gone
+            .chunks(CHUNK)
+            .map(|gone| ListNews { gone: gone.to_vec(), ..ListNews::default() })
+            .collect();
+        items.extend(in_items(runs));
         if other {
             match items.last_mut() {
                 Some(last) => last.schedules = true,
@@ -112,7 +127,7 @@ impl Runs {
     }
 
     /// A run as lists have it, all of it, and whether its order is a line.
-    fn shown_in_list(&self, id: RunId) -> Option<(bool, Run)> {
+    pub(super) fn shown_in_list(&self, id: RunId) -> Option<(bool, Run)> {
         let state = self.state();
         if let Some(live) = state.open.get(&id).cloned() {
             drop(state);

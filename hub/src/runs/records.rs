@@ -284,6 +284,9 @@ pub struct KeyRecord {
     /// Hash of what was asked for with it.
     #[serde(with = "serde_bytes")]
     pub request: Vec<u8>,
+    /// When that run was deleted, milliseconds since 1970: the key stays used. Absent while there is the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_ms: Option<u64>,
 }
 
 pub(super) fn head_key(run: RunId) -> String {
@@ -523,7 +526,7 @@ pub(super) fn log(store: &Store, id: RunId) -> Result<(Vec<LogRecord>, u32), Sto
     Ok((log, next))
 }
 
-/// Adds the removal of everything about a run to a batch.
+/// Adds the removal of everything about a run to a batch, but of its idempotency key.
 pub(super) fn delete(mut batch: Batch, id: RunId, record: &RunRecord, log: u32) -> Batch {
     for number in 0..record.order_pieces {
         batch = batch.delete(order_key(id, number));
@@ -536,9 +539,6 @@ pub(super) fn delete(mut batch: Batch, id: RunId, record: &RunRecord, log: u32) 
     }
     if record.env {
         batch = batch.delete(environment::key(&environment::of_run(id)));
-    }
-    if !record.start.key.is_empty() {
-        batch = batch.delete(once_key(&record.author, &record.schedule, &record.start.key));
     }
     batch.delete(head_key(id))
 }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// Runs removed with one write.
 const GROUP: usize = 64;
 const DAY_MS: u64 = 24 * 3600 * 1000;
+/// So long idempotency keys of deleted runs stay used where runs are kept for good.
+const KEY_DAYS: u64 = 90;
 
 impl Runs {
     /// Removes what is beyond its time or its number, and output that is beyond its room. How many runs went.
@@ -63,6 +65,14 @@ impl Runs {
                         state.held.remove(id);
                         state.briefs.remove(*id);
                         batch = records::delete(batch, *id, record, record.log);
+                        if !record.start.key.is_empty() {
+                            let (author, schedule) = (&record.author, &record.schedule);
+                            batch = batch.delete(records::once_key(
+                                author,
+                                schedule,
+                                &record.start.key,
+                            ));
+                        }
                         taken.push((*id, record.clone()));
                     }
                 }
@@ -73,6 +83,8 @@ impl Runs {
             }
         }
         self.remove_segments();
+        let days = if self.settings.keep_days > 0 { self.settings.keep_days } else { KEY_DAYS };
+        self.forget_keys(now.saturating_sub(days * DAY_MS), self.settings.keep).await?;
         Ok(gone.len())
     }
 
@@ -100,7 +112,7 @@ impl Runs {
     }
 
     /// Removes segments that hold output of no run that is kept.
-    fn remove_segments(&self) {
+    pub(super) fn remove_segments(&self) {
         let mut needed: Vec<(u32, u32)> = Vec::new();
         let open;
         {

@@ -12,6 +12,7 @@ use crate::store::{Batch, StoreError};
 use crate::who::Who;
 use cmdr_link::{clock, codec};
 use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::events::What;
 use cmdr_protocol::runs::{Retry, RunState, Start, Started, TargetState};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, RunId, exec, methods};
 use std::collections::HashSet;
@@ -232,7 +233,9 @@ impl Runs {
         batch = records::put_new(batch, id, record, seats).map_err(busy)?;
         records::check_head(record).map_err(CallError::malformed)?;
         if let Some((once, request)) = key {
-            batch = batch.if_absent(once.clone()).put(once, &KeyRecord { run: id, request });
+            batch = batch
+                .if_absent(once.clone())
+                .put(once, &KeyRecord { run: id, request, gone_ms: None });
         }
         match self.store.apply(batch).await {
             Ok(()) => Ok(Some(id)),
@@ -269,6 +272,16 @@ impl Runs {
             ));
         }
         let targets = records::head(&self.store, once.run).map_err(busy)?;
+        if targets.is_none() && once.gone_ms.is_some() {
+            return Err(CallError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the idempotency key was used for run {}, which was deleted; give a run that is meant \
+                     to be begun a key of its own",
+                    once.run
+                ),
+            ));
+        }
         let targets = targets.map_or(0, |record| record.targets);
         Ok(Some(Started { run: Some(once.run), targets, already: true }))
     }
@@ -334,6 +347,7 @@ impl Runs {
                 }
             }
         }
+        self.happened(What::RunBegun, &live);
         self.tell_lists();
         for (from, to) in sent {
             for index in from..=to {

@@ -88,7 +88,7 @@ fn counted(hub: &Hub, who: &Who, id: RunId, brief: &Brief) -> Option<Counts> {
 }
 
 /// Whether it is their own; older than whoever asks, it is of somebody else who had the name.
-fn is_own(who: &Who, run: &Run) -> bool {
+pub(super) fn is_own(who: &Who, run: &Run) -> bool {
     run.operator == who.operator && run.created_ms >= who.since_ms
 }
 

@@ -10,6 +10,7 @@ use cmdr_protocol::approvals::{
     Approval, Ask, Decide, Decision, End, List, Listing, MAX_REASON, State, WAITS_MINUTES, Wanted,
     Watch,
 };
+use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::methods::{About, METHODS, index};
 use cmdr_protocol::role::Role;
@@ -150,7 +151,26 @@ async fn ask(hub: Arc<Hub>, asked: Asked, ask: Ask) -> Result<Approval, CallErro
         needs = takes.approvals,
         "rights were asked for"
     );
+    told(&hub, &who, What::ApprovalAsked, &approval);
     Ok(seen(&hub, &who, approval))
+}
+
+/// Tells it to those who follow events: neither what was asked for nor why is in that.
+fn told(hub: &Hub, who: &Who, what: What, approval: &Approval) {
+    hub.fleet.events.tell(Event {
+        what,
+        about: format!("approval:{}", approval.id),
+        operator: who.operator.clone(),
+        message: approval.state.to_string(),
+        ..Event::default()
+    });
+}
+
+/// Whether somebody would find a request in their list.
+pub(crate) fn may_know(hub: &Hub, who: &Who, id: u64) -> bool {
+    let lists = index(List::METHOD).is_some_and(|m| hub.decide(who, m, Some(""), None).is_ok());
+    let approval = hub.approvals.get(id).filter(|_| lists);
+    approval.is_some_and(|a| a.operator == who.operator || visible(hub, who, &a))
 }
 
 /// Whether somebody may decide a request: not their own, and only what they may do themselves.
@@ -229,6 +249,7 @@ async fn decide(hub: Arc<Hub>, asked: Asked, decide: Decide) -> Result<Approval,
     };
     let approval = hub.approvals.decide(decide.id, decision).await?;
     tracing::info!(id = decide.id, by = caller.name, approve = decide.approve, state = %approval.state, "a request was decided about");
+    told(&hub, &who, What::ApprovalAnswered, &approval);
     Ok(seen(&hub, &who, approval))
 }
 
@@ -240,6 +261,7 @@ async fn end(hub: Arc<Hub>, asked: Asked, end: End) -> Result<Nothing, CallError
         return Err(CallError::not_found(format!("you have no request {}", end.id)));
     }
     let ended = hub.approvals.end(end.id).await?;
+    told(&hub, &hub.who(&caller), What::ApprovalEnded, &ended);
     if !own {
         hub.cut_operator(&ended.operator, "an administrator has ended what was approved for you");
     }

@@ -10,6 +10,8 @@ use cmdr_link::service::Asked;
 use cmdr_protocol::configs::{
     Check, Checked, Delete, Expect, Expected, List, Listing, MAX_HOSTS, Save, Show, Shown, Versions,
 };
+use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::runbooks::{Saved, VersionListing};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{Call as _, CallError, Nothing, methods};
@@ -34,6 +36,12 @@ async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallErr
     Ok(Configs::check(&hub.runbooks, &check.text))
 }
 
+fn told(hub: &Hub, caller: &Caller, what: What, name: &str, message: &str) {
+    let (about, operator) = (format!("config:{name}"), caller.operator.clone());
+    let message = message.to_owned();
+    hub.fleet.events.tell(Event { what, about, operator, message, ..Event::default() });
+}
+
 async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
     if read_config(&save.text).is_ok_and(|book| book.has_playbook()) {
@@ -47,6 +55,7 @@ async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallErro
             by = caller.name,
             "a config group was saved"
         );
+        told(&hub, &caller, What::ConfigSaved, &save.name, &format!("version {}", saved.version));
     }
     Ok(saved)
 }
@@ -59,6 +68,7 @@ async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Nothing, 
     let caller = asked.caller.ok_or_else(nobody)?;
     hub.configs.delete(&delete.name).await?;
     tracing::info!(config = delete.name, by = caller.name, "a config group was deleted");
+    told(&hub, &caller, What::ConfigDeleted, &delete.name, "");
     Ok(Nothing {})
 }
 

@@ -1,15 +1,16 @@
 //! Events of the fleet: those that are kept, then those that come.
 
 use super::{HubService, nobody};
-use crate::events::Events;
+use crate::events::{Events, rights};
 use crate::server::Hub;
-use crate::who::Who;
 use cmdr_link::clock;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::CallError;
-use cmdr_protocol::events::{Event, Watch, What};
+use cmdr_protocol::events::{Event, MAX_KINDS, Watch, What};
+use cmdr_protocol::selector::Selector;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Events looked at in one go.
 const BATCH: usize = 500;
@@ -20,9 +21,21 @@ pub(super) fn register(service: HubService) -> HubService {
     service.feed(watch)
 }
 
-/// Whether somebody may know of it. A host that is gone has no labels to go by.
-fn shown(hub: &Hub, who: &Who, event: &Event) -> bool {
-    event.host.is_none_or(|host| hub.sees(who, host))
+/// What of the events somebody wants.
+fn wanted(watch: &Watch) -> Result<Option<Selector>, CallError> {
+    if watch.kinds.len() > MAX_KINDS {
+        return Err(CallError::malformed(format!("at most {MAX_KINDS} kinds of events are named")));
+    }
+    What::check(&watch.kinds).map_err(CallError::malformed)?;
+    if watch.new && !watch.after.is_empty() {
+        return Err(CallError::malformed(
+            "either what comes after a cursor is wanted, or only what is new",
+        ));
+    }
+    match watch.hosts.trim() {
+        "" => Ok(None),
+        hosts => Selector::parse(hosts).map(Some).map_err(|e| CallError::malformed(e.to_string())),
+    }
 }
 
 async fn watch(
@@ -32,25 +45,43 @@ async fn watch(
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
+    let selector = wanted(&watch)?;
     let events = &hub.fleet.events;
     let mut news = events.news();
     let place = events.place(&watch.after).map_err(CallError::malformed)?;
     let mut after = place.after;
     if place.missed {
-        feeding.send(&told(events, What::Missed, after)).await?;
+        let why = if place.other { ANEW } else { TOO_LONG };
+        feeding.send(&told(events, What::Missed, after, why)).await?;
+    } else if watch.new {
+        after = events.newest();
+        feeding.send(&told(events, What::Alive, after, "")).await?;
     }
+    let mut quiet = Instant::now();
     loop {
         news.mark_unchanged();
         let (batch, gone) = events.after(after, BATCH);
         if gone && let Some(first) = batch.first() {
-            feeding.send(&told(events, What::Missed, Events::number(first) - 1)).await?;
+            feeding.send(&told(events, What::Missed, first.number - 1, TOO_LONG)).await?;
         }
         let who = hub.who(&caller);
-        for event in &batch {
-            after = Events::number(event);
-            if shown(&hub, &who, event) {
-                feeding.send(event).await?;
+        for kept in &batch {
+            after = kept.number;
+            if !kept.event.what.is_one_of(&watch.kinds) {
+                continue;
             }
+            let Some(event) = rights::shown(&hub, &who, kept) else { continue };
+            if selector.as_ref().is_none_or(|hosts| rights::is_about(&hub, &who, &event, hosts)) {
+                feeding.send(&event).await?;
+                quiet = Instant::now();
+            }
+            // Of a large run each host is decided about: others have their turn.
+            tokio::task::yield_now().await;
+        }
+        // Also where much happens of which nothing is told: its place goes on all the same.
+        if quiet.elapsed() >= ALIVE {
+            feeding.send(&told(events, What::Alive, after, "")).await?;
+            quiet = Instant::now();
         }
         if batch.len() == BATCH {
             continue;
@@ -58,14 +89,20 @@ async fn watch(
         if watch.once {
             return Ok(());
         }
-        match tokio::time::timeout(ALIVE, news.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Ok(()),
-            Err(_) => feeding.send(&told(events, What::Alive, after)).await?,
+        if let Ok(Err(_)) = tokio::time::timeout_at(quiet + ALIVE, news.changed()).await {
+            return Ok(());
         }
     }
 }
 
-fn told(events: &Events, what: What, place: u64) -> Event {
-    Event { cursor: events.cursor_of(place), at_ms: clock::now_ms(), what, ..Event::default() }
+/// What a reader is told whose cursor is of an earlier start of the hub.
+const ANEW: &str =
+    "the hub was started anew since: list everything again; what is known since follows";
+/// What one is told that was away for too long, or reads too slowly.
+const TOO_LONG: &str =
+    "more happened than is kept: list everything again; what is still known follows";
+
+fn told(events: &Events, what: What, place: u64, message: &str) -> Event {
+    let (cursor, at_ms) = (events.cursor_of(place), clock::now_ms());
+    Event { cursor, at_ms, what, message: message.to_owned(), ..Event::default() }
 }

@@ -6,6 +6,7 @@ use crate::runs::Runs;
 use crate::server::Hub;
 use cmdr_link::service::Asked;
 use cmdr_protocol::envelope::Caller;
+use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::runbooks::{
     Check, Checked, Delete, List, Listing, Save, Saved, Show, Shown, StepListing, Steps,
     VersionListing, Versions,
@@ -48,6 +49,12 @@ pub(super) fn may_keep_playbooks(
     })
 }
 
+fn told(hub: &Hub, caller: &Caller, what: What, name: &str, message: &str) {
+    let (about, operator) = (format!("runbook:{name}"), caller.operator.clone());
+    let message = message.to_owned();
+    hub.fleet.events.tell(Event { what, about, operator, message, ..Event::default() });
+}
+
 async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallError> {
     let caller = asked.caller.ok_or_else(nobody)?;
     if runbooks::read(&save.text).is_ok_and(|book| book.has_playbook()) {
@@ -56,6 +63,7 @@ async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallErro
     let saved = hub.runbooks.save(&save, &caller.name).await?;
     if !saved.unchanged {
         tracing::info!(runbook = save.name, saved.version, by = caller.name, "a runbook was saved");
+        told(&hub, &caller, What::RunbookSaved, &save.name, &format!("version {}", saved.version));
     }
     Ok(saved)
 }
@@ -68,6 +76,7 @@ async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Nothing, 
     let caller = asked.caller.ok_or_else(nobody)?;
     hub.runbooks.delete(&delete.name).await?;
     tracing::info!(runbook = delete.name, by = caller.name, "a runbook was deleted");
+    told(&hub, &caller, What::RunbookDeleted, &delete.name, "");
     Ok(Nothing {})
 }
 

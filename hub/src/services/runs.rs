@@ -8,9 +8,9 @@ use crate::who::Who;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::runs::{
-    CHUNK, DeleteSchedule, List, ListSchedules, ListWatch, Listing, Output, Pause, PauseSchedule,
-    Plan, Planned, PlannedHost, PutSchedule, Resume, Retry, Run, Schedule, ScheduleListing, Show,
-    Shown, Start, Started, Stop, Watch,
+    CHUNK, Delete, DeleteSchedule, List, ListSchedules, ListWatch, Listing, Output, Pause,
+    PauseSchedule, Plan, Planned, PlannedHost, PutSchedule, Resume, Retry, Run, Schedule,
+    ScheduleListing, Show, Shown, Start, Started, Stop, Watch,
 };
 use cmdr_protocol::{Call as _, CallError, Feed, Nothing, Revoked};
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub(super) fn register(service: HubService) -> HubService {
         .on(pause)
         .on(resume)
         .on(retry)
+        .on(delete)
         .on(put_schedule)
         .on(pause_schedule)
         .on(list_schedules)
@@ -220,6 +221,13 @@ async fn retry(hub: Arc<Hub>, asked: Asked, retry: Retry) -> Result<Started, Cal
     let (_, who) = who(&hub, &asked)?;
     let live = hub.runs.own(&hub, &who, retry.run, Retry::METHOD)?;
     hub.runs.retry(&hub, &who, &live, &retry).await
+}
+
+async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Nothing, CallError> {
+    let (caller, who) = who(&hub, &asked)?;
+    let live = hub.runs.own(&hub, &who, delete.run, Delete::METHOD)?;
+    hub.runs.delete(&hub, &caller, live).await?;
+    Ok(Nothing {})
 }
 
 async fn put_schedule(

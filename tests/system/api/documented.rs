@@ -115,6 +115,12 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     shell.say(&examples["follow"]).await;
     let output = shell.say(&examples["output"]).await;
     assert!(output.contains("hello everybody\\n"), "{output}");
+    let steps = json(&shell.say(&examples["steps"]).await);
+    let step = &steps["steps"][0];
+    assert_eq!(
+        (&step["name"], &step["state"], &step["tries"]),
+        (&"say".into(), &"ok".into(), &1.into())
+    );
 
     let file = std::path::Path::new("/tmp/cmdr-greeting");
     std::fs::remove_file(file).ok();
@@ -164,8 +170,9 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     assert!(named.is_empty(), "nobody has tried {named:?}");
 }
 
-const TESTED: [&str; 19] = [
+const TESTED: [&str; 20] = [
     "schedule",
+    "steps",
     "save a config group",
     "drift",
     "push a config group",

@@ -17,7 +17,8 @@ use crate::widgets::format;
 use crate::widgets::table::{self, Column};
 pub(super) use acts::{again, pause, retry, stop};
 use cmdr_protocol::runs::{
-    DeleteSchedule, List, ListSchedules, ListWatch, Pause, PauseSchedule, Plan, Retry, Run, Stop,
+    Delete, DeleteSchedule, List, ListSchedules, ListWatch, Pause, PauseSchedule, Plan, Retry, Run,
+    Stop,
 };
 use cmdr_protocol::{Call as _, HostId, RunId, configs as asks, runbooks};
 use ratatui::Frame;
@@ -40,6 +41,7 @@ const AGAIN: Command = Command::Own(10);
 const STOP_ALL: Command = Command::Own(11);
 /// Shows the config groups.
 pub const TO_CONFIGS: Command = Command::Own(12);
+const ERASE: Command = Command::Own(13);
 
 static OF_RUNS: &[&[Binding]] = &[RUN_KEYS, TABS, LIST];
 static OF_BOOKS: &[&[Binding]] = &[BOOK_KEYS, TABS, LIST];
@@ -66,6 +68,7 @@ const RUN_KEYS: &[Binding] = &[
     key(&["H"], STOP_ALL, "runs.key.stop_all").danger(Stop::METHOD),
     key(&["p"], PAUSE, "runs.key.pause").danger(Pause::METHOD),
     key(&["R"], RETRY, "runs.key.retry").danger(Retry::METHOD),
+    key(&["D"], ERASE, "runs.key.delete").danger(Delete::METHOD),
 ];
 
 const BOOK_KEYS: &[Binding] = &[
@@ -470,6 +473,7 @@ impl Pane for RunsPane {
             STOP => self.run(context).map_or(Action::None, |run| stop(context, run)),
             STOP_ALL => acts::stop_all(),
             RETRY => self.run(context).map_or(Action::None, |run| retry(context, run, &[])),
+            ERASE => self.run(context).map_or(Action::None, |run| acts::delete_run(context, run)),
             PAUSE if self.kind == Kind::Runs => {
                 self.run(context).map_or(Action::None, |run| pause(context, run))
             }

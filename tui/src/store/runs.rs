@@ -6,7 +6,7 @@ mod lists;
 mod printed;
 
 pub use draft::{Draft, Kind, Lack};
-pub use lists::{BOOKS, RUNS, SCHEDULES, book, listed, news, number, schedule, state_of};
+pub use lists::{BOOKS, RUNS, SCHEDULES, book, gone, listed, news, number, schedule, state_of};
 pub use printed::Printed;
 
 use super::seats::{Owned, Seats};

@@ -243,6 +243,7 @@ impl Hub {
             }),
             "runs.start" | "runs.retry" => json(&self.begun.lock().expect("begun").clone()?),
             "runs.stop" | "runs.pause" | "runs.resume" => json(&some_runs().remove(0)),
+            "runs.delete" => json(&cmdr_protocol::Nothing {}),
             "runs.schedules.list" => json(&schedules()),
             "runs.schedules.put" | "runs.schedules.pause" => json(&Schedule::default()),
             "runbooks.list" => json(&books()),

@@ -115,7 +115,7 @@ impl Keeper {
 
     /// What is on disk counts.
     pub(super) fn apply(&self, work: Work) {
-        let Work { live, log, head, over, retried, record, steps, aside: _ } = work;
+        let Work { live, log, head, over, retried, record, steps, news, aside: _ } = work;
         let over = over.is_some();
         let (mut sends, mut gone) = (Vec::new(), Vec::new());
         let moved = {
@@ -172,6 +172,9 @@ impl Keeper {
             for &index in &sends {
                 by_host.add(inner.seats[index as usize].host, &live, index);
             }
+        }
+        for what in news {
+            self.runs.happened(what, &live);
         }
         if over {
             self.runs.close(&live);

@@ -5,6 +5,7 @@ use crate::runs::live::{Inner, Live};
 use crate::runs::records::{ChangeRecord, EndRecord, LogRecord, RunRecord};
 use cmdr_link::clock;
 use cmdr_protocol::display::clean_to_width;
+use cmdr_protocol::events::What;
 use cmdr_protocol::orders::Report;
 use cmdr_protocol::runs::{RunState, TargetState};
 use std::path::Path;
@@ -65,6 +66,7 @@ pub(super) fn halt(inner: &mut Inner, wave: usize, work: &mut Work) {
     if cancel_queued(inner, work, &why) > 0 || inner.ended < all {
         inner.record.state = RunState::Halting;
         inner.record.why = why;
+        work.news.push(What::RunHalted);
         work.head = true;
         inner.touch_head();
     }

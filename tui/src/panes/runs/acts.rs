@@ -5,14 +5,14 @@ use crate::overlays::confirm::Confirm;
 use crate::overlays::pager::Pager;
 use crate::panes::compose::ComposePane;
 use crate::panes::{Context, Place};
-use crate::store::runs::{Draft, changed};
+use crate::store::runs::{Draft, changed, gone};
 use crate::theme::Role;
 use cmdr_protocol::CallError;
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::runbooks;
 use cmdr_protocol::runs::{
-    DeleteSchedule, List, Listing, Pause, PauseSchedule, Resume, Retry, Run, RunState, Show, Shown,
-    Stop,
+    Delete, DeleteSchedule, List, Listing, Pause, PauseSchedule, Resume, Retry, Run, RunState,
+    Show, Shown, Stop,
 };
 
 /// Cells of an order in a question.
@@ -149,6 +149,23 @@ pub(in crate::panes) fn retry(
         Confirm::many(title, names, call).counting(count as usize)
     };
     Action::Open(Box::new(confirm.copying(format!("cmdr run retry {id}"))))
+}
+
+/// Deletes a run that is over, with all that is kept of it.
+pub(super) fn delete_run(context: &Context<'_>, run: &Run) -> Action {
+    let texts = context.texts;
+    let Some(id) = run.id else { return Action::None };
+    if !run.state.is_over() {
+        return Action::Say(texts.get("runs.not_over").to_owned());
+    }
+    let what = texts.fill("runs.delete.what", &[&told(run)]);
+    let done = texts.get("runs.delete.done").to_owned();
+    let call =
+        Action::call(what, None, Delete { run: id }, move |_| (Some(gone(id)), Action::Say(done)));
+    let title = texts.fill("runs.delete.title", &[&told(run)]);
+    let lines = vec![texts.fill("runs.delete.lines", &[&run.counts.targets.to_string()])];
+    let command = format!("cmdr run rm {id}");
+    Action::Open(Box::new(Confirm::one(title, call).about(lines).copying(command)))
 }
 
 /// A run's order as it is in a composer, once it came.

@@ -146,6 +146,23 @@ pub fn news(store: &mut Store, item: runs::ListNews) {
     for run in item.runs {
         super::know(store, run);
     }
+    for run in item.gone {
+        forget(store, run);
+    }
+}
+
+/// A run was deleted.
+pub fn gone(run: RunId) -> Update {
+    Update::new(move |store| forget(store, run))
+}
+
+fn forget(store: &mut Store, run: RunId) {
+    store.runs.known.remove(&run);
+    if store.sheets.contains_key(&RUNS) {
+        let sheet = store.sheet_mut(RUNS);
+        sheet.rows.remove(&number(run));
+        sheet.version += 1;
+    }
 }
 
 fn book_record(book: &Runbook) -> Record {
