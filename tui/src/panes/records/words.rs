@@ -99,6 +99,8 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("runs.pause", "done.run_pause", &["run"]),
     ("runs.resume", "done.run_resume", &["run"]),
     ("runs.retry", "done.run_retry", &["run"]),
+    ("runs.delete", "done.run_delete", &["run"]),
+    ("runs.schedules.pause", "done.schedule_pause", &["name"]),
     ("runs.schedules.put", "done.schedule", &["schedule"]),
     ("runs.schedules.delete", "done.schedule_delete", &["name"]),
     ("runbooks.save", "done.book", &["name"]),
