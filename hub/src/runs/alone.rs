@@ -476,7 +476,9 @@ mod tests {
         let made = record.schedule.made_ms;
         lab.holds(&record);
         lab.also_on(1, &record);
-        runs.begin_due("tick", clock::now_ms()).await;
+        runs.begin_due("tick", made + 45_000).await;
+        let next = runs.schedules().all["tick"].schedule.next_ms;
+        assert_eq!(next, Some(made + 50_000));
         let first = lab.of_moment(made + 10_000);
         assert!(first.len() == 1 && !first[0].lock().record.alone);
         for number in 2..5 {
@@ -489,8 +491,6 @@ mod tests {
                 assert_eq!(own.run(), live.id);
             }
         }
-        let next = runs.schedules().all["tick"].schedule.next_ms;
-        assert_eq!(next, Some(made + 50_000));
     }
 
     #[tokio::test]
