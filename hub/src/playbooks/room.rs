@@ -228,7 +228,7 @@ mod tests {
         // Deeper than any path reaches, and than descriptors do.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut at = openat(CWD, &folder, flags, none()).unwrap();
-        for _ in 0..5000 {
+        for _ in 0..2000 {
             mkdirat(&at, "deep", Mode::RWXU).unwrap();
             at = openat(&at, "deep", flags, none()).unwrap();
         }
