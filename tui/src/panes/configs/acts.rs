@@ -102,7 +102,7 @@ impl Make for Came {
         match (self.0, self.1) {
             (_, Err(error)) => Action::Complain(crate::action::reason(&error)),
             (Wanted::Text, Ok(shown)) => {
-                Action::Open(Box::new(pager(context, &shown, shown.config.name.clone())))
+                Action::Open(Box::new(pager(context, &shown, &shown.config.name)))
             }
             (Wanted::Write, Ok(shown)) => WritePane::enter(&shown),
         }
@@ -110,7 +110,7 @@ impl Make for Came {
 }
 
 /// A text of a group, to read.
-pub(super) fn pager(context: &Context<'_>, shown: &Shown, title: String) -> Pager {
+pub(super) fn pager(context: &Context<'_>, shown: &Shown, title: &str) -> Pager {
     let texts = context.texts;
     let mut lines = Vec::new();
     for problem in &shown.problems {
@@ -126,7 +126,7 @@ pub(super) fn pager(context: &Context<'_>, shown: &Shown, title: String) -> Page
     }));
     let name = shown.config.name.clone();
     let command = format!("cmdr config show {}", quoted(&name));
-    let mut pager = Pager::new(clean(&title).into_owned(), lines)
+    let mut pager = Pager::new(clean(title).into_owned(), lines)
         .with_wrap()
         .copying(shown.text.clone())
         .copying_command(command);

@@ -59,7 +59,7 @@ async fn both(
         name: group.to_owned(),
         version: (version > 0).then_some(version),
         hosts: vec![row.host],
-        brief: false,
+        ..Expect::default()
     };
     let expected = link.call(None, expect, PATIENCE).await?;
     let host = expected.hosts.into_iter().find(|host| host.host == Some(row.host));

@@ -50,8 +50,8 @@ impl ConfigPane {
             lines.push(dotted(context, [(texts.fill("configs.for", &[&hosts]), Role::Text)]));
         }
         let look = store.configs.look(self.number);
-        lines.push(self.standings(context, look));
-        let news = self.news(context, look);
+        lines.push(Self::standings(context, look));
+        let news = Self::news(context, look);
         // Beside the tabs, where there is room; it must not be cut off.
         let mut tabs = self.tabs(context);
         if tabs.width() + news.width() + 2 <= room || news.width() == 0 {
@@ -59,7 +59,7 @@ impl ConfigPane {
             tabs.extend(news);
             lines.push(tabs);
         } else {
-            lines.extend(crate::panes::sheet::wrapped(vec![flat(news)], area.width));
+            lines.extend(crate::panes::sheet::wrapped(vec![flat(&news)], area.width));
             lines.push(tabs);
         }
         let used = (lines.len() as u16).min(area.height);
@@ -71,7 +71,7 @@ impl ConfigPane {
     }
 
     /// How many files of hosts stand how.
-    fn standings(&self, context: &Context<'_>, look: Option<&Look>) -> Line<'static> {
+    fn standings(context: &Context<'_>, look: Option<&Look>) -> Line<'static> {
         let texts = context.texts;
         let Some(look) = look.filter(|look| look.is_known()) else { return Line::default() };
         let hosts = look.hosts + look.more.len() + look.left_out;
@@ -89,7 +89,7 @@ impl ConfigPane {
     }
 
     /// How far the look has come, or what keeps it.
-    fn news(&self, context: &Context<'_>, look: Option<&Look>) -> Line<'static> {
+    fn news(context: &Context<'_>, look: Option<&Look>) -> Line<'static> {
         let Context { store, texts, .. } = *context;
         let Some(look) = look else { return Line::default() };
         let mut pieces = Vec::new();
@@ -144,7 +144,7 @@ impl ConfigPane {
 }
 
 /// A line with one style, to be broken.
-fn flat(line: Line<'static>) -> Line<'static> {
+fn flat(line: &Line<'static>) -> Line<'static> {
     let style = line.spans.first().map_or(line.style, |span| span.style);
     let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
     Line::styled(text, style)

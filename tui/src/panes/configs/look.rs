@@ -81,7 +81,7 @@ fn page(store: &Store, look: &Look, number: u64, name: &str) -> Action {
         name: name.to_owned(),
         version: look.is_known().then_some(look.version),
         hosts: look.more.clone(),
-        brief: false,
+        ..Expect::default()
     };
     let round = look.round;
     let fetch = Action::Errand(Box::new(move |link: Link| {

@@ -77,7 +77,7 @@ impl Make for Text {
     fn make(self: Box<Self>, context: &Context<'_>) -> Action {
         let config = &self.0.config;
         let title = format!("{}  {}", config.name, config.version);
-        Action::Open(Box::new(pager(context, &self.0, title)))
+        Action::Open(Box::new(pager(context, &self.0, &title)))
     }
 }
 
