@@ -182,7 +182,7 @@ mod tests {
     async fn a_host_that_never_answers_is_waited_for_a_minute_and_no_longer() {
         let began = Instant::now();
         let looked = look(wanted(100), |_, _| pending()).await;
-        assert_eq!(began.elapsed(), OF_HOST);
+        assert_eq!(began.elapsed().as_secs(), OF_HOST.as_secs());
         assert_eq!(looked.files.len(), 100);
         assert!(looked.files.iter().all(|file| file.state == Stands::Unknown));
         assert!(looked.files[0].what.contains("did not answer"));
