@@ -473,6 +473,7 @@ fn fleet_answers(asked: &Asked) -> Result<Value, CallError> {
                 socket(1, Protocol::Tcp, "0.0.0.0", 22, 40, "sshd"),
                 socket(2, Protocol::Tcp, "0.0.0.0", 8080, 100 + nth, "java"),
             ],
+            sifted: true,
             ..ports::Listing::default()
         }),
         "processes.list" => serde_json::to_value(cmdr_protocol::processes::Listing {
