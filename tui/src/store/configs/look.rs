@@ -216,7 +216,7 @@ pub fn began(number: u64, all: bool) -> Update {
         let round = look.round + 1;
         let came_ms = look.came_ms;
         // The rows stay to be seen; what is in them belongs to the look before.
-        *look = Look { round, all, came_ms, ..Look::default() };
+        *look = Look { round, came_ms, all, ..Look::default() };
     })
 }
 
@@ -340,7 +340,7 @@ pub fn looked(
             paths.extend(look.changed(row, standing));
             cells.push((row, of_standing(standing), Value::soft(&what)));
         }
-        put(store, number, cells, paths);
+        put(store, number, cells, &paths);
     })
 }
 
@@ -360,11 +360,11 @@ pub fn without(number: u64, round: u64) -> Update {
                 cells.push((row, of_standing(Standing::Unknown), why));
             }
         }
-        put(store, number, cells, paths);
+        put(store, number, cells, &paths);
     })
 }
 
-fn put(store: &mut Store, number: u64, cells: Vec<(u64, Value, Value)>, paths: HashSet<String>) {
+fn put(store: &mut Store, number: u64, cells: Vec<(u64, Value, Value)>, paths: &HashSet<String>) {
     let now_ms = store.now_ms;
     let sheet = store.sheet_mut(hosts_of(number));
     for (row, stands, what) in cells {
