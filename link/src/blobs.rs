@@ -471,8 +471,8 @@ mod tests {
     #[test]
     fn who_sends_a_byte_now_and_then_is_not_waited_for_for_ever() {
         assert_eq!(patience(Duration::ZERO, 0), STALL);
-        assert_eq!(patience(ALL - STALL, 30), STALL);
-        assert_eq!(patience(ALL - STALL / 2, 30), STALL / 2);
+        assert_eq!(patience(ALL.saturating_sub(STALL), 30), STALL);
+        assert_eq!(patience(ALL.saturating_sub(STALL / 2), 30), STALL / 2);
         assert_eq!(patience(ALL, 30), Duration::ZERO);
         // Who sends a lot has as long as that takes on a slow line.
         assert_eq!(patience(ALL + ALL, (ALL.as_secs() + 600) * LEAST), STALL);

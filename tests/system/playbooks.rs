@@ -387,12 +387,15 @@ async fn what_listens_on_the_hubs_machine_and_what_a_playbook_may_read_stay_as_t
         (ipc("semget(0, 1, 0o600)"), String::new(), "1!"),
         (ipc("msgget(0, 0o600)"), String::new(), "1!"),
     ];
-    let mut tasks = String::new();
-    for (code, words, _) in &looks {
-        tasks += &format!(
-            "- debug: {{msg: \"{{{{ lookup('pipe', 'python3 -c \\\"{code}\\\" {words} 2>&1 || true') }}}}\"}}\n"
-        );
-    }
+    let tasks: Vec<_> = looks
+        .iter()
+        .map(|(code, words, _)| {
+            format!(
+                "- debug: {{msg: \"{{{{ lookup('pipe', 'python3 -c \\\"{code}\\\" {words} 2>&1 || true') }}}}\"}}\n"
+            )
+        })
+        .collect();
+    let tasks = tasks.concat();
     save(&client, &book(&tasks, "")).await;
     let run = start(&client).await;
     let target = over(&client, run).await.targets.remove(0);

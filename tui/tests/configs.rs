@@ -160,7 +160,7 @@ async fn a_difference_is_read_anew_and_cannot_steer_the_terminal() {
 #[tokio::test]
 async fn a_difference_of_ten_thousand_lines_is_shown_as_far_as_it_goes_and_the_rest_is_counted() {
     let (mut world, hub) = at_group(Setup::default()).await;
-    hub.now().there = (0..10_000).map(|n| format!("line {n}\n")).collect();
+    hub.now().there = (0..10_000).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
     world.press("<tab>/web1.*shop.conf<enter><enter>").await;
     world.check_shows("-line 0");
     world.press("/line 4000<enter>").await;

@@ -528,7 +528,7 @@ async fn who_listens_anywhere_is_found_and_signalled_with_every_target_shown_fir
 }
 
 /// What hosts know that sift: many listeners of which few are told, and one idle process.
-fn sifting_answers(asked: &Asked) -> Result<Value, CallError> {
+fn sifting_answers(asked: &Asked) -> Value {
     let nth = u32::from(asked.to.map_or(0, |id| id.0[1]));
     let sifts = asked.body.get("sift").is_some();
     let idle = support::process(900 + nth, 1, "/opt/idler --sleep");
@@ -550,7 +550,7 @@ fn sifting_answers(asked: &Asked) -> Result<Value, CallError> {
             sifted: true,
         }),
     };
-    Ok(value.expect("value"))
+    value.expect("value")
 }
 
 /// Time goes by until the hosts were asked for what was typed.
@@ -569,7 +569,7 @@ async fn asked(world: &mut World) -> Vec<Asked> {
 #[tokio::test]
 async fn what_is_filtered_for_is_looked_for_by_the_hosts_and_what_is_left_out_is_said() {
     let mut world = World::new(Setup { size: (160, 45), ..Setup::default() }).await;
-    world.far.answer(sifting_answers);
+    world.far.answer(|asked| Ok(sifting_answers(asked)));
     world.fleet(some_hosts()).await;
     world.press("W").await;
     world.check_shows("6 of 6 hosts have answered");
@@ -593,7 +593,7 @@ async fn what_is_filtered_for_is_looked_for_by_the_hosts_and_what_is_left_out_is
 #[tokio::test]
 async fn an_idle_process_is_found_on_every_host_also_by_agents_that_cannot_look_for_it() {
     let mut world = World::new(Setup { size: (160, 45), ..Setup::default() }).await;
-    world.far.answer(sifting_answers);
+    world.far.answer(|asked| Ok(sifting_answers(asked)));
     world.fleet(some_hosts()).await;
     world.press("E").await;
     world.check_shows("the 20 busiest of each, / looks through all");
@@ -624,7 +624,7 @@ async fn an_idle_process_is_found_on_every_host_also_by_agents_that_cannot_look_
 #[tokio::test]
 async fn nobody_is_asked_by_a_list_over_the_fleet_that_is_not_seen_any_more() {
     let mut world = World::new(Setup::default()).await;
-    world.far.answer(sifting_answers);
+    world.far.answer(|asked| Ok(sifting_answers(asked)));
     world.fleet(some_hosts()).await;
     world.press("W").await;
     world.calls();

@@ -52,6 +52,7 @@ pub struct ConfigArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, from the command line")]
 enum Verb {
     /// List config groups.
     #[command(alias = "list")]

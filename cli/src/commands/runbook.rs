@@ -87,6 +87,7 @@ pub struct RunbookArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, from the command line")]
 enum Verb {
     /// List runbooks: saved ones, and those that come with the hub.
     #[command(alias = "list")]

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Follow {
+pub(super) struct Wanted {
     /// The cursor of the last event that was read; empty for all that are kept.
     #[serde(default)]
     after: String,
@@ -97,7 +97,7 @@ impl From<events::Event> for Event {
 /// One event a line, oldest first: of what the caller would find in lists. What ends the answer before its time is told in a last line, an object
 /// with the field `problem`.
 #[utoipa::path(
-    get, path = "/v1/events", operation_id = "followEvents", tag = "events", params(Follow),
+    get, path = "/v1/events", operation_id = "followEvents", tag = "events", params(Wanted),
     responses(
         (status = 200, description = "Events, one a line", body = Event, content_type = "application/x-ndjson"),
         Problems
@@ -106,7 +106,7 @@ impl From<events::Event> for Event {
 )]
 pub(super) async fn follow(
     program: Program,
-    Params(follow): Params<Follow>,
+    Params(follow): Params<Wanted>,
 ) -> Result<Response, Problem> {
     let most = within_a_day(follow.follow_s)?;
     let kinds = follow.kind.split(',').map(|kind| kind.trim().to_owned());

@@ -56,7 +56,7 @@ fn server(address: SocketAddr) -> SocketAddr {
             let network = Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64);
             SocketAddr::new(network.into(), address.port())
         }
-        ip => SocketAddr::new(ip, address.port()),
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
     }
 }
 

@@ -224,7 +224,8 @@ mod tests {
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(folder.join(path), mode).unwrap();
         };
-        (mode("shut/in", 0), mode("shut", 0));
+        mode("shut/in", 0);
+        mode("shut", 0);
         // Deeper than any path reaches, and than descriptors do.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut at = openat(CWD, &folder, flags, none()).unwrap();

@@ -180,10 +180,8 @@ impl Runs {
         hosts.insert(host, true);
         // One of its own, when there is one of which it is no target.
         let key = if alone { format!("{key} {host}") } else { key };
-        if alone {
-            if let Some(found) = self.target_of_key(&record, &key, host).await? {
-                return Ok(found);
-            }
+        if alone && let Some(found) = self.target_of_key(&record, &key, host).await? {
+            return Ok(found);
         }
         if alone || !missed {
             let mut handed = self.handed();

@@ -29,12 +29,12 @@ fn in_items(runs: impl Iterator<Item = Run>) -> Vec<ListNews> {
     let mut size = 0;
     for run in runs {
         let bytes = codec::size(&run);
-        match items.last_mut().filter(|item| item.runs.len() < CHUNK && size + bytes <= BYTES) {
-            Some(item) => item.runs.push(run),
-            None => {
-                size = 0;
-                items.push(ListNews { runs: vec![run], ..ListNews::default() });
-            }
+        let fits = |item: &&mut ListNews| item.runs.len() < CHUNK && size + bytes <= BYTES;
+        if let Some(item) = items.last_mut().filter(fits) {
+            item.runs.push(run);
+        } else {
+            size = 0;
+            items.push(ListNews { runs: vec![run], ..ListNews::default() });
         }
         size += bytes;
     }

@@ -219,7 +219,9 @@ impl Outbox {
             self.changes.retain(|c| *c != Change::default());
         }
         if let Some((_, before)) = self.changes.split_last_mut() {
-            before.iter_mut().for_each(|change| change.more = true);
+            for change in before {
+                change.more = true;
+            }
         }
         self.changes
     }

@@ -11,7 +11,7 @@ use cmdr_protocol::metrics::Metrics;
 use cmdr_protocol::role::Role;
 
 /// A hub with so many hosts, each of which says as much of itself as it may.
-async fn large(count: u16) -> (tempfile::TempDir, Shared) {
+fn large(count: u16) -> (tempfile::TempDir, Shared) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let (key, config) = (SecretKey::generate().unwrap(), Config::default());
@@ -59,7 +59,7 @@ fn fits<T: serde::Serialize>(answer: &T) {
 #[tokio::test]
 async fn a_large_fleet_is_listed_in_pages_to_its_end() {
     const COUNT: u16 = 3000;
-    let (_dir, hub) = large(COUNT).await;
+    let (_dir, hub) = large(COUNT);
     let (hub, pages) = (&hub, &std::cell::Cell::new(0));
     let all = cmdr_link::client::all_pages(List::of(""), |call| async move {
         let listing = list(hub.clone(), asked(hub), call).await?;
@@ -84,14 +84,14 @@ async fn a_large_fleet_is_listed_in_pages_to_its_end() {
 
 #[tokio::test]
 async fn all_at_once_is_answered_whole_or_not_at_all() {
-    let (_dir, hub) = large(300).await;
+    let (_dir, hub) = large(300);
     let listing = list(hub.clone(), asked(&hub), List::default()).await.unwrap();
     fits(&listing);
     assert_eq!((listing.hosts.len(), listing.next.as_str()), (300, ""));
     let one = List { selector: "web7".into(), ..List::default() };
     assert_eq!(list(hub.clone(), asked(&hub), one).await.unwrap().hosts.len(), 1);
 
-    let (_dir, hub) = large(3000).await;
+    let (_dir, hub) = large(3000);
     let error = list(hub.clone(), asked(&hub), List::default()).await.unwrap_err();
     assert!(error.message.contains("pages"), "{error}");
     let few = List { limit: 5, after: "web1000".into(), ..List::default() };
@@ -106,7 +106,7 @@ async fn all_at_once_is_answered_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn whoever_watches_a_large_fleet_is_told_it_in_items_that_fit() {
-    let (_dir, hub) = large(3000).await;
+    let (_dir, hub) = large(3000);
     let mut view = View {
         who: viewer(&hub, &asked(&hub)).unwrap(),
         selector: parse("").unwrap(),
@@ -137,7 +137,7 @@ async fn whoever_watches_a_large_fleet_is_told_it_in_items_that_fit() {
 
 #[tokio::test]
 async fn a_host_that_says_far_too_much_of_itself_is_kept_within_bounds() {
-    let (_dir, hub) = large(20).await;
+    let (_dir, hub) = large(20);
     let long = "x".repeat(50_000);
     for host in hub.fleet.hosts() {
         let addresses = vec!["2001:db8::1".to_owned(); 3000];

@@ -39,7 +39,7 @@ impl<T: Serialize> Page<T> {
         let size = codec::size(&item);
         let fits = self.items.len() < self.limit && size <= self.room;
         // One that is too large for any page must not hold up those behind it.
-        if !fits && !(self.items.is_empty() && !self.whole) {
+        if !fits && (self.whole || !self.items.is_empty()) {
             self.more = true;
             return ControlFlow::Break(());
         }

@@ -486,8 +486,8 @@ impl Pane for ComposePane {
                 Err(lack) => self.complain(lack),
             },
             START => match self.start(context) {
-                Ok(start) => match self.draft.to_send() {
-                    Some(file) => self.send(context, start, &file.to_owned()),
+                Ok(start) => match self.draft.to_send().map(ToOwned::to_owned) {
+                    Some(file) => self.send(context, start, &file),
                     None => acts::start(context, start),
                 },
                 Err(lack) => self.complain(lack),

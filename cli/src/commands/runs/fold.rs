@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut_and_that_is_said() {
         let (mut printed, mut left) = (Printed::default(), MOST + 10);
-        printed.add(1, &[b'x'; MOST], &mut left);
+        printed.add(1, &vec![b'x'; MOST], &mut left);
         printed.add(1, b"y", &mut left);
         printed.add(2, &[b'z'; 20], &mut left);
         printed.add(3, b"", &mut left);

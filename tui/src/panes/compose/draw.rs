@@ -199,13 +199,11 @@ impl ComposePane {
             let is_it = kind == self.draft.kind;
             let name = texts.get(kind.name());
             let text = match (roomy, is_it) {
-                (true, _) => format!(" {name} "),
                 (false, _) if !fits && !is_it => continue,
                 // Of those that are not seen it is told that they are there.
                 (false, true) if !fits => format!(" {name} {}/{} ", n + 1, Kind::ALL.len()),
-                (false, true) => format!(" {name} "),
-                (false, false) if n == 0 => format!(" {name} "),
-                (false, false) => format!("{name} "),
+                (false, false) if n > 0 => format!("{name} "),
+                _ => format!(" {name} "),
             };
             let from = title.width() as u16 + 1;
             let role = if is_it { Role::TabActive } else { Role::Tab };
