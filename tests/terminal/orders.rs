@@ -64,8 +64,9 @@ fn planned(plan: &Value) -> Vec<&str> {
 fn files_packages_runbooks_and_config_groups_are_planned_and_then_done() {
     let story = Story::begin();
     let (file, there) = (story.write("motd", "welcome\n"), story.path("there"));
-    let push = ["push", &file, "web*", "--to", &there, "--mode", "640"];
-    let plan = story.read(0, &[&push[..], &["--plan", "--waves", "1"]].concat());
+    // Both are one machine, and its files one place: one after the other.
+    let push = ["push", &file, "web*", "--to", &there, "--mode", "640", "--waves", "1"];
+    let plan = story.read(0, &[&push[..], &["--plan"]].concat());
     assert_eq!((planned(&plan), &plan["waves"]), (vec!["web1", "web2"], &json!([1, 1])));
     assert_eq!(plan["guard"]["confirm"], false, "{plan}");
     assert!(!PathBuf::from(&there).exists(), "nothing was done");
@@ -100,7 +101,7 @@ fn files_packages_runbooks_and_config_groups_are_planned_and_then_done() {
     assert_eq!(each(&steps, "name"), ["say", "never"], "{steps}");
     assert_eq!(each(&steps, "state"), ["ok", "skipped"]);
     assert_eq!(steps[0]["host"], "web2");
-    assert_eq!(steps[0]["output"], "hello you\n", "{steps}");
+    assert_eq!(steps[0]["output"], "hello you", "{steps}");
     let table = text(&story.said(0, &["runbook", "steps", &run]).stdout);
     assert_eq!(table.matches("say").count(), 2, "{table}");
 
@@ -113,7 +114,7 @@ fn files_packages_runbooks_and_config_groups_are_planned_and_then_done() {
     let drift = story.read(1, &["config", "drift", "shop", "--diff"]);
     assert_eq!(each(&drift, "state"), ["differs", "differs"], "{drift}");
     assert!(drift[0]["diff"].as_str().unwrap().contains("-port 8080\n+port 80\n"), "{drift}");
-    let pushed = story.read(0, &["config", "push", "shop"]);
+    let pushed = story.read(0, &["config", "push", "shop", "--waves", "1"]);
     assert_eq!(each(&pushed, "state"), ["ok", "ok"], "{pushed}");
     assert_eq!(std::fs::read_to_string(&place).unwrap(), "port 80\n");
     let equal = story.read(0, &["config", "drift", "shop", "--all"]);
@@ -275,5 +276,5 @@ fn any_order_is_put_by_the_clock_with_the_verb_that_gives_it() {
     });
     let run = story.newest()["run"]["id"].as_str().unwrap().to_owned();
     let steps = story.read(0, &["runbook", "steps", &run, "web1"]);
-    assert_eq!(steps[0]["output"], "hello you\n", "{steps}");
+    assert_eq!(steps[0]["output"], "hello you", "{steps}");
 }
