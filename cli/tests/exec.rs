@@ -102,7 +102,7 @@ fn wrong_usage_is_told_before_anything_is_asked() {
 #[test]
 fn many_hosts_get_marked_lines_and_a_summary() {
     let hub = FakeHub::start();
-    let ran = run(&hub, &["exec", "web*", "--", "exit", "0"]);
+    let ran = run(&hub, &["exec", "--direct", "web*", "--", "exit", "0"]);
     let mut lines: Vec<_> = ran.stdout.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["web1 | out", "web2 | out"]);
@@ -114,7 +114,7 @@ fn many_hosts_get_marked_lines_and_a_summary() {
 #[test]
 fn a_host_that_is_away_is_unreachable_and_stops_no_other() {
     let hub = FakeHub::start();
-    let ran = run(&hub, &["exec", "web1,away1", "-o", "json", "--", "exit", "0"]);
+    let ran = run(&hub, &["exec", "--direct", "web1,away1", "-o", "json", "--", "exit", "0"]);
     let all = json(&ran.stdout);
     let states: Vec<_> =
         all.as_array().unwrap().iter().map(|r| (r["host"].as_str(), r["state"].as_str())).collect();
@@ -348,7 +348,7 @@ fn interrupt(child: &std::process::Child) {
 fn ctrl_c_cancels_at_the_hosts_and_says_so() {
     let hub = FakeHub::start();
     let mut child = hub
-        .cmdr(&["exec", "web*", "--", "wait"])
+        .cmdr(&["exec", "--direct", "web*", "--", "wait"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -9,6 +9,7 @@ use cmdr_link::{Link, SecretKey};
 use cmdr_protocol::exec::{Exit, Input, Item, Outcome, Start};
 use cmdr_protocol::hosts::{Change, Figures, Host, HostState, Resolve, Targets, Watch};
 use cmdr_protocol::role::Role;
+use cmdr_protocol::runs::{Plan, Planned, PlannedHost};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{PROTOCOL, Welcome};
 use cmdr_protocol::{CallError, ErrorKind, HostId, PublicKey};
@@ -70,6 +71,18 @@ async fn resolve(_: Arc<Shared>, _: Asked, call: Resolve) -> Result<Targets, Cal
         targets: picked(&call.selector)?.into_iter().filter_map(one).collect(),
         ..Targets::default()
     })
+}
+
+async fn plan(_: Arc<Shared>, _: Asked, call: Plan) -> Result<Planned, CallError> {
+    let one = |host: Host| PlannedHost {
+        host: host.id,
+        name: host.name,
+        state: host.state,
+        ..PlannedHost::default()
+    };
+    let hosts: Vec<_> = picked(&call.start.hosts)?.into_iter().map(one).collect();
+    let online = hosts.iter().filter(|host| host.state == HostState::Online).count();
+    Ok(Planned { count: hosts.len() as u32, online: online as u32, hosts, ..Planned::default() })
 }
 
 async fn watch(
@@ -265,7 +278,7 @@ async fn serve(tcp: tokio::net::TcpStream, key: SecretKey, fleet: Arc<Fleet>) {
     };
     let Ok((link, mut streams)) = incoming.welcome(welcome).await else { return };
     fleet.links.lock().unwrap().push(link);
-    let service = Service::new(Shared(fleet)).on(resolve).feed(watch).feed(exec);
+    let service = Service::new(Shared(fleet)).on(resolve).on(plan).feed(watch).feed(exec);
     let service = Arc::new(service);
     while let Some(stream) = streams.recv().await {
         let service = service.clone();

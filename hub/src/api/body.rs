@@ -22,6 +22,9 @@ const USUAL: usize = 1 << 20;
 pub(super) const WITH_FILE: usize = 4 << 20;
 /// It has to come within so long.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Of what is refused so many bytes are read on, for so long.
+const PASSED: usize = 16 << 20;
+const PASSING: Duration = Duration::from_secs(5);
 
 /// A JSON body of so many bytes at most.
 pub(super) struct Json<T, const MOST: usize = USUAL>(pub(super) T);
@@ -43,14 +46,20 @@ impl<T: DeserializeOwned, const MOST: usize> FromRequest<Arc<Api>> for Json<T, M
         let key = key.ok_or_else(|| {
             Problem::from(CallError::failed("a body is read before its key is known"))
         })?;
-        let bytes = timeout(PATIENCE, collect(request.into_body(), MOST, api.bodies.enter(key)));
-        let (bytes, _share) = bytes.await.map_err(|_| {
+        let mut body = request.into_body();
+        let taken = timeout(PATIENCE, collect(&mut body, MOST, api.bodies.enter(key))).await;
+        let taken = taken.map_err(|_| {
             Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
                 ErrorKind::TimedOut,
                 format!("the body did not come within {} s", PATIENCE.as_secs()),
             )
-        })??;
+        })?;
+        if taken.is_err() {
+            // One that takes longer is cut off.
+            timeout(PASSING, pass_over(&mut body)).await.ok();
+        }
+        let (bytes, _share) = taken?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|e| Problem::malformed(format!("the body cannot be read: {e}")))
@@ -59,7 +68,7 @@ impl<T: DeserializeOwned, const MOST: usize> FromRequest<Arc<Api>> for Json<T, M
 
 /// Takes a body in, as far as there is room for it among those of others.
 async fn collect(
-    mut body: Body,
+    body: &mut Body,
     most: usize,
     mut share: Share,
 ) -> Result<(Vec<u8>, Share), Problem> {
@@ -89,6 +98,18 @@ async fn collect(
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, share))
+}
+
+/// Reads on and keeps nothing: who still sends would get a connection that breaks off in place of the answer.
+async fn pass_over(body: &mut Body) {
+    let mut left = PASSED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let size = frame.data_ref().map_or(0, bytes::Bytes::len);
+        match left.checked_sub(size) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 /// What stands after the `?`.
@@ -130,8 +151,8 @@ mod tests {
     use axum::response::IntoResponse as _;
     use cmdr_protocol::KeyId;
 
-    async fn status(body: Body, most: usize, room: &Room) -> StatusCode {
-        match collect(body, most, room.enter(KeyId([1; 16]))).await {
+    async fn status(mut body: Body, most: usize, room: &Room) -> StatusCode {
+        match collect(&mut body, most, room.enter(KeyId([1; 16]))).await {
             Ok(_) => StatusCode::OK,
             Err(problem) => problem.into_response().status(),
         }
@@ -157,7 +178,7 @@ mod tests {
     async fn bodies_of_all_together_have_a_bound_and_give_their_room_back() {
         let room = Room::new(150, 100);
         let other = room.enter(KeyId([2; 16]));
-        let held = collect(unsaid(9, 10), 100, other).await.ok().unwrap();
+        let held = collect(&mut unsaid(9, 10), 100, other).await.ok().unwrap();
         let busy = StatusCode::SERVICE_UNAVAILABLE;
         assert_eq!(status(unsaid(7, 10), 100, &room).await, busy);
         assert_eq!(status(unsaid(6, 10), 100, &room).await, StatusCode::OK);
