@@ -421,7 +421,7 @@ async fn a_playbook_that_takes_the_disk_or_more_than_its_memory_is_ended_with_th
     let left = || std::fs::read_dir(scene.world.path("playbooks")).unwrap().count();
     until("its folder is gone", async || left() == 0).await;
     // A host may say as much as it likes, and a playbook keeps it.
-    let (target, printed) = scene.play("- command: cat /dev/zero\n").await;
+    let (target, printed) = scene.play("- raw: cat /dev/zero\n").await;
     assert_eq!(target.state, TargetState::Failed, "{printed}");
     assert!(target.why.contains("it wrote more than 64 MiB"), "{target:?}\n{printed}");
     // What is fetched is kept in a file.
