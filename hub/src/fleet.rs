@@ -6,6 +6,10 @@
 
 #[path = "fleet/keys.rs"]
 mod rotation;
+mod texts;
+
+pub use texts::check_labels;
+pub(crate) use texts::short;
 
 use crate::events::Events;
 use crate::records::{HostRecord, acts_key, host_key, prefix};
@@ -586,25 +590,7 @@ impl Fleet {
     }
 }
 
-/// As much of what an agent says of its version as is kept.
-pub(crate) fn short(text: &str) -> &str {
-    &text[..text.floor_char_boundary(64)]
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 fn busy(error: StoreError) -> CallError {
     CallError::new(ErrorKind::Busy, error.to_string())
-}
-
-/// Whether these can be labels.
-pub fn check_labels(labels: &Labels) -> Result<(), CallError> {
-    for (key, value) in labels {
-        selector::check_key(key).and_then(|()| selector::check_value(value)).map_err(|e| {
-            CallError::malformed(format!(
-                "label '{}': {e}",
-                cmdr_protocol::display::clean_to_width(key, 64)
-            ))
-        })?;
-    }
-    Ok(())
 }

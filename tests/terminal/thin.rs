@@ -64,8 +64,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("audit", "A", "following"),
     ("records", "O", "operations"),
     ("rights", "I", "verbs"),
-    ("help", "?", "Everywhere"),
-    ("help closed", "\x1b", "!Everywhere"),
+    ("help", "?", "In lists"),
+    ("help closed", "\x1b", "!In lists"),
     ("finder", "\x10", "╭ Find"),
 ];
 
@@ -122,7 +122,7 @@ fn without_being_told_the_client_finds_out_how_slow_the_line_is() {
     }
     let begin = Instant::now();
     terminal.keys("?");
-    terminal.until("help", |screen| screen.contains("Everywhere"));
+    terminal.until("help", |screen| screen.contains("In lists"));
     let took = begin.elapsed();
     assert!(took < LONGEST * 2, "{took:?}");
 }

@@ -1,3 +1,5 @@
+//! Lists and watches of a fleet whose hosts say as much of themselves as they may.
+
 use super::*;
 use crate::config::Config;
 use crate::store::Store;
