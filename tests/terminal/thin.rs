@@ -64,8 +64,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("audit", "A", "following"),
     ("records", "O", "operations"),
     ("rights", "I", "verbs"),
-    ("help", "?", "In lists"),
-    ("help closed", "\x1b", "!In lists"),
+    ("help", "?", "Everywhere"),
+    ("help closed", "\x1b", "!Everywhere"),
     ("finder", "\x10", "╭ Find"),
 ];
 
