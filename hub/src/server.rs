@@ -1,5 +1,6 @@
 //! Accepts links, lets peers in, serves clients, watches agents, and stops in good order.
 
+mod answers;
 mod clients;
 mod standing;
 
@@ -27,6 +28,7 @@ use crate::store::{Batch, Store};
 use crate::vault::{Vault, keepers};
 use crate::who::Who;
 use crate::{acts, services, watcher};
+use answers::Answers;
 use anyhow::Context as _;
 use cmdr_link::link::{self, Incoming};
 use cmdr_link::mux::{Limits, Stream};
@@ -60,6 +62,8 @@ const GUEST: Duration = Duration::from_mins(15);
 const LOOK: Duration = Duration::from_secs(5);
 /// What answers have to leave before a link is cut. What is asked meanwhile is decided by the new rights.
 const CUT: Duration = Duration::from_millis(100);
+/// And the longest that answers which are not written down yet are waited for.
+const CUT_AT_LAST: Duration = Duration::from_secs(2);
 
 /// How often old audit records and recordings are looked for.
 const RETAIN: Duration = Duration::from_mins(10);
@@ -114,6 +118,8 @@ pub struct Hub {
     /// Programs that follow something over HTTP.
     pub programs: Programs,
     clients: Mutex<HashMap<u64, (KeyId, Link)>>,
+    /// Calls that are being answered.
+    pub(crate) answers: Arc<Answers>,
     whos: RwLock<HashMap<KeyId, (Versions, Arc<Who>)>>,
     started: Instant,
     /// What was configured.
@@ -202,6 +208,7 @@ impl Hub {
             counters: Counters::default(),
             programs: Programs::default(),
             clients: Mutex::default(),
+            answers: Arc::default(),
             whos: RwLock::default(),
             started: Instant::now(),
             config,

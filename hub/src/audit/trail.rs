@@ -21,7 +21,7 @@ use cmdr_link::mux::Stream;
 use cmdr_link::relay::{self, Ended, GIVEN_UP, Tapped};
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::audit::{Event, Outcome, Record, Value, unrecorded};
-use cmdr_protocol::envelope::{Caller, Header};
+use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::methods::Method;
 use cmdr_protocol::recordings::Recording;
 use cmdr_protocol::tokens::TokenKind;
@@ -152,6 +152,7 @@ pub async fn serve(
         return service::refuse(&stream, &e).await;
     }
     let Some(host) = header.to else {
+        let _answering = (header.kind == Kind::Call).then(|| hub.answers.enter(caller.key));
         return service.answer_witnessed(header, request, reader, stream, witness).await;
     };
     let sent = async {

@@ -1,6 +1,6 @@
 //! Who a caller is and what they may do now; and cutting the links of those whose rights have changed.
 
-use super::{CUT, Hub, WHOS};
+use super::{CUT, CUT_AT_LAST, Hub, WHOS};
 use crate::keyring::Standing;
 use crate::rights::{Allowed, Asked, Compiled, Missing, Request, Rights};
 use crate::who::Who;
@@ -166,8 +166,11 @@ impl Hub {
             return;
         }
         let reason = reason.to_owned();
+        let answers = self.answers.clone();
         tokio::spawn(async move {
             tokio::time::sleep(CUT).await;
+            // What is written down first may take longer; what hangs shall not keep anybody in.
+            drop(tokio::time::timeout(CUT_AT_LAST, answers.have_left(key)).await);
             for (_, link) in links {
                 link.close(&reason);
             }

@@ -5,6 +5,7 @@ use crate::server::Hub;
 use cmdr_link::Client;
 use cmdr_link::service::Asked;
 use cmdr_protocol::hostkeys::{Next, Rotate, Rotated};
+use cmdr_protocol::ping::Ping;
 use cmdr_protocol::{CallError, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,17 @@ async fn rotate(hub: Arc<Hub>, asked: Asked, call: Rotate) -> Result<Rotated, Ca
     })?;
     hub.fleet.expect_key(host, told.key).await?;
     link.close("the host gets a new key");
+    // It answers once the new key stands in the place of the old one on its disk.
     let back = async {
         let mut tick = tokio::time::interval(LOOK);
-        while hub.fleet.key(host) != Some(told.key) || hub.fleet.link(host).is_err() {
+        loop {
             tick.tick().await;
+            let link = hub.fleet.link(host).ok().filter(|_| hub.fleet.key(host) == Some(told.key));
+            let Some(link) = link else { continue };
+            let asked = Client::new(link);
+            if asked.call_for(&caller, Some(host), &Ping::default(), PATIENCE).await.is_ok() {
+                break;
+            }
         }
     };
     tokio::time::timeout(PATIENCE, back).await.map_err(|_| {
