@@ -17,6 +17,7 @@ mod recover;
 mod retention;
 pub mod rules;
 pub(crate) mod search;
+mod session;
 pub(crate) mod tail;
 mod typed;
 mod workers;
@@ -25,6 +26,7 @@ mod writing;
 pub(crate) use danger::regex as danger_regex;
 pub(crate) use retention::retain;
 pub use search::found;
+pub use session::Session;
 
 use crate::config;
 use crate::records::{RecordingRecord, prefix, recording_key};
@@ -34,12 +36,11 @@ use crate::vault::{Vault, VaultError};
 use anyhow::Context as _;
 use bytes::Bytes;
 use chunks::{Key, Sealer};
-use cmdr_link::relay::{Ended, Tapped};
 use cmdr_link::{clock, files};
 use cmdr_protocol::recordings::{Filter, Level, Page, Recording, Remark, State, cast};
 use cmdr_protocol::{CallError, ErrorKind};
 use danger::Danger;
-use live::{Ear, Live};
+use live::Live;
 use rules::{Rules, Wanted};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -48,7 +49,6 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tail::Source;
 use tokio::sync::{RwLock, Semaphore};
 use typed::Typed;
@@ -62,8 +62,6 @@ const THREADS: usize = 2;
 const SEARCHES: usize = 2;
 /// Recordings kept at once, whatever their size.
 const MOST: usize = 50_000;
-/// So long the end of a command waits for its recording to be on disk, unless a rule is strict.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything about recordings.
 #[derive(Debug)]
@@ -99,14 +97,6 @@ impl Entry {
         }
         shown
     }
-}
-
-/// What is recorded of a command that runs.
-#[derive(Debug)]
-pub struct Session<'a> {
-    recorder: &'a Recorder,
-    live: Arc<Live>,
-    input: bool,
 }
 
 /// The folder of recordings beside that of the audit log.
@@ -204,11 +194,11 @@ impl Recorder {
     /// Begins to record what was just put down in the audit log under the number `recording.id`. The
     /// error says why it cannot be recorded.
     pub async fn begin(
-        &self,
+        self: &Arc<Self>,
         mut recording: Recording,
         wanted: &Wanted,
         request: Bytes,
-    ) -> Result<Session<'_>, String> {
+    ) -> Result<Session, String> {
         self.has_room()?;
         recording.at_ms = clock::now_ms();
         recording.state = State::Running;
@@ -242,7 +232,7 @@ impl Recorder {
         let live = begun.map_err(|e| format!("starting the recorder: {e}"))?;
         let input = wanted.input || record.recording.terminal.is_some();
         self.entries().insert(id, Entry { record, live: Some(live.clone()) });
-        Ok(Session { recorder: self, live, input })
+        Ok(Session { recorder: self.clone(), live, input })
     }
 
     fn start(
@@ -512,51 +502,5 @@ impl Entry {
             Some(live) => live.size.load(Ordering::Relaxed),
             None => self.record.recording.size,
         }
-    }
-}
-
-impl Session<'_> {
-    /// What the relay is tapped with.
-    pub fn tap(&self) -> Tapped {
-        Some(Box::new(Ear::new(self.live.clone(), self.input)))
-    }
-
-    /// Brings it to its end; says what the audit log shall know of it.
-    pub async fn end(self, ended: &Ended) -> String {
-        let leaves = !self.live.is_command;
-        let how = bodies::ended(leaves, &ended.result, ended.last.as_deref());
-        self.live.end(how.clone());
-        let mut done = self.live.done.subscribe();
-        let waited = done.wait_for(|done| *done);
-        if self.live.strict {
-            drop(waited.await);
-        } else {
-            drop(tokio::time::timeout(PATIENCE, waited).await);
-        }
-        let (id, state) = (self.live.id, self.live.state());
-        let mut told = String::new();
-        let changed = self.recorder.change(id, |entry| {
-            let mut shown = entry.shown();
-            told = match (state, shown.lost) {
-                (State::Whole, _) => format!("recorded ({})", shown.rules.join(", ")),
-                (_, 0) => "recorded, but its end may not be on disk".to_owned(),
-                (_, lost) => format!("recorded, {lost} bytes of it are missing"),
-            };
-            (shown.ended, shown.state) = (how, state);
-            shown.watchers.clear();
-            entry.record.recording = shown;
-            entry.live = None;
-        });
-        if let Err(e) = changed.await {
-            // The file knows its end; it is looked at when the hub starts.
-            tracing::error!(recording = id, "the end of a recording is not in the list: {e}");
-        }
-        told
-    }
-}
-
-impl Drop for Session<'_> {
-    fn drop(&mut self) {
-        self.live.end("the hub stopped".to_owned());
     }
 }

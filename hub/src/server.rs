@@ -82,7 +82,7 @@ pub struct Hub {
     /// Who did what.
     pub audit: Audit,
     /// What commands write.
-    pub recorder: Recorder,
+    pub recorder: Arc<Recorder>,
     /// Held while it is put down what an agent did on its own.
     pub acts: tokio::sync::Mutex<()>,
     /// Contents of files on their way to hosts.
@@ -189,7 +189,7 @@ impl Hub {
             store,
             vault,
             audit,
-            recorder,
+            recorder: Arc::new(recorder),
             acts: tokio::sync::Mutex::default(),
             blobs,
             fleet,

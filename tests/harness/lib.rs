@@ -7,6 +7,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+pub mod administrator;
 pub mod disk;
 pub mod fleet;
 pub mod http;

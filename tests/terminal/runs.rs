@@ -1,13 +1,9 @@
 //! A run over a thousand agents while everything goes wrong around it.
 
-use cmdr_link::SecretKey;
-use cmdr_link::link::Target;
-use cmdr_link::mux::Limits;
-use cmdr_link::session::{Dialer, Session};
 use cmdr_link::token::JoinToken;
+use cmdr_protocol::RunId;
 use cmdr_protocol::runs::{Command, Order, Run, Show, Start, TargetState};
-use cmdr_protocol::version::{Join, PeerKind};
-use cmdr_protocol::{Call, RunId};
+use harness::administrator::Administrator;
 use harness::fleet::Member;
 use harness::process::HubProcess;
 use std::collections::BTreeMap;
@@ -17,26 +13,18 @@ use tokio::sync::watch;
 
 const AGENTS: usize = 1000;
 const NEVER: usize = 10;
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Far more than it takes.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// Asks until it is answered: the hub is killed under it.
-async fn ask<C: Call + Clone>(session: &Session, call: &C) -> C::Reply {
+async fn until_run(
+    admin: &Administrator,
+    run: RunId,
+    what: &str,
+    holds: impl Fn(&Run) -> bool,
+) -> Run {
     let begin = Instant::now();
     loop {
-        match session.call(None, call.clone(), PATIENCE).await {
-            Ok(reply) => return reply,
-            Err(e) => assert!(begin.elapsed() < LIMIT, "{}: {e}", C::METHOD),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn until_run(session: &Session, run: RunId, what: &str, holds: impl Fn(&Run) -> bool) -> Run {
-    let begin = Instant::now();
-    loop {
-        let shown = ask(session, &Show { run, from: u32::MAX }).await.run;
+        let shown = admin.ask(&Show { run, from: u32::MAX }).await.unwrap().run;
         if holds(&shown) {
             return shown;
         }
@@ -66,23 +54,7 @@ async fn a_run_over_a_thousand_agents_outlives_a_hub_that_is_killed_links_that_a
     let mut counted = online.subscribe();
     tokio::time::timeout(LIMIT, counted.wait_for(|n| *n == AGENTS)).await.unwrap().unwrap();
 
-    let admin = JoinToken::parse(&hub.token(Some("administrator"), 1)).unwrap();
-    let mut dialer = Dialer {
-        target: Target { address: hub.address.clone(), hub: hub.key() },
-        key: SecretKey::generate().unwrap(),
-        kind: PeerKind::Client,
-        name: "test".to_owned(),
-        version: "test",
-        capabilities: Vec::new(),
-        join: Some(Join { token: Some(admin.id), secret: admin.secret.to_vec() }),
-        limits: Limits::default(),
-        patience: Duration::from_millis(500),
-        from: None,
-        dir: None,
-    };
-    dialer.connect().await.unwrap();
-    dialer.join = None;
-    let session = Session::start(dialer);
+    let admin = Administrator::of(&hub).await;
     let argv = vec!["nap".to_owned(), "3000".to_owned()];
     let start = Start {
         key: "the hard one".to_owned(),
@@ -91,11 +63,11 @@ async fn a_run_over_a_thousand_agents_outlives_a_hub_that_is_killed_links_that_a
         parallel: 150,
         ..Start::default()
     };
-    let run = ask(&session, &start).await.run.unwrap();
+    let run = admin.ask(&start).await.unwrap().run.unwrap();
 
     // Some of those that are at it never come back.
     let mut gone = Vec::new();
-    until_run(&session, run, "it is under way", |run| run.counts.running >= 50).await;
+    until_run(&admin, run, "it is under way", |run| run.counts.running >= 50).await;
     for (number, member) in members.iter_mut().enumerate() {
         if gone.len() < NEVER && !member.orders.running().is_empty() {
             member.vanish();
@@ -104,7 +76,7 @@ async fn a_run_over_a_thousand_agents_outlives_a_hub_that_is_killed_links_that_a
     }
     assert_eq!(gone.len(), NEVER);
     for (kill, ended) in [(0, 100), (1, 350), (2, 600)] {
-        until_run(&session, run, "some have ended", |run| {
+        until_run(&admin, run, "some have ended", |run| {
             run.ended_ms.is_none() && run.counts.ok >= ended
         })
         .await;
@@ -116,12 +88,12 @@ async fn a_run_over_a_thousand_agents_outlives_a_hub_that_is_killed_links_that_a
         hub.kill();
         hub.start_again();
     }
-    let over = until_run(&session, run, "it is over", |run| run.ended_ms.is_some()).await;
+    let over = until_run(&admin, run, "it is over", |run| run.ended_ms.is_some()).await;
 
     let mut targets = Vec::new();
     let mut from = Some(0);
     while let Some(at) = from {
-        let shown = ask(&session, &Show { run, from: at }).await;
+        let shown = admin.ask(&Show { run, from: at }).await.unwrap();
         targets.extend(shown.targets);
         from = shown.next;
     }
@@ -137,7 +109,7 @@ async fn a_run_over_a_thousand_agents_outlives_a_hub_that_is_killed_links_that_a
     assert_eq!(states, [("lost", NEVER), ("ok", AGENTS - NEVER)].into());
     assert_eq!((over.counts.ok, over.counts.lost), ((AGENTS - NEVER) as u32, NEVER as u32));
     // The same request once more is the same run.
-    let again = ask(&session, &start).await;
+    let again = admin.ask(&start).await.unwrap();
     assert_eq!((again.run, again.already), (Some(run), true));
-    session.close();
+    admin.0.close();
 }

@@ -1,13 +1,9 @@
 //! A hub that is killed while runs are deleted: each is there as a whole afterwards, or not at all.
 
-use cmdr_link::SecretKey;
-use cmdr_link::link::Target;
-use cmdr_link::mux::Limits;
-use cmdr_link::session::{Dialer, Session};
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::runs::{Command, Delete, List, Order, Show, Start};
-use cmdr_protocol::version::{Join, PeerKind};
-use cmdr_protocol::{Call, ErrorKind, RunId};
+use cmdr_protocol::{ErrorKind, RunId};
+use harness::administrator::Administrator;
 use harness::fleet::Member;
 use harness::process::HubProcess;
 use std::sync::Arc;
@@ -16,21 +12,6 @@ use tokio::sync::watch;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_mins(2);
-
-/// Asks until it is answered: the hub is killed under it.
-async fn ask<C: Call + Clone>(session: &Session, call: &C) -> Result<C::Reply, ErrorKind> {
-    let begin = Instant::now();
-    loop {
-        match session.call(None, call.clone(), PATIENCE).await {
-            Ok(reply) => return Ok(reply),
-            Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::Conflict) => {
-                return Err(e.kind);
-            }
-            Err(e) => assert!(begin.elapsed() < LIMIT, "{}: {e}", C::METHOD),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 fn once(n: usize) -> Start {
     let argv = vec!["hostname".to_owned()];
@@ -52,29 +33,13 @@ async fn a_hub_that_is_killed_while_it_deletes_runs_has_deleted_each_wholly_or_n
         .collect();
     let mut counted = online.subscribe();
     tokio::time::timeout(LIMIT, counted.wait_for(|n| *n == 2)).await.unwrap().unwrap();
-    let admin = JoinToken::parse(&hub.token(Some("administrator"), 1)).unwrap();
-    let mut dialer = Dialer {
-        target: Target { address: hub.address.clone(), hub: hub.key() },
-        key: SecretKey::generate().unwrap(),
-        kind: PeerKind::Client,
-        name: "test".to_owned(),
-        version: "test",
-        capabilities: Vec::new(),
-        join: Some(Join { token: Some(admin.id), secret: admin.secret.to_vec() }),
-        limits: Limits::default(),
-        patience: Duration::from_millis(500),
-        from: None,
-        dir: None,
-    };
-    dialer.connect().await.unwrap();
-    dialer.join = None;
-    let session = Arc::new(Session::start(dialer));
+    let admin = Administrator::of(&hub).await;
     let mut runs: Vec<RunId> = Vec::new();
     for n in 0..8 {
-        runs.push(ask(&session, &once(n)).await.unwrap().run.unwrap());
+        runs.push(admin.ask(&once(n)).await.unwrap().run.unwrap());
     }
     let whole = async |run: RunId| {
-        let shown = ask(&session, &Show { run, from: 0 }).await.ok()?;
+        let shown = admin.ask(&Show { run, from: 0 }).await.ok()?;
         assert_eq!(shown.targets.len(), 2, "{shown:?}");
         Some(shown.run)
     };
@@ -87,12 +52,12 @@ async fn a_hub_that_is_killed_while_it_deletes_runs_has_deleted_each_wholly_or_n
     }
     for (n, &run) in runs.iter().enumerate() {
         if n % 2 == 0 {
-            ask(&session, &Delete { run }).await.unwrap();
+            admin.ask(&Delete { run }).await.unwrap();
         } else {
             // In the middle of it, sooner or later.
-            let asking = session.clone();
+            let asking = admin.clone();
             let deleting =
-                tokio::spawn(async move { asking.call(None, Delete { run }, PATIENCE).await });
+                tokio::spawn(async move { asking.0.call(None, Delete { run }, PATIENCE).await });
             tokio::time::sleep(Duration::from_millis(n as u64)).await;
             hub.kill();
             deleting.abort();
@@ -102,14 +67,14 @@ async fn a_hub_that_is_killed_while_it_deletes_runs_has_deleted_each_wholly_or_n
         hub.kill();
         hub.start_again();
     }
-    let listed = ask(&session, &List::default()).await.unwrap().runs;
+    let listed = admin.ask(&List::default()).await.unwrap().runs;
     for (n, &run) in runs.iter().enumerate() {
         let there = whole(run).await.is_some();
         assert!(n % 2 == 1 || !there, "run {n}: what was acknowledged is gone");
         assert_eq!(listed.iter().any(|one| one.id == Some(run)), there, "run {n}");
-        match ask(&session, &once(n)).await {
+        match admin.ask(&once(n)).await {
             Ok(again) => assert!(there && again.already && again.run == Some(run), "run {n}"),
-            Err(kind) => assert_eq!((there, kind), (false, ErrorKind::Conflict), "run {n}"),
+            Err(e) => assert_eq!((there, e.kind), (false, ErrorKind::Conflict), "run {n}"),
         }
     }
     assert!(hub.command(&["check"]).contains(" 0 damaged"));

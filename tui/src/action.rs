@@ -191,12 +191,7 @@ impl Action {
         patience: Duration,
         done: impl FnOnce(Result<C::Reply, CallError>) -> (Option<Update>, Self) + Send + 'static,
     ) -> Self {
-        Self::Errand(Box::new(move |link| {
-            Box::pin(async move {
-                let (update, action) = done(link.call(host, call, patience).await);
-                Event::Done(update, action)
-            })
-        }))
+        Self::fetched(move |link| async move { link.call(host, call, patience).await }, done)
     }
 
     /// As [`Action::fetch`], of all pages of a list.
@@ -206,9 +201,16 @@ impl Action {
         patience: Duration,
         done: impl FnOnce(Result<C::Reply, CallError>) -> (Option<Update>, Self) + Send + 'static,
     ) -> Self {
+        Self::fetched(move |link| async move { link.call_all(host, call, patience).await }, done)
+    }
+
+    fn fetched<R: 'static, F: Future<Output = Result<R, CallError>> + Send>(
+        ask: impl FnOnce(Link) -> F + Send + 'static,
+        done: impl FnOnce(Result<R, CallError>) -> (Option<Update>, Self) + Send + 'static,
+    ) -> Self {
         Self::Errand(Box::new(move |link| {
             Box::pin(async move {
-                let (update, action) = done(link.call_all(host, call, patience).await);
+                let (update, action) = done(ask(link).await);
                 Event::Done(update, action)
             })
         }))

@@ -178,16 +178,16 @@ pub async fn serve(
 }
 
 /// Whether what is asked for is recorded.
-enum Recorded<'a> {
+enum Recorded {
     /// No rule asks for it.
     Not,
     /// It should be and cannot; no rule insists.
     Failed(String),
     /// It is.
-    By(Session<'a>),
+    By(Session),
 }
 
-impl Recorded<'_> {
+impl Recorded {
     fn tap(&self) -> Tapped {
         if let Self::By(session) = self { session.tap() } else { None }
     }
@@ -203,12 +203,12 @@ impl Recorded<'_> {
 }
 
 /// Begins a recording where a rule asks for it; an error where one insists and it cannot be.
-async fn recorded<'a>(
-    hub: &'a Hub,
+async fn recorded(
+    hub: &Hub,
     asked: Asked<'_>,
     trail: &Trail,
     request: &Bytes,
-) -> Result<Recorded<'a>, CallError> {
+) -> Result<Recorded, CallError> {
     let Asked { caller, header, .. } = asked;
     let Some(host) = header.to else { return Ok(Recorded::Not) };
     let wanted = hub.recorder.rules.wanted(caller, header, || hub.fleet.host(host));
