@@ -92,8 +92,8 @@ mod tests {
         let session = recorder.begin(recording, &wanted, bytes::Bytes::new()).await.unwrap();
         let live = session.live.clone();
         // Whoever writes needs this.
-        let (held, is_held) = std::sync::mpsc::channel::<()>();
-        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+        let (held, is_held) = std::sync::mpsc::sync_channel::<()>(1);
+        let (go_on, goes_on) = std::sync::mpsc::sync_channel::<()>(1);
         let slow = live.clone();
         let holding = std::thread::spawn(move || {
             let _fresh = slow.fresh.lock().unwrap();
