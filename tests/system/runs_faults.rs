@@ -260,8 +260,8 @@ async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else
     let put = roles::Put { name, grants: vec![grant], ..roles::Put::default() };
     ask(&client, &put).await.unwrap();
     let narrow = world.client(name).await;
-    let mut feed = client.feed(None, &ListWatch {}).await.unwrap();
-    let mut other = narrow.feed(None, &ListWatch {}).await.unwrap();
+    let mut feed = client.feed(None, &ListWatch::default()).await.unwrap();
+    let mut other = narrow.feed(None, &ListWatch::default()).await.unwrap();
     assert!(feed.next().await.unwrap().unwrap().begins);
     assert!(other.next().await.unwrap().unwrap().begins);
     let run = start(&client, &order(&["wait"])).await;

@@ -1,4 +1,4 @@
-//! How much is drawn, in the top line when that is wanted.
+//! How much is drawn, in the top line when that is wanted: on a thin line without being asked.
 
 use super::App;
 use crate::action::Action;
@@ -11,6 +11,12 @@ pub(super) struct Meter {
     pub(super) on: bool,
     rate: Rate,
     sent: u64,
+}
+
+impl Meter {
+    pub(super) fn new(on: bool) -> Self {
+        Self { on, ..Self::default() }
+    }
 }
 
 impl App {
@@ -27,10 +33,12 @@ impl App {
         Action::None
     }
 
-    /// Bytes a second, and since the start. The total moves in steps, else it would be what is drawn.
-    pub(super) fn meter_text(&self) -> Option<String> {
+    /// Bytes a second, and since the start where there is room. The total moves in steps, else it would be what is
+    /// drawn.
+    pub(super) fn meter_text(&self, whole: bool) -> Option<String> {
         let total = self.meter.sent - self.meter.sent % (self.meter.sent / 16).max(1024);
         let rate = format::bytes(self.meter.rate.get());
-        self.meter.on.then(|| format!("✎{rate:>5}/s {:>5}  ", format::bytes(total)))
+        let total = if whole { format!(" {:>5}", format::bytes(total)) } else { String::new() };
+        self.meter.on.then(|| format!("✎{rate:>5}/s{total}  "))
     }
 }
