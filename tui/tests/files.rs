@@ -138,12 +138,12 @@ async fn what_is_done_to_files_in_every_state() {
         world.far.answer(|asked| Ok(delete_answers(asked)));
         world.press("/apt<enter>x").await;
         snap!("files_delete", world);
-        world.press("<esc>").await;
+        world.press("<esc><esc>").await;
         beside(&mut world).await;
         world.press("/节点<enter>m").await;
         world.idle().await;
         snap!("files_move", world);
-        world.press("<esc>/hosts<enter>m").await;
+        world.press("<esc><esc>/hosts<enter>m").await;
         world.idle().await;
         snap!("files_move_over", world);
         world.press("<esc>c").await;

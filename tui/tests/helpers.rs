@@ -209,6 +209,23 @@ async fn how_much_is_drawn_is_shown_on_a_thin_line_by_its_key_and_by_the_setting
     }
 }
 
+#[tokio::test]
+async fn what_was_said_about_the_meter_holds_at_the_next_start_and_nothing_said_says_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let memory = Some(folder.path().join("s.toml"));
+    // At first nobody says anything, then it is put out, then lit.
+    for (thin, shown, key) in
+        [(false, false, ""), (true, true, "<f8>"), (true, false, "<f8>"), (false, true, "")]
+    {
+        let mut world =
+            World::new(Setup { memory: memory.clone(), thin, ..Setup::default() }).await;
+        world.fleet(some_hosts()).await;
+        assert_eq!(world.screen().contains('✎'), shown, "{thin} {key}");
+        world.press(key).await;
+        world.app.leave();
+    }
+}
+
 fn click(world: &World, sign: &str) -> Event {
     let cells = world.terminal.backend().buffer().content();
     let column = cells.iter().position(|cell| cell.symbol() == sign).expect("a sign") as u16;

@@ -19,7 +19,8 @@ fn taken() -> BTreeMap<String, BTreeSet<String>> {
         let text = std::fs::read_to_string(entry.path()).expect("a picture");
         let shows = text.lines().find_map(|line| line.strip_prefix("description: "));
         let shows = shows.unwrap_or_default().split(' ').map(str::to_owned);
-        taken.insert(picture.to_owned(), shows.collect());
+        let other = taken.insert(picture.to_owned(), shows.collect());
+        assert!(other.is_none(), "two modules have pictures {picture}");
     }
     assert!(taken.len() > 500, "{}", taken.len());
     taken

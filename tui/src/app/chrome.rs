@@ -75,7 +75,8 @@ impl App {
         } else {
             self.top(frame, Rect { height: 1, ..screen });
         }
-        if self.store.hosts.me.is_none() {
+        let refused = matches!(self.store.link, LinkState::Refused(_));
+        if self.store.hosts.me.is_none() || refused && !self.store.hosts.known {
             self.waiting(frame, area);
         } else {
             if let Some(text) = self.trouble() {
@@ -291,15 +292,15 @@ impl App {
         match &self.store.link {
             LinkState::Up(_) => None,
             LinkState::Refused(why) => {
-                let why = cmdr_protocol::display::clean(why);
-                Some(format!("✗ {}: {why}", texts.get("link.refused")))
+                let why = texts.reason(why);
+                Some(format!("✗ {}", texts.fill("link.refused_why", &[&why])))
             }
             LinkState::Connecting { attempt, last_error, .. } => {
                 let mut text =
                     texts.fill("link.lost", &[&format::age(age()), &attempt.to_string()]);
                 if let Some(error) = last_error {
                     text.push_str(" · ");
-                    text.push_str(&cmdr_protocol::display::clean(error));
+                    text.push_str(&texts.reason(error));
                 }
                 Some(format!("○ {text}"))
             }
@@ -317,14 +318,12 @@ impl App {
         match &self.store.link {
             LinkState::Refused(why) => {
                 lines.push(Line::styled(texts.get("link.refused"), theme.style(Role::Bad)));
-                let why = cmdr_protocol::display::clean(why).into_owned();
-                lines.push(Line::styled(why, theme.style(Role::Text)));
+                lines.push(Line::styled(texts.reason(why), theme.style(Role::Text)));
             }
             LinkState::Connecting { attempt, last_error: Some(error), .. } => {
                 let text = texts.fill("link.trying", &[&attempt.to_string()]);
                 lines.push(Line::styled(text, theme.style(Role::Warn)));
-                let error = cmdr_protocol::display::clean(error).into_owned();
-                lines.push(Line::styled(error, theme.style(Role::Soft)));
+                lines.push(Line::styled(texts.reason(error), theme.style(Role::Soft)));
             }
             _ => lines.push(Line::styled(texts.get("link.connecting"), theme.style(Role::Soft))),
         }

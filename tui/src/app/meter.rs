@@ -8,7 +8,9 @@ use crate::widgets::format;
 /// What it shows.
 #[derive(Default)]
 pub(super) struct Meter {
-    pub(super) on: bool,
+    on: bool,
+    /// What the operator said about that with its key, now or at an earlier start.
+    pub(super) asked: Option<bool>,
     rate: Rate,
     sent: u64,
 }
@@ -16,6 +18,12 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn new(on: bool) -> Self {
         Self { on, ..Self::default() }
+    }
+
+    /// The operator has said whether it is to be shown.
+    pub(super) fn asked(&mut self, asked: Option<bool>) {
+        self.on = asked.unwrap_or(self.on);
+        self.asked = asked;
     }
 }
 
@@ -29,7 +37,7 @@ impl App {
     }
 
     pub(super) fn toggle_meter(&mut self) -> Action {
-        self.meter.on = !self.meter.on;
+        self.meter.asked(Some(!self.meter.on));
         Action::None
     }
 

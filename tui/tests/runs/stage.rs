@@ -157,11 +157,7 @@ pub(super) fn planned(confirm: bool) -> Planned {
         online: 2,
         guard: Guarded {
             confirm,
-            why: if confirm {
-                "1 of 3 hosts is protected (env=prod)".into()
-            } else {
-                String::new()
-            },
+            why: if confirm { "1 of the 3 hosts are protected".into() } else { String::new() },
             protected: u32::from(confirm),
             first_of_one: confirm,
         },
