@@ -133,9 +133,9 @@ async fn the_first_screen_before_and_when_the_hub_refuses() {
     for setup in each() {
         let mut world = World::new(Setup { role: Role::OBSERVER, ..setup.clone() }).await;
         snap!("observer", world);
-        world
-            .far
-            .set_state(LinkState::Refused("this key was revoked; ask an administrator".into()));
+        world.far.set_state(LinkState::Refused(
+            "the operator li was shut out; ask an administrator".into(),
+        ));
         world.idle().await;
         snap!("refused", world);
         let memory = tempfile::tempdir().expect("a folder");

@@ -116,7 +116,13 @@ impl App {
     fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
         let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
-        let badges = self.badges(area.width >= 140);
+        let mut badges = self.badges(area.width >= 140);
+        if area.width < 80 && matches!(self.place, Place::Host(..)) {
+            // The tabs are worth more than figures: the signs alone lead there.
+            for (text, ..) in &mut badges {
+                text.truncate(text.find(' ').unwrap_or(text.len()));
+            }
+        }
         let badge_width: usize = badges.iter().map(|(text, ..)| text.width() + 2).sum();
         let badge_width = badge_width as u16;
         let mut brand = area.width >= 72 || self.place == Place::Hosts;

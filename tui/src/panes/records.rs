@@ -542,8 +542,7 @@ impl Pane for RecordsPane {
         let mut line = self.tabs(context, log);
         let follow = (!self.following)
             .then(|| self.table.order().iter().filter(|seq| **seq > self.seen).count());
-        let rows = if self.kind == Kind::Tasks { "records.commands" } else { "records.rows" };
-        let count = texts.fill(rows, &[&format::count(self.table.order().len())]);
+        let count = format::count(self.table.order().len());
         line.extend(head(context, log, count, follow));
         table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &line, false);
         let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };

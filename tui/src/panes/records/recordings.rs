@@ -237,7 +237,7 @@ impl Recordings {
         let Context { store, theme, texts, .. } = *context;
         let list = &store.recordings.list;
         let soft = theme.style(Role::Soft);
-        let count = texts.fill("recordings.count", &[&format::count(self.table.order().len())]);
+        let count = format::count(self.table.order().len());
         let mut line = Line::styled(count, theme.style(Role::Strong));
         let mut say =
             |text: String, style| line.push_span(Span::styled(format!(" · {text}"), style));
