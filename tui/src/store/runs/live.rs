@@ -75,8 +75,8 @@ pub fn news(store: &mut Store, item: ListNews) {
     if item.begins {
         live.due_ms = Some(0);
     }
-    let runs = item.runs.iter().filter_map(|run| Some((run.id?, !run.state.is_over())));
-    let gone = item.gone.iter().map(|run| (*run, false));
+    let runs = item.runs.into_iter().filter_map(|run| Some((run.id?, !run.state.is_over())));
+    let gone = item.gone.into_iter().map(|run| (run, false));
     for (run, goes_on) in runs.chain(gone) {
         live.put(run, goes_on);
         if let Some(told) = live.told.as_mut().filter(|told| told.len() < MOST) {
@@ -94,8 +94,8 @@ mod tests {
         Run { id: Some(RunId([n; 8])), state, ..Run::default() }
     }
 
-    fn listing(runs: Vec<Run>) -> Result<Listing, CallError> {
-        Ok(Listing { runs, ..Listing::default() })
+    fn listing(runs: Vec<Run>) -> Listing {
+        Listing { runs, ..Listing::default() }
     }
 
     fn told(runs: Vec<Run>) -> ListNews {
@@ -110,7 +110,8 @@ mod tests {
         store.apply(asking());
         assert!(!store.runs.live.is_due(u64::MAX));
         news(&mut store, told(vec![run(1, RunState::Done), run(3, RunState::Running)]));
-        store.apply(came(listing(vec![run(1, RunState::Running), run(2, RunState::Paused)])));
+        let older = vec![run(1, RunState::Running), run(2, RunState::Paused)];
+        store.apply(came(Ok(listing(older))));
         assert_eq!(store.runs.live.count(), 2);
         let gone = vec![RunId([2; 8])];
         news(&mut store, ListNews { gone, ..told(vec![run(3, RunState::Stopped)]) });
