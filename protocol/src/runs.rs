@@ -133,7 +133,12 @@ pub struct Listing {
 /// What changes in the lists of runs and of schedules. Nothing comes while nothing changes; what changes often is
 /// gathered for half a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListWatch {}
+#[serde(default)]
+pub struct ListWatch {
+    /// Only runs that are new, end or stand otherwise: neither how far each is, nor schedules.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
+}
 
 impl Feed for ListWatch {
     const METHOD: &'static str = "runs.list.watch";

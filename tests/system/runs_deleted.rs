@@ -41,7 +41,7 @@ async fn a_run_that_is_over_is_deleted_with_all_that_was_kept_of_it_and_no_other
     for run in [run, other] {
         over(&client, run).await;
     }
-    let mut news = client.feed(None, &ListWatch {}).await.unwrap();
+    let mut news = client.feed(None, &ListWatch::default()).await.unwrap();
     assert!(news.next().await.unwrap().unwrap().begins);
     assert_eq!(output(&client, run).await.unwrap(), "one\none\n");
     ask(&client, &Delete { run }).await.unwrap();

@@ -260,10 +260,12 @@ async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else
     let put = roles::Put { name, grants: vec![grant], ..roles::Put::default() };
     ask(&client, &put).await.unwrap();
     let narrow = world.client(name).await;
-    let mut feed = client.feed(None, &ListWatch {}).await.unwrap();
-    let mut other = narrow.feed(None, &ListWatch {}).await.unwrap();
+    let mut feed = client.feed(None, &ListWatch::default()).await.unwrap();
+    let mut other = narrow.feed(None, &ListWatch::default()).await.unwrap();
     assert!(feed.next().await.unwrap().unwrap().begins);
     assert!(other.next().await.unwrap().unwrap().begins);
+    let mut brief = client.feed(None, &ListWatch { brief: true }).await.unwrap();
+    assert!(brief.next().await.unwrap().unwrap().begins);
     let run = start(&client, &order(&["wait"])).await;
     let mut until = async |over: bool| loop {
         let item = feed.next().await.unwrap().unwrap();
@@ -294,4 +296,13 @@ async fn whoever_watches_the_lists_is_told_what_changes_in_them_and_nothing_else
         more += 1;
     }
     assert!(tokio::time::timeout(quiet, other.next()).await.is_err());
+    // In brief it is told that the run began and ended, and nothing of the schedule.
+    let mut states = Vec::new();
+    while let Ok(item) = tokio::time::timeout(quiet, brief.next()).await {
+        let item = item.unwrap().unwrap();
+        assert!(!item.begins && !item.schedules && !item.runs.is_empty(), "{item:?}");
+        states.extend(item.runs.into_iter().map(|run| run.state));
+    }
+    assert_eq!(states.first(), Some(&RunState::Running), "{states:?}");
+    assert!(states.last().is_some_and(|state| state.is_over()), "{states:?}");
 }

@@ -102,6 +102,9 @@ fn every_page_can_be_used_when_the_terminal_is_at_the_end_of_a_thin_line() {
     let home = Home::up();
     let terminal = on_thin_line(&home, &["--thin"]);
     terminal.until("the fleet", |screen| screen.contains("1 online"));
+    // How much is drawn stands in the top line, and is counted.
+    let counted = |top: &str| top.split('✎').nth(1).is_some_and(|meter| meter[..13].contains('K'));
+    terminal.until("the meter", |screen| screen.lines().next().is_some_and(counted));
     check(&walk(&terminal), LONGEST);
 }
 

@@ -209,6 +209,7 @@ fn main() -> anyhow::Result<()> {
             theme,
             depth: Depth::True,
             thin: false,
+            meter: false,
             glyphs: Glyphs::Braille,
             terminal: cmdr_tui::config::Terminal::default(),
             opener: None,

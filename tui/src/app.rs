@@ -64,6 +64,8 @@ pub struct Options {
     pub depth: Depth,
     /// Few bytes before all else: the line to the terminal is thin.
     pub thin: bool,
+    /// Whether the top line begins with how much is drawn.
+    pub meter: bool,
     pub glyphs: Glyphs,
     pub keys: Keymap,
     /// How sessions are shown and what they may do.
@@ -168,6 +170,7 @@ impl App {
         store.apply(panes::edit::drafts(options.drafts.clone()));
         let folder = options.memory.as_deref().and_then(std::path::Path::parent);
         store.apply(panes::sessions::remembers(folder.map(Into::into)));
+        let meter = meter::Meter::new(options.meter);
         let mut app = Self {
             store,
             link: link.speaking(options.lang),
@@ -188,7 +191,7 @@ impl App {
             desks: desk::Desks::default(),
             memory: remembered::Kept::default(),
             hints: hinted::Hints::default(),
-            meter: meter::Meter::default(),
+            meter,
             overlays: Vec::new(),
             events,
             sender,

@@ -23,6 +23,8 @@ pub struct Config {
     pub chart: Option<Glyphs>,
     /// Few bytes before all else.
     pub thin: bool,
+    /// How much is drawn is shown; unless it is said, on a thin line.
+    pub meter: Option<bool>,
     /// No hints are given.
     pub no_hints: bool,
     /// Nothing of the last time is shown again at the start.
@@ -82,6 +84,7 @@ struct Written {
     #[serde(deserialize_with = "chart")]
     chart: Option<Glyphs>,
     thin: bool,
+    meter: Option<bool>,
     hints: Option<bool>,
     restore: Option<bool>,
     keys: keymap::Written,
@@ -154,6 +157,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, SettingsError> {
         lang: written.lang,
         chart: written.chart,
         thin: written.thin,
+        meter: written.meter,
         no_hints: written.hints == Some(false),
         no_restore: written.restore == Some(false),
         columns: written

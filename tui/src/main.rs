@@ -37,7 +37,7 @@ struct Args {
     /// Begin with the fleet, not with what was on the screens the last time
     #[arg(long)]
     fresh: bool,
-    /// Few bytes before all else, for a thin line: calmer, no fine drawings, at most 256 colours
+    /// Few bytes before all else, for a thin line: calmer, no fine drawings, at most 256 colours, and how many bytes are drawn
     #[arg(long, env = "CMDR_THIN", value_parser = clap::builder::FalseyValueParser::new())]
     thin: bool,
     /// Language: en or zh [default: what LANG says]
@@ -132,6 +132,7 @@ fn start(args: &Args) -> Result<(), Failure> {
     let options = Options {
         read_only: args.read_only,
         thin,
+        meter: config.meter.unwrap_or(thin),
         lang: lang.or(from_locale).unwrap_or_default(),
         theme: args.theme.clone().or(config.theme.clone()).unwrap_or_else(|| AUTO.to_owned()),
         depth: if thin { depth.at_most_256() } else { depth },

@@ -21,8 +21,9 @@ pub struct Memory {
     pub version: u32,
     /// Which desk was seen.
     pub desk: usize,
-    /// Whether it was shown how much is drawn.
-    pub meter: bool,
+    /// Whether it was asked to be shown how much is drawn, or not to be.
+    #[serde(rename = "meter_asked", skip_serializing_if = "Option::is_none")]
+    pub meter: Option<bool>,
     /// Hints that were given.
     pub hints: Vec<String>,
     /// What was found and chosen last, newest first.

@@ -42,6 +42,10 @@ pub(crate) fn rows(text: &str, width: usize) -> Vec<String> {
 
 /// An overlay.
 pub trait Overlay: Send {
+    /// Its type, for whoever asks what is on the screen.
+    fn kind(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
     /// A key. Overlays use all keys up.
     fn key(&mut self, context: &Context<'_>, key: &KeyEvent) -> Action;
     /// Pasted text.

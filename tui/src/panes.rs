@@ -335,6 +335,10 @@ pub enum Raw<'a> {
 
 /// A pane.
 pub trait Pane: Send {
+    /// Its type, for whoever asks what is on the screen.
+    fn kind(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
     /// Its key tables, its own first.
     fn bindings(&self) -> &'static [&'static [Binding]];
     /// Whether a command could do anything now; the key line does not name one that could not.

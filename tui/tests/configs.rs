@@ -5,17 +5,12 @@ mod stage;
 
 use stage::*;
 
+use crate::support::pictures::each;
 use crate::support::{Setup, World, id, some_hosts, verbs};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runbooks::Problem;
 use cmdr_protocol::{Call as _, CallError, files, runs};
 use serde_json::json;
-
-// Here, and not among what it draws on: pictures are found by the module that takes them.
-fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
 
 /// A client of somebody who may do everything but these.
 async fn without(methods: &[&str]) -> (World, Hub) {
@@ -26,73 +21,73 @@ async fn without(methods: &[&str]) -> (World, Hub) {
 
 #[tokio::test]
 async fn groups_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, _) = at_groups(setup.clone()).await;
-        snap(&format!("{lang}configs"), &world);
+        snap!("configs", world);
         world.press("x").await;
-        snap(&format!("{lang}configs_delete"), &world);
+        snap!("configs_delete", world);
         world.press("<esc>").await;
         world.lose().await;
         world.later(30).await;
-        snap(&format!("{lang}configs_hub_lost"), &world);
+        snap!("configs_hub_lost", world);
         let mut world = World::new(setup.clone()).await;
         Hub::of(&world).now().list = Ok(Vec::new());
         world.fleet(some_hosts()).await;
         world.press("U").await;
-        snap(&format!("{lang}configs_none"), &world);
+        snap!("configs_none", world);
         let mut world = World::new(setup).await;
         Hub::of(&world).now().list = Err(CallError::denied("groups are off here"));
         world.fleet(some_hosts()).await;
         world.press("U").await;
-        snap(&format!("{lang}configs_denied"), &world);
+        snap!("configs_denied", world);
     }
 }
 
 #[tokio::test]
 async fn a_group_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, _) = at_group(setup).await;
-        snap(&format!("{lang}config_files"), &world);
+        snap!("config_files", world);
         world.press("<tab>").await;
-        snap(&format!("{lang}config_hosts"), &world);
+        snap!("config_hosts", world);
         world.press("/web1.*shop.conf<enter><enter>").await;
-        snap(&format!("{lang}config_diff"), &world);
+        snap!("config_diff", world);
         world.press("<esc><esc>p").await;
-        snap(&format!("{lang}config_plan"), &world);
+        snap!("config_plan", world);
         world.press("s").await;
-        snap(&format!("{lang}config_push"), &world);
+        snap!("config_push", world);
         world.press("<esc>u").await;
-        snap(&format!("{lang}config_versions"), &world);
+        snap!("config_versions", world);
         world.press("j<enter>").await;
-        snap(&format!("{lang}config_version"), &world);
+        snap!("config_version", world);
         world.press("r").await;
-        snap(&format!("{lang}config_restore"), &world);
+        snap!("config_restore", world);
         world.press("<esc>t").await;
-        snap(&format!("{lang}config_text"), &world);
+        snap!("config_text", world);
         world.press("<esc>").await;
         world.lose().await;
         world.later(30).await;
-        snap(&format!("{lang}config_hub_lost"), &world);
+        snap!("config_hub_lost", world);
     }
 }
 
 #[tokio::test]
 async fn a_text_that_is_written_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, hub) = at_group(setup).await;
         world.press("w").await;
         world.press("<down><down># 注意 ").await;
-        snap(&format!("{lang}config_write"), &world);
+        snap!("config_write", world);
         let problem = |line, column, what: &str| Problem { line, column, what: what.into() };
         hub.now().problems = vec![
             problem(3, 8, "selector: a name is missing \u{1b}[2J"),
             problem(7, 3, "'contents' is no key here; did you mean 'content'?"),
         ];
         world.press("C-s").await;
-        snap(&format!("{lang}config_wrong"), &world);
+        snap!("config_wrong", world);
         hub.now().problems = Vec::new();
         world.press("C-s").await;
-        snap(&format!("{lang}config_save"), &world);
+        snap!("config_save", world);
     }
 }
 

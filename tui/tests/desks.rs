@@ -1,10 +1,10 @@
 //! Parts of the screen, desks, and what of them is found again at the next start.
 
+use crate::support::pictures::each;
 use crate::support::{Setup, World, host, id, some_hosts, some_processes};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::processes::Watch;
 use cmdr_protocol::{Feed, logs, sessions};
-use cmdr_tui::i18n::Lang;
 use cmdr_tui::keymap::parse_keys;
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
@@ -271,23 +271,20 @@ async fn a_border_is_dragged_by_the_mouse_and_a_session_beside_it_hears_nothing_
 
 #[tokio::test]
 async fn parts_and_desks_look_right_at_all_sizes_and_in_both_languages() {
-    for (lang, before) in [(Lang::En, ""), (Lang::Zh, "zh_")] {
-        for size in [(120, 40), (80, 24), (60, 18)] {
-            let setup = Setup { size, lang, ..Setup::default() };
-            let mut world = fleet(setup).await;
-            world.press("/web1<enter><enter>2").await;
-            world.far.push::<Watch>(Some(id(1)), &some_processes());
-            world.idle().await;
-            // The smallest screen has room for parts only one above the other.
-            world.press(if size.0 > 60 { "C-wv" } else { "C-ws" }).await;
-            world.press("<esc><esc>").await;
-            let name = |what: &str| format!("{before}{what}@{}x{}", size.0, size.1);
-            insta::assert_snapshot!(name("parts"), world.screen());
-            world.press("C-wtC-wrnight<enter>C-wtA").await;
-            insta::assert_snapshot!(name("desks"), world.screen());
-            world.press("C-w").await;
-            insta::assert_snapshot!(name("desk_keys"), world.screen());
-        }
+    for setup in each() {
+        let narrow = setup.size.0 <= 60;
+        let mut world = fleet(setup).await;
+        world.press("/web1<enter><enter>2").await;
+        world.far.push::<Watch>(Some(id(1)), &some_processes());
+        world.idle().await;
+        // The smallest screen has room for parts only one above the other.
+        world.press(if narrow { "C-ws" } else { "C-wv" }).await;
+        world.press("<esc><esc>").await;
+        snap!("parts", world);
+        world.press("C-wtC-wrnight<enter>C-wtA").await;
+        snap!("desks", world);
+        world.press("C-w").await;
+        snap!("desk_keys", world);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_link::packed::{hash, pack, unpack};
 use cmdr_protocol::edits::{
@@ -12,12 +13,10 @@ use cmdr_protocol::files::{Entry, FileKind, FilePath, Page, RealPath};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind};
 use cmdr_tui::event::Event;
-use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 const HOSTS: &str = "127.0.0.1\tlocalhost\n# the database\n10.0.0.7  db1\n10.0.0.8  节点-1  \n";
 
 /// A host with one file.
@@ -418,26 +417,20 @@ async fn who_may_not_save_reads_only() {
 
 #[tokio::test]
 async fn the_editor_looks_right_at_every_size_in_both_languages() {
-    for lang in [Lang::En, Lang::Zh] {
-        let prefix = if lang == Lang::Zh { "zh_" } else { "" };
-        for size in SIZES {
-            let name = |what: &str| format!("{prefix}{what}@{}x{}", size.0, size.1);
-            let setup = Setup { size, lang, ..Setup::default() };
-            let (mut world, far) = editing(setup, Some(HOSTS)).await;
-            world.press("<down>x").await;
-            insta::assert_snapshot!(name("edit"), world.screen());
-            world.press("C-s").await;
-            insta::assert_snapshot!(name("edit_review"), world.screen());
-            world.press("a").await;
-            insta::assert_snapshot!(name("edit_armed"), world.screen());
-            let state = State::default();
-            world.far.push::<Pending>(Some(id(1)), &state);
-            world.press("y").await;
-            far.lock().unwrap().text = Some(format!("{HOSTS}10.0.0.9  theirs\n"));
-            world.press("C-s").await;
-            world.press("s").await;
-            insta::assert_snapshot!(name("edit_conflict"), world.screen());
-        }
+    for setup in each() {
+        let (mut world, far) = editing(setup, Some(HOSTS)).await;
+        world.press("<down>x").await;
+        snap!("edit", world);
+        world.press("C-s").await;
+        snap!("edit_review", world);
+        world.press("a").await;
+        snap!("edit_armed", world);
+        world.far.push::<Pending>(Some(id(1)), &State::default());
+        world.press("y").await;
+        far.lock().unwrap().text = Some(format!("{HOSTS}10.0.0.9  theirs\n"));
+        world.press("C-s").await;
+        world.press("s").await;
+        snap!("edit_conflict", world);
     }
 }
 

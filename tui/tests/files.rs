@@ -1,15 +1,14 @@
 //! The files pane: looking around, reading, changing, carrying.
 
+use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::files::{
     Chunk, Copy, Copying, Deleted, Entry, FileKind, FilePath, Page, Sum, Written,
 };
 use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind};
-use cmdr_tui::i18n::Lang;
+use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
-
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 
 fn entry(name: &str, kind: FileKind, size: u64, mode: u32) -> Entry {
     Entry {
@@ -81,11 +80,6 @@ async fn world(setup: Setup) -> World {
     world
 }
 
-fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
-
 /// Waits until the screen shows this: transfers run beside the app.
 pub(crate) async fn until(world: &mut World, text: &str) {
     let shows = async {
@@ -103,37 +97,63 @@ pub(crate) async fn until(world: &mut World, text: &str) {
 
 #[tokio::test]
 async fn the_pane_in_every_state() {
-    for size in SIZES {
-        for (lang, of) in [(Lang::En, "en"), (Lang::Zh, "zh")] {
-            let mut world = world(Setup { size, lang, ..Setup::default() }).await;
-            snap(&format!("files_{of}"), &world);
-            world.press("ij<space>").await;
-            snap(&format!("files_marked_{of}"), &world);
-            world.press("s").await;
-            snap(&format!("files_two_{of}"), &world);
-            world.press("<esc>s/hosts<enter><enter>").await;
-            snap(&format!("files_view_{of}"), &world);
-        }
+    for setup in each() {
+        let mut world = world(setup).await;
+        snap!("files", world);
+        world.press("ij<space>").await;
+        snap!("files_marked", world);
+        world.press("s").await;
+        snap!("files_two", world);
+        world.press("<esc>s/hosts<enter><enter>").await;
+        snap!("files_view", world);
     }
 }
 
 #[tokio::test]
 async fn an_empty_folder_one_that_may_not_be_read_and_a_lost_hub() {
-    let mut world = world(Setup { size: (80, 24), ..Setup::default() }).await;
-    world.press("j<enter>").await;
-    snap("files_empty", &world);
-    world.press("-").await;
-    // The cursor is where it came from.
-    assert!(world.screen().contains("nginx"));
-    world.far.answer_feeds(|_| None);
-    world.press("<f5>").await;
-    let denied = CallError::denied("this host's policy does not let / be looked at or read");
-    world.far.fail::<cmdr_protocol::files::List>(Some(id(1)), &denied);
-    world.idle().await;
-    snap("files_denied", &world);
-    world.lose().await;
-    world.later(30).await;
-    snap("files_hub_lost", &world);
+    for setup in each() {
+        let mut world = world(setup).await;
+        world.press("j<enter>").await;
+        snap!("files_empty", world);
+        world.press("-").await;
+        // The cursor is where it came from.
+        assert!(world.screen().contains("nginx"));
+        world.far.answer_feeds(|_| None);
+        world.press("<f5>").await;
+        let denied = CallError::denied("this host's policy does not let / be looked at or read");
+        world.far.fail::<cmdr_protocol::files::List>(Some(id(1)), &denied);
+        world.idle().await;
+        snap!("files_denied", world);
+        world.lose().await;
+        world.later(30).await;
+        snap!("files_hub_lost", world);
+    }
+}
+
+/// What is asked before something is deleted, moved or carried, and how it is on its way.
+#[tokio::test]
+async fn what_is_done_to_files_in_every_state() {
+    for setup in each() {
+        let mut world = Box::pin(world(setup)).await;
+        world.far.answer(|asked| Ok(delete_answers(asked)));
+        world.press("/apt<enter>x").await;
+        snap!("files_delete", world);
+        world.press("<esc><esc>").await;
+        beside(&mut world).await;
+        world.press("/节点<enter>m").await;
+        world.idle().await;
+        snap!("files_move", world);
+        world.press("<esc><esc>/hosts<enter>m").await;
+        world.idle().await;
+        snap!("files_move_over", world);
+        world.press("<esc>c").await;
+        world.idle().await;
+        world.press("y").await;
+        world.far.push::<Copy>(None, &Copying { size: 200, have: 50, ..Copying::default() });
+        until(&mut world, "⇅ 1 25%").await;
+        world.press("t").await;
+        snap!("files_transfers", world);
+    }
 }
 
 #[tokio::test]
@@ -147,23 +167,20 @@ async fn nothing_of_a_name_reaches_the_terminal_as_it_is() {
     assert!(world.screen().contains("␛[31mred␛[0m"));
 }
 
+fn delete_answers(asked: &Asked) -> Value {
+    let first = vec!["a".into(), "b\n".into()];
+    let deleted = Deleted { files: 2, folders: 1, bytes: 3000, first };
+    match (asked.method, &asked.body["plan"]) {
+        ("files.delete", Value::Bool(_)) => serde_json::to_value(deleted).expect("as it is"),
+        _ => json!({}),
+    }
+}
+
 #[tokio::test]
 async fn what_would_be_deleted_is_asked_for_and_shown_first() {
     let mut world = world(Setup::default()).await;
-    world.far.answer(|asked| {
-        Ok(match (asked.method, &asked.body["plan"]) {
-            ("files.delete", Value::Bool(_)) => serde_json::to_value(Deleted {
-                files: 2,
-                folders: 1,
-                bytes: 3000,
-                first: vec!["a".into(), "b\n".into()],
-            })
-            .expect("as it is"),
-            _ => json!({}),
-        })
-    });
+    world.far.answer(|asked| Ok(delete_answers(asked)));
     world.press("/apt<enter>x").await;
-    snap("files_delete", &world);
     let deletes = |world: &World| {
         let asked = world.far.take_asked().into_iter();
         asked
@@ -193,7 +210,6 @@ async fn a_file_goes_to_the_folder_beside_through_the_hub_while_one_goes_on_look
     world.far.push::<Copy>(None, &Copying { size: 200, have: 50, ..Copying::default() });
     until(&mut world, "⇅ 1 25%").await;
     world.press("t").await;
-    snap("files_transfers", &world);
     let written = Some(Written::default());
     world.far.push::<Copy>(None, &Copying { size: 200, have: 200, written, ..Copying::default() });
     until(&mut world, "✓").await;
@@ -329,7 +345,6 @@ async fn a_move_says_what_goes_where_and_asks_first() {
     beside(&mut world).await;
     world.press("/节点<enter>m").await;
     world.idle().await;
-    snap("files_move", &world);
     assert_eq!(renames(&world), Vec::<Value>::new(), "nothing goes before the answer");
     world.press("y").await;
     world.idle().await;
@@ -343,7 +358,7 @@ async fn what_a_move_or_a_copy_would_replace_is_asked_about_and_replaced_only_th
     beside(&mut world).await;
     world.press("/hosts<enter>m").await;
     world.idle().await;
-    snap("files_move_over", &world);
+    world.check_shows("77 B");
     world.press("<esc>").await;
     assert_eq!(renames(&world), Vec::<Value>::new());
     world.press("my").await;

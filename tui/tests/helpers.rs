@@ -1,9 +1,13 @@
 //! What helps in every pane: the finder, tables as files, hints, the meter, a thin line.
 
-use crate::support::{self, Setup, World, host, id, some_hosts};
+use crate::support::pictures::{SIZES, each};
+use crate::support::{self, NOW_MS, Setup, World, host, id, some_hosts};
 use cmdr_protocol::hosts::{self, HostState};
 use cmdr_protocol::processes::Watch;
+use cmdr_protocol::{RunId, approvals, runs};
+use cmdr_tui::event::Event;
 use cmdr_tui::i18n::Lang;
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use serde_json::Value;
 
 #[tokio::test]
@@ -177,6 +181,133 @@ async fn on_a_thin_line_figures_come_less_often_and_little_charts_are_left_out()
 }
 
 #[tokio::test]
+async fn how_much_is_drawn_is_shown_on_a_thin_line_by_its_key_and_by_the_settings() {
+    let folder = tempfile::tempdir().expect("folder");
+    let said = |text: &str| {
+        let config = folder.path().join(format!("{text}.toml"));
+        std::fs::write(&config, format!("meter = {text}\n")).expect("write");
+        Some(config)
+    };
+    for (thin, config, shown) in [
+        (true, None, true),
+        (true, said("false"), false),
+        (false, None, false),
+        (false, said("true"), true),
+    ] {
+        for size in SIZES {
+            let setup = Setup { thin, config: config.clone(), size, ..Setup::default() };
+            let mut world = World::new(setup).await;
+            world.fleet(some_hosts()).await;
+            let top = |world: &World| world.screen().lines().next().map(str::to_owned);
+            let is_shown = |world: &World| top(world).is_some_and(|top| top.contains('✎'));
+            assert_eq!(is_shown(&world), shown, "{thin} {config:?}:\n{}", world.screen());
+            world.press("<f8>").await;
+            assert_eq!(is_shown(&world), !shown, "the key turns it");
+            world.press("?/byte meter<enter>").await;
+            world.check_shows("F8");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_about_the_meter_holds_at_the_next_start_and_nothing_said_says_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let memory = Some(folder.path().join("s.toml"));
+    // At first nobody says anything, then it is put out, then lit.
+    for (thin, shown, key) in
+        [(false, false, ""), (true, true, "<f8>"), (true, false, "<f8>"), (false, true, "")]
+    {
+        let mut world =
+            World::new(Setup { memory: memory.clone(), thin, ..Setup::default() }).await;
+        world.fleet(some_hosts()).await;
+        assert_eq!(world.screen().contains('✎'), shown, "{thin} {key}");
+        world.press(key).await;
+        world.app.leave();
+    }
+}
+
+fn click(world: &World, sign: &str) -> Event {
+    let cells = world.terminal.backend().buffer().content();
+    let column = cells.iter().position(|cell| cell.symbol() == sign).expect("a sign") as u16;
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    Event::Mouse(MouseEvent { kind, column, row: 0, modifiers: KeyModifiers::NONE })
+}
+
+fn a_run(n: u8, state: runs::RunState) -> runs::Run {
+    runs::Run { id: Some(RunId([n; 8])), state, ..runs::Run::default() }
+}
+
+/// The hub begins to tell of runs, of which two go on; and somebody asks for rights.
+async fn busy(world: &mut World) {
+    world.far.answer(|asked| match (asked.method, asked.body["open"].as_bool()) {
+        ("runs.list", Some(true)) => {
+            let goes_on = [a_run(1, runs::RunState::Running), a_run(2, runs::RunState::Paused)];
+            let listing = runs::Listing { runs: goes_on.into(), ..runs::Listing::default() };
+            Ok(serde_json::to_value(listing).expect("JSON"))
+        }
+        _ => Ok(serde_json::json!({})),
+    });
+    let approvals = support::log::approvals(NOW_MS);
+    let listing = approvals::Listing { approvals, may_ask: None };
+    world.far.push::<approvals::Watch>(None, &listing);
+    tell(world, runs::ListNews { begins: true, ..runs::ListNews::default() }).await;
+}
+
+async fn tell(world: &mut World, news: runs::ListNews) {
+    world.far.push::<runs::ListWatch>(None, &news);
+    world.idle().await;
+    world.idle().await;
+}
+
+#[tokio::test]
+async fn what_goes_on_and_what_waits_is_counted_on_every_page_and_leads_to_its_own() {
+    let mut world = World::new(Setup { size: (160, 45), ..Setup::default() }).await;
+    world.fleet(some_hosts()).await;
+    busy(&mut world).await;
+    world.check_shows("▶ 2 under way");
+    world.check_shows("⚑ 1 to approve");
+    let ended = vec![a_run(1, runs::RunState::Done), a_run(3, runs::RunState::Running)];
+    tell(&mut world, runs::ListNews { runs: ended, ..runs::ListNews::default() }).await;
+    world.check_shows("▶ 2 under way");
+    let gone = vec![RunId([2; 8])];
+    tell(&mut world, runs::ListNews { gone, ..runs::ListNews::default() }).await;
+    world.check_shows("▶ 1 under way");
+    let top = |world: &World| world.screen().lines().next().unwrap_or_default().to_owned();
+    world.events([click(&world, "▶")]).await;
+    assert!(top(&world).contains("hosts ▸ runs"), "{}", top(&world));
+    world.press("<esc>").await;
+    world.events([click(&world, "⚑")]).await;
+    assert!(top(&world).contains("hosts ▸ approvals"), "{}", top(&world));
+    // With the hub away nobody knows.
+    world.lose().await;
+    assert!(!top(&world).contains('▶'), "{}", top(&world));
+}
+
+#[tokio::test]
+async fn who_may_not_see_runs_is_told_of_none() {
+    let mut verbs = support::verbs(cmdr_protocol::role::Role::ADMINISTRATOR);
+    verbs.retain(|verb| verb != "runs.list");
+    let mut world = World::new(Setup { verbs: Some(verbs), ..Setup::default() }).await;
+    world.fleet(some_hosts()).await;
+    assert!(!world.far.open_feeds().iter().any(|(_, method)| *method == "runs.list.watch"));
+}
+
+#[tokio::test]
+async fn a_busy_fleet_and_a_thin_line_look_right_at_each_size() {
+    for setup in each() {
+        let mut world = World::new(setup.clone()).await;
+        world.fleet(some_hosts()).await;
+        busy(&mut world).await;
+        snap!("hosts_busy", world);
+        world.press("/web1<enter><enter>").await;
+        snap!("host_busy", world);
+        let mut world = World::new(Setup { thin: true, ..setup }).await;
+        world.fleet(some_hosts()).await;
+        snap!("hosts_thin", world);
+    }
+}
+
+#[tokio::test]
 async fn columns_that_were_chosen_are_shown_on_a_thin_line_too() {
     let folder = tempfile::tempdir().expect("folder");
     let config = folder.path().join("tui.toml");
@@ -193,7 +324,6 @@ async fn columns_that_were_chosen_are_shown_on_a_thin_line_too() {
 
 #[tokio::test]
 async fn the_theme_follows_the_ground_of_the_terminal_unless_one_was_named() {
-    use cmdr_tui::event::Event;
     use ratatui::style::Color;
     for (theme, light) in [("auto", true), ("dark", false)] {
         let mut world = World::new(Setup { theme, ..Setup::default() }).await;

@@ -1,5 +1,6 @@
 //! Logs: picked from a table, running, sifted on the hosts, sought through and kept, driven by keys.
 
+use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::logs::{
     At, Follow, Gap, GapKind, Input, Item, JournalState, Kind, Level, Line, Listing, Source,
@@ -8,13 +9,6 @@ use cmdr_protocol::logs::{
 use cmdr_protocol::{CallError, ErrorKind, Feed as _};
 use cmdr_tui::i18n::Lang;
 use serde_json::{Value as Json, json};
-
-const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (60, 18), (160, 45)];
-
-fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
 
 fn source(source: &str, kind: Kind, bytes: Option<u64>) -> Source {
     let changed_ms = bytes.map(|_| NOW_MS - 90_000);
@@ -123,32 +117,27 @@ fn begun(world: &World) -> Vec<Json> {
 
 #[tokio::test]
 async fn sources_are_picked_and_their_lines_run() {
-    for lang in [Lang::En, Lang::Zh] {
-        for size in SIZES {
-            let name = if lang == Lang::En { "en" } else { "zh" };
-            let setup = Setup { size, lang, ..Setup::default() };
-            let mut world = Box::pin(picking(setup)).await;
-            snap(&format!("logs_pick_{name}"), &world);
-            world.press("/syslog<enter><enter>").await;
-            snap(&format!("logs_empty_{name}"), &world);
-            let one = Item { lines: vec![line(0, "one", Level::Info)], ..Item::default() };
-            world.far.push::<Follow>(Some(id(1)), &one);
-            world.idle().await;
-            snap(&format!("logs_one_{name}"), &world);
-            world.far.push::<Follow>(Some(id(1)), &some_lines());
-            let many = (10..60).map(|n| line(n, &format!("line {n} of many"), Level::Unknown));
-            let gaps = vec![Gap { kind: GapKind::Truncated, what: String::new() }];
-            let many = Item { lines: many.collect(), gaps, ..Item::default() };
-            world.far.push::<Follow>(Some(id(1)), &many);
-            world.idle().await;
-            snap(&format!("logs_many_{name}"), &world);
-            world.press("50k").await;
-            let error =
-                CallError::new(ErrorKind::Denied, "this host's policy does not let it be read");
-            world.far.fail::<Follow>(Some(id(1)), &error);
-            world.idle().await;
-            snap(&format!("logs_error_{name}"), &world);
-        }
+    for setup in each() {
+        let mut world = Box::pin(picking(setup)).await;
+        snap!("logs_pick", world);
+        world.press("/syslog<enter><enter>").await;
+        snap!("logs_empty", world);
+        let one = Item { lines: vec![line(0, "one", Level::Info)], ..Item::default() };
+        world.far.push::<Follow>(Some(id(1)), &one);
+        world.idle().await;
+        snap!("logs_one", world);
+        world.far.push::<Follow>(Some(id(1)), &some_lines());
+        let many = (10..60).map(|n| line(n, &format!("line {n} of many"), Level::Unknown));
+        let gaps = vec![Gap { kind: GapKind::Truncated, what: String::new() }];
+        let many = Item { lines: many.collect(), gaps, ..Item::default() };
+        world.far.push::<Follow>(Some(id(1)), &many);
+        world.idle().await;
+        snap!("logs_many", world);
+        world.press("<pageup>").await;
+        let error = CallError::new(ErrorKind::Denied, "this host's policy does not let it be read");
+        world.far.fail::<Follow>(Some(id(1)), &error);
+        world.idle().await;
+        snap!("logs_error", world);
     }
 }
 
@@ -353,22 +342,27 @@ async fn times_can_be_shown_and_lines_wrapped_or_moved_aside() {
 
 #[tokio::test]
 async fn marked_hosts_are_merged_by_time() {
-    let mut world = Box::pin(with(Setup::default())).await;
-    world.press("/web1|web2<enter>*l").await;
-    world.check_shows("what to read on web1, web2");
-    world.press("/syslog<enter><enter>").await;
-    let push = |host: u16, times: &[u64]| {
-        let lines = times.iter().map(|n| line(*n, &format!("event {n}"), Level::Unknown)).collect();
-        world.far.push::<Follow>(Some(id(host)), &Item { lines, ..Item::default() });
-    };
-    push(1, &[10, 30]);
-    push(2, &[20, 40]);
-    world.idle().await;
-    let screen = world.screen();
-    let events: Vec<&str> = screen.lines().filter(|line| line.contains("event")).collect();
-    let order: Vec<_> = events.iter().map(|l| (l.contains("web1"), l.contains("web2"))).collect();
-    assert_eq!(order, [(true, false), (false, true), (true, false), (false, true)], "{screen}");
-    snap("logs_two_hosts", &world);
+    for setup in each() {
+        let mut world = Box::pin(with(setup)).await;
+        world.press("/web1|web2<enter>*l").await;
+        snap!("logs_two_pick", world);
+        world.press("/syslog<enter><enter>").await;
+        let push = |host: u16, times: &[u64]| {
+            let line = |n: &u64| line(*n, &format!("event {n}"), Level::Unknown);
+            let lines = times.iter().map(line).collect();
+            world.far.push::<Follow>(Some(id(host)), &Item { lines, ..Item::default() });
+        };
+        push(1, &[10, 30]);
+        push(2, &[20, 40]);
+        world.idle().await;
+        let screen = world.screen();
+        let of = |line: &str| (line.contains("web1"), line.contains("web2"));
+        let events = screen.lines().filter(|line| line.contains("event"));
+        let order: Vec<_> = events.map(of).collect();
+        let expected = [(true, false), (false, true), (true, false), (false, true)];
+        assert_eq!(order, expected, "{screen}");
+        snap!("logs_two_hosts", world);
+    }
 }
 
 #[tokio::test]

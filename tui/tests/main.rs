@@ -1,5 +1,6 @@
 //! The whole client against a far end that the test plays: one program, so that it is linked once.
 
+#[macro_use]
 mod support;
 
 mod app;
@@ -15,6 +16,7 @@ mod links;
 mod logs;
 mod narrow;
 mod pages;
+mod pictures;
 mod player;
 mod rights;
 mod runs;

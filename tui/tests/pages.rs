@@ -3,34 +3,16 @@
 
 mod sifting;
 
+use crate::support::pictures::each;
 use crate::support::{self, NOW_MS, Setup, World, host, id, some_hosts, some_processes};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::ports::{self, Protocol, Socket, State, Summary};
 use cmdr_protocol::services::{self, Unit};
 use cmdr_protocol::table::Change;
 use cmdr_protocol::{CallError, HostId};
-use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
-
-fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
-
-fn setup(size: (u16, u16), lang: Lang) -> Setup {
-    Setup { size, lang, ..Setup::default() }
-}
-
-/// Both languages at every size, with the beginning of the picture's name.
-fn each() -> impl Iterator<Item = (&'static str, Setup)> {
-    [("", Lang::En), ("zh_", Lang::Zh)]
-        .into_iter()
-        .flat_map(|(name, lang)| SIZES.map(|size| (name, setup(size, lang))))
-}
 
 async fn at_tab(setup: Setup, tab: &str) -> World {
     let mut world = World::new(setup).await;
@@ -103,28 +85,28 @@ async fn at_ports(setup: Setup) -> World {
 
 #[tokio::test]
 async fn ports_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let mut world = at_tab(setup.clone(), "3").await;
-        snap(&format!("{lang}ports_waiting"), &world);
+        snap!("ports_waiting", world);
         world.far.push::<ports::Watch>(Some(id(1)), &change(Vec::new(), Summary::default()));
         world.idle().await;
-        snap(&format!("{lang}ports_none"), &world);
+        snap!("ports_none", world);
         let one = some_sockets().into_iter().take(1).collect();
         world.far.push::<ports::Watch>(Some(id(1)), &change(one, Summary::default()));
         world.idle().await;
-        snap(&format!("{lang}ports_one"), &world);
+        snap!("ports_one", world);
         let mut world = at_ports(setup.clone()).await;
-        snap(&format!("{lang}ports"), &world);
+        snap!("ports", world);
         world.press("/8080<enter><enter>").await;
-        snap(&format!("{lang}ports_detail"), &world);
+        snap!("ports_detail", world);
         world.press("<esc><esc>").await;
         world.lose().await;
         world.later(30).await;
-        snap(&format!("{lang}ports_hub_lost"), &world);
+        snap!("ports_hub_lost", world);
         let mut world = at_tab(setup, "3").await;
         world.far.fail::<ports::Watch>(Some(id(1)), &CallError::denied("ports are off here"));
         world.idle().await;
-        snap(&format!("{lang}ports_denied"), &world);
+        snap!("ports_denied", world);
     }
 }
 
@@ -263,23 +245,23 @@ const NO_SYSTEMD: &str = "this host has no systemd: its first process is 'runit'
 
 #[tokio::test]
 async fn services_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let mut world = at_tab(setup.clone(), "4").await;
         push_units(&mut world, Vec::new()).await;
-        snap(&format!("{lang}services_none"), &world);
+        snap!("services_none", world);
         push_units(&mut world, some_units().into_iter().take(1).collect()).await;
-        snap(&format!("{lang}services_one"), &world);
+        snap!("services_one", world);
         let mut world = at_services(setup.clone()).await;
-        snap(&format!("{lang}services"), &world);
+        snap!("services", world);
         world.press("f").await;
-        snap(&format!("{lang}services_failed"), &world);
+        snap!("services_failed", world);
         world.press("f/ssh<enter>x").await;
-        snap(&format!("{lang}services_protected"), &world);
+        snap!("services_protected", world);
         let mut world = at_tab(setup, "4").await;
         let error = CallError::not_found(NO_SYSTEMD);
         world.far.fail::<services::Watch>(Some(id(1)), &error);
         world.idle().await;
-        snap(&format!("{lang}services_no_systemd"), &world);
+        snap!("services_no_systemd", world);
     }
 }
 
@@ -401,17 +383,24 @@ async fn at_system(setup: Setup) -> World {
 
 #[tokio::test]
 async fn the_lists_of_the_system_page() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let mut world = at_system(setup.clone()).await;
-        for name in ["mounts", "interfaces", "logins", "packages", "jobs", "environment"] {
-            snap(&format!("{lang}system_{name}"), &world);
-            world.press("]").await;
-        }
+        snap!("system_mounts", world);
+        world.press("]").await;
+        snap!("system_interfaces", world);
+        world.press("]").await;
+        snap!("system_logins", world);
+        world.press("]").await;
+        snap!("system_packages", world);
+        world.press("]").await;
+        snap!("system_jobs", world);
+        world.press("]").await;
+        snap!("system_environment", world);
         let mut world = World::new(setup).await;
         world.far.answer(|_| Err(CallError::denied("the service 'system' is switched off here")));
         world.fleet(some_hosts()).await;
         world.press("/web1<enter><enter>5").await;
-        snap(&format!("{lang}system_denied"), &world);
+        snap!("system_denied", world);
     }
 }
 
@@ -497,13 +486,13 @@ async fn at_fleet(setup: Setup, key: &str) -> World {
 
 #[tokio::test]
 async fn lists_over_the_fleet() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let mut world = at_fleet(setup.clone(), "W").await;
-        snap(&format!("{lang}fleet_ports"), &world);
+        snap!("fleet_ports", world);
         world.press("/8080<enter>*x<enter>").await;
-        snap(&format!("{lang}fleet_signal"), &world);
+        snap!("fleet_signal", world);
         let world = at_fleet(setup, "E").await;
-        snap(&format!("{lang}fleet_processes"), &world);
+        snap!("fleet_processes", world);
     }
 }
 

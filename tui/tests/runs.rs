@@ -4,6 +4,7 @@ mod stage;
 
 use stage::*;
 
+use crate::support::pictures::each;
 use crate::support::{Setup, World, some_hosts};
 use cmdr_protocol::CallError;
 use cmdr_protocol::role::Role;
@@ -22,90 +23,84 @@ async fn until(world: &mut World, text: &str) {
     }
 }
 
-// Here, and not among what it draws on: pictures are found by the module that takes them.
-fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
-
 #[tokio::test]
 async fn runs_runbooks_and_schedules_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, hub) = at_runs(setup.clone()).await;
-        snap(&format!("{lang}runs"), &world);
+        snap!("runs", world);
         world.press("2").await;
-        snap(&format!("{lang}runbooks"), &world);
+        snap!("runbooks", world);
         world.press("3").await;
-        snap(&format!("{lang}schedules"), &world);
+        snap!("schedules", world);
         world.press("1").await;
         world.lose().await;
         world.later(30).await;
-        snap(&format!("{lang}runs_hub_lost"), &world);
+        snap!("runs_hub_lost", world);
         let mut world = World::new(setup.clone()).await;
         let none = Hub::of(&world);
         *none.runs.lock().expect("runs") = Ok(Vec::new());
         world.fleet(some_hosts()).await;
         world.press("J").await;
-        snap(&format!("{lang}runs_none"), &world);
+        snap!("runs_none", world);
         let mut world = World::new(setup).await;
         let denied = Hub::of(&world);
         *denied.runs.lock().expect("runs") = Err(CallError::denied("runs are off here"));
         world.fleet(some_hosts()).await;
         world.press("J").await;
-        snap(&format!("{lang}runs_denied"), &world);
+        snap!("runs_denied", world);
         drop(hub);
     }
 }
 
 #[tokio::test]
 async fn a_run_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, _) = at_runs(setup.clone()).await;
         world.press("<enter>").await;
-        snap(&format!("{lang}run_waiting"), &world);
+        snap!("run_waiting", world);
         let (mut world, _) = at_run(setup).await;
-        snap(&format!("{lang}run_groups"), &world);
+        snap!("run_groups", world);
         // The group that differs a little from the largest one.
         world.press("/3 upgraded<enter>").await;
-        snap(&format!("{lang}run_diff"), &world);
+        snap!("run_diff", world);
         world.press("<esc><tab>").await;
-        snap(&format!("{lang}run_hosts"), &world);
+        snap!("run_hosts", world);
         world.press("o").await;
-        snap(&format!("{lang}run_output"), &world);
+        snap!("run_output", world);
         world.press("<esc>").await;
         world.lose().await;
         world.later(30).await;
-        snap(&format!("{lang}run_hub_lost"), &world);
+        snap!("run_hub_lost", world);
     }
 }
 
 #[tokio::test]
 async fn a_composer_in_every_state() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, hub) = composing(setup.clone()).await;
-        snap(&format!("{lang}compose"), &world);
+        snap!("compose", world);
         *hub.planned.lock().expect("planned") = Planned {
             refused: vec![Refused { name: "db1".into(), why: "not yours \u{1b}[2J".into() }],
             ..planned(true)
         };
         world.press("systemctl restart nginx").await;
         world.later(1).await;
-        snap(&format!("{lang}compose_line"), &world);
+        snap!("compose_line", world);
         *hub.planned.lock().expect("planned") = planned(true);
         world.press("<tab>1,50%").await;
         world.later(1).await;
         world.press("C-s").await;
-        snap(&format!("{lang}compose_confirm"), &world);
+        snap!("compose_confirm", world);
         world.press("<esc><f5>").await;
-        snap(&format!("{lang}compose_plan"), &world);
+        snap!("compose_plan", world);
         let (mut world, _) = composing(setup).await;
         world.press("C-o").await;
         world.press("C-o").await;
-        snap(&format!("{lang}compose_books"), &world);
+        snap!("compose_books", world);
         world.press("j<enter>").await;
         world.later(1).await;
         world.press("C-s").await;
-        snap(&format!("{lang}compose_book"), &world);
+        snap!("compose_book", world);
     }
 }
 
@@ -498,11 +493,11 @@ async fn the_output_of_a_host_is_saved_as_it_was_written_for_its_owner_alone() {
 
 #[tokio::test]
 async fn a_file_of_this_machine_or_of_the_hub_is_pushed() {
-    for (lang, setup) in each() {
+    for setup in each() {
         let (mut world, _) = composing(setup).await;
         world.press("C-tC-tC-tC-tC-t").await;
         world.later(1).await;
-        snap(&format!("{lang}compose_push"), &world);
+        snap!("compose_push", world);
     }
     let (mut world, _) = composing(Setup::default()).await;
     world.press("C-tC-tC-tC-tC-t").await;

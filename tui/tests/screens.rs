@@ -1,5 +1,6 @@
 //! Pictures of every pane and overlay at the sizes that matter, in the states that matter.
 
+use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, host, id, sample, some_hosts};
 use cmdr_protocol::CallError;
 use cmdr_protocol::hosts::HostState;
@@ -10,17 +11,6 @@ use cmdr_tui::link::LinkState;
 use ratatui::style::Color;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
-
-async fn world(size: (u16, u16)) -> World {
-    World::new(Setup { size, ..Setup::default() }).await
-}
-
-fn snap(name: &str, world: &World) {
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
 
 async fn figures(world: &mut World) {
     for n in 0..400u64 {
@@ -42,106 +32,117 @@ async fn at_overview(setup: Setup) -> World {
 
 #[tokio::test]
 async fn hosts_in_every_state() {
-    for size in SIZES {
-        let mut world = world(size).await;
-        snap("hosts_waiting", &world);
+    for setup in each() {
+        let mut world = World::new(setup).await;
+        snap!("hosts_waiting", world);
         world.fleet(Vec::new()).await;
-        snap("hosts_none", &world);
+        snap!("hosts_none", world);
         world.fleet(vec![host(1, "web1", HostState::Online)]).await;
-        snap("hosts_one", &world);
+        snap!("hosts_one", world);
         world.fleet(some_hosts()).await;
+        snap!("hosts", world);
         world.press("jj<space>").await;
-        snap("hosts_many_marked", &world);
+        snap!("hosts_many_marked", world);
         world.press("<esc>/web").await;
-        snap("hosts_filtering", &world);
+        snap!("hosts_filtering", world);
         world.press("<esc>").await;
         world.lose().await;
         world.later(30).await;
-        snap("hosts_hub_lost", &world);
+        snap!("hosts_hub_lost", world);
     }
 }
 
 #[tokio::test]
 async fn the_overview_in_every_state() {
-    for size in SIZES {
-        let mut world = at_overview(Setup { size, ..Setup::default() }).await;
-        snap("overview", &world);
+    for setup in each() {
+        let mut world = at_overview(setup.clone()).await;
+        snap!("overview", world);
         world.press("+").await;
         world.lose().await;
         world.later(30).await;
-        snap("overview_hub_lost", &world);
+        snap!("overview_hub_lost", world);
+        let mut world = World::new(setup).await;
+        world.fleet(some_hosts()).await;
+        world.press("/db2<enter><enter>").await;
+        snap!("overview_away", world);
+        world.press("<esc><esc>/web1<enter><enter>").await;
+        world.far.fail::<MetricsWatch>(Some(id(1)), &CallError::denied("metrics are off here"));
+        world.idle().await;
+        snap!("overview_denied", world);
     }
-    let mut world = world((80, 24)).await;
-    world.fleet(some_hosts()).await;
-    world.press("/db2<enter><enter>").await;
-    snap("overview_away", &world);
-    world.press("<esc><esc>/web1<enter><enter>").await;
-    world.far.fail::<MetricsWatch>(Some(id(1)), &CallError::denied("metrics are off here"));
-    world.idle().await;
-    snap("overview_denied", &world);
 }
 
 #[tokio::test]
 async fn processes_in_every_state() {
-    for size in SIZES {
-        let mut world = World::at_processes(Setup { size, ..Setup::default() }).await;
-        snap("processes", &world);
+    for setup in each() {
+        let mut world = World::at_processes(setup).await;
+        snap!("processes", world);
         world.press("t").await;
-        snap("processes_tree", &world);
+        snap!("processes_tree", world);
         world.press("<enter>").await;
-        snap("processes_detail", &world);
+        snap!("processes_detail", world);
         world.press("<esc>x").await;
-        snap("processes_signals", &world);
+        snap!("processes_signals", world);
         world.press("<enter>").await;
-        snap("processes_confirm", &world);
+        snap!("processes_confirm", world);
         world.press("<esc>").await;
         world.lose().await;
         world.later(30).await;
-        snap("processes_hub_lost", &world);
+        snap!("processes_hub_lost", world);
     }
 }
 
 #[tokio::test]
 async fn overlays() {
-    for size in SIZES {
-        let mut world = world(size).await;
+    for setup in each() {
+        let mut world = World::new(setup).await;
         world.fleet(some_hosts()).await;
         world.press("?").await;
-        snap("help", &world);
+        snap!("help", world);
         world.press("<esc>:we").await;
-        snap("palette", &world);
+        snap!("palette", world);
+        world.press("<esc>D").await;
+        snap!("confirm", world);
         world.press("<esc>*D").await;
-        snap("confirm_many", &world);
+        snap!("confirm_many", world);
         world.press("<esc>t").await;
-        snap("prompt_labels", &world);
+        snap!("prompt_labels", world);
         world.press("<esc>T").await;
-        snap("themes", &world);
+        snap!("themes", world);
+        world.press("<esc>C").await;
+        snap!("columns", world);
+        world.press("<esc>V").await;
+        snap!("views", world);
+        world.press("<esc>X").await;
+        snap!("print", world);
+        world.press("<esc>!").await;
+        snap!("edits", world);
+        world.press("<esc>L").await;
+        snap!("journal", world);
+        world.press("<esc>C-p").await;
+        snap!("finder", world);
+        world.press("web").await;
+        snap!("finder_found", world);
+        world.press("nowhere").await;
+        snap!("finder_none", world);
     }
 }
 
 #[tokio::test]
 async fn the_first_screen_before_and_when_the_hub_refuses() {
-    let mut world =
-        World::new(Setup { size: (80, 24), role: Role::OBSERVER, ..Setup::default() }).await;
-    snap("observer", &world);
-    world.far.set_state(LinkState::Refused("this key was revoked; ask an administrator".into()));
-    world.idle().await;
-    snap("refused", &world);
-}
-
-#[tokio::test]
-async fn chinese_screens() {
-    for size in SIZES {
-        let setup = Setup { size, lang: Lang::Zh, ..Setup::default() };
-        let mut world = World::new(setup.clone()).await;
+    for setup in each() {
+        let mut world = World::new(Setup { role: Role::OBSERVER, ..setup.clone() }).await;
+        snap!("observer", world);
+        world.far.set_state(LinkState::Refused(
+            "the operator li was shut out; ask an administrator".into(),
+        ));
+        world.idle().await;
+        snap!("refused", world);
+        let memory = tempfile::tempdir().expect("a folder");
+        let memory = Some(memory.path().join("s.toml"));
+        let mut world = World::new(Setup { memory, hints: true, ..setup }).await;
         world.fleet(some_hosts()).await;
-        snap("zh_hosts", &world);
-        world.press("?").await;
-        snap("zh_help", &world);
-        world.press("<esc>D").await;
-        snap("zh_confirm", &world);
-        snap("zh_overview", &at_overview(setup.clone()).await);
-        snap("zh_processes", &World::at_processes(setup).await);
+        snap!("welcome", world);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Sessions over SSH to machines without an agent: what is asked before one begins.
 
 use crate::shell::{at_list, begun, came, sent, setup, typed};
+use crate::support::pictures::each_of;
 use crate::support::*;
 use cmdr_protocol::sessions::*;
 use cmdr_protocol::{CallError, ErrorKind, ssh};
-use cmdr_tui::i18n::Lang;
 
 /// At a session over SSH that is being begun.
 async fn over_ssh(setup: Setup) -> World {
@@ -73,27 +73,21 @@ async fn a_session_over_ssh_is_asked_for_confirmed_and_logged_in_to() {
 }
 
 #[tokio::test]
-async fn what_is_asked_looks_the_same_at_three_sizes_and_in_chinese_and_hides_what_is_typed() {
-    for (size, lang) in
-        [((120, 40), Lang::En), ((80, 24), Lang::En), ((60, 18), Lang::En), ((80, 24), Lang::Zh)]
-    {
-        let name = |what: &str| {
-            let zh = if lang == Lang::Zh { "zh_" } else { "" };
-            format!("{zh}ssh_{what}@{}x{}", size.0, size.1)
-        };
-        let mut world = at_list(Setup { size, lang, ..setup() }).await;
+async fn what_is_asked_looks_right_at_each_size_in_each_language_and_hides_what_is_typed() {
+    for setup in each_of(setup()) {
+        let mut world = at_list(setup.clone()).await;
         world.press("@deploy@db7").await;
-        insta::assert_snapshot!(name("form"), world.screen());
-        let mut world = over_ssh(Setup { size, lang, ..setup() }).await;
+        snap!("ssh_form", world);
+        let mut world = over_ssh(setup).await;
         asks(&mut world, host_key()).await;
-        insta::assert_snapshot!(name("host_key"), world.screen());
+        snap!("ssh_host_key", world);
         world.press("<esc>").await;
         let answers: Vec<_> = sent(&world).into_iter().filter_map(|input| input.answer).collect();
         assert!(!answers[0].go_on, "nothing was confirmed");
         asks(&mut world, password(true)).await;
         world.press("canary").await;
         world.check_hides("canary");
-        insta::assert_snapshot!(name("password"), world.screen());
+        snap!("ssh_password", world);
     }
 }
 

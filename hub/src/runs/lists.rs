@@ -14,6 +14,8 @@ use tokio::sync::{broadcast, watch};
 /// What one watcher was told.
 #[derive(Debug)]
 pub(crate) struct ListView {
+    /// Only as [`cmdr_protocol::runs::ListWatch::brief`] says.
+    brief: bool,
     /// The change of each run that goes on.
     seen: HashMap<RunId, u64>,
     ended: broadcast::Receiver<RunId>,
@@ -53,8 +55,9 @@ impl Runs {
     }
 
     /// A view of the lists as they are now.
-    pub(crate) fn list_view(&self) -> ListView {
+    pub(crate) fn list_view(&self, brief: bool) -> ListView {
         ListView {
+            brief,
             seen: HashMap::new(),
             ended: self.ends.subscribe(),
             gone: self.gone.subscribe(),
@@ -75,7 +78,10 @@ impl Runs {
         let mut changed: Vec<RunId> = Vec::new();
         let mut now = HashMap::with_capacity(open.len());
         for live in open {
-            let change = live.lock().change;
+            let change = {
+                let live = live.lock();
+                if view.brief { live.head_change } else { live.change }
+            };
             now.insert(live.id, change);
             if view.seen.get(&live.id) != Some(&change) {
                 changed.push(live.id);
@@ -101,10 +107,12 @@ impl Runs {
                 Err(_) => break,
             }
         }
-        let schedules = self.list_schedules(&who, caller.key).schedules;
-        let schedules = codec::encode(&schedules).unwrap_or_default();
-        let schedules = *blake3::hash(&schedules).as_bytes();
-        let other = std::mem::replace(&mut view.schedules, schedules) != schedules;
+        let other = !view.brief && {
+            let schedules = self.list_schedules(&who, caller.key).schedules;
+            let schedules = codec::encode(&schedules).unwrap_or_default();
+            let schedules = *blake3::hash(&schedules).as_bytes();
+            std::mem::replace(&mut view.schedules, schedules) != schedules
+        };
         if std::mem::take(&mut view.begins) {
             return vec![ListNews { begins: true, ..ListNews::default() }];
         }

@@ -99,11 +99,11 @@ async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallEr
 async fn watch_lists(
     hub: Arc<Hub>,
     asked: Asked,
-    _: ListWatch,
+    watch: ListWatch,
     feeding: Feeding<ListWatch>,
 ) -> Result<(), CallError> {
     let caller = asked.caller.clone().ok_or_else(nobody)?;
-    let (mut news, mut view) = (hub.runs.list_news(), hub.runs.list_view());
+    let (mut news, mut view) = (hub.runs.list_news(), hub.runs.list_view(watch.brief));
     loop {
         news.borrow_and_update();
         for item in hub.runs.list_changes(&hub, &caller, &mut view) {

@@ -74,6 +74,7 @@ impl App {
         }
         self.poll();
         self.with_others(Self::poll);
+        self.look_at_runs();
         // They may do everything everywhere.
         if self.store.role() == Role::ADMINISTRATOR {
             return;

@@ -22,6 +22,9 @@ const BRAND: u16 = 6;
 /// How long the clock is shown after the last key or news.
 const CLOCK_STAYS_MS: u64 = 60_000;
 
+/// Something that waits or goes on, in a few words, and where it leads to.
+type Badge = (String, Role, Place);
+
 /// Places in the top line that can be clicked.
 #[derive(Default)]
 pub(super) struct Spots(Vec<(Rect, Place)>);
@@ -72,7 +75,8 @@ impl App {
         } else {
             self.top(frame, Rect { height: 1, ..screen });
         }
-        if self.store.hosts.me.is_none() {
+        let refused = matches!(self.store.link, LinkState::Refused(_));
+        if self.store.hosts.me.is_none() || refused && !self.store.hosts.known {
             self.waiting(frame, area);
         } else {
             if let Some(text) = self.trouble() {
@@ -98,7 +102,6 @@ impl App {
         }
     }
 
-    /// Where one is at the left; who, how the link is and what time it is at the right.
     /// What the name of a host and all its tabs take; nothing elsewhere.
     fn host_width(&self) -> u16 {
         let Place::Host(host, _) = self.place else { return 0 };
@@ -109,12 +112,20 @@ impl App {
         (home + " ▸ ".width() + 2 + tabs) as u16
     }
 
+    /// Where one is at the left; what waits or goes on, who one is, how the link is and what time it is at the right.
     fn top(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let theme = &self.face.theme;
         let (soft, faint) = (theme.style(Role::Soft), theme.style(Role::Faint));
-        let badge = self.badge(area.width >= 140);
-        let badge_width = badge.width() as u16;
-        let (mut right, mut brand) = (badge, area.width >= 72 || self.place == Place::Hosts);
+        let mut badges = self.badges(area.width >= 140);
+        if area.width < 80 && matches!(self.place, Place::Host(..)) {
+            // The tabs are worth more than figures: the signs alone lead there.
+            for (text, ..) in &mut badges {
+                text.truncate(text.find(' ').unwrap_or(text.len()));
+            }
+        }
+        let badge_width: usize = badges.iter().map(|(text, ..)| text.width() + 2).sum();
+        let badge_width = badge_width as u16;
+        let mut brand = area.width >= 72 || self.place == Place::Hosts;
         // The names of all tabs are worth more than who one is, how much the link carries and the brand.
         let wanted = self.host_width();
         let fits = |health: &Line<'_>, brand: u16| {
@@ -133,8 +144,11 @@ impl App {
                 (health, brand) = way;
             }
         }
+        let mut right = Line::default();
+        for (text, role, _) in &badges {
+            right.push_span(Span::styled(format!("{text}  "), theme.style(*role)));
+        }
         right.extend(health);
-        let badge = badge_width;
         let right_width = (right.width() as u16).min(area.width);
         let buffer = frame.buffer_mut();
         self.spots.0.clear();
@@ -179,40 +193,50 @@ impl App {
             put(self.face.texts.get(self.place.title()), theme.style(Role::Title), None);
         }
         let x = area.right() - right_width;
-        if badge > 0 {
-            let badge = Rect { x, width: badge.min(right_width), ..area };
-            self.spots.0.push((badge, Place::Approvals));
+        let mut at = x;
+        for (text, _, place) in badges {
+            let width = (text.width() as u16).min(area.right() - at);
+            self.spots.0.push((Rect { x: at, width, ..area }, place));
+            at = (at + width + 2).min(area.right());
         }
         table::put(frame.buffer_mut(), x, area.y, right_width, &right, false);
     }
 
-    /// What waits for us to decide, and how long what we asked for holds.
-    fn badge(&self, wide: bool) -> Line<'static> {
+    /// Runs that go on, what waits for us to decide, and how long what we asked for holds: each leads to its page.
+    fn badges(&self, wide: bool) -> Vec<Badge> {
         let (store, texts) = (&self.store, &self.face.texts);
-        let mut line = Line::default();
-        let mut push = |sign: &str, long: String, short: String, role| {
+        let mut badges = Vec::new();
+        let mut push = |sign: &str, long: String, short: String, role, place| {
             let text = if wide { long } else { short };
-            line.push_span(Span::styled(format!("{sign} {text}"), self.face.theme.style(role)));
-            line.push_span(Span::raw("  "));
+            badges.push((format!("{sign} {text}"), role, place));
         };
+        let count = store.runs.live.count();
+        if count > 0 && store.is_up() {
+            let short = format::count(count);
+            push("▶", texts.fill("runs.badge", &[&short]), short.clone(), Role::Info, Place::Runs);
+        }
         let count = store.approvals.to_decide();
         if count > 0 {
-            let short = count.to_string();
-            push("⚑", texts.fill("approvals.badge.decide", &[&short]), short.clone(), Role::Warn);
+            let (short, place) = (count.to_string(), Place::Approvals);
+            let long = texts.fill("approvals.badge.decide", &[&short]);
+            push("⚑", long, short, Role::Warn, place);
         }
         if let Some(held) = store.approvals.elevated(store.now_ms) {
             let left = held.until_ms.saturating_sub(store.now_ms).div_ceil(60_000).to_string();
             let long = texts.fill("approvals.badge.elevated", &[&left]);
-            push(ASK, long, texts.fill("approvals.minutes", &[&left]), Role::Accent);
+            let short = texts.fill("approvals.minutes", &[&left]);
+            push(ASK, long, short, Role::Accent, Place::Approvals);
         }
-        line
+        badges
     }
 
     fn health(&self, width: u16) -> Line<'static> {
         let (store, theme) = (&self.store, &self.face.theme);
         let soft = theme.style(Role::Soft);
         let mut spans = Vec::new();
-        if let Some(text) = self.meter_text().filter(|_| width >= 80) {
+        // The tabs of a host are worth more.
+        let seen = width >= 80 || !matches!(self.place, Place::Host(..));
+        if let Some(text) = self.meter_text(width >= 80).filter(|_| seen) {
             spans.push(Span::styled(text, theme.style(Role::Info)));
         }
         if self.options.thin && width >= 100 {
@@ -274,15 +298,15 @@ impl App {
         match &self.store.link {
             LinkState::Up(_) => None,
             LinkState::Refused(why) => {
-                let why = cmdr_protocol::display::clean(why);
-                Some(format!("✗ {}: {why}", texts.get("link.refused")))
+                let why = texts.reason(why);
+                Some(format!("✗ {}", texts.fill("link.refused_why", &[&why])))
             }
             LinkState::Connecting { attempt, last_error, .. } => {
                 let mut text =
                     texts.fill("link.lost", &[&format::age(age()), &attempt.to_string()]);
                 if let Some(error) = last_error {
                     text.push_str(" · ");
-                    text.push_str(&cmdr_protocol::display::clean(error));
+                    text.push_str(&texts.reason(error));
                 }
                 Some(format!("○ {text}"))
             }
@@ -300,14 +324,12 @@ impl App {
         match &self.store.link {
             LinkState::Refused(why) => {
                 lines.push(Line::styled(texts.get("link.refused"), theme.style(Role::Bad)));
-                let why = cmdr_protocol::display::clean(why).into_owned();
-                lines.push(Line::styled(why, theme.style(Role::Text)));
+                lines.push(Line::styled(texts.reason(why), theme.style(Role::Text)));
             }
             LinkState::Connecting { attempt, last_error: Some(error), .. } => {
                 let text = texts.fill("link.trying", &[&attempt.to_string()]);
                 lines.push(Line::styled(text, theme.style(Role::Warn)));
-                let error = cmdr_protocol::display::clean(error).into_owned();
-                lines.push(Line::styled(error, theme.style(Role::Soft)));
+                lines.push(Line::styled(texts.reason(error), theme.style(Role::Soft)));
             }
             _ => lines.push(Line::styled(texts.get("link.connecting"), theme.style(Role::Soft))),
         }

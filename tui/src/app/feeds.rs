@@ -1,13 +1,16 @@
 //! Which feeds run: those that the pane needs while it is seen, and those that every page has.
 
 use super::App;
+use crate::action::{Action, PATIENCE};
 use crate::link::{LinkState, is_passing};
 use crate::panes::Subscription;
 use crate::store::rights::Offer;
+use crate::store::runs::live;
 use crate::store::{FeedKey, FeedState, Update};
-use cmdr_protocol::Feed as _;
 use cmdr_protocol::approvals::Watch;
 use cmdr_protocol::edits::Pending;
+use cmdr_protocol::runs::{List, ListWatch};
+use cmdr_protocol::{Call as _, Feed as _};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,6 +57,7 @@ impl App {
         wanted.extend(self.desks.others().flat_map(|part| part.pane.feeds()));
         wanted.extend(self.overlays.iter().flat_map(|overlay| overlay.feeds()));
         wanted.extend(self.approvals());
+        wanted.extend(self.runs());
         // What waits to be confirmed is shown on every page.
         let waiting = self.store.edits.hosts().into_iter();
         wanted.extend(waiting.map(|host| Subscription::new(Some(host), Pending::default())));
@@ -108,5 +112,23 @@ impl App {
     fn approvals(&self) -> Option<Subscription> {
         let may = self.store.offer(Watch::METHOD, false, &[]) == Offer::Yes;
         may.then(|| Subscription::new(None, Watch {}))
+    }
+
+    /// The feed of runs that begin and end, which is followed on every page.
+    fn runs(&self) -> Option<Subscription> {
+        let may = [ListWatch::METHOD, List::METHOD];
+        let may = may.iter().all(|verb| self.store.offer(verb, false, &[]) == Offer::Yes);
+        let key = FeedKey::own::<ListWatch>(None, 1);
+        may.then(|| Subscription::of_pane(key, ListWatch { brief: true }, live::news))
+    }
+
+    /// Asks for the runs that go on when the hub begins to tell of them.
+    pub(super) fn look_at_runs(&mut self) {
+        if self.store.runs.live.is_due((self.options.now_ms)()) {
+            self.store.apply(live::asking());
+            let list = List { open: true, ..List::default() };
+            let done = |listing| (Some(live::came(listing)), Action::None);
+            self.perform(Action::fetch(None, list, PATIENCE, done));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How much is drawn, in the top line when that is wanted.
+//! How much is drawn, in the top line when that is wanted: on a thin line without being asked.
 
 use super::App;
 use crate::action::Action;
@@ -8,9 +8,23 @@ use crate::widgets::format;
 /// What it shows.
 #[derive(Default)]
 pub(super) struct Meter {
-    pub(super) on: bool,
+    on: bool,
+    /// What the operator said about that with its key, now or at an earlier start.
+    pub(super) asked: Option<bool>,
     rate: Rate,
     sent: u64,
+}
+
+impl Meter {
+    pub(super) fn new(on: bool) -> Self {
+        Self { on, ..Self::default() }
+    }
+
+    /// The operator has said whether it is to be shown.
+    pub(super) fn asked(&mut self, asked: Option<bool>) {
+        self.on = asked.unwrap_or(self.on);
+        self.asked = asked;
+    }
 }
 
 impl App {
@@ -23,14 +37,16 @@ impl App {
     }
 
     pub(super) fn toggle_meter(&mut self) -> Action {
-        self.meter.on = !self.meter.on;
+        self.meter.asked(Some(!self.meter.on));
         Action::None
     }
 
-    /// Bytes a second, and since the start. The total moves in steps, else it would be what is drawn.
-    pub(super) fn meter_text(&self) -> Option<String> {
+    /// Bytes a second, and since the start where there is room. The total moves in steps, else it would be what is
+    /// drawn.
+    pub(super) fn meter_text(&self, whole: bool) -> Option<String> {
         let total = self.meter.sent - self.meter.sent % (self.meter.sent / 16).max(1024);
         let rate = format::bytes(self.meter.rate.get());
-        self.meter.on.then(|| format!("✎{rate:>5}/s {:>5}  ", format::bytes(total)))
+        let total = if whole { format!(" {:>5}", format::bytes(total)) } else { String::new() };
+        self.meter.on.then(|| format!("✎{rate:>5}/s{total}  "))
     }
 }

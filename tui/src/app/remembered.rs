@@ -36,7 +36,7 @@ impl App {
             Memory::default()
         });
         self.begin_hints(&memory);
-        self.meter.on = memory.meter;
+        self.meter.asked(memory.meter);
         self.memory.found.clone_from(&memory.found);
         if self.options.restore {
             self.kept.seen.clone_from(&memory.tables);
@@ -107,7 +107,7 @@ impl App {
         Memory {
             desks: desks.collect(),
             desk: self.desks.at,
-            meter: self.meter.on,
+            meter: self.meter.asked,
             hints: self.hints_given(),
             found: self.memory.found.clone(),
             tables: self.kept.seen.clone(),

@@ -20,6 +20,15 @@ pub(super) enum Wish {
 }
 
 impl App {
+    /// What is on the screen, outermost last: the type of the pane with the keys, what settings call its table,
+    /// and the types of what lies on it. Tests ask it of the pictures they take.
+    pub fn shown(&self) -> Vec<&'static str> {
+        let name = |kind: &'static str| kind.rsplit("::").next().unwrap_or(kind);
+        let table = self.pane.list().map(|(table, _)| table);
+        let over = self.overlays.iter().map(|overlay| name(overlay.kind()));
+        std::iter::once(name(self.pane.kind())).chain(table).chain(over).collect()
+    }
+
     pub(super) fn use_theme(&mut self, name: &str, keep: bool) {
         let shown = if name == AUTO { self.ground.map_or("dark", for_ground) } else { name };
         match Theme::load(shown, self.options.depth) {

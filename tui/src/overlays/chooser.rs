@@ -39,6 +39,8 @@ pub(super) struct Looks {
     pub(super) more: usize,
     /// What else is said below.
     pub(super) said: String,
+    /// Key of what is said when none fits.
+    pub(super) nothing: &'static str,
 }
 
 /// An entry as it is drawn.
@@ -127,7 +129,7 @@ impl Chooser {
         screen: Rect,
         looks: &Looks,
         mut row: impl FnMut(usize) -> Option<Row<'a>>,
-    ) -> Option<Rect> {
+    ) {
         let Context { theme, texts, glyphs, .. } = *context;
         let (width, height) = looks.size;
         let size = (width, height.min(screen.height.saturating_sub(4)));
@@ -135,7 +137,7 @@ impl Chooser {
         let title = Line::styled(title, theme.style(Role::Title));
         let inner = boxes::popup(frame.buffer_mut(), screen, size, title, false, theme, glyphs);
         if inner.height < 3 {
-            return None;
+            return;
         }
         let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
         self.input.draw(frame, Rect { x, width, ..inner }, theme);
@@ -150,7 +152,7 @@ impl Chooser {
         let rows = usize::from(self.area.height);
         self.offset = self.offset.min(self.at).max((self.at + 1).saturating_sub(rows));
         if looks.counts[0] + looks.more == 0 && rows > 0 {
-            let line = Line::styled(texts.get("palette.nothing"), theme.style(Role::Soft));
+            let line = Line::styled(texts.get(looks.nothing), theme.style(Role::Soft));
             table::put(buffer, x, self.area.y, width, &line, false);
         }
         for (y, at) in
@@ -171,6 +173,5 @@ impl Chooser {
                 buffer.set_string(inner.x, y, "▌", theme.style(Role::Accent));
             }
         }
-        Some(self.area)
     }
 }

@@ -11,15 +11,12 @@ use crate::finds::{everywhere, sign};
 use crate::panes::{Context, Entry, Subscription};
 use crate::store::audit;
 use crate::store::everywhere::What;
-use crate::theme::Role;
-use crate::widgets::table;
 use cmdr_protocol::HostId;
 use cmdr_protocol::files::FilePath;
 use crossterm::event::{KeyEvent, MouseEvent};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -337,9 +334,9 @@ impl Overlay for Finder {
         let counts = [answer.count, entries.len()];
         let more = usize::from(search.is_some());
         let (title, size) = ("finder.title", (90, 26));
-        let looks = Looks { title, size, kind: 12, counts, more, said };
+        let looks = Looks { title, size, kind: 12, counts, more, said, nothing: "finder.nothing" };
         let texts = context.texts;
-        let inner = chooser.draw(context, frame, screen, &looks, |at| {
+        chooser.draw(context, frame, screen, &looks, |at| {
             if at == answer.best.len() {
                 let kind = "⌕".to_owned();
                 return search.as_ref().map(|text| Row { kind, text, note: "", hits: Vec::new() });
@@ -349,10 +346,5 @@ impl Overlay for Finder {
             let kind = format!("{} {}", sign(entry.kind), texts.get(entry.kind));
             Some(Row { kind, text: &entry.text, note: &entry.note, hits })
         });
-        if let Some(rows) = inner.filter(|_| answer.count == 0 && search.is_none()) {
-            let line = Line::styled(texts.get("finder.nothing"), context.theme.style(Role::Soft));
-            let (x, width) = (rows.x + 1, rows.width.saturating_sub(2));
-            table::put(frame.buffer_mut(), x, rows.y, width, &line, false);
-        }
     }
 }

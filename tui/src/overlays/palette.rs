@@ -88,7 +88,15 @@ impl Overlay for Palette {
         let Self { entries, chooser, found, matcher } = self;
         let counts = [found.len(), entries.len()];
         let (title, said) = ("palette.title", String::new());
-        let looks = Looks { title, size: (72, 20), kind: 10, counts, more: 0, said };
+        let looks = Looks {
+            title,
+            size: (72, 20),
+            kind: 10,
+            counts,
+            more: 0,
+            said,
+            nothing: "palette.nothing",
+        };
         let pattern = pattern(chooser.text());
         chooser.draw(context, frame, screen, &looks, |at| {
             let entry = entries.get(*found.get(at)?)?;

@@ -117,8 +117,8 @@ impl ApprovalsPane {
         say(texts.fill("approvals.head.own", &[&own.to_string()]), Role::Soft);
         if let Some(held) = approvals.elevated(store.now_ms) {
             let left = held.until_ms.saturating_sub(store.now_ms).div_ceil(60_000);
-            let text = texts.fill("approvals.badge.elevated", &[&left.to_string()]);
-            say(format!("{text}: {}", held.wanted.verbs.join(" ")), Role::Ok);
+            let verbs = held.wanted.verbs.join(" ");
+            say(texts.fill("approvals.head.elevated", &[&left.to_string(), &verbs]), Role::Ok);
         }
         line
     }

@@ -386,7 +386,9 @@ impl Pane for Fleet {
         let of = sheet.of;
         let told = texts.fill("fleet.answered", &[&answered.to_string(), &of.to_string()]);
         let role = if answered < of { Role::Warn } else { Role::Ok };
-        let mut pieces = vec![(sheet.rows.len().to_string(), Role::Strong), (told, role)];
+        let word = texts.get(if self.is_ports { "ports.listening" } else { "processes.processes" });
+        let count = crate::widgets::format::count(sheet.rows.len());
+        let mut pieces = vec![(format!("{count} {word}"), Role::Strong), (told, role)];
         if failed > 0 {
             let text = texts.fill("fleet.failed", &[&failed.to_string()]);
             pieces.push((text, Role::Bad));

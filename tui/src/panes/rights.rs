@@ -236,8 +236,18 @@ impl RightsPane {
             }
         }
         let width = inner.width.saturating_sub(2);
-        let rows = lines.iter().flat_map(|line| crate::overlays::wrap(line, usize::from(width)));
-        for (y, row) in (inner.top()..inner.bottom()).zip(rows) {
+        let mut rows =
+            lines.iter().flat_map(|line| crate::overlays::wrap(line, usize::from(width)));
+        for y in inner.top()..inner.bottom() {
+            let Some(mut row) = rows.next() else { break };
+            let taken: usize = row.iter().map(|(_, text)| text.width()).sum();
+            if y + 1 == inner.bottom()
+                && let Some((_, text)) = row.last_mut().filter(|_| rows.next().is_some())
+            {
+                let room = usize::from(width).saturating_sub(taken - text.width());
+                let cut = format!("{} …", text.trim_end_matches([' ', '·']));
+                *text = clean_to_width(&cut, room);
+            }
             let spans = row.iter().map(|(style, text)| Span::styled(text, theme.style(*style)));
             table::put(frame.buffer_mut(), inner.x + 1, y, width, &spans.collect(), false);
         }

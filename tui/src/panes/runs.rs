@@ -406,7 +406,7 @@ impl Pane for RunsPane {
     }
 
     fn feeds(&self) -> Vec<Subscription> {
-        let news = Subscription::of_pane(news_key(), ListWatch {}, runs::news);
+        let news = Subscription::of_pane(news_key(), ListWatch::default(), runs::news);
         vec![super::hosts::feed(), news]
     }
 

@@ -43,8 +43,8 @@ static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
 
 const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "sessions.key.open").row().hint(),
-    key(&["n"], NEW, "sessions.key.new").needs(Open::METHOD).hint(),
-    key(&["N"], NEW_AS, "sessions.key.new_as").needs(Open::METHOD).hint(),
+    key(&["n"], NEW, "sessions.key.new").needs(Open::METHOD).row().hint(),
+    key(&["N"], NEW_AS, "sessions.key.new_as").needs(Open::METHOD).row().hint(),
     key(&["@"], FAR, "sessions.key.far").needs(ssh::Open::METHOD),
     key(&["w"], WATCH, "sessions.key.watch").row().hint(),
     key(&["t"], TAKE, "sessions.key.take").danger(Join::METHOD),

@@ -433,7 +433,7 @@ impl Pane for System {
         };
         let count = texts.fill("system.count", &[texts.get(KINDS[self.at].title), &count]);
         let mut pieces = vec![(count, Role::Strong)];
-        pieces.extend(sheet.notes.iter().cloned());
+        pieces.extend(sheet.notes.iter().map(|(text, role)| (texts.reason(text), *role)));
         if upgradable {
             pieces.push((texts.get("system.only_upgradable").to_owned(), Role::Accent));
         }

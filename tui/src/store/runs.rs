@@ -3,6 +3,7 @@
 
 mod draft;
 mod lists;
+pub mod live;
 mod printed;
 
 pub use draft::{Draft, Kind, Lack};
@@ -38,6 +39,8 @@ pub struct Runs {
     /// A page of older ones is on its way.
     pub paging: bool,
     watched: Vec<Watched>,
+    /// Those that go on, wherever one is.
+    pub live: live::Live,
     /// Schedules by the number of their row.
     pub schedules: HashMap<u64, Schedule>,
     /// Runbooks with their parameters, by name.

@@ -7,19 +7,9 @@ use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::runbooks::{Problem, Saved, Version, VersionListing};
 use cmdr_protocol::runs::{self, Guarded, Planned, PlannedHost, Started};
 use cmdr_protocol::{CallError, ErrorKind, HostId, RunId};
-use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard};
-
-pub(super) const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (160, 45), (60, 18)];
-
-/// Both languages at every size, with the beginning of the picture's name.
-pub(super) fn each() -> impl Iterator<Item = (&'static str, Setup)> {
-    [("", Lang::En), ("zh_", Lang::Zh)]
-        .into_iter()
-        .flat_map(|(name, lang)| SIZES.map(|size| (name, Setup { size, lang, ..Setup::default() })))
-}
 
 pub(super) const TEXT: &str = "name: shop-web\ndescription: What the shop's web servers have\n\
     hosts: role=web\nfiles:\n- to: /etc/shop.conf\n  mode: '0644'\n  content: |\n    port {{port}}\n";

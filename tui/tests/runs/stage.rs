@@ -8,19 +8,9 @@ use cmdr_protocol::runs::{
     Progress, Run, RunState, Schedule, Shown, Start, Started, Target, TargetState, Watch, When,
 };
 use cmdr_protocol::{CallError, RunId};
-use cmdr_tui::i18n::Lang;
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-
-pub(super) const SIZES: [(u16, u16); 4] = [(80, 24), (120, 40), (160, 45), (60, 18)];
-
-/// Both languages at every size, with the beginning of the picture's name.
-pub(super) fn each() -> impl Iterator<Item = (&'static str, Setup)> {
-    [("", Lang::En), ("zh_", Lang::Zh)]
-        .into_iter()
-        .flat_map(|(name, lang)| SIZES.map(|size| (name, Setup { size, lang, ..Setup::default() })))
-}
 
 pub(super) fn run_id(n: u8) -> RunId {
     RunId([n; 8])
@@ -167,11 +157,7 @@ pub(super) fn planned(confirm: bool) -> Planned {
         online: 2,
         guard: Guarded {
             confirm,
-            why: if confirm {
-                "1 of 3 hosts is protected (env=prod)".into()
-            } else {
-                String::new()
-            },
+            why: if confirm { "1 of the 3 hosts are protected".into() } else { String::new() },
             protected: u32::from(confirm),
             first_of_one: confirm,
         },

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod log;
+#[macro_use]
+pub(crate) mod pictures;
 pub(crate) mod tapes;
 
 use cmdr_protocol::Access;
@@ -28,6 +30,7 @@ use cmdr_tui::widgets::terminal::Caret;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::cell::Cell;
+use unicode_width::UnicodeWidthStr as _;
 
 /// 2026-11-20 14:02:00 UTC.
 pub(crate) const NOW_MS: u64 = 1_795_183_320_000;
@@ -86,6 +89,7 @@ pub(crate) struct World {
     pub(crate) app: Box<App>,
     pub(crate) terminal: Terminal<TestBackend>,
     pub(crate) control: Recorded,
+    pub(crate) lang: Lang,
 }
 
 #[derive(Clone)]
@@ -138,6 +142,7 @@ impl World {
             theme: setup.theme.to_owned(),
             depth: Depth::True,
             thin: setup.thin,
+            meter: settings.meter.unwrap_or(setup.thin),
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
             terminal: settings.terminal.clone(),
@@ -154,7 +159,8 @@ impl World {
         };
         let app = Box::new(App::new(options, Link::fake(far.clone())).expect("app"));
         let terminal = Terminal::new(TestBackend::new(setup.size.0, setup.size.1)).expect("screen");
-        let mut world = Self { far, app, terminal, control: Recorded::default() };
+        let lang = setup.lang;
+        let mut world = Self { far, app, terminal, control: Recorded::default(), lang };
         world.up_as(setup.role, setup.verbs.unwrap_or_else(|| verbs(setup.role)));
         world.idle().await;
         world
@@ -208,8 +214,24 @@ impl World {
         self.app.run_until_idle(&mut self.terminal, &mut self.control, events).await.expect("runs");
     }
 
+    /// What a terminal shows. The test screen keeps in the cell behind a wide character what stood there before; nobody
+    /// sees that.
     pub(crate) fn screen(&self) -> String {
-        self.terminal.backend().to_string()
+        let buffer = self.terminal.backend().buffer();
+        let mut screen = String::new();
+        for row in buffer.content().chunks(buffer.area.width.into()) {
+            screen.push('"');
+            let mut covered = 0;
+            for cell in row {
+                if covered == 0 {
+                    screen.push_str(cell.symbol());
+                    covered = cell.symbol().width().max(1);
+                }
+                covered -= 1;
+            }
+            screen.push_str("\"\n");
+        }
+        screen
     }
 
     pub(crate) fn check_shows(&self, text: &str) {
@@ -228,10 +250,10 @@ impl World {
         asked
     }
 
-    /// The feeds that are open, without that of requests for rights, which always is.
+    /// The feeds that are open, without those that always are: of requests for rights, and of runs that go on.
     pub(crate) fn feeds(&self) -> Vec<(Option<HostId>, &'static str)> {
         let mut feeds = self.far.open_feeds();
-        feeds.retain(|(_, method)| *method != "approvals.watch");
+        feeds.retain(|(_, method)| !["approvals.watch", "runs.list.watch"].contains(method));
         feeds.sort_unstable();
         feeds
     }

@@ -86,7 +86,8 @@ impl Make for Both {
         let texts = context.texts;
         let Self { old, newest } = *self;
         let (name, version) = (old.config.name.clone(), old.config.version);
-        let title = format!("{}  {version}", clean(&name));
+        let title = texts.fill("configs.version", &[&version.to_string()]);
+        let title = format!("{} · {title}", clean(&name));
         let mut lines = Vec::new();
         if !old.note.is_empty() {
             lines.push(vec![(Role::Text, clean(&old.note).into_owned())]);

@@ -198,7 +198,8 @@ impl Side {
         let count = folder.map(|folder| {
             let shown = self.table.order().len();
             let hidden = folder.entries.len().saturating_sub(shown);
-            let mut text = texts.fill("files.count", &[&format::count(shown)]);
+            let names = if shown == 1 { "files.one" } else { "files.count" };
+            let mut text = texts.fill(names, &[&format::count(shown)]);
             if hidden > 0 {
                 text += &texts.fill("files.hidden", &[&format::count(hidden)]);
             }

@@ -218,13 +218,24 @@ fn lines(
 pub(super) fn draw(context: &Context<'_>, frame: &mut Frame<'_>, area: Rect, pane: &mut LogsPane) {
     let crate::panes::Context { store, theme, texts, .. } = *context;
     let width = area.width.saturating_sub(2);
-    let body = Rect { y: area.y + 2, height: area.height.saturating_sub(2), ..area };
+    let Some(logs) = pane.logs(context) else { return };
+    let mut heads = vec![state(context, pane, logs), filters(context, pane, logs)];
+    if let Some(wrong) = troubles(context, pane) {
+        // What went wrong has a line of its own where it does not fit behind the figures.
+        if heads[0].width() + 2 + wrong.width() <= usize::from(width) {
+            heads[0].push_span(Span::raw("  "));
+            heads[0].extend(wrong);
+        } else if !logs.rows.is_empty() {
+            heads.push(wrong);
+        }
+    }
+    for (y, head) in (area.top()..area.bottom()).zip(&heads) {
+        table::put(frame.buffer_mut(), area.x + 1, y, width, head, false);
+    }
+    let top = heads.len() as u16;
+    let body = Rect { y: area.y + top, height: area.height.saturating_sub(top), ..area };
     pane.look.lines = body.height;
     pane.look.shown.clear();
-    let Some(logs) = pane.logs(context) else { return };
-    let (first, second) = (state(context, pane, logs), filters(context, pane, logs));
-    table::put(frame.buffer_mut(), area.x + 1, area.y, width, &first, false);
-    table::put(frame.buffer_mut(), area.x + 1, area.y + 1, width, &second, false);
     if logs.rows.is_empty() {
         let ready = logs.streams.iter().all(|s| s.caught_up);
         let key = match () {
@@ -340,16 +351,19 @@ fn state(context: &Context<'_>, pane: &LogsPane, logs: &Logs) -> Line<'static> {
     if logs.streams.iter().any(|stream| stream.looking) {
         push(texts.get("logs.looking").to_owned(), theme.style(Role::Info));
     }
-    let mut troubles = (0..pane.streams.len()).filter_map(|at| trouble(context, pane, at));
-    if let Some(first) = troubles.next() {
-        let of = [(troubles.count() + 1).to_string(), pane.streams.len().to_string()];
-        let text = texts.fill("logs.failed", &[&of[0], &of[1], &first]);
-        push(text, theme.style(Role::Bad));
-    }
     if pane.left_out > 0 {
         push(texts.fill("logs.left_out", &[&pane.left_out.to_string()]), theme.style(Role::Warn));
     }
     Line::from(spans)
+}
+
+/// How many of those that are read failed, and why the first did.
+fn troubles(context: &Context<'_>, pane: &LogsPane) -> Option<Line<'static>> {
+    let mut troubles = (0..pane.streams.len()).filter_map(|at| trouble(context, pane, at));
+    let first = troubles.next()?;
+    let of = [(troubles.count() + 1).to_string(), pane.streams.len().to_string()];
+    let text = context.texts.fill("logs.failed", &[&of[0], &of[1], &first]);
+    Some(Line::from(Span::styled(text, context.theme.style(Role::Bad))))
 }
 
 /// What is read, and what of it is wanted.

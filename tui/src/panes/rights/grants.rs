@@ -21,8 +21,22 @@ pub(super) const fn sign(allowed: Allowed) -> (&'static str, &'static str, Style
     }
 }
 
-fn hours(hours: &Hours) -> String {
-    let days = hours.days.join(" ");
+fn hours(context: &Context<'_>, hours: &Hours) -> String {
+    const DAYS: [(&str, &str); 7] = [
+        ("mon", "rights.day.mon"),
+        ("tue", "rights.day.tue"),
+        ("wed", "rights.day.wed"),
+        ("thu", "rights.day.thu"),
+        ("fri", "rights.day.fri"),
+        ("sat", "rights.day.sat"),
+        ("sun", "rights.day.sun"),
+    ];
+    let word = |day: &String| {
+        let known = DAYS.iter().find(|(name, _)| name == day);
+        known.map_or_else(|| day.clone(), |(_, key)| context.texts.get(key).to_owned())
+    };
+    let days: Vec<String> = hours.days.iter().map(word).collect();
+    let days = days.join(" ");
     let gap = if days.is_empty() { "" } else { " " };
     format!("{days}{gap}{}–{} UTC", hours.from, hours.to)
 }
@@ -40,7 +54,7 @@ pub(super) fn words(context: &Context<'_>, grant: &Grant) -> String {
         parts.push(texts.fill("rights.grant.hosts", &[&grant.hosts]));
     }
     if let Some(when) = &grant.hours {
-        parts.push(hours(when));
+        parts.push(hours(context, when));
     }
     if let Some(limit) = grant.limit {
         let [hosts, minutes] = [limit.hosts, limit.minutes].map(|n| n.to_string());
