@@ -106,6 +106,11 @@ const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cmdr top {}", &["cmdr top web1"]),
+    ("cmdr unpack {} --from {}", &["cmdr unpack 'web1:/srv/a b' --from '/srv/a b.tar.gz'"]),
+    (
+        "cmdr mkdir -p {0}; cmdr unpack {0} --from {1}",
+        &["cmdr mkdir -p 'web1:/srv/a'; cmdr unpack 'web1:/srv/a' --from /srv/a.tar"],
+    ),
 ];
 
 /// The commands of a line, each as its words: what a shell makes of blanks, quotes and `;`.

@@ -74,7 +74,7 @@ fn all_keys() -> BTreeSet<&'static str> {
         .flat_map(|binding| binding.keys.iter().copied())
         .filter(|key| {
             let turns =
-                ["2", "3", "4", "<tab>", "<backtab>", "[", "]", "<left>", "<right>"];
+                ["2", "3", "4", "<tab>", "<backtab>", "}", "{", "[", "]", "<left>", "<right>"];
             !turns.contains(key)
         })
         .collect()
