@@ -194,11 +194,11 @@ impl HostsFile {
         if let Some(edit) = &mut self.edit {
             let wrong = edit.problems.len();
             let action = edit.poll(context);
-            let told = wrong == 0 && !edit.problems.is_empty();
-            if told {
+            if wrong == 0 && !edit.problems.is_empty() {
                 self.rows.table.select(edit.text.area.cursor().0 as u64);
             }
-            return self.after(action);
+            // News of a save make no other text.
+            return action;
         }
         let key = (self.host, self.path.clone());
         if let Some(came) = context.store.edits.read(&key) {
