@@ -106,9 +106,9 @@ const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cmdr top {}", &["cmdr top web1"]),
-    ("cmdr unpack {} --from {}", &["cmdr unpack 'web1:/srv/a b' --from '/srv/a b.tar.gz'"]),
+    ("cmdr unpack {folder} --from {archive}", &["cmdr unpack 'web1:/srv/a b' --from '/srv/a b.tar.gz'"]),
     (
-        "cmdr mkdir -p {0}; cmdr unpack {0} --from {1}",
+        "cmdr mkdir -p {folder}; cmdr unpack {folder} --from {archive}",
         &["cmdr mkdir -p 'web1:/srv/a'; cmdr unpack 'web1:/srv/a' --from /srv/a.tar"],
     ),
 ];

@@ -87,9 +87,9 @@ pub(super) fn ask(context: &Context<'_>, side: &Side, beside: Option<&Side>) -> 
                 ];
                 let [folder, archive] = [&to, &order.from.to_string()].map(|text| quoted(text));
                 let command = if order.make {
-                    format!("cmdr mkdir -p {0}; cmdr unpack {0} --from {1}", folder, archive)
+                    format!("cmdr mkdir -p {folder}; cmdr unpack {folder} --from {archive}")
                 } else {
-                    format!("cmdr unpack {} --from {}", folder, archive)
+                    format!("cmdr unpack {folder} --from {archive}")
                 };
                 let title = texts.fill("files.unpack.ask", &[&shown(order.from.name())]);
                 let confirm = Confirm::one(title, begin(id, format!("{from} → {to}"), order));
