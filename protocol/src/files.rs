@@ -479,7 +479,7 @@ pub struct Counted {
     pub words: Vec<String>,
 }
 
-/// A `tar`, or `tar.zst`, laid out in a folder. Nothing of it gets outside of that folder.
+/// A `tar`, also one packed by gzip, xz or zstd, laid out in a folder. Nothing of it gets outside of that folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Unpack {
@@ -491,6 +491,9 @@ pub struct Unpack {
     pub most_entries: Option<u64>,
     /// Also in the place of files that are there.
     pub replace: bool,
+    /// The archive lies there on the host; absent for one that is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<FilePath>,
 }
 
 impl Feed for Unpack {
@@ -500,7 +503,10 @@ impl Feed for Unpack {
     type Input = Packed;
     type Item = Unpacked;
     fn resource(&self) -> String {
-        resource(&self.path)
+        match &self.from {
+            Some(from) => both(from, &self.path),
+            None => resource(&self.path),
+        }
     }
 }
 
@@ -508,7 +514,7 @@ impl Feed for Unpack {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Unpacked {
-    /// Bytes of the archive that are laid out.
+    /// Bytes of the archive that were read.
     #[serde(rename = "b")]
     pub taken: u64,
     /// What there was in it; in the last one.

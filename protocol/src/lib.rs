@@ -10,6 +10,7 @@ pub mod call;
 pub mod configs;
 pub mod display;
 pub mod envelope;
+pub mod hosts_file;
 pub mod human;
 pub mod ids;
 pub mod methods;

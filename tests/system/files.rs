@@ -3,8 +3,8 @@
 use cmdr_agentd::agent;
 use cmdr_link::Client;
 use cmdr_protocol::files::{
-    Archive, CHUNK, Checksum, Chmod, Chunk, Counted, Delete, Entry, FileKind, FilePath, List,
-    MakeFolder, Packed, Read, Real, Rename, Stat, Sum, Unpack, Write, Writing, Written, escape,
+    CHUNK, Checksum, Chmod, Chunk, Delete, Entry, FileKind, FilePath, List, MakeFolder, Read, Real,
+    Rename, Stat, Sum, Write, Writing, Written, escape,
 };
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
@@ -49,7 +49,7 @@ impl Desk {
     }
 
     /// `DIR` in the policy stands for the folder.
-    async fn with_policy(policy: &str) -> Self {
+    pub(crate) async fn with_policy(policy: &str) -> Self {
         let world = World::start().await;
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().canonicalize().unwrap();
@@ -475,51 +475,9 @@ async fn nobody_reaches_the_folder_with_the_agents_keys() {
     let above = named(state.parent().unwrap());
     let delete = Delete { path: above.clone(), recursive: true, plan: true, ..Delete::default() };
     assert_eq!(desk.call(delete).await.unwrap_err().kind, ErrorKind::Denied);
-    let (bytes, skipped) = archive(&desk, above).await;
+    let (bytes, skipped) = crate::archives::archive(&desk, above).await;
     assert!(skipped >= 1);
     assert!(!zstd::decode_all(&bytes[..]).unwrap().windows(14).any(|w| w == b"only the agent"));
-}
-
-async fn archive(desk: &Desk, path: FilePath) -> (Vec<u8>, u64) {
-    let mut feed = desk.client.feed(Some(desk.host), &Archive { path }).await.unwrap();
-    let (mut bytes, mut packed) = (Vec::new(), None);
-    while let Some(item) = feed.next().await {
-        let item: Packed = item.unwrap();
-        bytes.extend(item.data);
-        packed = item.packed;
-    }
-    (bytes, packed.unwrap().skipped)
-}
-
-#[tokio::test]
-async fn a_folder_goes_through_an_archive_as_it_was() {
-    let desk = Desk::new().await;
-    let tree = desk.dir.join("tree");
-    std::fs::create_dir_all(tree.join("a/b")).unwrap();
-    let bytes = noise(2 * CHUNK);
-    std::fs::write(tree.join("a/b/big"), &bytes).unwrap();
-    std::fs::write(tree.join(OsStr::from_bytes(b"odd\xff\n")), "odd").unwrap();
-    std::fs::write(tree.join("n".repeat(200)), "long").unwrap();
-    symlink("a/b/big", tree.join("link")).unwrap();
-    let (packed, skipped) = archive(&desk, desk.at("tree")).await;
-    assert_eq!(skipped, 0);
-    std::fs::create_dir(desk.dir.join("to")).unwrap();
-    let unpack = Unpack { path: desk.at("to"), ..Unpack::default() };
-    let mut feed = desk.client.feed(Some(desk.host), &unpack).await.unwrap();
-    for data in packed.chunks(CHUNK) {
-        feed.send(&Packed { data: data.to_vec(), packed: None }).await.unwrap();
-    }
-    feed.send(&Packed { packed: Some(Counted::default()), ..Packed::default() }).await.unwrap();
-    let mut done = None;
-    while let Some(item) = feed.next().await {
-        done = item.unwrap().done;
-    }
-    let done = done.unwrap();
-    assert_eq!((done.entries, done.skipped), (6, 0), "{done:?}");
-    let to = desk.dir.join("to");
-    assert!(std::fs::read(to.join("link")).unwrap() == bytes);
-    assert_eq!(std::fs::read(to.join(OsStr::from_bytes(b"odd\xff\n"))).unwrap(), b"odd");
-    assert_eq!(std::fs::read(to.join("n".repeat(200))).unwrap(), b"long");
 }
 
 #[tokio::test]

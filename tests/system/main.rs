@@ -5,6 +5,7 @@
 mod admission;
 mod api;
 mod approvals;
+mod archives;
 mod audit;
 mod audit_forward;
 mod catalogue;

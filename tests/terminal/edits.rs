@@ -237,6 +237,95 @@ fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
     terminal.until(&["go on with web1:"]);
 }
 
+#[test]
+fn entries_of_a_hosts_file_are_changed_as_a_table_in_the_client() {
+    const BEGIN: &str = "127.0.0.1\tlocalhost\n\n# the shop\n10.0.0.1   web1  web1.example  # first\r\n\
+                         #10.0.0.5 old1\n";
+    let mut desk = Desk::new();
+    std::fs::write(desk.file(), BEGIN).unwrap();
+    // That of this machine is none of this test's business: the agent does not even read it.
+    let srv = desk.dir.join("srv");
+    let policy = format!(
+        "[files]\nread = [\"{0}/\"]\nwrite = [\"{0}/\"]\n[edits]\nhosts_files = [\"{0}/hosts\"]\n",
+        srv.display()
+    );
+    desk.agent.take().unwrap().kill();
+    std::fs::write(desk.dir.join("agent.toml"), policy).unwrap();
+    desk.start_agent();
+    let home = desk.dir.join("me").to_string_lossy().into_owned();
+    let config = desk.dir.join("config").to_string_lossy().into_owned();
+    let env = [("CMDR_HOME", home.as_str()), ("XDG_CONFIG_HOME", &config), ("LANG", "C.UTF-8")];
+    let line = format!("{} --lang en; exec sleep 600", program("cmdr-tui").display());
+    let terminal = Terminal::start(&desk.dir, (120, 40), &env, &["sh", "-c", &line]);
+    terminal.until(&["web1", "online"]);
+    terminal.keys(&["Enter"]);
+    terminal.until(&["CPU", "Memory"]);
+    let tabs = cmdr_tui::panes::TABS;
+    let tab = tabs.iter().position(|tab| tab.title == "system.title").unwrap() + 1;
+    terminal.keys(&[&tab.to_string()]);
+    terminal.until(&["MOUNT"]);
+    terminal.keys(&["["]);
+    terminal.until(&["this host's policy", "/etc/hosts"]);
+    terminal.keys(&["o"]);
+    terminal.until(&["with addresses and names"]);
+    terminal.keys(&["C-u"]);
+    terminal.line(&desk.file().to_string_lossy());
+    terminal.until(&["srv/hosts", "entries: 3", "off: 1", "10.0.0.5"]);
+
+    // What is no entry is not taken, and what is one is shown before it is sent.
+    terminal.keys(&["j", "Enter"]);
+    terminal.until(&["10.0.0.1 web1 web1.example # first"]);
+    terminal.keys(&["C-u"]);
+    terminal.line("10.0.0 web1");
+    terminal.until(&["'10.0.0' is no address"]);
+    terminal.keys(&["C-u"]);
+    terminal.line("10.0.0.2 web1 web1.example # first");
+    terminal.until(&["not saved", "10.0.0.2"]);
+    assert_eq!(desk.now(), BEGIN);
+    terminal.keys(&["s"]);
+    terminal.until(&["+10.0.0.2   web1  web1.example  # first"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["is saved"]);
+    let first = BEGIN.replace("10.0.0.1 ", "10.0.0.2 ");
+    assert_eq!(desk.now(), first);
+
+    // Armed and not kept, it comes back; what was done stays to be saved once more.
+    terminal.keys(&["t"]);
+    terminal.until(&["off: 2", "not saved"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["+# 10.0.0.2"]);
+    terminal.keys(&["o"]);
+    terminal.until(&["how many seconds"]);
+    terminal.keys(&["C-u", "5", "Enter"]);
+    terminal.until(&["undone in", "F9 keep"]);
+    assert_eq!(desk.now(), first.replace("10.0.0.2 ", "# 10.0.0.2 "));
+    terminal.until(&["was undone: nobody kept it", "not saved"]);
+    assert_eq!(desk.now(), first);
+
+    // Somebody else was quicker: both changes come together.
+    std::fs::write(desk.file(), format!("{first}10.0.0.7 theirs\n")).unwrap();
+    terminal.keys(&["s"]);
+    terminal.until(&["Save web1:"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["was changed meanwhile", "+10.0.0.7 theirs"]);
+    terminal.keys(&["m"]);
+    terminal.until(&["10.0.0.7", "not saved"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["Save web1:"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["is saved"]);
+    let both = first.replace("10.0.0.2 ", "# 10.0.0.2 ") + "10.0.0.7 theirs\n";
+    assert_eq!(desk.now(), both);
+    // The host's own look at it: without localhost it would not find itself.
+    terminal.keys(&["g", "x", "s"]);
+    terminal.until(&["-127.0.0.1"]);
+    terminal.keys(&["s"]);
+    terminal.until(&["localhost would not be found any more"]);
+    assert_eq!(desk.now(), both);
+    terminal.keys(&["q", "u", "h"]);
+    terminal.until(&["Versions of web1:", "found", "saved"]);
+}
+
 /// What agents did on their own, as the audit log has it.
 fn acts(desk: &Desk) -> Vec<serde_json::Value> {
     let list = desk.cmdr(&["audit", "--event", "acted", "-o", "json"]);

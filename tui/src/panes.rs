@@ -89,6 +89,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("packages", system::packages),
     ("jobs", system::jobs),
     ("environment", system::environment),
+    ("hosts_file", edit::host_columns),
     ("fleet_ports", fleet::ports),
     ("fleet_processes", fleet::processes),
     ("logs", logs::columns),
@@ -144,6 +145,9 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         let name = tab.title.split('.').next().unwrap_or(tab.title);
         let tables = of(Place::Host(HostId([0; 16]), n));
         places.push((name, [tables, vec![PAGE, EVERYWHERE]].concat()));
+    }
+    for (name, tables) in system::TABLES_BESIDE {
+        places.push((name, [tables.to_vec(), vec![PAGE, EVERYWHERE]].concat()));
     }
     // Where these hold, they come before what holds everywhere.
     for (name, tables) in sessions::shell::TABLES_BESIDE {

@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex};
 const HOSTS: &str = "127.0.0.1\tlocalhost\n# the database\n10.0.0.7  db1\n10.0.0.8  节点-1  \n";
 
 /// A host with one file.
-struct Far {
-    text: Option<String>,
+pub(crate) struct Far {
+    pub(crate) text: Option<String>,
     /// What the next save gets instead.
-    next: Option<Result<Saving, CallError>>,
+    pub(crate) next: Option<Result<Saving, CallError>>,
 }
 
-type Shared = Arc<Mutex<Far>>;
+pub(crate) type Shared = Arc<Mutex<Far>>;
 
 fn value<T: serde::Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap()
@@ -74,7 +74,7 @@ fn save(far: &mut Far, body: &Value) -> Result<Saving, CallError> {
     Ok(Saving { result, armed, ..Saving::default() })
 }
 
-fn answer(far: &Shared, asked: &Asked) -> Result<Value, CallError> {
+pub(crate) fn answer(far: &Shared, asked: &Asked) -> Result<Value, CallError> {
     let mut far = far.lock().unwrap();
     Ok(match asked.method {
         "files.real" => {
@@ -137,11 +137,11 @@ async fn editing(setup: Setup, text: Option<&str>) -> (World, Shared) {
     (world, far)
 }
 
-fn text(far: &Shared) -> String {
+pub(crate) fn text(far: &Shared) -> String {
     far.lock().unwrap().text.clone().unwrap()
 }
 
-fn told(world: &World, method: &str) -> Vec<Value> {
+pub(crate) fn told(world: &World, method: &str) -> Vec<Value> {
     world.calls().into_iter().filter(|asked| asked.method == method).map(|a| a.body).collect()
 }
 

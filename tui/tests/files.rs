@@ -3,7 +3,8 @@
 use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::files::{
-    Chunk, Copy, Copying, Deleted, Entry, FileKind, FilePath, Page, Sum, Written,
+    Chunk, Copy, Copying, Counted, Deleted, Entry, FileKind, FilePath, Page, Sum, Unpack, Unpacked,
+    Written,
 };
 use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind};
@@ -379,4 +380,170 @@ async fn both_folders_being_the_same_is_said() {
     let mut world = world(Setup::default()).await;
     world.press("s/hosts<enter>m").await;
     world.check_shows("both folders are the same");
+}
+
+#[tokio::test]
+async fn tab_goes_to_the_folder_beside_and_to_the_next_page_where_there_is_none() {
+    let mut world = world(Setup::default()).await;
+    world.press("s").await;
+    // The side that has the keys is the one whose folder is typed.
+    world.press("<tab>o").await;
+    world.press("<backspace>/srv<enter>").await;
+    world.check_shows("web1:/srv");
+    world.press("<tab>o").await;
+    world.press("<backspace>/opt<enter>").await;
+    world.check_shows("web1:/opt");
+    world.check_shows("web1:/srv");
+    // Pages have keys of their own there.
+    world.press("{").await;
+    world.check_hides("web1:/srv");
+    world.press("}").await;
+    world.check_shows("web1:/srv");
+    world.press("?").await;
+    world.check_shows("the other of two folders");
+    world.press("<esc>s").await;
+    world.check_hides("web1:/srv");
+    world.press("<tab>").await;
+    world.check_hides("shadow");
+}
+
+/// At a folder with an archive in it; what is at the place where it goes.
+async fn at_archive(setup: Setup, there: Option<FileKind>) -> World {
+    let mut world = world(setup).await;
+    world.far.answer_feeds(|asked| match asked.method {
+        "files.list" => Some(page(vec![
+            entry("shop-1.2.tar.gz", FileKind::File, 40 << 20, 0o644),
+            entry("photo.zip", FileKind::File, 10, 0o644),
+        ])),
+        _ => None,
+    });
+    world.far.answer(move |asked| match (asked.method, there) {
+        ("files.real", None) => Err(CallError::new(ErrorKind::NotFound, "there is none")),
+        ("files.real", Some(_)) => Ok(json!({ "path": asked.body["path"] })),
+        ("files.stat", Some(kind)) => {
+            Ok(serde_json::to_value(entry("shop", kind, 1, 0o755)).expect("as it is"))
+        }
+        _ => Ok(serde_json::to_value(entry("x", FileKind::Folder, 1, 0o755)).expect("as it is")),
+    });
+    world.press("<f5>").await;
+    world.press("/shop<enter>").await;
+    drop(world.far.take_asked());
+    world
+}
+
+fn asked_for(world: &World, methods: &[&str]) -> Vec<(String, Value)> {
+    let asked = world.far.take_asked().into_iter();
+    asked.filter(|a| methods.contains(&a.method)).map(|a| (a.method.to_owned(), a.body)).collect()
+}
+
+#[tokio::test]
+async fn an_archive_is_unpacked_on_its_host_into_a_folder_of_its_own_after_a_question() {
+    for (lang, of) in [(Lang::En, "en"), (Lang::Zh, "zh")] {
+        for size in SIZES {
+            let mut world = at_archive(Setup { size, lang, ..Setup::default() }, None).await;
+            world.press("z").await;
+            world.anew().await;
+            snap(&format!("files_unpack_where_{of}"), &world);
+            world.press("<enter>").await;
+            world.anew().await;
+            snap(&format!("files_unpack_{of}"), &world);
+        }
+    }
+    let mut world = at_archive(Setup::default(), None).await;
+    world.press("z<enter>").await;
+    world.check_shows("The folder is made.");
+    assert!(asked_for(&world, &["files.mkdir", "files.unpack"]).is_empty(), "it is asked first");
+    world.press("y").await;
+    until(&mut world, "⇅ 1").await;
+    let asked = asked_for(&world, &["files.mkdir", "files.unpack"]);
+    assert_eq!(
+        (asked[0].0.as_str(), &asked[0].1["path"], &asked[0].1["parents"]),
+        ("files.mkdir", &json!("/shop-1.2"), &json!(true))
+    );
+    let body = &asked[1].1;
+    assert_eq!(
+        (&body["path"], &body["from"], &body["replace"]),
+        (&json!("/shop-1.2"), &json!("/shop-1.2.tar.gz"), &json!(false))
+    );
+    world.far.push::<Unpack>(Some(id(1)), &Unpacked { taken: 10 << 20, done: None });
+    until(&mut world, "⇅ 1 25%").await;
+    let done = Some(Counted { entries: 7, bytes: 900, ..Counted::default() });
+    world.far.push::<Unpack>(Some(id(1)), &Unpacked { taken: 40 << 20, done });
+    world.far.end::<Unpack>(Some(id(1)));
+    until(&mut world, "done: web1:/shop-1.2.tar.gz → web1:/shop-1.2").await;
+    // The folder that it changed is looked at again.
+    world.idle().await;
+    assert!(asked_for(&world, &["files.list"]).iter().any(|(_, body)| body["path"] == "/"));
+}
+
+#[tokio::test]
+async fn what_is_there_already_stays_when_an_archive_is_unpacked_and_is_listed_as_left_out() {
+    let mut world = at_archive(Setup::default(), Some(FileKind::Folder)).await;
+    world.press("z<enter>").await;
+    world.check_shows("what is in it stays as it is");
+    world.press("y").await;
+    until(&mut world, "⇅ 1").await;
+    assert!(asked_for(&world, &["files.mkdir"]).is_empty());
+    let words = vec!["index\u{1b}.html: there is something of this name already".to_owned()];
+    let done = Some(Counted { entries: 6, skipped: 1, words, ..Counted::default() });
+    world.far.push::<Unpack>(Some(id(1)), &Unpacked { taken: 40 << 20, done });
+    world.far.end::<Unpack>(Some(id(1)));
+    until(&mut world, "1 of 7 left out").await;
+    world.press("t<enter>").await;
+    world.check_shows("index␛.html: there is something of this name already");
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_unpacked_says_why() {
+    let mut world = at_archive(Setup::default(), Some(FileKind::File)).await;
+    world.press("z<enter>").await;
+    world.check_shows("/shop-1.2 is there already, and no folder");
+    world.press("<esc>/zip<enter>z").await;
+    world.check_shows("photo.zip is no archive that can be unpacked here");
+    let mut world = at_archive(Setup::default(), Some(FileKind::Folder)).await;
+    world.press("z<enter>y").await;
+    until(&mut world, "⇅ 1").await;
+    let what = "the archive cannot be read: it is none";
+    world.far.fail::<Unpack>(Some(id(1)), &CallError::new(ErrorKind::Malformed, what));
+    until(&mut world, "the archive cannot be read: it is none").await;
+    // A host that tells nothing at its end has not done it.
+    world.press("z<enter>y").await;
+    until(&mut world, "⇅ 1").await;
+    world.far.end::<Unpack>(Some(id(1)));
+    until(&mut world, "the host ended it half-way").await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_agent_may_not_read_says_so_however_it_is_opened_in_both_languages() {
+    let cases = [
+        (Lang::En, "/shadow: opening /shadow: the host's system does not let its agent do that"),
+        (Lang::Zh, "/shadow：打开 /shadow：主机系统不允许代理这样做"),
+    ];
+    for (lang, said) in cases {
+        let said = said.split_once(['：', ':']).map_or(said, |(_, why)| why).trim();
+        let mut world = world(Setup { lang, ..Setup::default() }).await;
+        let denied = || {
+            let what = "opening /shadow: the host's system does not let its agent do that";
+            CallError::new(ErrorKind::Denied, what)
+        };
+        world.far.answer(move |asked| match asked.method {
+            "files.real" => Ok(json!({ "path": asked.body["path"] })),
+            _ => Err(denied()),
+        });
+        world.far.refuse(move |asked| (asked.method == "files.read").then(denied));
+        world.press("/shadow<enter>").await;
+        for key in ["<enter>", "e"] {
+            world.press(key).await;
+            world.idle().await;
+            world.anew().await;
+            world.check_shows(said);
+            // It stays in the log, and the folder is as it was.
+            world.press("<esc>").await;
+            world.press("L").await;
+            world.anew().await;
+            world.check_shows(said);
+            world.press("<esc>/shadow<enter>").await;
+            world.check_shows("shadow");
+        }
+    }
 }

@@ -17,12 +17,14 @@ const LINES: &[(&str, &[&str])] = &[
     ),
     ("cmdr can-i {}{host} --as {role}", &["cmdr can-i exec.start web1 --as operator"]),
     ("cmdr cat {}", &["cmdr cat 'web1:/etc/hosts'"]),
+    ("cmdr edit {}", &["cmdr edit 'web1:/etc/hosts.d/fleet'"]),
     (
         "cmdr edits {verb} {} {}",
         &["cmdr edits confirm 'web1:/etc/hosts' abc", "cmdr edits revert 'web1:/etc/hosts' abc"],
     ),
     ("cmdr env {host}", &["cmdr env web1"]),
     ("cmdr env {} unset {}", &["cmdr env web1 unset PATH"]),
+    ("cmdr hosts-file {}", &["cmdr hosts-file web1"]),
     ("cmdr hosts show {}", &["cmdr hosts show web1"]),
     ("cmdr kill {}", &["cmdr kill web1 7 8 --signal KILL; cmdr kill web2 9 --signal KILL"]),
     (
@@ -104,6 +106,11 @@ const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cmdr top {}", &["cmdr top web1"]),
+    ("cmdr unpack {folder} --from {archive}", &["cmdr unpack 'web1:/srv/a b' --from '/srv/a b.tar.gz'"]),
+    (
+        "cmdr mkdir -p {folder}; cmdr unpack {folder} --from {archive}",
+        &["cmdr mkdir -p 'web1:/srv/a'; cmdr unpack 'web1:/srv/a' --from /srv/a.tar"],
+    ),
 ];
 
 /// The commands of a line, each as its words: what a shell makes of blanks, quotes and `;`.

@@ -10,6 +10,7 @@ mod edit;
 mod files;
 mod finder;
 mod helpers;
+mod hosts_file;
 mod idle;
 mod lines;
 mod links;

@@ -156,12 +156,18 @@ pub struct ArchiveArgs {
     what: Remote,
 }
 
-/// Lay a tar or tar.zst from standard input out in a folder of a host, and nowhere else.
+/// Lay a tar from standard input out in a folder of a host, and nowhere else.
+///
+/// It may be packed by gzip, xz or zstd.
 #[derive(Debug, Args)]
 pub struct UnpackArgs {
     /// Into which folder; it has to be there.
     #[arg(value_name = "HOST:PATH", value_parser = remote())]
     what: Remote,
+
+    /// The archive lies there on the same host, and nothing of it travels.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    from: Option<FilePath>,
 
     /// Also in the place of files that are there.
     #[arg(short, long)]
@@ -175,6 +181,10 @@ struct Mode(Option<u32>);
 pub(super) fn octal(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| format!("'{text}' are no permissions such as 644 or 0755"))
+}
+
+fn path(text: &str) -> Result<FilePath, String> {
+    FilePath::from_bytes(text.as_bytes()).map_err(|e| e.to_string())
 }
 
 fn octal_or_none(text: &str) -> Result<Mode, String> {
@@ -493,12 +503,17 @@ pub(super) async fn unpack(app: &App, args: &UnpackArgs) -> Result<Exit, Failure
         }
         _ => args.what.path.clone(),
     };
-    let unpack = Unpack { path, replace: args.force, ..Unpack::default() };
+    let from = args.from.clone();
+    let lies_there = from.is_some();
+    let unpack = Unpack { path, replace: args.force, from, ..Unpack::default() };
     let (mut items, mut inputs) = hub.client.feed(Some(target.id), &unpack).await?.split();
     let sending = async move {
         loop {
-            let piece = tokio::task::spawn_blocking(|| {
+            let piece = tokio::task::spawn_blocking(move || {
                 let mut piece = Vec::new();
+                if lies_there {
+                    return Ok(piece);
+                }
                 let read = std::io::stdin().lock().take(PIECE as u64).read_to_end(&mut piece);
                 read.map(|_| piece)
             });

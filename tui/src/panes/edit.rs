@@ -6,6 +6,7 @@
 mod acts;
 mod draft;
 mod head;
+mod hosts_file;
 mod lexer;
 mod text;
 mod typing;
@@ -17,6 +18,7 @@ use crate::overlays::menu::Menu;
 use crate::overlays::prompt::Prompt;
 use crate::store::Update;
 use crate::store::edits::{Draft, Key, News};
+use crate::theme::Role;
 pub(in crate::panes) use acts::{difference, merged};
 pub use acts::{open, waiting};
 use cmdr_protocol::Call as _;
@@ -27,9 +29,12 @@ use cmdr_protocol::edits::{
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::hosts::HostState;
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+pub use hosts_file::columns as host_columns;
+pub(in crate::panes) use hosts_file::{HostsFile, TABLES as HOSTS_FILE_TABLES};
 pub(in crate::panes) use lexer::Kind;
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::text::Line;
 use std::path::PathBuf;
 pub(in crate::panes) use text::Text;
 
@@ -384,8 +389,12 @@ impl Pane for EditPane {
                     self.text.area.cancel_selection();
                     return Action::None;
                 }
+                let had = self.drafted.1 > 0;
                 if !self.write_draft() {
-                    return Action::Back;
+                    // What it had kept of itself is of no use any more.
+                    let forget = crate::store::edits::drafted(self.key(), None);
+                    let forget = had.then_some(Action::Apply(forget));
+                    return Action::All(forget.into_iter().chain([Action::Back]).collect());
                 }
                 let draft = Some(self.draft());
                 let keep = Action::Apply(crate::store::edits::drafted(self.key(), draft));
@@ -541,13 +550,11 @@ impl Pane for EditPane {
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
-        self.head(context, frame, Rect { height: 1, ..area });
-        let mut body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-        if self.armed(context).is_some() {
-            self.bar(context, frame, Rect { height: 1, ..body });
-            body = Rect { y: body.y + 1, height: body.height.saturating_sub(1), ..body };
-        }
-        body = self.problem(context, frame, body);
+        let ratatui_textarea::DataCursor(row, column) = self.text.area.cursor();
+        let place = format!("{}:{} ", row + 1, column + 1);
+        let place = Line::styled(place, context.theme.style(Role::Soft));
+        self.head(context, frame, Rect { height: 1, ..area }, &place);
+        let body = self.below(context, frame, area);
         self.text.draw(context, frame, body, &self.problems, context.focused);
     }
 }

@@ -6,6 +6,7 @@ pub(super) mod carry;
 mod columns;
 pub mod finds;
 mod side;
+mod unpack;
 mod view;
 
 use super::{Context, Entry, Pane, Subscription};
@@ -18,7 +19,7 @@ use crate::theme::Role;
 use crate::widgets::table;
 use cmdr_protocol::edits::Open;
 use cmdr_protocol::files::{
-    Archive, Chmod, Copy, Delete, FileKind, FilePath, List, MakeFolder, Read, Rename, Write,
+    Archive, Chmod, Copy, Delete, FileKind, FilePath, List, MakeFolder, Read, Rename, Unpack, Write,
 };
 use cmdr_protocol::{Call as _, Feed as _, HostId};
 use crossterm::event::MouseEvent;
@@ -49,6 +50,9 @@ const TYPE_PATH: Command = Command::Own(17);
 const VIEW: Command = Command::Own(18);
 const EDIT: Command = Command::Own(19);
 const ARCHIVE: Command = Command::Own(20);
+/// The other of two folders; where there is one, what the key means on the pages of a host.
+const SIDE: Command = Command::Own(21);
+const UNPACK: Command = Command::Own(22);
 
 /// Below this width two folders have no room beside each other.
 const WIDE: u16 = 76;
@@ -68,7 +72,9 @@ const BINDINGS: &[Binding] = &[
     key(&["m"], MOVE, "files.key.move").danger(Rename::METHOD),
     key(&["d"], DOWNLOAD, "files.key.download").needs(Read::METHOD).row().hint(),
     key(&["w"], OTHER, "files.key.other").hint(),
+    key(&["<tab>"], SIDE, "files.key.side"),
     key(&["D"], ARCHIVE, "files.key.archive").needs(Archive::METHOD),
+    key(&["z"], UNPACK, "files.key.unpack").danger(Unpack::METHOD).row(),
     key(&["u"], UPLOAD, "files.key.upload").danger(Write::METHOD).hint(),
     key(&["t"], TRANSFERS, "files.key.transfers"),
     key(&["a"], NEW_FILE, "files.key.new_file").danger(Write::METHOD),
@@ -217,7 +223,8 @@ impl Pane for Files {
                 }
                 Action::None
             }
-            OTHER => {
+            SIDE if !self.split => Action::Run(Command::TabNext),
+            OTHER | SIDE => {
                 self.split = true;
                 self.active = 1 - active;
                 Action::None
@@ -235,6 +242,10 @@ impl Pane for Files {
             MOVE => beside::carry(context, &self.sides[active], self.other(), self.split, true),
             DOWNLOAD => acts::download(context, &self.sides[active]),
             ARCHIVE => acts::archive(context, &self.sides[active]),
+            UNPACK => {
+                let beside = self.split.then(|| self.other());
+                unpack::ask(context, &self.sides[active], beside)
+            }
             UPLOAD => acts::upload(context, &self.sides[active]),
             NEW_FILE => acts::new_file(context, &self.sides[active]),
             NEW_FOLDER => acts::new_folder(context, &self.sides[active]),

@@ -1,8 +1,10 @@
 //! What else there is on a host, one list at a time: mounts, interfaces, logins, packages, scheduled
-//! jobs, environment. Each is asked for when it is seen, and again after a while.
+//! jobs, environment. Each is asked for when it is seen, and again after a while. The last one is the hosts file, which
+//! is edited there.
 
 mod variables;
 
+use super::edit::{HOSTS_FILE_TABLES, HostsFile};
 use super::sheet::{self, View, column, figure, rest};
 use super::{Context, Entry, Pane, Subscription};
 use crate::action::Action;
@@ -20,9 +22,11 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use std::time::Duration;
+use unicode_width::UnicodeWidthStr as _;
 
-const NEXT: Command = Command::Own(0);
-const PREVIOUS: Command = Command::Own(1);
+/// The list beside; the hosts file has these as well, among commands of its own.
+pub(super) const NEXT: Command = Command::Own(100);
+pub(super) const PREVIOUS: Command = Command::Own(101);
 const REFRESH: Command = Command::Own(2);
 const UPGRADABLE: Command = Command::Own(3);
 const REVEAL: Command = Command::Own(4);
@@ -32,6 +36,11 @@ const UNSET: Command = Command::Own(6);
 const UPGRADES: usize = 3;
 /// Where the variables are.
 const VARIABLES: usize = 5;
+/// Where the hosts file is, behind all of them.
+const HOSTS_FILE: usize = KINDS.len();
+
+/// Key tables that hold while one of its lists is seen that has more of its own.
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 1] = [("hosts_file", HOSTS_FILE_TABLES)];
 
 /// The keys of each list: each has a right of its own.
 static TABLES: [[&[Binding]; 2]; 6] = {
@@ -218,13 +227,14 @@ pub struct System {
     at: usize,
     /// One view a list, so that each stays as it was left.
     views: Vec<View>,
+    hosts_file: HostsFile,
 }
 
 impl System {
     /// Of this host.
     pub fn new(host: HostId) -> Self {
         let views = KINDS.iter().map(|kind| View::new((Some(host), kind.name), kind.columns, 0));
-        Self { host, at: 0, views: views.collect() }
+        Self { host, at: 0, views: views.collect(), hosts_file: HostsFile::new(host) }
     }
 
     fn view(&mut self) -> &mut View {
@@ -232,8 +242,24 @@ impl System {
     }
 
     fn turn(&mut self, by: usize) -> Action {
-        self.at = (self.at + by) % KINDS.len();
+        self.at = (self.at + by) % (HOSTS_FILE + 1);
         Action::None
+    }
+
+    /// The names of the lists; where there is no room for all, without the first ones.
+    fn titles(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let Context { theme, texts, .. } = *context;
+        let titles = KINDS.iter().map(|kind| kind.title).chain(["system.hosts_file"]);
+        let titles: Vec<String> = titles.map(|key| format!(" {} ", texts.get(key))).collect();
+        let width = |from: usize| titles[from..=self.at].iter().map(|t| t.width()).sum::<usize>();
+        let room = usize::from(area.width);
+        let first = (0..self.at).find(|from| width(*from) <= room).unwrap_or(self.at);
+        let mut line = Line::default();
+        for (at, title) in titles.into_iter().enumerate().skip(first) {
+            let role = if at == self.at { Role::TabActive } else { Role::Tab };
+            line.push_span(Span::styled(title, theme.style(role)));
+        }
+        table::put(frame.buffer_mut(), area.x, area.y, area.width, &line, false);
     }
 
     /// Asks for the list that is shown.
@@ -320,18 +346,30 @@ fn packages_from(host: HostId, key: SheetKey, from: usize, limit: u32) -> Action
 
 impl Pane for System {
     fn bindings(&self) -> &'static [&'static [Binding]] {
-        &TABLES[self.at]
+        TABLES.get(self.at).map_or(HOSTS_FILE_TABLES, |tables| tables)
+    }
+
+    fn can(&self, context: &Context<'_>, command: Command) -> bool {
+        self.at != HOSTS_FILE || self.hosts_file.can(context, command)
     }
 
     fn feeds(&self) -> Vec<Subscription> {
-        vec![super::hosts::feed()]
+        let mut feeds = vec![super::hosts::feed()];
+        if self.at == HOSTS_FILE {
+            feeds.extend(self.hosts_file.feeds());
+        }
+        feeds
     }
 
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        match command {
+            NEXT => return self.turn(1),
+            PREVIOUS => return self.turn(HOSTS_FILE),
+            _ if self.at == HOSTS_FILE => return self.hosts_file.on(context, command),
+            _ => {}
+        }
         self.view().order(context);
         match command {
-            NEXT => self.turn(1),
-            PREVIOUS => self.turn(KINDS.len() - 1),
             REFRESH => self.ask(context, 0),
             UPGRADABLE => {
                 self.at = UPGRADES;
@@ -375,7 +413,17 @@ impl Pane for System {
         }
     }
 
+    fn take(&mut self, context: &Context<'_>, command: Command, text: &str) -> Action {
+        if self.at == HOSTS_FILE {
+            return self.hosts_file.take(context, command, text);
+        }
+        Action::None
+    }
+
     fn poll(&mut self, context: &Context<'_>) -> Action {
+        if self.at == HOSTS_FILE {
+            return self.hosts_file.poll(context);
+        }
         let sheet = self.views[self.at].sheet(context);
         let now_ms = context.store.now_ms;
         let Some(sheet) = sheet else { return self.ask(context, 0) };
@@ -403,22 +451,26 @@ impl Pane for System {
     }
 
     fn list(&self) -> Option<(&'static str, &dyn table::List)> {
-        Some((KINDS[self.at].name, &self.views[self.at].table))
+        let Some(kind) = KINDS.get(self.at) else {
+            return Some(("hosts_file", self.hosts_file.list()));
+        };
+        Some((kind.name, &self.views[self.at].table))
     }
 
     fn list_mut(&mut self) -> Option<&mut dyn table::List> {
+        if self.at == HOSTS_FILE {
+            return Some(self.hosts_file.list_mut());
+        }
         Some(&mut self.view().table)
     }
 
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let Context { theme, texts, .. } = *context;
+        let texts = context.texts;
         let (head, below) = sheet::split(area);
-        let mut line = Line::default();
-        for (at, kind) in KINDS.iter().enumerate() {
-            let role = if at == self.at { Role::TabActive } else { Role::Tab };
-            line.push_span(Span::styled(format!(" {} ", texts.get(kind.title)), theme.style(role)));
+        self.titles(context, frame, head);
+        if self.at == HOSTS_FILE {
+            return self.hosts_file.draw(context, frame, below);
         }
-        table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
         let (head, body) = sheet::split(below);
         let upgradable = self.views[self.at].only.is_some();
         let sheet = self.views[self.at].sheet(context).filter(|sheet| sheet.known);
@@ -444,10 +496,17 @@ impl Pane for System {
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
-        self.views[self.at].entries(context, "palette.row")
+        match self.views.get(self.at) {
+            Some(view) => view.entries(context, "palette.row"),
+            None => self.hosts_file.entries(context),
+        }
     }
 
     fn pick(&mut self, number: u64) {
-        self.view().table.select(number);
+        if self.at == HOSTS_FILE {
+            self.hosts_file.list_mut().select(number);
+        } else {
+            self.view().table.select(number);
+        }
     }
 }

@@ -2,9 +2,9 @@
 //! saves. The editor reads them, and the line at the top of every page.
 
 use super::{Store, Stored, Toast, Update};
-use cmdr_protocol::HostId;
 use cmdr_protocol::edits::{Armed, ArmedEnd, Ended, Pending, Problem, State};
 use cmdr_protocol::files::FilePath;
+use cmdr_protocol::{CallError, HostId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -48,6 +48,12 @@ pub enum News {
     Failed,
 }
 
+/// Texts that were read and that nobody has taken yet.
+const READ: usize = 4;
+
+/// A file that was read: where it is behind links, and its text; none when there is no file.
+pub type Read = Result<(FilePath, Option<String>), CallError>;
+
 /// What waits on a host, as of a moment.
 #[derive(Default)]
 struct Watched {
@@ -61,6 +67,8 @@ pub struct Edits {
     hosts: HashMap<HostId, Watched>,
     news: HashMap<Key, (u64, Arc<News>)>,
     serial: u64,
+    /// Files that were read for a page of their host, by what they were asked for, until that takes them.
+    read: HashMap<Key, Read>,
     /// Texts that were not saved, newest first.
     pub drafts: Vec<Draft>,
     /// Where they are kept; none when nothing is.
@@ -104,6 +112,11 @@ impl Edits {
         self.news.get(key).cloned()
     }
 
+    /// What came of reading a file for a page.
+    pub fn read(&self, key: &Key) -> Option<&Read> {
+        self.read.get(key)
+    }
+
     /// The text of this file that was not saved.
     pub fn draft(&self, key: &Key) -> Option<&Draft> {
         self.drafts.iter().find(|draft| draft.host == key.0 && draft.path == key.1)
@@ -128,6 +141,21 @@ pub fn came(key: Key, news: News) -> Update {
         }
         let serial = store.edits.serial;
         store.edits.news.insert(key, (serial, Arc::new(news)));
+    })
+}
+
+/// A file was read for a page; with none it has taken it.
+pub fn read(key: Key, read: Option<Read>) -> Update {
+    Update::new(move |store| {
+        let all = &mut store.edits.read;
+        all.remove(&key);
+        if let Some(read) = read {
+            // Pages that are not seen any more take nothing.
+            if all.len() >= READ {
+                all.clear();
+            }
+            all.insert(key, read);
+        }
     })
 }
 

@@ -234,6 +234,12 @@ impl World {
         screen
     }
 
+    /// Draws everything anew: of wide characters that were there before nothing is left in what the test reads.
+    pub(crate) async fn anew(&mut self) {
+        self.terminal.clear().expect("a test screen");
+        self.events([Event::Resize]).await;
+    }
+
     pub(crate) fn check_shows(&self, text: &str) {
         assert!(self.screen().contains(text), "no {text:?} in\n{}", self.screen());
     }

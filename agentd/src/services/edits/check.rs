@@ -4,6 +4,7 @@
 use super::super::environment::line as variable;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::edits::Problem;
+use cmdr_protocol::hosts_file::{address, is_name};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -29,27 +30,6 @@ impl Problems {
 
 fn shown(text: &str) -> String {
     clean_to_width(text, 60)
-}
-
-fn address(text: &str) -> Option<IpAddr> {
-    let bare = match text.split_once('%') {
-        // An address on one interface.
-        Some((bare, zone)) if bare.contains(':') && !zone.is_empty() => bare,
-        Some(_) => return None,
-        None => text,
-    };
-    bare.parse().ok()
-}
-
-fn is_name(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// Whether a hosts file says where the machine itself is.

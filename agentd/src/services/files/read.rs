@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// How much is read of a file that says nothing true about its length: those of `/proc` may have no end.
 const ENDLESS: u64 = 16 << 20;
 /// The file systems of such files: proc, sysfs, debugfs, tracefs, securityfs, cgroup.
-const MADE_UP: [u64; 7] =
+pub(super) const MADE_UP: [u64; 7] =
     [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x0027_e0eb, 0x6367_7270];
 const PROC: u64 = 0x9fa0;
 

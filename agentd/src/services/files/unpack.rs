@@ -1,6 +1,8 @@
 //! Lays an archive out in a folder, and nowhere else: a hostile one is the rule. Every name is walked from the
 //! folder on without following links, so nothing that the archive brings can lead out of it.
 
+mod lying;
+
 use super::archive::skip;
 use super::blocking;
 use super::walk::{Guard, Step, step};
@@ -31,6 +33,8 @@ const LONGEST: u64 = 64 * 1024;
 const DEPTH: usize = 100;
 /// How much memory unpacking may take: windows of 128 MiB and less.
 const WINDOW: u32 = 27;
+/// The same for xz in KiB, with what its reader needs for itself.
+const XZ_KIB: u32 = (128 + 8) << 10;
 /// How often the caller hears how far it is.
 const TOLD: u64 = 8 << 20;
 
@@ -59,6 +63,9 @@ pub(super) async fn unpack(
         replace: unpack.replace,
     };
     let path = unpack.path;
+    if let Some(from) = unpack.from {
+        return lying::unpack(agent, from, path, limits, feeding).await;
+    }
     let (send, pieces) = mpsc::channel::<Vec<u8>>(2);
     let opened = agent.clone();
     let (guard, root) = blocking(move || {
@@ -146,12 +153,18 @@ pub fn lay_out(
 ) -> Result<Counted, CallError> {
     let mut archive = BufReader::with_capacity(128 * 1024, archive);
     let magic = archive.fill_buf().map_err(bad)?;
-    if !magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return Laying::new(root, limits, &allowed).all(archive);
+    let laying = Laying::new(root, limits, &allowed);
+    if magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let mut unpacked = zstd::Decoder::with_buffer(archive).map_err(bad)?;
+        unpacked.window_log_max(WINDOW).map_err(bad)?;
+        laying.all(unpacked)
+    } else if magic.starts_with(&[0x1f, 0x8b]) {
+        laying.all(flate2::bufread::MultiGzDecoder::new(archive))
+    } else if magic.starts_with(b"\xfd7zXZ\0") {
+        laying.all(lzma_rust2::XzReader::new_mem_limit(archive, true, XZ_KIB))
+    } else {
+        laying.all(archive)
     }
-    let mut unpacked = zstd::Decoder::with_buffer(archive).map_err(bad)?;
-    unpacked.window_log_max(WINDOW).map_err(bad)?;
-    Laying::new(root, limits, &allowed).all(unpacked)
 }
 
 /// What an entry of its own says about the one that follows.

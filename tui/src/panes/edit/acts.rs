@@ -13,7 +13,7 @@ use crate::overlays::pager::{Pager, Piece};
 use crate::overlays::prompt::Prompt;
 use crate::panes::hosts::quoted;
 use crate::panes::{Context, Place};
-use crate::store::edits::{Key, News, came};
+use crate::store::edits::{Key, News, Read, came};
 use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_link::packed::{hash, pack, unpack};
@@ -63,6 +63,16 @@ pub fn open(context: &Context<'_>, host: HostId, path: FilePath) -> Action {
     })
 }
 
+/// A file of a host, behind links too, for a page that shows it in its own way.
+pub(super) async fn found(link: &Link, host: HostId, path: FilePath) -> Read {
+    let real = Real { path: path.clone(), last: true };
+    let path = link.call(Some(host), real, PATIENCE).await.map_or(path, |real| real.path);
+    let opened = link.call(Some(host), Open { path: path.clone() }, PATIENCE).await?;
+    let text = String::from_utf8(unpack(&opened.content)?);
+    let text = text.map_err(|e| CallError::malformed(format!("{path}: {e}")))?;
+    Ok((path, opened.file.map(|_| text)))
+}
+
 /// A file that was opened, until there is a context to make its pane with.
 struct Opened {
     host: HostId,
@@ -84,7 +94,7 @@ impl crate::action::Make for Opened {
 }
 
 /// Offers the text that was not saved.
-fn take_up(context: &Context<'_>, pane: &EditPane, key: &Key) -> Option<Action> {
+pub(super) fn take_up(context: &Context<'_>, pane: &EditPane, key: &Key) -> Option<Action> {
     let draft = context.store.edits.draft(key)?;
     if draft.text == pane.base.text {
         return None;

@@ -13,7 +13,7 @@ use ratatui_textarea::DataCursor;
 use unicode_width::UnicodeWidthStr as _;
 
 impl EditPane {
-    pub(super) fn bar(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+    fn bar(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let Context { theme, texts, keys, .. } = *context;
         let Some((armed, left)) = self.armed(context) else { return };
         let s = left.div_ceil(1000).to_string();
@@ -34,7 +34,14 @@ impl EditPane {
         table::put(frame.buffer_mut(), area.x, area.y, area.width, &line, false);
     }
 
-    pub(super) fn head(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+    /// `place` stands at the right.
+    pub(super) fn head(
+        &self,
+        context: &Context<'_>,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        place: &Line<'_>,
+    ) {
         let Context { theme, texts, .. } = *context;
         let mut marks = Vec::new();
         let mut mark = |key: &'static str, role| {
@@ -55,8 +62,6 @@ impl EditPane {
         if !self.is_there(context) {
             mark("edit.away", Role::Bad);
         }
-        let DataCursor(row, column) = self.text.area.cursor();
-        let place = Line::styled(format!("{}:{} ", row + 1, column + 1), theme.style(Role::Soft));
         let width = place.width() as u16;
         // How it is with the file is worth more than the beginning of its path.
         let taken = marks.iter().map(Span::width).sum::<usize>() + usize::from(width) + 2;
@@ -69,11 +74,21 @@ impl EditPane {
         let left = area.width.saturating_sub(width);
         table::put(frame.buffer_mut(), area.x, area.y, left, &Line::from(spans), false);
         let x = area.right().saturating_sub(width);
-        table::put(frame.buffer_mut(), x, area.y, width, &place, false);
+        table::put(frame.buffer_mut(), x, area.y, width, place, false);
+    }
+
+    /// What stands below the first line and above the text, and below it; says what is left of the area.
+    pub(super) fn below(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) -> Rect {
+        let mut body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+        if self.armed(context).is_some() {
+            self.bar(context, frame, Rect { height: 1, ..body });
+            body = Rect { y: body.y + 1, height: body.height.saturating_sub(1), ..body };
+        }
+        self.problem(context, frame, body)
     }
 
     /// The problem of the line that one is in, else the first; says what is left of the area.
-    pub(super) fn problem(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) -> Rect {
+    fn problem(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) -> Rect {
         let mut body = area;
         if !self.problems.is_empty() {
             let DataCursor(row, _) = self.text.area.cursor();

@@ -124,7 +124,12 @@ impl Text {
         let kept = self.area.yank_text();
         self.area.select_all();
         self.area.cut();
-        self.area.insert_str(text);
+        // It takes one carriage return away from the end of each line.
+        let mut kept_ends = text.replace("\r\n", "\r\r\n");
+        if text.ends_with('\r') {
+            kept_ends.push('\r');
+        }
+        self.area.insert_str(kept_ends);
         self.area.set_yank_text(kept);
         self.go(row, column);
     }
@@ -319,6 +324,15 @@ mod tests {
         text.area.undo();
         text.area.undo();
         assert_eq!(text.whole(), "a\nb\n");
+    }
+
+    #[test]
+    fn a_text_that_takes_the_place_of_another_keeps_its_line_ends() {
+        for new in ["a\r\nb\n\r\nc\r", "\r", "\r\n", "a\r\r\n", "a\rb\n", ""] {
+            let mut text = Text::new("old\r\n", Kind::Plain);
+            text.replace(new);
+            assert_eq!(text.whole(), new, "{new:?}");
+        }
     }
 
     #[test]

@@ -37,6 +37,18 @@ fn archive(entries: &[(&str, What<'_>)]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+/// The same by each packer.
+fn packed(bytes: &[u8]) -> [Vec<u8>; 3] {
+    use std::io::Write as _;
+    let zstd = zstd::encode_all(bytes, 3).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(bytes).unwrap();
+    let options = lzma_rust2::XzOptions::with_preset(1);
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    xz.write_all(bytes).unwrap();
+    [zstd, gzip.finish().unwrap(), xz.finish().unwrap()]
+}
+
 /// A folder with `in` to lay out in and `secret` beside it.
 fn lay(bytes: &[u8], limits: Limits) -> (tempfile::TempDir, Result<Counted, CallError>) {
     let dir = tempfile::tempdir().unwrap();
@@ -64,8 +76,8 @@ fn files_folders_and_links_are_laid_out_without_the_rights_of_their_owner() {
         ("a/link", What::Link("../deep/er/two")),
         ("a/hard", What::Hard("a/one")),
     ]);
-    let packed = zstd::encode_all(&bytes[..], 3).unwrap();
-    for bytes in [bytes, packed] {
+    let [zstd, gzip, xz] = packed(&bytes);
+    for bytes in [bytes, zstd, gzip, xz] {
         let (dir, laid) = lay(&bytes, LIMITS);
         let counted = laid.unwrap();
         assert_eq!((counted.entries, counted.bytes, counted.skipped), (5, 3, 0), "{counted:?}");
@@ -122,19 +134,24 @@ fn an_archive_beyond_its_limits_is_stopped() {
     assert_eq!(error.kind, ErrorKind::Busy, "{error}");
     // A few bytes that become many.
     let large = archive(&[("zeros", What::File(&vec![0; 4 << 20]))]);
-    let packed = zstd::encode_all(&large[..], 3).unwrap();
-    assert!(packed.len() < 2000);
-    let error = lay(&packed, LIMITS).1.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Busy, "{error}");
-    assert!(error.message.contains("bytes"), "{error}");
+    for packed in packed(&large) {
+        assert!(packed.len() < 20_000);
+        let error = lay(&packed, LIMITS).1.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Busy, "{error}");
+        assert!(error.message.contains("bytes"), "{error}");
+    }
 }
 
 #[test]
 fn an_archive_that_breaks_off_is_an_error_and_leaves_no_half_file() {
     let bytes = archive(&[("one", What::File(&[7; 5000]))]);
-    let (dir, laid) = lay(&bytes[..3000], LIMITS);
-    assert_eq!(laid.unwrap_err().kind, ErrorKind::Malformed);
-    assert!(fs::read_dir(dir.path().join("in")).unwrap().next().is_none());
+    let [zstd, gzip, xz] = packed(&bytes);
+    let half = |packed: &[u8]| packed[..packed.len() / 2].to_vec();
+    for bytes in [bytes[..3000].to_vec(), half(&zstd), half(&gzip), half(&xz)] {
+        let (dir, laid) = lay(&bytes, LIMITS);
+        assert_eq!(laid.unwrap_err().kind, ErrorKind::Malformed);
+        assert!(fs::read_dir(dir.path().join("in")).unwrap().next().is_none());
+    }
 }
 
 #[test]
