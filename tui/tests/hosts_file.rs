@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 use crate::edit::{Far, Shared, answer, text, told};
+use crate::support::pictures::each;
 use crate::support::{Setup, World, id, some_hosts};
 use cmdr_protocol::edits::{Ended, Outcome, Pending, Problem, SaveEnd, Saving, State};
 use cmdr_protocol::files::FilePath;
@@ -15,7 +16,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (60, 18)];
 const HOSTS: &str = "127.0.0.1\tlocalhost\n\n# the shop\n10.0.0.7   db1.example  db1  #the database\r\n\
                      #10.0.0.8 db2\n  10.0.0.9 cache1 # 缓存\nnonsense here\nfd00::7 evil\u{1b}[31m\n\
                      fd00::9 v6.example v6\n";
@@ -42,47 +42,48 @@ async fn save(world: &mut World) {
     world.press("s").await;
 }
 
-async fn snap(name: &str, world: &mut World) {
-    world.anew().await;
-    let size = world.terminal.backend().buffer().area;
-    insta::assert_snapshot!(format!("{name}@{}x{}", size.width, size.height), world.screen());
-}
-
 #[tokio::test]
 async fn the_page_in_every_state() {
-    for lang in [Lang::En, Lang::Zh] {
-        let of = if lang == Lang::Zh { "zh_" } else { "" };
-        for size in SIZES {
-            let setup = Setup { size, lang, ..Setup::default() };
-            let (mut world, far) = page(setup.clone(), Some(HOSTS)).await;
-            snap(&format!("{of}hosts_file"), &mut world).await;
-            world.press("j<enter>").await;
-            world.press("C-u10.0.0 db1<enter>").await;
-            snap(&format!("{of}hosts_file_wrong"), &mut world).await;
-            world.press("<esc>").await;
-            world.press("tjt").await;
-            snap(&format!("{of}hosts_file_changed"), &mut world).await;
-            world.press("s").await;
-            snap(&format!("{of}hosts_file_review"), &mut world).await;
-            world.press("a").await;
-            snap(&format!("{of}hosts_file_armed"), &mut world).await;
-            world.far.push::<Pending>(Some(id(1)), &State::default());
-            world.press("t").await;
-            far.lock().unwrap().text = Some(format!("{HOSTS}10.0.0.99  theirs\n"));
-            save(&mut world).await;
-            snap(&format!("{of}hosts_file_conflict"), &mut world).await;
-            world.press("<esc>?").await;
-            snap(&format!("{of}hosts_file_help"), &mut world).await;
-            let (mut world, _) = page(setup.clone(), None).await;
-            snap(&format!("{of}hosts_file_missing"), &mut world).await;
-            world.lose().await;
-            world.later(30).await;
-            snap(&format!("{of}hosts_file_hub_lost"), &mut world).await;
-            let (mut world, _) = page(setup.clone(), Some("# nothing yet\n")).await;
-            snap(&format!("{of}hosts_file_none"), &mut world).await;
-            let mut world = refused(setup, denied()).await;
-            snap(&format!("{of}hosts_file_denied"), &mut world).await;
-        }
+    for setup in each() {
+        let (mut world, far) = page(setup.clone(), Some(HOSTS)).await;
+        world.anew().await;
+        snap!("hosts_file", world);
+        world.press("j<enter>").await;
+        world.press("C-u10.0.0 db1<enter>").await;
+        world.anew().await;
+        snap!("hosts_file_wrong", world);
+        world.press("<esc>").await;
+        world.press("tjt").await;
+        world.anew().await;
+        snap!("hosts_file_changed", world);
+        world.press("s").await;
+        world.anew().await;
+        snap!("hosts_file_review", world);
+        world.press("a").await;
+        world.anew().await;
+        snap!("hosts_file_armed", world);
+        world.far.push::<Pending>(Some(id(1)), &State::default());
+        world.press("t").await;
+        far.lock().unwrap().text = Some(format!("{HOSTS}10.0.0.99  theirs\n"));
+        save(&mut world).await;
+        world.anew().await;
+        snap!("hosts_file_conflict", world);
+        world.press("<esc>?").await;
+        world.anew().await;
+        snap!("hosts_file_help", world);
+        let (mut world, _) = page(setup.clone(), None).await;
+        world.anew().await;
+        snap!("hosts_file_missing", world);
+        world.lose().await;
+        world.later(30).await;
+        world.anew().await;
+        snap!("hosts_file_hub_lost", world);
+        let (mut world, _) = page(setup.clone(), Some("# nothing yet\n")).await;
+        world.anew().await;
+        snap!("hosts_file_none", world);
+        let mut world = refused(setup, denied()).await;
+        world.anew().await;
+        snap!("hosts_file_denied", world);
     }
 }
 
