@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 const SORT: Sort = Sort {
     prefix: prefix::CONFIG,
     texts: prefix::CONFIG_TEXT,
+    signatures: None,
     what: "config group",
     verb: "config",
 };

@@ -29,6 +29,7 @@ mod retention;
 mod schedules;
 mod seat;
 mod segments;
+mod signed;
 mod start;
 mod steps;
 mod times;

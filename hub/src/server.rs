@@ -238,6 +238,7 @@ impl Hub {
         let log = self.audit.verify().await.context("reading the audit log")?;
         checked.records += log.records;
         checked.damage.extend(keepers::check(self));
+        checked.damage.extend(self.runbooks.forged());
         let hub = self.runs.clone();
         let output = tokio::task::spawn_blocking(move || hub.check()).await;
         checked.damage.extend(output.context("reading the output of runs")?);
@@ -263,6 +264,9 @@ impl Hub {
         let before = self.audit.point();
         self.audit.mark(Event::Started, what).await;
         tokio::spawn(self.audit.clone().tell_unanswered(before));
+        for forged in self.runbooks.forged() {
+            tracing::error!("{forged}");
+        }
         match self.recorder.recover().await {
             0 => {}
             recordings => {

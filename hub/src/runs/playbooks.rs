@@ -125,7 +125,7 @@ impl Runs {
         if let Err(e) = hub.config.ansible.check() {
             return Some((TargetState::Failed, e.message));
         }
-        if let Err(why) = may(hub, &author, &resource, host) {
+        if let Err(why) = may(hub, live, &author, &resource, host) {
             return Some((TargetState::Refused, why));
         }
         let id = order_id(live.id, index, attempt);
@@ -310,10 +310,13 @@ impl Turn {
     fn carrier(&self, hub: &Arc<Hub>) -> Carrier {
         let (live, index, attempt) = (self.live.clone(), self.index as usize, self.attempt);
         let (author, resource, host) = (self.author.clone(), self.resource.clone(), self.host);
-        let goes_on = move || {
-            let inner = live.lock();
-            let seat = &inner.seats[index];
-            !seat.ending && seat.attempt == attempt
+        let goes_on = {
+            let live = live.clone();
+            move || {
+                let inner = live.lock();
+                let seat = &inner.seats[index];
+                !seat.ending && seat.attempt == attempt
+            }
         };
         Carrier {
             hub: Arc::downgrade(hub),
@@ -321,7 +324,7 @@ impl Turn {
             caller: self.author.caller(),
             may: Box::new(move |hub| {
                 if goes_on() {
-                    may(hub, &author, &resource, host)
+                    may(hub, &live, &author, &resource, host)
                 } else {
                     Err("the step is over".to_owned())
                 }
