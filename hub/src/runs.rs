@@ -10,6 +10,7 @@
 
 mod alone;
 mod briefs;
+mod calendar;
 mod delete;
 mod dispatch;
 mod environment;

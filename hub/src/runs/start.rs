@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The longest idempotency key, in bytes.
-const MAX_KEY: usize = 128;
+pub(super) const MAX_KEY: usize = 128;
 /// The longest selector, and the most hosts that are named by their ids.
 const MAX_HOSTS: usize = 16 * 1024;
 const MAX_ONLY: usize = 16 * 1024;
