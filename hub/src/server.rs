@@ -12,6 +12,7 @@ use crate::backup::{self, Export};
 use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::configs::Configs;
+use crate::events::sessions;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
@@ -516,6 +517,7 @@ impl Hub {
             () = refuse_streams(streams) => link.down().await,
             () = watcher::watch(&self.fleet, id, &link) => link.down().await,
             () = acts::follow(&self, id, &link) => link.down().await,
+            () = sessions::follow(&self, id, &link) => link.down().await,
             () = self.runs.attend(id, &link) => link.down().await,
         };
         tracing::info!(host = name, reason, "away");
