@@ -125,7 +125,7 @@ async fn who_may_run_signed_runbooks_alone_runs_these_and_nothing_else() {
     // Nothing else: no order of their own, and nothing that comes with the hub and nobody stands for.
     let free = Start { hosts: "*".into(), order: command(&["echo", "x"]), ..Start::default() };
     assert_eq!(ask(&junior, &free).await.unwrap_err().kind, ErrorKind::Denied);
-    let why = refused(&junior, "package", 0).await;
+    let why = refused(&junior, "nginx", 0).await;
     assert!(why.contains("comes with the hub and was signed by nobody"), "{why}");
     // Another text is another version, and that is signed by nobody yet; the one before is still.
     assert_eq!(save(&admin.client, "book", "- name: b\n  command: [echo, two]\n").await, 2);

@@ -1,3 +1,5 @@
+//! What a signature is for, and what it is not for.
+
 use super::*;
 use cmdr_link::SecretKey;
 use cmdr_link::signing::Signer;
