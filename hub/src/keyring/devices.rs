@@ -222,6 +222,7 @@ impl Keyring {
         }
         device.revoked = true;
         device.refresh.clear();
+        device.signing.clear();
         self.store.apply(Batch::new().put(device_key(id), &device)).await?;
         self.write().devices.insert(id, device);
         Ok(Revocation::Now)

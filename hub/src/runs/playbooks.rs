@@ -10,7 +10,7 @@ use super::links::Confirms;
 use super::live::Live;
 use super::{Author, Runs, order_id};
 use crate::audit::trail::Trail;
-use crate::playbooks::{Carrier, Child, Counts, Ended, Play, Said, clear};
+use crate::playbooks::{Carrier, Child, Counts, Ended, Play, Said, clear, clear_locks};
 use crate::runbooks::Next;
 use crate::server::Hub;
 use cmdr_link::{clock, codec};
@@ -194,6 +194,15 @@ impl Runs {
         matches!(book.next(&hub, &host, &mut progress), Next::Do { task, .. } if task.play.is_some())
     }
 
+    /// What playbooks leave beside their folders goes when none of them runs; none begins meanwhile.
+    async fn clear_locks(&self, hub: &Hub, places: &Semaphore) {
+        let all = hub.config.ansible.at_once.get();
+        let Ok(_all) = places.try_acquire_many(all) else { return };
+        if let Err(e) = tokio::task::spawn_blocking(clear_locks).await {
+            tracing::error!("removing what playbooks left: {e}");
+        }
+    }
+
     fn places(&self, hub: &Hub) -> Arc<Semaphore> {
         let most = hub.config.ansible.at_once.get() as usize;
         self.playing.places.get_or_init(|| Arc::new(Semaphore::new(most))).clone()
@@ -234,6 +243,7 @@ impl Turn {
             }
         };
         drop(place);
+        self.runs.clear_locks(hub, &places).await;
         self.over(result, Some(began.elapsed())).await;
     }
 
