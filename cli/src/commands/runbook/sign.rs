@@ -27,6 +27,8 @@ signed runbooks and nothing else:
   resources = [\"signed-runbook:*\"]
   END
 
+A third grant of exec.start with on_request = { approvals = 1 } lets everything else wait for a second person.
+
 A signature is for one version of one runbook. It holds no more when its text is changed, when the device it was made with is \
 taken away, and when who made it is removed or loses the right to sign. Saved runbooks that it includes have to be signed, too.";
 
