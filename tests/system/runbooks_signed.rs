@@ -8,7 +8,7 @@ use cmdr_link::signing::Signer;
 use cmdr_link::{Client, SecretKey, clock, keys};
 use cmdr_protocol::operators::{Delete as Remove, Revoke, Update, WhoAmI};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::roles::{Assign, Grant, Put};
+use cmdr_protocol::roles::{Assign, Grant, OnRequest, Put};
 use cmdr_protocol::runbooks::{List, Save, Show, Sign, Signature, Signed, Versions};
 use cmdr_protocol::runs::{Order, Retry, Runbook, Start, Started, TargetState};
 use cmdr_protocol::tokens::TokenKind;
@@ -94,7 +94,7 @@ async fn refused(client: &Client, name: &str, version: u32) -> String {
     refused.message
 }
 
-/// A role whose only right on hosts is to run what is signed.
+/// A role whose only right on hosts, as long as nobody is asked, is to run what is signed.
 async fn junior(world: &World, admin: &Person) -> Client {
     let grant = |verbs: &[&str], resources: &[&str]| Grant {
         verbs: verbs.iter().map(|&verb| verb.to_owned()).collect(),
@@ -102,8 +102,13 @@ async fn junior(world: &World, admin: &Person) -> Client {
         ..Grant::default()
     };
     let name: Role = "junior".parse().unwrap();
-    let grants =
-        vec![grant(&["@read", "runs.*"], &[]), grant(&["exec.start"], &["signed-runbook:*"])];
+    // All else waits for a second person.
+    let on_request = Some(OnRequest { approvals: 1, longest_minutes: 60 });
+    let grants = vec![
+        grant(&["@read", "runs.*"], &[]),
+        grant(&["exec.start"], &["signed-runbook:*"]),
+        Grant { on_request, ..grant(&["exec.start"], &[]) },
+    ];
     let put = Put { name, description: String::new(), grants };
     ask(&admin.client, &put).await.unwrap();
     world.client(name).await
@@ -124,7 +129,9 @@ async fn who_may_run_signed_runbooks_alone_runs_these_and_nothing_else() {
     assert_eq!(over(&junior, run).await.targets[0].state, TargetState::Ok);
     // Nothing else: no order of their own, and nothing that comes with the hub and nobody stands for.
     let free = Start { hosts: "*".into(), order: command(&["echo", "x"]), ..Start::default() };
-    assert_eq!(ask(&junior, &free).await.unwrap_err().kind, ErrorKind::Denied);
+    let denied = ask(&junior, &free).await.unwrap_err();
+    assert_eq!(denied.kind, ErrorKind::Denied);
+    assert!(denied.message.contains("cmdr approvals ask exec.start"), "{denied}");
     let why = refused(&junior, "nginx", 0).await;
     assert!(why.contains("comes with the hub and was signed by nobody"), "{why}");
     // Another text is another version, and that is signed by nobody yet; the one before is still.
