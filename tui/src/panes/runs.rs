@@ -103,8 +103,8 @@ const BOOK_COLUMNS: &[Column] = &[
     figure("runbooks.col.steps", 6, 3),
     Column { descending: true, ..column("runbooks.col.saved", 11, 4) },
     column("runbooks.col.by", 12, 5),
-    column("runbooks.col.signed", 10, 2),
     rest("runbooks.col.description", 20, 0),
+    column("runbooks.col.signed", 10, 2),
 ];
 
 const SCHEDULE_COLUMNS: &[Column] = &[
