@@ -119,9 +119,10 @@ impl Shelf {
                 Ok((key, signature)) => {
                     let whose = key[prefix.len()..].rsplit_once('/');
                     let whose = whose.and_then(|(name, n)| Some((name, n.parse().ok()?)));
-                    match whose {
-                        Some((name, version)) => all.push((name.to_owned(), version, signature)),
-                        None => tracing::error!("left out: a signature with the key {key}"),
+                    if let Some((name, version)) = whose {
+                        all.push((name.to_owned(), version, signature));
+                    } else {
+                        tracing::error!("left out: a signature with the key {key}");
                     }
                 }
                 Err(e) => tracing::error!("a signature is left out: {e}"),

@@ -18,7 +18,7 @@ use cmdr_link::{clock, codec};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, UNTOLD, When};
+use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, UNTOLD};
 use cmdr_protocol::{Call as _, CallError, ErrorKind, KeyId, Revoked, selector};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -530,6 +530,7 @@ fn may(who: &Who, key: Option<KeyId>, record: &ScheduleRecord) -> Result<(), Cal
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cmdr_protocol::runs::When;
 
     fn record(when: When, made_ms: u64, next_ms: u64) -> ScheduleRecord {
         let schedule = Schedule { when, made_ms, next_ms: Some(next_ms), ..Schedule::default() };

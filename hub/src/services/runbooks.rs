@@ -20,7 +20,9 @@ pub(super) fn register(service: HubService) -> HubService {
 
 async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
     let mut runbooks = hub.runbooks.all();
-    runbooks.iter_mut().for_each(|runbook| hub.runbooks.fill(&hub, runbook));
+    for runbook in &mut runbooks {
+        hub.runbooks.fill(&hub, runbook);
+    }
     Ok(Listing { runbooks })
 }
 
