@@ -5,16 +5,22 @@ use crate::records::{ShelfRecord, prefix};
 use crate::runbooks::{Library, Plan, Walk, listed, read_config, values};
 use crate::shelf::{Item, Shelf, Sort};
 use crate::store::{Store, StoreError};
+use cmdr_link::codec;
 use cmdr_protocol::CallError;
 use cmdr_protocol::configs::{Checked, Config, HostFiles, Save, Shown};
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::runbooks::{Problem, Saved, Version, check_name};
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How many work out at once what hosts shall have.
+const WORKERS: usize = 2;
 /// Where they stand.
 const SORT: Sort = Sort {
     prefix: prefix::CONFIG,
     texts: prefix::CONFIG_TEXT,
+    signatures: None,
     what: "config group",
     verb: "config",
 };
@@ -23,6 +29,10 @@ const SORT: Sort = Sort {
 #[derive(Debug)]
 pub struct Configs {
     shelf: Shelf,
+    /// The hosts that the newest text of each is for, with the hash of that: texts are not read again for each list.
+    hosts: RwLock<BTreeMap<String, (String, String)>>,
+    /// Held by who works out what hosts shall have.
+    working: Arc<Semaphore>,
 }
 
 fn plan_of(library: &Library, text: &str) -> Result<Plan, Vec<Problem>> {
@@ -37,18 +47,38 @@ fn files(plan: &Plan) -> u32 {
 impl Configs {
     /// Reads what is kept.
     pub fn load(store: Store) -> Result<Self, StoreError> {
-        Ok(Self { shelf: Shelf::load(store, SORT)? })
+        let shelf = Shelf::load(store, SORT)?;
+        Ok(Self { shelf, hosts: RwLock::default(), working: Arc::new(Semaphore::new(WORKERS)) })
+    }
+
+    /// The hosts that the newest version of a group is for.
+    fn hosts_of(&self, name: &str, newest: &Version) -> String {
+        {
+            let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, hosts)) = known.get(name).filter(|(of, _)| *of == newest.hash) {
+                return hosts.clone();
+            }
+        }
+        let text = self.shelf.text(name, Some(newest.version)).map(|(_, text)| text);
+        let hosts = text.ok().and_then(|text| read_config(&text).ok()?.hosts).unwrap_or_default();
+        let mut known = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name.to_owned(), (newest.hash.clone(), hosts.clone()));
+        hosts
+    }
+
+    /// Waits until it may be worked out what hosts shall have: that takes its time, on a thread that may.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.working.clone().acquire_owned().await.ok()
     }
 
     fn row(&self, record: &ShelfRecord) -> Config {
         let newest = record.versions.last().cloned().unwrap_or_default();
-        let text = self.shelf.text(&record.name, None).map(|(_, text)| text).unwrap_or_default();
         Config {
             name: record.name.clone(),
             description: record.description.clone(),
             version: newest.version,
             files: record.parts,
-            hosts: read_config(&text).ok().and_then(|book| book.hosts).unwrap_or_default(),
+            hosts: self.hosts_of(&record.name, &newest),
             saved_ms: newest.saved_ms,
             saved_by: newest.saved_by,
         }
@@ -138,12 +168,39 @@ impl Configs {
 
     /// Removes one with all its versions.
     pub async fn delete(&self, name: &str) -> Result<(), CallError> {
-        if self.shelf.delete(name).await? { Ok(()) } else { Err(self.shelf.missing(name)) }
+        if !self.shelf.delete(name).await? {
+            return Err(self.shelf.missing(name));
+        }
+        self.hosts.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
     }
 }
 
-/// What a host shall have by a group.
+/// Bytes of what one host shall have, in an answer.
+const MOST: usize = 512 * 1024;
+
+/// What a host shall have by a group, as far as an answer holds it.
 pub fn expected(plan: &Plan, host: &Host) -> HostFiles {
+    let mut files = worked_out(plan, host);
+    let mut size = 0;
+    for file in &mut files.files {
+        let bytes = codec::size(file);
+        if size + bytes <= MOST {
+            size += bytes;
+            continue;
+        }
+        if file.content.take().is_some() {
+            file.problem = format!(
+                "this host's files of the group are more than {} KiB together, and this one is beyond that: it is not told; divide the group into smaller ones",
+                MOST / 1024
+            );
+        }
+        size += codec::size(file);
+    }
+    files
+}
+
+fn worked_out(plan: &Plan, host: &Host) -> HostFiles {
     let mut files = HostFiles { host: host.id, name: host.name.clone(), ..HostFiles::default() };
     files.files = match values(plan.book(), &BTreeMap::new()) {
         Ok(values) => {
@@ -195,6 +252,49 @@ mod tests {
         assert!(files[1].secret && files[1].content.is_none() && files[1].problem.is_empty());
         let bare = Host { name: "web2".into(), ..Host::default() };
         assert!(expected(&plan, &bare).files[0].problem.contains("undefined"));
+    }
+
+    #[tokio::test]
+    async fn a_text_is_read_once_a_version_for_all_lists() {
+        let (_dir, configs, library) = made();
+        let save = Save { name: "web".into(), text: WEB.into(), ..Save::default() };
+        configs.save(&library, &save, "ann").await.unwrap();
+        let hosts = || configs.all()[0].hosts.clone();
+        assert_eq!(hosts(), "role=web");
+        // What is there is not looked at again.
+        configs.hosts.write().unwrap().get_mut("web").unwrap().1 = "kept".into();
+        assert_eq!(hosts(), "kept");
+        let save = Save { text: WEB.replace("role=web", "role=db"), ..save };
+        configs.save(&library, &save, "ann").await.unwrap();
+        assert_eq!(hosts(), "role=db");
+        // One that is deleted and made anew has version 1 again.
+        configs.delete("web").await.unwrap();
+        let save = Save { text: WEB.replace("role=web", "role=new"), ..save };
+        configs.save(&library, &save, "ann").await.unwrap();
+        assert_eq!(hosts(), "role=new");
+    }
+
+    #[test]
+    fn what_is_too_much_for_an_answer_is_said_file_by_file() {
+        let (_dir, _, library) = made();
+        let names: Vec<_> = (0..200).map(|n| format!("n{n:03}")).collect();
+        let list = format!("[{}]", names.join(", "));
+        let file = |n: u32| {
+            format!(
+                "- to: /etc/{n}\n  content: '{{% for a in names %}}{{% for b in names %}}12345678{{% endfor %}}{{% endfor %}}'\n"
+            )
+        };
+        let files: String = (0..4).map(file).collect();
+        let text = format!(
+            "name: big\nhosts: '*'\nparams:\n- name: names\n  type: list\n  default: {list}\nfiles:\n{files}- to: /etc/small\n  content: small\n"
+        );
+        let plan = plan_of(&library, &text).unwrap_or_else(|wrong| panic!("{}", listed(&wrong)));
+        let host = Host { name: "web1".into(), ..Host::default() };
+        let files = expected(&plan, &host);
+        assert!(codec::size(&files) < MOST + 8 * 1024, "{}", codec::size(&files));
+        let told: Vec<_> = files.files.iter().map(|file| file.content.is_some()).collect();
+        assert_eq!(told, [true, false, false, false, true], "{:?}", files.files[0].problem);
+        assert!(files.files[1].problem.contains("divide the group"), "{}", files.files[1].problem);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The newest events of the fleet, in memory and bounded: written by [`crate::fleet`], [`crate::runs`], the services
-//! and, of what is relayed, by `relayed`; read by the service `events`, which shows each reader what `rights` lets it
+//! and, of what is relayed, by `relayed`, with `sessions` for those that end when nobody is there; read by the service `events`, which shows each reader what `rights` lets it
 //! know. A reader names the last event it has seen; numbers of another start of the hub mean nothing here, and it is
 //! told so.
 
 pub(crate) mod relayed;
 pub(crate) mod rights;
+pub(crate) mod sessions;
 
 use cmdr_link::clock;
 use cmdr_protocol::HostId;
@@ -30,6 +31,7 @@ pub struct Events {
     start: u64,
     state: Mutex<State>,
     newest: watch::Sender<u64>,
+    sessions: sessions::Sessions,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,12 @@ pub struct Place {
 impl Default for Events {
     fn default() -> Self {
         let start = drawn();
-        Self { start, state: Mutex::default(), newest: watch::Sender::new(0) }
+        Self {
+            start,
+            state: Mutex::default(),
+            newest: watch::Sender::new(0),
+            sessions: sessions::Sessions::default(),
+        }
     }
 }
 
@@ -101,6 +108,7 @@ impl Events {
         if event.about.len() > ABOUT {
             return;
         }
+        self.sessions.heard(&event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |kept: &Kept| {
             let before = &kept.event;

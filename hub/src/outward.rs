@@ -167,7 +167,8 @@ impl Outward {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Result<u16, String> {
-        let posted = timeout(PATIENCE, self.posted(place, to, headers, body)).await;
+        let request = made(place, headers, body)?;
+        let posted = timeout(PATIENCE, self.posted(place, to, request)).await;
         posted.unwrap_or_else(|_| {
             Err(format!("{} did not answer within {} s", place.named(), PATIENCE.as_secs()))
         })
@@ -177,24 +178,8 @@ impl Outward {
         &self,
         place: &Place,
         to: &[SocketAddr],
-        headers: &[(&'static str, String)],
-        body: Bytes,
+        request: Request<Full<Bytes>>,
     ) -> Result<u16, String> {
-        let path = place.uri.path_and_query().map_or("/", |path| path.as_str());
-        let host = place.uri.authority().map_or("", |authority| authority.as_str());
-        let agent = HeaderValue::from_static(concat!("cmdr-hub/", env!("CARGO_PKG_VERSION")));
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(HOST, host)
-            .header(USER_AGENT, agent)
-            .header(CONTENT_TYPE, "application/json");
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let request = request
-            .body(Full::new(body))
-            .map_err(|e| format!("the request cannot be made: {e}"))?;
         let tcp = self.connect(place, to).await?;
         if !place.secret {
             return exchange(tcp, request, place).await;
@@ -260,6 +245,27 @@ fn same(tcp: TcpStream, address: SocketAddr, server: &str) -> Result<TcpStream, 
         Ok(peer) if peer == address => Ok(tcp),
         _ => Err(format!("the connection to {server} leads elsewhere")),
     }
+}
+
+/// What is posted there.
+fn made(
+    place: &Place,
+    headers: &[(&'static str, String)],
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, String> {
+    let path = place.uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = place.uri.authority().map_or("", |authority| authority.as_str());
+    let agent = HeaderValue::from_static(concat!("cmdr-hub/", env!("CARGO_PKG_VERSION")));
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(HOST, host)
+        .header(USER_AGENT, agent)
+        .header(CONTENT_TYPE, "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    request.body(Full::new(body)).map_err(|e| format!("the request cannot be made: {e}"))
 }
 
 async fn exchange<S>(io: S, request: Request<Full<Bytes>>, place: &Place) -> Result<u16, String>

@@ -18,6 +18,7 @@ pub(crate) use carry::Carrier;
 pub(crate) use child::{Child, Said};
 pub(crate) use folder::clear;
 pub use keeper::main;
+pub(crate) use room::clear_locks;
 
 use cmdr_protocol::CallError;
 use serde::Deserialize;

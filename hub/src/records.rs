@@ -11,7 +11,7 @@ use cmdr_protocol::pushes::PostState;
 use cmdr_protocol::recordings::{Recording, Rule};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Definition, Grant};
-use cmdr_protocol::runbooks::Version;
+use cmdr_protocol::runbooks::{Signature, Version};
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::{HostId, KeyId, PublicKey, RunId};
 use serde::{Deserialize, Serialize};
@@ -190,6 +190,9 @@ pub struct DeviceRecord {
     /// The OpenID Connect provider's refresh token, sealed; empty for none.
     #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
     pub refresh: Vec<u8>,
+    /// The public half of the key that it signs runbooks with, sealed; empty while it has signed none.
+    #[serde(default, with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub signing: Vec<u8>,
 }
 
 /// What is special about a program's key.
@@ -391,6 +394,8 @@ pub mod prefix {
     pub const RUNBOOK: &str = "runbook/";
     /// Of texts of runbooks.
     pub const RUNBOOK_TEXT: &str = "runbook-text/";
+    /// Of signatures under them.
+    pub const RUNBOOK_SIGNATURE: &str = "runbook-signature/";
     /// Of [`super::ShelfRecord`]s of config groups.
     pub const CONFIG: &str = "config/";
     /// Of texts of config groups.
@@ -510,6 +515,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::DATA_KEY, reads::<DataKeyRecord>),
         (prefix::RUNBOOK, reads::<ShelfRecord>),
         (prefix::RUNBOOK_TEXT, reads::<String>),
+        (prefix::RUNBOOK_SIGNATURE, reads::<Signature>),
         (prefix::CONFIG, reads::<ShelfRecord>),
         (prefix::CONFIG_TEXT, reads::<String>),
         (prefix::SECRET, reads::<SecretRecord>),

@@ -9,6 +9,7 @@ mod compiled;
 mod hours;
 mod usage;
 
+pub(crate) use compiled::SIGNED;
 pub use compiled::{Asked, Compiled, Missing, Wish};
 
 use crate::records::{RoleRecord, prefix, role_key};
@@ -461,7 +462,9 @@ fn about(request: &Request<'_>) -> Result<About, Missing> {
 fn is_for_people(method: &Method) -> bool {
     let feature = method.name.split('.').next().unwrap_or_default();
     method.changes
-        && matches!(feature, "operators" | "roles" | "groups" | "approvals" | "totp" | "keys")
+        && (matches!(feature, "operators" | "roles" | "groups" | "approvals" | "totp" | "keys")
+            // A signature says that a person stands for a text.
+            || method.name == "runbooks.sign")
 }
 
 /// What somebody may do who still has to set up a second factor.

@@ -2,7 +2,7 @@
 //!
 //! `language.rs` reads a text, with `problem.rs` for what is wrong with it; `plan.rs` takes it apart with all that
 //! it includes; `walk.rs` says what a host does next. `shipped.rs` has those that come with the hub, and the
-//! [`Library`] those that were saved.
+//! [`Library`] those that were saved; `signed.rs` says whether somebody stands for a text.
 
 mod facts;
 mod growth;
@@ -13,6 +13,8 @@ mod problem;
 mod raw;
 mod shell;
 mod shipped;
+pub(crate) mod signed;
+mod signers;
 mod template;
 mod text;
 mod walk;
@@ -21,6 +23,7 @@ pub(crate) use language::PLAYBOOK;
 pub use language::{Act, Book, Playbook, Step, read, read_config};
 pub use params::{Limits, Param, SECRETS};
 pub use plan::{Find, Plan, values};
+pub(crate) use signers::KEEPER as SIGNERS;
 pub use walk::{Done, Next, OUTPUT, Outcome, Progress, Secrets, Task, Walk};
 
 use crate::records::{ShelfRecord, prefix};
@@ -28,19 +31,33 @@ use crate::shelf::{Item, Shelf, Sort, shortened};
 use crate::store::{Store, StoreError};
 use cmdr_protocol::CallError;
 use cmdr_protocol::runbooks::{
-    Checked, Param as Told, Problem, Runbook, Save, Saved, Shown, Version, check_name,
+    Checked, Param as Told, Problem, Runbook, Save, Saved, Shown, Signature, Version, check_name,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Where saved ones stand.
-pub(crate) const SORT: Sort =
-    Sort { prefix: prefix::RUNBOOK, texts: prefix::RUNBOOK_TEXT, what: "runbook", verb: "runbook" };
+pub(crate) const SORT: Sort = Sort {
+    prefix: prefix::RUNBOOK,
+    texts: prefix::RUNBOOK_TEXT,
+    signatures: Some(prefix::RUNBOOK_SIGNATURE),
+    what: "runbook",
+    verb: "runbook",
+};
 
 /// All runbooks.
 #[derive(Debug)]
 pub struct Library {
     shelf: Shelf,
+    /// By name and version.
+    signatures: RwLock<BTreeMap<(String, u64), Held>>,
+}
+
+/// A signature, and the hash of the text that stood beside it when that was looked at last.
+#[derive(Clone, Debug)]
+struct Held {
+    signature: Signature,
+    text: String,
 }
 
 /// Several problems in one message.
@@ -51,7 +68,65 @@ pub(crate) fn listed(problems: &[Problem]) -> String {
 impl Library {
     /// Reads what is kept.
     pub fn load(store: Store) -> Result<Self, StoreError> {
-        Ok(Self { shelf: Shelf::load(store, SORT)? })
+        let shelf = Shelf::load(store, SORT)?;
+        let mut signatures = BTreeMap::new();
+        for (name, version, signature) in shelf.signatures()? {
+            // The text itself is looked at, not what is written down about it.
+            let text = shelf.text(&name, Some(version)).map(|(_, text)| text);
+            let text = text.map(|text| blake3::hash(text.as_bytes()).to_hex().to_string());
+            let held = Held { signature, text: text.unwrap_or_default() };
+            signatures.insert((name, version), held);
+        }
+        Ok(Self { shelf, signatures: RwLock::new(signatures) })
+    }
+
+    fn signature(&self, name: &str, version: u64) -> Option<Held> {
+        let signatures = self.signatures.read().unwrap_or_else(PoisonError::into_inner);
+        signatures.get(&(name.to_owned(), version)).cloned()
+    }
+
+    fn signatures(&self) -> Vec<(String, Held)> {
+        let signatures = self.signatures.read().unwrap_or_else(PoisonError::into_inner);
+        signatures.iter().map(|((name, _), held)| (name.clone(), held.clone())).collect()
+    }
+
+    async fn keep_signature(
+        &self,
+        name: &str,
+        signature: Signature,
+        text: String,
+    ) -> Result<(), CallError> {
+        self.shelf.sign(name, &signature).await?;
+        let key = (name.to_owned(), signature.version);
+        let mut signatures = self.signatures.write().unwrap_or_else(PoisonError::into_inner);
+        signatures.insert(key, Held { signature, text });
+        Ok(())
+    }
+
+    /// Lets go of signatures under what is not there any more.
+    fn forget_signatures(&self, name: &str) {
+        let record = self.shelf.get(name).unwrap_or_default();
+        let there = |version| record.versions.iter().any(|about| about.version == version);
+        let mut signatures = self.signatures.write().unwrap_or_else(PoisonError::into_inner);
+        signatures.retain(|(whose, version), _| whose != name || there(*version));
+    }
+
+    /// The signatures under the texts that a run begins with, `root` in the version of `about`. What is included is
+    /// taken in its newest version, so only that one's counts.
+    pub fn signatures_of(
+        &self,
+        texts: &BTreeMap<String, String>,
+        root: &str,
+        about: &Version,
+    ) -> BTreeMap<String, Signature> {
+        let newest = |name: &str| {
+            self.shelf.held().get(name)?.versions.last().map(|version| version.version)
+        };
+        let of = |name: &String| {
+            let version = if name == root { about.version } else { newest(name)? };
+            Some((name.clone(), self.signature(name, version)?.signature))
+        };
+        texts.keys().filter_map(of).collect()
     }
 
     /// All of them, by name.
@@ -120,8 +195,10 @@ impl Library {
         (runbook.version, runbook.saved_ms) = (about.version, about.saved_ms);
         runbook.saved_by.clone_from(&about.saved_by);
         runbook.steps = checked.steps.len() as u32;
+        let signature = self.signature(name, about.version).map(|held| held.signature);
         Ok(Shown {
             runbook,
+            signature,
             note: about.note,
             text,
             params: checked.params,
@@ -156,12 +233,15 @@ impl Library {
         }
         let (description, parts) = (book.description.as_str(), plan.len() as u32);
         let item = Item { name, text, note, description, parts, was: *was };
-        self.shelf.save(&item, by).await
+        let saved = self.shelf.save(&item, by).await?;
+        self.forget_signatures(name);
+        Ok(saved)
     }
 
     /// Removes one with all its versions.
     pub async fn delete(&self, name: &str) -> Result<(), CallError> {
         if self.shelf.delete(name).await? {
+            self.forget_signatures(name);
             return Ok(());
         }
         Err(match shipped::find(name) {
@@ -183,6 +263,7 @@ fn row(record: &ShelfRecord) -> Runbook {
         steps: record.parts,
         saved_ms: newest.saved_ms,
         saved_by: newest.saved_by,
+        signed: None,
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod alone;
 mod briefs;
+mod calendar;
 mod delete;
 mod dispatch;
 mod environment;
@@ -29,6 +30,7 @@ mod retention;
 mod schedules;
 mod seat;
 mod segments;
+mod signed;
 mod start;
 mod steps;
 mod times;

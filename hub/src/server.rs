@@ -12,6 +12,7 @@ use crate::backup::{self, Export};
 use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::configs::Configs;
+use crate::events::sessions;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
@@ -238,6 +239,7 @@ impl Hub {
         let log = self.audit.verify().await.context("reading the audit log")?;
         checked.records += log.records;
         checked.damage.extend(keepers::check(self));
+        checked.damage.extend(self.runbooks.forged());
         let hub = self.runs.clone();
         let output = tokio::task::spawn_blocking(move || hub.check()).await;
         checked.damage.extend(output.context("reading the output of runs")?);
@@ -263,6 +265,9 @@ impl Hub {
         let before = self.audit.point();
         self.audit.mark(Event::Started, what).await;
         tokio::spawn(self.audit.clone().tell_unanswered(before));
+        for forged in self.runbooks.forged() {
+            tracing::error!("{forged}");
+        }
         match self.recorder.recover().await {
             0 => {}
             recordings => {
@@ -512,6 +517,7 @@ impl Hub {
             () = refuse_streams(streams) => link.down().await,
             () = watcher::watch(&self.fleet, id, &link) => link.down().await,
             () = acts::follow(&self, id, &link) => link.down().await,
+            () = sessions::follow(&self, id, &link) => link.down().await,
             () = self.runs.attend(id, &link) => link.down().await,
         };
         tracing::info!(host = name, reason, "away");

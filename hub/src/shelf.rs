@@ -6,7 +6,7 @@
 use crate::records::ShelfRecord;
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::clock;
-use cmdr_protocol::runbooks::{MAX_NOTE, MAX_RUNBOOKS, MAX_VERSIONS, Saved, Version};
+use cmdr_protocol::runbooks::{MAX_NOTE, MAX_RUNBOOKS, MAX_VERSIONS, Saved, Signature, Version};
 use cmdr_protocol::{CallError, ErrorKind};
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -18,6 +18,8 @@ pub(crate) struct Sort {
     pub prefix: &'static str,
     /// Begins the keys of texts.
     pub texts: &'static str,
+    /// Begins the keys of signatures under texts, where there are any.
+    pub signatures: Option<&'static str>,
     /// One of them, for people.
     pub what: &'static str,
     /// The verb that is about them.
@@ -95,6 +97,54 @@ impl Shelf {
         format!("{}{name}/{version:010}", self.sort.texts)
     }
 
+    fn signature_key(&self, name: &str, version: u64) -> Option<String> {
+        self.sort.signatures.map(|prefix| format!("{prefix}{name}/{version:010}"))
+    }
+
+    /// Removes the text of a version, and what stands under it.
+    fn forget(&self, batch: Batch, name: &str, version: u64) -> Batch {
+        let batch = batch.delete(self.text_key(name, version));
+        match self.signature_key(name, version) {
+            Some(key) => batch.delete(key),
+            None => batch,
+        }
+    }
+
+    /// The signatures that are kept, with name and version; a damaged one is logged and left out.
+    pub(crate) fn signatures(&self) -> Result<Vec<(String, u64, Signature)>, StoreError> {
+        let Some(prefix) = self.sort.signatures else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for record in self.store.scan::<Signature>(prefix)? {
+            match record {
+                Ok((key, signature)) => {
+                    let whose = key[prefix.len()..].rsplit_once('/');
+                    let whose = whose.and_then(|(name, n)| Some((name, n.parse().ok()?)));
+                    if let Some((name, version)) = whose {
+                        all.push((name.to_owned(), version, signature));
+                    } else {
+                        tracing::error!("left out: a signature with the key {key}");
+                    }
+                }
+                Err(e) => tracing::error!("a signature is left out: {e}"),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Keeps a signature under a version, while there is that.
+    pub(crate) async fn sign(&self, name: &str, signature: &Signature) -> Result<(), CallError> {
+        let _one = self.changing.lock().await;
+        let version = signature.version;
+        let there = self.get(name).is_some_and(|record| {
+            let mut versions = record.versions.iter();
+            versions.any(|about| about.version == version && about.hash == signature.hash)
+        });
+        match self.signature_key(name, version).filter(|_| there) {
+            Some(key) => self.store.apply(Batch::new().put(key, signature)).await.map_err(busy),
+            None => Err(self.missing(name)),
+        }
+    }
+
     /// The text of a version; of the newest when none is named.
     pub(crate) fn text(
         &self,
@@ -162,11 +212,12 @@ impl Shelf {
             note: note.to_owned(),
             size: text.len() as u64,
             hash,
+            signed: None,
         });
         let mut batch = Batch::new().put(self.text_key(name, version), &text);
         while record.versions.len() > MAX_VERSIONS {
             let old = record.versions.remove(0);
-            batch = batch.delete(self.text_key(name, old.version));
+            batch = self.forget(batch, name, old.version);
         }
         self.store.apply(batch.put(self.key(name), &record)).await.map_err(busy)?;
         self.held.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), record);
@@ -177,8 +228,7 @@ impl Shelf {
     pub(crate) async fn delete(&self, name: &str) -> Result<bool, CallError> {
         let _one = self.changing.lock().await;
         let Some(record) = self.get(name) else { return Ok(false) };
-        let gone =
-            |batch: Batch, version: &Version| batch.delete(self.text_key(name, version.version));
+        let gone = |batch: Batch, version: &Version| self.forget(batch, name, version.version);
         let batch = record.versions.iter().fold(Batch::new().delete(self.key(name)), gone);
         self.store.apply(batch).await.map_err(busy)?;
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(name);

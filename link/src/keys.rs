@@ -79,6 +79,11 @@ impl SecretKey {
         *blake3::keyed_hash(&key, data).as_bytes()
     }
 
+    /// Another secret, made from this one for the purpose `context` names.
+    pub(crate) fn derived(&self, context: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key(context, self.secret.as_ref()))
+    }
+
     pub(crate) fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         files::read_private(path, seal::LARGEST)
             .map(Zeroizing::new)

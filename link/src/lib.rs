@@ -35,6 +35,7 @@ pub mod seal;
 pub mod service;
 pub mod session;
 pub mod settings;
+pub mod signing;
 pub mod ssh_agent;
 pub mod ssh_keys;
 pub mod ssh_places;

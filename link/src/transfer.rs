@@ -3,10 +3,12 @@
 
 mod across;
 mod archive;
+mod beginning;
 pub mod tree;
 
 pub use across::{Copied, across};
 pub use archive::archive;
+pub use beginning::{beginning, gathered};
 
 use crate::client::Client;
 use cmdr_protocol::files::{CHUNK, Chunk, Entry, FilePath, Read, Sum, Version, Write, Written};

@@ -71,6 +71,10 @@ id_type!(
     PublicKey, 32, "a public key (52 letters and digits)"
 );
 id_type!(
+    /// The public half of the Ed25519 key that a device signs with.
+    SigningKey, 32, "a key for signatures (52 letters and digits)"
+);
+id_type!(
     /// The public half of a join token; the secret half never leaves the token.
     TokenId, 8, "a token id (13 letters and digits)"
 );

@@ -60,5 +60,5 @@ pub mod tokens;
 pub mod totp;
 
 pub use call::{Access, Call, CallError, ErrorKind, Feed, Nothing, Revoked};
-pub use ids::{HostId, KeyId, PublicKey, RunId};
+pub use ids::{HostId, KeyId, PublicKey, RunId, SigningKey};
 pub use role::Role;

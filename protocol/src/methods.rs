@@ -306,6 +306,7 @@ pub const METHODS: &[Method] = &[
     call::<runbooks::Save>(Place::Hub).about(About::Nothing),
     call::<runbooks::Versions>(Place::Hub).about(About::Nothing),
     call::<runbooks::Delete>(Place::Hub).about(About::Nothing),
+    call::<runbooks::Sign>(Place::Hub).about(About::Nothing),
     call::<runbooks::Steps>(Place::Hub).about(About::Parts),
     call::<configs::List>(Place::Hub).about(About::Nothing),
     call::<configs::Show>(Place::Hub).about(About::Nothing),

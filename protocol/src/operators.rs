@@ -4,6 +4,7 @@
 use crate::call::{Access, Call, Nothing, Revoked};
 use crate::ids::KeyId;
 use crate::open_enum::open_enum;
+use crate::pages::Paged;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
@@ -152,8 +153,26 @@ pub struct Device {
 }
 
 /// All operators.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct List {}
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct List {
+    /// As [`Listing::next`] of the page before; empty for the first.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// How many at most; a page may have fewer and not be the last. 0 for all of them at once, which fails when they
+    /// do not fit into one answer.
+    pub limit: u32,
+}
+
+/// Operators in one page.
+pub const PAGE: u32 = 500;
+
+impl List {
+    /// All operators, page by page ([`Paged`]).
+    pub fn all() -> Self {
+        Self { limit: PAGE, ..Self::default() }
+    }
+}
 
 impl Call for List {
     const METHOD: &'static str = "operators.list";
@@ -162,12 +181,27 @@ impl Call for List {
     type Reply = Listing;
 }
 
+impl Paged for List {
+    fn following(&self, page: &Listing) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Listing, page: Listing) {
+        all.operators.extend(page.operators);
+        all.next = page.next;
+    }
+}
+
 /// The answer to a [`List`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
     /// By name.
     pub operators: Vec<Operator>,
+    /// What to give as [`List::after`] for those that follow; empty when there are none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
 }
 
 /// Makes an operator. A device of theirs comes in with a token ([`crate::tokens::Create::operator`]),

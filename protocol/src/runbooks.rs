@@ -4,8 +4,12 @@
 //! Some come with the hub. One that is saved under the name of such a one stands in its place until it is
 //! deleted.
 
+pub mod signed;
+
+pub use signed::{Sign, Signed};
+
 use crate::call::{Access, Call, Nothing};
-use crate::ids::RunId;
+use crate::ids::{KeyId, RunId, SigningKey};
 use crate::open_enum::open_enum;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +51,28 @@ pub struct Runbook {
     pub saved_ms: u64,
     /// Who saved it.
     pub saved_by: String,
+    /// Who signed it, and whether that holds; absent when nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
+}
+
+/// A signature under one version of a runbook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The version.
+    pub version: u64,
+    /// BLAKE3 of its text, in hex.
+    pub hash: String,
+    /// Who signed.
+    pub operator: String,
+    /// The device they signed with.
+    pub device: KeyId,
+    /// The public half of the key that this device signs with.
+    pub key: SigningKey,
+    /// When, milliseconds since 1970, by the clock of that device.
+    pub at_ms: u64,
+    /// Ed25519 over [`Signature::statement`], in hex.
+    pub signature: String,
 }
 
 open_enum! {
@@ -219,6 +245,9 @@ pub struct Shown {
     pub steps: Vec<Step>,
     /// What is wrong with it now: something that it includes may have changed.
     pub problems: Vec<Problem>,
+    /// Its signature, for who wants to check it themselves; absent when nobody signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// Whether a text is a runbook. Nothing is kept.
@@ -325,6 +354,9 @@ pub struct Version {
     pub size: u64,
     /// BLAKE3 of its text, in hex.
     pub hash: String,
+    /// Who signed it, and whether that holds; absent when nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 /// The steps of one target of a run, and what came of them.

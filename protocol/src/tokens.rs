@@ -6,6 +6,7 @@ use crate::call::{Access, Call, Revoked};
 use crate::hosts::Labels;
 use crate::ids::TokenId;
 use crate::open_enum::open_enum;
+use crate::pages::Paged;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
@@ -56,9 +57,27 @@ impl Call for Create {
     type Reply = Created;
 }
 
+/// Tokens in one page.
+pub const PAGE: u32 = 500;
+
 /// All tokens that are not forgotten yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct List {}
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct List {
+    /// As [`Listing::next`] of the page before; empty for the first.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// How many at most; a page may have fewer and not be the last. 0 for all of them at once, which fails when they
+    /// do not fit into one answer.
+    pub limit: u32,
+}
+
+impl List {
+    /// All tokens, page by page ([`Paged`]).
+    pub fn all() -> Self {
+        Self { limit: PAGE, ..Self::default() }
+    }
+}
 
 impl Call for List {
     const METHOD: &'static str = "tokens.list";
@@ -67,12 +86,27 @@ impl Call for List {
     type Reply = Listing;
 }
 
+impl Paged for List {
+    fn following(&self, page: &Listing) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Listing, page: Listing) {
+        all.tokens.extend(page.tokens);
+        all.next = page.next;
+    }
+}
+
 /// The answer to a [`List`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
     /// Newest first.
     pub tokens: Vec<Token>,
+    /// What to give as [`List::after`] for those that follow; empty when there are none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
 }
 
 open_enum! {

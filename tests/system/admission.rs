@@ -155,7 +155,7 @@ async fn a_forgotten_host_and_a_revoked_device_are_cut_off_at_once() {
     assert!(!admin.call(None, &revoke, PATIENCE).await.unwrap().already);
     assert_eq!(observer.link().down().await, "the rights of this device were taken away");
     assert!(admin.call(None, &revoke, PATIENCE).await.unwrap().already);
-    let listed = admin.call(None, &operators::List {}, PATIENCE).await.unwrap().operators;
+    let listed = admin.call(None, &operators::List::all(), PATIENCE).await.unwrap().operators;
     let mut devices = listed.iter().flat_map(|one| &one.devices);
     assert!(devices.all(|one| one.key != me.key), "{listed:?}");
 }
@@ -257,4 +257,26 @@ async fn strangers_that_dribble_do_not_keep_others_out() {
         }
     }
     assert!(turned_away >= 150, "only {turned_away} of 200 were turned away");
+}
+
+#[tokio::test]
+async fn operators_and_tokens_come_in_pages_and_as_before_to_who_asks_so() {
+    let world = World::start().await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    for name in ["ann", "bob", "cid", "dan"] {
+        let create = operators::Create { name: name.into(), ..operators::Create::default() };
+        admin.call(None, &create, PATIENCE).await.unwrap();
+        world.token(TokenKind::Host, Role::NONE, 1).await;
+    }
+    let whole = admin.call(None, &operators::List::default(), PATIENCE).await.unwrap();
+    assert!(whole.next.is_empty() && whole.operators.len() == 5, "{whole:?}");
+    let asked = operators::List { limit: 2, ..operators::List::default() };
+    let page = admin.call(None, &asked, PATIENCE).await.unwrap();
+    assert_eq!((page.operators.len(), page.next.as_str()), (2, page.operators[1].name.as_str()));
+    let paged = admin.call_all(None, &asked, PATIENCE).await.unwrap();
+    assert_eq!(paged.operators, whole.operators);
+    let whole = admin.call(None, &tokens::List::default(), PATIENCE).await.unwrap();
+    let asked = tokens::List { limit: 1, ..tokens::List::default() };
+    let paged = admin.call_all(None, &asked, PATIENCE).await.unwrap();
+    assert!(paged.tokens.len() >= 4 && paged.tokens == whole.tokens, "{paged:?}");
 }

@@ -306,7 +306,7 @@ async fn a_group_gives_a_role_on_its_hosts_and_a_project_no_more_than_its_depart
     assert_eq!(seen.iter().map(|host| host.name.as_str()).collect::<Vec<_>>(), ["h0"]);
     let me = ann.call(None, &WhoAmI {}, PATIENCE).await.unwrap();
     assert_eq!(me.groups, [("shop".to_owned(), Role::OPERATOR)]);
-    assert_eq!(kind(ann.call(None, &tokens::List {}, PATIENCE).await), Some(ErrorKind::Denied));
+    assert_eq!(kind(ann.call(None, &tokens::List::all(), PATIENCE).await), Some(ErrorKind::Denied));
     let mine = ann.call(None, &Mine { hosts: vec![web, db] }, PATIENCE).await.unwrap().hosts;
     assert_eq!(mine.len(), 1, "nothing is said of hosts that one may not see");
     assert!(mine[0].1.iter().any(|verb| verb == "exec.start"));
@@ -373,7 +373,7 @@ async fn a_programs_key_does_what_it_is_for_from_where_it_may_and_not_for_ever()
     let resolve = hosts::Resolve::of(String::new());
     let targets = program.call(None, &resolve, PATIENCE).await.unwrap().targets;
     assert_eq!(targets.len(), 1);
-    let tokens = program.call(None, &tokens::List {}, PATIENCE).await;
+    let tokens = program.call(None, &tokens::List::all(), PATIENCE).await;
     assert_eq!(kind(tokens), Some(ErrorKind::Denied), "no more than its operator may");
     let change = ChangePassword { old: String::new(), new: "a new long password".into() };
     assert_eq!(kind(program.call(None, &change, PATIENCE).await), Some(ErrorKind::Denied));

@@ -318,3 +318,31 @@ async fn a_reader_that_is_too_slow_or_was_away_too_long_is_told_that_it_has_miss
     assert_eq!(away[0].what, What::Missed);
     assert_eq!(away.len(), 10_001, "what is known still follows");
 }
+
+#[tokio::test]
+async fn a_session_that_ends_when_nobody_is_attached_is_told_once_with_whose_it_was() {
+    let world = World::start().await;
+    let host = agent(&world, "web1").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    assert!(std::process::Command::new("mkfifo").arg(&go).status().unwrap().success());
+    let argv = vec!["/bin/cat".to_owned(), go.to_string_lossy().into_owned()];
+    let open = Open { argv, detached: true, ..Open::default() };
+    let mut feed = client.feed(Some(host.id), &open).await.unwrap();
+    while let Some(item) = feed.next().await {
+        item.unwrap();
+    }
+    let of = async |what: What| {
+        let all = kept(&client).await;
+        all.into_iter().filter(|event| event.what == what).collect::<Vec<_>>()
+    };
+    let begun = of(What::SessionBegun).await.remove(0);
+    assert!(of(What::SessionEnded).await.is_empty());
+    // Its program reads to the end of what nobody writes.
+    drop(std::fs::File::options().write(true).open(&go).unwrap());
+    let ended = until_some("its end is told", async || of(What::SessionEnded).await.pop()).await;
+    assert_eq!((&ended.about, &ended.operator), (&begun.about, &begun.operator));
+    assert_eq!((ended.host, ended.host_name.as_str()), (Some(host.id), "web1"));
+    assert_eq!(of(What::SessionEnded).await.len(), 1);
+}

@@ -64,7 +64,7 @@ async fn who_asks_is_whose_link_it_is_whatever_the_header_says() {
     let me: Me = codec::decode(&me).unwrap();
     assert_eq!((me.name, me.role), (of(key).operator, Role::OBSERVER));
     let tokens = header(List::METHOD, Kind::Call, None, Some(forged.clone()));
-    assert_eq!(send(&link, &tokens, &List {}).await.unwrap_err().kind, ErrorKind::Denied);
+    assert_eq!(send(&link, &tokens, &List::default()).await.unwrap_err().kind, ErrorKind::Denied);
     let host = world.agent("web1").await;
     let start = exec::Start { argv: vec!["true".to_owned()], ..exec::Start::default() };
     let run = Header {

@@ -385,7 +385,7 @@ async fn operators_are_made_listed_and_given_roles_by_administrators_alone() {
     assert_eq!(kind(scene.ask(&ghost).await), Some(ErrorKind::NotFound));
     let (client, _) = device.dial().await.unwrap();
     assert_eq!(kind(client.call(None, &create("eve"), PATIENCE).await), Some(ErrorKind::Denied));
-    let listed = scene.ask(&List {}).await.unwrap().operators;
+    let listed = scene.ask(&List::default()).await.unwrap().operators;
     let ann = listed.iter().find(|one| one.name == "ann").unwrap();
     assert!(ann.password && !ann.second_factor && ann.devices.len() == 1);
     assert!(ann.devices[0].links >= 1);

@@ -64,7 +64,7 @@ async fn people_of_an_ldap_directory_come_in_with_the_role_of_their_groups() {
     ask(&administrator, &bob).await.unwrap();
     let taken = login(&device(&world), "bob", "builder").await;
     assert_eq!(kind(taken), Some(ErrorKind::Denied));
-    let listed = ask(&administrator, &List {}).await.unwrap().operators;
+    let listed = ask(&administrator, &List::default()).await.unwrap().operators;
     let alice = listed.iter().find(|one| one.name == "alice").unwrap();
     assert_eq!((alice.source, alice.full_name.as_str()), (Source::Ldap, "Alice Ångström"));
 

@@ -35,6 +35,7 @@ mod releases;
 mod roles;
 mod runbooks;
 mod runbooks_run;
+mod runbooks_signed;
 mod runs;
 mod runs_deleted;
 mod runs_edges;

@@ -65,6 +65,8 @@ const LINES: &[&str] = &[
     "runbook run nginx HOST",
     "runbook save ROLE",
     "runbook show nginx",
+    "runbook sign nginx",
+    "runbook verify nginx",
     "runbook steps 0000000000000000",
     "runbook versions nginx",
     "logs HOST",

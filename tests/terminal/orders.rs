@@ -278,3 +278,45 @@ fn any_order_is_put_by_the_clock_with_the_verb_that_gives_it() {
     let steps = story.read(0, &["runbook", "steps", &run, "web1"]);
     assert_eq!(steps[0]["output"], "hello you", "{steps}");
 }
+
+#[test]
+fn a_runbook_is_signed_and_checked_by_those_who_read_it() {
+    let story = Story::begin();
+    let book = |line: &str| format!("name: greet\nsteps:\n- name: say\n  line: echo {line}\n");
+    let file = story.write("greet.yaml", &book("hello"));
+    story.said(0, &["runbook", "save", &file]);
+    let unsigned = story.said(1, &["runbook", "verify", "greet"]);
+    assert!(text(&unsigned.stderr).contains("cmdr runbook sign greet"), "{unsigned:?}");
+    // Only what was read is signed.
+    let other = story.write("other.yaml", &book("something else"));
+    let refused = story.said(1, &["runbook", "sign", "greet", "--file", &other]);
+    assert!(text(&refused.stderr).contains("nothing was signed"), "{refused:?}");
+    let signed = story.said(0, &["runbook", "sign", "greet", "--file", &file]);
+    assert!(text(&signed.stderr).contains("version 1 of greet is signed by"), "{signed:?}");
+    let verified = story.read(0, &["runbook", "verify", "greet"]);
+    assert_eq!((&verified["text"], &verified["holds"]), (&json!(true), &json!(true)));
+    let key = verified["key"].as_str().unwrap();
+    story.said(0, &["runbook", "verify", "greet", "--key", key]);
+    let wrong = story.said(1, &["runbook", "verify", "greet", "--key", &"a".repeat(52)]);
+    assert!(text(&wrong.stderr).contains("another key"), "{wrong:?}");
+    let listed = story.read(0, &["runbook", "ls"]);
+    let greet = |listed: &Value| {
+        let all = listed.as_array().unwrap();
+        all.iter().find(|book| book["name"] == "greet").unwrap().clone()
+    };
+    assert_eq!(greet(&listed)["signed"]["by"], verified["by"]);
+    let shown = story.said(0, &["runbook", "show", "greet"]);
+    assert!(text(&shown.stderr).contains("the signature holds"), "{shown:?}");
+    // A new version is another text; saved and signed at once.
+    story.write("greet.yaml", &book("hello again"));
+    story.said(0, &["runbook", "save", &file]);
+    assert_eq!(greet(&story.read(0, &["runbook", "ls"]))["signed"], Value::Null);
+    story.write("greet.yaml", &book("good bye"));
+    story.said(0, &["runbook", "save", &file, "--sign"]);
+    assert_eq!(greet(&story.read(0, &["runbook", "ls"]))["signed"]["holds"], true);
+    let versions = story.said(0, &["runbook", "versions", "greet"]);
+    let table = text(&versions.stdout);
+    assert_eq!(table.matches(verified["by"].as_str().unwrap()).count(), 5, "{table}");
+    let log = story.read(0, &["audit", "--method", "runbooks.sign"]);
+    assert!(log.to_string().contains(key), "{log}");
+}

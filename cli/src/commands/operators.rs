@@ -174,7 +174,7 @@ fn factors(operator: &Operator) -> &'static str {
 pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     match args.verb.as_ref().unwrap_or(&Verb::List) {
-        Verb::List => list(app, &hub.ask(&List {}).await?.operators)?,
+        Verb::List => list(app, &hub.ask_all(&List::all()).await?.operators)?,
         Verb::Create { name, role, full_name, password, source } => {
             let first = match password {
                 true => Some(secret::ask_new(&format!("First password of {name}")).await?),
@@ -230,13 +230,13 @@ pub(super) async fn run(app: &App, args: &OperatorsArgs) -> Result<Exit, Failure
             app.out.note(&format!("{name} is removed"));
         }
         Verb::Devices { name } => {
-            let all = hub.ask(&List {}).await?.operators;
+            let all = hub.ask_all(&List::all()).await?.operators;
             devices(app, &all, name.as_deref())?;
         }
         Verb::Locks => locks(app, &hub).await?,
         Verb::Unlock { what, .. } => unlock(app, &hub, what.as_deref()).await?,
         Verb::Revoke { device, yes } => {
-            let all = hub.ask(&List {}).await?.operators;
+            let all = hub.ask_all(&List::all()).await?.operators;
             let (key, name) = match find(&all, device) {
                 Ok(one) => (one.key, one.name.as_str()),
                 // A device without rights is in no list, but the hub knows what it did to its key.

@@ -36,6 +36,10 @@ A role is a list of grants, and a file of them looks like this:
   limit = { hosts = 20, minutes = 60 }       # on so many hosts in that time; left out: any number
   on_request = { approvals = 1, longest_minutes = 60 } # holds once it was asked for and others approved
 
+  [[grant]]
+  verbs = [\"exec.start\"]
+  resources = [\"signed-runbook:*\"]           # runbooks whose signature holds, and no others
+
 Whatever no grant allows is denied. The right to start a shell is the right to everything that the
 agent may do.";
 

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Column, Format};
 use clap::{Args, Subcommand};
+use cmdr_protocol::SigningKey;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{
     Check, Delete, List, MAX_TEXT, Param, Problem, Runbook, Save, Show, Shown, Step, Version,
@@ -16,6 +17,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub(super) mod run;
+mod sign;
 
 const FILE: &str = "\
 A runbook is a file like this:
@@ -121,6 +123,35 @@ enum Verb {
         /// Save it only if this is the newest version now.
         #[arg(long, value_name = "N")]
         was: Option<u64>,
+        /// Sign it as well, as 'runbook sign' does.
+        #[arg(long)]
+        sign: bool,
+    },
+    /// Sign a version of a runbook: you have read it and stand for it. Whoever may run signed runbooks alone can run it then.
+    #[command(after_long_help = sign::HELP)]
+    Sign {
+        /// Which.
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which version [default: the newest].
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+        /// Sign only what is the same as this file; - reads standard input.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Check the signature of a runbook here, with the text that the hub gives, and ask the hub whether who signed it may do so
+    /// still. Ends with 1 when it does not hold.
+    Verify {
+        /// Which.
+        #[arg(value_parser = name)]
+        name: String,
+        /// Which version [default: the newest].
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+        /// It has to be signed with this key, whatever the hub says whose that is.
+        #[arg(long, value_name = "KEY")]
+        key: Option<SigningKey>,
     },
     /// Run a runbook on hosts: a run of the hub's, planned and guarded like any other.
     Run {
@@ -198,15 +229,37 @@ pub(super) async fn run(app: &App, args: &RunbookArgs) -> Result<Exit, Failure> 
                 human::count(steps, "step")
             ));
         }
-        Verb::Save { file, note, was } => {
+        Verb::Save { file, note, was, sign } => {
             let text = read(file)?;
             let hub = Hub::connect(app).await?;
             let checked = hub.ask(&Check { text: text.clone() }).await?;
             if !checked.problems.is_empty() {
                 return Err(Failure::usage(told(file, &checked.problems)));
             }
-            save(app, &hub, Save { name: checked.name, text, note: note.clone(), was: *was })
-                .await?;
+            let asked = Save { name: checked.name, text, note: note.clone(), was: *was };
+            let version = save(app, &hub, &asked).await?;
+            if *sign {
+                sign::sign(app, &hub, &asked.name, version, &asked.text).await?;
+            }
+        }
+        Verb::Sign { name, version, file } => {
+            let hub = Hub::connect(app).await?;
+            let shown = hub.ask(&Show { name: name.clone(), version: *version }).await?;
+            let file = file.as_deref().map(|path| read(path).map(|text| (path, text)));
+            if let Some((path, _)) = file.transpose()?.filter(|(_, text)| *text != shown.text) {
+                return Err(Failure::failed(format!(
+                    "version {} of {name} is not what is in {}; nothing was signed",
+                    shown.runbook.version,
+                    path.display()
+                ))
+                .hint(format!("to see it: cmdr runbook show {name} --text")));
+            }
+            sign::sign(app, &hub, name, shown.runbook.version, &shown.text).await?;
+        }
+        Verb::Verify { name, version, key } => {
+            let show = Show { name: name.clone(), version: *version };
+            let shown = Hub::connect(app).await?.ask(&show).await?;
+            return sign::verify(app, &shown, *key);
         }
         Verb::Run { name, hosts, how } => {
             let hub = Hub::connect(app).await?;
@@ -226,7 +279,7 @@ pub(super) async fn run(app: &App, args: &RunbookArgs) -> Result<Exit, Failure> 
             let show = Show { name: name.clone(), version: Some(*version) };
             let text = hub.ask(&show).await?.text;
             let note = format!("version {version} again");
-            save(app, &hub, Save { name: name.clone(), text, note, was: None }).await?;
+            save(app, &hub, &Save { name: name.clone(), text, note, was: None }).await?;
         }
         Verb::Rm { name, yes } => {
             let hub = Hub::connect(app).await?;
@@ -240,14 +293,14 @@ pub(super) async fn run(app: &App, args: &RunbookArgs) -> Result<Exit, Failure> 
     Ok(Exit::Ok)
 }
 
-async fn save(app: &App, hub: &Hub, save: Save) -> Result<(), Failure> {
-    let saved = hub.ask(&save).await?;
+async fn save(app: &App, hub: &Hub, save: &Save) -> Result<u64, Failure> {
+    let saved = hub.ask(save).await?;
     app.out.note(&if saved.unchanged {
         format!("{} has this text already, as version {}", save.name, saved.version)
     } else {
         format!("{} is saved as version {}", save.name, saved.version)
     });
-    Ok(())
+    Ok(saved.version)
 }
 
 /// Problems as compilers tell them.
@@ -280,6 +333,7 @@ fn list(app: &App, runbooks: &[Runbook]) -> Result<(), Failure> {
         })
         .wide(),
         Column::text("BY", |r: &Runbook| clean(&r.saved_by).into_owned().into()).wide(),
+        Column::text("SIGNED", |r: &Runbook| sign::cell(r.signed.as_ref())).wide(),
     ];
     app.out.list(runbooks, &columns, |r| r.name.clone())
 }
@@ -293,6 +347,7 @@ pub(super) fn versions(app: &App, versions: &[Version]) -> Result<(), Failure> {
         }),
         Column::text("BY", |v| clean(&v.saved_by).into_owned().into()),
         Column::text("BYTES", |v| v.size.to_string().into()),
+        Column::text("SIGNED", |v: &Version| sign::cell(v.signed.as_ref())),
         Column::text("NOTE", |v| clean(&v.note).into_owned().into()),
         Column::text("HASH", |v: &Version| v.hash.as_str().into()).wide(),
     ];
@@ -313,6 +368,9 @@ fn tell(app: &App, shown: &Shown) -> Result<(), Failure> {
         ),
     };
     app.out.note(&format!("{}: {} ({version})", runbook.name, clean(&runbook.description)));
+    if let Some(signed) = &runbook.signed {
+        app.out.note(&sign::told(signed));
+    }
     let columns = [
         Column::text("PARAMETER", |p: &Param| p.name.as_str().into()),
         Column::text("TYPE", |p| p.kind.as_str().into()),

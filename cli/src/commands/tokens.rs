@@ -103,7 +103,7 @@ pub(super) async fn run(app: &App, args: &TokensArgs) -> Result<Exit, Failure> {
     match args.verb.as_ref().unwrap_or(&Verb::List) {
         Verb::List => {
             let now = clock::now_ms();
-            let tokens = hub.ask(&List {}).await?.tokens;
+            let tokens = hub.ask_all(&List::all()).await?.tokens;
             let rows: Vec<_> = tokens.into_iter().map(|token| Shown::new(token, now)).collect();
             app.out.list(&rows, &columns(), |r| r.id.to_string())?;
         }

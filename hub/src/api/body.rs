@@ -2,9 +2,8 @@
 
 use super::Api;
 use super::listener::Connection;
-use super::places::Full;
 use super::problem::Problem;
-use super::room::Share;
+use super::room::{Full, Share};
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;

@@ -2,8 +2,9 @@
 
 use super::bearer::Program;
 use super::body::Named;
-use super::places::{Full, Place, Places};
+use super::places::{Place, Places};
 use super::problem::{Problem, Problems, ProblemsOfBody, ProblemsOfOne};
+use super::room::Full;
 use super::settings::Limits;
 use crate::audit::trail;
 use crate::rights::Missing;

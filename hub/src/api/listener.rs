@@ -5,10 +5,10 @@
 
 use super::certificate::Certificate;
 use super::patience::Patient;
-use super::places::{self, Full, Places};
+use super::places::{self, Places};
 use super::problem::Problem;
 use super::rate::Rates;
-use super::room::Room;
+use super::room::{Full, Room};
 use super::{Api, configs, document, files, routes};
 use crate::gate::{Bounds, Gate, Pass};
 use crate::server::Hub;

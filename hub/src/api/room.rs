@@ -1,7 +1,6 @@
-//! Memory for what requests bring: so many bytes in all, and of one key no more than its share. What is counted has
+//! Room that programs share, such as memory for what requests bring: so many bytes in all, and of one key no more than its share. What is counted has
 //! come; what a request only claims costs nothing.
 
-use super::places::Full;
 use cmdr_protocol::KeyId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +17,15 @@ pub(super) struct Room {
 struct Taken {
     all: usize,
     by_key: HashMap<KeyId, usize>,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// All of it is taken.
+    All,
+    /// This key has its share.
+    Key,
 }
 
 /// What one request has of it, given back when dropped.
@@ -51,6 +59,11 @@ impl Room {
 }
 
 impl Share {
+    /// Whose it is.
+    pub(super) const fn key(&self) -> KeyId {
+        self.key
+    }
+
     /// Takes so many bytes more.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
         let mut taken = self.room.lock();

@@ -24,6 +24,27 @@ pub(super) struct Runbook {
     /// When it was saved, milliseconds since 1970; 0 for one that comes with the hub.
     saved_ms: u64,
     saved_by: String,
+    /// Who signed this version; null when nobody did.
+    signed: Option<Signed>,
+}
+
+/// A signature under a version of a runbook.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Signed {
+    /// Who signed.
+    by: String,
+    /// When, milliseconds since 1970.
+    at_ms: u64,
+    /// The text is the one that was signed, and who signed it may do so still.
+    holds: bool,
+    /// Why it does not hold; empty when it does.
+    why: String,
+}
+
+impl From<runbooks::Signed> for Signed {
+    fn from(signed: runbooks::Signed) -> Self {
+        Self { by: signed.by, at_ms: signed.at_ms, holds: signed.holds, why: signed.why }
+    }
 }
 
 impl From<runbooks::Runbook> for Runbook {
@@ -36,6 +57,7 @@ impl From<runbooks::Runbook> for Runbook {
             steps: runbook.steps,
             saved_ms: runbook.saved_ms,
             saved_by: runbook.saved_by,
+            signed: runbook.signed.map(Signed::from),
         }
     }
 }

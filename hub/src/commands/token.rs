@@ -13,6 +13,7 @@ use cmdr_link::clock;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::human::count;
 use cmdr_protocol::ids::TokenId;
+use cmdr_protocol::pages::Paged as _;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::shown::{HEADS, Made, Shown};
 use cmdr_protocol::tokens::{Create, List, Listing, Revoke, TokenKind};
@@ -112,11 +113,17 @@ pub(super) async fn run(dir: &Path, config: &Config, args: Token) -> anyhow::Res
     match args.verb {
         None => create(&local, &args.create, args.output).await?,
         Some(Verb::List) => {
-            let listing: Listing = match (ask(&local, &List {}).await, &local) {
+            let mut asked = List::all();
+            let mut listing: Listing = match (ask(&local, &asked).await, &local) {
                 (Some(answer), _) => answer?,
                 (None, Local::Stopped(hub, _)) => services::list_tokens(hub),
                 (None, Local::Running(_)) => anyhow::bail!("the hub did not answer"),
             };
+            while let Some(next) = asked.following(&listing) {
+                let Some(page) = ask(&local, &next).await else { break };
+                List::join(&mut listing, page?);
+                asked = next;
+            }
             let now = clock::now_ms();
             let rows: Vec<_> = listing.tokens.into_iter().map(|t| Shown::new(t, now)).collect();
             match args.output {

@@ -1,7 +1,7 @@
 //! Devices and programs' keys: which operator each acts for, and until when.
 
 use super::tokens::refuse;
-use super::{Keyring, Revocation, both};
+use super::{Keyring, Revocation, State, both};
 use crate::records::{AccountRecord, DeviceRecord, TokenRecord, device_key};
 use crate::store::{Batch, StoreError};
 use cmdr_link::clock;
@@ -33,6 +33,15 @@ impl DeviceRecord {
     /// Whether its time is over.
     pub fn has_expired(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|end| now_ms >= end)
+    }
+}
+
+impl State {
+    /// What a device of an operator's signs with, sealed, when the same one comes again.
+    fn signing_of(&self, id: KeyId, operator: &str) -> Vec<u8> {
+        let known = self.devices.get(&id);
+        let same = known.filter(|device| !device.revoked && device.operator == operator);
+        same.map(|device| device.signing.clone()).unwrap_or_default()
     }
 }
 
@@ -126,6 +135,7 @@ impl Keyring {
             program: None,
             revoked: false,
             refresh: Vec::new(),
+            signing: self.lock().signing_of(id, &account.name),
         };
         // Looked at before the token is used: nobody loses one because of what an administrator did.
         let named =
@@ -164,6 +174,8 @@ impl Keyring {
     /// Lets a key act for an operator.
     pub async fn bind(&self, device: DeviceRecord) -> Result<(), StoreError> {
         let id = cmdr_link::keys::key_id(&device.key);
+        let signing = self.lock().signing_of(id, &device.operator);
+        let device = DeviceRecord { signing, ..device };
         let old = self.superfluous(&device.operator, id);
         let batch =
             old.iter().fold(both(id, &device, None), |batch, id| batch.delete(device_key(*id)));
@@ -210,6 +222,7 @@ impl Keyring {
         }
         device.revoked = true;
         device.refresh.clear();
+        device.signing.clear();
         self.store.apply(Batch::new().put(device_key(id), &device)).await?;
         self.write().devices.insert(id, device);
         Ok(Revocation::Now)

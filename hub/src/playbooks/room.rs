@@ -60,6 +60,28 @@ fn locks() -> u64 {
     files.filter_map(|file| of(file.metadata().ok()?)).sum()
 }
 
+/// Set by the unit that gives the hub a `/dev/shm` of its own.
+const OWN: &str = "CMDR_OWN_SHM";
+
+/// Removes what playbooks have left where Python has its locks. Only where that place is the hub's own, and while none
+/// is played: else it may be somebody else's.
+pub(crate) fn clear_locks() {
+    if std::env::var_os(OWN).is_some_and(|own| own == "yes") {
+        empty(Path::new(cage::LOCKS));
+    }
+}
+
+/// Removes the files in a folder that a playbook can have made there.
+fn empty(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Err(e) = std::fs::remove_file(entry.path())
+        {
+            tracing::warn!("removing what a playbook left at {}: {e}", entry.path().display());
+        }
+    }
+}
+
 /// Whether a folder takes no more than this; else what is wrong with it.
 fn fits(folder: &Path, most: u64, entries: u64) -> Result<(), String> {
     let (mut bytes, mut count) = (0u64, 0u64);
@@ -195,6 +217,26 @@ fn open(place: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use rustix::fs::mkdirat;
+
+    #[test]
+    fn what_is_left_where_locks_are_is_removed_and_nothing_beside_files() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["sem.mp-1", "left"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        empty(dir.path());
+        let left = std::fs::read_dir(dir.path()).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["folder", "link"]);
+        // Of a machine where it is not known to be the hub's own, nothing.
+        let theirs = Path::new(cage::LOCKS).join(format!("cmdr-test-{}", std::process::id()));
+        std::fs::write(&theirs, "x").unwrap();
+        clear_locks();
+        assert!(std::fs::remove_file(&theirs).is_ok());
+    }
 
     #[test]
     fn what_takes_too_much_room_is_told_from_what_does_not() {

@@ -186,6 +186,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("runbooks.save", "a"),
     ("runbooks.versions", "aodv"),
     ("runbooks.delete", "a"),
+    ("runbooks.sign", "a"),
     ("runbooks.steps", "aod"),
     ("configs.list", "aodv"),
     ("configs.show", "aodv"),

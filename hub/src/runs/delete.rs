@@ -105,7 +105,7 @@ impl Keeper {
         if record.end.as_ref().is_some_and(|end| end.segments.is_some()) {
             // The keeper writes nothing meanwhile: no output is where nobody knows of it yet.
             let runs = runs.clone();
-            if let Err(e) = tokio::task::spawn_blocking(move || runs.remove_segments()).await {
+            if let Err(e) = tokio::task::spawn_blocking(move || runs.remove_segments(1)).await {
                 tracing::error!("removing output of runs: {e}");
             }
         }

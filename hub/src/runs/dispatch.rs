@@ -4,7 +4,7 @@ use super::keeper::{End, News};
 use super::live::{Inner, Live};
 use super::seat::Seat;
 use super::steps::Sends;
-use super::{Author, Runs, order_id, parse_id, playbooks};
+use super::{Author, Runs, order_id, parse_id, playbooks, signed};
 use crate::server::Hub;
 use cmdr_link::Client;
 use cmdr_protocol::orders::{Cancel, Cancelled, Occurrence, Take};
@@ -244,7 +244,7 @@ impl Runs {
             };
             let fresh = || !asked && decided.is_some_and(|at| at.elapsed() < STALE);
             if !fresh()
-                && let Err(why) = may(&hub, &author, &resource, host)
+                && let Err(why) = may(&hub, live, &author, &resource, host)
             {
                 return self.refused(live, index, attempt, why);
             }
@@ -260,7 +260,7 @@ impl Runs {
             // That may have taken its time: it is decided again, and again with what is left of it.
             if take.order.push.is_some()
                 && !fresh()
-                && let Err(why) = may(&hub, &author, &resource, host)
+                && let Err(why) = may(&hub, live, &author, &resource, host)
             {
                 return self.refused(live, index, attempt, why);
             }
@@ -543,13 +543,21 @@ fn gone(live: &Live, index: u32, state: TargetState) -> (TargetState, String) {
 }
 
 /// Whether who began a run still may do this there.
-pub(super) fn may(hub: &Hub, author: &Author, resource: &str, host: HostId) -> Result<(), String> {
+pub(super) fn may(
+    hub: &Hub,
+    live: &Live,
+    author: &Author,
+    resource: &str,
+    host: HostId,
+) -> Result<(), String> {
     let Some(who) = Runs::who(hub, author) else { return Ok(()) };
     let Some(method) = methods::index(exec::Start::METHOD) else {
         return Err("orders are not in the table of methods".to_owned());
     };
-    hub.decide(&who, method, Some(resource), Some(host)).map(drop).map_err(|missing| {
-        let why = missing.told(&who, exec::Start::METHOD, resource);
-        format!("{} may not do this there any more: {why}", author.operator)
-    })
+    let decided = match signed::decide(hub, &who, method, resource, host) {
+        Ok(by) if by.signature => signed::still(hub, live),
+        Ok(_) => Ok(()),
+        Err(missing) => Err(missing.told(&who, exec::Start::METHOD, resource)),
+    };
+    decided.map_err(|why| format!("{} may not do this there any more: {why}", author.operator))
 }

@@ -1,6 +1,6 @@
 //! Which hosts a run is for, whether who asks may, and what stands between an order and a fleet.
 
-use super::Runs;
+use super::{Runs, signed};
 use crate::server::Hub;
 use crate::ssh;
 use crate::who::Who;
@@ -33,12 +33,17 @@ pub(crate) struct Plan {
     pub(crate) refused: Vec<Refused>,
     pub(crate) guard: Guarded,
     pub(crate) waves: Vec<u32>,
+    /// On some hosts it is allowed only as something that is signed.
+    by_signature: bool,
 }
 
 impl Runs {
     /// Works out what a run would come to. An error when it would come to nothing.
     pub(crate) fn plan(&self, hub: &Hub, who: &Who, start: &Start) -> Result<Plan, CallError> {
         let plan = self.decided(hub, who, start)?;
+        if plan.by_signature {
+            signed::check(hub, who, &start.order)?;
+        }
         Ok(self.arranged(plan, start))
     }
 
@@ -56,6 +61,9 @@ impl Runs {
         {
             within(hub, &plan.hosts, &bound)?;
         }
+        if plan.by_signature {
+            signed::check(hub, who, &start.order)?;
+        }
         Ok(self.arranged(plan, start))
     }
 
@@ -67,8 +75,11 @@ impl Runs {
             .ok_or_else(|| CallError::failed("orders are not in the table of methods"))?;
         let resource = start.order.resource();
         for host in picked {
-            match hub.decide(who, method, Some(&resource), Some(host.id)) {
-                Ok(_) => plan.hosts.push(host),
+            match signed::decide(hub, who, method, &resource, host.id) {
+                Ok(by) => {
+                    plan.by_signature |= by.signature;
+                    plan.hosts.push(host);
+                }
                 Err(missing) => {
                     let why = missing.told(who, exec::Start::METHOD, &resource);
                     plan.refused.push(Refused { name: host.name, why });

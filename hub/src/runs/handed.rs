@@ -5,7 +5,7 @@
 //! does not have it any more: so whoever asks which hosts may do something on their own gets all of them.
 
 use super::records::{Author, ScheduleRecord};
-use super::{Runs, busy, schedules};
+use super::{Runs, busy, calendar};
 use crate::records::prefix;
 use crate::server::Hub;
 use crate::store::{Batch, Store, StoreError};
@@ -209,7 +209,7 @@ impl Handed {
             return made.clone();
         }
         let schedule = &record.schedule;
-        let times = schedules::moments(&schedule.when, now, until, MAX_TIMES);
+        let times = calendar::moments(&schedule.when, now, until, MAX_TIMES);
         let half = times.get(MAX_TIMES / 2).copied().unwrap_or(u64::MAX);
         let renew = if Some(until) == ends_ms { half } else { half.min(now + RENEW_MS) };
         let made = Arc::new(orders::Schedule {

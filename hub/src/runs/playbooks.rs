@@ -10,7 +10,7 @@ use super::links::Confirms;
 use super::live::Live;
 use super::{Author, Runs, order_id};
 use crate::audit::trail::Trail;
-use crate::playbooks::{Carrier, Child, Counts, Ended, Play, Said, clear};
+use crate::playbooks::{Carrier, Child, Counts, Ended, Play, Said, clear, clear_locks};
 use crate::runbooks::Next;
 use crate::server::Hub;
 use cmdr_link::{clock, codec};
@@ -125,7 +125,7 @@ impl Runs {
         if let Err(e) = hub.config.ansible.check() {
             return Some((TargetState::Failed, e.message));
         }
-        if let Err(why) = may(hub, &author, &resource, host) {
+        if let Err(why) = may(hub, live, &author, &resource, host) {
             return Some((TargetState::Refused, why));
         }
         let id = order_id(live.id, index, attempt);
@@ -194,6 +194,15 @@ impl Runs {
         matches!(book.next(&hub, &host, &mut progress), Next::Do { task, .. } if task.play.is_some())
     }
 
+    /// What playbooks leave beside their folders goes when none of them runs; none begins meanwhile.
+    async fn clear_locks(&self, hub: &Hub, places: &Semaphore) {
+        let all = hub.config.ansible.at_once.get();
+        let Ok(_all) = places.try_acquire_many(all) else { return };
+        if let Err(e) = tokio::task::spawn_blocking(clear_locks).await {
+            tracing::error!("removing what playbooks left: {e}");
+        }
+    }
+
     fn places(&self, hub: &Hub) -> Arc<Semaphore> {
         let most = hub.config.ansible.at_once.get() as usize;
         self.playing.places.get_or_init(|| Arc::new(Semaphore::new(most))).clone()
@@ -234,6 +243,7 @@ impl Turn {
             }
         };
         drop(place);
+        self.runs.clear_locks(hub, &places).await;
         self.over(result, Some(began.elapsed())).await;
     }
 
@@ -310,10 +320,13 @@ impl Turn {
     fn carrier(&self, hub: &Arc<Hub>) -> Carrier {
         let (live, index, attempt) = (self.live.clone(), self.index as usize, self.attempt);
         let (author, resource, host) = (self.author.clone(), self.resource.clone(), self.host);
-        let goes_on = move || {
-            let inner = live.lock();
-            let seat = &inner.seats[index];
-            !seat.ending && seat.attempt == attempt
+        let goes_on = {
+            let live = live.clone();
+            move || {
+                let inner = live.lock();
+                let seat = &inner.seats[index];
+                !seat.ending && seat.attempt == attempt
+            }
         };
         Carrier {
             hub: Arc::downgrade(hub),
@@ -321,7 +334,7 @@ impl Turn {
             caller: self.author.caller(),
             may: Box::new(move |hub| {
                 if goes_on() {
-                    may(hub, &author, &resource, host)
+                    may(hub, &live, &author, &resource, host)
                 } else {
                     Err("the step is over".to_owned())
                 }

@@ -585,6 +585,7 @@ fn brief(order: &Order) -> Order {
     brief.env.clear();
     if let Some(runbook) = &mut brief.runbook {
         runbook.texts.clear();
+        runbook.signatures.clear();
     }
     if let Some(script) = &mut brief.script {
         *script =

@@ -5,7 +5,6 @@ use super::{Runs, busy, segments};
 use crate::store::Batch;
 use cmdr_link::clock;
 use cmdr_protocol::{CallError, RunId};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Runs removed with one write.
@@ -82,7 +81,8 @@ impl Runs {
                 return Err(busy(e));
             }
         }
-        self.remove_segments();
+        // The keeper may be writing: output is on disk a moment before a run names it.
+        self.remove_segments(2);
         let days = if self.settings.keep_days > 0 { self.settings.keep_days } else { KEY_DAYS };
         self.forget_keys(now.saturating_sub(days * DAY_MS), self.settings.keep).await?;
         Ok(gone.len())
@@ -111,8 +111,12 @@ impl Runs {
         wrong
     }
 
-    /// Removes segments that hold output of no run that is kept.
-    pub(super) fn remove_segments(&self) {
+    /// Removes segments that hold output of no run that is kept, but for the newest ones. What is being written, and
+    /// what has just been and no run names yet, is in the newest one, or in the one before when the writer has gone on to
+    /// another meanwhile; so who is not the keeper leaves two.
+    pub(super) fn remove_segments(&self, newest: usize) {
+        // Looked at first: all that came into the others was named before these were there.
+        let Ok(numbers) = segments::numbers(&self.dir) else { return };
         let mut needed: Vec<(u32, u32)> = Vec::new();
         let open;
         {
@@ -123,25 +127,56 @@ impl Runs {
             open = state.open.values().cloned().collect::<Vec<_>>();
         }
         needed.extend(open.iter().filter_map(|live| live.lock().segments));
-        let Ok(numbers) = segments::numbers(&self.dir) else { return };
-        let kept: HashSet<u32> = numbers
-            .iter()
-            .copied()
-            .filter(|number| needed.iter().any(|(first, last)| (first..=last).contains(&number)))
-            .collect();
-        // The newest is being written.
-        let newest = numbers.last().copied();
-        for number in numbers {
-            if !kept.contains(&number)
-                && Some(number) != newest
-                && let Err(e) = segments::remove(&self.dir, number)
-            {
+        for number in unneeded(&numbers, &needed, newest) {
+            if let Err(e) = segments::remove(&self.dir, number) {
                 tracing::warn!("removing segment {number} of the output of runs: {e}");
             }
         }
     }
 }
 
+/// Of these segments, ascending, those that are in none of these ranges and not among the newest.
+fn unneeded(numbers: &[u32], needed: &[(u32, u32)], newest: usize) -> Vec<u32> {
+    let older = &numbers[..numbers.len().saturating_sub(newest)];
+    let is_needed =
+        |number: &u32| needed.iter().any(|(first, last)| (first..=last).contains(&number));
+    older.iter().copied().filter(|number| !is_needed(number)).collect()
+}
+
 fn ended(record: &RunRecord) -> u64 {
     record.end.as_ref().map_or(u64::MAX, |end| end.ended_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::lab::Lab;
+    use crate::runs::segments::{Reader, Segments};
+
+    #[tokio::test]
+    async fn output_that_is_on_disk_a_moment_before_its_run_names_it_is_not_removed() {
+        let lab = Lab::idle();
+        let runs = &lab.hub.runs;
+        let mut segments = Segments::open(&runs.dir).unwrap();
+        let place = segments.push(b"what a host has just said");
+        segments.write().unwrap();
+        // The keeper has gone on to another segment, and has not told the run yet where that is.
+        let next = Segments::open(&runs.dir).unwrap();
+        assert_eq!(next.current(), place.segment + 1);
+        runs.retain().await.unwrap();
+        assert_eq!(Reader::new(&runs.dir).read(place).unwrap(), b"what a host has just said");
+        // With the one after that, all that is in it was named; no run did.
+        drop(Segments::open(&runs.dir).unwrap());
+        runs.retain().await.unwrap();
+        assert!(Reader::new(&runs.dir).read(place).unwrap_err().contains("not there any more"));
+    }
+
+    #[test]
+    fn a_segment_goes_when_no_run_has_output_in_it() {
+        let numbers = [3, 4, 5, 8, 9];
+        assert_eq!(unneeded(&numbers, &[(4, 5)], 1), [3, 8]);
+        assert_eq!(unneeded(&numbers, &[(4, 5)], 2), [3]);
+        assert_eq!(unneeded(&numbers, &[], 9), [0; 0]);
+        assert_eq!(unneeded(&[], &[], 1), [0; 0]);
+    }
 }

@@ -3,9 +3,10 @@
 //! up for, and said.
 
 use super::alone::SHOWN;
+use super::calendar::next;
 use super::handed::{hub_only, moment};
 use super::records::{Author, ScheduleRecord, schedule_key};
-use super::start::{Origin, check};
+use super::start::{MAX_KEY, Origin, check};
 use super::{Runs, busy, environment};
 use crate::audit::trail::Trail;
 use crate::records::prefix;
@@ -17,19 +18,14 @@ use cmdr_link::{clock, codec};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::role::Role;
-use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, UNTOLD, When};
+use cmdr_protocol::runs::{PutSchedule, Schedule, ScheduleListing, Start, Started, UNTOLD};
 use cmdr_protocol::{Call as _, CallError, ErrorKind, KeyId, Revoked, selector};
-use croner::Cron;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Schedules at once.
 const MOST: usize = 1000;
-/// The shortest time between two runs of one.
-const SHORTEST_MS: u64 = 10_000;
 /// The clock is looked at again after so long at most: it may be set.
 const LOOK: Duration = Duration::from_secs(5);
 /// The largest one: what is written into it later, such as what was wrong, has to fit besides.
@@ -38,6 +34,8 @@ const LARGEST: usize = MAX_VALUE - 4096;
 const MISSED: usize = 16;
 /// How far back the newest moments are looked for, one after the other, in milliseconds.
 const SPANS_MS: [u64; 4] = [60_000, 3_600_000, 3 * 24 * 3_600_000, 500 * 24 * 3_600_000];
+/// Bytes of a run's id behind the key of a moment, with what is between.
+const BEHIND: usize = 17;
 /// Columns of what was wrong.
 const TROUBLE: usize = 300;
 
@@ -108,76 +106,6 @@ impl ScheduleRecord {
     }
 }
 
-/// The first moment after a time, in milliseconds since 1970; absent when there is none any more.
-fn next(when: &When, made_ms: u64, after_ms: u64) -> Result<Option<u64>, String> {
-    match (when.every_ms, when.cron.trim()) {
-        (Some(every), "") if every >= SHORTEST_MS => {
-            let gone = after_ms.saturating_sub(made_ms) / every;
-            Ok(made_ms.checked_add((gone + 1).saturating_mul(every)))
-        }
-        (Some(_), "") => {
-            Err(format!("a schedule begins a run each {} s at most", SHORTEST_MS / 1000))
-        }
-        (None, cron) if !cron.is_empty() => Calendar::of(when)?.after(after_ms),
-        _ => Err("a schedule says either how often or when, as in a crontab".to_owned()),
-    }
-}
-
-/// A line as in a crontab, and where it is read.
-struct Calendar {
-    cron: Cron,
-    zone: TimeZone,
-}
-
-impl Calendar {
-    fn of(when: &When) -> Result<Self, String> {
-        let cron = when.cron.trim().parse().map_err(|e| {
-            format!(
-                "'{}' is no schedule as in a crontab (minute hour day month weekday): {e}",
-                clean_to_width(when.cron.trim(), 80)
-            )
-        })?;
-        let zone = match when.zone.as_str() {
-            "" => TimeZone::UTC,
-            name => TimeZone::get(name).map_err(|_| {
-                format!(
-                    "this hub knows no time zone '{}'; one is Europe/Berlin",
-                    clean_to_width(name, 40)
-                )
-            })?,
-        };
-        Ok(Self { cron, zone })
-    }
-
-    fn after(&self, after_ms: u64) -> Result<Option<u64>, String> {
-        let after =
-            i64::try_from(after_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let after = after.ok_or_else(|| "the clock is beyond all calendars".to_owned())?;
-        let after: Zoned = after.to_zoned(self.zone.clone());
-        // A pattern that never comes again is none; nothing else goes wrong here.
-        let found = self.cron.find_next_occurrence(&after, false).ok();
-        Ok(found.and_then(|at| u64::try_from(at.timestamp().as_millisecond()).ok()))
-    }
-}
-
-/// The moments of a crontab line after one time and up to another, at most so many.
-pub(super) fn moments(when: &When, after_ms: u64, until_ms: u64, most: usize) -> Vec<u64> {
-    let mut moments = Vec::new();
-    if when.every_ms.is_some() {
-        return moments;
-    }
-    let Ok(calendar) = Calendar::of(when) else { return moments };
-    let mut at = after_ms;
-    while let (true, Ok(Some(next))) = (moments.len() < most, calendar.after(at)) {
-        if next <= at || next > until_ms {
-            break;
-        }
-        moments.push(next);
-        at = next;
-    }
-    moments
-}
-
 /// Whether a time is one of the moments of a schedule.
 pub(super) fn is_moment(schedule: &Schedule, at_ms: u64) -> bool {
     let before = at_ms.checked_sub(1);
@@ -187,9 +115,13 @@ pub(super) fn is_moment(schedule: &Schedule, at_ms: u64) -> bool {
             .is_some_and(|before| next(&schedule.when, schedule.made_ms, before) == Ok(Some(at_ms)))
 }
 
-/// The idempotency key of the run of one moment.
+/// The idempotency key of the run of one moment, short enough for what may stand behind it as well. No name has a '#'.
 pub(super) fn moment_key(schedule: &str, due_ms: u64) -> String {
-    format!("schedule {schedule} {due_ms}")
+    let plain = format!("schedule {schedule} {due_ms}");
+    if plain.len() + BEHIND <= MAX_KEY {
+        return plain;
+    }
+    format!("schedule #{} {due_ms}", &blake3::hash(schedule.as_bytes()).to_hex()[..32])
 }
 
 impl Runs {
@@ -598,45 +530,7 @@ fn may(who: &Who, key: Option<KeyId>, record: &ScheduleRecord) -> Result<(), Cal
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cron(text: &str, zone: &str, after: &str) -> Result<Option<String>, String> {
-        let when = When { cron: text.into(), zone: zone.into(), every_ms: None };
-        let after: Timestamp = after.parse().unwrap();
-        let next = next(&when, 0, after.as_millisecond() as u64)?;
-        Ok(next.map(|ms| Timestamp::from_millisecond(ms as i64).unwrap().to_string()))
-    }
-
-    #[test]
-    fn a_crontab_line_is_read_in_its_zone() {
-        let at = |text, zone, after| cron(text, zone, after).unwrap().unwrap();
-        assert_eq!(at("30 3 * * *", "", "2026-01-01T03:30:00Z"), "2026-01-02T03:30:00Z");
-        assert_eq!(at("30 3 * * *", "", "2026-01-01T03:29:59Z"), "2026-01-01T03:30:00Z");
-        assert_eq!(
-            at("0 12 * * *", "Europe/Berlin", "2026-01-01T00:00:00Z"),
-            "2026-01-01T11:00:00Z"
-        );
-        assert_eq!(
-            at("0 12 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z"),
-            "2026-07-01T10:00:00Z"
-        );
-        assert_eq!(at("*/15 * * * MON", "", "2026-01-01T00:00:00Z"), "2026-01-05T00:00:00Z");
-        for bad in ["", "x", "61 * * * *", "* * * *"] {
-            assert!(cron(bad, "", "2026-01-01T00:00:00Z").is_err(), "{bad}");
-        }
-        assert!(cron("* * * * *", "Mars/Olympus", "2026-01-01T00:00:00Z").is_err());
-        assert_eq!(cron("0 0 30 2 *", "", "2026-01-01T00:00:00Z"), Ok(None));
-    }
-
-    #[test]
-    fn every_so_often_is_counted_from_the_beginning_and_never_twice() {
-        let when = When { every_ms: Some(60_000), ..When::default() };
-        assert_eq!(next(&when, 1000, 1000), Ok(Some(61_000)));
-        assert_eq!(next(&when, 1000, 61_000), Ok(Some(121_000)));
-        // However long the hub was away.
-        assert_eq!(next(&when, 1000, 1_000_000_000), Ok(Some(1_000_021_000)));
-        assert!(next(&When { every_ms: Some(1), ..When::default() }, 0, 0).is_err());
-        assert!(next(&When::default(), 0, 0).is_err());
-    }
+    use cmdr_protocol::runs::When;
 
     fn record(when: When, made_ms: u64, next_ms: u64) -> ScheduleRecord {
         let schedule = Schedule { when, made_ms, next_ms: Some(next_ms), ..Schedule::default() };
@@ -682,6 +576,34 @@ mod tests {
         let every = When { every_ms: Some(60_000), ..When::default() };
         let put_ahead = record(every, 10_000_000, 0).schedule;
         assert!(!is_moment(&put_ahead, 10_000_000) && is_moment(&put_ahead, 10_060_000));
+    }
+
+    #[test]
+    fn every_name_that_is_taken_makes_keys_that_are_taken_each_its_own() {
+        let mut seen = std::collections::HashSet::new();
+        let cut = |name: &str| {
+            let name: String = name.repeat(253 / name.len());
+            (1..=name.len())
+                .filter(|end| name.is_char_boundary(*end))
+                .map(|end| name[..end].to_owned())
+                .collect::<Vec<_>>()
+        };
+        for name in [cut("a"), cut("日"), cut("ü")].concat() {
+            assert_eq!(selector::check_name(&name), Ok(()));
+            for due in [1, 1_700_000_000_000, u64::MAX] {
+                let key = moment_key(&name, due);
+                assert!(seen.insert(key.clone()), "{name}");
+                let behind = format!("{key} {}", cmdr_protocol::RunId([255; 8]));
+                for key in [key, behind] {
+                    let start = Start { key, hosts: "*".into(), ..Start::default() };
+                    let refused = check(&start).unwrap_err().message;
+                    // It has no order; its key is not what is wrong with it.
+                    assert!(!refused.contains("key"), "{name}: {refused}");
+                }
+            }
+        }
+        // Those of names that always began stay as they were.
+        assert_eq!(moment_key("nightly", 7), "schedule nightly 7");
     }
 
     #[test]

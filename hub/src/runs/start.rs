@@ -5,7 +5,7 @@ use super::keeper::HeadChange;
 use super::live::{Live, wave_of};
 use super::records::{self, Author, KeyRecord, RunRecord};
 use super::seat::Seat;
-use super::{Runs, busy, environment};
+use super::{Runs, busy, environment, signed};
 use crate::keyring::Standing;
 use crate::server::Hub;
 use crate::store::{Batch, StoreError};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The longest idempotency key, in bytes.
-const MAX_KEY: usize = 128;
+pub(super) const MAX_KEY: usize = 128;
 /// The longest selector, and the most hosts that are named by their ids.
 const MAX_HOSTS: usize = 16 * 1024;
 const MAX_ONLY: usize = 16 * 1024;
@@ -290,11 +290,11 @@ impl Runs {
         let Some(method) = methods::index(exec::Start::METHOD) else { return Ok(()) };
         let resource = start.order.resource();
         for host in hosts {
-            let allowed = hub.decide(who, method, Some(&resource), Some(host.id));
-            if let Ok(allowed) = allowed
-                && !hub.rights.take(who, &allowed, Some(host.id))
+            let by = signed::decide(hub, who, method, &resource, host.id);
+            if let Ok(by) = by
+                && !hub.rights.take(who, &by.allowed, Some(host.id))
             {
-                let limit = allowed.limit.unwrap_or_default();
+                let limit = by.allowed.limit.unwrap_or_default();
                 return Err(CallError::denied(format!(
                     "nothing was begun: the limit of {} hosts within {} minutes is reached for {}",
                     limit.hosts, limit.minutes, who.operator

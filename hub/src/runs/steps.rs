@@ -242,6 +242,7 @@ impl Runs {
         })?;
         runbook.version = u32::try_from(about.version).unwrap_or(u32::MAX);
         runbook.texts = plan.texts(&runbook.name);
+        runbook.signatures = hub.runbooks.signatures_of(&runbook.texts, &runbook.name, &about);
         let book = plan.book();
         if let (None, Some((first, then))) = (start.waves, book.waves) {
             start.waves = Some(Waves { first, then });

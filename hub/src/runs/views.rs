@@ -275,6 +275,7 @@ impl Runs {
         let mut start = inner.record.start.clone();
         if let Some(runbook) = &mut start.order.runbook {
             runbook.texts.clear();
+            runbook.signatures.clear();
         }
         start.callback = start.callback.filter(|_| matches!(sees, Sees::All));
         for value in start.order.env.values_mut() {

@@ -3,9 +3,11 @@
 use super::runbooks::may_keep_playbooks;
 use super::{HubService, nobody};
 use crate::configs::{Configs, expected};
-use crate::runbooks::read_config;
+use crate::runbooks::{Plan, read_config};
 use crate::server::Hub;
 use crate::ssh;
+use crate::who::Who;
+use cmdr_link::codec;
 use cmdr_link::service::Asked;
 use cmdr_protocol::configs::{
     Check, Checked, Delete, Expect, Expected, List, Listing, MAX_HOSTS, Save, Show, Shown, Versions,
@@ -81,28 +83,57 @@ async fn expect(hub: Arc<Hub>, asked: Asked, expect: Expect) -> Result<Expected,
     let selector = Selector::parse(&text).map_err(|e| CallError::failed(e.to_string()))?;
     let method = methods::index(Expect::METHOD)
         .ok_or_else(|| CallError::failed("config groups are not in the table of methods"))?;
+    let turn = hub.configs.turn().await;
+    let work = move || {
+        let _turn = turn;
+        let of = Group { plan, text, selector, method };
+        look(&hub, &who, &of, &expect, about.version)
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| CallError::failed(format!("working out what hosts shall have: {e}")))
+}
+
+/// A group whose hosts are looked at.
+struct Group {
+    plan: Plan,
+    /// The hosts it is for, as it says it.
+    text: String,
+    selector: Selector,
+    method: usize,
+}
+
+/// What its hosts shall have. Templates are worked out for each, so this may take its time.
+fn look(hub: &Hub, who: &Who, group: &Group, expect: &Expect, version: u64) -> Expected {
+    let Group { plan, text, selector, method } = group;
     let resource = expect.resource();
-    let mut expected_of = Expected { version: about.version, ..Expected::default() };
+    let mut expected_of = Expected { version, ..Expected::default() };
     let mut size = 0;
     let mut hosts = hub.fleet.hosts();
     hosts.sort_by(|a, b| a.name.cmp(&b.name));
     for host in hosts {
         let Some(id) = host.id else { continue };
         let asked_for = expect.hosts.is_empty() || expect.hosts.contains(&id);
-        if !asked_for || !selector.matches(&host) || !ssh::means(&selector, &text, &host) {
+        if !asked_for || !selector.matches(&host) || !ssh::means(selector, text, &host) {
             continue;
         }
-        if hub.decide(&who, method, Some(&resource), Some(id)).is_err() {
+        if hub.decide(who, *method, Some(&resource), Some(id)).is_err() {
             continue;
         }
-        if expect.brief || expected_of.hosts.len() >= MAX_HOSTS || size > MOST {
+        // One that does not fit any more is the first of the next answer.
+        if expect.brief || expected_of.hosts.len() >= MAX_HOSTS || size >= MOST {
             expected_of.more.push(id);
             continue;
         }
-        let files = expected(&plan, &host);
-        let bytes = files.files.iter().filter_map(|file| file.content.as_ref()).map(Vec::len);
-        size += bytes.sum::<usize>();
+        let files = expected(plan, &host);
+        let bytes = codec::size(&files);
+        if size > 0 && size + bytes > MOST {
+            size = MOST;
+            expected_of.more.push(id);
+            continue;
+        }
+        size += bytes;
         expected_of.hosts.push(files);
     }
-    Ok(expected_of)
+    expected_of
 }

@@ -114,6 +114,7 @@ async fn create(hub: Arc<Hub>, asked: Asked, create: Create) -> Result<Key, Call
         }),
         revoked: false,
         refresh: Vec::new(),
+        signing: Vec::new(),
     };
     hub.keyring.bind(device.clone()).await.map_err(busy)?;
     tracing::info!(operator = caller.name, key = %id, name = device.name, "a program's key was made");

@@ -251,6 +251,7 @@ pub(super) async fn bind(
         renewable_ms: Some(span.renewable_ms),
         program: None,
         revoked: false,
+        signing: Vec::new(),
         refresh: match refresh {
             Some(token) => sealed(hub, caller.key, token)?,
             None => Vec::new(),

@@ -1,6 +1,7 @@
 //! Operators: who am I, who is there, make and remove them, their passwords, their devices, and who has
 //! to wait after wrong tries.
 
+use super::pages::Page;
 use super::{HubService, busy, nobody};
 use crate::keyring::{NotMade, Revocation};
 use crate::records::{AccountRecord, PasswordRecord};
@@ -8,7 +9,7 @@ use crate::server::Hub;
 use cmdr_link::clock;
 use cmdr_link::service::Asked;
 use cmdr_protocol::operators::{
-    ChangePassword, Create, Delete, Device, List, Listing, Lock, Locked, Locks, Me, Operator,
+    ChangePassword, Create, Delete, Device, List, Listing, Lock, Locked, Locks, Me, Operator, PAGE,
     Revoke, SetPassword, Source, Unlock, Unlocked, Update, WhoAmI,
 };
 use cmdr_protocol::role::Role;
@@ -60,9 +61,11 @@ async fn whoami(hub: Arc<Hub>, asked: Asked, _: WhoAmI) -> Result<Me, CallError>
     })
 }
 
-async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
+async fn list(hub: Arc<Hub>, _: Asked, list: List) -> Result<Listing, CallError> {
     let now = clock::now_ms();
-    let operators = hub.keyring.accounts().into_iter().map(|account| {
+    let mut page = Page::new(list.limit, PAGE);
+    let operators = hub.keyring.accounts().into_iter().filter(|a| a.name > list.after);
+    for operator in operators.map(|account| {
         let mut devices: Vec<_> = hub
             .keyring
             .devices_of(&account.name)
@@ -92,8 +95,14 @@ async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
             created_by: account.created_by,
             devices,
         }
-    });
-    Ok(Listing { operators: operators.collect() })
+    }) {
+        if page.take(operator).is_break() {
+            break;
+        }
+    }
+    let (operators, more) = page.done()?;
+    let next = operators.last().filter(|_| more).map(|operator: &Operator| operator.name.clone());
+    Ok(Listing { operators, next: next.unwrap_or_default() })
 }
 
 /// A password that somebody else gives: whoever logs in with it has to change it.

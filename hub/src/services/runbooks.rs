@@ -1,4 +1,4 @@
-//! Runbooks: list, show, check, save, delete. They are run as the order of a run.
+//! Runbooks: list, show, check, save, sign, delete. They are run as the order of a run.
 
 use super::{HubService, nobody};
 use crate::runbooks;
@@ -8,22 +8,28 @@ use cmdr_link::service::Asked;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::runbooks::{
-    Check, Checked, Delete, List, Listing, Save, Saved, Show, Shown, StepListing, Steps,
-    VersionListing, Versions,
+    Check, Checked, Delete, List, Listing, Save, Saved, Show, Shown, Sign, Signed, StepListing,
+    Steps, VersionListing, Versions,
 };
 use cmdr_protocol::{Call as _, CallError, Nothing, methods};
 use std::sync::Arc;
 
 pub(super) fn register(service: HubService) -> HubService {
-    service.on(list).on(show).on(check).on(save).on(versions).on(delete).on(steps)
+    service.on(list).on(show).on(check).on(save).on(versions).on(delete).on(steps).on(sign)
 }
 
 async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
-    Ok(Listing { runbooks: hub.runbooks.all() })
+    let mut runbooks = hub.runbooks.all();
+    for runbook in &mut runbooks {
+        hub.runbooks.fill(&hub, runbook);
+    }
+    Ok(Listing { runbooks })
 }
 
 async fn show(hub: Arc<Hub>, _: Asked, show: Show) -> Result<Shown, CallError> {
-    hub.runbooks.show(&show.name, show.version)
+    let mut shown = hub.runbooks.show(&show.name, show.version)?;
+    hub.runbooks.fill(&hub, &mut shown.runbook);
+    Ok(shown)
 }
 
 async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallError> {
@@ -69,7 +75,20 @@ async fn save(hub: Arc<Hub>, asked: Asked, save: Save) -> Result<Saved, CallErro
 }
 
 async fn versions(hub: Arc<Hub>, _: Asked, asks: Versions) -> Result<VersionListing, CallError> {
-    Ok(VersionListing { versions: hub.runbooks.versions(&asks.name)? })
+    let mut versions = hub.runbooks.versions(&asks.name)?;
+    for version in &mut versions {
+        version.signed = hub.runbooks.signed(&hub, &asks.name, version.version);
+    }
+    Ok(VersionListing { versions })
+}
+
+async fn sign(hub: Arc<Hub>, asked: Asked, sign: Sign) -> Result<Signed, CallError> {
+    let caller = asked.caller.ok_or_else(nobody)?;
+    let operator = hub.who(&caller).operator.clone();
+    let (name, version) = (sign.name.clone(), sign.signature.as_ref().map(|s| s.version));
+    let signed = hub.runbooks.sign(&hub, (&operator, caller.key), sign).await?;
+    tracing::info!(runbook = name, version, by = operator, "a runbook was signed");
+    Ok(signed)
 }
 
 async fn delete(hub: Arc<Hub>, asked: Asked, delete: Delete) -> Result<Nothing, CallError> {

@@ -1,5 +1,6 @@
 //! Join tokens: make, list, withdraw.
 
+use super::pages::Page;
 use super::{HubService, nobody};
 use crate::fleet::check_labels;
 use crate::keyring::{self, MAX_TOKENS, Revocation};
@@ -9,7 +10,7 @@ use cmdr_link::clock;
 use cmdr_link::service::Asked;
 use cmdr_link::token::JoinToken;
 use cmdr_protocol::role::Role;
-use cmdr_protocol::tokens::{Create, Created, List, Listing, Revoke, Token, TokenKind};
+use cmdr_protocol::tokens::{Create, Created, List, Listing, PAGE, Revoke, Token, TokenKind};
 use cmdr_protocol::{CallError, ErrorKind, Revoked, address};
 use std::sync::Arc;
 
@@ -101,8 +102,26 @@ pub(crate) async fn make(hub: &Hub, create: &Create, by: &str) -> Result<Created
     Ok(Created { text: token.to_text(), expires_ms })
 }
 
-async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
-    Ok(listing(&hub))
+async fn list(hub: Arc<Hub>, _: Asked, list: List) -> Result<Listing, CallError> {
+    page(listing(&hub).tokens, &list)
+}
+
+/// Where a token stands in the list: the newest first.
+fn place(token: &Token) -> String {
+    format!("{:016x}.{}", u64::MAX - token.created_ms, token.id)
+}
+
+/// What was asked for of all tokens.
+fn page(tokens: Vec<Token>, list: &List) -> Result<Listing, CallError> {
+    let mut page = Page::new(list.limit, PAGE);
+    for token in tokens.into_iter().filter(|token| place(token) > list.after) {
+        if page.take(token).is_break() {
+            break;
+        }
+    }
+    let (tokens, more) = page.done()?;
+    let next = tokens.last().filter(|_| more).map(place);
+    Ok(Listing { tokens, next: next.unwrap_or_default() })
 }
 
 /// All tokens, newest first.
@@ -126,8 +145,8 @@ pub(crate) fn listing(hub: &Hub) -> Listing {
             created_by: t.created_by,
         })
         .collect();
-    tokens.sort_by_key(|t| std::cmp::Reverse(t.created_ms));
-    Listing { tokens }
+    tokens.sort_by_cached_key(place);
+    Listing { tokens, next: String::new() }
 }
 
 async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, CallError> {
@@ -141,4 +160,49 @@ async fn revoke(hub: Arc<Hub>, asked: Asked, revoke: Revoke) -> Result<Revoked, 
     }
     tracing::info!(token = %revoke.id, by = asked.caller.map(|c| c.name), "a token was withdrawn");
     Ok(Revoked::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cmdr_protocol::ids::TokenId;
+    use cmdr_protocol::pages::Paged as _;
+
+    fn tokens(count: u64) -> Vec<Token> {
+        let token = |n: u64| Token {
+            id: TokenId(n.to_be_bytes()),
+            kind: TokenKind::Host,
+            role: Role::NONE,
+            operator: String::new(),
+            state: cmdr_protocol::tokens::TokenState::Valid,
+            uses_left: 1,
+            uses: 1,
+            labels: (0..20).map(|n| (format!("key{n}"), "x".repeat(200))).collect(),
+            // Several of the same moment.
+            created_ms: n / 3,
+            expires_ms: 1,
+            created_by: "ann".into(),
+        };
+        let mut tokens: Vec<_> = (0..count).map(token).collect();
+        tokens.sort_by_cached_key(place);
+        tokens
+    }
+
+    #[test]
+    fn more_tokens_than_one_answer_holds_come_in_pages_each_once_and_the_newest_first() {
+        let all = tokens(1000);
+        let whole = page(all.clone(), &List::default()).unwrap_err();
+        assert!(whole.message.contains("ask for pages"), "{whole}");
+        let mut asked = List::all();
+        let mut got = page(all.clone(), &asked).unwrap();
+        while let Some(next) = asked.following(&got) {
+            List::join(&mut got, page(all.clone(), &next).unwrap());
+            asked = next;
+        }
+        assert_eq!(got.tokens, all);
+        assert!(got.tokens.is_sorted_by_key(|token| std::cmp::Reverse(token.created_ms)));
+        // Programs from before there were pages get the list as they always did.
+        let few = tokens(20);
+        assert_eq!(page(few.clone(), &List::default()).unwrap().tokens, few);
+    }
 }

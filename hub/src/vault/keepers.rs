@@ -43,6 +43,7 @@ pub const KEEPERS: &[Keeper] = &[
     crate::services::TOTP,
     crate::login::refresh::KEEPER,
     crate::api::signing::KEEPER,
+    crate::runbooks::SIGNERS,
     crate::runs::ENVIRONMENT,
     Keeper {
         what: "keys of recordings",

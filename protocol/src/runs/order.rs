@@ -1,6 +1,7 @@
 //! What is to be done on a host. The same words go from client to hub and from hub to agent.
 
 use crate::open_enum::open_enum;
+use crate::runbooks::Signature;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -137,6 +138,9 @@ pub struct Runbook {
     /// in; what a client says here is not looked at, and it is not told.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub texts: BTreeMap<String, String>,
+    /// The signatures of those that had one then, by name. The hub puts them in, as it does the texts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures: BTreeMap<String, Signature>,
 }
 
 /// A parameter's value.

@@ -282,7 +282,7 @@ impl Pane for RightsPane {
         }
         let may = store.offer(operators::List::METHOD, false, &[]) == Offer::Yes;
         if may && store.rights.operators.is_none() {
-            calls.push(Action::fetch(None, operators::List {}, PATIENCE, |listing| {
+            calls.push(Action::fetch_all(None, operators::List::all(), PATIENCE, |listing| {
                 (Some(rights::operators(listing.map(|listing| listing.operators))), Action::None)
             }));
         }

@@ -15,7 +15,7 @@ use crate::store::{FeedKey, FeedState, Update};
 use crate::theme::Role;
 use crate::widgets::format;
 use crate::widgets::table::{self, Column};
-pub(super) use acts::{again, pause, retry, stop};
+pub(super) use acts::{again, pause, retry, signature, stop};
 use cmdr_protocol::runs::{
     Delete, DeleteSchedule, List, ListSchedules, ListWatch, Pause, PauseSchedule, Plan, Retry, Run,
     Stop,
@@ -104,6 +104,7 @@ const BOOK_COLUMNS: &[Column] = &[
     Column { descending: true, ..column("runbooks.col.saved", 11, 4) },
     column("runbooks.col.by", 12, 5),
     rest("runbooks.col.description", 20, 0),
+    column("runbooks.col.signed", 10, 2),
 ];
 
 const SCHEDULE_COLUMNS: &[Column] = &[

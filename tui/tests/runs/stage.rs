@@ -72,6 +72,12 @@ pub(super) fn books() -> runbooks::Listing {
         steps: 4,
         saved_ms: if version == 0 { 0 } else { NOW_MS - 86_400_000 },
         saved_by: if version == 0 { String::new() } else { "ann@desk".into() },
+        signed: (version > 0).then(|| runbooks::Signed {
+            by: "bob".into(),
+            at_ms: NOW_MS - 3_600_000,
+            holds: true,
+            ..runbooks::Signed::default()
+        }),
     };
     runbooks::Listing {
         runbooks: vec![

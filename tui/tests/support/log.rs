@@ -347,6 +347,7 @@ pub(crate) fn answer(
                     operator(2, "deploy@ci", role("deployer"), 0),
                     operator(3, "li@laptop", Role::ADMINISTRATOR, 2),
                 ],
+                ..operators::Listing::default()
             })
         }
         "hosts.resolve" => {

@@ -7,9 +7,10 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Format, Paint};
 use clap::Args;
+use cmdr_link::transfer::{beginning, gathered};
 use cmdr_protocol::configs::{Expect, FileWanted, HostFiles, LARGEST, Stands, drift, is_read};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::files::{FilePath, Read, Stat};
+use cmdr_protocol::files::{FilePath, Stat};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -195,16 +196,7 @@ async fn compare(
 }
 
 async fn fetch(hub: &Hub, host: HostId, path: FilePath) -> Result<Vec<u8>, CallError> {
-    let read = Read { path, length: Some(LARGEST), ..Read::default() };
-    let mut feed = hub.client.feed(Some(host), &read).await?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = feed.next().await {
-        bytes.extend_from_slice(&chunk?.data);
-        if bytes.len() as u64 > LARGEST {
-            break;
-        }
-    }
-    Ok(bytes)
+    gathered(hub.client.feed(Some(host), &beginning(path, LARGEST)).await?, LARGEST).await
 }
 
 /// From what is there to what shall be.

@@ -3,9 +3,10 @@
 
 use super::difference::difference;
 use crate::api::bearer::Program;
+use cmdr_link::transfer::{beginning, gathered};
 use cmdr_protocol::configs::{self, FileWanted, HostFiles, LARGEST, Stands, is_read};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::files::{FilePath, Read, Stat};
+use cmdr_protocol::files::{FilePath, Stat};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use serde::Serialize;
 use std::sync::Arc;
@@ -155,16 +156,7 @@ async fn compare(
 }
 
 async fn fetch(program: &Program, host: HostId, path: FilePath) -> Result<Vec<u8>, CallError> {
-    let read = Read { path, length: Some(LARGEST), ..Read::default() };
-    let mut feed = program.feed_at(host, &read).await?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = feed.next().await {
-        bytes.extend_from_slice(&chunk?.data);
-        if bytes.len() as u64 > LARGEST {
-            break;
-        }
-    }
-    Ok(bytes)
+    gathered(program.feed_at(host, &beginning(path, LARGEST)).await?, LARGEST).await
 }
 
 #[cfg(test)]

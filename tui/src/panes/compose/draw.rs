@@ -7,6 +7,7 @@ use crate::overlays::pager::Piece;
 use crate::overlays::transfers;
 use crate::overlays::{rows, wrap};
 use crate::panes::Context;
+use crate::panes::runs::signature;
 use crate::store::runs::{BOOKS, Kind};
 use crate::store::sheets::id_of;
 use crate::theme::Role;
@@ -311,6 +312,10 @@ impl ComposePane {
                 let width = usize::from(area.width.max(10));
                 let what = clean(&shown.runbook.description).into_owned();
                 lines.extend(rows(&what, width).into_iter().map(|row| vec![(Role::Soft, row)]));
+                if shown.runbook.signed.is_some() {
+                    let signed = signature(context, shown.runbook.signed.as_ref());
+                    lines.extend(wrap(&[signed], width));
+                }
                 for problem in &shown.problems {
                     let problem = clean(&problem.to_string()).into_owned();
                     lines.extend(wrap(&[(Role::Bad, problem)], width));

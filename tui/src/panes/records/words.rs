@@ -105,6 +105,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("runs.schedules.delete", "done.schedule_delete", &["name"]),
     ("runbooks.save", "done.book", &["name"]),
     ("runbooks.delete", "done.book_delete", &["name"]),
+    ("runbooks.sign", "done.book_sign", &["name"]),
     ("configs.save", "done.config", &["name"]),
     ("configs.delete", "done.config_delete", &["name"]),
     ("blobs.upload", "done.blob", &["hash"]),

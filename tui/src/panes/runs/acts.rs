@@ -2,14 +2,15 @@
 
 use crate::action::{Action, Make, PATIENCE};
 use crate::overlays::confirm::Confirm;
-use crate::overlays::pager::Pager;
+use crate::overlays::pager::{Pager, Piece};
 use crate::panes::compose::ComposePane;
 use crate::panes::{Context, Place};
 use crate::store::runs::{Draft, changed, gone};
 use crate::theme::Role;
+use crate::widgets::format;
 use cmdr_protocol::CallError;
 use cmdr_protocol::display::{clean, clean_to_width};
-use cmdr_protocol::runbooks;
+use cmdr_protocol::runbooks::{self, Signed};
 use cmdr_protocol::runs::{
     Delete, DeleteSchedule, List, Listing, Pause, PauseSchedule, Resume, Retry, Run, RunState,
     Show, Shown, Stop,
@@ -242,13 +243,11 @@ impl Make for Book {
             Ok(shown) => shown,
             Err(error) => return Action::Complain(crate::action::reason(&error)),
         };
-        let mut lines = Vec::new();
+        let mut lines = vec![vec![signature(context, shown.runbook.signed.as_ref())]];
         for problem in &shown.problems {
             lines.push(vec![(Role::Bad, clean(&problem.to_string()).into_owned())]);
         }
-        if !shown.problems.is_empty() {
-            lines.push(Vec::new());
-        }
+        lines.push(Vec::new());
         let text = shown.text.lines().map(|line| {
             let line = clean(&line.replace('\t', "    ")).into_owned();
             let role = if line.trim_start().starts_with('#') { Role::Soft } else { Role::Text };
@@ -263,6 +262,21 @@ impl Make for Book {
             .copying_command(format!("cmdr runbook show {}", crate::panes::hosts::quoted(&name)))
             .with_key('e', texts.get("runbooks.key.compose"), compose);
         Action::Open(Box::new(pager))
+    }
+}
+
+/// Who signed a runbook, when, and whether that holds.
+pub(in crate::panes) fn signature(context: &Context<'_>, signed: Option<&Signed>) -> Piece {
+    let (texts, store) = (context.texts, context.store);
+    let Some(signed) = signed else {
+        return (Role::Soft, texts.get("runbooks.unsigned").to_owned());
+    };
+    let at = format::moment(signed.at_ms / 1000, store.now_ms / 1000, store.utc_offset_s);
+    let by = clean(&signed.by);
+    if signed.holds {
+        (Role::Soft, texts.fill("runbooks.holds", &[&by, &at]))
+    } else {
+        (Role::Bad, texts.fill("runbooks.holds_not", &[&by, &at, &clean(&signed.why)]))
     }
 }
 

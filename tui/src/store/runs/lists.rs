@@ -166,6 +166,11 @@ fn forget(store: &mut Store, run: RunId) {
 }
 
 fn book_record(book: &Runbook) -> Record {
+    let signed = match &book.signed {
+        None => Value::soft(""),
+        Some(signed) if signed.holds => Value::text(&signed.by, Role::Text),
+        Some(_) => Value::Word("runbooks.broken", Role::Bad),
+    };
     let version = match (book.version, book.shipped) {
         (0, _) => Value::Word("runbooks.shipped", Role::Soft),
         (n, true) => Value::Figure(n, format!("{n}*"), Role::Accent),
@@ -181,6 +186,7 @@ fn book_record(book: &Runbook) -> Record {
             Value::Moment(book.saved_ms / 1000),
             Value::soft(&book.saved_by),
             Value::soft(&book.description),
+            signed,
         ],
         more: Vec::new(),
         target: Target::None,
