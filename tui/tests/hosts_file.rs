@@ -9,7 +9,6 @@ use cmdr_protocol::edits::{Ended, Outcome, Pending, Problem, SaveEnd, Saving, St
 use cmdr_protocol::files::FilePath;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::{CallError, ErrorKind};
-use cmdr_tui::i18n::Lang;
 use cmdr_tui::keymap::{EVERYWHERE, PAGE};
 use cmdr_tui::panes::places;
 use std::collections::HashSet;
