@@ -106,7 +106,10 @@ const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cmdr top {}", &["cmdr top web1"]),
-    ("cmdr unpack {folder} --from {archive}", &["cmdr unpack 'web1:/srv/a b' --from '/srv/a b.tar.gz'"]),
+    (
+        "cmdr unpack {folder} --from {archive}",
+        &["cmdr unpack 'web1:/srv/a b' --from '/srv/a b.tar.gz'"],
+    ),
     (
         "cmdr mkdir -p {folder}; cmdr unpack {folder} --from {archive}",
         &["cmdr mkdir -p 'web1:/srv/a'; cmdr unpack 'web1:/srv/a' --from /srv/a.tar"],
