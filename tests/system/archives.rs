@@ -101,7 +101,7 @@ async fn an_archive_that_lies_on_the_host_is_laid_out_there_and_replaces_nothing
 
 #[tokio::test]
 async fn an_archive_is_laid_out_only_by_whom_both_of_its_places_are_given() {
-    let desk = Desk::new().await;
+    let mut desk = Desk::new().await;
     let (inside, outside) = (desk.dir.join("srv"), desk.dir.join("etc"));
     for dir in [&inside, &outside] {
         std::fs::create_dir(dir).unwrap();
@@ -121,7 +121,7 @@ async fn an_archive_is_laid_out_only_by_whom_both_of_its_places_are_given() {
     }];
     let definition = Definition { name: role, grants, ..Definition::default() };
     desk.world.hub.rights.put(definition).await.unwrap();
-    let desk = Desk { client: desk.world.client(role).await, ..desk };
+    desk.client = desk.world.client(role).await;
     lay_out(&desk, desk.at("srv/x.tar"), desk.at("srv")).await.unwrap();
     for (from, to) in [("etc/x.tar", "srv"), ("srv/x.tar", "etc")] {
         let error = lay_out(&desk, desk.at(from), desk.at(to)).await.unwrap_err();

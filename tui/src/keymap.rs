@@ -214,9 +214,8 @@ pub static EVERYWHERE: &[Binding] = &[
 pub static PAGE: &[Binding] = &[
     // Digits are told apart by the app, because how many there are depends on the tabs.
     key(&["1-9"], Command::Tabs, "key.tab"),
-    // Where two folders are beside each other, Tab goes from one to the other.
-    key(&["<tab>", "}"], Command::TabNext, "key.tab_next"),
-    key(&["<backtab>", "{"], Command::TabPrevious, "key.tab_previous"),
+    key(&["<tab>"], Command::TabNext, "key.tab_next"),
+    key(&["<backtab>"], Command::TabPrevious, "key.tab_previous"),
 ];
 
 /// Reads `j`, `G`, `C-d`, `<enter>`, `<f5>`. `None` when the text names no key.

@@ -395,13 +395,13 @@ async fn tab_goes_to_the_folder_beside_and_to_the_next_page_where_there_is_none(
     world.press("<backspace>/opt<enter>").await;
     world.check_shows("web1:/opt");
     world.check_shows("web1:/srv");
-    // Pages have keys of their own there.
-    world.press("{").await;
+    // Pages have their digits, and the way back.
+    world.press("<backtab>").await;
     world.check_hides("web1:/srv");
-    world.press("}").await;
+    world.press("6").await;
     world.check_shows("web1:/srv");
     world.press("?").await;
-    world.check_shows("the other of two folders");
+    world.check_shows("of two folders the other one");
     world.press("<esc>s").await;
     world.check_hides("web1:/srv");
     world.press("<tab>").await;

@@ -50,9 +50,7 @@ const TYPE_PATH: Command = Command::Own(17);
 const VIEW: Command = Command::Own(18);
 const EDIT: Command = Command::Own(19);
 const ARCHIVE: Command = Command::Own(20);
-/// The other of two folders; where there is one, what the key means on the pages of a host.
-const SIDE: Command = Command::Own(21);
-const UNPACK: Command = Command::Own(22);
+const UNPACK: Command = Command::Own(21);
 
 /// Below this width two folders have no room beside each other.
 const WIDE: u16 = 76;
@@ -72,7 +70,6 @@ const BINDINGS: &[Binding] = &[
     key(&["m"], MOVE, "files.key.move").danger(Rename::METHOD),
     key(&["d"], DOWNLOAD, "files.key.download").needs(Read::METHOD).row().hint(),
     key(&["w"], OTHER, "files.key.other").hint(),
-    key(&["<tab>"], SIDE, "files.key.side"),
     key(&["D"], ARCHIVE, "files.key.archive").needs(Archive::METHOD),
     key(&["z"], UNPACK, "files.key.unpack").danger(Unpack::METHOD).row(),
     key(&["u"], UPLOAD, "files.key.upload").danger(Write::METHOD).hint(),
@@ -223,8 +220,9 @@ impl Pane for Files {
                 }
                 Action::None
             }
-            SIDE if !self.split => Action::Run(Command::TabNext),
-            OTHER | SIDE => {
+            // Who has two folders beside each other expects it of Tab; pages have their digits.
+            Command::TabNext if !self.split => Action::Pass,
+            OTHER | Command::TabNext => {
                 self.split = true;
                 self.active = 1 - active;
                 Action::None

@@ -53,7 +53,7 @@ impl Row {
 pub(super) struct Rows {
     pub(super) table: table::State<u64>,
     /// In the order of the file.
-    rows: Vec<Row>,
+    entries: Vec<Row>,
     /// Lines that are neither entries nor remarks nor empty.
     odd: usize,
     /// Of the lines that they were made of.
@@ -72,7 +72,7 @@ impl Rows {
             return false;
         }
         (self.hash, self.odd) = (hash, 0);
-        self.rows.clear();
+        self.entries.clear();
         for (at, line) in lines.iter().enumerate() {
             let Some(entry) = Entry::of(line) else {
                 let text = line.trim_start();
@@ -80,7 +80,7 @@ impl Rows {
                 continue;
             };
             let names: Vec<&str> = entry.names.split_whitespace().collect();
-            self.rows.push(Row {
+            self.entries.push(Row {
                 line: at as u64,
                 off: entry.off,
                 address: clean(entry.address).into_owned(),
@@ -93,7 +93,7 @@ impl Rows {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.entries.is_empty()
     }
 
     fn at(rows: &[Row], id: u64) -> Option<&Row> {
@@ -111,7 +111,7 @@ impl Rows {
         let mut text = String::new();
         let filter = &self.table.filter;
         let mut kept: Vec<&Row> = self
-            .rows
+            .entries
             .iter()
             .filter(|row| {
                 text.clear();
@@ -131,12 +131,12 @@ impl Rows {
             order.then(a.line.cmp(&b.line))
         });
         let order = kept.iter().map(|row| row.line).collect();
-        let rows = &self.rows;
+        let rows = &self.entries;
         self.table.set_order(order, |id| Self::at(rows, id).is_some());
     }
 
     pub(super) fn seek(&mut self, forward: bool) -> Seek {
-        let rows = &self.rows;
+        let rows = &self.entries;
         self.table.seek(forward, |id, text| {
             if let Some(row) = Self::at(rows, id) {
                 row.haystack(text);
@@ -146,7 +146,7 @@ impl Rows {
 
     /// All of them, for the finder.
     pub(super) fn all(&self) -> impl Iterator<Item = (u64, String)> {
-        self.rows.iter().take(OFFERED).map(|row| {
+        self.entries.iter().take(OFFERED).map(|row| {
             let mut text = String::new();
             row.haystack(&mut text);
             (row.line, text)
@@ -155,9 +155,9 @@ impl Rows {
 
     /// How many there are.
     pub(super) fn counted(&self, context: &Context<'_>) -> Line<'static> {
-        let off = self.rows.iter().filter(|row| row.off).count();
+        let off = self.entries.iter().filter(|row| row.off).count();
         let counts = [
-            ("hosts_file.entries", self.rows.len(), Role::Soft),
+            ("hosts_file.entries", self.entries.len(), Role::Soft),
             ("hosts_file.off_count", off, Role::Soft),
             ("hosts_file.odd", self.odd, Role::Warn),
         ];
@@ -168,7 +168,7 @@ impl Rows {
 
     pub(super) fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let Context { theme, texts, .. } = *context;
-        let rows = &self.rows;
+        let rows = &self.entries;
         self.table.draw(frame, area, COLUMNS, theme, texts, |id, column, _| {
             let Some(row) = Self::at(rows, id) else { return Cell::Rest(Line::default()) };
             let dim = |role| if row.off { Role::Faint } else { role };
