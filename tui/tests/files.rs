@@ -400,7 +400,7 @@ async fn tab_goes_to_the_folder_beside_and_to_the_next_page_where_there_is_none(
     world.check_hides("web1:/srv");
     world.press("6").await;
     world.check_shows("web1:/srv");
-    world.press("?").await;
+    world.press("?/other one<enter>").await;
     world.check_shows("of two folders the other one");
     world.press("<esc>s").await;
     world.check_hides("web1:/srv");

@@ -48,7 +48,7 @@ const BINDINGS: &[Binding] = &[
     key(&["u"], UNDO, "hosts_file.key.undo").hint(),
     key(&["C-y"], REDO, "hosts_file.key.redo"),
     key(&["d", "<f5>"], CHANGES, "hosts_file.key.changes"),
-    key(&["h", "<f6>"], VERSIONS, "hosts_file.key.versions").needs(Versions::METHOD),
+    key(&["<f6>"], VERSIONS, "hosts_file.key.versions").needs(Versions::METHOD),
     key(&["<f9>"], KEEP, "hosts_file.key.keep").danger(Confirm::METHOD),
     key(&["<f10>"], REVERT, "hosts_file.key.revert").danger(Revert::METHOD),
     key(&["i"], RAW, "hosts_file.key.raw").needs(Open::METHOD).hint(),
