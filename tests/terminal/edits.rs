@@ -322,7 +322,7 @@ fn entries_of_a_hosts_file_are_changed_as_a_table_in_the_client() {
     terminal.keys(&["s"]);
     terminal.until(&["localhost would not be found any more"]);
     assert_eq!(desk.now(), both);
-    terminal.keys(&["q", "u", "h"]);
+    terminal.keys(&["q", "u", "F6"]);
     terminal.until(&["Versions of web1:", "found", "saved"]);
 }
 

@@ -265,6 +265,11 @@ pub fn cut_short() -> CallError {
     CallError::lost("the hub ended it half-way")
 }
 
+/// The same of a host's.
+pub fn cut_short_there() -> CallError {
+    CallError::lost("the host ended it half-way")
+}
+
 fn from_session(state: &cmdr_link::session::State) -> LinkState {
     use cmdr_link::session::State;
     match state {

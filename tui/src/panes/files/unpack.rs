@@ -5,7 +5,7 @@ use super::carry::{Ended, follow};
 use super::side::Side;
 use crate::action::{Action, PATIENCE, reason};
 use crate::event::Event;
-use crate::link::Link;
+use crate::link::{Link, cut_short_there};
 use crate::overlays::confirm::Confirm;
 use crate::overlays::prompt::Prompt;
 use crate::panes::Context;
@@ -39,6 +39,8 @@ struct Order {
     from: FilePath,
     /// It is a link to the archive.
     is_link: bool,
+    /// What is said when nothing is in it.
+    empty: &'static str,
     size: u64,
     to: FilePath,
     /// The folder is not there yet.
@@ -57,7 +59,9 @@ pub(super) fn ask(context: &Context<'_>, side: &Side, beside: Option<&Side>) -> 
     let beside = beside.filter(|other| other.host == side.host).map(|other| other.path.clone());
     let Some(to) = beside.or_else(|| side.inner(stem)) else { return Action::None };
     let is_link = entry.kind == FileKind::Link;
-    let order = Order { host: side.host, from, is_link, size: entry.size, to, make: false };
+    let empty = texts.get("files.unpack.empty");
+    let size = entry.size;
+    let order = Order { host: side.host, from, is_link, empty, size, to, make: false };
     let name = context.store.hosts.name(side.host);
     let (folder, id) = (side.path.clone(), context.store.files.next);
     let title = texts.fill("files.unpack.title", &[&format!("{name}:{}", order.from)]);
@@ -130,17 +134,18 @@ fn begin(id: u64, what: String, order: Order) -> Action {
 }
 
 async fn lay_out(link: Link, order: Order, tell: watch::Sender<Told>) -> Ended {
-    let Order { host, from, size, to, make, .. } = order;
+    let Order { host, from, empty, size, to, make, .. } = order;
     tell.send_modify(|told| told.progress.size = size);
     if make {
         let folder = MakeFolder { path: to.clone(), parents: true, mode: None };
         link.call(Some(host), folder, PATIENCE).await?;
     }
-    let unpack = Unpack { path: to, from: Some(from.clone()), ..Unpack::default() };
+    let unpack = Unpack { path: to, from: Some(from), ..Unpack::default() };
     let (mut items, mut inputs) = link.both(Some(host), unpack).await?;
     // An agent that does not know of archives that lie there waits for one: it gets an empty one.
     let end = Packed { packed: Some(Counted::default()), ..Packed::default() };
-    inputs.send(&end).await?;
+    // A host that takes it no more says why.
+    inputs.send(&end).await.ok();
     let mut done = None;
     while let Some(item) = items.next().await {
         let item = item?;
@@ -150,12 +155,12 @@ async fn lay_out(link: Link, order: Order, tell: watch::Sender<Told>) -> Ended {
         });
         done = item.done.or(done);
     }
-    let counted = done.ok_or_else(|| CallError::lost("the host ended it half-way"))?;
+    let counted = done.ok_or_else(|| link.told(cut_short_there()))?;
     let [entries, skipped] =
         [counted.entries, counted.skipped].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     let all = entries.saturating_add(skipped);
     if all == 0 {
-        return Err(CallError::failed(format!("{from}: nothing is in it")));
+        return Ok((State::Failed(empty.to_owned()), Action::None));
     }
     tell.send_modify(|told| {
         told.files = Some((entries, all));
