@@ -365,7 +365,8 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         let read = file::parse(std::path::Path::new("help"), &text).unwrap();
-        assert_eq!(read.grants.len(), 2);
+        assert_eq!(read.grants.len(), 3);
         assert!(read.grants[1].hours.is_some());
+        assert_eq!(read.grants[2].resources, ["signed-runbook:*"]);
     }
 }
