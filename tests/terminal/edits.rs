@@ -215,7 +215,7 @@ fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
     terminal.keys(&["C-u"]);
     terminal.line(&desk.dir.join("srv").to_string_lossy());
     // The word alone also stands at the top of the screen.
-    terminal.until(&["srv  1 name "]);
+    terminal.until(&["srv  1 name"]);
     terminal.keys(&["e"]);
     terminal.until(&["10.0.0.1 web1", "localhost"]);
     terminal.keys(&["C-End"]);
