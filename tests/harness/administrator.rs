@@ -2,11 +2,8 @@
 
 use crate::process::HubProcess;
 use cmdr_link::SecretKey;
-use cmdr_link::link::Target;
-use cmdr_link::mux::Limits;
-use cmdr_link::session::{Dialer, Session};
-use cmdr_link::token::JoinToken;
-use cmdr_protocol::version::{Join, PeerKind};
+use cmdr_link::session::Session;
+use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{Call, CallError, ErrorKind};
 use std::time::{Duration, Instant};
 
@@ -21,20 +18,8 @@ pub struct Administrator(pub Session);
 impl Administrator {
     /// One that the hub has let in for good.
     pub async fn of(hub: &HubProcess) -> Self {
-        let token = JoinToken::parse(&hub.token(Some("administrator"), 1)).unwrap();
-        let mut dialer = Dialer {
-            target: Target { address: hub.address.clone(), hub: hub.key() },
-            key: SecretKey::generate().unwrap(),
-            kind: PeerKind::Client,
-            name: "test".to_owned(),
-            version: "test",
-            capabilities: Vec::new(),
-            join: Some(Join { token: Some(token.id), secret: token.secret.to_vec() }),
-            limits: Limits::default(),
-            patience: Duration::from_millis(500),
-            from: None,
-            dir: None,
-        };
+        let (key, token) = (SecretKey::generate().unwrap(), hub.token(Some("administrator"), 1));
+        let mut dialer = hub.dialer(PeerKind::Client, &key, Some(&token), "test");
         dialer.connect().await.unwrap();
         dialer.join = None;
         Self(Session::start(dialer))

@@ -1,5 +1,11 @@
 //! The real programs as processes of their own.
 
+use cmdr_link::SecretKey;
+use cmdr_link::link::Target;
+use cmdr_link::mux::Limits;
+use cmdr_link::session::Dialer;
+use cmdr_link::token::JoinToken;
+use cmdr_protocol::version::{Join, PeerKind};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -199,6 +205,30 @@ impl HubProcess {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What dials it, with a token when it is not known yet.
+    pub fn dialer(
+        &self,
+        kind: PeerKind,
+        key: &SecretKey,
+        token: Option<&str>,
+        name: &str,
+    ) -> Dialer {
+        let token = token.map(|text| JoinToken::parse(text).unwrap());
+        Dialer {
+            target: Target { address: self.address.clone(), hub: self.key() },
+            key: key.clone(),
+            kind,
+            name: name.to_owned(),
+            version: "test",
+            capabilities: Vec::new(),
+            join: token.map(|t| Join { token: Some(t.id), secret: t.secret.to_vec() }),
+            limits: Limits::default(),
+            patience: Duration::from_millis(500),
+            from: None,
+            dir: None,
+        }
     }
 
     /// A token for an operator (with this role) or a host.

@@ -194,10 +194,8 @@ fn what_others_did_meanwhile_is_merged_and_a_host_that_is_gone_costs_nothing_tha
     assert_eq!(desk.now(), "127.0.0.1 localhost me\n10.0.0.1 web1\n10.0.0.7 theirs\n");
 }
 
-#[test]
-fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
-    let desk = Desk::new();
-    let before = desk.now();
+/// The client at the host's tab with this title.
+fn at_tab(desk: &Desk, title: &str) -> Terminal {
     let home = desk.dir.join("me").to_string_lossy().into_owned();
     let config = desk.dir.join("config").to_string_lossy().into_owned();
     let env = [("CMDR_HOME", home.as_str()), ("XDG_CONFIG_HOME", &config), ("LANG", "C.UTF-8")];
@@ -207,8 +205,16 @@ fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
     terminal.keys(&["Enter"]);
     terminal.until(&["CPU", "Memory"]);
     let tabs = cmdr_tui::panes::TABS;
-    let tab = tabs.iter().position(|tab| tab.title == "files.title").unwrap() + 1;
+    let tab = tabs.iter().position(|tab| tab.title == title).unwrap() + 1;
     terminal.keys(&[&tab.to_string()]);
+    terminal
+}
+
+#[test]
+fn an_armed_edit_in_the_client_counts_down_and_reverts_before_ones_eyes() {
+    let desk = Desk::new();
+    let before = desk.now();
+    let terminal = at_tab(&desk, "files.title");
     terminal.until(&["usr", "etc"]);
     terminal.keys(&["o"]);
     terminal.until(&["Go to"]);
@@ -252,17 +258,7 @@ fn entries_of_a_hosts_file_are_changed_as_a_table_in_the_client() {
     desk.agent.take().unwrap().kill();
     std::fs::write(desk.dir.join("agent.toml"), policy).unwrap();
     desk.start_agent();
-    let home = desk.dir.join("me").to_string_lossy().into_owned();
-    let config = desk.dir.join("config").to_string_lossy().into_owned();
-    let env = [("CMDR_HOME", home.as_str()), ("XDG_CONFIG_HOME", &config), ("LANG", "C.UTF-8")];
-    let line = format!("{} --lang en; exec sleep 600", program("cmdr-tui").display());
-    let terminal = Terminal::start(&desk.dir, (120, 40), &env, &["sh", "-c", &line]);
-    terminal.until(&["web1", "online"]);
-    terminal.keys(&["Enter"]);
-    terminal.until(&["CPU", "Memory"]);
-    let tabs = cmdr_tui::panes::TABS;
-    let tab = tabs.iter().position(|tab| tab.title == "system.title").unwrap() + 1;
-    terminal.keys(&[&tab.to_string()]);
+    let terminal = at_tab(&desk, "system.title");
     terminal.until(&["MOUNT"]);
     terminal.keys(&["["]);
     terminal.until(&["this host's policy", "/etc/hosts"]);
