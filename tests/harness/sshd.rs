@@ -111,6 +111,11 @@ impl Sshd {
     /// Sets the machine up anew: the same place, another host key.
     pub async fn renew(&mut self) {
         self.kill();
+        // It ends a moment after what started it: until then it would be taken for the next one.
+        crate::until("the SSH server is gone", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_err()
+        })
+        .await;
         for name in ["host", "host.pub"] {
             fs::remove_file(self.dir.join(name)).unwrap();
         }
