@@ -3,6 +3,7 @@
 //! [`serve`] answers every stream of one link. The `run` command, the system tests and the fleet
 //! simulator call it; many links may share one [`Agent`] and so one set of samplers.
 
+use crate::engine::{self, Engine};
 use crate::policy::Policy;
 use crate::sampler::Sampler;
 use crate::services;
@@ -95,6 +96,7 @@ struct Shared {
     processes: Sampler<Table>,
     ports: Sampler<ports::Taken>,
     units: services::services::Live,
+    engine: engine::Found,
     packages: services::system::Packages,
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
@@ -125,6 +127,7 @@ impl Agent {
         let blobs = Blobs::new(config.state_dir.join("blobs"), services::blobs::MOST, false);
         let log_readers = services::logs::readers();
         let units = services::services::Live::default();
+        let engine = engine::Found::default();
         let packages = services::system::Packages::default();
         let shared = Shared {
             config,
@@ -132,6 +135,7 @@ impl Agent {
             processes,
             ports,
             units,
+            engine,
             packages,
             facts,
             programs,
@@ -178,6 +182,10 @@ impl Agent {
     /// The units of this host, while somebody watches.
     pub fn units(&self) -> &services::services::Live {
         &self.shared.units
+    }
+    /// The host's Docker engine, or why it cannot be asked.
+    pub(crate) async fn engine(&self) -> Result<Engine, CallError> {
+        self.shared.engine.engine(&self.shared.config).await
     }
     pub(crate) fn packages(&self) -> &services::system::Packages {
         &self.shared.packages

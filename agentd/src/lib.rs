@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod dialer;
+mod engine;
 pub mod holder;
 mod items;
 pub mod join;
@@ -15,6 +16,7 @@ pub mod run;
 pub mod sampler;
 pub mod services;
 mod sifted;
+mod signals;
 pub mod state;
 pub mod supervise;
 mod systemd;

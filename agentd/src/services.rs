@@ -2,6 +2,7 @@
 
 pub(crate) mod blobs;
 pub(crate) mod edits;
+mod engine;
 mod environment;
 pub mod exec;
 pub mod facts;
@@ -26,6 +27,7 @@ use cmdr_link::service::Service;
 pub const NAMES: &[&str] = &[
     "blobs",
     "edits",
+    "engine",
     "environment",
     "exec",
     "facts",
@@ -53,6 +55,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         ports::register,
         services::register,
         system::register,
+        engine::register,
         exec::register,
         edits::register,
         environment::register,

@@ -193,6 +193,7 @@ pub fn main() -> io::Result<()> {
 }
 
 fn start(job: Job, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Pid> {
+    crate::signals::by_default();
     let mut command = Command::new(&job.program);
     command
         .arg0(&job.arg0)

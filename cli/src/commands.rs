@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod config;
+mod docker;
 mod edit;
 mod edits;
 mod environment;
@@ -90,6 +91,7 @@ pub enum Command {
     Ports(ports::PortsArgs),
     Services(services::ServicesArgs),
     System(system::SystemArgs),
+    Docker(docker::DockerArgs),
     Ping(ping::PingArgs),
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
@@ -121,7 +123,7 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
             | Command::Up(_)
             | Command::Edit(_)
             | Command::HostsFile(_)
-    );
+    ) || matches!(&command, Command::Docker(args) if args.is_orderly());
     tokio::select! {
         biased;
         result = choose(app, command) => result,
@@ -172,6 +174,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ports(args) => ports::run(app, &args).await,
         Command::Services(args) => services::run(app, &args).await,
         Command::System(args) => system::run(app, &args).await,
+        Command::Docker(args) => docker::run(app, &args).await,
         Command::Ping(args) => ping::run(app, &args).await,
         Command::Tokens(args) => tokens::run(app, &args).await,
         Command::Operators(args) => operators::run(app, &args).await,

@@ -26,6 +26,7 @@ pub mod approvals;
 pub mod audit;
 pub mod blobs;
 pub mod edits;
+pub mod engine;
 pub mod environment;
 pub mod events;
 pub mod exec;

@@ -4,9 +4,9 @@ use crate::call::{Access, Call, Feed};
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
-    approvals, audit, edits, environment, exec, facts, files, groups, hostkeys, hosts, hub, hubkey,
-    keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh, tokens,
-    totp,
+    approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
+    hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
+    tokens, totp,
 };
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
@@ -176,6 +176,11 @@ pub const METHODS: &[Method] = &[
     call::<system::Logins>(Place::Host),
     call::<system::Packages>(Place::Host),
     call::<system::Jobs>(Place::Host),
+    call::<engine::Info>(Place::Host),
+    call::<engine::Disk>(Place::Host),
+    feed::<engine::Events>(Place::Host),
+    call::<engine::Unused>(Place::Host),
+    feed::<engine::Prune>(Place::Host),
     feed::<exec::Start>(Place::Host),
     feed::<files::List>(Place::Host),
     call::<files::Stat>(Place::Host),

@@ -9,6 +9,7 @@
 
 pub mod administrator;
 pub mod disk;
+pub mod engine;
 pub mod fleet;
 pub mod http;
 pub mod orders;

@@ -10,6 +10,7 @@ mod audit;
 mod audit_forward;
 mod catalogue;
 mod edits;
+mod engine;
 mod events;
 mod exec;
 mod files;

@@ -104,8 +104,16 @@ impl<F: Feed<Item = Item, Input = Input>> Seat<F> {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
+    /// Waits for a text. What was looked through once is not looked through again: there may be a flood.
     pub(crate) async fn until(&mut self, text: &str) {
-        self.until_that(text, |seat| seat.text().contains(text)).await;
+        let (mut from, mut fresh) = (0, self.fresh);
+        while !String::from_utf8_lossy(&self.seen[from..]).contains(text) {
+            from = self.seen.len().saturating_sub(text.len());
+            assert!(self.next().await.unwrap(), "ended without {text}: {}", self.text());
+            if std::mem::replace(&mut fresh, self.fresh) != self.fresh {
+                from = 0;
+            }
+        }
     }
 
     pub(crate) async fn until_that(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -343,6 +351,27 @@ async fn a_key_stops_a_flood() {
     assert!(pressed.elapsed() < Duration::from_secs(5), "{:?}", pressed.elapsed());
     let after = seat.taken - before;
     assert!(after < 2_000_000, "{after} bytes came after the key");
+}
+
+#[tokio::test]
+async fn keys_work_in_a_session_of_an_agent_that_was_started_where_they_are_ignored() {
+    let world = World::start().await;
+    let mut config = agent::Config::new(world.path("here"));
+    // As a script does that starts it with `nohup` and `&`.
+    let script = world.path("deaf");
+    let agentd = harness::process::program("cmdr-agentd");
+    let text = format!("#!/bin/sh\ntrap '' HUP INT QUIT\nexec {} \"$@\"\n", agentd.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    config.supervisor = script;
+    let agent = world.agent_with("here", config).await;
+    let ann = world.client(Role::OPERATOR).await;
+    let mut seat =
+        Seat::take(&ann, agent.id, sh("echo go; sleep 600; echo st''ill")).await.unwrap();
+    seat.until("go").await;
+    seat.types("\x03").await;
+    let exit = seat.exit().await;
+    assert_eq!((exit.outcome, exit.code), (Outcome::Signalled, 2), "{}", seat.text());
 }
 
 #[tokio::test]

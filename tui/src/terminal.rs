@@ -85,7 +85,6 @@ pub async fn run(app: &mut App) -> anyhow::Result<()> {
 
 /// Keys and the mouse, and the signals that ask the program to end. Ends when the terminal is gone.
 fn input(flow: Flow) -> io::Result<impl Stream<Item = Event>> {
-    let mut replies = Replies::new(flow);
     let stop = futures::stream::select(
         told(signal(SignalKind::terminate())?, || Event::Stop),
         told(signal(SignalKind::hangup())?, || Event::Stop),
@@ -95,8 +94,9 @@ fn input(flow: Flow) -> io::Result<impl Stream<Item = Event>> {
     let stop = futures::stream::select(stop, went_on);
     let keys = crossterm::event::EventStream::new()
         .take_while(|event| std::future::ready(event.is_ok()))
-        .filter_map(|event| std::future::ready(event.ok().map(Event::from)))
-        .flat_map(move |event| futures::stream::iter(replies.take(event)))
+        .filter_map(|event| std::future::ready(event.ok().map(Event::from)));
+    let keys = Replies::new(flow)
+        .taken_out(keys)
         .chain(futures::stream::once(std::future::ready(Event::Stop)));
     Ok(futures::stream::select(keys, stop))
 }

@@ -95,6 +95,7 @@ fn become_it(job: &Job, tty: OwnedFd) -> io::Error {
         return e;
     }
     drop(tty);
+    crate::signals::by_default();
     let mut command = Command::new(&job.program);
     command.arg0(&job.arg0).args(&job.args).env_clear().envs(&job.env).current_dir(&job.cwd);
     command.exec()

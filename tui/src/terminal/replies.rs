@@ -1,14 +1,20 @@
 //! What the terminal answers when it is asked for the colour of its ground (OSC 11). The answer comes
-//! among the keys; it is taken out here, and whatever only began like one goes on as keys.
+//! among the keys; it is taken out here, and whatever only began like one goes on as keys: at once when it
+//! reads on differently, after a moment when nothing follows it.
 
 use super::flow::Flow;
 use crate::event::Event;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use futures::{Stream, StreamExt as _};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How an answer begins behind its `ESC ]`.
 const HEAD: &str = "11;rgb";
 /// The longest answer: `11;rgba:` and four times four digits, with what stands between them.
 const LONGEST: usize = 28;
+/// The parts of an answer are no further apart; a key that somebody pressed is not held longer.
+const APART: Duration = Duration::from_millis(150);
 
 /// Takes answers out of the keys.
 pub(super) struct Replies {
@@ -24,8 +30,30 @@ impl Replies {
         Self { flow, held: Vec::new(), text: String::new() }
     }
 
+    /// Events without the answers among them.
+    pub(super) fn taken_out(self, events: impl Stream<Item = Event>) -> impl Stream<Item = Event> {
+        let start = (Box::pin(events.fuse()), self, VecDeque::new());
+        futures::stream::unfold(start, async |(mut events, mut replies, mut ready)| {
+            loop {
+                if let Some(event) = ready.pop_front() {
+                    return Some((event, (events, replies, ready)));
+                }
+                let next = if replies.held.is_empty() {
+                    Ok(events.next().await)
+                } else {
+                    tokio::time::timeout(APART, events.next()).await
+                };
+                match next {
+                    Ok(Some(event)) => ready.extend(replies.take(event)),
+                    Ok(None) if replies.held.is_empty() => return None,
+                    Ok(None) | Err(_) => ready.extend(replies.give_back()),
+                }
+            }
+        })
+    }
+
     /// What comes of an event.
-    pub(super) fn take(&mut self, event: Event) -> Vec<Event> {
+    fn take(&mut self, event: Event) -> Vec<Event> {
         let Event::Key(key) = event else {
             let mut all = self.give_back();
             all.push(event);
@@ -34,13 +62,14 @@ impl Replies {
         if key.kind == KeyEventKind::Release {
             return vec![Event::Key(key)];
         }
-        if self.held.is_empty() {
-            let begins = key.code == KeyCode::Char(']') && self.flow.is_asked();
-            if !begins {
-                return vec![Event::Key(key)];
-            }
+        if key.code == KeyCode::Char(']') && self.flow.is_asked() {
+            // What was held was a key: no answer has this in it.
+            let all = self.give_back();
             self.held.push(key);
-            return Vec::new();
+            return all;
+        }
+        if self.held.is_empty() {
+            return vec![Event::Key(key)];
         }
         self.held.push(key);
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -150,6 +179,35 @@ mod tests {
             let plain: String = text.replace('\x07', "g");
             assert_eq!((left, colours), (format!("{plain}!"), Vec::new()));
         }
+    }
+
+    #[test]
+    fn an_answer_behind_a_key_that_it_could_begin_with_is_taken_out() {
+        let all = "]\x1b]11;rgb:ff/80/00\x07k";
+        assert_eq!(through(&mut asked(), all), ("]k".to_owned(), vec![[255, 128, 0]]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_an_answer_could_begin_with_is_not_held_until_the_next_one() {
+        let (sender, events) = tokio::sync::mpsc::channel(8);
+        let events = futures::stream::unfold(events, async |mut events| {
+            let next = events.recv().await?;
+            Some((next, events))
+        });
+        let mut out = Box::pin(asked().taken_out(events));
+        for text in ["]", "]11;r"] {
+            for event in keys(text) {
+                sender.send(event).await.unwrap();
+            }
+            let mut came = String::new();
+            while came.len() < text.len() {
+                let Some(Event::Key(key)) = out.next().await else { panic!("no key came") };
+                came.extend(key.code.as_char());
+            }
+            assert_eq!(came, text);
+        }
+        drop(sender);
+        assert!(out.next().await.is_none());
     }
 
     #[test]

@@ -57,6 +57,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("approvals.ask", "done.ask", &["wanted"]),
     ("approvals.decide", "done.decide", &["approve", "id"]),
     ("approvals.end", "done.end", &["id"]),
+    ("engine.prune", "done.engine_prune", &[]),
     ("services.start", "done.services_start", &["unit"]),
     ("services.stop", "done.services_stop", &["unit"]),
     ("services.restart", "done.services_restart", &["unit"]),
