@@ -12,6 +12,7 @@ use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
 use harness::{World, until, until_some};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
