@@ -11,10 +11,12 @@ use crate::services;
 use anyhow::Context as _;
 use cmdr_link::files;
 use cmdr_protocol::hosts::{Host, Labels};
+use cmdr_protocol::methods::{INNER, METHODS, Place};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::tokens::{Create, TokenKind};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -28,24 +30,15 @@ const LABEL: (&str, &str) = ("gate", "ssh");
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Between one run and the next, when it ends.
 const AGAIN: Duration = Duration::from_secs(5);
-/// What its agent offers beside sessions over SSH: what every host does to be seen, and no more.
-pub const OFF: &[&str] = &[
-    "blobs",
-    "edits",
-    "environment",
-    "exec",
-    "files",
-    "logs",
-    "metrics",
-    "orders",
-    "ports",
-    "processes",
-    "services",
-    "system",
-    // Its own key is changed by being removed and joining again.
-    "hostkeys",
-    "facts",
-];
+/// What its agent offers: sessions over SSH, and what every host does to be seen.
+const ON: [&str; 3] = ["ping", "sessions", "ssh"];
+
+/// What it does not: everything else that hosts answer.
+pub fn off() -> BTreeSet<&'static str> {
+    let of_hosts = METHODS.iter().chain(INNER).filter(|method| method.place != Place::Hub);
+    let features = of_hosts.filter_map(|method| method.name.split_once('.'));
+    features.map(|(feature, _)| feature).filter(|feature| !ON.contains(feature)).collect()
+}
 
 /// Sessions over SSH from the hub's machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -86,8 +79,7 @@ fn policy(settings: &Settings) -> String {
         let quoted: Vec<_> = networks.iter().map(|network| format!("{:?}", network.0)).collect();
         format!("[{}]", quoted.join(", "))
     };
-    let off: Vec<_> = OFF.iter().map(|service| format!("{service} = false\n")).collect();
-    let off = off.concat();
+    let off: String = off().iter().map(|feature| format!("{feature} = false\n")).collect();
     let mut text = format!(
         "# Written by the hub at each start; its own settings say what is to be here.\n[services]\n{off}\
          [sessions]\nusers = []\n[ssh]\ndenied_networks = {}\n",

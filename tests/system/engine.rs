@@ -102,7 +102,7 @@ async fn exactly_what_was_listed_is_cleared_away_and_what_is_used_stays() {
     let runs =
         ["run", "-d", "--init", "--label", &label, "--network", "none", "-v", &holds, "--name"];
     engine.docker(&[&runs[..], &[&named("new"), IMAGE, "sleep", "86400"]].concat());
-    engine.docker(&["network", "create", "--label", &label, "--driver", "macvlan", &named("net")]);
+    engine.docker(&["network", "create", "--label", &label, "--internal", &named("net")]);
     let change = format!("LABEL {label}");
     let from = named("old");
     for tag in ["one:1", "two:1"] {

@@ -370,9 +370,9 @@ async fn it_is_recorded_and_audited_and_the_password_is_in_neither() {
 
 #[test]
 fn the_hubs_own_machine_offers_nothing_but_sessions_over_ssh() {
-    let off = cmdr_hub::ssh::OFF;
+    let off = cmdr_hub::ssh::off();
     let on: Vec<_> =
-        cmdr_agentd::services::NAMES.iter().filter(|name| !off.contains(name)).collect();
+        cmdr_agentd::services::NAMES.iter().filter(|name| !off.contains(*name)).collect();
     assert_eq!(on, [&"ping", &"sessions", &"ssh"]);
     assert!(off.iter().all(|name| cmdr_agentd::services::NAMES.contains(name)));
 }
