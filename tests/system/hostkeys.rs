@@ -47,6 +47,8 @@ impl Host {
         let ask = join::Ask::Token(JoinToken::parse(token).unwrap());
         let joined = join::join(&dir, name.to_owned(), ask).await.unwrap();
         let join::Joined::Welcome { id, .. } = joined else { panic!("{joined}") };
+        // Joining is a link of its own: until the hub has seen its end, the host is online by that one.
+        world.until_state(id, HostState::Away).await;
         let link = Current::default();
         Self { running: Self::run(&dir, &link), dir, id, link }
     }
