@@ -76,16 +76,21 @@ impl Terminal {
 
     /// Waits until the screen shows all of these.
     pub fn until(&self, texts: &[&str]) -> String {
+        let shown = self.within(Duration::from_secs(30), texts);
+        shown.unwrap_or_else(|screen| panic!("waited in vain for {texts:?}:\n{screen}"))
+    }
+
+    /// The screen as soon as it shows all of these; as it is after this time when it does not.
+    pub fn within(&self, time: Duration, texts: &[&str]) -> Result<String, String> {
         let begin = Instant::now();
         loop {
             let screen = self.screen();
             if texts.iter().all(|text| screen.contains(text)) {
-                return screen;
+                return Ok(screen);
             }
-            assert!(
-                begin.elapsed() < Duration::from_secs(30),
-                "waited in vain for {texts:?}:\n{screen}"
-            );
+            if begin.elapsed() >= time {
+                return Err(screen);
+            }
             pause();
         }
     }

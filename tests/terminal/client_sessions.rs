@@ -6,6 +6,7 @@ use harness::process::{program, run, until};
 use harness::tmux::Terminal;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// The client on a terminal; its number stands in a file.
 pub(crate) fn open(home: &Home, run: &str, size: (u16, u16)) -> Terminal {
@@ -41,12 +42,14 @@ fn holder(id: &str) -> String {
     std::fs::read_to_string(path.join("comm")).unwrap().trim().to_owned()
 }
 
-/// Whether vim has so many columns. Waits for its answer, so that nothing is typed ahead of what comes next.
+/// Whether vim says that it has so many columns. Waits for its answer, so that nothing is typed ahead of what comes
+/// next; a new size that comes behind the answer has vim draw everything anew without it, and it is asked again.
 fn vim_columns(terminal: &Terminal, columns: &str) -> bool {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let n = ASKED.fetch_add(1, Ordering::Relaxed);
     terminal.line(&format!(":echo 'question {n} of' &columns"));
-    terminal.until(&[&format!("question {n} of ")]).contains(&format!("question {n} of {columns}"))
+    let answer = terminal.within(Duration::from_secs(3), &[&format!("question {n} of ")]);
+    answer.is_ok_and(|screen| screen.contains(&format!("question {n} of {columns}")))
 }
 
 #[test]
