@@ -81,7 +81,8 @@ fn an_order_is_composed_over_two_agents_and_what_they_printed_is_read() {
     terminal.keys(&["Enter"]);
     terminal.until(&["those of the group 2", "web1", "web2"]);
     terminal.keys(&["Enter"]);
-    let screen = terminal.until(&["╭ web1", "begun", "bad"]);
+    // Not only beside the list, where it stands already.
+    let screen = terminal.until(&["╭ web1", "begun", "bad", "do not wrap"]);
     assert!(screen.contains("␛"), "{screen}");
     terminal.keys(&["Escape"]);
     until("the output is gone", || !terminal.screen().contains("do not wrap"));

@@ -44,6 +44,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("overview", "\r", "Cores"),
     ("processes", "2", "COMMAND"),
     ("sorted", "<", "USER▲"),
+    // The first process of all is there to stay.
+    ("its first row", "g", "▌       1 "),
     ("details", "\r", "parent"),
     ("details closed", "\x1b", "!parent"),
     ("ports", "3", "PROGRAM"),
