@@ -312,6 +312,41 @@ async fn a_host_at_work_is_followed_while_it_is_looked_at_and_no_longer() {
     assert!(!world.feeds().contains(&(None, "runs.output")));
 }
 
+/// At a run of which no output comes before it is pushed.
+async fn at_silent_run() -> World {
+    let (mut world, _) = at_runs(Setup::default()).await;
+    world.far.answer_feeds(|_| None);
+    world.press("<enter>").await;
+    let first = Progress { reset: true, ..told("1.5.0", the_run(), some_targets()) };
+    world.far.push::<Watch>(None, &first);
+    world.idle().await;
+    world
+}
+
+/// What a host printed comes to whoever waits for it.
+async fn printed(world: &mut World, target: u32) {
+    let printed = Printed { target, stdout: b"all is well\n".to_vec(), ..Printed::default() };
+    let item = Progress { output: vec![printed], cursor: "1.1.9".into(), ..Progress::default() };
+    world.far.push::<runs::Output>(None, &item);
+    world.far.end::<runs::Output>(None);
+    world.idle().await;
+}
+
+#[tokio::test]
+async fn an_output_opens_when_it_comes_unless_one_has_gone_on_to_something_else() {
+    let mut world = at_silent_run().await;
+    world.press("<tab>/web1<enter><enter>").await;
+    printed(&mut world, 0).await;
+    world.check_shows("do not wrap");
+    for meanwhile in ["j", "?"] {
+        let mut world = at_silent_run().await;
+        world.press("<tab>/web1<enter><enter>").await;
+        world.press(meanwhile).await;
+        printed(&mut world, 0).await;
+        world.check_hides("do not wrap");
+    }
+}
+
 #[tokio::test]
 async fn thousands_of_hosts_are_folded_and_listed() {
     let (mut world, _) = at_runs(Setup::default()).await;

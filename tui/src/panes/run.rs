@@ -400,6 +400,8 @@ impl Pane for RunPane {
 
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
         self.order(context);
+        // Who goes on to something else does not wait for it any more.
+        self.shown.to_open = None;
         let moved = if self.by_host {
             self.hosts.on(command, HOSTS)
         } else {
