@@ -19,6 +19,7 @@ use cmdr_protocol::runbooks::{Save, StepListing, StepResult, StepState, Steps};
 use cmdr_protocol::runs::{
     Order, Output, Param, Plan, Retry, Runbook, Start, Stop, Target, TargetState,
 };
+use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::{Join, PeerKind};
 use cmdr_protocol::{ErrorKind, RunId, secrets};
 use harness::process::{HubProcess, program};
@@ -448,7 +449,10 @@ async fn whoever_may_save_runbooks_by_name_may_not_save_playbooks_with_that() {
     };
     let put = |grants: Vec<Grant>| Put { name: role, description: String::new(), grants };
     ask(&scene.client, &put(vec![grant("runbook:*")])).await.unwrap();
-    let writer = scene.world.client(role).await;
+    let token = scene.world.token(TokenKind::Operator, role, 1).await;
+    let key = SecretKey::generate().unwrap();
+    let first = scene.world.dialer(PeerKind::Client, key.clone(), Some(&token));
+    let (writer, _) = first.connect().await.unwrap();
     let save = |text: &str| Save { name: "book".into(), text: text.to_owned(), ..Save::default() };
     let plain = "name: book\nsteps:\n- name: a\n  line: x\n";
     ask(&writer, &save(plain)).await.unwrap();
@@ -459,6 +463,10 @@ async fn whoever_may_save_runbooks_by_name_may_not_save_playbooks_with_that() {
         "{refused}"
     );
     ask(&scene.client, &put(vec![grant("runbook:*"), grant("ansible:book")])).await.unwrap();
+    // Who has other rights now dials again.
+    writer.link().down().await;
+    let again = scene.world.dialer(PeerKind::Client, key, None);
+    let (writer, _) = again.connect().await.unwrap();
     ask(&writer, &save(&text)).await.unwrap();
 }
 
