@@ -7,6 +7,7 @@
 
 mod begin;
 mod clients;
+mod inside;
 mod output;
 mod remote;
 mod screen;
@@ -15,12 +16,13 @@ mod state;
 pub(crate) mod wire;
 
 pub use begin::{WORD as BEGIN_WORD, main as begin_main};
+pub(crate) use inside::{At, Inside};
 pub(crate) use remote::{Far, Said};
 pub(crate) use serve::{open_dir, short};
 
 use crate::supervise::{Job, Told, receive_job};
 use cmdr_protocol::CallError;
-use cmdr_protocol::sessions::Session;
+use cmdr_protocol::sessions::{Session, Size};
 use remote::Talk;
 use serde::{Deserialize, Serialize};
 use serve::Program;
@@ -40,6 +42,8 @@ pub(crate) enum What {
     Here(Job),
     /// One on another machine, over SSH.
     Far(Far),
+    /// One in a container of this host.
+    Inside(Inside),
 }
 
 /// What to hold.
@@ -75,7 +79,13 @@ pub fn main() -> io::Result<()> {
     runtime.block_on(async {
         match what {
             What::Here(job) => here(&job, rest, socket).await,
-            What::Far(far) => far_away(&far, rest, socket).await,
+            What::Far(far) => {
+                let begin = async |size, talk| remote::begin(&far, size, talk).await;
+                elsewhere(rest, socket, begin).await
+            }
+            What::Inside(inside) => {
+                elsewhere(rest, socket, async |size, _| inside::begin(inside, size).await).await
+            }
         }
     })
 }
@@ -115,13 +125,17 @@ async fn here(job: &Job, rest: Rest, mut socket: UnixStream) -> io::Result<()> {
     }
 }
 
-/// As [`here`], but that there is much to talk about before.
-async fn far_away(far: &Far, rest: Rest, socket: UnixStream) -> io::Result<()> {
+/// As [`here`], but that the terminal's other end leads elsewhere, and that there may be much to talk about before.
+async fn elsewhere(
+    rest: Rest,
+    socket: UnixStream,
+    begin: impl AsyncFnOnce(Size, Arc<Talk>) -> Result<remote::Begun, CallError>,
+) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let socket = tokio::net::UnixStream::from_std(socket)?;
     let talk = Arc::new(Talk::new(cmdr_link::local::split(socket)));
     let begun = async {
-        let begun = remote::begin(far, rest.session.size, talk.clone()).await?;
+        let begun = begin(rest.session.size, talk.clone()).await?;
         let door = serve::Door::open(&rest.dir, &rest.session.id)
             .map_err(|e| CallError::failed(format!("the session's own socket: {e}")))?;
         Ok((begun, door))

@@ -37,6 +37,8 @@ pub struct Policy {
     file: Option<PathBuf>,
     /// Features that are switched off.
     off: BTreeSet<&'static str>,
+    /// Features that are switched on in words.
+    on: BTreeSet<&'static str>,
     /// Limits of what operators run.
     pub exec: Exec,
     /// Which logs are read.
@@ -313,12 +315,15 @@ impl Policy {
     /// Reads the text of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, PolicyError> {
         let written: Written = settings::parse(path, text)?;
-        let off = written.services.into_iter().filter(|(_, on)| !on).map(|(service, _)| service.0);
-        let (off, exec, logs) = (off.collect(), written.exec.into(), written.logs.into());
+        let services = written.services.into_iter().map(|(service, on)| (service.0, on));
+        let (on, off): (BTreeSet<_>, BTreeSet<_>) = services.partition(|(_, on)| *on);
+        let names = |set: BTreeSet<(&'static str, bool)>| set.into_iter().map(|(name, _)| name);
+        let (on, off) = (names(on).collect(), names(off).collect());
+        let (exec, logs) = (written.exec.into(), written.logs.into());
         let (sessions, files) = (written.sessions.into(), written.files.into());
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
-        Ok(Self { file, off, exec, logs, sessions, files, edits, ssh })
+        Ok(Self { file, off, on, exec, logs, sessions, files, edits, ssh })
     }
 
     /// Whether a method's feature is switched on.
@@ -332,6 +337,21 @@ impl Policy {
             )));
         }
         Ok(())
+    }
+
+    /// Whether a feature may run programs that no limit of users and programs reaches, because the container engine runs
+    /// them: where there are such limits, only when the owner has switched it on in words.
+    pub fn allows_without_limits(&self, feature: &str) -> Result<(), CallError> {
+        let limited =
+            self.exec.users.is_some() || self.sessions.users.is_some() || self.restricts_programs();
+        if !limited || self.on.contains(feature) {
+            return Ok(());
+        }
+        Err(CallError::denied(format!(
+            "this host's policy {} limits which programs run and as whom, and the Docker engine keeps to no such limit; \
+             its owner can allow it all the same with '{feature} = true' under [services]",
+            self.place()
+        )))
     }
 
     /// Whether programs may run as this user.
@@ -440,6 +460,18 @@ mod tests {
         assert_eq!(refusal.kind, ErrorKind::Denied);
         assert!(refusal.message.contains("/etc/cmdr/agent.toml"), "{refusal}");
         assert!(policy.allows_method("facts.get").is_ok());
+    }
+
+    #[test]
+    fn what_keeps_to_no_limits_is_denied_where_there_are_some_until_it_is_allowed_in_words() {
+        let allows = |text: &str| parse(text).unwrap().allows_without_limits("exec").is_ok();
+        assert!(allows("") && allows("[exec]\nmax_concurrent = 2\n"));
+        for limits in
+            ["[exec]\nusers = []\n", "[exec]\nprograms = []\n", "[sessions]\nusers = []\n"]
+        {
+            assert!(!allows(limits), "{limits}");
+            assert!(allows(&format!("{limits}[services]\nexec = true\n")));
+        }
     }
 
     #[test]

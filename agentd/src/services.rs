@@ -8,12 +8,14 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 mod hostkeys;
+mod inside;
 pub mod logs;
 pub mod metrics;
 pub(crate) mod orders;
 pub mod ping;
 pub mod ports;
 pub mod processes;
+mod proxy;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
 pub mod sessions;
@@ -33,12 +35,14 @@ pub const NAMES: &[&str] = &[
     "facts",
     "files",
     "hostkeys",
+    "inside",
     "logs",
     "metrics",
     "orders",
     "ping",
     "ports",
     "processes",
+    "proxy",
     "services",
     "sessions",
     "ssh",
@@ -66,6 +70,8 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         blobs::register,
         orders::register,
         ssh::register,
+        inside::register,
+        proxy::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

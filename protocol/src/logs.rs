@@ -27,6 +27,8 @@ open_enum! {
         Unit = "unit",
         /// The journal itself: `journal:all`, or what the kernel says, `journal:kernel`.
         Journal = "journal",
+        /// A container of the host's Docker engine, by its name or id.
+        Container = "container",
     }
 }
 
@@ -42,8 +44,8 @@ pub fn parts(source: &str) -> (Kind, &str) {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sources {
-    /// Files whose paths match one of these (`/var/log/nginx/*.log`; `**` is any number of folders);
-    /// empty for all files and units.
+    /// Files whose paths match one of these (`/var/log/nginx/*.log`; `**` is any number of folders), and containers
+    /// (`container:web*`); empty for all files, units and containers.
     pub paths: Vec<String>,
 }
 
@@ -83,7 +85,7 @@ pub struct Listing {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Source {
-    /// `file:/var/log/syslog`, `unit:nginx.service`, `journal:all`.
+    /// `file:/var/log/syslog`, `unit:nginx.service`, `journal:all`, `container:web`.
     pub source: String,
     /// What it is.
     pub kind: Kind,
@@ -198,7 +200,7 @@ pub struct At {
     /// Over some bytes before it: a file that was written anew is another one.
     #[serde(rename = "k", skip_serializing_if = "Option::is_none")]
     pub check: Option<u64>,
-    /// The journal's own name for it.
+    /// The journal's own name for it, or what a container's engine is asked for.
     #[serde(rename = "c", skip_serializing_if = "String::is_empty")]
     pub cursor: String,
 }
@@ -316,7 +318,7 @@ open_enum! {
     pub enum TimeFrom {
         /// It stands in the line.
         Line = "line",
-        /// The journal has it.
+        /// The journal has it, or the container's engine.
         Journal = "journal",
         /// It is when the line was read.
         Arrival = "arrival",
@@ -361,6 +363,9 @@ pub struct Line {
     /// Who wrote it, where the journal says so and the source does not.
     #[serde(rename = "u", skip_serializing_if = "String::is_empty")]
     pub by: String,
+    /// A container wrote it to its standard error.
+    #[serde(rename = "r", skip_serializing_if = "std::ops::Not::not")]
+    pub stderr: bool,
 }
 
 impl Default for Line {
@@ -374,6 +379,7 @@ impl Default for Line {
             context: false,
             apart: false,
             by: String::new(),
+            stderr: false,
         }
     }
 }
@@ -386,7 +392,8 @@ mod tests {
     fn a_source_is_a_kind_and_a_name() {
         assert_eq!(parts("file:/var/log/a:b"), (Kind::File, "/var/log/a:b"));
         assert_eq!(parts("unit:nginx.service"), (Kind::Unit, "nginx.service"));
-        assert_eq!(parts("container:web"), (Kind::Unknown, "web"));
+        assert_eq!(parts("container:web"), (Kind::Container, "web"));
+        assert_eq!(parts("pod:web"), (Kind::Unknown, "web"));
         assert_eq!(parts("file:"), (Kind::Unknown, "file:"));
         assert_eq!(Follow { source: "unit:a".into(), ..Follow::default() }.resource(), "unit:a");
     }

@@ -11,6 +11,7 @@ use crate::{
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, ports, pushes, services, system};
+use crate::{inside, proxy};
 
 /// One method.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct Method {
     pub result: &'static str,
     /// What it is about goes on when its caller goes away, so that this is no error.
     pub leaves: bool,
+    /// The audit log has it although it only looks.
+    pub recorded: bool,
     /// Which other method the caller must be allowed as well, on what stands in the resource before its last `+`.
     pub within: Option<fn(&str) -> &'static str>,
 }
@@ -75,6 +78,7 @@ const fn call<C: Call>(place: Place) -> Method {
         secrets: C::SECRETS,
         result: C::RESULT,
         leaves: false,
+        recorded: false,
         within: None,
     }
 }
@@ -90,6 +94,7 @@ const fn feed<F: Feed>(place: Place) -> Method {
         secrets: F::SECRETS,
         result: F::RESULT,
         leaves: false,
+        recorded: false,
         within: None,
     }
 }
@@ -111,6 +116,10 @@ impl Method {
 
     const fn leaves(self) -> Self {
         Self { leaves: true, ..self }
+    }
+
+    const fn recorded(self) -> Self {
+        Self { recorded: true, ..self }
     }
 
     const fn within(self, within: fn(&str) -> &'static str) -> Self {
@@ -139,7 +148,8 @@ impl Method {
     /// answers it: strangers may ask it, and shall not fill the log.
     pub const fn is_recorded(&self) -> bool {
         match self.access {
-            Access::Read | Access::Open => false,
+            Access::Read => self.recorded,
+            Access::Open => false,
             Access::Own => self.changes,
             Access::Act | Access::Admin => true,
         }
@@ -220,6 +230,10 @@ pub const METHODS: &[Method] = &[
     call::<ssh::List>(Place::Host),
     call::<ssh::Trust>(Place::Host),
     call::<ssh::Forget>(Place::Host),
+    feed::<inside::Open>(Place::Host).leaves(),
+    feed::<inside::Exec>(Place::Host),
+    feed::<proxy::Look>(Place::Host).recorded(),
+    feed::<proxy::Request>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

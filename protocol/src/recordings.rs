@@ -13,7 +13,7 @@ use crate::open_enum::open_enum;
 use crate::role::Role;
 use crate::selector::glob;
 use crate::sessions::Size;
-use crate::{exec, sessions, ssh};
+use crate::{exec, inside, sessions, ssh};
 use serde::{Deserialize, Serialize};
 
 /// What can be recorded.
@@ -23,6 +23,8 @@ pub const RECORDABLE: &[&str] = &[
     sessions::Attach::METHOD,
     sessions::Join::METHOD,
     ssh::Open::METHOD,
+    inside::Open::METHOD,
+    inside::Exec::METHOD,
 ];
 /// Rules of one hub.
 pub const MAX_RULES: usize = 200;

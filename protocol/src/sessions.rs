@@ -140,9 +140,15 @@ impl Feed for Attach {
     }
 }
 
-/// The method that opens sessions of this resource: those over SSH have one of their own.
+/// The method that opens sessions of this resource: those over SSH and those in containers have one of their own.
 pub fn opener(opened: &str) -> &'static str {
-    if opened.starts_with("ssh:") { <crate::ssh::Open as Feed>::METHOD } else { Open::METHOD }
+    if opened.starts_with("ssh:") {
+        <crate::ssh::Open as Feed>::METHOD
+    } else if opened.starts_with(crate::inside::CONTAINER) {
+        <crate::inside::Open as Feed>::METHOD
+    } else {
+        Open::METHOD
+    }
 }
 
 /// Attaches to a session of anybody. Those who are attached are told.
@@ -242,7 +248,7 @@ pub struct Session {
     pub name: String,
     /// Whose it is: the operator who opened it.
     pub operator: String,
-    /// The host's user that it runs as; empty when it is on another machine.
+    /// The host's user that it runs as; empty when it is on another machine or in a container.
     pub user: String,
     /// Program and arguments.
     pub command: Vec<String>,

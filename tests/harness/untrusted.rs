@@ -12,8 +12,8 @@ use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{
-    CallError, exec, facts, hosts, logs, metrics, ports, processes, services, sessions, system,
-    table,
+    CallError, exec, facts, hosts, inside, logs, metrics, ports, processes, proxy, services,
+    sessions, system, table,
 };
 use futures::executor::block_on;
 use std::io::Cursor;
@@ -85,6 +85,9 @@ pub fn messages(data: &[u8]) {
     each::<sessions::Input>(data);
     each::<sessions::Item>(data);
     each::<sessions::Listing>(data);
+    each::<inside::Open>(data);
+    each::<proxy::Request>(data);
+    each::<proxy::Item>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
     each::<ports::Change>(data);

@@ -29,6 +29,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+pub(super) use carry::Line;
 pub(crate) use talk::{Said, Talk};
 
 /// What servers are told.
@@ -63,6 +64,10 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    pub(super) const fn new(carrying: JoinHandle<(Outcome, i32)>, stop: Arc<Notify>) -> Self {
+        Self { carrying, stop }
+    }
+
     /// How it ended. Asked once.
     pub(super) async fn wait(&mut self) -> (Outcome, i32) {
         (&mut self.carrying).await.unwrap_or((Outcome::Exited, LOST))
@@ -92,17 +97,22 @@ pub(super) async fn begin(far: &Far, size: Size, talk: Arc<Talk>) -> Result<Begu
         CallError::failed(format!("{target} let us in and then would not {what}"))
     })?;
     let failed = |e: io::Error| CallError::failed(format!("making the session's terminal: {e}"));
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-    ours.set_nonblocking(true).map_err(failed)?;
-    theirs.set_nonblocking(true).map_err(failed)?;
-    let theirs = tokio::net::UnixStream::from_std(theirs).map_err(failed)?;
+    let (terminal, line) = ends(size).map_err(failed)?;
+    let stop = Arc::new(Notify::new());
+    let carrying = tokio::spawn(carry::run(handle, channel, line, stop.clone(), target));
+    Ok((terminal, Remote::new(carrying, stop)))
+}
+
+/// The holder's terminal and its other end, when that leads elsewhere.
+pub(super) fn ends(size: Size) -> io::Result<(Terminal, Line)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    theirs.set_nonblocking(true)?;
+    let theirs = tokio::net::UnixStream::from_std(theirs)?;
     let (sizes, size_changes) = watch::channel(size);
     let (signals, signalled) = mpsc::channel(SIGNALS);
-    let stop = Arc::new(Notify::new());
-    let line = carry::Line { stream: theirs, sizes: size_changes, signals: signalled };
-    let carrying = tokio::spawn(carry::run(handle, channel, line, stop.clone(), target));
-    let terminal = Terminal::far(OwnedFd::from(ours), FarEnd { sizes, signals }).map_err(failed)?;
-    Ok((terminal, Remote { carrying, stop }))
+    let line = Line { stream: theirs, sizes: size_changes, signals: signalled };
+    Ok((Terminal::far(OwnedFd::from(ours), FarEnd { sizes, signals })?, line))
 }
 
 pub(super) type Begun = (Terminal, Remote);

@@ -19,6 +19,8 @@ pub struct Logs {
     pub denied: Vec<PathBuf>,
     /// Units whose journal may be read, with `*` and `?`; absent for the whole journal.
     pub units: Option<Vec<String>>,
+    /// Containers whose logs may be read, with `*` and `?`; absent for all.
+    pub containers: Option<Vec<String>>,
     /// The folder of the journal; absent for the system's own.
     pub journal: Option<PathBuf>,
 }
@@ -35,6 +37,7 @@ pub(super) struct WrittenLogs {
     paths: Option<Paths>,
     denied: Paths,
     units: Option<Vec<String>>,
+    containers: Option<Vec<String>>,
     journal: Option<PathBuf>,
 }
 
@@ -44,6 +47,7 @@ impl From<WrittenLogs> for Logs {
             paths: written.paths.map_or_else(|| vec![USUAL.into()], |paths| paths.0),
             denied: written.denied.0,
             units: written.units,
+            containers: written.containers,
             journal: written.journal,
         }
     }
@@ -85,6 +89,24 @@ impl Policy {
             unit.map_or_else(|| "the whole system".to_owned(), |unit| clean_to_width(unit, 100))
         )))
     }
+
+    /// Whether the log of this container may be read. Its name is the engine's own. Where units are limited and nothing
+    /// is said of containers, none may.
+    pub fn allows_container_log(&self, name: &str) -> Result<(), CallError> {
+        let allowed = match (&self.logs.containers, &self.logs.units) {
+            (Some(containers), _) => containers.iter().any(|pattern| glob(pattern, name)),
+            (None, units) => units.is_none(),
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(CallError::denied(format!(
+            "this host's policy {} does not let the log of the container {} be read; its owner can list it there under \
+             [logs] containers",
+            self.place(),
+            clean_to_width(name, 100)
+        )))
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +130,14 @@ mod tests {
         assert!(!allows(&own, "/srv/app/log/audit/a") && !allows(&own, "/var/log/auth.log"));
         let refusal = own.allows_log(Path::new("/var/log/auth.log")).unwrap_err();
         assert!(refusal.message.contains("agent.toml"), "{refusal}");
+    }
+
+    #[test]
+    fn containers_are_open_until_their_owner_limits_them_or_units() {
+        let allows = |text: &str| policy(text).allows_container_log("web").is_ok();
+        assert!(allows("") && allows("[logs]\ncontainers = [\"w*\"]\n"));
+        assert!(!allows("[logs]\ncontainers = []\n") && !allows("[logs]\nunits = [\"a*\"]\n"));
+        assert!(allows("[logs]\nunits = []\ncontainers = [\"web\"]\n"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod access;
 mod back;
+mod container;
 mod file;
 mod journal;
 mod levels;
@@ -81,6 +82,9 @@ async fn follow(
             files(&agent, path, follow, feeding).await
         }
         (Kind::Unit | Kind::Journal, _) => journal::follow(&agent, follow, feeding).await,
+        (Kind::Container, name) => {
+            container::follow(&agent, name.to_owned(), follow, feeding).await
+        }
         (Kind::Unknown, _) => Err(CallError::not_found(format!(
             "this host has no source like '{source}'; cmdr logs HOST --sources lists what it has"
         ))),

@@ -2,6 +2,9 @@
 //! field names, and the host.
 
 mod engine;
+mod exec;
+mod logs;
+mod proxy;
 
 use super::processes::about;
 use crate::App;
@@ -24,7 +27,7 @@ pub struct DockerArgs {
 impl DockerArgs {
     /// Whether it sees to Ctrl-C itself.
     pub(super) const fn is_orderly(&self) -> bool {
-        matches!(self.verb, Verb::Events(_))
+        matches!(self.verb, Verb::Events(_) | Verb::Logs(_) | Verb::Proxy(_))
     }
 }
 
@@ -34,6 +37,10 @@ enum Verb {
     Df(engine::DfArgs),
     Events(engine::EventsArgs),
     Prune(engine::PruneArgs),
+    Logs(logs::LogsArgs),
+    Exec(exec::ExecArgs),
+    Attach(exec::AttachArgs),
+    Proxy(proxy::ProxyArgs),
 }
 
 pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
@@ -42,6 +49,10 @@ pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
         Verb::Df(args) => engine::df(app, args).await,
         Verb::Events(args) => engine::events(app, args).await,
         Verb::Prune(args) => engine::prune(app, args).await,
+        Verb::Logs(args) => logs::logs(app, args).await,
+        Verb::Exec(args) => exec::exec(app, args).await,
+        Verb::Attach(args) => exec::attach(app, args).await,
+        Verb::Proxy(args) => proxy::proxy(app, args).await,
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`pipe`] writes them without ever holding up the link, [`input`] copies our input to the hosts.
 
 pub(super) mod follow;
-mod input;
+pub(super) mod input;
 mod lines;
 pub(super) mod pipe;
 mod report;

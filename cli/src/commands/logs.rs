@@ -21,8 +21,8 @@ use cmdr_link::session::{Dialer, Session};
 use cmdr_protocol::ErrorKind;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::logs::{
-    Filter, Follow, GapKind, Kind, Level, Listing, MAX_CONTEXT, MAX_LAST, MAX_PATTERN, Source,
-    Sources, parts,
+    Filter, Follow, GapKind, Kind, Level, Line, Listing, MAX_CONTEXT, MAX_LAST, MAX_PATTERN,
+    Source, Sources, parts,
 };
 use merge::Merge;
 use reader::{Event, Reader, Way};
@@ -35,18 +35,20 @@ use tokio::sync::mpsc;
 const USUAL: u32 = 100;
 /// Sources that are read at once: each is a stream, and a link has some hundreds.
 const MOST: usize = 200;
+/// Bytes that are written together.
+const TOGETHER: usize = 256 << 10;
 /// Events between the readers and the output.
 const EVENTS: usize = 64;
 
 /// Show lines of logs of hosts, and follow them as they are written.
 ///
 /// Each argument picks hosts, and behind a colon what to read there: a file, with * ? and ** for several,
-/// or a unit of the service manager. Without that it is the journal, or the system's log where there is
+/// a unit of the service manager, or a container (container:NAME, with * and ?). Without that it is the journal, or the system's log where there is
 /// none. Filters run on the hosts: only what is wanted crosses the network.
 ///
 /// Lines of several sources come in the order of their times. A host that tells nothing is not waited for
 /// long. With --follow, what is lost is said and taken up again where it was, and Ctrl-C ends with 0.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct LogsArgs {
     /// Which hosts, and what to read there: 'web*', 'web*:/var/log/nginx/*.log', db1:postgresql.
     #[arg(required = true, value_name = "SELECTOR[:PATH|:UNIT]")]
@@ -106,6 +108,44 @@ pub struct LogsArgs {
     /// List what can be read, and read nothing.
     #[arg(long)]
     sources: bool,
+
+    /// All lines, when nothing says how many.
+    #[arg(skip)]
+    all: bool,
+
+    /// What was written to the standard error goes to ours.
+    #[arg(skip)]
+    apart: bool,
+}
+
+/// As [`LogsArgs`], of containers, which other verbs ask for.
+pub(super) struct OfContainers {
+    /// `SELECTOR:container:NAME`.
+    pub(super) what: Vec<String>,
+    pub(super) follow: bool,
+    /// All, when absent.
+    pub(super) lines: Option<u32>,
+    pub(super) since: Option<When>,
+    pub(super) until: Option<When>,
+    pub(super) timestamps: bool,
+}
+
+/// Reads the logs of containers, their two outputs apart.
+pub(super) async fn of_containers(app: &App, of: OfContainers) -> Result<Exit, Failure> {
+    let OfContainers { what, follow, lines, since, until, timestamps } = of;
+    let stamps = if timestamps { Stamps::Utc } else { Stamps::None };
+    let args = LogsArgs {
+        what,
+        follow,
+        lines,
+        since,
+        until,
+        timestamps: Some(stamps),
+        all: lines.is_none(),
+        apart: true,
+        ..LogsArgs::default()
+    };
+    run(app, args).await
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -166,6 +206,9 @@ fn wish(text: &str) -> Result<Wish, Failure> {
         "" => Err(Failure::usage("nothing stands behind the colon").hint("give a file or a unit")),
         "journal" => Ok(Wish::Source("journal:all".into())),
         "kernel" => Ok(Wish::Source("journal:kernel".into())),
+        _ if parts(text).0 == Kind::Container && text.contains(['*', '?']) => {
+            Ok(Wish::Files(text.into()))
+        }
         _ if parts(text).0 != Kind::Unknown => Ok(Wish::Source(text.into())),
         unit if unit.contains('.') => Ok(Wish::Source(format!("unit:{unit}"))),
         unit => Ok(Wish::Source(format!("unit:{unit}.service"))),
@@ -362,7 +405,7 @@ async fn list(app: &App, hub: &Hub, args: &LogsArgs) -> Result<Exit, Failure> {
 
 fn asking(args: &LogsArgs) -> Follow {
     let now = clock::now_ms();
-    let since_ms = args.since.map(|when| when.ms(now));
+    let since_ms = args.since.map(|when| when.ms(now)).or(args.all.then_some(0));
     let filter = Filter {
         include: args.include.clone(),
         exclude: args.exclude.clone(),
@@ -403,8 +446,10 @@ async fn read(app: &App, hub: Hub, args: &LogsArgs, choice: Choice) -> Result<Ex
     let mut merge = Merge::new(chosen.len());
     let (pipe, written) = pipe::start()?;
     let mut exit = exit.unwrap_or(Exit::Ok);
-    let mut unread = !pipe.send(show.begin()).await;
-    while !unread {
+    let read = pipe.send(show.begin()).await;
+    let apart = args.apart && app.out.format == Format::Table;
+    let mut lines = Lines { pipe, apart, to: pipe::To::Stdout, bytes: Vec::new(), read };
+    while lines.read {
         let now = clock::now_ms();
         let wait = merge.due(now).map(|ms| Duration::from_millis(ms.saturating_sub(now)));
         let event = tokio::select! {
@@ -419,26 +464,56 @@ async fn read(app: &App, hub: Hub, args: &LogsArgs, choice: Choice) -> Result<Ex
             take(app, &name, at, event, &mut merge, &mut exit);
         }
         let now = clock::now_ms();
-        let mut bytes = Vec::new();
         while let Some((at, line)) = merge.take(now) {
-            show.line(at, &line, &mut bytes);
+            lines.put(&mut show, at, &line).await;
         }
         for at in merge.take_lagging() {
             app.out.note(&format!("{}: is late, and is not waited for", show.name(at)));
         }
-        unread = !pipe.send(pipe::Piece { to: pipe::To::Stdout, bytes }).await;
+        lines.flush().await;
     }
-    let mut bytes = Vec::new();
     while let Some((at, line)) = merge.take_any() {
-        show.line(at, &line, &mut bytes);
+        lines.put(&mut show, at, &line).await;
     }
-    show.end(&mut bytes);
-    pipe.send(pipe::Piece { to: pipe::To::Stdout, bytes }).await;
-    drop(pipe);
+    lines.flush().await;
+    show.end(&mut lines.bytes);
+    lines.to = pipe::To::Stdout;
+    lines.flush().await;
+    drop(lines);
     if let Ok(Err(e)) = written.await {
         return Err(output::unwritable(&e));
     }
     Ok(exit)
+}
+
+/// Lines on their way to our outputs.
+struct Lines {
+    pipe: pipe::Pipe,
+    /// Those of the standard error go to ours.
+    apart: bool,
+    to: pipe::To,
+    bytes: Vec<u8>,
+    /// Somebody reads them.
+    read: bool,
+}
+
+impl Lines {
+    async fn put(&mut self, show: &mut Show, at: usize, line: &Line) {
+        let to = if self.apart && line.stderr { pipe::To::Stderr } else { pipe::To::Stdout };
+        if to != self.to {
+            self.flush().await;
+            self.to = to;
+        }
+        show.line(at, line, &mut self.bytes);
+        if self.bytes.len() >= TOGETHER {
+            self.flush().await;
+        }
+    }
+
+    async fn flush(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.read &= self.pipe.send(pipe::Piece { to: self.to, bytes }).await;
+    }
 }
 
 fn take(app: &App, name: &str, at: usize, event: Event, merge: &mut Merge, exit: &mut Exit) {

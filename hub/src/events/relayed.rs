@@ -10,7 +10,7 @@ use cmdr_protocol::edits::{self, ArmedEnd, SaveEnd, Saving};
 use cmdr_protocol::envelope::{Caller, Header};
 use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::sessions::{self, Item};
-use cmdr_protocol::{Call as _, CallError, Feed as _, ssh};
+use cmdr_protocol::{Call as _, CallError, Feed as _, inside, ssh};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -19,7 +19,7 @@ const ITEMS: usize = 32;
 const LARGEST: usize = 512;
 
 /// These begin sessions, and these come back to one.
-const BEGIN: [&str; 2] = [sessions::Open::METHOD, ssh::Open::METHOD];
+const BEGIN: [&str; 3] = [sessions::Open::METHOD, ssh::Open::METHOD, inside::Open::METHOD];
 const COME_BACK: [&str; 2] = [sessions::Attach::METHOD, sessions::Join::METHOD];
 
 /// What is followed of one request.
@@ -36,7 +36,7 @@ impl<'a> Following<'a> {
     pub(crate) fn of(hub: &'a Arc<Hub>, caller: &Caller, header: &'a Header) -> Option<Self> {
         let method = header.method.as_str();
         let told = ["sessions.", "edits."].iter().any(|feature| method.starts_with(feature));
-        if header.to.is_none() || !(told || method == ssh::Open::METHOD) {
+        if header.to.is_none() || !(told || BEGIN.contains(&method)) {
             return None;
         }
         let event = Event {

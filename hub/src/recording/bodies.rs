@@ -1,12 +1,12 @@
 //! What the recorder has to know of a command or of somebody's time at a session: how it is shown, what
-//! it says, how it ended. The only place that reads bodies of `exec.start`, `ssh.open` and `sessions.*`, on the
+//! it says, how it ended. The only place that reads bodies of `exec.start`, `ssh.open`, `inside.*` and `sessions.*`, on the
 //! recorder's threads and beside the data path. Their items have the same names for the same things.
 
 use cmdr_link::codec;
 use cmdr_link::relay::GIVEN_UP;
 use cmdr_protocol::exec::{Item, Outcome, Start};
 use cmdr_protocol::sessions::{Attach, Join, Open, Size};
-use cmdr_protocol::{CallError, ErrorKind, Feed as _, ssh};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _, inside, ssh};
 use serde::Deserialize;
 use std::marker::PhantomData;
 
@@ -35,6 +35,12 @@ pub(super) fn command(method: &str, request: &[u8]) -> Command {
         Join::METHOD => codec::decode::<Join>(request)
             .map_or_else(|_| Command::default(), |j| seat("joined session", j.id, j.size)),
         ssh::Open::METHOD => far(request),
+        inside::Open::METHOD => codec::decode::<inside::Open>(request).map_or_else(
+            |_| Command::default(),
+            |open| within(&open.container, &open.argv, Some(open.size)),
+        ),
+        inside::Exec::METHOD => codec::decode::<inside::Exec>(request)
+            .map_or_else(|_| Command::default(), |exec| within(&exec.container, &exec.argv, None)),
         _ => started(request),
     }
 }
@@ -43,6 +49,13 @@ fn far(request: &[u8]) -> Command {
     let Ok(open) = codec::decode::<ssh::Open>(request) else { return Command::default() };
     let title = format!("ssh {} {}", quoted(&open.target()), open.command);
     Command { terminal: Some(open.size), text: open.command, ..cut(title.trim_end().to_owned()) }
+}
+
+fn within(container: &str, argv: &[String], terminal: Option<Size>) -> Command {
+    let words: Vec<_> = argv.iter().map(|word| quoted(word)).collect();
+    let what = if words.is_empty() { "attach".to_owned() } else { words.join(" ") };
+    let title = format!("{what} in {}", quoted(container));
+    Command { terminal, text: argv.join(" "), ..cut(title) }
 }
 
 fn opened(request: &[u8]) -> Command {

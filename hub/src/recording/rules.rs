@@ -9,7 +9,7 @@ use cmdr_protocol::hosts::Host;
 use cmdr_protocol::recordings::{MAX_NAME, MAX_RULES, RECORDABLE, Rule};
 use cmdr_protocol::roles::{MAX_PATTERN, MAX_PATTERNS};
 use cmdr_protocol::selector::{Selector, glob};
-use cmdr_protocol::{CallError, ErrorKind, Feed as _, sessions, ssh};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _, exec, inside, sessions, ssh};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -107,10 +107,8 @@ impl Rules {
             let one_of = |patterns: &[String], text: &str| {
                 patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, text))
             };
-            // A session over SSH is a session: a rule for those that are opened is one for it too.
-            let opens = header.method == ssh::Open::METHOD;
             let of_method = one_of(&rule.methods, &header.method)
-                || opens && one_of(&rule.methods, sessions::Open::METHOD);
+                || also(&header.method).is_some_and(|method| one_of(&rule.methods, method));
             let fits = of_method
                 && one_of(&rule.roles, &role)
                 && one_of(&rule.operators, &caller.name)
@@ -130,6 +128,16 @@ impl Rules {
             }
         }
         wanted
+    }
+}
+
+/// A session over SSH or in a container is a session, and a command in a container is a command: a rule for those is
+/// one for them too.
+fn also(method: &str) -> Option<&'static str> {
+    match method {
+        ssh::Open::METHOD | inside::Open::METHOD => Some(sessions::Open::METHOD),
+        inside::Exec::METHOD => Some(exec::Start::METHOD),
+        _ => None,
     }
 }
 

@@ -24,10 +24,10 @@ const TERM: &str = "xterm-256color";
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The other end of the holder's terminal.
-pub(super) struct Line {
-    pub(super) stream: UnixStream,
-    pub(super) sizes: watch::Receiver<Size>,
-    pub(super) signals: mpsc::Receiver<Signal>,
+pub(in crate::holder) struct Line {
+    pub(in crate::holder) stream: UnixStream,
+    pub(in crate::holder) sizes: watch::Receiver<Size>,
+    pub(in crate::holder) signals: mpsc::Receiver<Signal>,
 }
 
 /// Asks for a terminal and a shell or a command on it. The error says what the machine would not do.

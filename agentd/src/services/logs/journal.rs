@@ -144,7 +144,10 @@ impl Source<'_> {
         if cut {
             let words = format!("(an entry of more than {} KiB)", LONGEST_ENTRY >> 10);
             let bytes = words.as_bytes();
-            sieve.take(Raw { bytes, whole: bytes.len() as u64, told: None, by: "" }, out);
+            sieve.take(
+                Raw { bytes, whole: bytes.len() as u64, told: None, by: "", stderr: false },
+                out,
+            );
             return None;
         }
         let entry = entry_of(piece)?;
@@ -154,6 +157,7 @@ impl Source<'_> {
             whole: entry.message.len() as u64,
             told: Some((entry.at_ms, entry.level)),
             by: if self.by { &entry.by } else { "" },
+            stderr: false,
         };
         sieve.take(raw, out);
         entry::split(out, from, back);

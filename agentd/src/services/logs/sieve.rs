@@ -25,11 +25,13 @@ pub(super) struct Raw<'a> {
     /// When and how grave, where somebody else than the line tells.
     pub(super) told: Option<(u64, Level)>,
     pub(super) by: &'a str,
+    /// It was written to the standard error.
+    pub(super) stderr: bool,
 }
 
 impl<'a> From<super::lines::Piece<'a>> for Raw<'a> {
     fn from(piece: super::lines::Piece<'a>) -> Self {
-        Self { bytes: piece.bytes, whole: piece.whole, told: None, by: "" }
+        Self { bytes: piece.bytes, whole: piece.whole, told: None, by: "", stderr: false }
     }
 }
 
@@ -59,6 +61,11 @@ impl Wanted {
     /// The same for lines that come the newest first.
     pub(super) fn reversed(self) -> Self {
         Self { before: self.after, after: self.before, joined: false, ..self }
+    }
+
+    /// Whether it lets every line through.
+    pub(super) const fn is_open(&self) -> bool {
+        self.include.is_none() && self.exclude.is_none() && self.level.is_none()
     }
 
     fn by_words(&self, line: &[u8]) -> bool {
@@ -237,6 +244,7 @@ impl Sieve {
             context: false,
             apart: false,
             by: raw.by.to_owned(),
+            stderr: raw.stderr,
         };
         let joins = self.wanted.joined
             && matches!(line.bytes.first(), Some(b' ' | b'\t'))
@@ -337,7 +345,7 @@ mod tests {
     }
 
     fn raw(bytes: &[u8]) -> Raw<'_> {
-        Raw { bytes, whole: bytes.len() as u64, told: None, by: "" }
+        Raw { bytes, whole: bytes.len() as u64, told: None, by: "", stderr: false }
     }
 
     fn sift(filter: &Filter, lines: &[&str]) -> Vec<String> {

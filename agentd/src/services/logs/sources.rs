@@ -1,7 +1,7 @@
 //! Lists what can be read: files under the folders that the host's owner allows, and units.
 
 use super::access::{Access, changed_ms, rotation};
-use super::journal;
+use super::{container, journal};
 use crate::Agent;
 use cmdr_protocol::logs::{JournalState, Kind, Listing, Source};
 use cmdr_protocol::selector::glob;
@@ -127,8 +127,19 @@ fn rotated_from(found: &BTreeMap<String, Source>, name: &str) -> Option<String> 
 pub(super) async fn list(agent: &Agent, patterns: Vec<String>) -> Listing {
     let (access, roots) = (Access::of(agent), agent.policy().logs.paths.clone());
     let all = patterns.is_empty();
-    let walked = super::blocking(agent, move || files(&access, &roots, &patterns)).await;
-    let (mut sources, mut more) = walked.unwrap_or_default();
+    let of_containers = |pattern: &String| pattern.starts_with(container::PREFIX);
+    let (containers, patterns): (Vec<_>, Vec<_>) = patterns.into_iter().partition(of_containers);
+    let (mut sources, mut more) = if all || !patterns.is_empty() {
+        let walked = super::blocking(agent, move || files(&access, &roots, &patterns)).await;
+        walked.unwrap_or_default()
+    } else {
+        (Vec::new(), false)
+    };
+    if all || !containers.is_empty() {
+        let (found, cut) = container::all(agent, &containers).await;
+        sources.extend(found);
+        more |= cut;
+    }
     let mut journal = journal::state(agent);
     if all && journal == JournalState::Here {
         let plain = |source: String, kind| Source { source, kind, ..Source::default() };
@@ -145,7 +156,7 @@ pub(super) async fn list(agent: &Agent, patterns: Vec<String>) -> Listing {
             Err(error) => {
                 tracing::debug!("units of the journal: {error}");
                 journal = JournalState::None;
-                sources.retain(|source| source.kind == Kind::File);
+                sources.retain(|source| matches!(source.kind, Kind::File | Kind::Container));
             }
         }
     }

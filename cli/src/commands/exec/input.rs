@@ -10,7 +10,7 @@ const CHUNK: usize = 16 * 1024;
 const WAITING: usize = 4;
 
 /// One receiver for each of `n` hosts, all of the same bytes.
-pub(super) fn share(n: usize) -> Vec<mpsc::Receiver<Vec<u8>>> {
+pub(in crate::commands) fn share(n: usize) -> Vec<mpsc::Receiver<Vec<u8>>> {
     let (mut senders, receivers): (Vec<_>, Vec<_>) = (0..n).map(|_| mpsc::channel(WAITING)).unzip();
     std::thread::spawn(move || {
         let mut stdin = std::io::stdin().lock();

@@ -1,0 +1,135 @@
+//! What goes on within containers, as far as streams of bytes are concerned: one connection to the engine each ([`line`]),
+//! the two outputs of a program taken apart ([`Demux`]), and its process on this host ([`process`]).
+//!
+//! Beside the client library because that guesses from the first byte of each piece whether it comes from a terminal, and
+//! a program may write any byte. Used by holders of sessions, by plain commands, by logs and by requests of others.
+
+mod demux;
+pub(crate) mod line;
+pub(crate) mod process;
+
+pub(crate) use demux::{Demux, Output, Piece};
+
+use crate::Agent;
+use crate::engine::told;
+use bollard::errors::Error;
+use cmdr_protocol::CallError;
+use cmdr_protocol::inside::check_container;
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// When all that a program wrote is here, its engine knows within so long how it ended.
+const ENDING: Duration = Duration::from_secs(5);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+/// Keys that leave what is attached to, of which nobody types the whole: the engine has others in their place when none are
+/// given, which programs would miss.
+pub(crate) const NO_DETACHING: &str = "ctrl-^,ctrl-@,ctrl-^,ctrl-@,ctrl-^,ctrl-@,ctrl-^,ctrl-@";
+
+/// What the engine says of a program that was begun in a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(crate) struct Exec {
+    pub(crate) running: bool,
+    pub(crate) exit_code: Option<i64>,
+    /// On the engine's machine; 0 when it does not run.
+    pub(crate) pid: i32,
+    #[serde(rename = "ContainerID")]
+    pub(crate) container: String,
+}
+
+/// What the engine says of a container, as far as its streams are concerned: whatever else it says, in whatever shape.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(crate) struct Container {
+    /// All of its number.
+    pub(crate) id: String,
+    name: String,
+    state: State,
+    config: Config,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct State {
+    running: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Config {
+    tty: bool,
+}
+
+impl Container {
+    /// The engine's own name for it.
+    pub(crate) fn name(&self) -> &str {
+        self.name.trim_start_matches('/')
+    }
+
+    pub(crate) const fn runs(&self) -> bool {
+        self.state.running
+    }
+
+    /// Whether it has a terminal of its own.
+    pub(crate) const fn has_terminal(&self) -> bool {
+        self.config.tty
+    }
+}
+
+/// Looks at a container, whose name or number means nothing else in a path.
+pub(crate) async fn container(
+    agent: &Agent,
+    attempted: &str,
+    name: &str,
+) -> Result<Container, CallError> {
+    check_container(name).map_err(CallError::malformed)?;
+    // Says why there is none.
+    agent.engine().await?;
+    let path = format!("/containers/{name}/json");
+    let found = line::json::<Container>(&agent.config().docker_socket, "GET", &path, None).await;
+    let found = found.map_err(|e| told(attempted, &e))?;
+    if found.id.len() == 64 && check_container(&found.id).is_ok() {
+        return Ok(found);
+    }
+    Err(CallError::failed(format!("{attempted}: the Docker engine tells no proper number of it")))
+}
+
+/// Looks at a program.
+async fn exec(socket: &Path, id: &str) -> Result<Exec, Error> {
+    line::json(socket, "GET", &format!("/exec/{id}/json"), None).await
+}
+
+/// A program that runs, with its process: what it writes may be here before the engine knows of that. None when it has
+/// ended, or nobody can tell.
+pub(crate) async fn running(socket: &Path, id: &str) -> Option<Exec> {
+    let until = Instant::now() + ENDING;
+    loop {
+        let exec = exec(socket, id).await.ok()?;
+        if exec.running && exec.pid > 0 {
+            return Some(exec);
+        }
+        let ended = !exec.running && exec.exit_code.is_some();
+        if ended || Instant::now() >= until {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The exit code of a program all of whose output is here; none when nobody can tell any more.
+pub(crate) async fn exec_code(socket: &Path, id: &str) -> Option<i32> {
+    let until = Instant::now() + ENDING;
+    loop {
+        let exec = exec(socket, id).await.ok()?;
+        if let (false, Some(code)) = (exec.running, exec.exit_code) {
+            return i32::try_from(code).ok();
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
+}
