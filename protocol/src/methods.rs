@@ -9,6 +9,7 @@ use crate::{
     tokens, totp,
 };
 use crate::{blobs, orders};
+use crate::containers;
 use crate::{configs, runbooks, runs};
 use crate::{events, ports, pushes, services, system};
 
@@ -220,6 +221,23 @@ pub const METHODS: &[Method] = &[
     call::<ssh::List>(Place::Host),
     call::<ssh::Trust>(Place::Host),
     call::<ssh::Forget>(Place::Host),
+    call::<containers::List>(Place::Host),
+    feed::<containers::Watch>(Place::Host),
+    call::<containers::Inspect>(Place::Host),
+    call::<containers::Values>(Place::Host),
+    call::<containers::Top>(Place::Host),
+    call::<containers::Diff>(Place::Host),
+    call::<containers::Start>(Place::Host),
+    call::<containers::Stop>(Place::Host),
+    call::<containers::Restart>(Place::Host),
+    call::<containers::Pause>(Place::Host),
+    call::<containers::Unpause>(Place::Host),
+    call::<containers::Kill>(Place::Host),
+    call::<containers::Rename>(Place::Host),
+    call::<containers::Remove>(Place::Host),
+    call::<containers::Create>(Place::Host),
+    call::<containers::CreatePrivileged>(Place::Host),
+    call::<containers::Like>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),
