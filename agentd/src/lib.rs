@@ -10,6 +10,7 @@ pub mod holder;
 mod items;
 pub mod join;
 mod launch;
+mod live;
 pub mod policy;
 mod program;
 pub mod run;

@@ -3,9 +3,11 @@
 //! The resource of a call is `container:NAME-OR-ID`, as the caller wrote it. What a container may do to its host beside
 //! running there is a right of its own ([`powers`]).
 
+pub mod change;
 pub mod powers;
 pub mod run;
 pub mod spec;
+pub mod stats;
 pub mod status;
 
 pub use spec::Spec;
@@ -196,7 +198,8 @@ impl table::Row for Container {
         self.id.clone()
     }
     fn weight(&self) -> usize {
-        let texts = [&self.id, &self.name, &self.image, &self.image_id, &self.command, &self.status];
+        let texts =
+            [&self.id, &self.name, &self.image, &self.image_id, &self.command, &self.status];
         let lists = [&self.networks, &self.addresses, &self.mounts];
         let lists = lists.iter().flat_map(|list| list.iter()).map(|text| text.len() + 3);
         let labels = self.labels.iter().map(|(name, value)| name.len() + value.len() + 6);

@@ -1,6 +1,7 @@
 //! Every method there is, with what it needs: the table the hub authorises by.
 
 use crate::call::{Access, Call, Feed};
+use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
@@ -9,7 +10,6 @@ use crate::{
     tokens, totp,
 };
 use crate::{blobs, orders};
-use crate::containers;
 use crate::{configs, runbooks, runs};
 use crate::{events, ports, pushes, services, system};
 
@@ -238,6 +238,13 @@ pub const METHODS: &[Method] = &[
     call::<containers::Create>(Place::Host),
     call::<containers::CreatePrivileged>(Place::Host),
     call::<containers::Like>(Place::Host),
+    feed::<containers::stats::Stats>(Place::Host),
+    call::<containers::change::Update>(Place::Host),
+    call::<containers::change::Recreate>(Place::Host).within(containers::change::giver),
+    call::<containers::change::Commit>(Place::Host),
+    feed::<containers::change::Export>(Place::Host),
+    feed::<containers::change::CopyOut>(Place::Host),
+    feed::<containers::change::CopyIn>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

@@ -9,6 +9,7 @@ mod archives;
 mod audit;
 mod audit_forward;
 mod catalogue;
+mod containers;
 mod edits;
 mod engine;
 mod events;

@@ -38,10 +38,8 @@ pub fn capability(name: &str) -> String {
 
 /// A security option; none for one that only takes away.
 pub fn security(option: &str) -> Option<String> {
-    let harmless = matches!(
-        option,
-        "no-new-privileges" | "no-new-privileges=true" | "no-new-privileges:true"
-    );
+    let harmless =
+        matches!(option, "no-new-privileges" | "no-new-privileges=true" | "no-new-privileges:true");
     (!harmless).then(|| format!("security:{option}"))
 }
 
@@ -78,7 +76,10 @@ mod tests {
     #[test]
     fn what_only_takes_away_is_no_power() {
         assert_eq!(security("no-new-privileges:true"), None);
-        assert_eq!(security("no-new-privileges:false").as_deref(), Some("security:no-new-privileges:false"));
+        assert_eq!(
+            security("no-new-privileges:false").as_deref(),
+            Some("security:no-new-privileges:false")
+        );
         assert_eq!(namespace("pid", "private"), None);
         assert_eq!(namespace("pid", ""), None);
         assert_eq!((log_driver("local"), runtime("runc")), (None, None));

@@ -204,7 +204,9 @@ fn mount(spec: &mut Spec, value: &str) -> Result<(), String> {
         "bind" if !source.starts_with('/') => {
             return Err("the source of a bind mount is a path of the host from the root on".into());
         }
-        "volume" if source.starts_with('/') => return Err("the source of a volume is a name".into()),
+        "volume" if source.starts_with('/') => {
+            return Err("the source of a volume is a name".into());
+        }
         "bind" | "volume" if source.is_empty() => spec.volumes.push(target.to_owned()),
         "bind" | "volume" => spec.volumes.push(with(format!("{source}:{target}"), &options)),
         _ => return Err(format!("mounts of the kind '{kind}' are not known here")),
@@ -214,6 +216,12 @@ fn mount(spec: &mut Spec, value: &str) -> Result<(), String> {
 
 /// Reads words: all that stood behind `docker run`, or that with `docker run` before it.
 pub fn parse(words: &[String], env: Env<'_>) -> Result<Words, String> {
+    let read = parse_some(words, env)?;
+    if read.spec.image.is_empty() { Err("they name no image".into()) } else { Ok(read) }
+}
+
+/// As [`parse`], where the image is known from elsewhere.
+pub fn parse_some(words: &[String], env: Env<'_>) -> Result<Words, String> {
     let mut read = Words::default();
     let mut left = words.iter().map(String::as_str).peekable();
     // What was copied begins with the program's name.
@@ -241,7 +249,8 @@ pub fn parse(words: &[String], env: Env<'_>) -> Result<Words, String> {
             let Some((.., take)) = VALUED.iter().find(|(names, ..)| names.contains(&name)) else {
                 return Err(format!("--{name} is not known here"));
             };
-            let value = value.or_else(|| left.next()).ok_or_else(|| format!("--{name} needs a value"))?;
+            let value =
+                value.or_else(|| left.next()).ok_or_else(|| format!("--{name} needs a value"))?;
             take(&mut read.spec, value, env).map_err(|what| format!("--{name}: {what}"))?;
         } else if let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
             let mut rest = letters.chars();
@@ -270,9 +279,6 @@ pub fn parse(words: &[String], env: Env<'_>) -> Result<Words, String> {
         left.next().unwrap_or_default().clone_into(&mut read.spec.image);
     }
     read.spec.command = left.map(str::to_owned).collect();
-    if read.spec.image.is_empty() {
-        return Err("they name no image".into());
-    }
     Ok(read)
 }
 
@@ -298,7 +304,8 @@ mod tests {
         assert!(words.detach && spec.tty && spec.stdin_open && spec.init && !spec.auto_remove);
         assert_eq!((spec.name.as_str(), spec.image.as_str()), ("web", "nginx:1"));
         assert_eq!(spec.ports, ["8080:80", "127.0.0.1:53:53/udp"]);
-        let variables: Vec<_> = spec.environment.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let variables: Vec<_> =
+            spec.environment.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(variables, [("A", "1"), ("B", "2=3"), ("HOME", "/root")]);
         assert_eq!(spec.volumes, ["/srv:/srv:ro", "/etc:/x:ro"]);
         assert_eq!(spec.command, ["nginx", "-g", "x", "--name", "y"]);
@@ -328,7 +335,10 @@ mod tests {
     #[test]
     fn behind_two_dashes_comes_the_image() {
         let words = read("-d -- busybox -x").unwrap();
-        assert_eq!((words.spec.image.as_str(), words.spec.command.as_slice()), ("busybox", &["-x".to_owned()][..]));
+        assert_eq!(
+            (words.spec.image.as_str(), words.spec.command.as_slice()),
+            ("busybox", &["-x".to_owned()][..])
+        );
     }
 
     proptest! {

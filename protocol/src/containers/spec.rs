@@ -199,12 +199,22 @@ impl Found {
             self.0.push(Problem { field, what: what() });
         }
     }
-    fn all<T>(&mut self, field: &'static str, texts: &[String], read: impl Fn(&str) -> Result<T, String>) {
+    fn all<T>(
+        &mut self,
+        field: &'static str,
+        texts: &[String],
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
         self.unless(texts.len() <= MOST, field, || format!("more than {MOST}"));
         let wrong = texts.iter().take(MOST).filter_map(|text| read(text).err());
         self.0.extend(wrong.map(|what| Problem { field, what }));
     }
-    fn one<T>(&mut self, field: &'static str, text: &str, read: impl Fn(&str) -> Result<T, String>) {
+    fn one<T>(
+        &mut self,
+        field: &'static str,
+        text: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
         if let (false, Err(what)) = (text.is_empty(), read(text)) {
             self.0.push(Problem { field, what });
         }
@@ -219,7 +229,7 @@ impl Spec {
             all.push("privileged".to_owned());
         }
         let mounted = self.volumes.iter().filter_map(|text| volume(text).ok());
-        all.extend(mounted.filter(|m| m.is_of_host()).map(|m| powers::mount(&m.source)));
+        all.extend(mounted.filter(Mounted::is_of_host).map(|m| powers::mount(&m.source)));
         let devices = self.devices.iter().filter_map(|text| device(text).ok());
         all.extend(devices.map(|device| powers::device(&device.host)));
         all.extend(self.cap_add.iter().map(|name| powers::capability(name)));
@@ -235,7 +245,9 @@ impl Spec {
             all.extend(powers::namespace(kind, mode));
         }
         all.extend(self.volumes_from.iter().map(|from| format!("volumes-from:{from}")));
-        all.extend((!self.cgroup_parent.is_empty()).then(|| format!("cgroup:{}", self.cgroup_parent)));
+        all.extend(
+            (!self.cgroup_parent.is_empty()).then(|| format!("cgroup:{}", self.cgroup_parent)),
+        );
         all.extend(powers::runtime(&self.runtime));
         all.extend(powers::log_driver(&self.log_driver));
         all.extend((self.oom_score_adj < 0).then(|| "oom".to_owned()));
@@ -247,9 +259,11 @@ impl Spec {
         let mut found = Found(Vec::new());
         found.unless(!self.image.is_empty(), "image", || "it needs one".to_owned());
         let image = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-        found.unless(self.image.chars().all(image) && !self.image.starts_with('-'), "image", || {
-            format!("'{}' is not the name of an image", self.image)
-        });
+        found.unless(
+            self.image.chars().all(image) && !self.image.starts_with('-'),
+            "image",
+            || format!("'{}' is not the name of an image", self.image),
+        );
         found.unless(self.name.is_empty() || is_name(&self.name) && self.name.len() > 1, "name", || {
             format!(
                 "'{}' is no name of a container: at least two letters, digits, '_', '.' and '-', a letter or \
@@ -267,11 +281,17 @@ impl Spec {
             }
         }
         let absolute = |text: &str| {
-            if text.starts_with('/') { Ok(()) } else { Err(format!("'{text}' does not begin with '/'")) }
+            if text.starts_with('/') {
+                Ok(())
+            } else {
+                Err(format!("'{text}' does not begin with '/'"))
+            }
         };
         found.one("working_dir", &self.working_dir, absolute);
         found.all("ports", &self.ports, port);
-        found.all("expose", &self.expose, |text| parts::range(text.split('/').next().unwrap_or(text)));
+        found.all("expose", &self.expose, |text| {
+            parts::range(text.split('/').next().unwrap_or(text))
+        });
         found.all("volumes", &self.volumes, volume);
         found.all("tmpfs", &self.tmpfs, absolute);
         found.all("devices", &self.devices, device);
@@ -293,7 +313,9 @@ impl Spec {
             found.one("memswap_limit", &self.memswap_limit, bytes);
         }
         let health = &self.healthcheck;
-        for text in [&health.interval, &health.timeout, &health.start_period, &health.start_interval] {
+        for text in
+            [&health.interval, &health.timeout, &health.start_period, &health.start_interval]
+        {
             found.one("healthcheck", text, human::duration);
         }
         let restarts = !matches!(self.restart.as_str(), "" | "no");
@@ -301,9 +323,13 @@ impl Spec {
             "what is taken away when it ends cannot be started again: leave out one of auto_remove and restart"
                 .to_owned()
         });
-        let own = matches!(self.network.as_str(), "host" | "none") || self.network.starts_with("container:");
+        let own = matches!(self.network.as_str(), "host" | "none")
+            || self.network.starts_with("container:");
         found.unless(!own || self.ports.is_empty(), "ports", || {
-            format!("a container in the network '{}' has no ports of its own to publish", self.network)
+            format!(
+                "a container in the network '{}' has no ports of its own to publish",
+                self.network
+            )
         });
         found.unless(!own || self.ip.is_empty() && self.aliases.is_empty(), "network", || {
             format!("in the network '{}' it can have neither an address nor names", self.network)

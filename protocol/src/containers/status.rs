@@ -41,8 +41,10 @@ pub fn read(status: &str) -> Read {
         }
     }
     let plain: String = status.split(['(', ')']).step_by(2).collect();
-    let words: Vec<&str> =
-        plain.split_whitespace().filter(|word| !matches!(*word, "Up" | "Exited" | "Restarting" | "ago")).collect();
+    let words: Vec<&str> = plain
+        .split_whitespace()
+        .filter(|word| !matches!(*word, "Up" | "Exited" | "Restarting" | "ago"))
+        .collect();
     let (number, unit) = match words.as_slice() {
         ["Less", "than", "a", "second"] => (0, "second"),
         ["About", "a" | "an", unit] => (1, *unit),
@@ -114,7 +116,9 @@ mod tests {
         assert_eq!(read("Up 2 weeks (health: starting)").health, "starting");
         assert_eq!(read("Up 5 hours (Paused)").ago_s, Some(5 * 3600));
         assert_eq!(read("Restarting (1) 4 seconds ago").exit_code, Some(1));
-        for odd in ["", "Created", "Dead", "Up", "Up \u{1b}[2J", "Up -3 hours", "(((", "Up 9 fortnights"] {
+        for odd in
+            ["", "Created", "Dead", "Up", "Up \u{1b}[2J", "Up -3 hours", "(((", "Up 9 fortnights"]
+        {
             assert_eq!(read(odd).ago_s, None, "{odd}");
         }
     }

@@ -57,7 +57,8 @@ pub(super) fn range(text: &str) -> Result<(u16, u16), String> {
 
 /// Reads ports: `8080:80`, `127.0.0.1:8080:80/tcp`, `[::1]:8080:80`, `8000-8010:8000-8010`, `80`.
 pub fn port(text: &str) -> Result<Vec<Published>, String> {
-    let wrong = |what: String| format!("'{text}' is not [ADDRESS:]HOST:CONTAINER[/tcp|udp|sctp]: {what}");
+    let wrong =
+        |what: String| format!("'{text}' is not [ADDRESS:]HOST:CONTAINER[/tcp|udp|sctp]: {what}");
     let (plain, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     if !matches!(protocol, "tcp" | "udp" | "sctp") {
         return Err(wrong(format!("there is no protocol '{protocol}'")));
@@ -118,21 +119,38 @@ pub fn volume(text: &str) -> Result<Mounted, String> {
     if source.starts_with('/') && !plain(source) {
         return wrong("'.' and '..' are not parts of a path here");
     }
-    let name = source.is_empty() && second.is_none() || source.starts_with('/') || super::is_name(source);
+    let name =
+        source.is_empty() && second.is_none() || source.starts_with('/') || super::is_name(source);
     if !name {
         return wrong("the source is a path of the host or the name of a volume");
     }
     let known = |option: &str| {
         matches!(
             option,
-            "" | "ro" | "rw" | "z" | "Z" | "nocopy" | "private" | "rprivate" | "shared" | "rshared" | "slave"
-                | "rslave" | "cached" | "delegated" | "consistent"
+            "" | "ro"
+                | "rw"
+                | "z"
+                | "Z"
+                | "nocopy"
+                | "private"
+                | "rprivate"
+                | "shared"
+                | "rshared"
+                | "slave"
+                | "rslave"
+                | "cached"
+                | "delegated"
+                | "consistent"
         )
     };
     if let Some(option) = options.split(',').find(|option| !known(option)) {
         return wrong(&format!("there is no option '{option}'"));
     }
-    Ok(Mounted { source: source.to_owned(), target: target.to_owned(), options: options.to_owned() })
+    Ok(Mounted {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        options: options.to_owned(),
+    })
 }
 
 /// Reads a device: `/dev/fuse`, `/dev/sda:/dev/xvda:r`.
@@ -144,7 +162,11 @@ pub fn device(text: &str) -> Result<Device, String> {
         (inside, rights) => (inside.unwrap_or(host), rights.unwrap_or("rwm")),
     };
     let is_path = |path: &str| path.starts_with('/') && plain(path);
-    if !is_path(host) || !is_path(inside) || rights.is_empty() || rights.chars().any(|c| !"rwm".contains(c)) {
+    if !is_path(host)
+        || !is_path(inside)
+        || rights.is_empty()
+        || rights.chars().any(|c| !"rwm".contains(c))
+    {
         return Err(format!("'{text}' is not /dev/HOST[:/dev/INSIDE[:rwm]]"));
     }
     Ok(Device { host: host.to_owned(), inside: inside.to_owned(), rights: rights.to_owned() })
@@ -186,14 +208,17 @@ pub fn restart(text: &str) -> Result<(&'static str, u32), String> {
         ("on-failure", Some(times)) if times.parse::<u16>().is_ok() => {
             Ok(("on-failure", times.parse().unwrap_or_default()))
         }
-        _ => Err(format!("'{text}' is none of no, always, unless-stopped, on-failure and on-failure:TIMES")),
+        _ => Err(format!(
+            "'{text}' is none of no, always, unless-stopped, on-failure and on-failure:TIMES"
+        )),
     }
 }
 
 /// Reads a limit of a process: `nofile=1024:2048`, `nproc=64`.
 pub fn ulimit(text: &str) -> Result<(String, i64, i64), String> {
     let wrong = || format!("'{text}' is not NAME=SOFT[:HARD]");
-    let (name, values) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
+    let (name, values) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
     let (soft, hard) = (soft.parse().map_err(|_| wrong())?, hard.parse().map_err(|_| wrong())?);
     Ok((name.to_owned(), soft, hard))
@@ -223,7 +248,9 @@ mod tests {
         assert_eq!(one("[::1]:8080:80"), told("::1", Some(8080), 80, "tcp"));
         let range = port("8000-8002:80-82").unwrap();
         assert_eq!((range.len(), range[2].public, range[2].private), (3, Some(8002), 82));
-        for bad in ["", "0", "70000", "a:80", "80:80/icmp", "1-3:1-2", "3-1", "x:1:2", "[::1", "1:2:3:4"] {
+        for bad in
+            ["", "0", "70000", "a:80", "80:80/icmp", "1-3:1-2", "3-1", "x:1:2", "[::1", "1:2:3:4"]
+        {
             assert!(port(bad).is_err(), "{bad}");
         }
     }
@@ -240,7 +267,18 @@ mod tests {
         assert_eq!(read("/cache"), told(false, "", "/cache", ""));
         assert_eq!(read("data:/data"), told(false, "data", "/data", ""));
         assert_eq!(read("/srv/x:/x:ro,z"), told(true, "/srv/x", "/x", "ro,z"));
-        for bad in ["", "x", "/a:b", "/srv/../etc:/x", "./x:/x", "~/x:/x", "a/b:/x", "/a:/", "/a:/b:exec", ":/x"] {
+        for bad in [
+            "",
+            "x",
+            "/a:b",
+            "/srv/../etc:/x",
+            "./x:/x",
+            "~/x:/x",
+            "a/b:/x",
+            "/a:/",
+            "/a:/b:exec",
+            ":/x",
+        ] {
             assert!(volume(bad).is_err(), "{bad}");
         }
     }
