@@ -108,6 +108,8 @@ struct Shared {
     edits: Edits,
     orders: Orders,
     blobs: Blobs,
+    containers: services::containers::Live,
+    container_stats: services::containers::Sampled,
 }
 
 impl Agent {
@@ -147,6 +149,8 @@ impl Agent {
             edits,
             orders,
             blobs,
+            containers: services::containers::Live::default(),
+            container_stats: services::containers::Sampled::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -166,6 +170,14 @@ impl Agent {
     }
     pub(crate) fn policy(&self) -> &Policy {
         &self.shared.config.policy
+    }
+    /// The containers of this host, while somebody watches.
+    pub fn containers(&self) -> &services::containers::Live {
+        &self.shared.containers
+    }
+    /// What they use, while somebody watches.
+    pub fn container_stats(&self) -> &services::containers::Sampled {
+        &self.shared.container_stats
     }
     /// The sampler of live figures.
     pub fn metrics(&self) -> &Sampler<Collected> {

@@ -11,6 +11,7 @@ mod inside;
 mod items;
 pub mod join;
 mod launch;
+mod live;
 pub mod policy;
 mod program;
 pub mod run;

@@ -3,9 +3,11 @@
 //! Read once at start. `agent.rs` asks it before any request is looked at, `services/exec` before a
 //! program is begun, `services/logs` before a file is opened.
 
+mod containers;
 mod logs;
 mod ssh;
 
+pub use containers::Containers;
 pub use logs::Logs;
 pub use ssh::{Network, Ssh};
 
@@ -51,6 +53,8 @@ pub struct Policy {
     pub edits: Edits,
     /// Where sessions over SSH may go.
     pub ssh: Ssh,
+    /// What new containers may do to the host.
+    pub containers: Containers,
 }
 
 /// Which edits are looked at more closely.
@@ -151,6 +155,7 @@ struct Written {
     files: WrittenFiles,
     edits: WrittenEdits,
     ssh: ssh::WrittenSsh,
+    containers: containers::WrittenContainers,
 }
 
 #[derive(Default, Deserialize)]
@@ -323,7 +328,8 @@ impl Policy {
         let (sessions, files) = (written.sessions.into(), written.files.into());
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
-        Ok(Self { file, off, on, exec, logs, sessions, files, edits, ssh })
+        let containers = written.containers.into();
+        Ok(Self { file, off, on, exec, logs, sessions, files, edits, ssh, containers })
     }
 
     /// Whether a method's feature is switched on.

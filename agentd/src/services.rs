@@ -1,6 +1,7 @@
 //! The list of what an agent offers. A feature is one file beside this and one line here.
 
 pub(crate) mod blobs;
+pub mod containers;
 pub(crate) mod edits;
 mod engine;
 mod environment;
@@ -28,6 +29,7 @@ use cmdr_link::service::Service;
 /// The names by which a policy file switches features off: the part of a method before the dot.
 pub const NAMES: &[&str] = &[
     "blobs",
+    "containers",
     "edits",
     "engine",
     "environment",
@@ -58,6 +60,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         processes::register,
         ports::register,
         services::register,
+        containers::register,
         system::register,
         engine::register,
         exec::register,

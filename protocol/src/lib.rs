@@ -25,6 +25,7 @@ pub mod version;
 pub mod approvals;
 pub mod audit;
 pub mod blobs;
+pub mod containers;
 pub mod edits;
 pub mod engine;
 pub mod environment;

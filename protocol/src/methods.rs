@@ -1,6 +1,7 @@
 //! Every method there is, with what it needs: the table the hub authorises by.
 
 use crate::call::{Access, Call, Feed};
+use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{
@@ -234,6 +235,30 @@ pub const METHODS: &[Method] = &[
     feed::<inside::Exec>(Place::Host),
     feed::<proxy::Look>(Place::Host).recorded(),
     feed::<proxy::Request>(Place::Host),
+    call::<containers::List>(Place::Host),
+    feed::<containers::Watch>(Place::Host),
+    call::<containers::Inspect>(Place::Host),
+    call::<containers::Values>(Place::Host),
+    call::<containers::Top>(Place::Host),
+    call::<containers::Diff>(Place::Host),
+    call::<containers::Start>(Place::Host),
+    call::<containers::Stop>(Place::Host),
+    call::<containers::Restart>(Place::Host),
+    call::<containers::Pause>(Place::Host),
+    call::<containers::Unpause>(Place::Host),
+    call::<containers::Kill>(Place::Host),
+    call::<containers::Rename>(Place::Host),
+    call::<containers::Remove>(Place::Host),
+    call::<containers::Create>(Place::Host),
+    call::<containers::CreatePrivileged>(Place::Host),
+    call::<containers::Like>(Place::Host),
+    feed::<containers::stats::Stats>(Place::Host),
+    call::<containers::change::Update>(Place::Host),
+    call::<containers::change::Recreate>(Place::Host).within(containers::change::giver),
+    call::<containers::change::Commit>(Place::Host),
+    feed::<containers::change::Export>(Place::Host),
+    feed::<containers::change::CopyOut>(Place::Host),
+    feed::<containers::change::CopyIn>(Place::Host),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),

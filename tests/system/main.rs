@@ -11,6 +11,7 @@ mod audit_forward;
 mod catalogue;
 mod container_logs;
 mod container_sessions;
+mod containers;
 mod docker_proxy;
 mod edits;
 mod engine;

@@ -19,11 +19,14 @@ use cmdr_protocol::CallError;
 use cmdr_protocol::ports::{Change, List, Listing, Socket, Watch};
 use cmdr_protocol::table::Row as _;
 use linux::{Collector, Wanted};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A reply must stay under the largest frame.
 const REPLY: usize = 700 * 1024;
+/// Ports that are looked for one by one.
+const FEW: usize = 8;
 
 pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
     service.on(list).feed(watch)
@@ -36,6 +39,17 @@ pub fn sampler(config: &Config) -> Sampler<Taken> {
         let mut collector = Collector::new(&proc_root, &etc_root);
         Box::new(move || collector.take(&Wanted::listening()))
     })
+}
+
+/// Who listens on these ports of the host. Looks through files of the kernel.
+pub(super) fn listening_on(config: &Config, ports: &BTreeSet<u16>) -> Vec<Socket> {
+    let mut collector = Collector::new(&config.proc_root, &config.etc_root);
+    let one = |port: &u16| Wanted::from(&List { port: Some(*port), ..List::default() });
+    // Many at once are found with one look at all.
+    let wanted: Vec<Wanted> =
+        if ports.len() > FEW { vec![Wanted::listening()] } else { ports.iter().map(one).collect() };
+    let found = wanted.iter().flat_map(|wanted| collector.take(wanted).sockets);
+    found.filter(|socket| ports.contains(&socket.port)).collect()
 }
 
 async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallError> {

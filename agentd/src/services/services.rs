@@ -64,7 +64,7 @@ async fn watch(
     _: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
-    let mut units = agent.units().watch(agent.config());
+    let mut units = live::watch(agent.units(), agent.config());
     let mut sent: Option<Arc<Vec<Unit>>> = None;
     loop {
         let newest = units.next().await?;

@@ -1,10 +1,15 @@
 //! `docker`: the list of its verbs. The engine of each host is asked through its agent; JSON has docker's own
 //! field names, and the host.
 
+mod acts;
+mod change;
+mod containers;
 mod engine;
 mod exec;
 mod logs;
 mod proxy;
+mod run;
+mod stats;
 
 use super::processes::about;
 use crate::App;
@@ -27,7 +32,7 @@ pub struct DockerArgs {
 impl DockerArgs {
     /// Whether it sees to Ctrl-C itself.
     pub(super) const fn is_orderly(&self) -> bool {
-        matches!(self.verb, Verb::Events(_) | Verb::Logs(_) | Verb::Proxy(_))
+        matches!(self.verb, Verb::Events(_) | Verb::Logs(_) | Verb::Proxy(_) | Verb::Stats(_))
     }
 }
 
@@ -41,6 +46,40 @@ enum Verb {
     Exec(exec::ExecArgs),
     Attach(exec::AttachArgs),
     Proxy(proxy::ProxyArgs),
+    Ps(containers::PsArgs),
+    Inspect(containers::InspectArgs),
+    /// Show the processes of a container.
+    #[command(name = "top")]
+    Processes(containers::OneArgs),
+    /// Show which files of a container are not its image's any more: C changed, A added, D deleted.
+    Diff(containers::OneArgs),
+    /// Show at which ports of the host a container is reached.
+    Port(containers::OneArgs),
+    /// Start containers.
+    Start(acts::OnArgs),
+    /// Stop containers: each is asked, and killed when it takes too long.
+    Stop(acts::StopArgs),
+    /// Stop and start containers.
+    Restart(acts::StopArgs),
+    /// Give containers no time any more.
+    Pause(acts::OnArgs),
+    /// Give them time again.
+    Unpause(acts::OnArgs),
+    /// Send containers a signal.
+    Kill(acts::KillArgs),
+    /// Give a container another name.
+    Rename(acts::RenameArgs),
+    /// Take containers away, with what they wrote.
+    Rm(acts::RmArgs),
+    Run(run::RunArgs),
+    /// As run, without starting it.
+    Create(run::RunArgs),
+    Stats(stats::StatsArgs),
+    Update(change::UpdateArgs),
+    Recreate(change::RecreateArgs),
+    Commit(change::CommitArgs),
+    Export(change::ExportArgs),
+    Cp(change::CpArgs),
 }
 
 pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
@@ -53,6 +92,27 @@ pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
         Verb::Exec(args) => exec::exec(app, args).await,
         Verb::Attach(args) => exec::attach(app, args).await,
         Verb::Proxy(args) => proxy::proxy(app, args).await,
+        Verb::Ps(args) => containers::ps(app, args).await,
+        Verb::Inspect(args) => containers::inspect(app, args).await,
+        Verb::Processes(args) => containers::top(app, args).await,
+        Verb::Diff(args) => containers::diff(app, args).await,
+        Verb::Port(args) => containers::port(app, args).await,
+        Verb::Start(args) => acts::start(app, args).await,
+        Verb::Stop(args) => acts::stop(app, args).await,
+        Verb::Restart(args) => acts::restart(app, args).await,
+        Verb::Pause(args) => acts::pause(app, args).await,
+        Verb::Unpause(args) => acts::unpause(app, args).await,
+        Verb::Kill(args) => acts::kill(app, args).await,
+        Verb::Rename(args) => acts::rename(app, args).await,
+        Verb::Rm(args) => acts::rm(app, args).await,
+        Verb::Run(args) => run::run(app, args, true).await,
+        Verb::Create(args) => run::run(app, args, false).await,
+        Verb::Stats(args) => stats::stats(app, args).await,
+        Verb::Update(args) => change::update(app, args).await,
+        Verb::Recreate(args) => change::recreate(app, args).await,
+        Verb::Commit(args) => change::commit(app, args).await,
+        Verb::Export(args) => change::export(app, args).await,
+        Verb::Cp(args) => change::cp(app, args).await,
     }
 }
 

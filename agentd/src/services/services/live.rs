@@ -1,16 +1,16 @@
-//! Units as they change, read once for all who watch: when the manager says that something happened,
-//! and now and then for figures that nobody announces. Begun by the first watcher, ended after the
-//! last.
+//! Units as they change, read once for all who watch ([`crate::live`]): when the manager says that something happened,
+//! and now and then for figures that nobody announces.
 
 use super::rows::Reader;
 use crate::Config;
+use crate::live::{Teller, Watcher};
 use crate::systemd::Manager;
 use cmdr_protocol::CallError;
 use cmdr_protocol::services::Unit;
 use futures::StreamExt as _;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -21,80 +21,20 @@ const PAUSE: Duration = Duration::from_millis(750);
 /// Memory and main processes are looked at so often although nothing was said.
 const QUIET: Duration = Duration::from_secs(10);
 
-type Newest = Option<Result<Arc<Vec<Unit>>, CallError>>;
-
 /// The units of this host, while somebody watches.
-#[derive(Debug, Default)]
-pub struct Live {
-    running: Mutex<Weak<Running>>,
+pub type Live = crate::live::Live<Vec<Unit>>;
+
+pub(super) fn watch(live: &Live, config: &Config) -> Watcher<Vec<Unit>> {
+    let config = config.clone();
+    live.watch(|teller| async move {
+        let ended = follow(&config, &teller).await;
+        let over = || CallError::failed("the service manager is not watched any more");
+        let error = ended.err().unwrap_or_else(over);
+        (teller, error)
+    })
 }
 
-#[derive(Debug)]
-struct Running {
-    newest: watch::Receiver<Newest>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// One who watches.
-pub(super) struct Watcher {
-    _running: Arc<Running>,
-    newest: watch::Receiver<Newest>,
-}
-
-impl Live {
-    pub(super) fn watch(&self, config: &Config) -> Watcher {
-        let mut held = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that has ended with an error is begun anew.
-        let running = held.upgrade().filter(|running| !running.task.is_finished());
-        let running = running.unwrap_or_else(|| {
-            let (sender, newest) = watch::channel(None);
-            let task = tokio::spawn(run(config.clone(), sender));
-            let running = Arc::new(Running { newest, task });
-            *held = Arc::downgrade(&running);
-            running
-        });
-        let mut newest = running.newest.clone();
-        newest.mark_changed();
-        Watcher { _running: running, newest }
-    }
-
-    /// Whether units are read now.
-    pub fn is_running(&self) -> bool {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
-    }
-}
-
-impl Watcher {
-    /// The newest units that this watcher has not seen.
-    pub(super) async fn next(&mut self) -> Result<Arc<Vec<Unit>>, CallError> {
-        loop {
-            let over = self.newest.changed().await.is_err();
-            if let Some(newest) = self.newest.borrow_and_update().clone() {
-                let again = over && newest.is_ok();
-                if !again {
-                    return newest;
-                }
-            }
-            if over {
-                return Err(CallError::failed("the service manager is not watched any more"));
-            }
-        }
-    }
-}
-
-async fn run(config: Config, newest: watch::Sender<Newest>) {
-    if let Err(error) = follow(&config, &newest).await {
-        newest.send_replace(Some(Err(error)));
-    }
-}
-
-async fn follow(config: &Config, newest: &watch::Sender<Newest>) -> Result<(), CallError> {
+async fn follow(config: &Config, teller: &Teller<Vec<Unit>>) -> Result<(), CallError> {
     let manager = Manager::connect(config).await?;
     let mut signals = manager.signals(None).await?;
     let happened = Arc::new(Notify::new());
@@ -109,12 +49,7 @@ async fn follow(config: &Config, newest: &watch::Sender<Newest>) -> Result<(), C
     let mut reader = Reader::new(config, Vec::new());
     loop {
         let (units, _) = reader.read(&manager).await?;
-        let units = Arc::new(units);
-        newest.send_if_modified(|newest| {
-            let same = matches!(newest, Some(Ok(last)) if *last == units);
-            *newest = Some(Ok(units.clone()));
-            !same
-        });
+        teller.tell(units);
         let quiet = Instant::now() + QUIET;
         sleep(PAUSE).await;
         if timeout_at(quiet, happened.notified()).await.is_ok() {
