@@ -8,8 +8,10 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 mod hostkeys;
+pub(crate) mod images;
 pub mod logs;
 pub mod metrics;
+mod networks;
 pub(crate) mod orders;
 pub mod ping;
 pub mod ports;
@@ -19,6 +21,7 @@ pub mod services;
 pub mod sessions;
 pub mod ssh;
 pub mod system;
+mod volumes;
 
 use crate::Agent;
 use cmdr_link::service::Service;
@@ -33,8 +36,10 @@ pub const NAMES: &[&str] = &[
     "facts",
     "files",
     "hostkeys",
+    "images",
     "logs",
     "metrics",
+    "networks",
     "orders",
     "ping",
     "ports",
@@ -43,6 +48,7 @@ pub const NAMES: &[&str] = &[
     "sessions",
     "ssh",
     "system",
+    "volumes",
 ];
 
 /// Registers every feature.
@@ -66,6 +72,9 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         blobs::register,
         orders::register,
         ssh::register,
+        images::register,
+        volumes::register,
+        networks::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

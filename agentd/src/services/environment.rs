@@ -4,6 +4,8 @@
 pub(super) mod line;
 mod look;
 
+pub(crate) use look::is_secret;
+
 use super::edits::{self, Expected, Order};
 use super::files::whole::Whole;
 use crate::Agent;

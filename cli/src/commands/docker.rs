@@ -1,7 +1,13 @@
 //! `docker`: the list of its verbs. The engine of each host is asked through its agent; JSON has docker's own
 //! field names, and the host.
 
+mod archives;
 mod engine;
+mod images;
+mod networks;
+mod registries;
+mod told;
+mod volumes;
 
 use super::processes::about;
 use crate::App;
@@ -34,6 +40,19 @@ enum Verb {
     Df(engine::DfArgs),
     Events(engine::EventsArgs),
     Prune(engine::PruneArgs),
+    Images(images::ImagesArgs),
+    History(images::HistoryArgs),
+    Tag(images::TagArgs),
+    Rmi(images::RmiArgs),
+    Image(images::ImageArgs),
+    Save(archives::SaveArgs),
+    Load(archives::LoadArgs),
+    Pull(registries::PullArgs),
+    Push(registries::PushArgs),
+    Outdated(registries::OutdatedArgs),
+    Registry(registries::RegistryArgs),
+    Volume(volumes::VolumeArgs),
+    Network(networks::NetworkArgs),
 }
 
 pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
@@ -42,6 +61,19 @@ pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
         Verb::Df(args) => engine::df(app, args).await,
         Verb::Events(args) => engine::events(app, args).await,
         Verb::Prune(args) => engine::prune(app, args).await,
+        Verb::Images(args) => images::images(app, args).await,
+        Verb::History(args) => images::history(app, args).await,
+        Verb::Tag(args) => images::tag(app, args).await,
+        Verb::Rmi(args) => images::rmi(app, args).await,
+        Verb::Image(args) => images::image_verb(app, args).await,
+        Verb::Save(args) => archives::save(app, args).await,
+        Verb::Load(args) => archives::load(app, args).await,
+        Verb::Pull(args) => registries::pull(app, args).await,
+        Verb::Push(args) => registries::push(app, args).await,
+        Verb::Outdated(args) => registries::outdated(app, args).await,
+        Verb::Registry(args) => registries::run(app, args).await,
+        Verb::Volume(args) => volumes::run(app, args).await,
+        Verb::Network(args) => networks::run(app, args).await,
     }
 }
 
