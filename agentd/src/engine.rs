@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 /// One question takes no longer. What streams has no limit but its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An engine that was replaced meanwhile may speak another version: it is asked again so often.
-const AGREED: Duration = Duration::from_secs(60);
+const AGREED: Duration = Duration::from_mins(1);
 
 /// An engine that answers, and the version that both sides speak.
 #[derive(Clone, Debug)]

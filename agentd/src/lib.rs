@@ -24,6 +24,7 @@ pub mod supervise;
 mod systemd;
 mod text;
 mod users;
+mod watched;
 
 pub use agent::{Agent, Config, serve};
 

@@ -9,9 +9,11 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 mod hostkeys;
+pub(crate) mod images;
 mod inside;
 pub mod logs;
 pub mod metrics;
+mod networks;
 pub(crate) mod orders;
 pub mod ping;
 pub mod ports;
@@ -22,6 +24,7 @@ pub mod services;
 pub mod sessions;
 pub mod ssh;
 pub mod system;
+mod volumes;
 
 use crate::Agent;
 use cmdr_link::service::Service;
@@ -38,8 +41,10 @@ pub const NAMES: &[&str] = &[
     "files",
     "hostkeys",
     "inside",
+    "images",
     "logs",
     "metrics",
+    "networks",
     "orders",
     "ping",
     "ports",
@@ -49,6 +54,7 @@ pub const NAMES: &[&str] = &[
     "sessions",
     "ssh",
     "system",
+    "volumes",
 ];
 
 /// Registers every feature.
@@ -75,6 +81,9 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         ssh::register,
         inside::register,
         proxy::register,
+        images::register,
+        volumes::register,
+        networks::register,
     ]
     .into_iter()
     .fold(service, |service, register| register(service))

@@ -32,6 +32,7 @@ pub mod outward;
 pub mod playbooks;
 pub mod recording;
 pub mod records;
+pub mod registries;
 pub mod rights;
 pub mod router;
 pub mod runbooks;

@@ -420,6 +420,8 @@ pub mod prefix {
     pub const RUN_KEY: &str = "run-key/";
     /// Of [`super::SecretUse`]s.
     pub const SECRET_USE: &str = "secret-use/";
+    /// Of [`super::RegistryRecord`]s.
+    pub const REGISTRY: &str = "registry/";
 }
 
 /// The store's key of a recording.
@@ -520,6 +522,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::CONFIG_TEXT, reads::<String>),
         (prefix::SECRET, reads::<SecretRecord>),
         (prefix::SECRET_USE, reads::<SecretUse>),
+        (prefix::REGISTRY, reads::<RegistryRecord>),
         (prefix::RUN, reads::<runs::RunRecord>),
         (prefix::RUN_ORDER, reads::<serde_bytes::ByteBuf>),
         (prefix::RUN_TARGETS, reads::<Vec<runs::TargetRecord>>),
@@ -534,6 +537,25 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         Some((_, reads)) => reads(value),
         None => Err("has a key of no known kind".to_owned()),
     }
+}
+
+/// A registry of images, and who the hub is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RegistryRecord {
+    /// Its host, with a port or without.
+    pub registry: String,
+    /// Who the hub is there; empty for nobody.
+    pub username: String,
+    /// The password, sealed by the vault; empty for none.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// It is asked without encryption.
+    pub plain: bool,
+    /// When it was put, milliseconds since 1970.
+    pub set_ms: u64,
+    /// Who put it.
+    pub set_by: String,
 }
 
 /// The store's key of a role.

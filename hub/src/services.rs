@@ -11,13 +11,16 @@ mod hostkeys;
 mod hosts;
 mod hub;
 mod hubkey;
+mod images;
 mod keys;
 mod login;
 mod operators;
 mod pages;
+mod parts;
 mod ping;
 mod pushes;
 mod recordings;
+mod registries;
 mod roles;
 mod runbooks;
 mod runs;
@@ -57,9 +60,11 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = blobs::register(service);
     let service = files::register(service);
     let service = hostkeys::register(service);
+    let service = images::register(service);
     let service = hubkey::register(service);
     let service = pushes::register(service);
     let service = recordings::register(service);
+    let service = registries::register(service);
     let service = secrets::register(service);
     hub::register(service)
 }

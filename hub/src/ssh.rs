@@ -79,7 +79,8 @@ fn policy(settings: &Settings) -> String {
         let quoted: Vec<_> = networks.iter().map(|network| format!("{:?}", network.0)).collect();
         format!("[{}]", quoted.join(", "))
     };
-    let off: String = off().iter().map(|feature| format!("{feature} = false\n")).collect();
+    let off: Vec<_> = off().iter().map(|feature| format!("{feature} = false\n")).collect();
+    let off = off.concat();
     let mut text = format!(
         "# Written by the hub at each start; its own settings say what is to be here.\n[services]\n{off}\
          [sessions]\nusers = []\n[ssh]\ndenied_networks = {}\n",

@@ -491,6 +491,8 @@ pub struct Unpack {
     pub most_entries: Option<u64>,
     /// Also in the place of files that are there.
     pub replace: bool,
+    /// What is laid out belongs to whom the archive says, by number; otherwise to the agent's user.
+    pub owners: bool,
     /// The archive lies there on the host; absent for one that is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<FilePath>,

@@ -12,6 +12,7 @@ use crate::{
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, ports, pushes, services, system};
+use crate::{images, networks, registries, volumes};
 use crate::{inside, proxy};
 
 /// One method.
@@ -192,6 +193,32 @@ pub const METHODS: &[Method] = &[
     feed::<engine::Events>(Place::Host),
     call::<engine::Unused>(Place::Host),
     feed::<engine::Prune>(Place::Host),
+    call::<images::List>(Place::Host),
+    feed::<images::Watch>(Place::Host),
+    call::<images::History>(Place::Host),
+    call::<images::Inspect>(Place::Host),
+    call::<images::Tag>(Place::Host),
+    call::<images::Remove>(Place::Host),
+    feed::<images::Pull>(Place::Host),
+    feed::<images::Push>(Place::Host),
+    call::<images::Layers>(Place::Host),
+    call::<images::Having>(Place::Host),
+    feed::<images::Save>(Place::Host),
+    feed::<images::Load>(Place::Host),
+    feed::<images::Copy>(Place::Hub).about(About::Parts),
+    call::<volumes::List>(Place::Host),
+    feed::<volumes::Watch>(Place::Host),
+    call::<volumes::Inspect>(Place::Host),
+    call::<volumes::Create>(Place::Host),
+    call::<volumes::CreateSpecial>(Place::Host),
+    call::<volumes::Remove>(Place::Host),
+    call::<networks::List>(Place::Host),
+    feed::<networks::Watch>(Place::Host),
+    call::<networks::Inspect>(Place::Host),
+    call::<networks::Create>(Place::Host),
+    call::<networks::Remove>(Place::Host),
+    call::<networks::Connect>(Place::Host),
+    call::<networks::Disconnect>(Place::Host),
     feed::<exec::Start>(Place::Host),
     feed::<files::List>(Place::Host),
     call::<files::Stat>(Place::Host),
@@ -314,6 +341,16 @@ pub const METHODS: &[Method] = &[
     call::<secrets::List>(Place::Hub),
     call::<secrets::Delete>(Place::Hub),
     feed::<secrets::Rotate>(Place::Hub),
+    call::<registries::Put>(Place::Hub),
+    call::<registries::List>(Place::Hub).about(About::Nothing),
+    call::<registries::Delete>(Place::Hub),
+    call::<registries::Catalog>(Place::Hub).about(About::Nothing),
+    call::<registries::Tags>(Place::Hub).about(About::Nothing),
+    call::<registries::Manifest>(Place::Hub).about(About::Nothing),
+    call::<registries::DeleteTag>(Place::Hub).about(About::Nothing),
+    feed::<registries::Pull>(Place::Hub).about(About::Parts),
+    feed::<registries::Push>(Place::Hub).about(About::Parts),
+    call::<registries::Updates>(Place::Hub).about(About::Parts),
     call::<pushes::List>(Place::Hub),
     call::<pushes::Put>(Place::Hub),
     call::<pushes::Delete>(Place::Hub),
@@ -386,6 +423,8 @@ pub const INNER: &[Method] = &[
     call::<orders::Schedules>(Place::Host),
     call::<blobs::Have>(Place::Host),
     feed::<blobs::Put>(Place::Host),
+    feed::<images::PullAs>(Place::Host),
+    feed::<images::PushAs>(Place::Host),
 ];
 
 /// The method of this name.

@@ -1,11 +1,11 @@
 //! A real Docker engine for tests, shared by all of them: whatever a test makes has a name of the test's own
 //! and is removed when that is dropped. `scripts/docker` sees to the engine.
 
-use crate::process::run;
+use crate::process::{Running, run, until};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What containers of tests are made of: busybox and nothing else.
 pub const IMAGE: &str = "commander-busybox:1";
@@ -14,6 +14,19 @@ pub const IMAGE: &str = "commander-busybox:1";
 #[derive(Clone, Debug)]
 pub struct Engine {
     host: String,
+    _other: Option<Arc<Other>>,
+}
+
+/// An engine of a test's own, asked to end when it is dropped, so that it unmounts what it has mounted.
+#[derive(Debug)]
+struct Other(Option<Running>);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let Some(mut running) = self.0.take() else { return };
+        running.terminate();
+        until("another engine ends", || running.ended().is_some());
+    }
 }
 
 /// A name of a test's own. What has it, or begins with it, is removed when this is dropped.
@@ -32,9 +45,26 @@ impl Engine {
             let output = Command::new(&script).arg("up").output().unwrap();
             let words = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{} up: {words}", script.display());
-            Self { host: String::from_utf8_lossy(&output.stdout).trim().to_owned() }
+            Self { host: String::from_utf8_lossy(&output.stdout).trim().to_owned(), _other: None }
         })
         .clone()
+    }
+
+    /// One more engine, with all that it keeps in `dir` and nothing in it; ended when the last that knows it is
+    /// dropped.
+    pub fn another(dir: &Path) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
+        let at = |name: &str| dir.join(name).display().to_string();
+        let host = format!("unix://{}", at("docker.sock"));
+        let mut command = Command::new("dockerd");
+        command
+            .args(["--host", &host, "--data-root", &at("data"), "--exec-root", &at("exec")])
+            .args(["--pidfile", &at("pid"), "--bridge=none", "--iptables=false"])
+            .arg("--ip6tables=false");
+        let running = Other(Some(Running::start(&mut command, &dir.join("log"))));
+        let engine = Self { host, _other: Some(Arc::new(running)) };
+        until("another engine answers", || engine.try_docker(&["info"]).status.success());
+        engine
     }
 
     /// Where it listens.

@@ -15,6 +15,7 @@ pub mod http;
 pub mod orders;
 pub mod process;
 pub mod receiver;
+pub mod registry;
 pub mod totp;
 
 pub mod directory;

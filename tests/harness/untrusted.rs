@@ -194,7 +194,7 @@ pub fn unpack(data: &[u8]) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("in")).unwrap();
     let root = std::fs::File::open(dir.path().join("in")).unwrap().into();
-    let limits = Limits { bytes: 1 << 20, entries: 100, replace: true };
+    let limits = Limits { bytes: 1 << 20, entries: 100, replace: true, owners: false };
     drop(lay_out(&root, data, limits, |_| Ok(())));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }

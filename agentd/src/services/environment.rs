@@ -4,7 +4,7 @@
 pub(super) mod line;
 mod look;
 
-pub(super) use look::is_secret;
+pub(crate) use look::is_secret;
 
 use super::edits::{self, Expected, Order};
 use super::files::whole::Whole;

@@ -2,14 +2,20 @@
 //! field names, and the host.
 
 mod acts;
+mod archives;
 mod change;
 mod containers;
 mod engine;
 mod exec;
+mod images;
 mod logs;
+mod networks;
 mod proxy;
+mod registries;
 mod run;
 mod stats;
+mod told;
+mod volumes;
 
 use super::processes::about;
 use crate::App;
@@ -80,6 +86,19 @@ enum Verb {
     Commit(change::CommitArgs),
     Export(change::ExportArgs),
     Cp(change::CpArgs),
+    Images(images::ImagesArgs),
+    History(images::HistoryArgs),
+    Tag(images::TagArgs),
+    Rmi(images::RmiArgs),
+    Image(images::ImageArgs),
+    Save(archives::SaveArgs),
+    Load(archives::LoadArgs),
+    Pull(registries::PullArgs),
+    Push(registries::PushArgs),
+    Outdated(registries::OutdatedArgs),
+    Registry(registries::RegistryArgs),
+    Volume(volumes::VolumeArgs),
+    Network(networks::NetworkArgs),
 }
 
 pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
@@ -113,6 +132,19 @@ pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
         Verb::Commit(args) => change::commit(app, args).await,
         Verb::Export(args) => change::export(app, args).await,
         Verb::Cp(args) => change::cp(app, args).await,
+        Verb::Images(args) => images::images(app, args).await,
+        Verb::History(args) => images::history(app, args).await,
+        Verb::Tag(args) => images::tag(app, args).await,
+        Verb::Rmi(args) => images::rmi(app, args).await,
+        Verb::Image(args) => images::image_verb(app, args).await,
+        Verb::Save(args) => archives::save(app, args).await,
+        Verb::Load(args) => archives::load(app, args).await,
+        Verb::Pull(args) => registries::pull(app, args).await,
+        Verb::Push(args) => registries::push(app, args).await,
+        Verb::Outdated(args) => registries::outdated(app, args).await,
+        Verb::Registry(args) => registries::run(app, args).await,
+        Verb::Volume(args) => volumes::run(app, args).await,
+        Verb::Network(args) => networks::run(app, args).await,
     }
 }
 
@@ -128,7 +160,7 @@ struct Of<T> {
 /// What hosts answered.
 struct Answers<R> {
     /// Those that did, in the order of the hosts.
-    answers: Vec<(Target, R)>,
+    replies: Vec<(Target, R)>,
     /// How bad it is that others did not.
     exit: Exit,
     /// How many were asked.
@@ -144,10 +176,10 @@ async fn ask_each<C: Call>(
     patience: Duration,
 ) -> Result<Answers<C::Reply>, Failure> {
     let targets = hub.resolve(selector).await?;
-    let mut answers = Answers { answers: Vec::new(), exit: Exit::Ok, asked: targets.len() };
+    let mut answers = Answers { replies: Vec::new(), exit: Exit::Ok, asked: targets.len() };
     for (target, answer) in hub.ask_hosts_within(&targets, call, patience).await {
         match answer {
-            Ok(reply) => answers.answers.push((target.clone(), reply)),
+            Ok(reply) => answers.replies.push((target.clone(), reply)),
             Err(failure) => {
                 app.out.warn(&about(&target.name, &failure.message));
                 answers.exit = answers.exit.worst(failure.exit);

@@ -172,6 +172,31 @@ pub struct UnpackArgs {
     /// Also in the place of files that are there.
     #[arg(short, long)]
     force: bool,
+
+    /// What is laid out belongs to whom the archive says, by number.
+    #[arg(long)]
+    owners: bool,
+}
+
+impl LsArgs {
+    /// All that is known of what is in this folder.
+    pub(super) fn of(what: Remote) -> Self {
+        Self { what: vec![what], long: true, all: true, directory: false }
+    }
+}
+
+impl ArchiveArgs {
+    /// Of this folder.
+    pub(super) const fn of(what: Remote) -> Self {
+        Self { what }
+    }
+}
+
+impl UnpackArgs {
+    /// Into this folder, what comes from standard input, to whom it belonged.
+    pub(super) const fn of(what: Remote, force: bool) -> Self {
+        Self { what, from: None, force, owners: true }
+    }
 }
 
 /// Permissions that are given, or left.
@@ -505,7 +530,8 @@ pub(super) async fn unpack(app: &App, args: &UnpackArgs) -> Result<Exit, Failure
     };
     let from = args.from.clone();
     let lies_there = from.is_some();
-    let unpack = Unpack { path, replace: args.force, from, ..Unpack::default() };
+    let (replace, owners) = (args.force, args.owners);
+    let unpack = Unpack { path, replace, owners, from, ..Unpack::default() };
     let (mut items, mut inputs) = hub.client.feed(Some(target.id), &unpack).await?.split();
     let sending = async move {
         loop {

@@ -69,10 +69,10 @@ async fn copy(
 }
 
 /// A part of the order that is in the audit log, and how it ends: as given up, when nothing else is said.
-struct Recorded(Option<Trail>);
+pub(super) struct Recorded(pub(super) Option<Trail>);
 
 impl Recorded {
-    async fn end(mut self, result: Result<(), CallError>) -> Result<(), CallError> {
+    pub(super) async fn end(mut self, result: Result<(), CallError>) -> Result<(), CallError> {
         match self.0.take() {
             Some(trail) => {
                 let failed = result.is_err();
@@ -278,7 +278,7 @@ impl Order {
 }
 
 /// The error that a stream ends with, if it says one.
-async fn said(reader: &mut FrameReader<Stream>) -> Option<CallError> {
+pub(super) async fn said(reader: &mut FrameReader<Stream>) -> Option<CallError> {
     let wait = async {
         loop {
             if let Err(e) = next::<Writing>(reader).await {
@@ -290,13 +290,13 @@ async fn said(reader: &mut FrameReader<Stream>) -> Option<CallError> {
     (error.kind != ErrorKind::Lost).then_some(error)
 }
 
-fn lost(what: &str, e: Option<io::Error>) -> CallError {
+pub(super) fn lost(what: &str, e: Option<io::Error>) -> CallError {
     let why = e.map_or_else(|| "it ended half-way".to_owned(), |e| e.to_string());
     CallError::lost(format!("the link to the host that {what} broke: {why}"))
 }
 
 /// The next item of a feed.
-async fn next<T: serde::de::DeserializeOwned>(
+pub(super) async fn next<T: serde::de::DeserializeOwned>(
     reader: &mut FrameReader<Stream>,
 ) -> Result<T, CallError> {
     let (tag, payload) = frame(reader, "writes").await?;
@@ -308,7 +308,10 @@ async fn next<T: serde::de::DeserializeOwned>(
 }
 
 /// The next frame that is no error.
-async fn frame(reader: &mut FrameReader<Stream>, what: &str) -> Result<(Tag, Bytes), CallError> {
+pub(super) async fn frame(
+    reader: &mut FrameReader<Stream>,
+    what: &str,
+) -> Result<(Tag, Bytes), CallError> {
     match reader.next().await {
         Ok(Some(frame)) if frame.tag == Tag::Error => Err(codec::decode(&frame.payload)
             .unwrap_or_else(|e| CallError::malformed(format!("the host's error: {e}")))),
@@ -319,7 +322,7 @@ async fn frame(reader: &mut FrameReader<Stream>, what: &str) -> Result<(Tag, Byt
 }
 
 /// Which side broke.
-enum Broke {
+pub(super) enum Broke {
     Source(CallError),
     Target(CallError),
 }

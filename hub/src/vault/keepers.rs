@@ -45,6 +45,7 @@ pub const KEEPERS: &[Keeper] = &[
     crate::api::signing::KEEPER,
     crate::runbooks::SIGNERS,
     crate::runs::ENVIRONMENT,
+    crate::registries::KEEPER,
     Keeper {
         what: "keys of recordings",
         reseal: |hub| Box::pin(hub.recorder.reseal()),

@@ -1,6 +1,6 @@
 //! What nobody uses: listed before anything is cleared away.
 
-use super::disk::{self, Taken};
+use super::disk::{self, Container, Taken};
 use super::word;
 use crate::engine::{Engine, told};
 use bollard::models::Network;
@@ -104,7 +104,7 @@ fn pick(wanted: &Wanted<'_>, taken: &Taken, networks: Vec<Network>) -> Vec<Lefto
             }
         }
     }
-    let used: BTreeSet<&str> = taken.containers.iter().flat_map(|c| c.networks()).collect();
+    let used: BTreeSet<&str> = taken.containers.iter().flat_map(Container::networks).collect();
     for network in networks {
         let (id, name) = (network.id.unwrap_or_default(), network.name.unwrap_or_default());
         let labels = network.labels.unwrap_or_default().into_iter().collect();

@@ -71,7 +71,7 @@ pub(super) fn parse(bytes: &[u8], source: &str, mask: bool, found: &mut Found<Va
 }
 
 /// Whether a variable looks like a secret: by its name, or because an address in it has a password.
-pub(in crate::services) fn is_secret(name: &str, value: &str) -> bool {
+pub(crate) fn is_secret(name: &str, value: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let with_password = value.split_once("://").is_some_and(|(_, rest)| {
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();

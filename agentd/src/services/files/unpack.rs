@@ -12,7 +12,10 @@ use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::files::{Counted, FilePath, Packed, Unpack, Unpacked, escape};
 use cmdr_protocol::{CallError, ErrorKind};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, linkat, mkdirat, openat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, linkat, mkdirat, openat, symlinkat,
+    unlinkat,
+};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -47,6 +50,8 @@ pub struct Limits {
     pub entries: u64,
     /// Whether it may replace files.
     pub replace: bool,
+    /// Whether what is laid out belongs to whom the archive says.
+    pub owners: bool,
 }
 
 pub(super) async fn unpack(
@@ -61,6 +66,7 @@ pub(super) async fn unpack(
         bytes: unpack.most_bytes.unwrap_or(MOST_BYTES),
         entries: unpack.most_entries.unwrap_or(MOST_ENTRIES),
         replace: unpack.replace,
+        owners: unpack.owners,
     };
     let path = unpack.path;
     if let Some(from) = unpack.from {
@@ -180,7 +186,7 @@ struct Laying<'a, A> {
     allowed: &'a A,
     counted: Counted,
     /// Folders get their permissions last: one that nobody may write to is filled before.
-    modes: Vec<(PathBuf, u32)>,
+    modes: Vec<(PathBuf, u32, Owner)>,
 }
 
 impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
@@ -215,10 +221,11 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
                 }
             }
         }
-        for (path, mode) in std::mem::take(&mut self.modes).into_iter().rev() {
+        for (path, mode, owner) in std::mem::take(&mut self.modes).into_iter().rev() {
             if let Ok(dir) = self.folder(&path, false)
                 && let Ok(dir) = reopen(&dir)
             {
+                give(&dir, owner).ok();
                 fchmod(&dir, Mode::from_raw_mode(mode)).ok();
             }
         }
@@ -234,11 +241,16 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
         let name = said.name.unwrap_or_else(|| entry.header().path_bytes().into_owned());
         let name = OsString::from_vec(name);
         let shown = escape(name.as_bytes());
+        let mode = entry.header().mode().unwrap_or(0o644) & 0o777;
+        let owner = self.owner(entry.header());
         let path = match inner(Path::new(&name)) {
             Ok(Some(path)) => path,
             // The folder itself.
             Ok(None) => {
                 self.counted.entries -= 1;
+                if owner.is_some() {
+                    self.modes.push((PathBuf::new(), mode, owner));
+                }
                 return Ok(());
             }
             Err(why) => {
@@ -246,7 +258,6 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
                 return Ok(());
             }
         };
-        let mode = entry.header().mode().unwrap_or(0o644) & 0o777;
         let kind = entry.header().entry_type();
         let link = || {
             let link = said.link.clone();
@@ -254,12 +265,12 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
         };
         let laid = match kind {
             EntryType::Directory => self.folder(&path, true).map(|_| {
-                self.modes.push((path.clone(), mode));
+                self.modes.push((path.clone(), mode, owner));
             }),
-            EntryType::Regular | EntryType::Continuous => self.file(&path, mode, entry),
+            EntryType::Regular | EntryType::Continuous => self.file(&path, (mode, owner), entry),
             EntryType::Symlink => {
                 let target = OsString::from_vec(link().unwrap_or_default());
-                self.link(&path, &target)
+                self.link(&path, &target, owner)
             }
             EntryType::Link => {
                 let target = OsString::from_vec(link().unwrap_or_default());
@@ -275,6 +286,16 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
             }
             Err(Not::Any(e)) => Err(e),
         }
+    }
+
+    /// To whom it belongs, if that is kept.
+    fn owner(&self, header: &tar::Header) -> Owner {
+        // The highest number means nobody's to the kernel: leave it as it is.
+        let number = |n: io::Result<u64>| {
+            n.ok().and_then(|n| u32::try_from(n).ok()).filter(|n| *n != u32::MAX)
+        };
+        let ids = number(header.uid()).zip(number(header.gid()));
+        ids.filter(|_| self.limits.owners).map(|(u, g)| (Uid::from_raw(u), Gid::from_raw(g)))
     }
 
     /// Opens a folder below the root, making those that are not there.
@@ -315,7 +336,7 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
     fn file<R: Read>(
         &mut self,
         path: &Path,
-        mode: u32,
+        (mode, owner): (u32, Owner),
         from: &mut tar::Entry<'_, R>,
     ) -> Result<(), Not> {
         let size = from.size();
@@ -338,15 +359,19 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
                 None => bad(e),
             }));
         }
+        give(&file, owner).map_err(errno)?;
         fchmod(&file, Mode::from_raw_mode(mode)).map_err(errno)
     }
 
-    fn link(&self, path: &Path, target: &OsStr) -> Result<(), Not> {
+    fn link(&self, path: &Path, target: &OsStr, owner: Owner) -> Result<(), Not> {
         if !stays(path, Path::new(target)) {
             return Err(Not::Laid("the link leads out of the folder".to_owned()));
         }
         let (dir, name) = self.place(path)?;
-        symlinkat(target, &dir, name).map_err(errno)
+        symlinkat(target, &dir, name).map_err(errno)?;
+        let Some((user, group)) = owner else { return Ok(()) };
+        let how = AtFlags::SYMLINK_NOFOLLOW;
+        chownat(&dir, name, Some(user), Some(group), how).map_err(errno)
     }
 
     fn hard_link(&self, path: &Path, target: &OsStr) -> Result<(), Not> {
@@ -365,6 +390,15 @@ impl<'a, A: Fn(BorrowedFd<'_>) -> Result<(), CallError>> Laying<'a, A> {
         let (to, new) = self.place(path)?;
         linkat(&from, name, &to, new, AtFlags::empty()).map_err(errno)
     }
+}
+
+/// Whose something is, when that is kept.
+type Owner = Option<(Uid, Gid)>;
+
+/// Gives it to whom the archive says. Its permissions are set afterwards: this takes some of them away.
+fn give(what: impl rustix::fd::AsFd, owner: Owner) -> Result<(), Errno> {
+    let Some((user, group)) = owner else { return Ok(()) };
+    fchown(what, Some(user), Some(group))
 }
 
 fn reopen(dir: &OwnedFd) -> Result<OwnedFd, Errno> {

@@ -162,7 +162,7 @@ pub(super) async fn ps(app: &App, args: &PsArgs) -> Result<Exit, Failure> {
     let answers = ask_each(app, &hub, &args.selector, &list, hub.patience()).await?;
     let now_s = clock::now_ms() / 1000;
     let mut rows = Vec::new();
-    for (target, listing) in &answers.answers {
+    for (target, listing) in &answers.replies {
         if listing.left_out > 0 && args.last.is_none() {
             let what =
                 format!("{}: {} more containers are left out", target.name, listing.left_out);
@@ -214,7 +214,7 @@ pub(super) async fn inspect(app: &App, args: &InspectArgs) -> Result<Exit, Failu
             ask_each(app, &hub, &args.selector, &call, hub.patience()).await?
         };
         exit = exit.worst(answers.exit);
-        for (target, inspected) in answers.answers {
+        for (target, inspected) in answers.replies {
             note_masked(app, &target.name, &inspected);
             all.push(Of { host: target.name, row: json(&inspected)? });
         }
@@ -281,7 +281,7 @@ pub(super) async fn top(app: &App, args: &OneArgs) -> Result<Exit, Failure> {
     let answers = ask_each(app, &hub, &args.selector, &call, hub.patience()).await?;
     let mut rows: Vec<Of<Fields>> = Vec::new();
     let mut text = String::new();
-    for (target, processes) in answers.answers {
+    for (target, processes) in answers.replies {
         if processes.left_out > 0 {
             app.out.note(&format!(
                 "{}: {} more processes are left out",
@@ -353,7 +353,7 @@ pub(super) async fn diff(app: &App, args: &OneArgs) -> Result<Exit, Failure> {
     let call = Diff { container: args.container.clone() };
     let answers = ask_each(app, &hub, &args.selector, &call, hub.patience()).await?;
     let mut rows = Vec::new();
-    for (target, differences) in answers.answers {
+    for (target, differences) in answers.replies {
         if differences.left_out > 0 {
             app.out.note(&format!(
                 "{}: {} more paths are left out",
@@ -402,7 +402,7 @@ pub(super) async fn port(app: &App, args: &OneArgs) -> Result<Exit, Failure> {
     let call = Inspect { container: args.container.clone(), size: false };
     let answers = ask_each(app, &hub, &args.selector, &call, hub.patience()).await?;
     let mut rows = Vec::new();
-    for (target, inspected) in answers.answers {
+    for (target, inspected) in answers.replies {
         for (container_port, host_port) in published(&json(&inspected)?) {
             let row = PortRow { container_port, host_port };
             rows.push(Of { host: target.name.clone(), row });

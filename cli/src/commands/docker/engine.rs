@@ -169,7 +169,7 @@ pub(super) async fn info(app: &App, args: &InfoArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let asked = ask_each(app, &hub, &args.selector, &Info {}, app.patience()).await?;
     let mut rows = Vec::new();
-    for (target, about) in asked.answers {
+    for (target, about) in asked.replies {
         rows.push(Of { host: target.name, row: InfoRow::from(about) });
     }
     let columns = [
@@ -249,7 +249,7 @@ pub(super) async fn df(app: &App, args: &DfArgs) -> Result<Exit, Failure> {
     let patience = app.patience_or(COUNTING);
     let asked = ask_each(app, &hub, &args.selector, &Disk {}, patience).await?;
     let rows: Vec<Of<DfRow>> = asked
-        .answers
+        .replies
         .into_iter()
         .flat_map(|(target, usage)| {
             let of = move |room| Of { host: target.name.clone(), row: DfRow::from(room) };
@@ -325,7 +325,7 @@ fn line(host: Option<&str>, event: &Event) -> String {
     }
     for key in ["image", "exitCode", "container", "driver"] {
         if let Some(value) = event.more.get(key) {
-            text.push_str(&format!(" {key}={}", clean(value)));
+            text.extend([" ", key, "=", &clean(value)]);
         }
     }
     text + "\n"
@@ -435,7 +435,7 @@ pub(super) async fn prune(app: &App, args: &PruneArgs) -> Result<Exit, Failure> 
     let patience = app.patience_or(COUNTING);
     let asked = ask_each(app, &hub, &args.selector, &call, patience).await?;
     let (mut exit, mut rows) = (asked.exit, Vec::new());
-    for (target, found) in &asked.answers {
+    for (target, found) in &asked.replies {
         if found.left_out > 0 {
             let text = format!("{} more are left out; prune again for them", found.left_out);
             app.out.note(&about(&target.name, &text));
@@ -451,12 +451,12 @@ pub(super) async fn prune(app: &App, args: &PruneArgs) -> Result<Exit, Failure> 
     if !args.yes.yes && app.out.format.is_table() {
         show(app, exit, &rows, &leftovers(asked.asked > 1, false))?;
     }
-    let hosts = asked.answers.iter().filter(|(_, found)| !found.things.is_empty()).count();
+    let hosts = asked.replies.iter().filter(|(_, found)| !found.things.is_empty()).count();
     let many = rows.len();
     let question = format!("remove these {many} on {hosts} host(s), about {}?", human::bytes(size));
     app.out.confirm(args.yes.yes, &question, &many.to_string()).await?;
     let mut at = 0;
-    for (target, found) in &asked.answers {
+    for (target, found) in &asked.replies {
         for things in found.things.chunks(AT_ONCE) {
             let rows = &mut rows[at..at + things.len()];
             at += things.len();

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 100, replace: false };
+const LIMITS: Limits = Limits { bytes: 1 << 20, entries: 100, replace: false, owners: false };
 
 /// What an entry of a test's archive is.
 enum What<'a> {
