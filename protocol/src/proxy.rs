@@ -62,7 +62,7 @@ pub fn path_of(path: &str) -> Result<String, String> {
         return wrong("has characters that no name has");
     }
     // One slash at the end means nothing, all else that is empty or goes up means another path.
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let rest = rest.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(rest);
     if rest.split('/').any(|part| matches!(part, "" | "." | "..")) && !rest.is_empty() {
         return wrong("is not written plainly");
     }

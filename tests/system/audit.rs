@@ -101,9 +101,11 @@ async fn an_observer_is_recorded_when_refused_for_every_method_beyond_reading() 
     let world = World::start().await;
     let client = world.client(Role::OBSERVER).await;
     let agent = world.bare_agent("web1", Service::new(())).await;
-    // One's own affairs are everybody's.
-    let not_own = |method: &&Method| method.is_recorded() && method.access != Access::Own;
-    for method in METHODS.iter().filter(not_own) {
+    // One's own affairs are everybody's, and some looks are recorded too.
+    let beyond = |method: &&Method| {
+        method.is_recorded() && !matches!(method.access, Access::Own | Access::Read)
+    };
+    for method in METHODS.iter().filter(beyond) {
         let to = (method.place == Place::Host).then_some(agent.id);
         raw(&client, to, method).await;
         let found = all(&world).await;

@@ -100,6 +100,10 @@ fn is_nobody(kind: io::ErrorKind) -> bool {
 
 /// The input or output error at the bottom of it.
 fn cause(error: &Error) -> Option<io::ErrorKind> {
+    if let Error::IOError { err } = error {
+        // What is passed through as it is does not stand among its own causes.
+        return Some(err.kind());
+    }
     let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = at {
         if let Some(io) = error.downcast_ref::<io::Error>() {

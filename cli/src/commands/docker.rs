@@ -26,7 +26,7 @@ use cmdr_protocol::Call;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Docker on one host or more: what each engine is, the room that it takes, what happens in it.
+/// Docker on one host or more: containers, images, volumes, networks, and the engine itself.
 ///
 /// The engine is asked by the host's agent over its socket; nothing is opened to the network.
 #[derive(Debug, Args)]

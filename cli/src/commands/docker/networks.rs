@@ -97,7 +97,7 @@ struct CreateArgs {
     label: Vec<(String, String)>,
 
     /// Told to its driver: KEY=VALUE.
-    #[arg(short, long = "opt", value_parser = pair)]
+    #[arg(long = "opt", value_parser = pair)]
     opt: Vec<(String, String)>,
 }
 

@@ -8,12 +8,14 @@ mod door;
 
 use crate::App;
 use crate::commands::interrupted;
-use crate::connect::{Hub, VERSION};
+use crate::connect::{Hub, Target, VERSION};
 use crate::exit::{Exit, Failure};
 use carry::Way;
 use clap::Args;
 use cmdr_link::session::{Dialer, Session};
 use cmdr_protocol::display::clean;
+use cmdr_protocol::proxy::{Asked, Look};
+use cmdr_protocol::{CallError, ErrorKind};
 use door::Door;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -49,9 +51,28 @@ pub(super) struct ProxyArgs {
     socket: PathBuf,
 }
 
+/// Whether the engine is there, and may be looked at.
+async fn answers(app: &App, hub: &Hub, target: &Target) -> Result<(), Failure> {
+    let ping = Asked { method: "GET".to_owned(), path: "/_ping".to_owned(), ..Asked::default() };
+    let asked = async {
+        let mut feed = hub.client.feed(Some(target.id), &Look(ping)).await?;
+        feed.next().await.transpose()
+    };
+    match tokio::time::timeout(app.patience(), asked).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Failure::from(error)),
+        Err(_) => {
+            let text = format!("the Docker engine of {} does not answer", target.name);
+            Err(Failure::from(CallError::new(ErrorKind::TimedOut, text)))
+        }
+    }
+}
+
 pub(super) async fn proxy(app: &App, args: &ProxyArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let target = hub.one_host(&args.host).await?;
+    // Who may not look, or looks where nothing is, hears it before any program does.
+    answers(app, &hub, &target).await?;
     drop(hub);
     let door = Door::open(&args.socket)?;
     // A link that heals itself, for what stays.

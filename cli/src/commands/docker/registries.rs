@@ -529,6 +529,6 @@ mod tests {
             layer("b", "Downloading", 512, 1024),
             layer("c", "Waiting", 0, 0),
         ]);
-        assert_eq!(line(&known), "1 of 3 layers, 512 B of 1.0 KiB");
+        assert_eq!(line(&known), "1 of 3 layers, 512 of 1.0K");
     }
 }

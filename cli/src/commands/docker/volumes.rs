@@ -85,7 +85,7 @@ struct CreateArgs {
     driver: String,
 
     /// Told to its driver: KEY=VALUE; takes the right volumes.create-special.
-    #[arg(short, long = "opt", value_parser = pair)]
+    #[arg(long = "opt", value_parser = pair)]
     opt: Vec<(String, String)>,
 }
 

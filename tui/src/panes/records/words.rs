@@ -73,6 +73,38 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("sessions.end", "done.session_end", &["id"]),
     ("sessions.end-any", "done.session_end", &["id"]),
     ("ssh.open", "done.ssh_open", &["machine"]),
+    ("images.tag", "done.image_tag", &["image", "name"]),
+    ("images.remove", "done.image_remove", &["image"]),
+    ("images.pull", "done.image_pull", &["image"]),
+    ("images.push", "done.image_push", &["image"]),
+    ("images.load", "done.image_load", &[]),
+    ("images.copy", "done.image_copy", &["image"]),
+    ("volumes.create", "done.volume", &["volume"]),
+    ("volumes.create-special", "done.volume", &["volume"]),
+    ("volumes.remove", "done.volume_remove", &["volume"]),
+    ("networks.create", "done.network", &["network"]),
+    ("networks.remove", "done.network_remove", &["network"]),
+    ("networks.connect", "done.network_connect", &["container", "network"]),
+    ("networks.disconnect", "done.network_disconnect", &["container", "network"]),
+    ("containers.start", "done.container_start", &["container"]),
+    ("containers.stop", "done.container_stop", &["container"]),
+    ("containers.restart", "done.container_restart", &["container"]),
+    ("containers.pause", "done.container_pause", &["container"]),
+    ("containers.unpause", "done.container_unpause", &["container"]),
+    ("containers.kill", "done.container_kill", &["container", "signal"]),
+    ("containers.rename", "done.container_rename", &["container", "name"]),
+    ("containers.remove", "done.container_remove", &["container"]),
+    ("containers.create", "done.container", &["spec"]),
+    ("containers.create-privileged", "done.container_powers", &["spec"]),
+    ("containers.update", "done.container_update", &["container"]),
+    ("containers.recreate", "done.container_recreate", &["container"]),
+    ("containers.commit", "done.container_commit", &["container", "image"]),
+    ("containers.copy-in", "done.container_copy", &["container", "path"]),
+    ("registries.put", "done.registry", &["registry"]),
+    ("registries.delete", "done.registry_delete", &["registry"]),
+    ("registries.delete-tag", "done.registry_tag", &["repository", "tag", "registry"]),
+    ("registries.pull", "done.image_pull", &["image"]),
+    ("registries.push", "done.image_push", &["image"]),
     ("inside.open", "done.inside_open", &["container", "program"]),
     ("inside.exec", "done.inside_exec", &["container", "program"]),
     ("proxy.request", "done.proxy_request", &["method", "path"]),
@@ -214,6 +246,12 @@ fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> St
         "rule" | "schedule" => {
             let name = body.get(name).and_then(|rule| rule.get("name"));
             name.map_or_else(String::new, ToString::to_string)
+        }
+        // A container by the name that it shall have, else by its image.
+        "spec" => {
+            let spec = body.get("spec");
+            let of = |field| spec.and_then(|spec| spec.get(field)).map(ToString::to_string);
+            of("name").filter(|name| !name.is_empty()).or_else(|| of("image")).unwrap_or_default()
         }
         "order" => order(body),
         // So much of it tells it from others.

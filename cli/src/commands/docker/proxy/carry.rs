@@ -24,10 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// The largest body before a connection goes on as another thing.
 const LARGEST: usize = 512 << 10;
+/// Of a body that nobody wants so much is read, for so long.
+const DRAINED: usize = 8 << 20;
+const DRAINING: Duration = Duration::from_secs(2);
 /// A link that is down is waited for so long, and looked at so often.
 const DIALING: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
@@ -127,12 +131,26 @@ impl Way {
         mut request: hyper::Request<Incoming>,
     ) -> Result<Response<Body>, CallError> {
         let on = (!asked.upgrade.is_empty()).then(|| hyper::upgrade::on(&mut request));
-        let opened: FeedStream<F> = self.feed(feed).await?;
+        let opened: FeedStream<F> = match self.feed(feed).await {
+            Ok(opened) => opened,
+            Err(e) => {
+                timeout(DRAINING, drain(request.body_mut())).await.ok();
+                return Err(e);
+            }
+        };
         let (mut items, mut inputs) = opened.split();
         let body = request.into_body();
         let Some(on) = on else {
-            let sending = asked.body.then(|| Sending(tokio::spawn(send(body, inputs))));
-            return Ok(streamed(&head(&mut items).await?, items, sending));
+            let sending = asked.body.then(|| Sending::begin(body, inputs));
+            return match head(&mut items).await {
+                Ok(head) => Ok(streamed(&head, items, sending)),
+                Err(e) => {
+                    if let Some(sending) = sending {
+                        sending.refused().await;
+                    }
+                    Err(e)
+                }
+            };
         };
         if asked.body {
             // All at once, so that its end is not taken for that of what follows.
@@ -213,15 +231,52 @@ fn switched(head: &Head, to: &str) -> Response<Body> {
 }
 
 /// A body on its way, for as long as somebody wants the answer.
-struct Sending(tokio::task::JoinHandle<()>);
+struct Sending {
+    task: tokio::task::JoinHandle<()>,
+    refused: Option<oneshot::Sender<()>>,
+}
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
-async fn send<F: Feed<Input = Input>>(mut body: Incoming, mut inputs: Inputs<F>) {
+impl Sending {
+    fn begin<F: Feed<Input = Input>>(mut body: Incoming, mut inputs: Inputs<F>) -> Self {
+        let (refused, is_refused) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = send(&mut body, &mut inputs) => {}
+                Ok(()) = is_refused => {}
+            }
+            drain(&mut body).await;
+        });
+        Self { task, refused: Some(refused) }
+    }
+
+    /// Nobody takes the body: what is left of it is read all the same, because a program that cannot write
+    /// its request to the end never looks at the answer.
+    async fn refused(mut self) {
+        if let Some(refused) = self.refused.take() {
+            refused.send(()).ok();
+        }
+        timeout(DRAINING, &mut self.task).await.ok();
+    }
+}
+
+/// Reads a body that nobody wants, as far as that is not much.
+async fn drain(body: &mut Incoming) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read > DRAINED {
+            return;
+        }
+    }
+}
+
+async fn send<F: Feed<Input = Input>>(body: &mut Incoming, inputs: &mut Inputs<F>) {
     while let Some(frame) = body.frame().await {
         // A body that breaks off is never said to be whole; the program is not there to hear more.
         let Ok(frame) = frame else { return };
