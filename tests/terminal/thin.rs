@@ -99,9 +99,17 @@ fn check(rows: &[(&str, Duration, u64)], longest: Duration) {
     }
 }
 
+/// Has the host ask its package manager, whose answer it keeps: that takes as long as it takes, and longer while
+/// other stories run.
+fn ask_for_packages(home: &Home) {
+    let packages = home.json(&["system", "packages", "*", "-o", "json"]);
+    assert!(packages.as_array().is_some_and(|packages| !packages.is_empty()));
+}
+
 #[test]
 fn every_page_can_be_used_when_the_terminal_is_at_the_end_of_a_thin_line() {
     let home = Home::up();
+    ask_for_packages(&home);
     let terminal = on_thin_line(&home, &["--thin"]);
     terminal.until("the fleet", |screen| screen.contains("1 online"));
     // How much is drawn stands in the top line, and is counted.
@@ -171,6 +179,7 @@ impl Drop for Behind {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_can_be_used_when_the_link_to_the_hub_is_thin() {
     let behind = Behind::up().await;
+    tokio::task::block_in_place(|| ask_for_packages(&behind.home));
     behind.proxy.set(Fault::Thin(RATE, DELAY));
     let rows = tokio::task::block_in_place(|| {
         let terminal = behind.client(&["--thin"]);
