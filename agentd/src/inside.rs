@@ -1,4 +1,4 @@
-//! What goes on within containers, as far as streams of bytes are concerned: one connection to the engine each ([`line`]),
+//! What goes on within containers, as far as streams of bytes are concerned: one connection to the engine each ([`mod@line`]),
 //! the two outputs of a program taken apart ([`Demux`]), and its process on this host ([`process`]).
 //!
 //! Beside the client library because that guesses from the first byte of each piece whether it comes from a terminal, and
