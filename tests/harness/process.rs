@@ -108,12 +108,20 @@ pub fn pause() {
 }
 
 /// Waits until something outside of this process holds; fails the test with `what` when it never does.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(until_within(Duration::from_secs(30), holds), "waited in vain: {what}");
+}
+
+/// Waits until something outside of this process holds; false when it does not within this time.
+pub fn until_within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        if begin.elapsed() >= time {
+            return false;
+        }
         pause();
     }
+    true
 }
 
 /// A hub of its own, as a process.

@@ -189,6 +189,14 @@ async fn what_was_typed_outlives_errors_and_leaving_and_is_begun_once() {
 }
 
 #[tokio::test]
+async fn what_is_begun_is_what_stands_there_however_fast_it_was_typed() {
+    let (mut world, _) = composing(Setup::default()).await;
+    world.press("uptimeC-sy").await;
+    let begun = asked(&world, "runs.start");
+    assert!(begun[0]["order"].to_string().contains("uptime"), "{begun:?}");
+}
+
+#[tokio::test]
 async fn what_lacks_is_said_at_its_place_before_the_hub_is_asked() {
     let (mut world, _) = composing(Setup::default()).await;
     world.far.take_asked();

@@ -190,6 +190,13 @@ impl ComposePane {
         self.set_kind(context, Kind::ALL[to.cast_unsigned()])
     }
 
+    /// The text as it stands becomes part of the draft: before anything is done with that, too.
+    fn take_text(&mut self) {
+        if self.draft.kind.is_text() && self.draft.text() != self.text.whole() {
+            self.draft.set_text(self.text.whole());
+        }
+    }
+
     /// What was typed at the present place becomes part of the draft.
     fn take_input(&mut self, context: &Context<'_>) -> Action {
         let text = self.input.text().to_owned();
@@ -440,9 +447,7 @@ impl Pane for ComposePane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         let mut actions = Vec::new();
-        if self.draft.kind.is_text() && self.draft.text() != self.text.whole() {
-            self.draft.set_text(self.text.whole());
-        }
+        self.take_text();
         if self.kept.as_ref() != Some(&self.draft) {
             self.kept = Some(self.draft.clone());
             let draft = self.draft.clone();
@@ -457,6 +462,7 @@ impl Pane for ComposePane {
     }
 
     fn on(&mut self, context: &Context<'_>, command: Command) -> Action {
+        self.take_text();
         match command {
             NEXT => {
                 self.step(context, 1);
