@@ -19,7 +19,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// An engine that was replaced meanwhile may speak another version: it is asked again so often.
 const AGREED: Duration = Duration::from_mins(1);
 
-/// An engine that answers, and the version that both sides speak.
+/// An engine that answers, and the version that both sides speak. The library's own questions go out without it,
+/// because it joins absolute paths: an engine answers them in its newest one.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
     docker: Docker,

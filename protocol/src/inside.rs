@@ -12,16 +12,12 @@ use std::collections::BTreeMap;
 
 /// What resources of containers begin with.
 pub const CONTAINER: &str = "container:";
-/// The longest name of a container, in bytes.
-pub const MAX_NAME: usize = 255;
 /// The longest name of a user of a container, in bytes.
 pub const MAX_USER: usize = 128;
 
 /// Whether this can be a container's name or id; else why not. What is let through has no meaning in a path.
 pub fn check_container(name: &str) -> Result<(), String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    let begins = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    if begins && name.len() <= MAX_NAME && name.bytes().all(plain) {
+    if crate::containers::is_name(name) {
         return Ok(());
     }
     Err("a container's name is 1 to 255 letters, digits, '_', '.' and '-', a letter or a digit first".to_owned())
