@@ -6,6 +6,7 @@ pub mod approvals;
 pub mod audit;
 pub mod compose;
 pub mod configs;
+pub mod docker;
 pub mod edit;
 pub mod files;
 pub mod fleet;
@@ -66,6 +67,10 @@ pub const TABS: &[Tab] = &[
     Tab { title: "ports.title", make: |host| Box::new(ports::Ports::new(host)) },
     Tab { title: "services.title", make: |host| Box::new(services::Services::new(host)) },
     Tab { title: "system.title", make: |host| Box::new(system::System::new(host)) },
+    Tab {
+        title: "docker.title",
+        make: |host| Box::new(docker::DockerPane::new(docker::Scope::Host(host))),
+    },
     Tab { title: "files.title", make: |host| Box::new(files::Files::new(host)) },
     Tab { title: "logs.title", make: |host| Box::new(logs::LogsPane::new(host)) },
     Tab { title: "shell.title", make: |host| Box::new(sessions::shell::ShellPane::new(host)) },
@@ -92,6 +97,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("hosts_file", edit::host_columns),
     ("fleet_ports", fleet::ports),
     ("fleet_processes", fleet::processes),
+    ("containers", docker::containers::columns),
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
@@ -122,6 +128,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("approvals", Place::Approvals),
         ("fleet_ports", Place::FleetPorts),
         ("fleet_processes", Place::FleetProcesses),
+        ("docker", Place::Docker(0)),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -146,7 +153,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         let tables = of(Place::Host(HostId([0; 16]), n));
         places.push((name, [tables, vec![PAGE, EVERYWHERE]].concat()));
     }
-    for (name, tables) in system::TABLES_BESIDE {
+    for (name, tables) in system::TABLES_BESIDE.into_iter().chain(docker::TABLES_BESIDE) {
         places.push((name, [tables.to_vec(), vec![PAGE, EVERYWHERE]].concat()));
     }
     // Where these hold, they come before what holds everywhere.
@@ -178,6 +185,8 @@ pub enum Place {
     FleetPorts,
     /// The busiest processes of all hosts.
     FleetProcesses,
+    /// Docker of the fleet, or of hosts that were chosen, by the number of the choice.
+    Docker(u64),
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -209,6 +218,7 @@ impl Place {
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
             Self::FleetPorts => Box::new(fleet::Fleet::ports()),
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
+            Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -231,6 +241,7 @@ impl Place {
             Self::Approvals => "approvals.title",
             Self::FleetPorts => "fleet.ports",
             Self::FleetProcesses => "fleet.processes",
+            Self::Docker(_) => "docker.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",
@@ -342,6 +353,10 @@ pub trait Pane: Send {
     /// Its type, for whoever asks what is on the screen.
     fn kind(&self) -> &'static str {
         std::any::type_name::<Self>()
+    }
+    /// The type of the part of it that has the keys, where it is made of parts.
+    fn within(&self) -> Option<&'static str> {
+        None
     }
     /// Its key tables, its own first.
     fn bindings(&self) -> &'static [&'static [Binding]];

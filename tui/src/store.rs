@@ -4,10 +4,12 @@
 pub mod approvals;
 pub mod audit;
 pub mod configs;
+pub mod containers;
 pub mod edits;
 pub mod everywhere;
 pub mod files;
 pub mod hosts;
+pub mod lists;
 pub mod logs;
 pub mod metrics;
 pub mod ports;

@@ -159,6 +159,7 @@ impl App {
             Command::Approvals => Action::Go(Place::Approvals),
             Command::FleetPorts => Action::Go(Place::FleetPorts),
             Command::FleetProcesses => Action::Go(Place::FleetProcesses),
+            Command::Docker => Action::Go(Place::Docker(0)),
             Command::Sessions => Action::Go(Place::Sessions),
             Command::Runs => Action::Go(Place::Runs),
             Command::Runbooks => {

@@ -26,7 +26,8 @@ impl App {
         let name = |kind: &'static str| kind.rsplit("::").next().unwrap_or(kind);
         let table = self.pane.list().map(|(table, _)| table);
         let over = self.overlays.iter().map(|overlay| name(overlay.kind()));
-        std::iter::once(name(self.pane.kind())).chain(table).chain(over).collect()
+        let within = self.pane.within().map(name);
+        std::iter::once(name(self.pane.kind())).chain(within).chain(table).chain(over).collect()
     }
 
     pub(super) fn use_theme(&mut self, name: &str, keep: bool) {

@@ -4,6 +4,7 @@ mod acts;
 mod columns;
 mod order;
 
+use super::docker;
 use super::logs::LogsPane;
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
@@ -13,6 +14,7 @@ use crate::theme::Role;
 use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
 pub(super) use acts::quoted;
+use cmdr_protocol::containers;
 use cmdr_protocol::hosts::{Approve, Forget, HostState, Label, Reject, Rename, Watch};
 use cmdr_protocol::logs::Follow;
 use cmdr_protocol::runs::Plan;
@@ -32,6 +34,7 @@ const REJECT: Command = Command::Own(4);
 const PROCESSES: Command = Command::Own(5);
 const LOGS: Command = Command::Own(6);
 const SHELL: Command = Command::Own(7);
+const DOCKER: Command = Command::Own(8);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -39,6 +42,7 @@ const BINDINGS: &[Binding] = &[
     key(&["<enter>", "<right>"], Command::Open, "hosts.key.open").row().hint(),
     key(&["p"], PROCESSES, "hosts.key.processes").row().hint(),
     key(&["l"], LOGS, "hosts.key.logs").needs(Follow::METHOD).row().hint(),
+    key(&["d"], DOCKER, "hosts.key.docker").needs(containers::Watch::METHOD).row().hint(),
     key(&["s"], SHELL, "hosts.key.shell").needs(sessions::Open::METHOD).row().hint(),
     key(&["e"], Command::Compose, "hosts.key.compose").needs(Plan::METHOD).row().hint(),
     key(&["t"], LABEL, "hosts.key.label").danger(Label::METHOD).row().hint(),
@@ -220,6 +224,7 @@ impl Pane for HostsPane {
                     FORGET => acts::forget(context, &targets),
                     APPROVE => acts::approve(context, &targets),
                     REJECT => acts::reject(context, &targets),
+                    DOCKER => docker::open(targets),
                     LOGS if targets.is_empty() => Action::None,
                     LOGS => Action::Enter(Place::Logs, Box::new(LogsPane::of(targets))),
                     _ => Action::Pass,

@@ -243,6 +243,27 @@ pub(super) fn dotted(
     line
 }
 
+/// The names of lists of which one is shown; where there is no room for all, without the first ones.
+pub(super) fn titles(
+    context: &Context<'_>,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    titles: &[&'static str],
+    at: usize,
+) {
+    let Context { theme, texts, .. } = *context;
+    let titles: Vec<String> = titles.iter().map(|key| format!(" {} ", texts.get(key))).collect();
+    let width = |from: usize| titles[from..=at].iter().map(|t| t.width()).sum::<usize>();
+    let room = usize::from(area.width);
+    let first = (0..at).find(|from| width(*from) <= room).unwrap_or(at);
+    let mut line = Line::default();
+    for (n, title) in titles.into_iter().enumerate().skip(first) {
+        let role = if n == at { Role::TabActive } else { Role::Tab };
+        line.push_span(Span::styled(title, theme.style(role)));
+    }
+    table::put(frame.buffer_mut(), area.x, area.y, area.width, &line, false);
+}
+
 /// Splits the line above off.
 pub(super) fn split(area: Rect) -> (Rect, Rect) {
     let head = Rect { x: area.x + 1, width: area.width.saturating_sub(2), height: 1, ..area };

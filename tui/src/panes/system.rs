@@ -20,9 +20,7 @@ use cmdr_protocol::system::{Found, Interfaces, Jobs, Logins, Mounts, Packages};
 use cmdr_protocol::{Call, HostId};
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
 use std::time::Duration;
-use unicode_width::UnicodeWidthStr as _;
 
 /// The list beside; the hosts file has these as well, among commands of its own.
 pub(super) const NEXT: Command = Command::Own(100);
@@ -246,22 +244,6 @@ impl System {
         Action::None
     }
 
-    /// The names of the lists; where there is no room for all, without the first ones.
-    fn titles(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let Context { theme, texts, .. } = *context;
-        let titles = KINDS.iter().map(|kind| kind.title).chain(["system.hosts_file"]);
-        let titles: Vec<String> = titles.map(|key| format!(" {} ", texts.get(key))).collect();
-        let width = |from: usize| titles[from..=self.at].iter().map(|t| t.width()).sum::<usize>();
-        let room = usize::from(area.width);
-        let first = (0..self.at).find(|from| width(*from) <= room).unwrap_or(self.at);
-        let mut line = Line::default();
-        for (at, title) in titles.into_iter().enumerate().skip(first) {
-            let role = if at == self.at { Role::TabActive } else { Role::Tab };
-            line.push_span(Span::styled(title, theme.style(role)));
-        }
-        table::put(frame.buffer_mut(), area.x, area.y, area.width, &line, false);
-    }
-
     /// Asks for the list that is shown.
     fn ask(&self, context: &Context<'_>, from: usize) -> Action {
         let (host, now_ms) = (self.host, context.store.now_ms);
@@ -467,7 +449,8 @@ impl Pane for System {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let texts = context.texts;
         let (head, below) = sheet::split(area);
-        self.titles(context, frame, head);
+        let titles = KINDS.iter().map(|kind| kind.title).chain(["system.hosts_file"]);
+        sheet::titles(context, frame, head, &titles.collect::<Vec<_>>(), self.at);
         if self.at == HOSTS_FILE {
             return self.hosts_file.draw(context, frame, below);
         }

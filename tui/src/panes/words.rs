@@ -14,6 +14,7 @@ const PLAIN: &[(&str, Place)] = &[
     ("runs", Place::Runs),
     ("fleet_ports", Place::FleetPorts),
     ("fleet_processes", Place::FleetProcesses),
+    ("docker", Place::Docker(0)),
 ];
 
 impl Place {

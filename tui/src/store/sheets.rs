@@ -96,6 +96,8 @@ pub enum Target {
     Process { pid: u32, start: u64, name: String, user: String, command: String },
     /// A unit.
     Unit { name: String, protected: String, active: String },
+    /// A container, by its id.
+    Container { id: String, name: String },
 }
 
 /// A row.
