@@ -93,6 +93,8 @@ const LINES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cmdr services {host}{failed}", &["cmdr services web1", "cmdr services web1 --failed"]),
+    ("cmdr docker start {} {}", &["cmdr docker start web1 db"]),
+    ("cmdr docker stop {} {}", &["cmdr docker stop web1 db"]),
     ("cmdr sessions end {}", &["cmdr sessions end abcdefg"]),
     ("cmdr shell {}", &["cmdr shell web1"]),
     (

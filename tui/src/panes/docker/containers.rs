@@ -95,7 +95,7 @@ impl Pane for Containers {
                 pager.map_or(Action::None, |pager| Action::Open(Box::new(pager)))
             }
             START => {
-                let start = act("containers.word.start", "docker start");
+                let start = act("containers.word.start", "cmdr docker start {} {}");
                 act::act(
                     context,
                     &rows,
@@ -105,7 +105,7 @@ impl Pane for Containers {
                 )
             }
             STOP => {
-                let stop = act("containers.word.stop", "docker stop");
+                let stop = act("containers.word.stop", "cmdr docker stop {} {}");
                 let make = |t: &act::Target| Stop { container: t.id.clone(), ..Stop::default() };
                 act::act(context, &rows, stop, make, |_| (None, None))
             }
