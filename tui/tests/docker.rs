@@ -100,6 +100,21 @@ async fn containers_of_the_whole_fleet_say_where_they_are_and_who_has_not_answer
 }
 
 #[tokio::test]
+async fn what_a_host_told_goes_when_its_engine_stops() {
+    let mut world = World::new(Setup::default()).await;
+    world.fleet(some_hosts()).await;
+    world.press("#").await;
+    world.far.push::<Watch>(Some(id(1)), &told(some_containers()));
+    world.idle().await;
+    world.check_shows("shop-web-1");
+    world.check_shows("1 of 6 hosts have answered");
+    world.far.fail::<Watch>(Some(id(1)), &CallError::not_found(NONE));
+    world.idle().await;
+    world.check_hides("shop-web-1");
+    world.check_shows("0 of 6 hosts have answered · 1 without Docker");
+}
+
+#[tokio::test]
 async fn only_hosts_that_were_marked_are_followed() {
     let mut world = World::new(Setup::default()).await;
     world.fleet(some_hosts()).await;
