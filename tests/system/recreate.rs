@@ -1,6 +1,7 @@
 //! Another container in the place of one, by an agent that is killed in the middle of it.
 
 use cmdr_protocol::containers::change::Recreate;
+use cmdr_protocol::containers::spec::Healthcheck;
 use cmdr_protocol::containers::{Create, Done, Spec};
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::role::Role;
@@ -64,7 +65,7 @@ async fn killed_in_the_middle(engine: &Engine, name: &Name, looks: i64) -> (Lone
     lone.policy = format!("[containers]\nsocket = \"{}\"\n", engine.socket().display());
     lone.start();
     let up = lone.accept().await;
-    let first = Spec { healthcheck: Default::default(), ..spec(name, 1) };
+    let first = Spec { healthcheck: Healthcheck::default(), ..spec(name, 1) };
     let old = ask(&up, Create { spec: first, start: true }).await.unwrap();
     let recreate = Recreate { container: name.to_string(), spec: spec(name, looks) };
     let begun = tokio::spawn(async move { ask(&up, recreate).await });
