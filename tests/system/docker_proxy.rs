@@ -18,19 +18,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A hub, a host with the engine, and somebody with the real programs.
-struct Scene {
-    world: World,
-    engine: Engine,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) engine: Engine,
     agent: BareAgent,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Scene {
-    async fn new(role: Role) -> Self {
+    pub(crate) async fn new(role: Role) -> Self {
         let (engine, world) = (Engine::up(), World::start().await);
         let agent = host(&world, "web", &engine).await;
         let token = world.token(TokenKind::Operator, role, 1).await;
@@ -41,13 +41,13 @@ impl Scene {
         scene
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("cmdr"));
         command.env("CMDR_HOME", self.dir.path().join("me")).args(args);
         command
     }
 
-    fn cmdr(&self, args: &[&str]) -> Output {
+    pub(crate) fn cmdr(&self, args: &[&str]) -> Output {
         tokio::task::block_in_place(|| run(&mut self.command(args)))
     }
 

@@ -13,6 +13,7 @@ mod container_logs;
 mod container_sessions;
 mod containers;
 mod docker_proxy;
+mod docker_verbs;
 mod edits;
 mod engine;
 mod events;

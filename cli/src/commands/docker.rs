@@ -5,6 +5,7 @@ mod acts;
 mod archives;
 mod change;
 mod containers;
+mod cp;
 mod engine;
 mod exec;
 mod images;
@@ -85,7 +86,7 @@ enum Verb {
     Recreate(change::RecreateArgs),
     Commit(change::CommitArgs),
     Export(change::ExportArgs),
-    Cp(change::CpArgs),
+    Cp(cp::CpArgs),
     Images(images::ImagesArgs),
     History(images::HistoryArgs),
     Tag(images::TagArgs),
@@ -131,7 +132,7 @@ pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
         Verb::Recreate(args) => change::recreate(app, args).await,
         Verb::Commit(args) => change::commit(app, args).await,
         Verb::Export(args) => change::export(app, args).await,
-        Verb::Cp(args) => change::cp(app, args).await,
+        Verb::Cp(args) => cp::cp(app, args).await,
         Verb::Images(args) => images::images(app, args).await,
         Verb::History(args) => images::history(app, args).await,
         Verb::Tag(args) => images::tag(app, args).await,

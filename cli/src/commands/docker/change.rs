@@ -1,22 +1,21 @@
-//! `docker update|recreate|commit|export|cp`: what is made of a container, and into it.
+//! `docker update|recreate|commit|export`: what is made of a container.
 
 use super::acts::Told;
-use super::containers::failed;
+use super::cp::{pour, refuse_terminal};
 use super::run::merged;
 use crate::App;
 use crate::args::{self, Yes};
-use crate::connect::Hub;
+use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
 use clap::Args;
 use cmdr_protocol::Feed;
-use cmdr_protocol::containers::change::{Commit, CopyIn, CopyOut, Export, Recreate, Update};
+use cmdr_protocol::containers::change::{Commit, Export, Recreate, Update};
 use cmdr_protocol::containers::{Like, short};
-use cmdr_protocol::files::{CHUNK, Chunk, Sum};
+use cmdr_protocol::files::Chunk;
 use futures::StreamExt as _;
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// How long an engine may take unless `--timeout` says otherwise.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -209,191 +208,25 @@ pub(super) async fn export(app: &App, args: &ExportArgs) -> Result<Exit, Failure
     fetch(app, &hub, &host, &call, to).await
 }
 
-/// Copy files out of a container, or into it, as an archive (tar).
-///
-/// One side is CONTAINER:PATH, the other a file with an archive, or '-' for standard output or input. Into a container
-/// the path is the folder that the archive is laid out in.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cmdr docker cp web1 db:/etc - | tar x            a folder, here
-  tar c site | cmdr docker cp web1 - web:/srv      and into one
-  cmdr docker cp web1 db:/var/lib/x x.tar          kept as it is")]
-pub(super) struct CpArgs {
-    /// Which host.
-    host: String,
-
-    /// From where.
-    from: String,
-
-    /// Where to.
-    to: String,
-}
-
-/// The container and the path in it; none for what is on this machine.
-fn inside(text: &str) -> Option<(String, String)> {
-    let (container, path) = text.split_once(':')?;
-    let here = container.is_empty() || container.contains('/') || container.starts_with('.');
-    (!here && !path.is_empty()).then(|| (container.to_owned(), path.to_owned()))
-}
-
-pub(super) async fn cp(app: &App, args: &CpArgs) -> Result<Exit, Failure> {
-    match (inside(&args.from), inside(&args.to)) {
-        (Some((container, path)), None) => {
-            let to = Path::new(&args.to);
-            refuse_terminal(app, to)?;
-            if to.is_dir() {
-                return Err(Failure::usage(format!("{} is a folder", args.to))
-                    .hint("what is written is an archive: cmdr docker cp … - | tar x -C FOLDER"));
-            }
-            let hub = Hub::connect(app).await?;
-            let host = hub.one_host(&args.host).await?;
-            fetch(app, &hub, &host, &CopyOut { container, path }, to).await
-        }
-        (None, Some((container, path))) => send(app, args, CopyIn { container, path }).await,
-        _ => Err(Failure::usage("one side is CONTAINER:PATH, the other a file or '-'")),
-    }
-}
-
-fn refuse_terminal(app: &App, to: &Path) -> Result<(), Failure> {
-    if to == Path::new("-") && app.out.tty_out {
-        return Err(Failure::usage("an archive is not for a terminal")
-            .hint("name a file, or pass it on: … - | tar t"));
-    }
-    Ok(())
-}
-
 /// Writes an archive as it comes. What is not whole is not left in a file.
 async fn fetch<F: Feed<Item = Chunk>>(
     app: &App,
     hub: &Hub,
-    host: &crate::connect::Target,
+    host: &Target,
     call: &F,
     to: &Path,
 ) -> Result<Exit, Failure> {
-    let mut feed = match hub.client.feed(Some(host.id), call).await {
-        Ok(feed) => feed,
-        Err(e) => return Ok(failed(app, &host.name, e)),
+    let Some(name) = to.file_name().filter(|_| to != Path::new("-")) else {
+        return pour(app, hub, host, call, |data| app.out.bytes(data)).await;
     };
-    let part = match to.file_name() {
-        Some(name) if to != Path::new("-") => {
-            let mut name = name.to_owned();
-            name.push(".part");
-            Some(to.with_file_name(name))
-        }
-        _ => None,
-    };
-    let mut file = match &part {
-        Some(part) => Some(std::fs::File::create(part)?),
-        None => None,
-    };
-    let (mut length, mut whole) = (0, None);
-    let result = loop {
-        match feed.next().await {
-            Some(Ok(Chunk { data, sum, .. })) => {
-                length += data.len() as u64;
-                let wrote = match &mut file {
-                    Some(file) => file.write_all(&data).map_err(Failure::from),
-                    None => app.out.bytes(&data),
-                };
-                if let Err(failure) = wrote {
-                    break Err(failure);
-                }
-                whole = sum.map(|sum| sum.size).or(whole);
-            }
-            Some(Err(e)) => break Ok(failed(app, &host.name, e)),
-            None if whole == Some(length) => break Ok(Exit::Ok),
-            None => {
-                break Err(Failure::new(
-                    Exit::Unreachable,
-                    "the archive was cut off; it is not whole",
-                ));
-            }
-        }
-    };
-    if let Some(part) = part {
-        match &result {
-            Ok(Exit::Ok) => std::fs::rename(&part, to)?,
-            _ => drop(std::fs::remove_file(&part)),
-        }
+    let mut part = name.to_owned();
+    part.push(".part");
+    let part = to.with_file_name(part);
+    let mut file = std::fs::File::create(&part)?;
+    let result = pour(app, hub, host, call, |data| Ok(file.write_all(data)?)).await;
+    match &result {
+        Ok(Exit::Ok) => std::fs::rename(&part, to)?,
+        _ => drop(std::fs::remove_file(&part)),
     }
     result
-}
-
-/// Sends an archive as it is read.
-async fn send(app: &App, args: &CpArgs, call: CopyIn) -> Result<Exit, Failure> {
-    let from = PathBuf::from(&args.from);
-    if from == Path::new("-") && std::io::stdin().is_terminal() {
-        return Err(
-            Failure::usage("an archive is not typed").hint("as in: tar c site | cmdr docker cp …")
-        );
-    }
-    let mut source: Box<dyn std::io::Read + Send> = if from == Path::new("-") {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(
-            std::fs::File::open(&from)
-                .map_err(|e| Failure::usage(format!("{}: {e}", args.from)))?,
-        )
-    };
-    let hub = Hub::connect(app).await?;
-    let host = hub.one_host(&args.host).await?;
-    let feed = match hub.client.feed(Some(host.id), &call).await {
-        Ok(feed) => feed,
-        Err(e) => return Ok(failed(app, &host.name, e)),
-    };
-    let (pieces, mut read) = mpsc::channel::<std::io::Result<Vec<u8>>>(4);
-    tokio::task::spawn_blocking(move || {
-        loop {
-            let mut piece = Vec::new();
-            let got = source.by_ref().take(CHUNK as u64 / 2).read_to_end(&mut piece);
-            let piece = got.map(|_| piece);
-            let over = !matches!(&piece, Ok(piece) if !piece.is_empty());
-            if pieces.blocking_send(piece).is_err() || over {
-                return;
-            }
-        }
-    });
-    let (mut items, mut inputs) = feed.split();
-    let sending = async {
-        let mut at = 0;
-        while let Some(piece) = read.recv().await {
-            let data = piece?;
-            let length = data.len() as u64;
-            let sum = data.is_empty().then(|| Sum { size: at, ..Sum::default() });
-            // The host has said why when it takes no more.
-            if inputs.send(&Chunk { at, data, sum, ..Chunk::default() }).await.is_err() {
-                break;
-            }
-            at += length;
-        }
-        // Held open: the end of what is sent is not the end of what is asked.
-        std::future::pending::<std::io::Result<Exit>>().await
-    };
-    let ending = async {
-        loop {
-            match items.next().await {
-                Some(Ok(_)) => {}
-                Some(Err(e)) => return failed(app, &host.name, e),
-                None => return Exit::Ok,
-            }
-        }
-    };
-    tokio::select! {
-        exit = ending => Ok(exit),
-        broken = sending => broken.map_err(Failure::from),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_in_a_container_is_told_from_what_is_here() {
-        assert_eq!(inside("db:/etc"), Some(("db".into(), "/etc".into())));
-        for here in ["-", "x.tar", "./db:/etc", "/tmp/a:b", "db:", ":x"] {
-            assert_eq!(inside(here), None, "{here}");
-        }
-    }
 }

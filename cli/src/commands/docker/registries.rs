@@ -287,6 +287,25 @@ pub(super) async fn pull(app: &App, args: &PullArgs) -> Result<Exit, Failure> {
     all(app, &hub, orders).await
 }
 
+/// Fetches one image on these hosts. Why it does not come is said; whoever needs it finds out whether it is there.
+pub(super) async fn fetch(app: &App, hub: &Hub, hosts: &[&Target], image: &str, platform: &str) {
+    let line = &Line::new(app);
+    let one = async |(at, host): (usize, &&Target)| {
+        let (image, platform) = (image.to_owned(), platform.to_owned());
+        let name = format!("{} {image}", host.name);
+        let pull = Pull { host: host.id, image, platform };
+        (host.name.clone(), follow(app, hub, &pull, line, (at, &name)).await)
+    };
+    let hosts = futures::stream::iter(hosts.iter().enumerate());
+    let ended: Vec<_> = hosts.map(one).buffered(AT_ONCE).collect().await;
+    line.end();
+    for (host, done) in ended {
+        if let Err(error) = done {
+            app.out.warn(&about(&host, &Failure::from(error).message));
+        }
+    }
+}
+
 pub(super) async fn push(app: &App, args: &PushArgs) -> Result<Exit, Failure> {
     let hub = Hub::connect(app).await?;
     let host = hub.one_host(&args.host).await?;

@@ -1,13 +1,15 @@
 //! `docker run|create`: new containers, said as `docker run` says it, as YAML, or as another one is.
 
 use super::acts::Told;
+use super::registries;
 use crate::App;
 use crate::args::{self, Yes};
-use crate::connect::Hub;
+use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cmdr_protocol::containers::spec::{Healthcheck, Spec};
 use cmdr_protocol::containers::{Create, CreatePrivileged, Like, run};
+use cmdr_protocol::{CallError, ErrorKind};
 use futures::StreamExt as _;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -22,8 +24,8 @@ const LONGEST: u64 = 1024 * 1024;
 
 /// Run a container, on one host or more. What follows the host is as behind 'docker run'.
 ///
-/// It is looked through before anything is sent, and a port that is taken is found first. It runs in the background, with
-/// or without -d. Options of cmdr itself stand before the host.
+/// It is looked through before anything is sent, and a port that is taken is found first. An image that a host does not
+/// have is fetched, as --pull says. It runs in the background, with or without -d. Options of cmdr itself stand before the host.
 ///
 /// Privileged containers, and those with folders, devices or namespaces of the host, added capabilities or security
 /// options, take a right of their own on each of these (containers.create-privileged), and the host's agent.toml
@@ -44,12 +46,27 @@ pub(super) struct RunArgs {
     #[arg(long)]
     print: bool,
 
+    /// Whether to fetch the image first.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fetch::Missing)]
+    pull: Fetch,
+
     #[command(flatten)]
     yes: Yes,
 
     /// Which hosts; then, as behind 'docker run': options, the image, arguments.
     #[arg(value_names = ["HOST", "WORDS"], required = true, num_args = 1.., trailing_var_arg = true)]
     rest: Vec<String>,
+}
+
+/// When an image is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fetch {
+    /// Where the host does not have it.
+    Missing,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
 }
 
 impl RunArgs {
@@ -159,25 +176,47 @@ async fn make(
             format!("Make a container of {what} on {} hosts: {}?", names.len(), names.join(", "));
         app.out.confirm(args.yes.yes, &question, &names.len().to_string()).await?;
     }
+    if args.pull == Fetch::Always {
+        let all: Vec<_> = targets.iter().collect();
+        registries::fetch(app, hub, &all, &what, &spec.platform).await;
+    }
     let patience = app.patience_or(PATIENCE);
+    let platform = spec.platform.clone();
     let (plain, privileged) =
         (Create { spec: spec.clone(), start }, CreatePrivileged { spec, start });
     let is_plain = powers.is_empty();
-    let ask = async |target: &crate::connect::Target| {
-        let answer = if is_plain {
+    let ask = async |target: &Target| {
+        if is_plain {
             hub.client.call(Some(target.id), &plain, patience).await
         } else {
             hub.client.call(Some(target.id), &privileged, patience).await
-        };
-        (target.name.clone(), answer)
+        }
     };
-    let answers: Vec<_> =
-        futures::stream::iter(&targets).map(ask).buffered(AT_ONCE).collect().await;
+    let of_all = futures::stream::iter(&targets).map(ask).buffered(AT_ONCE);
+    let mut answers: Vec<_> = targets.iter().zip(of_all.collect::<Vec<_>>().await).collect();
+    if args.pull == Fetch::Missing {
+        let lacks = |answer: &Result<_, CallError>| answer.as_ref().is_err_and(is_lacking);
+        let lacking: Vec<_> =
+            answers.iter().filter(|(_, answer)| lacks(answer)).map(|(host, _)| *host).collect();
+        if !lacking.is_empty() {
+            registries::fetch(app, hub, &lacking, &what, &platform).await;
+            let again = futures::stream::iter(lacking.clone()).map(ask).buffered(AT_ONCE);
+            let mut again = again.collect::<Vec<_>>().await.into_iter();
+            for (_, answer) in answers.iter_mut().filter(|(_, answer)| lacks(answer)) {
+                *answer = again.next().unwrap_or_else(|| Err(CallError::lost("no answer came")));
+            }
+        }
+    }
     let mut told = Told::new();
     for (host, answer) in answers {
-        told.put(app, &host, if start { "run" } else { "create" }, answer);
+        told.put(app, &host.name, if start { "run" } else { "create" }, answer);
     }
     told.show(app)
+}
+
+/// Whether a host said that it does not have the image.
+fn is_lacking(error: &CallError) -> bool {
+    error.kind == ErrorKind::NotFound && error.message.contains("No such image")
 }
 
 /// Reads YAML; a name that is none of a container's settings is refused.
