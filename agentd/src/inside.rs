@@ -49,6 +49,8 @@ pub(crate) struct Container {
     name: String,
     state: State,
     config: Config,
+    host_config: HostConfig,
+    log_path: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -63,6 +65,19 @@ struct Config {
     tty: bool,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HostConfig {
+    log_config: LogConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct LogConfig {
+    #[serde(rename = "Type")]
+    kind: String,
+}
+
 impl Container {
     /// The engine's own name for it.
     pub(crate) fn name(&self) -> &str {
@@ -71,6 +86,12 @@ impl Container {
 
     pub(crate) const fn runs(&self) -> bool {
         self.state.running
+    }
+
+    /// Where the engine keeps its log as JSON lines; none where it keeps it in another way.
+    pub(crate) fn kept_at(&self) -> Option<&str> {
+        let is_json = self.host_config.log_config.kind == "json-file" && !self.log_path.is_empty();
+        is_json.then_some(self.log_path.as_str())
     }
 
     /// Whether it has a terminal of its own.

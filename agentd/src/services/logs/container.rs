@@ -2,6 +2,7 @@
 //! could go on from: a place is the time of the newest line, and how many lines have it.
 
 mod cut;
+mod kept;
 
 use super::file::Out;
 use super::sieve::{Raw, Sieve, Wanted};
@@ -26,6 +27,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use std::collections::VecDeque;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// What the patterns of containers begin with.
@@ -77,7 +79,14 @@ struct Log<'a> {
     attempted: String,
     since_ms: Option<u64>,
     until_ms: Option<u64>,
-    tty: bool,
+    container: inside::Container,
+}
+
+/// What an answer is read from.
+enum Body {
+    Engine(Incoming),
+    /// The engine's own files.
+    Kept(mpsc::Receiver<std::io::Result<Bytes>>),
 }
 
 /// From where on.
@@ -139,10 +148,9 @@ impl<'a> Log<'a> {
         let attempted = format!("read the log of the container {name}");
         let found = inside::container(agent, &attempted, name).await?;
         agent.policy().allows_container_log(found.name())?;
-        let tty = found.has_terminal();
-        let id = found.id;
+        let id = found.id.clone();
         let (since_ms, until_ms) = (asked.since_ms, asked.until_ms);
-        Ok(Self { agent, id, attempted, since_ms, until_ms, tty })
+        Ok(Self { agent, id, attempted, since_ms, until_ms, container: found })
     }
 
     fn sieve(&self, wanted: Wanted) -> Sieve {
@@ -151,7 +159,13 @@ impl<'a> Log<'a> {
     }
 
     /// Asks the engine for lines.
-    async fn ask(&self, from: Begin, follow: bool) -> Result<Incoming, CallError> {
+    async fn ask(&self, from: Begin, follow: bool) -> Result<Body, CallError> {
+        if from == Begin::All
+            && !follow
+            && let Some(files) = kept::open(&self.container)
+        {
+            return Ok(Body::Kept(kept::read(files, self.container.has_terminal())));
+        }
         let mut path = format!("/containers/{}/logs?stdout=1&stderr=1&timestamps=1", self.id);
         let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
         let mut since = self.since_ms.map(seconds);
@@ -169,7 +183,7 @@ impl<'a> Log<'a> {
             path += "&follow=1";
         }
         let stream = line::stream(&self.agent.config().docker_socket, &path).await;
-        stream.map_err(|e| told(&self.attempted, &e))
+        stream.map(Body::Engine).map_err(|e| told(&self.attempted, &e))
     }
 
     /// What is cut into lines.
@@ -178,7 +192,7 @@ impl<'a> Log<'a> {
             Begin::Place(place) => place,
             Begin::Newest(_) | Begin::All => Place::default(),
         };
-        Cutter::new(self.tty, place)
+        Cutter::new(self.container.has_terminal(), place)
     }
 
     /// Reads all there is before a place, and keeps the newest lines that are wanted.
@@ -223,7 +237,14 @@ impl<'a> Log<'a> {
         Ok(past)
     }
 
-    async fn next(&self, body: &mut Incoming) -> Result<Option<Bytes>, CallError> {
+    async fn next(&self, body: &mut Body) -> Result<Option<Bytes>, CallError> {
+        let body = match body {
+            Body::Engine(body) => body,
+            Body::Kept(pieces) => {
+                let piece = pieces.recv().await.transpose();
+                return piece.map_err(|e| CallError::failed(format!("{}: {e}", self.attempted)));
+            }
+        };
         loop {
             match body.frame().await.transpose() {
                 Ok(None) => return Ok(None),
@@ -365,7 +386,7 @@ impl Reading<'_, '_> {
     /// Reads one answer to its end.
     async fn read(
         &mut self,
-        body: &mut Incoming,
+        body: &mut Body,
         cutter: &mut Cutter,
         sieve: &mut Sieve,
         first: &mut bool,
@@ -454,9 +475,10 @@ impl Reading<'_, '_> {
 
     /// Sends what stands before a place, also before the moment that lines were asked from.
     async fn older(&mut self, asked: &Older) -> Result<(), CallError> {
-        let Log { agent, until_ms, tty, .. } = *self.log;
+        let Log { agent, until_ms, .. } = *self.log;
         let (id, attempted) = (self.log.id.clone(), self.log.attempted.clone());
-        let log = Log { agent, id, attempted, since_ms: None, until_ms, tty };
+        let container = self.log.container.clone();
+        let log = Log { agent, id, attempted, since_ms: None, until_ms, container };
         let Some(before) = Place::parse(&asked.before.cursor, &log.id) else {
             return Err(CallError::malformed(
                 "the place before which to look is none of this container",
