@@ -295,4 +295,32 @@ mod tests {
         assert_eq!(shelf.text("x", Some(6)).unwrap().1, "text 5");
         assert_eq!(store.scan_raw(prefix::RUNBOOK_TEXT).unwrap().len(), MAX_VERSIONS);
     }
+
+    #[tokio::test]
+    async fn what_is_kept_sealed_beside_a_version_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let sort = Sort { sealed: Some(prefix::COMPOSE_VARIABLES), ..crate::runbooks::SORT };
+        let shelf = Shelf::load(store.clone(), sort).unwrap();
+        let sealed = SealedRecord { name: "x".into(), sealed: vec![1] };
+        let item = Item {
+            name: "x",
+            text: "the same",
+            note: "",
+            description: "",
+            parts: 1,
+            was: None,
+            sealed: Some(&sealed),
+            anew: true,
+        };
+        for version in 1..=MAX_VERSIONS as u64 + 2 {
+            assert_eq!(shelf.save(&item, "ann").await.unwrap().version, version);
+        }
+        assert_eq!(shelf.sealed("x", 2).unwrap(), None);
+        assert_eq!(shelf.sealed("x", 3).unwrap(), Some(sealed.clone()));
+        assert_eq!(store.scan_raw(prefix::COMPOSE_VARIABLES).unwrap().len(), MAX_VERSIONS);
+        assert!(shelf.save(&Item { anew: false, ..item }, "ann").await.unwrap().unchanged);
+        assert!(shelf.delete("x").await.unwrap());
+        assert!(store.scan_raw(prefix::COMPOSE_VARIABLES).unwrap().is_empty());
+    }
 }

@@ -8,6 +8,7 @@ use cmdr_protocol::compose::{
     Check, Down, Look, Looked, Progress, Pull, Stop, Up, UpPrivileged, Will,
 };
 use cmdr_protocol::role::Role;
+use cmdr_protocol::secrets::Rotate;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
 use harness::World;
 use harness::engine::{Engine, IMAGE, Name};
@@ -264,4 +265,30 @@ async fn a_compose_file_is_no_way_around_the_rights_of_containers() {
     }
     let down = Down { project: name.to_string(), timeout_s: Some(1), ..Down::default() };
     to_end(&operator, Some(here.id), down).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_hub_keeps_is_there_after_it_was_started_anew_and_its_keys_were_changed() {
+    let (engine, world) = (Engine::up(), World::start().await);
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    let name = engine.name("again");
+    let text = file(&[service("web", "    labels: {secret: '${SECRET}'}\n")]);
+    let with = Save { variables: Some("SECRET=canary\n".into()), ..save(&name, &text) };
+    hub(&admin, with).await.unwrap();
+    let mut rotating = admin.feed(None, &Rotate::default()).await.unwrap();
+    while let Some(item) = rotating.next().await {
+        item.unwrap();
+    }
+    drop((rotating, admin));
+    let world = world.restart().await;
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    let shown = hub(&admin, Show { name: name.to_string(), version: Some(1) }).await.unwrap();
+    assert_eq!((shown.text, shown.variables), (text, vec!["SECRET".to_owned()]));
+    let here = agent(&world, "here", engine.socket()).await;
+    let (_, up) = to_end(&admin, None, deploy(here.id, &name)).await.unwrap();
+    let id = &up.services[0].containers[0].id;
+    let label = engine.docker(&["inspect", "-f", "{{.Config.Labels.secret}}", id]);
+    assert_eq!(label, "canary");
+    let down = Down { project: name.to_string(), timeout_s: Some(1), ..Down::default() };
+    to_end(&admin, Some(here.id), down).await.unwrap();
 }

@@ -3,6 +3,7 @@
 use crate::compose::{deploy, file, hub, look, plan, save, service, to_end, will};
 use crate::images::{agent, ask};
 use cmdr_agentd::agent::Config;
+use cmdr_agentd::policy::Policy;
 use cmdr_protocol::ErrorKind;
 use cmdr_protocol::compose::kept::{Deploy, Save};
 use cmdr_protocol::compose::{Check, Down, Look, Will};
@@ -116,6 +117,30 @@ async fn a_host_without_a_program_an_engine_or_a_link_is_said_and_others_go_on()
     assert_eq!(up.drifted(), 0);
     let down = Down { project: name.to_string(), timeout_s: Some(1), ..Down::default() };
     to_end(&admin, Some(here.id), down).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_owner_of_a_host_does_not_allow_no_project_gets() {
+    let (engine, world) = (Engine::up(), World::start().await);
+    let admin = world.client(Role::ADMINISTRATOR).await;
+    let name = engine.name("owned");
+    let more = "    volumes: ['/etc:/host:ro']\n";
+    hub(&admin, save(&name, &file(&[service("web", more)]))).await.unwrap();
+    for (which, policy) in [
+        ("none", "[services]\ncontainers = false\n"),
+        ("some", "[containers]\npowers = [\"mount:/srv/*\"]\n"),
+        ("off", "[services]\ncompose = false\n"),
+    ] {
+        let mut config = Config::new(world.path(which));
+        config.docker_socket = engine.socket();
+        config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), policy).unwrap();
+        let host = world.agent_with(which, config).await;
+        let error = to_end(&admin, None, deploy(host.id, &name)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied, "{which}: {error}");
+        assert!(error.message.contains("agent.toml"), "{which}: {error}");
+    }
+    let filter = format!("label=com.docker.compose.project={name}");
+    assert_eq!(engine.docker(&["ps", "-aq", "--filter", &filter]), "");
 }
 
 /// A compose program that answers as the real one, but for `up`, which waits until it is ended.

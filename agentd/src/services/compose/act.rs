@@ -11,9 +11,10 @@ use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::compose::{
     Down, Looked, MAX_STOP_S, Progress, Pull, Stop, Up, UpAs, UpPrivileged, check_project,
 };
+use cmdr_protocol::containers::Create;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::images::check_image;
-use cmdr_protocol::{CallError, ErrorKind, Feed};
+use cmdr_protocol::{Call as _, CallError, ErrorKind, Feed};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -229,6 +230,8 @@ impl Work<'_> {
     ) -> Result<(), CallError> {
         let Self { agent, asked, folder, up } = self;
         let attempted = format!("bring the project {} up", up.project);
+        // Where the owner lets nobody make containers, a project makes none either.
+        agent.policy().allows_method(Create::METHOD)?;
         if up.pull == Pull::Never {
             self.has_images(&attempted, value).await?;
         }
