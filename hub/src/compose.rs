@@ -1,4 +1,4 @@
-//! Compose projects: files that hosts bring up, kept in versions on a [`Shelf`] with the hosts that they are for, and their
+//! Compose projects: files that hosts bring up, kept in versions on a shelf with the hosts that they are for, and their
 //! variables, which are sealed by the vault. `services/compose.rs` answers with them.
 
 use crate::records::{SealedRecord, ShelfRecord, prefix};
