@@ -7,6 +7,7 @@ use crate::engine::{self, Engine};
 use crate::policy::Policy;
 use crate::sampler::Sampler;
 use crate::services;
+use crate::services::compose::Composing;
 use crate::services::edits::Edits;
 use crate::services::exec::Scripts;
 use crate::services::files::Files;
@@ -98,6 +99,7 @@ struct Shared {
     ports: Sampler<ports::Taken>,
     units: services::services::Live,
     engine: engine::Found,
+    composing: Composing,
     packages: services::system::Packages,
     facts: Mutex<Option<(Instant, facts::Facts)>>,
     programs: Arc<Semaphore>,
@@ -132,6 +134,7 @@ impl Agent {
         let log_readers = services::logs::readers();
         let units = services::services::Live::default();
         let engine = engine::Found::default();
+        let composing = Composing::new(&config.state_dir);
         let packages = services::system::Packages::default();
         let shared = Shared {
             config,
@@ -140,6 +143,7 @@ impl Agent {
             ports,
             units,
             engine,
+            composing,
             packages,
             facts,
             programs,
@@ -206,6 +210,9 @@ impl Agent {
     /// The host's Docker engine, or why it cannot be asked.
     pub(crate) async fn engine(&self) -> Result<Engine, CallError> {
         self.shared.engine.engine(&self.shared.config).await
+    }
+    pub(crate) fn composing(&self) -> &Composing {
+        &self.shared.composing
     }
     pub(crate) fn packages(&self) -> &services::system::Packages {
         &self.shared.packages

@@ -1,6 +1,7 @@
 //! The list of what an agent offers. A feature is one file beside this and one line here.
 
 pub(crate) mod blobs;
+pub(crate) mod compose;
 pub mod containers;
 pub(crate) mod edits;
 mod engine;
@@ -32,6 +33,7 @@ use cmdr_link::service::Service;
 /// The names by which a policy file switches features off: the part of a method before the dot.
 pub const NAMES: &[&str] = &[
     "blobs",
+    "compose",
     "containers",
     "edits",
     "engine",
@@ -67,6 +69,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         ports::register,
         services::register,
         containers::register,
+        compose::register,
         system::register,
         engine::register,
         exec::register,

@@ -21,6 +21,7 @@ const SORT: Sort = Sort {
     prefix: prefix::CONFIG,
     texts: prefix::CONFIG_TEXT,
     signatures: None,
+    sealed: None,
     what: "config group",
     verb: "config",
 };
@@ -162,7 +163,8 @@ impl Configs {
             )));
         }
         let (description, parts) = (book.description.as_str(), files(&plan));
-        let item = Item { name, text, note, description, parts, was: *was };
+        let item =
+            Item { name, text, note, description, parts, was: *was, sealed: None, anew: false };
         self.shelf.save(&item, by).await
     }
 

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod backup;
 pub mod blobs;
 pub mod commands;
+pub mod compose;
 pub mod config;
 pub mod configs;
 pub mod data;

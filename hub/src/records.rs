@@ -16,7 +16,7 @@ use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::{HostId, KeyId, PublicKey, RunId};
 use serde::{Deserialize, Serialize};
 
-/// A runbook or config group: all about it but the texts.
+/// A runbook, config group or compose project: all about it but the texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ShelfRecord {
@@ -400,6 +400,12 @@ pub mod prefix {
     pub const CONFIG: &str = "config/";
     /// Of texts of config groups.
     pub const CONFIG_TEXT: &str = "config-text/";
+    /// Of [`super::ShelfRecord`]s of compose projects.
+    pub const COMPOSE: &str = "compose/";
+    /// Of their files.
+    pub const COMPOSE_TEXT: &str = "compose-text/";
+    /// Of [`super::SealedRecord`]s of their variables.
+    pub const COMPOSE_VARIABLES: &str = "compose-variables/";
     /// Of heads of runs.
     pub const RUN: &str = "run/";
     /// Of pieces of their orders.
@@ -520,6 +526,9 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::RUNBOOK_SIGNATURE, reads::<Signature>),
         (prefix::CONFIG, reads::<ShelfRecord>),
         (prefix::CONFIG_TEXT, reads::<String>),
+        (prefix::COMPOSE, reads::<ShelfRecord>),
+        (prefix::COMPOSE_TEXT, reads::<String>),
+        (prefix::COMPOSE_VARIABLES, reads::<SealedRecord>),
         (prefix::SECRET, reads::<SecretRecord>),
         (prefix::SECRET_USE, reads::<SecretUse>),
         (prefix::REGISTRY, reads::<RegistryRecord>),
@@ -556,6 +565,17 @@ pub struct RegistryRecord {
     pub set_ms: u64,
     /// Who put it.
     pub set_by: String,
+}
+
+/// A value that is sealed by the vault, with the name of what it belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SealedRecord {
+    /// Of what it is.
+    pub name: String,
+    /// The value.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
 }
 
 /// The store's key of a role.

@@ -41,6 +41,7 @@ pub(crate) const SORT: Sort = Sort {
     prefix: prefix::RUNBOOK,
     texts: prefix::RUNBOOK_TEXT,
     signatures: Some(prefix::RUNBOOK_SIGNATURE),
+    sealed: None,
     what: "runbook",
     verb: "runbook",
 };
@@ -232,7 +233,8 @@ impl Library {
             )));
         }
         let (description, parts) = (book.description.as_str(), plan.len() as u32);
-        let item = Item { name, text, note, description, parts, was: *was };
+        let item =
+            Item { name, text, note, description, parts, was: *was, sealed: None, anew: false };
         let saved = self.shelf.save(&item, by).await?;
         self.forget_signatures(name);
         Ok(saved)

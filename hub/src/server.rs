@@ -10,6 +10,7 @@ use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
 use crate::backup::{self, Export};
 use crate::blobs::{self, Blobs};
+use crate::compose::Compose;
 use crate::config::Config;
 use crate::configs::Configs;
 use crate::events::sessions;
@@ -98,6 +99,8 @@ pub struct Hub {
     pub groups: Groups,
     /// Runbooks.
     pub runbooks: Library,
+    /// Compose files that hosts bring up.
+    pub compose: Compose,
     /// Files that hosts shall have.
     pub configs: Configs,
     /// Orders to many hosts.
@@ -171,6 +174,7 @@ impl Hub {
         let rights = Rights::load(store.clone()).context("reading the roles")?;
         let groups = Groups::load(store.clone()).context("reading the groups")?;
         let runbooks = Library::load(store.clone()).context("reading the runbooks")?;
+        let compose = Compose::load(store.clone()).context("reading the compose projects")?;
         let configs = Configs::load(store.clone()).context("reading the config groups")?;
         let approvals = Approvals::load(store.clone()).context("reading requests for rights")?;
         let runs = Runs::load(store.clone(), runs::folder(audit), &config.runs)
@@ -198,6 +202,7 @@ impl Hub {
             rights,
             groups,
             runbooks,
+            compose,
             configs,
             runs,
             outbox,

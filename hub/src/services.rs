@@ -3,6 +3,7 @@
 pub(crate) mod approvals;
 mod audit;
 mod blobs;
+mod compose;
 mod configs;
 mod events;
 mod files;
@@ -51,6 +52,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = groups::register(service);
     let service = runbooks::register(service);
     let service = configs::register(service);
+    let service = compose::register(service);
     let service = login::register(service);
     let service = totp::register(service);
     let service = keys::register(service);

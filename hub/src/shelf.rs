@@ -1,9 +1,9 @@
-//! Texts with names and versions: what runbooks and config groups are kept as.
+//! Texts with names and versions: what runbooks, config groups and compose projects are kept as.
 //!
 //! All about a text but the text itself is held in memory, and changed only together with the store. Each version's
 //! text is a record of its own.
 
-use crate::records::ShelfRecord;
+use crate::records::{SealedRecord, ShelfRecord};
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::clock;
 use cmdr_protocol::runbooks::{MAX_NOTE, MAX_RUNBOOKS, MAX_VERSIONS, Saved, Signature, Version};
@@ -20,6 +20,8 @@ pub(crate) struct Sort {
     pub texts: &'static str,
     /// Begins the keys of signatures under texts, where there are any.
     pub signatures: Option<&'static str>,
+    /// Begins the keys of what is kept sealed beside texts, where there is such.
+    pub sealed: Option<&'static str>,
     /// One of them, for people.
     pub what: &'static str,
     /// The verb that is about them.
@@ -48,6 +50,10 @@ pub(crate) struct Item<'a> {
     pub parts: u32,
     /// The version that was looked at before.
     pub was: Option<u64>,
+    /// What is kept sealed beside it.
+    pub sealed: Option<&'a SealedRecord>,
+    /// It is another version although the text is the same: what is beside it is not.
+    pub anew: bool,
 }
 
 fn busy(error: impl std::fmt::Display) -> CallError {
@@ -101,9 +107,29 @@ impl Shelf {
         self.sort.signatures.map(|prefix| format!("{prefix}{name}/{version:010}"))
     }
 
+    fn sealed_key(&self, name: &str, version: u64) -> Option<String> {
+        self.sort.sealed.map(|prefix| format!("{prefix}{name}/{version:010}"))
+    }
+
+    /// What is kept sealed beside a version.
+    pub(crate) fn sealed(
+        &self,
+        name: &str,
+        version: u64,
+    ) -> Result<Option<SealedRecord>, CallError> {
+        match self.sealed_key(name, version) {
+            Some(key) => self.store.get(&key).map_err(busy),
+            None => Ok(None),
+        }
+    }
+
     /// Removes the text of a version, and what stands under it.
     fn forget(&self, batch: Batch, name: &str, version: u64) -> Batch {
         let batch = batch.delete(self.text_key(name, version));
+        let batch = match self.sealed_key(name, version) {
+            Some(key) => batch.delete(key),
+            None => batch,
+        };
         match self.signature_key(name, version) {
             Some(key) => batch.delete(key),
             None => batch,
@@ -192,7 +218,7 @@ impl Shelf {
             ));
         }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
-        if record.versions.last().is_some_and(|version| version.hash == hash) {
+        if !item.anew && record.versions.last().is_some_and(|version| version.hash == hash) {
             return Ok(Saved { version: newest, unchanged: true });
         }
         if is_new && self.held().len() >= MAX_RUNBOOKS {
@@ -215,6 +241,9 @@ impl Shelf {
             signed: None,
         });
         let mut batch = Batch::new().put(self.text_key(name, version), &text);
+        if let (Some(sealed), Some(key)) = (item.sealed, self.sealed_key(name, version)) {
+            batch = batch.put(key, sealed);
+        }
         while record.versions.len() > MAX_VERSIONS {
             let old = record.versions.remove(0);
             batch = self.forget(batch, name, old.version);
@@ -248,8 +277,16 @@ mod tests {
         let shelf = Shelf::load(store.clone(), crate::runbooks::SORT).unwrap();
         for n in 0..MAX_VERSIONS + 5 {
             let text = format!("text {n}");
-            let item =
-                Item { name: "x", text: &text, note: "", description: "", parts: 1, was: None };
+            let item = Item {
+                name: "x",
+                text: &text,
+                note: "",
+                description: "",
+                parts: 1,
+                was: None,
+                sealed: None,
+                anew: false,
+            };
             shelf.save(&item, "ann").await.unwrap();
         }
         let versions = shelf.get("x").unwrap().versions;
@@ -257,5 +294,33 @@ mod tests {
         assert!(shelf.text("x", Some(1)).is_err());
         assert_eq!(shelf.text("x", Some(6)).unwrap().1, "text 5");
         assert_eq!(store.scan_raw(prefix::RUNBOOK_TEXT).unwrap().len(), MAX_VERSIONS);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_sealed_beside_a_version_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let sort = Sort { sealed: Some(prefix::COMPOSE_VARIABLES), ..crate::runbooks::SORT };
+        let shelf = Shelf::load(store.clone(), sort).unwrap();
+        let sealed = SealedRecord { name: "x".into(), sealed: vec![1] };
+        let item = Item {
+            name: "x",
+            text: "the same",
+            note: "",
+            description: "",
+            parts: 1,
+            was: None,
+            sealed: Some(&sealed),
+            anew: true,
+        };
+        for version in 1..=MAX_VERSIONS as u64 + 2 {
+            assert_eq!(shelf.save(&item, "ann").await.unwrap().version, version);
+        }
+        assert_eq!(shelf.sealed("x", 2).unwrap(), None);
+        assert_eq!(shelf.sealed("x", 3).unwrap(), Some(sealed.clone()));
+        assert_eq!(store.scan_raw(prefix::COMPOSE_VARIABLES).unwrap().len(), MAX_VERSIONS);
+        assert!(shelf.save(&Item { anew: false, ..item }, "ann").await.unwrap().unchanged);
+        assert!(shelf.delete("x").await.unwrap());
+        assert!(store.scan_raw(prefix::COMPOSE_VARIABLES).unwrap().is_empty());
     }
 }

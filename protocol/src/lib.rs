@@ -25,6 +25,7 @@ pub mod version;
 pub mod approvals;
 pub mod audit;
 pub mod blobs;
+pub mod compose;
 pub mod containers;
 pub mod edits;
 pub mod engine;

@@ -1,6 +1,7 @@
 //! Every method there is, with what it needs: the table the hub authorises by.
 
 use crate::call::{Access, Call, Feed};
+use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
@@ -286,6 +287,20 @@ pub const METHODS: &[Method] = &[
     feed::<containers::change::Export>(Place::Host),
     feed::<containers::change::CopyOut>(Place::Host),
     feed::<containers::change::CopyIn>(Place::Host),
+    call::<compose::Look>(Place::Host),
+    call::<compose::Check>(Place::Host),
+    feed::<compose::Up>(Place::Host),
+    feed::<compose::UpPrivileged>(Place::Host),
+    feed::<compose::Stop>(Place::Host),
+    feed::<compose::Down>(Place::Host),
+    call::<compose::kept::List>(Place::Hub).about(About::Nothing),
+    call::<compose::kept::Show>(Place::Hub).about(About::Nothing),
+    call::<compose::kept::Save>(Place::Hub).about(About::Nothing),
+    call::<compose::kept::Restore>(Place::Hub).about(About::Nothing),
+    call::<compose::kept::Versions>(Place::Hub).about(About::Nothing),
+    call::<compose::kept::Delete>(Place::Hub).about(About::Nothing),
+    call::<compose::kept::Plan>(Place::Hub).about(About::Parts),
+    feed::<compose::kept::Deploy>(Place::Hub).about(About::Parts),
     call::<hosts::List>(Place::Hub).about(About::Visible),
     call::<hosts::Resolve>(Place::Hub).about(About::Visible),
     feed::<hosts::Watch>(Place::Hub).about(About::Visible),
@@ -425,6 +440,7 @@ pub const INNER: &[Method] = &[
     feed::<blobs::Put>(Place::Host),
     feed::<images::PullAs>(Place::Host),
     feed::<images::PushAs>(Place::Host),
+    feed::<compose::UpAs>(Place::Host),
 ];
 
 /// The method of this name.

@@ -60,7 +60,7 @@ impl Drop for Gone<'_> {
     }
 }
 
-fn holds(folder: &Path, word: &[u8]) -> bool {
+pub(crate) fn holds(folder: &Path, word: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
         let path = entry.path();
         if path.is_dir() {

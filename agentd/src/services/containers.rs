@@ -120,6 +120,22 @@ async fn list(agent: Arc<Agent>, _: Asked, list: List) -> Result<Listing, CallEr
     Ok(listing(rows, list.limit))
 }
 
+/// All containers of a compose project, also those that do not run.
+pub(super) async fn of_project(agent: &Agent, project: &str) -> Result<Vec<Container>, CallError> {
+    let engine = agent.engine().await?;
+    let label = format!("com.docker.compose.project={project}");
+    let options = ListContainersOptions {
+        all: true,
+        filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+        ..ListContainersOptions::default()
+    };
+    let answer = engine.list_containers(Some(options)).await;
+    let attempted = format!("list the containers of the project {project}");
+    let answer = answer.map_err(|error| told(&attempted, &error))?;
+    let now_s = rows::now_s();
+    Ok(answer.into_iter().map(|summary| rows::row(summary, now_s)).collect())
+}
+
 fn keeps(sifted: &Sifted, row: &Container, now_s: u64) -> bool {
     let ports: Vec<String> = row.ports.iter().map(ToString::to_string).collect();
     let words = status::words(row, now_s);

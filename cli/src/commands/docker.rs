@@ -4,6 +4,7 @@
 mod acts;
 mod archives;
 mod change;
+mod compose;
 mod containers;
 mod cp;
 mod engine;
@@ -39,7 +40,11 @@ pub struct DockerArgs {
 impl DockerArgs {
     /// Whether it sees to Ctrl-C itself.
     pub(super) const fn is_orderly(&self) -> bool {
-        matches!(self.verb, Verb::Events(_) | Verb::Logs(_) | Verb::Proxy(_) | Verb::Stats(_))
+        match &self.verb {
+            Verb::Events(_) | Verb::Logs(_) | Verb::Proxy(_) | Verb::Stats(_) => true,
+            Verb::Compose(args) => args.is_orderly(),
+            _ => false,
+        }
     }
 }
 
@@ -100,6 +105,7 @@ enum Verb {
     Registry(registries::RegistryArgs),
     Volume(volumes::VolumeArgs),
     Network(networks::NetworkArgs),
+    Compose(compose::ComposeArgs),
 }
 
 pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
@@ -146,6 +152,7 @@ pub(super) async fn run(app: &App, args: &DockerArgs) -> Result<Exit, Failure> {
         Verb::Registry(args) => registries::run(app, args).await,
         Verb::Volume(args) => volumes::run(app, args).await,
         Verb::Network(args) => networks::run(app, args).await,
+        Verb::Compose(args) => compose::run(app, args).await,
     }
 }
 

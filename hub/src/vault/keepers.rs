@@ -46,6 +46,7 @@ pub const KEEPERS: &[Keeper] = &[
     crate::runbooks::SIGNERS,
     crate::runs::ENVIRONMENT,
     crate::registries::KEEPER,
+    crate::compose::KEEPER,
     Keeper {
         what: "keys of recordings",
         reseal: |hub| Box::pin(hub.recorder.reseal()),

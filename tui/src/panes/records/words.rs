@@ -100,6 +100,15 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("containers.recreate", "done.container_recreate", &["container"]),
     ("containers.commit", "done.container_commit", &["container", "image"]),
     ("containers.copy-in", "done.container_copy", &["container", "path"]),
+    ("compose.check", "done.compose_check", &["project"]),
+    ("compose.up", "done.compose_up", &["project"]),
+    ("compose.up-privileged", "done.compose_powers", &["up"]),
+    ("compose.stop", "done.compose_stop", &["project"]),
+    ("compose.down", "done.compose_down", &["project"]),
+    ("compose.save", "done.compose_save", &["name"]),
+    ("compose.restore", "done.compose_restore", &["name", "version"]),
+    ("compose.delete", "done.compose_delete", &["name"]),
+    ("compose.deploy", "done.compose_up", &["name"]),
     ("registries.put", "done.registry", &["registry"]),
     ("registries.delete", "done.registry_delete", &["registry"]),
     ("registries.delete-tag", "done.registry_tag", &["repository", "tag", "registry"]),
@@ -252,6 +261,10 @@ fn field(context: &Context<'_>, record: &Record, body: &Value, name: &str) -> St
             let spec = body.get("spec");
             let of = |field| spec.and_then(|spec| spec.get(field)).map(ToString::to_string);
             of("name").filter(|name| !name.is_empty()).or_else(|| of("image")).unwrap_or_default()
+        }
+        "up" => {
+            let project = body.get("up").and_then(|up| up.get("project"));
+            project.map_or_else(String::new, ToString::to_string)
         }
         "order" => order(body),
         // So much of it tells it from others.
