@@ -1,0 +1,198 @@
+//! The lines of the form: which setting of a container each is, and how that is written there. Lists are words with
+//! blanks between them; quotes hold a word together.
+
+use crate::panes::hosts::quoted;
+use crate::panes::sessions::words;
+use cmdr_protocol::containers::Spec;
+use std::collections::BTreeMap;
+
+/// How a setting is written.
+#[derive(Clone, Copy)]
+pub(super) enum Sort {
+    /// As it is.
+    Line(fn(&mut Spec) -> &mut String),
+    /// Words.
+    Words(fn(&mut Spec) -> &mut Vec<String>),
+    /// Words `NAME=VALUE`.
+    Pairs(fn(&mut Spec) -> &mut BTreeMap<String, String>),
+    /// A whole number; none for 0.
+    Number(fn(&mut Spec) -> &mut i64),
+    /// Yes or no.
+    Switch(fn(&mut Spec) -> &mut bool),
+    /// A command for the container's shell, or behind `CMD` program and arguments.
+    Check,
+}
+
+/// A line.
+pub(super) struct Line {
+    /// The setting, as problems and YAML call it.
+    pub(super) setting: &'static str,
+    /// Keys of its name and of its hint.
+    pub(super) name: &'static str,
+    pub(super) hint: &'static str,
+    pub(super) sort: Sort,
+}
+
+macro_rules! lines {
+    ($($setting:literal $name:ident $sort:expr,)+) => {
+        &[$(Line {
+            setting: $setting,
+            name: concat!("containers.run.", stringify!($name)),
+            hint: concat!("containers.run.", stringify!($name), "_hint"),
+            sort: $sort,
+        }),+]
+    };
+}
+
+/// All of them, the usual ones first.
+pub(super) const LINES: &[Line] = lines![
+    "image" image Sort::Line(|s| &mut s.image),
+    "name" name Sort::Line(|s| &mut s.name),
+    "command" command Sort::Words(|s| &mut s.command),
+    "ports" ports Sort::Words(|s| &mut s.ports),
+    "environment" environment Sort::Pairs(|s| &mut s.environment),
+    "volumes" volumes Sort::Words(|s| &mut s.volumes),
+    "network" network Sort::Line(|s| &mut s.network),
+    "restart" restart Sort::Line(|s| &mut s.restart),
+    "mem_limit" memory Sort::Line(|s| &mut s.mem_limit),
+    "cpus" cpus Sort::Line(|s| &mut s.cpus),
+    "pids_limit" pids Sort::Number(|s| &mut s.pids_limit),
+    "healthcheck" check Sort::Check,
+    "healthcheck" check_interval Sort::Line(|s| &mut s.healthcheck.interval),
+    "healthcheck" check_timeout Sort::Line(|s| &mut s.healthcheck.timeout),
+    "healthcheck" check_retries Sort::Number(|s| &mut s.healthcheck.retries),
+    "labels" labels Sort::Pairs(|s| &mut s.labels),
+    "entrypoint" entrypoint Sort::Words(|s| &mut s.entrypoint),
+    "working_dir" folder Sort::Line(|s| &mut s.working_dir),
+    "user" user Sort::Line(|s| &mut s.user),
+    "hostname" hostname Sort::Line(|s| &mut s.hostname),
+    "extra_hosts" extra_hosts Sort::Words(|s| &mut s.extra_hosts),
+    "tmpfs" tmpfs Sort::Words(|s| &mut s.tmpfs),
+    "auto_remove" auto_remove Sort::Switch(|s| &mut s.auto_remove),
+    "init" init Sort::Switch(|s| &mut s.init),
+    "read_only" read_only Sort::Switch(|s| &mut s.read_only),
+    "tty" tty Sort::Switch(|s| &mut s.tty),
+    "stdin_open" stdin Sort::Switch(|s| &mut s.stdin_open),
+    "devices" devices Sort::Words(|s| &mut s.devices),
+    "cap_add" cap_add Sort::Words(|s| &mut s.cap_add),
+    "cap_drop" cap_drop Sort::Words(|s| &mut s.cap_drop),
+    "privileged" privileged Sort::Switch(|s| &mut s.privileged),
+];
+
+/// What is wrong with a line: key of what is said, and of what.
+pub(super) type Wrong = (&'static str, String);
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+impl Line {
+    /// What stands in it.
+    pub(super) fn text(&self, spec: &Spec) -> String {
+        // The ways to a setting lead to one that can be changed.
+        let mut spec = spec.clone();
+        match self.sort {
+            Sort::Line(at) => at(&mut spec).clone(),
+            Sort::Words(at) => joined(at(&mut spec).iter().map(String::as_str)),
+            Sort::Pairs(at) => {
+                let pairs = at(&mut spec).iter().map(|(name, value)| format!("{name}={value}"));
+                let pairs: Vec<_> = pairs.collect();
+                joined(pairs.iter().map(String::as_str))
+            }
+            Sort::Number(at) => match at(&mut spec) {
+                0 => String::new(),
+                n => n.to_string(),
+            },
+            Sort::Switch(at) => if *at(&mut spec) { "x" } else { "" }.to_owned(),
+            Sort::Check => match spec.healthcheck.test.as_slice() {
+                [kind, text] if kind == "CMD-SHELL" => text.clone(),
+                test => joined(test.iter().map(String::as_str)),
+            },
+        }
+    }
+
+    /// Whether it is yes or no.
+    pub(super) const fn is_switch(&self) -> bool {
+        matches!(self.sort, Sort::Switch(_))
+    }
+
+    /// Takes what stands in it.
+    pub(super) fn put(&self, spec: &mut Spec, text: &str) -> Result<(), Wrong> {
+        let split = |text: &str| words(text).ok_or(("shell.open_quote", String::new()));
+        match self.sort {
+            Sort::Line(at) => text.trim().clone_into(at(spec)),
+            Sort::Words(at) => *at(spec) = split(text)?,
+            Sort::Pairs(at) => {
+                let mut pairs = BTreeMap::new();
+                for word in split(text)? {
+                    let Some((name, value)) = word.split_once('=') else {
+                        return Err(("containers.run.no_pair", word));
+                    };
+                    pairs.insert(name.to_owned(), value.to_owned());
+                }
+                *at(spec) = pairs;
+            }
+            Sort::Number(at) => {
+                let text = text.trim();
+                let number = if text.is_empty() { Ok(0) } else { text.parse() };
+                *at(spec) = number.map_err(|_| ("containers.run.no_number", text.to_owned()))?;
+            }
+            Sort::Switch(at) => *at(spec) = !text.is_empty(),
+            Sort::Check => {
+                let text = text.trim();
+                spec.healthcheck.test = match text.split_once(' ').unwrap_or((text, "")) {
+                    ("", _) => Vec::new(),
+                    ("CMD" | "NONE", _) => split(text)?,
+                    _ => vec!["CMD-SHELL".to_owned(), text.to_owned()],
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_reads_what_it_has_written() {
+        let mut spec = Spec {
+            image: "nginx:1".into(),
+            command: vec!["sh".into(), "-c".into(), "echo 'a b'".into()],
+            ports: vec!["8080:80".into(), "53:53/udp".into()],
+            environment: [("A".into(), "b c".into()), ("E".into(), String::new())].into(),
+            pids_limit: -1,
+            init: true,
+            ..Spec::default()
+        };
+        spec.healthcheck.test = vec!["CMD-SHELL".into(), "curl -f 'http://x' || exit 1".into()];
+        let mut again = Spec::default();
+        for line in LINES {
+            line.put(&mut again, &line.text(&spec)).expect("reads");
+        }
+        assert_eq!(again, spec);
+        let check = LINES.iter().find(|line| matches!(line.sort, Sort::Check)).expect("a line");
+        check.put(&mut spec, "CMD curl -f x").expect("reads");
+        assert_eq!(spec.healthcheck.test, ["CMD", "curl", "-f", "x"]);
+        assert_eq!(check.text(&spec), "CMD curl -f x");
+    }
+
+    #[test]
+    fn each_line_is_a_setting_and_what_is_no_pair_or_number_is_said() {
+        for line in LINES {
+            assert!(Spec::FIELDS.contains(&line.setting), "{}", line.setting);
+        }
+        let of = |name: &str| LINES.iter().find(|line| line.setting == name).expect("a line");
+        let mut spec = Spec::default();
+        assert_eq!(
+            of("environment").put(&mut spec, "A"),
+            Err(("containers.run.no_pair", "A".into()))
+        );
+        assert_eq!(
+            of("pids_limit").put(&mut spec, "x").map_err(|e| e.0),
+            Err("containers.run.no_number")
+        );
+        assert_eq!(of("ports").put(&mut spec, "'80").map_err(|e| e.0), Err("shell.open_quote"));
+    }
+}
