@@ -16,6 +16,7 @@ use crate::services::ports;
 use crate::services::processes::Table;
 use crate::services::sessions::Sessions;
 use crate::services::ssh::Ssh;
+use crate::watched;
 use cmdr_link::blobs::Blobs;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
@@ -109,6 +110,7 @@ struct Shared {
     orders: Orders,
     blobs: Blobs,
     containers: services::containers::Live,
+    tables: watched::Tables,
     container_stats: services::containers::Sampled,
 }
 
@@ -150,6 +152,7 @@ impl Agent {
             orders,
             blobs,
             containers: services::containers::Live::default(),
+            tables: watched::Tables::default(),
             container_stats: services::containers::Sampled::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -191,6 +194,11 @@ impl Agent {
     pub fn ports(&self) -> &Sampler<ports::Taken> {
         &self.shared.ports
     }
+    /// What else the Docker engine has, while somebody watches.
+    pub(crate) fn tables(&self) -> &watched::Tables {
+        &self.shared.tables
+    }
+
     /// The units of this host, while somebody watches.
     pub fn units(&self) -> &services::services::Live {
         &self.shared.units

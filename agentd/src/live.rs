@@ -1,7 +1,10 @@
 //! A state that is followed once for all who watch: begun by the first watcher, ended after the last. `services`
-//! and `containers` use it; what follows is theirs.
+//! and the features of Docker use it; what follows is theirs.
 
-use cmdr_protocol::CallError;
+use crate::items;
+use cmdr_link::service::Feeding;
+use cmdr_protocol::table::{Change, Row};
+use cmdr_protocol::{CallError, Feed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -103,6 +106,23 @@ impl<T> Watcher<T> {
             if over {
                 return Err(CallError::failed("this is not watched any more; ask again"));
             }
+        }
+    }
+}
+
+impl<R: Row> Watcher<Vec<R>> {
+    /// Sends the table, whose rows are in the order of their keys, and what changes of it.
+    pub(crate) async fn send<F: Feed<Item = Change<R>>>(
+        mut self,
+        feeding: Feeding<F>,
+    ) -> Result<(), CallError> {
+        let mut sent: Option<Arc<Vec<R>>> = None;
+        loop {
+            let newest = self.next().await?;
+            for change in items::changes(sent.as_ref().map(|rows| rows.as_slice()), &newest) {
+                feeding.send(&change).await?;
+            }
+            sent = Some(newest);
         }
     }
 }

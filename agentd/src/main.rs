@@ -166,6 +166,9 @@ fn start(command: Command) -> anyhow::Result<()> {
         Command::Run { place, rules, while_stdin } => {
             let mut config = Config::new(place.dir());
             config.policy = rules.load()?;
+            if let Some(socket) = &config.policy.containers.socket {
+                config.docker_socket.clone_from(socket);
+            }
             Ok(runtime.block_on(run::run(config, while_stdin))?)
         }
         Command::Facts => {

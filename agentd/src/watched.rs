@@ -1,15 +1,19 @@
-//! A table of the Docker engine that is watched: read, and read again when the engine says that something happened.
-//! `images`, `volumes` and `networks` use it. Nothing is asked for while nothing happens.
+//! A table of the Docker engine that is followed ([`crate::live`]): read, and read again when the engine says that
+//! something happened. `images`, `volumes` and `networks` use it. Nothing is asked for while nothing happens.
 
+use crate::Agent;
 use crate::engine::{Engine, told};
-use crate::items;
+use crate::live::{Live, Teller, Watcher};
 use bollard::query_parameters::EventsOptions;
 use cmdr_link::clock;
-use cmdr_link::service::Feeding;
-use cmdr_protocol::table::{Change, Row};
-use cmdr_protocol::{CallError, Feed};
+use cmdr_protocol::CallError;
+use cmdr_protocol::images::Image;
+use cmdr_protocol::networks::Network;
+use cmdr_protocol::table::Row;
+use cmdr_protocol::volumes::Volume;
 use futures::StreamExt as _;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -44,17 +48,47 @@ const ACTS: [&str; 17] = [
     "disconnect",
 ];
 
-/// Sends what `read` finds, and what changes of it whenever one of these kinds of things has an event.
-pub(crate) async fn watch<R, F, Fut>(
+/// The tables of the engine that are read whole.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) images: Live<Vec<Image>>,
+    pub(crate) volumes: Live<Vec<Volume>>,
+    pub(crate) networks: Live<Vec<Network>>,
+}
+
+/// Follows what `read` finds, anew whenever one of these kinds of things has an event.
+pub(crate) fn watch<R, Fut>(
+    agent: &Agent,
+    table: &Live<Vec<R>>,
+    attempted: &'static str,
+    kinds: &'static [&'static str],
+    read: fn(Engine) -> Fut,
+) -> Watcher<Vec<R>>
+where
+    R: Row + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<R>, CallError>> + Send + 'static,
+{
+    let agent = agent.clone();
+    table.watch(move |teller| async move {
+        let error = match agent.engine().await {
+            Ok(engine) => follow(&engine, attempted, kinds, read, &teller).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = error;
+        (teller, error)
+    })
+}
+
+/// Goes on until it cannot.
+async fn follow<R, Fut>(
     engine: &Engine,
     attempted: &str,
     kinds: &[&str],
     read: fn(Engine) -> Fut,
-    feeding: Feeding<F>,
-) -> Result<(), CallError>
+    teller: &Teller<Vec<R>>,
+) -> Result<Infallible, CallError>
 where
     R: Row,
-    F: Feed<Item = Change<R>>,
     Fut: Future<Output = Result<Vec<R>, CallError>>,
 {
     let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
@@ -68,14 +102,10 @@ where
         ])),
     };
     let mut events = pin!(engine.events(Some(options)));
-    let mut sent: Option<Vec<R>> = None;
     loop {
         let mut newest = read(engine.clone()).await?;
         newest.sort_by_key(Row::key);
-        for change in items::changes(sent.as_deref(), &newest) {
-            feeding.send(&change).await?;
-        }
-        sent = Some(newest);
+        teller.tell(newest);
         let mut event = events.next().await;
         for _ in 0..MOST {
             match event {

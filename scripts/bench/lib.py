@@ -128,11 +128,16 @@ class Hub:
         return subprocess.run([f"{BIN}/cmdr-hub", "token", "--data", self.dir, "-q", "--uses", str(uses), "--address", self.address, *kind],
                               check=True, capture_output=True, text=True).stdout.strip()
 
-    def agent(self, name="agent", within=()):
-        """An agent; `within` are a program and words that come before its own."""
+    def agent(self, name="agent", within=(), policy=None):
+        """An agent; `within` are a program and words that come before its own, `policy` the text of its policy file."""
         state = f"{TMP}/{name}"
         subprocess.run([f"{BIN}/cmdr-agentd", "join", "--state", state, "--name", name, self.token()], check=True, capture_output=True)
-        return start([*within, f"{BIN}/cmdr-agentd", "run", "--state", state])
+        rules = []
+        if policy is not None:
+            rules = ["--policy", f"{TMP}/{name}.policy"]
+            with open(rules[1], "w") as file: file.write(policy)
+            os.chmod(rules[1], 0o600)
+        return start([*within, f"{BIN}/cmdr-agentd", "run", "--state", state, *rules])
 
     def login(self, name="client"):
         env = {**os.environ, "CMDR_HOME": f"{TMP}/{name}"}

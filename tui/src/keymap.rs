@@ -194,7 +194,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["P"], Command::Approvals, "key.approvals").needs(approvals::Watch::METHOD),
     key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
-    key(&["C-o"], Command::Docker, "key.docker").needs(containers::Watch::METHOD),
+    key(&["#"], Command::Docker, "key.docker").needs(containers::Watch::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
     key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),

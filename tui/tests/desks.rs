@@ -350,7 +350,7 @@ async fn two_panes_of_logs_follow_what_each_was_told_and_none_takes_it_from_the_
         .expect("json")),
         _ => Ok(serde_json::json!({})),
     });
-    world.press("/web1<enter><enter>7/syslog<enter><enter>").await;
+    world.press("/web1<enter><enter>8/syslog<enter><enter>").await;
     world.press("C-wv").await;
     world.press("s/nginx<enter><enter>").await;
     world.idle().await;

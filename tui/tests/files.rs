@@ -398,7 +398,7 @@ async fn tab_goes_to_the_folder_beside_and_to_the_next_page_where_there_is_none(
     // Pages have their digits, and the way back.
     world.press("<backtab>").await;
     world.check_hides("web1:/srv");
-    world.press("6").await;
+    world.press("7").await;
     world.check_shows("web1:/srv");
     world.press("?/other one<enter>").await;
     world.check_shows("of two folders the other one");

@@ -6,6 +6,7 @@ mod support;
 mod app;
 mod configs;
 mod desks;
+mod docker;
 mod edit;
 mod files;
 mod finder;

@@ -65,7 +65,8 @@ fn is_unknown(message: &str) -> bool {
 pub(super) fn absent(socket: &str) -> CallError {
     let socket = clean_to_width(socket, 120);
     CallError::not_found(format!(
-        "this host has no Docker engine: there is no socket {socket}; the runbook docker installs one"
+        "this host has no Docker engine: there is no socket {socket}; the runbook docker installs one, and \
+         [containers] socket in the agent's policy file names another place"
     ))
 }
 

@@ -4,25 +4,40 @@ use super::Policy;
 use cmdr_protocol::CallError;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::selector::glob;
-use serde::Deserialize;
-use std::path::Path;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer};
+use std::path::{Path, PathBuf};
 
 /// Limits of what new containers may do to their host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Containers {
     /// Patterns of powers that they may have ([`cmdr_protocol::containers::powers`]); absent for any.
     pub powers: Option<Vec<String>>,
+    /// Where the engine listens; absent for the usual place.
+    pub socket: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WrittenContainers {
     powers: Option<Vec<String>>,
+    #[serde(deserialize_with = "absolute")]
+    socket: Option<PathBuf>,
+}
+
+/// A path from the root on.
+fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    let got = path.to_string_lossy();
+    Err(D::Error::invalid_value(Unexpected::Str(&got), &"a path from / on, without unix://"))
 }
 
 impl From<WrittenContainers> for Containers {
     fn from(written: WrittenContainers) -> Self {
-        Self { powers: written.powers }
+        Self { powers: written.powers, socket: written.socket }
     }
 }
 
@@ -71,7 +86,8 @@ mod tests {
 
     fn allows(patterns: &[&str], power: &str) -> bool {
         let powers = Some(patterns.iter().map(|&pattern| pattern.to_owned()).collect());
-        Containers { powers }.allows(&[power.to_owned()], &Policy::default()).is_ok()
+        let containers = Containers { powers, ..Containers::default() };
+        containers.allows(&[power.to_owned()], &Policy::default()).is_ok()
     }
 
     #[test]
@@ -99,6 +115,10 @@ mod tests {
             "{error}"
         );
         assert_eq!(parse("").unwrap().containers, Containers::default());
+        let policy = parse("[containers]\nsocket = \"/run/podman/podman.sock\"\n").unwrap();
+        assert_eq!(policy.containers.socket.as_deref(), Some(Path::new("/run/podman/podman.sock")));
+        let error = parse("[containers]\nsocket = \"unix:///run/x.sock\"\n").unwrap_err();
+        assert!(error.to_string().contains("a path from / on"), "{error}");
         assert!(parse("[containers]\nprivileged = false\n").is_err());
     }
 }

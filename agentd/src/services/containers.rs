@@ -18,9 +18,9 @@ mod taken;
 pub use live::Live;
 pub use stats::Sampled;
 
+use crate::Agent;
 use crate::engine::told;
 use crate::sifted::Sifted;
-use crate::{Agent, items};
 use act::Verb;
 use bollard::query_parameters::ListContainersOptions;
 use cmdr_link::service::{Asked, Feeding, Service};
@@ -145,15 +145,7 @@ async fn watch(
     _: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
-    let mut watcher = live::watch(&agent);
-    let mut sent: Option<Arc<Vec<Container>>> = None;
-    loop {
-        let newest = watcher.next().await?;
-        for change in items::changes(sent.as_ref().map(|rows| rows.as_slice()), &newest) {
-            feeding.send(&change).await?;
-        }
-        sent = Some(newest);
-    }
+    live::watch(&agent).send(feeding).await
 }
 
 async fn act(

@@ -58,10 +58,9 @@ async fn watch(
     _: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
-    let engine = agent.engine().await?;
-    let kinds = &["image", "container"];
     let read = |engine| async move { rows::all(&engine, false).await };
-    watched::watch(&engine, "watch the images", kinds, read, feeding).await
+    let (table, kinds) = (&agent.tables().images, &["image", "container"]);
+    watched::watch(&agent, table, "watch the images", kinds, read).send(feeding).await
 }
 
 async fn history(agent: Arc<Agent>, _: Asked, call: History) -> Result<Steps, CallError> {

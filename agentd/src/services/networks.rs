@@ -35,10 +35,9 @@ async fn watch(
     _: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
-    let engine = agent.engine().await?;
-    let kinds = &["network", "container"];
     let read = |engine| async move { read(&engine).await };
-    watched::watch(&engine, "watch the networks", kinds, read, feeding).await
+    let (table, kinds) = (&agent.tables().networks, &["network", "container"]);
+    watched::watch(&agent, table, "watch the networks", kinds, read).send(feeding).await
 }
 
 async fn inspect(agent: Arc<Agent>, _: Asked, call: Inspect) -> Result<Inspected, CallError> {

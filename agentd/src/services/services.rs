@@ -8,9 +8,9 @@ mod show;
 
 pub use live::Live;
 
+use crate::Agent;
 use crate::sifted::Sifted;
 use crate::systemd::Manager;
-use crate::{Agent, items};
 use act::Verb;
 use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_protocol::display::clean_to_width;
@@ -64,15 +64,7 @@ async fn watch(
     _: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
-    let mut units = live::watch(agent.units(), agent.config());
-    let mut sent: Option<Arc<Vec<Unit>>> = None;
-    loop {
-        let newest = units.next().await?;
-        for change in items::changes(sent.as_ref().map(|units| units.as_slice()), &newest) {
-            feeding.send(&change).await?;
-        }
-        sent = Some(newest);
-    }
+    live::watch(agent.units(), agent.config()).send(feeding).await
 }
 
 async fn show(agent: Arc<Agent>, _: Asked, call: Show) -> Result<Shown, CallError> {

@@ -40,10 +40,9 @@ async fn watch(
     _: Watch,
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
-    let engine = agent.engine().await?;
-    let kinds = &["volume", "container"];
     let read = |engine| async move { Ok(read(&engine).await?.0) };
-    watched::watch(&engine, "watch the volumes", kinds, read, feeding).await
+    let (table, kinds) = (&agent.tables().volumes, &["volume", "container"]);
+    watched::watch(&agent, table, "watch the volumes", kinds, read).send(feeding).await
 }
 
 async fn inspect(agent: Arc<Agent>, _: Asked, call: Inspect) -> Result<Inspected, CallError> {

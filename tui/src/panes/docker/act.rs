@@ -29,7 +29,7 @@ pub(super) struct Target {
 pub(super) struct Act {
     /// Key of the word for it: `stop`.
     pub(super) word: &'static str,
-    /// The words of `cmdr` that do it, before host and name: `docker stop`.
+    /// The `cmdr` command that does it to one, with places for host and name.
     pub(super) command: &'static str,
     /// Key of what several of them are called: `{} containers`.
     pub(super) many: &'static str,
@@ -96,7 +96,8 @@ pub(super) fn act_asking<C: Call + Clone>(
         false => clean(&target.name).into_owned(),
     };
     let command = |target: &Target| {
-        format!("cmdr {} {} {}", act.command, quoted(&on(target.host)), quoted(&target.name))
+        let (on, name) = (quoted(&on(target.host)), quoted(&target.name));
+        act.command.replacen("{}", &on, 1).replacen("{}", &name, 1)
     };
     let command = targets.iter().map(command).collect::<Vec<_>>().join("; ");
     let confirm = match targets.len() {

@@ -70,11 +70,19 @@ impl<F: Listed> Followed<F> {
         }
         self.beyond = hosts.len().saturating_sub(MOST);
         hosts.truncate(MOST);
-        if hosts == self.hosts {
-            return Action::None;
-        }
+        let changed = hosts != self.hosts;
         self.hosts.clone_from(&hosts);
         let key = self.key;
+        // What a host told before it could not any more is not shown as if it were so now.
+        if !self.scope.is_one() && context.store.is_up() {
+            let failed = self.failed(context);
+            hosts.retain(|host| failed.iter().all(|(other, _)| other != host));
+        }
+        let answered = context.store.sheet(key).map(|sheet| &sheet.answered);
+        let left = answered.is_some_and(|told| told.iter().any(|host| !hosts.contains(host)));
+        if !changed && !left {
+            return Action::None;
+        }
         Action::Apply(Update::new(move |store| lists::only(store, key, &hosts)))
     }
 
@@ -97,7 +105,6 @@ impl<F: Listed> Followed<F> {
         let without = failed.iter().filter(|(_, error)| is_absent(error)).count();
         let failed = failed.len() - without;
         let answered = context.store.sheet(self.key).map_or(0, |sheet| sheet.answered.len());
-        let answered = answered.saturating_sub(failed + without);
         let of = self.hosts.len();
         let role = if answered + failed + without < of { Role::Warn } else { Role::Ok };
         let told = texts.fill("fleet.answered", &[&answered.to_string(), &of.to_string()]);

@@ -22,14 +22,14 @@ type Sent = (&'static str, &'static str, &'static str, &'static str);
 
 /// Signals that a container is sent: the mildest first.
 const SIGNALS: [Sent; 8] = [
-    ("TERM", "containers.signal.term", "containers.word.term", "docker kill --yes -s TERM"),
-    ("INT", "containers.signal.int", "containers.word.int", "docker kill --yes -s INT"),
-    ("HUP", "containers.signal.hup", "containers.word.hup", "docker kill --yes -s HUP"),
-    ("QUIT", "containers.signal.quit", "containers.word.quit", "docker kill --yes -s QUIT"),
-    ("USR1", "containers.signal.usr1", "containers.word.usr1", "docker kill --yes -s USR1"),
-    ("USR2", "containers.signal.usr2", "containers.word.usr2", "docker kill --yes -s USR2"),
-    ("WINCH", "containers.signal.winch", "containers.word.winch", "docker kill --yes -s WINCH"),
-    ("KILL", "containers.signal.kill", "containers.word.kill", "docker kill --yes -s KILL"),
+    ("TERM", "containers.signal.term", "containers.word.term", "cmdr docker kill -s TERM {} {}"),
+    ("INT", "containers.signal.int", "containers.word.int", "cmdr docker kill -s INT {} {}"),
+    ("HUP", "containers.signal.hup", "containers.word.hup", "cmdr docker kill -s HUP {} {}"),
+    ("QUIT", "containers.signal.quit", "containers.word.quit", "cmdr docker kill -s QUIT {} {}"),
+    ("USR1", "containers.signal.usr1", "containers.word.usr1", "cmdr docker kill -s USR1 {} {}"),
+    ("USR2", "containers.signal.usr2", "containers.word.usr2", "cmdr docker kill -s USR2 {} {}"),
+    ("WINCH", "containers.signal.winch", "containers.word.winch", "cmdr docker kill -s WINCH {} {}"),
+    ("KILL", "containers.signal.kill", "containers.word.kill", "cmdr docker kill -s KILL {} {}"),
 ];
 
 fn targets(rows: &[One]) -> Vec<act::Target> {
@@ -59,27 +59,27 @@ fn simply<C: Call<Reply = Done> + Clone>(
 }
 
 pub(super) fn start(context: &Context<'_>, rows: &[One]) -> Action {
-    let act = words("containers.word.start", "docker start");
+    let act = words("containers.word.start", "cmdr docker start {} {}");
     simply(context, rows, act, |container| Start { container })
 }
 
 pub(super) fn stop(context: &Context<'_>, rows: &[One]) -> Action {
-    let act = words("containers.word.stop", "docker stop --yes");
+    let act = words("containers.word.stop", "cmdr docker stop {} {}");
     simply(context, rows, act, |container| Stop { container, ..Stop::default() })
 }
 
 pub(super) fn restart(context: &Context<'_>, rows: &[One]) -> Action {
-    let act = words("containers.word.restart", "docker restart --yes");
+    let act = words("containers.word.restart", "cmdr docker restart {} {}");
     simply(context, rows, act, |container| Restart { container, ..Restart::default() })
 }
 
 /// Gives no more time, or time again where all of them are paused.
 pub(super) fn pause(context: &Context<'_>, rows: &[One]) -> Action {
     if !rows.is_empty() && rows.iter().all(|one| one.paused) {
-        let act = words("containers.word.unpause", "docker unpause");
+        let act = words("containers.word.unpause", "cmdr docker unpause {} {}");
         return simply(context, rows, act, |container| Unpause { container });
     }
-    let act = words("containers.word.pause", "docker pause --yes");
+    let act = words("containers.word.pause", "cmdr docker pause {} {}");
     simply(context, rows, act, |container| Pause { container })
 }
 
@@ -128,7 +128,7 @@ pub(super) fn remove(context: &Context<'_>, rows: &[One]) -> Action {
         (1, 1) => texts.get("containers.remove.runs").to_owned(),
         (many, _) => texts.fill("containers.remove.run", &[&many.to_string()]),
     };
-    let command = if force { "docker rm --yes --force" } else { "docker rm --yes" };
+    let command = if force { "cmdr docker rm --force {} {}" } else { "cmdr docker rm {} {}" };
     let act = Act { about: vec![about], ..words("containers.word.remove", command) };
     let asks = if force { Asks::Name } else { Asks::Count };
     // What came to run meanwhile was not asked about: the engine refuses that one.
