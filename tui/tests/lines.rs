@@ -116,7 +116,9 @@ const LINES: &[(&str, &[&str])] = &[
     ("cmdr docker rm --force {} {}", &["cmdr docker rm --force web1 db"]),
     (
         "cmdr docker update {on} {}{words}",
-        &["cmdr docker update web1 db --memory=512m --pids-limit=-1 --restart=on-failure:5 --memory-swap=-1"],
+        &[
+            "cmdr docker update web1 db --memory=512m --pids-limit=-1 --restart=on-failure:5 --memory-swap=-1",
+        ],
     ),
     ("cmdr docker start {} {}", &["cmdr docker start web1 db"]),
     ("cmdr docker stop {} {}", &["cmdr docker stop web1 db"]),

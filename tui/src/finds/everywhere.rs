@@ -7,10 +7,14 @@ use crate::panes::sessions::columns;
 use crate::panes::{Choice, Entry, Place, SHELL, Subscription, TABS, processes as pane};
 use crate::store::everywhere::{self, Found, Told, What};
 use crate::store::rights::Offer;
-use crate::store::{FeedKey, Store, containers as of_containers, ports as of_ports, services as of_units, sheets};
+use crate::store::{
+    FeedKey, Store, containers as of_containers, ports as of_ports, services as of_units, sheets,
+};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::sift::Sift;
-use cmdr_protocol::{Call, CallError, ErrorKind, HostId, containers, ports, processes, services, sessions};
+use cmdr_protocol::{
+    Call, CallError, ErrorKind, HostId, containers, ports, processes, services, sessions,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,7 +194,10 @@ async fn ask(
         // Those without an engine leave nothing out.
         whole &= listing.left_out == 0 && (listing.sifted || listing.containers.is_empty());
         let contained = listing.containers.iter().take(limit);
-        contained.for_each(|one| row("palette.container", of_containers::record(host, "", one)));
+        for record in contained.map(|one| of_containers::record(host, "", one)) {
+            let text = of_containers::words(&record);
+            put("palette.container", What::Row(record.id), text, String::new());
+        }
     }
     let has_sessions = matches!(open, Some(Ok(_)));
     if let Some(Ok(listing)) = open {

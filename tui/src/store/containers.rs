@@ -23,6 +23,9 @@ pub const CPU: usize = 3;
 pub const MEMORY: usize = 4;
 pub const NETWORK: usize = 5;
 pub const BLOCK: usize = 6;
+const IMAGE: usize = 8;
+const PORTS: usize = 9;
+const PROJECT: usize = 10;
 
 /// Two samples that are nearer to each other tell no rate.
 const NEAREST_MS: u64 = 300;
@@ -192,6 +195,12 @@ pub fn runs(row: &Record) -> bool {
 pub fn is_paused(row: &Record) -> bool {
     let paused = |of: &Container| of.state == State::Paused;
     row.values.iter().any(|value| matches!(value, Value::Status(of) if paused(of)))
+}
+
+/// What is read of a row where there is no table: without figures, which change.
+pub fn words(record: &Record) -> String {
+    let texts = [NAME, STATE, IMAGE, PORTS, PROJECT].map(|at| record.values[at].plain());
+    texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// A container as a row.

@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::panes::hosts::quoted;
 use crate::panes::sheet::{self, View};
-use crate::panes::{Context, Entry, Pane, Subscription};
+use crate::panes::{Choice, Context, Entry, Pane, Place, Subscription, docker};
 use crate::store::containers::{self as store, runs};
 use crate::store::rights::Offer;
 use crate::store::sheets::{Record, Target, id_of};
@@ -30,7 +30,7 @@ use cmdr_protocol::{Call as _, Feed as _, HostId, inside as sessions, logs};
 use columns::COLUMNS;
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 const START: Command = Command::Own(0);
 const STOP: Command = Command::Own(1);
@@ -101,7 +101,18 @@ pub fn columns() -> Vec<Column> {
 
 /// Containers of all hosts where they were looked at, for the finder.
 pub fn everywhere(context: &Context<'_>) -> Vec<Entry> {
-    sheet::everywhere(context, &[store::SHEET], "palette.container", "docker.title")
+    let place = |host| Place::Host(host, docker::tab());
+    let sheets = context.store.sheets.iter().filter(|((_, name), _)| *name == store::SHEET);
+    let mut seen = HashSet::new();
+    let rows = sheets.flat_map(|(_, sheet)| sheet.rows.values());
+    let rows = rows.filter(|row| seen.insert(row.id)).take(20_000);
+    let entry = |row: &Record| Entry {
+        kind: "palette.container",
+        text: format!("{} {}", context.store.hosts.name(row.host), store::words(row)),
+        note: String::new(),
+        choice: Choice::At(place(row.host), row.id),
+    };
+    rows.map(entry).collect()
 }
 
 /// A container that is acted on, and what is known of it.
@@ -320,7 +331,15 @@ impl Pane for Containers {
     }
 
     fn entries(&self, context: &Context<'_>) -> Vec<Entry> {
-        self.view.entries(context, "palette.container")
+        let Some(sheet) = self.view.sheet(context) else { return Vec::new() };
+        let rows = self.view.table.order().iter().filter_map(|id| sheet.rows.get(id));
+        let entry = |row: &Record| Entry {
+            kind: "palette.container",
+            text: store::words(row),
+            note: context.store.hosts.name(row.host),
+            choice: Choice::Pick(row.id),
+        };
+        rows.take(20_000).map(entry).collect()
     }
 
     fn pick(&mut self, number: u64) {

@@ -28,7 +28,12 @@ const SIGNALS: [Sent; 8] = [
     ("QUIT", "containers.signal.quit", "containers.word.quit", "cmdr docker kill -s QUIT {} {}"),
     ("USR1", "containers.signal.usr1", "containers.word.usr1", "cmdr docker kill -s USR1 {} {}"),
     ("USR2", "containers.signal.usr2", "containers.word.usr2", "cmdr docker kill -s USR2 {} {}"),
-    ("WINCH", "containers.signal.winch", "containers.word.winch", "cmdr docker kill -s WINCH {} {}"),
+    (
+        "WINCH",
+        "containers.signal.winch",
+        "containers.word.winch",
+        "cmdr docker kill -s WINCH {} {}",
+    ),
     ("KILL", "containers.signal.kill", "containers.word.kill", "cmdr docker kill -s KILL {} {}"),
 ];
 
