@@ -123,7 +123,11 @@ fn each<'a>(json: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String,
 /// A moment of the engine's, as far as seconds.
 fn moment(text: &str) -> String {
     // What never was has the year 1.
-    if text.starts_with("0001-") { String::new() } else { text.chars().take(19).collect() }
+    if text.is_empty() || text.starts_with("0001-") {
+        return String::new();
+    }
+    let seconds: String = text.chars().take(19).collect();
+    format!("{} UTC", seconds.replace('T', " "))
 }
 
 impl<'a> Lines<'a> {

@@ -1,7 +1,6 @@
 //! The lines of the form: which setting of a container each is, and how that is written there. Lists are words with
 //! blanks between them; quotes hold a word together.
 
-use crate::panes::hosts::quoted;
 use crate::panes::sessions::words;
 use cmdr_protocol::containers::Spec;
 use std::collections::BTreeMap;
@@ -82,6 +81,16 @@ pub(super) const LINES: &[Line] = lines![
 /// What is wrong with a line: key of what is said, and of what.
 pub(super) type Wrong = (&'static str, String);
 
+/// A word so that [`words`] reads it as it is; as bare as can be.
+fn quoted(word: &str) -> String {
+    let bare = |c: char| !c.is_whitespace() && !matches!(c, '\'' | '"' | '\\');
+    match word {
+        _ if !word.is_empty() && word.chars().all(bare) => word.to_owned(),
+        _ if !word.contains('\'') => format!("'{word}'"),
+        _ => format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
 fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.map(quoted).collect::<Vec<_>>().join(" ")
 }
@@ -95,9 +104,11 @@ impl Line {
             Sort::Line(at) => at(&mut spec).clone(),
             Sort::Words(at) => joined(at(&mut spec).iter().map(String::as_str)),
             Sort::Pairs(at) => {
-                let pairs = at(&mut spec).iter().map(|(name, value)| format!("{name}={value}"));
-                let pairs: Vec<_> = pairs.collect();
-                joined(pairs.iter().map(String::as_str))
+                let pair = |(name, value): (&String, &String)| match value.as_str() {
+                    "" => format!("{}=", quoted(name)),
+                    value => format!("{}={}", quoted(name), quoted(value)),
+                };
+                at(&mut spec).iter().map(pair).collect::<Vec<_>>().join(" ")
             }
             Sort::Number(at) => match at(&mut spec) {
                 0 => String::new(),
@@ -159,7 +170,7 @@ mod tests {
     fn each_line_reads_what_it_has_written() {
         let mut spec = Spec {
             image: "nginx:1".into(),
-            command: vec!["sh".into(), "-c".into(), "echo 'a b'".into()],
+            command: vec!["sh".into(), "-c".into(), "echo 'a b' \"$X\" \\".into(), String::new()],
             ports: vec!["8080:80".into(), "53:53/udp".into()],
             environment: [("A".into(), "b c".into()), ("E".into(), String::new())].into(),
             pids_limit: -1,
@@ -167,6 +178,8 @@ mod tests {
             ..Spec::default()
         };
         spec.healthcheck.test = vec!["CMD-SHELL".into(), "curl -f 'http://x' || exit 1".into()];
+        assert_eq!(LINES[3].text(&spec), "8080:80 53:53/udp");
+        assert_eq!(LINES[4].text(&spec), "A='b c' E=");
         let mut again = Spec::default();
         for line in LINES {
             line.put(&mut again, &line.text(&spec)).expect("reads");
