@@ -27,6 +27,8 @@ const IMAGE: usize = 8;
 const PORTS: usize = 9;
 const PROJECT: usize = 10;
 
+/// Hosts whose figures are kept; of more those go that were told longest ago.
+const HOSTS: usize = 256;
 /// Two samples that are nearer to each other tell no rate.
 const NEAREST_MS: u64 = 300;
 
@@ -106,6 +108,10 @@ fn put(record: &mut Record, values: [Value; 4]) -> bool {
 impl Lives {
     /// Takes a sample of a host in: the containers whose figures are others now, and those that have none any more.
     fn take(&mut self, host: HostId, now_ms: u64, item: Change<Figures>) -> Vec<String> {
+        if !self.0.contains_key(&host) && self.0.len() >= HOSTS {
+            let oldest = self.0.iter().min_by_key(|(_, life)| life.at_ms).map(|(host, _)| *host);
+            oldest.and_then(|host| self.0.remove(&host));
+        }
         let life = self.0.entry(host).or_default();
         let Change { reset, gone, put } = item;
         let mut touched: Vec<String> = Vec::new();
@@ -154,20 +160,10 @@ pub fn used(store: &mut Store, host: HostId, item: Change<Figures>) {
         let mut changed = false;
         for id in &touched {
             let Some(record) = sheet.rows.get_mut(&number::<Container>(host, id)) else { continue };
-            let used = life.and_then(|life| life.of.get(id));
+            let used = life.and_then(|life| life.of.get(id)).filter(|_| runs(record));
             changed |= put(record, used.map_or_else(none, Used::values));
         }
         sheet.version += u64::from(changed);
-    }
-}
-
-/// Nobody looks at what the others use: it would be old when somebody does again.
-pub fn only(store: &mut Store, hosts: &[HostId]) {
-    let gone: Vec<HostId> =
-        store.containers.0.keys().copied().filter(|host| !hosts.contains(host)).collect();
-    for host in gone {
-        used(store, host, Change { reset: true, gone: Vec::new(), put: Vec::new() });
-        store.containers.0.remove(&host);
     }
 }
 
@@ -201,6 +197,12 @@ pub fn is_paused(row: &Record) -> bool {
 pub fn words(record: &Record) -> String {
     let texts = [NAME, STATE, IMAGE, PORTS, PROJECT].map(|at| record.values[at].plain());
     texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether what a form cannot say of a container goes over to another one in its place all the same: that is in the networks
+/// of the one before.
+pub fn goes_over(beyond: &str) -> bool {
+    beyond.starts_with("the network ")
 }
 
 /// A container as a row.
@@ -253,7 +255,9 @@ impl Listed for Watch {
         let Some(life) = store.containers.0.get(&host) else { return };
         let Some(sheet) = store.sheets.get_mut(&key) else { return };
         for (id, used) in &life.of {
-            if let Some(record) = sheet.rows.get_mut(&number::<Container>(host, id)) {
+            // What one used that has ended meanwhile is not so any more.
+            let record = sheet.rows.get_mut(&number::<Container>(host, id));
+            if let Some(record) = record.filter(|record| runs(record)) {
                 put(record, used.values());
             }
         }
@@ -319,18 +323,18 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_told_anew_keeps_its_figures_and_one_that_nobody_samples_has_none() {
+    fn a_row_that_is_told_anew_keeps_its_figures_and_one_that_has_ended_has_none() {
         let mut store = store();
         sample(&mut store, 1_002_000, &[("a", 1000)]);
-        let again = Container { id: "a".into(), name: "new".into(), ..Container::default() };
-        let item = Change { reset: false, gone: vec![], put: vec![again] };
-        lists::take::<Watch>(&mut store, KEY, WEB, item);
-        assert_eq!(
-            (cell(&store, "a", NAME), cell(&store, "a", CPU)),
-            ("new".into(), "1.50%".into())
-        );
-        only(&mut store, &[]);
-        assert_eq!(cell(&store, "a", CPU), "-");
+        let mut tell = |name: &str, state| {
+            let again =
+                Container { id: "a".into(), name: name.into(), state, ..Container::default() };
+            let item = Change { reset: false, gone: vec![], put: vec![again] };
+            lists::take::<Watch>(&mut store, KEY, WEB, item);
+            (cell(&store, "a", NAME), cell(&store, "a", CPU))
+        };
+        assert_eq!(tell("new", State::Running), ("new".into(), "1.50%".into()));
+        assert_eq!(tell("new", State::Exited), ("new".into(), "-".into()));
     }
 
     #[test]

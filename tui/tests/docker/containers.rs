@@ -3,6 +3,7 @@
 use super::{at_docker, container, some_containers, told};
 use crate::support::pictures::each;
 use crate::support::{Setup, World, id, pass, some_hosts};
+use cmdr_protocol::containers::change::CopyIn;
 use cmdr_protocol::containers::stats::{Figures, Stats};
 use cmdr_protocol::containers::{State, Watch};
 use cmdr_protocol::files::Chunk;
@@ -374,6 +375,46 @@ async fn files_come_out_whole_or_not_at_all() {
         assert_eq!(std::fs::read(&file).ok(), whole.then(|| data.clone()));
         let left = std::fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_goes_into_a_container_piece_by_piece_and_a_host_that_takes_no_more_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("site.tar");
+    std::fs::write(&file, vec![5u8; 300_000]).expect("an archive");
+    for refused in [false, true] {
+        let mut world = at_containers(Setup::default()).await;
+        world.press("/api<enter>i").await;
+        world.press(&format!("C-u{}<tab>C-u/srv<enter>", file.display())).await;
+        let mut came: Vec<Value> = Vec::new();
+        // It is read on another thread.
+        while came.last().is_none_or(|last| last["s"].is_null()) {
+            world.idle().await;
+            tokio::task::yield_now().await;
+            came.extend(world.far.take_inputs().into_iter().map(|input| input.body));
+        }
+        assert_eq!(came.iter().map(|piece| &piece["a"]).collect::<Vec<_>>()[..2], [0, 262_144]);
+        assert_eq!(came.last().expect("an end")["s"]["size"], 300_000);
+        let asked = world.calls().into_iter().find(|asked| asked.method == "containers.copy-in");
+        let body = json!({ "container": "02".repeat(32), "path": "/srv" });
+        assert_eq!(asked.expect("asked").body, body);
+        if refused {
+            let why = CallError::failed("the Docker engine says: no such folder /srv");
+            world.far.fail::<CopyIn>(Some(id(1)), &why);
+        } else {
+            world.far.end::<CopyIn>(Some(id(1)));
+        }
+        while world.app.store().files.running().is_some() {
+            world.idle().await;
+            tokio::task::yield_now().await;
+        }
+        world.idle().await;
+        world.check_shows(if refused {
+            "no such folder /srv"
+        } else {
+            "site.tar → web1:api:/srv"
+        });
     }
 }
 

@@ -67,7 +67,7 @@ async fn yaml_that_cannot_be_read_stays_until_it_can() {
     world.press("nginx<f3>").await;
     world.press("prot: x<enter>").await;
     world.press("<f3>").await;
-    world.check_shows("'prot' is no setting");
+    world.check_shows("'prot' is none of a container's settings");
     world.press("C-s").await;
     assert_eq!(world.calls().len(), 0);
 }

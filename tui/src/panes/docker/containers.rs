@@ -15,10 +15,10 @@ use crate::keymap::{Binding, Command, LIST, key};
 use crate::panes::hosts::quoted;
 use crate::panes::sheet::{self, View};
 use crate::panes::{Choice, Context, Entry, Pane, Place, Subscription, docker};
+use crate::store::FeedKey;
 use crate::store::containers::{self as store, runs};
 use crate::store::rights::Offer;
 use crate::store::sheets::{Record, Target, id_of};
-use crate::store::{FeedKey, Update};
 use crate::theme::Role;
 use crate::widgets::table::{self, Column};
 use cmdr_protocol::containers::change::{self, Commit, CopyIn, CopyOut, Export, Recreate};
@@ -260,13 +260,8 @@ impl Pane for Containers {
         let rows = self.view.targets(context);
         self.hand = self.places(&rows.into_iter().filter_map(One::of).collect::<Vec<_>>());
         self.interval_ms = context.store.interval_ms(INTERVAL_MS);
-        let live = self.wanted(context);
-        if live == self.live {
-            return followed;
-        }
-        self.live.clone_from(&live);
-        let only = Action::Apply(Update::new(move |store| store::only(store, &live)));
-        Action::All(vec![followed, only])
+        self.live = self.wanted(context);
+        followed
     }
 
     fn at_hand(&self) -> Vec<HostId> {

@@ -14,6 +14,7 @@ use crate::overlays::{Overlay, leaves, rows};
 use crate::panes::Context;
 use crate::panes::edit::{Kind, Text};
 use crate::panes::sheet;
+use crate::store::containers::goes_over;
 use crate::theme::Role;
 use crate::widgets::input::Input;
 use crate::widgets::{frame as boxes, table};
@@ -135,24 +136,23 @@ impl RunForm {
     /// What stands in it as a container; else what is wrong, and in which line of the form.
     fn read(&self, context: &Context<'_>) -> Result<Spec, (Option<usize>, String)> {
         let texts = context.texts;
-        let quote = texts.get("shell.open_quote");
+        let told = |(key, of): fields::Wrong| texts.fill(key, &[&clean(&of)]);
         let mut spec = match self.shape {
             Shape::Form => {
                 let mut spec = self.spec.clone();
                 for (at, (line, (input, was))) in LINES.iter().zip(&self.inputs).enumerate() {
                     if input.text() != was {
-                        line.put(&mut spec, input.text()).map_err(|(key, of)| {
-                            let what = texts.fill(key, &[&clean(&of)]);
-                            (Some(at), format!("{}: {what}", texts.get(line.name)))
+                        line.put(&mut spec, input.text()).map_err(|wrong| {
+                            (Some(at), format!("{}: {}", texts.get(line.name), told(wrong)))
                         })?;
                     }
                 }
                 spec
             }
-            Shape::Yaml => yaml::read(&self.yaml.whole()).map_err(|why| (None, why))?,
+            Shape::Yaml => yaml::read(&self.yaml.whole()).map_err(|wrong| (None, told(wrong)))?,
             // With nothing said there, what stood in the other shapes is meant.
             Shape::Words if self.words.is_empty() => self.spec.clone(),
-            Shape::Words => yaml::said(&self.words.whole(), quote).map_err(|why| (None, why))?,
+            Shape::Words => yaml::said(&self.words.whole()).map_err(|wrong| (None, told(wrong)))?,
         };
         if let Purpose::Instead { name, .. } = &self.purpose {
             if spec.name.is_empty() {
@@ -411,8 +411,7 @@ impl Make for Likened {
         let name = spec.name.clone();
         let beyond: Vec<String> = beyond
             .iter()
-            // A new one in the place of another is in the networks of that one.
-            .filter(|what| !instead || !what.starts_with("the network "))
+            .filter(|what| !instead || !goes_over(what))
             .map(|what| clean(what).into_owned())
             .collect();
         let called = clean(&name).into_owned();

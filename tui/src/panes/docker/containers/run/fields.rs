@@ -32,50 +32,168 @@ pub(super) struct Line {
     pub(super) sort: Sort,
 }
 
-macro_rules! lines {
-    ($($setting:literal $name:ident $sort:expr,)+) => {
-        &[$(Line {
-            setting: $setting,
-            name: concat!("containers.run.", stringify!($name)),
-            hint: concat!("containers.run.", stringify!($name), "_hint"),
-            sort: $sort,
-        }),+]
-    };
+const fn line(setting: &'static str, name: &'static str, hint: &'static str, sort: Sort) -> Line {
+    Line { setting, name, hint, sort }
 }
 
 /// All of them, the usual ones first.
-pub(super) const LINES: &[Line] = lines![
-    "image" image Sort::Line(|s| &mut s.image),
-    "name" name Sort::Line(|s| &mut s.name),
-    "command" command Sort::Words(|s| &mut s.command),
-    "ports" ports Sort::Words(|s| &mut s.ports),
-    "environment" environment Sort::Pairs(|s| &mut s.environment),
-    "volumes" volumes Sort::Words(|s| &mut s.volumes),
-    "network" network Sort::Line(|s| &mut s.network),
-    "restart" restart Sort::Line(|s| &mut s.restart),
-    "mem_limit" memory Sort::Line(|s| &mut s.mem_limit),
-    "cpus" cpus Sort::Line(|s| &mut s.cpus),
-    "pids_limit" pids Sort::Number(|s| &mut s.pids_limit),
-    "healthcheck" check Sort::Check,
-    "healthcheck" check_interval Sort::Line(|s| &mut s.healthcheck.interval),
-    "healthcheck" check_timeout Sort::Line(|s| &mut s.healthcheck.timeout),
-    "healthcheck" check_retries Sort::Number(|s| &mut s.healthcheck.retries),
-    "labels" labels Sort::Pairs(|s| &mut s.labels),
-    "entrypoint" entrypoint Sort::Words(|s| &mut s.entrypoint),
-    "working_dir" folder Sort::Line(|s| &mut s.working_dir),
-    "user" user Sort::Line(|s| &mut s.user),
-    "hostname" hostname Sort::Line(|s| &mut s.hostname),
-    "extra_hosts" extra_hosts Sort::Words(|s| &mut s.extra_hosts),
-    "tmpfs" tmpfs Sort::Words(|s| &mut s.tmpfs),
-    "auto_remove" auto_remove Sort::Switch(|s| &mut s.auto_remove),
-    "init" init Sort::Switch(|s| &mut s.init),
-    "read_only" read_only Sort::Switch(|s| &mut s.read_only),
-    "tty" tty Sort::Switch(|s| &mut s.tty),
-    "stdin_open" stdin Sort::Switch(|s| &mut s.stdin_open),
-    "devices" devices Sort::Words(|s| &mut s.devices),
-    "cap_add" cap_add Sort::Words(|s| &mut s.cap_add),
-    "cap_drop" cap_drop Sort::Words(|s| &mut s.cap_drop),
-    "privileged" privileged Sort::Switch(|s| &mut s.privileged),
+pub(super) const LINES: &[Line] = &[
+    line(
+        "image",
+        "containers.run.image",
+        "containers.run.image_hint",
+        Sort::Line(|s| &mut s.image),
+    ),
+    line("name", "containers.run.name", "containers.run.name_hint", Sort::Line(|s| &mut s.name)),
+    line(
+        "command",
+        "containers.run.command",
+        "containers.run.command_hint",
+        Sort::Words(|s| &mut s.command),
+    ),
+    line(
+        "ports",
+        "containers.run.ports",
+        "containers.run.ports_hint",
+        Sort::Words(|s| &mut s.ports),
+    ),
+    line(
+        "environment",
+        "containers.run.environment",
+        "containers.run.environment_hint",
+        Sort::Pairs(|s| &mut s.environment),
+    ),
+    line(
+        "volumes",
+        "containers.run.volumes",
+        "containers.run.volumes_hint",
+        Sort::Words(|s| &mut s.volumes),
+    ),
+    line(
+        "network",
+        "containers.run.network",
+        "containers.run.network_hint",
+        Sort::Line(|s| &mut s.network),
+    ),
+    line(
+        "restart",
+        "containers.run.restart",
+        "containers.run.restart_hint",
+        Sort::Line(|s| &mut s.restart),
+    ),
+    line(
+        "mem_limit",
+        "containers.run.memory",
+        "containers.run.memory_hint",
+        Sort::Line(|s| &mut s.mem_limit),
+    ),
+    line("cpus", "containers.run.cpus", "containers.run.cpus_hint", Sort::Line(|s| &mut s.cpus)),
+    line(
+        "pids_limit",
+        "containers.run.pids",
+        "containers.run.pids_hint",
+        Sort::Number(|s| &mut s.pids_limit),
+    ),
+    line("healthcheck", "containers.run.check", "containers.run.check_hint", Sort::Check),
+    line(
+        "healthcheck",
+        "containers.run.check_interval",
+        "containers.run.check_interval_hint",
+        Sort::Line(|s| &mut s.healthcheck.interval),
+    ),
+    line(
+        "healthcheck",
+        "containers.run.check_timeout",
+        "containers.run.check_timeout_hint",
+        Sort::Line(|s| &mut s.healthcheck.timeout),
+    ),
+    line(
+        "healthcheck",
+        "containers.run.check_retries",
+        "containers.run.check_retries_hint",
+        Sort::Number(|s| &mut s.healthcheck.retries),
+    ),
+    line(
+        "labels",
+        "containers.run.labels",
+        "containers.run.labels_hint",
+        Sort::Pairs(|s| &mut s.labels),
+    ),
+    line(
+        "entrypoint",
+        "containers.run.entrypoint",
+        "containers.run.entrypoint_hint",
+        Sort::Words(|s| &mut s.entrypoint),
+    ),
+    line(
+        "working_dir",
+        "containers.run.folder",
+        "containers.run.folder_hint",
+        Sort::Line(|s| &mut s.working_dir),
+    ),
+    line("user", "containers.run.user", "containers.run.user_hint", Sort::Line(|s| &mut s.user)),
+    line(
+        "hostname",
+        "containers.run.hostname",
+        "containers.run.hostname_hint",
+        Sort::Line(|s| &mut s.hostname),
+    ),
+    line(
+        "extra_hosts",
+        "containers.run.extra_hosts",
+        "containers.run.extra_hosts_hint",
+        Sort::Words(|s| &mut s.extra_hosts),
+    ),
+    line(
+        "tmpfs",
+        "containers.run.tmpfs",
+        "containers.run.tmpfs_hint",
+        Sort::Words(|s| &mut s.tmpfs),
+    ),
+    line(
+        "auto_remove",
+        "containers.run.auto_remove",
+        "containers.run.auto_remove_hint",
+        Sort::Switch(|s| &mut s.auto_remove),
+    ),
+    line("init", "containers.run.init", "containers.run.init_hint", Sort::Switch(|s| &mut s.init)),
+    line(
+        "read_only",
+        "containers.run.read_only",
+        "containers.run.read_only_hint",
+        Sort::Switch(|s| &mut s.read_only),
+    ),
+    line("tty", "containers.run.tty", "containers.run.tty_hint", Sort::Switch(|s| &mut s.tty)),
+    line(
+        "stdin_open",
+        "containers.run.stdin",
+        "containers.run.stdin_hint",
+        Sort::Switch(|s| &mut s.stdin_open),
+    ),
+    line(
+        "devices",
+        "containers.run.devices",
+        "containers.run.devices_hint",
+        Sort::Words(|s| &mut s.devices),
+    ),
+    line(
+        "cap_add",
+        "containers.run.cap_add",
+        "containers.run.cap_add_hint",
+        Sort::Words(|s| &mut s.cap_add),
+    ),
+    line(
+        "cap_drop",
+        "containers.run.cap_drop",
+        "containers.run.cap_drop_hint",
+        Sort::Words(|s| &mut s.cap_drop),
+    ),
+    line(
+        "privileged",
+        "containers.run.privileged",
+        "containers.run.privileged_hint",
+        Sort::Switch(|s| &mut s.privileged),
+    ),
 ];
 
 /// What is wrong with a line: key of what is said, and of what.

@@ -1,5 +1,6 @@
 //! A container as YAML, and out of the words of `docker run`: the same settings as in the form, and all others.
 
+use super::fields::Wrong;
 use cmdr_protocol::containers::spec::Healthcheck;
 use cmdr_protocol::containers::{Spec, run};
 use cmdr_protocol::display::clean;
@@ -41,20 +42,20 @@ fn escaped(json: &str) -> String {
 }
 
 /// Reads YAML; a name that is none of a container's settings is told.
-pub(super) fn read(text: &str) -> Result<Spec, String> {
+pub(super) fn read(text: &str) -> Result<Spec, Wrong> {
     if text.len() > LONGEST {
-        return Err("it is longer than 1 MiB".to_owned());
+        return Err(("containers.run.too_long", String::new()));
     }
     if text.trim().is_empty() {
         return Ok(Spec::default());
     }
     let value: Value = serde_saphyr::from_str(text).map_err(|e| first(&e.to_string()))?;
-    let known = |value: Option<&Value>, names: &[&str]| {
+    let known = |value: Option<&Value>, names: &[&str]| -> Result<(), Wrong> {
         let fields = value.and_then(Value::as_object).into_iter().flatten();
         let mut fields = fields.map(|(name, _)| name);
-        fields.find(|name| !names.contains(&name.as_str())).map_or(Ok(()), |name| {
-            Err(format!("'{}' is no setting; there are: {}", clean(name), names.join(", ")))
-        })
+        fields
+            .find(|name| !names.contains(&name.as_str()))
+            .map_or(Ok(()), |name| Err(("containers.run.no_setting", clean(name).into_owned())))
     };
     known(Some(&value), Spec::FIELDS)?;
     known(value.get("healthcheck"), Healthcheck::FIELDS)?;
@@ -63,19 +64,19 @@ pub(super) fn read(text: &str) -> Result<Spec, String> {
 }
 
 /// The first line of what a reader complains of, harmless.
-fn first(text: &str) -> String {
-    clean(text.lines().next().unwrap_or_default()).into_owned()
+fn first(text: &str) -> Wrong {
+    ("containers.run.unread", clean(text.lines().next().unwrap_or_default()).into_owned())
 }
 
 /// Reads the words of `docker run`, over as many lines as they were pasted in.
-pub(super) fn said(text: &str, open_quote: &str) -> Result<Spec, String> {
+pub(super) fn said(text: &str) -> Result<Spec, Wrong> {
     if text.len() > LONGEST {
-        return Err("it is longer than 1 MiB".to_owned());
+        return Err(("containers.run.too_long", String::new()));
     }
     let whole = text.replace("\r\n", "\n").replace("\\\n", " ");
     // A sign before what was copied from a terminal.
     let whole = whole.trim().trim_start_matches(['$', '#']);
-    let words = crate::panes::sessions::words(whole).ok_or_else(|| open_quote.to_owned())?;
+    let words = crate::panes::sessions::words(whole).ok_or(("shell.open_quote", String::new()))?;
     run::parse(&words, &|_| None).map(|words| words.spec).map_err(|why| first(&why))
 }
 
@@ -97,20 +98,17 @@ mod tests {
         let text =
             "$ sudo docker run -d \\\n  --name web \\\r\n -p 8080:80 -e 'A=b c' nginx:1 -g x\n";
         assert!(is_said(text) && !is_said("nginx run") && !is_said("docker ps"));
-        let spec = said(text, "open").expect("reads");
+        let spec = said(text).expect("reads");
         assert_eq!((spec.name.as_str(), spec.image.as_str()), ("web", "nginx:1"));
         assert_eq!(spec.environment["A"], "b c");
         assert_eq!(spec.command, ["-g", "x"]);
-        assert_eq!(said("docker run 'x", "open"), Err("open".into()));
-        assert!(
-            said("docker run --nonsense x", "open").expect_err("refused").contains("--nonsense")
-        );
+        assert_eq!(said("docker run 'x").map_err(|e| e.0), Err("shell.open_quote"));
+        assert!(said("docker run --nonsense x").expect_err("refused").1.contains("--nonsense"));
     }
 
     #[test]
     fn yaml_comes_back_as_it_was_and_carries_nothing_that_a_terminal_obeys() {
-        let spec =
-            said("docker run --cpus 1.5 -l a=1 --health-cmd true -p 1:1 x", "").expect("reads");
+        let spec = said("docker run --cpus 1.5 -l a=1 --health-cmd true -p 1:1 x").expect("reads");
         assert_eq!(read(&written(&spec)), Ok(spec.clone()));
         let hostile = Spec { hostname: "a\u{1b}]0;x\u{7}\u{202e}".into(), ..spec };
         let text = written(&hostile);
@@ -118,7 +116,7 @@ mod tests {
         assert!(!text.contains('\u{202e}'), "{text:?}");
         assert_eq!(read(&text), Ok(hostile));
         assert!(
-            read("image: x\nprot: [1]\n").expect_err("a slip").contains("'prot' is no setting")
+            read("image: x\nprot: [1]\n").expect_err("a slip").0 == "containers.run.no_setting"
         );
         assert_eq!(read(BLANK), Ok(Spec::default()));
     }
