@@ -118,7 +118,14 @@ async fn what_no_page_has_shown_is_found_on_every_host() {
     world.check_shows("web2 zebra.service");
     world.press("<enter>").await;
     world.check_shows("▸ web2");
-    world.press("C-pweb3 zebra-box").await;
+}
+
+#[tokio::test]
+async fn a_container_that_no_page_has_shown_is_gone_to_on_its_host() {
+    let mut world = finding(Setup::default()).await;
+    world.press("zebra").await;
+    until(&mut world, "5 of 6 hosts answered, 1 could not").await;
+    world.press("C-uweb3 zebra-box").await;
     world.check_shows("web3 zebra-box other zoo:1");
     world.press("<enter>").await;
     world.check_shows("6 docker");
@@ -184,8 +191,8 @@ async fn a_thousand_hosts_are_asked_once_each_and_the_finder_goes_on() {
     world.press("C-pzebra").await;
     until(&mut world, "1000 of 1000 hosts answered").await;
     let calls = asked(&world);
-    assert_eq!(calls.len(), 4000);
-    assert_eq!(calls.iter().collect::<HashSet<_>>().len(), 4000);
+    assert_eq!(calls.len(), 5000);
+    assert_eq!(calls.iter().collect::<HashSet<_>>().len(), 5000);
     world.press(" node1099").await;
     until(&mut world, "node1099 zebra.service").await;
 }
