@@ -209,10 +209,8 @@ pub fn goes_over(beyond: &str) -> bool {
 pub fn record(host: HostId, on: &str, container: &Container) -> Record {
     let (word, role) = state(container);
     let ports: Vec<String> = container.ports.iter().map(ToString::to_string).collect();
-    let image = match container.image.starts_with("sha256:") {
-        true => short(&container.image),
-        false => container.image.as_str(),
-    };
+    let whole = container.image.as_str();
+    let image = if whole.starts_with("sha256:") { short(whole) } else { whole };
     // Only what the words are made of: rows are many.
     let status = Container {
         state: container.state,
@@ -281,7 +279,8 @@ mod tests {
             ..Container::default()
         };
         let put = vec![one("a"), one("b")];
-        lists::take::<Watch>(&mut store, KEY, WEB, Change { reset: true, gone: vec![], put });
+        let item = Change { reset: true, gone: vec![], put };
+        lists::take::<Watch>(&mut store, KEY, WEB, &item);
         store
     }
 
@@ -330,7 +329,7 @@ mod tests {
             let again =
                 Container { id: "a".into(), name: name.into(), state, ..Container::default() };
             let item = Change { reset: false, gone: vec![], put: vec![again] };
-            lists::take::<Watch>(&mut store, KEY, WEB, item);
+            lists::take::<Watch>(&mut store, KEY, WEB, &item);
             (cell(&store, "a", NAME), cell(&store, "a", CPU))
         };
         assert_eq!(tell("new", State::Running), ("new".into(), "1.50%".into()));

@@ -22,7 +22,7 @@ pub fn number<R: Row>(host: HostId, key: &R::Key) -> u64 {
 }
 
 /// Takes one item of a host in.
-pub fn take<F: Listed>(store: &mut Store, key: SheetKey, host: HostId, item: Change<F::Row>) {
+pub fn take<F: Listed>(store: &mut Store, key: SheetKey, host: HostId, item: &Change<F::Row>) {
     let (now_ms, on) = (store.now_ms, store.hosts.name(host));
     let sheet = store.sheet_mut(key);
     if item.reset {

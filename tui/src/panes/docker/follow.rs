@@ -55,7 +55,7 @@ impl<F: Listed> Followed<F> {
         let key = self.key;
         let one = |host: HostId| {
             let apply = move |store: &mut crate::store::Store, item| {
-                lists::take::<F>(store, key, host, item);
+                lists::take::<F>(store, key, host, &item);
             };
             Subscription::of_pane(self.feed(host), F::default(), apply)
         };

@@ -46,7 +46,7 @@ const fn words(word: &'static str, command: &'static str) -> Act {
 }
 
 /// What the engine remarked stands in the status line; nothing else is said beside that it is done.
-pub(super) fn remarks(done: Done) -> (Option<Update>, Option<Action>) {
+pub(super) fn remarks(done: &Done) -> (Option<Update>, Option<Action>) {
     if done.warnings.is_empty() {
         return (None, None);
     }
@@ -60,7 +60,7 @@ fn simply<C: Call<Reply = Done> + Clone>(
     act: Act,
     make: impl Fn(String) -> C,
 ) -> Action {
-    act::act(context, &targets(rows), act, |target| make(target.id.clone()), remarks)
+    act::act(context, &targets(rows), act, |target| make(target.id.clone()), |done| remarks(&done))
 }
 
 pub(super) fn start(context: &Context<'_>, rows: &[One]) -> Action {
@@ -119,7 +119,7 @@ impl Make for Signal {
             let container = target.id.clone();
             Kill { container, signal: signal.to_owned() }
         };
-        act::act(context, &self.targets, words(word, line), make, remarks)
+        act::act(context, &self.targets, words(word, line), make, |done| remarks(&done))
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) fn remove(context: &Context<'_>, rows: &[One]) -> Action {
     // What came to run meanwhile was not asked about: the engine refuses that one.
     let make =
         |target: &act::Target| Remove { container: target.id.clone(), force, volumes: false };
-    act::act_asking(context, &targets(rows), act, asks, make, remarks)
+    act::act_asking(context, &targets(rows), act, asks, make, |done| remarks(&done))
 }
 
 pub(super) fn rename(context: &Context<'_>, one: &One) -> Action {

@@ -111,7 +111,7 @@ impl Make for Asked {
             let said = done.replacen("{}", &what, 1);
             let call = Update { container: id.clone(), ..update.clone() };
             Action::call_within(what, Some(*host), call, LONG, move |reply| {
-                let (update, action) = remarks(reply);
+                let (update, action) = remarks(&reply);
                 (update, action.unwrap_or(Action::Say(said)))
             })
         });

@@ -104,12 +104,7 @@ struct Sending {
     done: &'static str,
 }
 
-async fn call<C: Call>(
-    link: &Link,
-    host: HostId,
-    call: C,
-    patience: Duration,
-) -> Result<Done, Failed>
+async fn call<C>(link: &Link, host: HostId, call: C, patience: Duration) -> Result<Done, Failed>
 where
     C: Call<Reply = Done>,
 {

@@ -5,6 +5,7 @@ use cmdr_protocol::containers::spec::Healthcheck;
 use cmdr_protocol::containers::{Spec, run};
 use cmdr_protocol::display::clean;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 /// The longest text that is read, in bytes.
 const LONGEST: usize = 1024 * 1024;
@@ -34,7 +35,8 @@ fn escaped(json: &str) -> String {
             out.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a String cannot fail.
+                write!(out, "\\u{unit:04x}").ok();
             }
         }
     }
