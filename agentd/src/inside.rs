@@ -133,3 +133,21 @@ pub(crate) async fn exec_code(socket: &Path, id: &str) -> Option<i32> {
         sleep(LOOK).await;
     }
 }
+
+/// Takes bytes apart as those of an engine: it makes no difference in which pieces they come. For tests.
+pub fn untrusted(data: &[u8]) {
+    let apart = |at_once: usize| {
+        let (mut demux, mut taken) = (Demux::default(), [Vec::new(), Vec::new()]);
+        for bytes in data.chunks(at_once) {
+            demux.push(bytes, |piece| match piece {
+                Piece::Bytes(Output::Out, bytes) => taken[0].extend_from_slice(bytes),
+                Piece::Bytes(Output::Err, bytes) => taken[1].extend_from_slice(bytes),
+                Piece::End(_) => {}
+            });
+        }
+        taken
+    };
+    let whole = apart(data.len().max(1));
+    assert!(whole[0].len() + whole[1].len() <= data.len());
+    assert_eq!(apart(1), whole);
+}

@@ -7,7 +7,7 @@ pub mod agent;
 pub mod dialer;
 mod engine;
 pub mod holder;
-mod inside;
+pub mod inside;
 mod items;
 pub mod join;
 mod launch;

@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{edits, facts, orders};
+use crate::services::{containers, edits, facts, orders};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -61,6 +61,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     // Before the hub is dialed: an edit that is overdue may be why it cannot be reached.
     edits::resume(&agent).await;
     orders::resume(&agent);
+    containers::resume(&agent);
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
     let dialer = join::dialer(context.target, context.key, basics.hostname, None);

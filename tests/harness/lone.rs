@@ -27,6 +27,8 @@ pub struct Lone {
     listener: TcpListener,
     hub: SecretKey,
     agent: SecretKey,
+    /// The text of its policy file, for the next start.
+    pub policy: String,
     running: Option<Running>,
     _folder: tempfile::TempDir,
 }
@@ -49,7 +51,17 @@ impl Lone {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (hub, agent) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
         let (id, state) = (keys::host_id(&agent.public()), dir.join("agent"));
-        Self { id, dir, state, listener, hub, agent, running: None, _folder: folder }
+        Self {
+            id,
+            dir,
+            state,
+            listener,
+            hub,
+            agent,
+            policy: String::new(),
+            running: None,
+            _folder: folder,
+        }
     }
 
     fn address(&self) -> String {
@@ -65,7 +77,9 @@ impl Lone {
                 .unwrap();
         }
         let mut command = std::process::Command::new(program("cmdr-agentd"));
-        command.args(["run", "--state"]).arg(&self.state);
+        let policy = self.dir.join("policy.toml");
+        cmdr_link::files::write_private(&policy, self.policy.as_bytes()).unwrap();
+        command.args(["run", "--state"]).arg(&self.state).arg("--policy").arg(policy);
         self.running = Some(Running::start(&mut command, &self.state.with_extension("log")));
     }
 

@@ -12,8 +12,8 @@ use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{
-    CallError, exec, facts, hosts, inside, logs, metrics, ports, processes, proxy, services,
-    sessions, system, table,
+    CallError, containers, engine, exec, facts, hosts, images, inside, logs, metrics, networks,
+    ports, processes, proxy, services, sessions, system, table, volumes,
 };
 use futures::executor::block_on;
 use std::io::Cursor;
@@ -48,6 +48,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("unpack", unpack),
     ("packed_text", packed_text),
     ("runbook", runbook),
+    ("docker_words", docker_words),
+    ("container_output", container_output),
 ];
 
 /// Cuts bytes into frames.
@@ -93,6 +95,16 @@ pub fn messages(data: &[u8]) {
     each::<ports::Change>(data);
     each::<ports::Listing>(data);
     each::<table::Change<services::Unit>>(data);
+    each::<table::Change<containers::Container>>(data);
+    each::<table::Change<containers::stats::Figures>>(data);
+    each::<table::Change<images::Image>>(data);
+    each::<table::Change<volumes::Volume>>(data);
+    each::<table::Change<networks::Network>>(data);
+    each::<containers::Create>(data);
+    each::<containers::Inspected>(data);
+    each::<engine::Event>(data);
+    each::<engine::Leftovers>(data);
+    each::<images::Progress>(data);
     each::<services::Done>(data);
     each::<services::Shown>(data);
     each::<system::Found<system::Mount>>(data);
@@ -347,4 +359,33 @@ pub fn runbook(data: &[u8]) {
     let walk = Walk { plan: &plan, values: &values, host: &host, secrets: &secrets };
     // Whatever comes first: nothing of it may hang.
     drop(walk.next(&mut Progress::default()));
+}
+
+/// Reads what somebody types or an engine says about a container: words of `docker run`, a state, an image's name. What
+/// makes sense as a container can be looked through for what is wrong with it and for what it may do.
+pub fn docker_words(data: &[u8]) {
+    use cmdr_protocol::containers::{Spec, powers, run, status};
+    use cmdr_protocol::images::Reference;
+    let text = String::from_utf8_lossy(data);
+    let words: Vec<String> = text.split([' ', '\n']).map(str::to_owned).collect();
+    let through = |spec: &Spec| {
+        let powers = powers::sorted(spec.powers());
+        assert_eq!(powers, spec.powers());
+        assert!(spec.problems().iter().all(|problem| !problem.what.is_empty()));
+    };
+    if let Ok(read) = run::parse_some(&words, &|_| None) {
+        through(&read.spec);
+    }
+    if let Ok(spec) = serde_json::from_slice::<Spec>(data) {
+        through(&spec);
+    }
+    status::read(&text);
+    if let Ok(reference) = Reference::parse(&text) {
+        assert_eq!(Reference::parse(&reference.to_string()).as_ref(), Ok(&reference));
+    }
+}
+
+/// What a container's programs write, as an engine sends two outputs in one.
+pub fn container_output(data: &[u8]) {
+    cmdr_agentd::inside::untrusted(data);
 }

@@ -39,6 +39,7 @@ mod playbooks;
 mod ports;
 mod processes;
 mod recordings;
+mod recreate;
 mod registries;
 mod releases;
 mod roles;

@@ -6,6 +6,7 @@ mod archive;
 mod body;
 mod change;
 mod create;
+mod halfway;
 mod likeness;
 mod live;
 mod look;
@@ -15,6 +16,7 @@ mod rows;
 mod stats;
 mod taken;
 
+pub(crate) use halfway::resume;
 pub use live::Live;
 pub use stats::Sampled;
 

@@ -67,11 +67,14 @@ impl Reference {
 
     /// The name without tag and digest, as people write it.
     pub fn name(&self) -> String {
-        match self.repository.strip_prefix("library/") {
-            Some(rest) if self.registry == USUAL => rest.to_owned(),
-            _ if self.registry == USUAL => self.repository.clone(),
-            _ => format!("{}/{}", self.registry, self.repository),
-        }
+        let whole = format!("{}/{}", self.registry, self.repository);
+        let official = self.repository.strip_prefix("library/").filter(|rest| !rest.contains('/'));
+        let short = official.unwrap_or(&self.repository);
+        // Some would be another registry's without it: docker.io/localhost/x.
+        let same =
+            |read: Self| read.registry == self.registry && read.repository == self.repository;
+        let is_usual = self.registry == USUAL && Self::parse(short).is_ok_and(same);
+        if is_usual { short.to_owned() } else { whole }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Another container in the place of one. The old one gets another name and is stopped; it is removed when the new one runs,
 //! and put back when that does not.
 
+use super::halfway::{self, Halfway};
 use super::{act, body, caller, check, create, powers};
 use crate::Agent;
 use crate::engine::{Engine, PATIENCE, told};
@@ -100,7 +101,13 @@ async fn replace(
     let ran = before.state.runs();
     let aside = format!("{name}-old-{}", short(&id));
     let rename = |to: &str| RenameContainerOptions { name: to.to_owned() };
-    engine.rename_container(&id, rename(&aside)).await.map_err(|error| wrong(&error))?;
+    let halfway = Halfway { id: id.clone(), name: name.clone(), ran };
+    halfway::note(agent, &halfway)?;
+    let renamed = engine.rename_container(&id, rename(&aside)).await;
+    if let Err(error) = renamed {
+        halfway::forget(agent, &halfway);
+        return Err(wrong(&error));
+    }
     let made = async {
         if ran {
             let patient = Docker::clone(engine).with_timeout(PATIENCE + before.stop_patience());
@@ -114,19 +121,18 @@ async fn replace(
         }
         began.map(|state| Done { state, ..made })
     };
-    match made.await {
-        Ok(done) => {
+    let made = made.await;
+    let over = match made {
+        Ok(mut done) => {
             let options = RemoveContainerOptions { v: false, force: true, link: false };
             let removed = engine.remove_container(&id, Some(options)).await;
-            let mut done = done;
             if removed.is_err() {
                 done.warnings.push(format!("the old one is still there, called {aside}"));
             }
             Ok(done)
         }
         Err(error) => {
-            let named = engine.rename_container(&id, rename(&name)).await.is_ok();
-            let runs = !ran || engine.start_container(&id, None).await.is_ok();
+            let (named, runs) = put_back(engine, &halfway).await;
             let after = match (named, runs) {
                 (true, true) => "the old one is back in its place".to_owned(),
                 (true, false) => "the old one is back in its place, but does not start".to_owned(),
@@ -134,7 +140,17 @@ async fn replace(
             };
             Err(CallError::new(error.kind, format!("{}; {after}", error.message)))
         }
-    }
+    };
+    halfway::forget(agent, &halfway);
+    over
+}
+
+/// Gives the old one its name back and starts it if it ran: whether each worked.
+pub(super) async fn put_back(engine: &Engine, old: &Halfway) -> (bool, bool) {
+    let name = RenameContainerOptions { name: old.name.clone() };
+    let named = engine.rename_container(&old.id, name).await.is_ok();
+    let runs = !old.ran || engine.start_container(&old.id, None).await.is_ok();
+    (named, runs)
 }
 
 /// Joins the other networks of the old one, starts it if that one ran, and waits until it has begun.
@@ -166,9 +182,19 @@ async fn begin(
         return Ok(State::Created);
     }
     engine.start_container(&made.id, None).await.map_err(|error| wrong(&error))?;
+    settled(engine, &made.id, &attempted).await
+}
+
+/// Waits until one that was started has begun, or has shown that it will not.
+pub(super) async fn settled(
+    engine: &Engine,
+    id: &str,
+    attempted: &str,
+) -> Result<State, CallError> {
+    let wrong = |error: &bollard::errors::Error| told(attempted, error);
     let begun = Instant::now();
     loop {
-        let now = engine.inspect_container(&made.id, None).await.map_err(|error| wrong(&error))?;
+        let now = engine.inspect_container(id, None).await.map_err(|error| wrong(&error))?;
         let state = now.state.unwrap_or_default();
         let health = state.health.and_then(|health| health.status).map(|status| status.to_string());
         let stands = state.status.map(|status| State::parse(status.as_ref())).unwrap_or_default();
