@@ -41,28 +41,40 @@ fn here(name: &str) -> String {
     shown(&folder.join(name))
 }
 
-/// Where an archive shall go; else why not there.
-fn target(context: [&'static str; 3], text: &str) -> Result<PathBuf, String> {
-    let [none, folder, exists] = context;
-    let to = local(text);
-    if text.is_empty() || to.file_name().is_none() {
-        return Err(none.to_owned());
-    }
-    if to.is_dir()
-        || !to.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir())
-    {
-        return Err(folder.to_owned());
-    }
-    if to.exists() { Err(exists.to_owned()) } else { Ok(to) }
+/// What can be wrong with the place of an archive: none is said, it is no file in a folder, there is one.
+struct Complaints {
+    none: &'static str,
+    no_place: &'static str,
+    exists: &'static str,
 }
 
-fn complaints(context: &Context<'_>) -> [&'static str; 3] {
-    let texts = context.texts;
-    ["no_file", "bad_file", "file_exists"].map(|what| match what {
-        "no_file" => texts.get("containers.no_file"),
-        "bad_file" => texts.get("containers.bad_file"),
-        _ => texts.get("containers.file_exists"),
-    })
+impl Complaints {
+    fn of(context: &Context<'_>) -> Self {
+        let texts = context.texts;
+        Self {
+            none: texts.get("containers.no_file"),
+            no_place: texts.get("containers.bad_file"),
+            exists: texts.get("containers.file_exists"),
+        }
+    }
+
+    /// Where an archive shall go; else why not there.
+    fn target(&self, text: &str) -> Result<PathBuf, String> {
+        let to = local(text);
+        if text.is_empty() || to.file_name().is_none() {
+            return Err(self.none.to_owned());
+        }
+        let holds = |parent: &Path| parent.as_os_str().is_empty() || parent.is_dir();
+        if to.is_dir() || !to.parent().is_some_and(holds) {
+            return Err(self.no_place.to_owned());
+        }
+        if to.exists() { Err(self.exists.to_owned()) } else { Ok(to) }
+    }
+}
+
+/// What an archive of a container is called unless one says something else.
+fn archive_of(name: &str) -> String {
+    here(&format!("{}.tar", name.replace('/', "_")))
 }
 
 /// A file or folder in it, as an archive here.
@@ -70,20 +82,20 @@ pub(super) fn copy_out(context: &Context<'_>, one: &One) -> Action {
     let texts = context.texts;
     let name = clean(&one.name).into_owned();
     let title = texts.fill("containers.copy_out.title", &[&name]);
-    let file = here(&format!("{name}.tar"));
+    let file = archive_of(&name);
     let fields = vec![
         Field::new("containers.field.inside", "containers.copy_out.inside_hint", "/".to_owned()),
         Field::new("containers.field.file", "containers.copy_out.file_hint", file),
     ];
     let (host, id) = (one.host, one.id.clone());
     let (on, number) = (context.store.hosts.name(host), context.store.files.next);
-    let (wrong, absolute) = (complaints(context), texts.get("containers.absolute"));
+    let (wrong, absolute) = (Complaints::of(context), texts.get("containers.absolute"));
     Action::Open(Box::new(Fill::new(Form::new(title, fields), move |form| {
         let path = form.text(0).to_owned();
         if !path.starts_with('/') {
             return Err((0, absolute.to_owned()));
         }
-        let to = target(wrong, form.text(1)).map_err(|why| (1, why))?;
+        let to = wrong.target(form.text(1)).map_err(|why| (1, why))?;
         let what = format!("{on}:{name}:{} → {}", clean(&path), shown(&to));
         let feed = CopyOut { container: id.clone(), path };
         Ok(carry::follow(number, what, None, move |link, tell| fetch(link, host, feed, to, tell)))
@@ -95,13 +107,13 @@ pub(super) fn export(context: &Context<'_>, one: &One) -> Action {
     let texts = context.texts;
     let name = clean(&one.name).into_owned();
     let title = texts.fill("containers.export.title", &[&name]);
-    let file = here(&format!("{name}.tar"));
+    let file = archive_of(&name);
     let fields = vec![Field::new("containers.field.file", "containers.copy_out.file_hint", file)];
     let (host, id) = (one.host, one.id.clone());
     let (on, number) = (context.store.hosts.name(host), context.store.files.next);
-    let wrong = complaints(context);
+    let wrong = Complaints::of(context);
     Action::Open(Box::new(Fill::new(Form::new(title, fields), move |form| {
-        let to = target(wrong, form.text(0)).map_err(|why| (0, why))?;
+        let to = wrong.target(form.text(0)).map_err(|why| (0, why))?;
         let what = format!("{on}:{name} → {}", shown(&to));
         let feed = Export { container: id.clone() };
         Ok(carry::follow(number, what, None, move |link, tell| fetch(link, host, feed, to, tell)))
