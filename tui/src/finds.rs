@@ -4,7 +4,7 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, configs, files, hosts, ports, processes, runs, services, sessions,
+    Context, Entry, configs, docker, files, hosts, ports, processes, runs, services, sessions,
 };
 
 /// Offers what it knows.
@@ -17,6 +17,7 @@ pub const FINDS: &[Finds] = &[
     processes::everywhere,
     services::everywhere,
     ports::everywhere,
+    docker::containers::everywhere,
     sessions::entries,
     runs::entries,
     runs::book_entries,
@@ -29,6 +30,7 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.process",
     "palette.service",
     "palette.port",
+    "palette.container",
     "palette.run",
     "palette.runbook",
     "palette.config",
@@ -41,6 +43,7 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.process" => "◆",
         "palette.service" => "⚙",
         "palette.port" => "⇄",
+        "palette.container" => "▣",
         "palette.file" => "≡",
         "palette.session" => "❯",
         "palette.run" => "▷",

@@ -5,6 +5,7 @@ mod chooser;
 pub mod chord;
 pub mod columns;
 pub mod confirm;
+pub mod fill;
 pub mod finder;
 pub mod form;
 pub mod help;

@@ -122,6 +122,8 @@ pub struct Store {
     pub processes: HashMap<HostId, processes::Processes>,
     /// Lines of logs that are looked at, of each pane its own.
     pub logs: seats::Seats<logs::Logs>,
+    /// What containers use.
+    pub containers: containers::Lives,
     /// Lists of hosts and of the fleet that were looked at.
     pub sheets: HashMap<sheets::SheetKey, sheets::Sheet>,
     /// Folders that were looked at, and files on their way.
@@ -178,6 +180,7 @@ impl Store {
             metrics: HashMap::new(),
             processes: HashMap::new(),
             logs: seats::Seats::default(),
+            containers: containers::Lives::default(),
             sheets: HashMap::new(),
             files: files::Files::default(),
             edits: edits::Edits::default(),

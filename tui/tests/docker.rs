@@ -1,5 +1,8 @@
 //! Docker of one host and of many: what is followed, pictures in the states that matter, and what keys ask.
 
+mod containers;
+mod run;
+
 use crate::support::pictures::each;
 use crate::support::{Setup, World, id, some_hosts};
 use cmdr_protocol::containers::{Container, Port, State, Watch};

@@ -3,12 +3,12 @@
 
 use crate::support::{self, Setup, World, host, id, some_hosts};
 use cmdr_protocol::hosts::HostState;
-use cmdr_protocol::{CallError, HostId, ports, processes, services, sessions};
+use cmdr_protocol::{CallError, HostId, containers, ports, processes, services, sessions};
 use cmdr_tui::link::fake::Asked;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-/// One process, port, unit and session a host that fit, of hosts that sift.
+/// One process, port, unit, container and session a host that fit, of hosts that sift.
 fn answers(asked: &Asked) -> Result<Value, CallError> {
     let nth = u32::from(asked.to.map_or(0, |id| id.0[1]));
     if asked.to == Some(id(4)) {
@@ -38,6 +38,16 @@ fn answers(asked: &Asked) -> Result<Value, CallError> {
             units: vec![services::Unit { name: "zebra.service".into(), ..Default::default() }],
             sifted: true,
             ..services::Listing::default()
+        }),
+        "containers.list" => serde_json::to_value(containers::Listing {
+            containers: vec![containers::Container {
+                id: "ab".repeat(32),
+                name: "zebra-box".into(),
+                image: "zoo:1".into(),
+                ..containers::Container::default()
+            }],
+            sifted: true,
+            ..containers::Listing::default()
         }),
         "sessions.list" => serde_json::to_value(sessions::Listing {
             sessions: vec![sessions::Session {
@@ -83,10 +93,15 @@ async fn what_no_page_has_shown_is_found_on_every_host() {
     world.check_shows("Nothing fits.");
     until(&mut world, "5 of 6 hosts answered, 1 could not").await;
     let calls = asked(&world);
-    assert_eq!(calls.len(), 6 * 4, "each host was asked once for each kind: {calls:?}");
-    assert_eq!(calls.iter().collect::<HashSet<_>>().len(), 6 * 4);
-    let found =
-        ["web1 701 /opt/zebra --idle", "web2 4711 tcp", "web3 zebra.service", "db1 zebra-shell"];
+    assert_eq!(calls.len(), 6 * 5, "each host was asked once for each kind: {calls:?}");
+    assert_eq!(calls.iter().collect::<HashSet<_>>().len(), 6 * 5);
+    let found = [
+        "web1 701 /opt/zebra --idle",
+        "web2 4711 tcp",
+        "web3 zebra.service",
+        "db1 zebra-shell",
+        "web2 zebra-box",
+    ];
     for found in found {
         world.check_shows(found);
     }
@@ -103,6 +118,19 @@ async fn what_no_page_has_shown_is_found_on_every_host() {
     world.check_shows("web2 zebra.service");
     world.press("<enter>").await;
     world.check_shows("▸ web2");
+}
+
+#[tokio::test]
+async fn a_container_that_no_page_has_shown_is_gone_to_on_its_host() {
+    let mut world = finding(Setup::default()).await;
+    world.press("zebra").await;
+    until(&mut world, "5 of 6 hosts answered, 1 could not").await;
+    world.press("C-uweb3 zebra-box").await;
+    world.check_shows("web3 zebra-box other zoo:1");
+    world.press("<enter>").await;
+    world.check_shows("6 docker");
+    let watched = world.feeds().contains(&(Some(id(3)), "containers.watch"));
+    assert!(watched, "{:?}", world.feeds());
 }
 
 #[tokio::test]
@@ -163,8 +191,8 @@ async fn a_thousand_hosts_are_asked_once_each_and_the_finder_goes_on() {
     world.press("C-pzebra").await;
     until(&mut world, "1000 of 1000 hosts answered").await;
     let calls = asked(&world);
-    assert_eq!(calls.len(), 4000);
-    assert_eq!(calls.iter().collect::<HashSet<_>>().len(), 4000);
+    assert_eq!(calls.len(), 5000);
+    assert_eq!(calls.iter().collect::<HashSet<_>>().len(), 5000);
     world.press(" node1099").await;
     until(&mut world, "node1099 zebra.service").await;
 }

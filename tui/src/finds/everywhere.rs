@@ -1,4 +1,4 @@
-//! Asks the hosts for what the finder looks for: processes, ports, units and sessions whose pages were never
+//! Asks the hosts for what the finder looks for: processes, ports, units, containers and sessions whose pages were never
 //! looked at. The hosts look for the letters as the finder does; what they tell goes into the store.
 
 use crate::link::Link;
@@ -7,10 +7,14 @@ use crate::panes::sessions::columns;
 use crate::panes::{Choice, Entry, Place, SHELL, Subscription, TABS, processes as pane};
 use crate::store::everywhere::{self, Found, Told, What};
 use crate::store::rights::Offer;
-use crate::store::{FeedKey, Store, ports as of_ports, services as of_units, sheets};
+use crate::store::{
+    FeedKey, Store, containers as of_containers, ports as of_ports, services as of_units, sheets,
+};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::sift::Sift;
-use cmdr_protocol::{Call, CallError, HostId, ports, processes, services, sessions};
+use cmdr_protocol::{
+    Call, CallError, ErrorKind, HostId, containers, ports, processes, services, sessions,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +86,7 @@ struct May {
     processes: bool,
     ports: bool,
     units: bool,
+    containers: bool,
     sessions: bool,
 }
 
@@ -91,6 +96,7 @@ fn round(store: &Store, owner: u64, turn: u64, words: &[String]) -> Round {
         processes: may(processes::List::METHOD),
         ports: may(ports::List::METHOD),
         units: may(services::List::METHOD),
+        containers: may(containers::List::METHOD),
         sessions: may(sessions::List::METHOD),
     };
     let online = gather::online(store);
@@ -135,17 +141,25 @@ async fn ask(
     let (sift, most) = (sift(words), limit as u32);
     let one = processes::List { busiest: most, sift: sift.clone() };
     let two = ports::List { limit: most, sift: sift.clone(), ..ports::List::default() };
-    let three = services::List { limit: most, sift, ..services::List::default() };
-    let (running, listening, units, open) = futures::join!(
+    let three = services::List { limit: most, sift: sift.clone(), ..services::List::default() };
+    let four = containers::List { all: true, limit: most, sift, ..containers::List::default() };
+    let (running, listening, units, contained, open) = futures::join!(
         call(may.processes, link, host, one),
         call(may.ports, link, host, two),
         call(may.units, link, host, three),
+        call(may.containers, link, host, four),
         call(may.sessions, link, host, sessions::List {}),
     );
+    // A host without an engine has told that it has no containers.
+    let contained = contained.map(|answer| match answer {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(containers::Listing::default()),
+        answer => answer,
+    });
     let answers = [
         running.as_ref().map(Result::is_ok),
         listening.as_ref().map(Result::is_ok),
         units.as_ref().map(Result::is_ok),
+        contained.as_ref().map(Result::is_ok),
         open.as_ref().map(Result::is_ok),
     ];
     let (mut whole, mut found) = (true, Vec::new());
@@ -175,6 +189,15 @@ async fn ask(
         whole &= listing.sifted && listing.left_out == 0;
         let units = listing.units.iter();
         units.for_each(|unit| row("palette.service", of_units::record(host, unit)));
+    }
+    if let Some(Ok(listing)) = &contained {
+        // Those without an engine leave nothing out.
+        whole &= listing.left_out == 0 && (listing.sifted || listing.containers.is_empty());
+        let contained = listing.containers.iter().take(limit);
+        for record in contained.map(|one| of_containers::record(host, "", one)) {
+            let text = of_containers::words(&record);
+            put("palette.container", What::Row(record.id), text, String::new());
+        }
     }
     let has_sessions = matches!(open, Some(Ok(_)));
     if let Some(Ok(listing)) = open {
@@ -208,6 +231,7 @@ pub fn entry(found: &Found) -> Entry {
         "palette.process" => tab("processes.title"),
         "palette.port" => tab("ports.title"),
         "palette.service" => tab("services.title"),
+        "palette.container" => tab("docker.title"),
         _ => SHELL,
     };
     let place = Place::Host(found.host, at);

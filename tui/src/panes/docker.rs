@@ -1,6 +1,6 @@
 //! Docker of one host, of some, or of all: a chapter each for its containers and what else an engine has. This is the
 //! frame around them: which chapter is shown, and of which hosts. A chapter is a pane that follows its hosts with
-//! [`follow::Followed`] and does what can be done with [`act`].
+//! `follow::Followed` and does what can be done with `act`.
 
 mod act;
 pub mod containers;

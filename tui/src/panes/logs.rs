@@ -163,8 +163,16 @@ impl LogsPane {
 
     /// Of one host, reading these sources of it.
     pub fn reading(host: HostId, sources: Vec<String>) -> Self {
-        let mut pane = Self::new(host);
-        pane.choose(sources.into_iter().map(|source| (host, source)).collect());
+        Self::reading_all(sources.into_iter().map(|source| (host, source)).collect())
+    }
+
+    /// Reading these sources, each of its host.
+    pub fn reading_all(sources: Vec<(HostId, String)>) -> Self {
+        let mut hosts: Vec<HostId> = sources.iter().map(|(host, _)| *host).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let mut pane = Self::of(hosts);
+        pane.choose(sources);
         pane
     }
 

@@ -6,6 +6,7 @@ pub mod columns;
 mod copy;
 mod far;
 mod head;
+pub(in crate::panes) mod inside;
 mod line;
 mod list;
 mod opening;
@@ -38,6 +39,8 @@ const TAKE: Command = Command::Own(3);
 const END: Command = Command::Own(4);
 /// Begins a session over SSH.
 const FAR: Command = Command::Own(5);
+/// Begins a session in a container.
+const INSIDE: Command = Command::Own(6);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, MOVING];
 

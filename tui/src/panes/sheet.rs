@@ -9,6 +9,7 @@ use crate::store::sheets::{Record, Sheet, SheetKey, Value, id_of};
 use crate::theme::Role;
 use crate::widgets::table::{Cell, Column, WIDEST};
 use crate::widgets::{format, frame as boxes, table};
+use cmdr_protocol::containers::status;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -218,6 +219,10 @@ pub(super) fn shown(context: &Context<'_>, value: &Value) -> (String, Role) {
         Value::Text(text, role) | Value::Figure(_, text, role) => (text.clone(), *role),
         Value::Word(key, role) | Value::Ranked(_, key, role) => {
             (context.texts.get(key).to_owned(), *role)
+        }
+        Value::Status(container) => {
+            let words = status::words(container, context.store.now_ms / 1000);
+            (words, if container.state.runs() { Role::Text } else { Role::Soft })
         }
         Value::Moment(0) => ("-".to_owned(), Role::Faint),
         Value::Moment(at_s) => {

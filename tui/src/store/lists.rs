@@ -11,6 +11,8 @@ pub trait Listed: Feed<Item = Change<Self::Row>> + Default + 'static {
     type Row: Row;
     /// That as a row; `on` is the name of its host, in the first cell of lists over several.
     fn record(host: HostId, on: &str, row: &Self::Row) -> Record;
+    /// What else is put into rows that came, out of what is known besides.
+    fn came(_store: &mut Store, _key: SheetKey, _host: HostId) {}
 }
 
 /// The number of the row of this key.
@@ -35,6 +37,7 @@ pub fn take<F: Listed>(store: &mut Store, key: SheetKey, host: HostId, item: &Ch
     }
     sheet.answered.insert(host);
     sheet.came(now_ms);
+    F::came(store, key, host);
 }
 
 /// Only these hosts are followed from now on: what others told goes.

@@ -5,6 +5,7 @@
 use super::Store;
 use crate::theme::Role;
 use crate::widgets::natural;
+use cmdr_protocol::containers::Container;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::{CallError, HostId};
 use std::cmp::Ordering;
@@ -37,6 +38,8 @@ pub enum Value {
     Word(&'static str, Role),
     /// The same, with its place among the others.
     Ranked(u8, &'static str, Role),
+    /// How a container stands, in the engine's words, which change as time goes on; of it only what they need.
+    Status(Box<Container>),
 }
 
 impl Value {
@@ -70,6 +73,7 @@ impl Value {
                 a.cmp(b)
             }
             (Self::Ranked(a, ..), Self::Ranked(b, ..)) => a.cmp(b),
+            (Self::Status(a), Self::Status(b)) => a.since_s.cmp(&b.since_s),
             _ => natural::compare(self.plain(), other.plain()),
         }
     }
@@ -79,6 +83,7 @@ impl Value {
         match self {
             Self::Text(text, _) | Self::Figure(_, text, _) => text,
             Self::Moment(_) => "",
+            Self::Status(container) => container.state.as_str(),
             Self::Word(word, _) | Self::Ranked(_, word, _) => {
                 word.rsplit('.').next().unwrap_or(word)
             }

@@ -161,6 +161,12 @@ impl<K: Copy + Eq + Hash> State<K> {
         &self.order
     }
 
+    /// Rows that are on the screen, as of the last drawing.
+    pub fn seen(&self) -> &[K] {
+        let from = self.offset.min(self.order.len());
+        &self.order[from..(from + self.height).min(self.order.len())]
+    }
+
     /// The row under the cursor.
     pub fn selected(&self) -> Option<K> {
         self.selected

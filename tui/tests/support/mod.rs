@@ -251,7 +251,8 @@ impl World {
     /// Calls that reached the far end; feeds, and what is asked only to know what to offer, left out.
     pub(crate) fn calls(&self) -> Vec<cmdr_tui::link::fake::Asked> {
         let mut asked = self.far.take_asked();
-        let asks = |method: &str| !["roles.mine", "roles.matrix"].contains(&method);
+        let asks =
+            |method: &str| !["roles.mine", "roles.matrix", "containers.stats"].contains(&method);
         asked.retain(|a| asks(a.method) && a.method.split('.').next_back() != Some("watch"));
         asked
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Something that is acted on.
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     /// Its host.
     pub(super) host: HostId,
@@ -36,11 +37,32 @@ pub(super) struct Act {
     pub(super) about: Vec<String>,
 }
 
+/// How one is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// One key for one, the count for several.
+    Count,
+    /// Also for one something has to be typed: its name.
+    Name,
+}
+
 /// Asks, then makes the call of each. `said` makes of the answer what changes and what is said beside `done`.
 pub(super) fn act<C: Call + Clone>(
     context: &Context<'_>,
     targets: &[Target],
     act: Act,
+    make: impl Fn(&Target) -> C,
+    said: impl Fn(C::Reply) -> (Option<Update>, Option<Action>) + Clone + Send + 'static,
+) -> Action {
+    act_asking(context, targets, act, Asks::Count, make, said)
+}
+
+/// As [`act`], asking in another way.
+pub(super) fn act_asking<C: Call + Clone>(
+    context: &Context<'_>,
+    targets: &[Target],
+    act: Act,
+    asks: Asks,
     make: impl Fn(&Target) -> C,
     said: impl Fn(C::Reply) -> (Option<Update>, Option<Action>) + Clone + Send + 'static,
 ) -> Action {
@@ -79,6 +101,9 @@ pub(super) fn act<C: Call + Clone>(
     };
     let command = targets.iter().map(command).collect::<Vec<_>>().join("; ");
     let confirm = match targets.len() {
+        1 if asks == Asks::Name => {
+            Confirm::word(title, act.about, clean(&first.name).into_owned(), calls)
+        }
         1 => Confirm::one(title, calls).about(act.about),
         count => {
             let lines = act.about.into_iter().chain(targets.iter().map(line)).collect();

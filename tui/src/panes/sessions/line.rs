@@ -12,7 +12,7 @@ use cmdr_link::ssh_keys::{Key, KeyError};
 use cmdr_link::ssh_places::{self, Place};
 use cmdr_protocol::sessions::{Attach, Input, Item, Join, Mode, Open, Size};
 use cmdr_protocol::ssh::{self, Answer, MAX_KEYS, Prompt, Question, Sign, Typed};
-use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
+use cmdr_protocol::{CallError, ErrorKind, Feed, HostId, inside};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -21,6 +21,8 @@ use tokio::sync::mpsc;
 pub(super) enum How {
     /// It is made.
     New(Open),
+    /// It is made in a container.
+    Inside(Box<inside::Open>),
     /// It is made on another machine.
     Far(Box<Far>),
     /// It is one's own; with what it was opened as.
@@ -42,6 +44,7 @@ pub(super) fn subscription(
         let at = At { key, host, owner, size, events };
         match how {
             How::New(open) => Box::pin(at.follow(link, Open { size, ..open })),
+            How::Inside(open) => Box::pin(at.follow(link, inside::Open { size, ..*open })),
             How::Far(far) => Box::pin(at.begin(link, *far)),
             How::Own(id, mode, opened) => {
                 Box::pin(at.follow(link, Attach { id, mode, size, opened }))

@@ -9,7 +9,7 @@ use super::far::{self, Asking, Far};
 use super::line::{How, subscription};
 use super::list::Sessions;
 use super::opening::{self, Opening};
-use super::{END, FAR, MOVING, NEW, NEW_AS, TAKE, WATCH, acts, copy, head};
+use super::{END, FAR, INSIDE, MOVING, NEW, NEW_AS, TAKE, WATCH, acts, copy, head, inside};
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, key};
 use crate::link::is_passing;
@@ -384,6 +384,7 @@ impl Pane for ShellPane {
         };
         let begun = match &at.how {
             How::New(asked) => Some(asked.resource()),
+            How::Inside(asked) => Some(asked.resource()),
             How::Far(far) => Some(far.open.resource()),
             _ => None,
         };
@@ -399,7 +400,7 @@ impl Pane for ShellPane {
             }
             State::Cut(error) => {
                 let lasts = !is_passing(error) || error.kind == ErrorKind::NotFound;
-                let begins = matches!(at.how, How::New(_) | How::Far(_));
+                let begins = matches!(at.how, How::New(_) | How::Inside(_) | How::Far(_));
                 (lasts || begins).then(|| error.clone())
             }
         };
@@ -429,6 +430,10 @@ impl Pane for ShellPane {
             NEW_AS => Action::Open(Box::new(Opening::new(context, &Open::default(), None))),
             NEW if text.is_empty() => self.start(context, Open::default()),
             NEW => opening::read(text).map_or(Action::None, |open| self.start(context, open)),
+            INSIDE => {
+                let asked = inside::read(text);
+                asked.map_or(Action::None, |open| self.start_inside(context, open))
+            }
             FAR if text.is_empty() => far::ask(context, self.host),
             FAR => match far::read(text) {
                 Some(far) => self.start_far(context, far),

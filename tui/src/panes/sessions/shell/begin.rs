@@ -4,12 +4,14 @@
 use super::super::far::{self, Asking, Far};
 use super::super::line::How;
 use super::super::opening::{self, Opening};
-use super::super::{FAR, NEW, TAKE, WATCH};
+use super::super::{FAR, INSIDE, NEW, TAKE, WATCH, inside};
 use super::ShellPane;
 use crate::action::{Action, Refused, reason};
 use crate::keymap::Command;
 use crate::panes::{Context, Place, SHELL};
 use crate::store::rights::Offer;
+use cmdr_protocol::display::clean;
+use cmdr_protocol::inside::Open as Inside;
 use cmdr_protocol::sessions::{Attach, Join, Mode, Open, opener};
 use cmdr_protocol::{ErrorKind, Feed as _, ssh};
 
@@ -19,6 +21,13 @@ impl ShellPane {
             return Action::Say(context.texts.get("note.read_only").to_owned());
         }
         self.begin(How::New(open))
+    }
+
+    pub(super) fn start_inside(&mut self, context: &Context<'_>, open: Inside) -> Action {
+        if context.store.read_only {
+            return Action::Say(context.texts.get("note.read_only").to_owned());
+        }
+        self.begin(How::Inside(Box::new(open)))
     }
 
     pub(super) fn start_far(&mut self, context: &Context<'_>, far: Far) -> Action {
@@ -43,6 +52,11 @@ impl ShellPane {
             How::New(open) => {
                 let again = Action::Give(NEW, opening::written(open));
                 (texts.get("shell.what.open").to_owned(), Open::METHOD, open.resource(), again)
+            }
+            How::Inside(open) => {
+                let again = Action::Give(INSIDE, inside::written(open));
+                let what = texts.fill("inside.what", &[&clean(&open.container)]);
+                (what, Inside::METHOD, open.resource(), again)
             }
             How::Far(far) => {
                 let again = Action::Give(FAR, far::written(far));
@@ -83,6 +97,10 @@ impl ShellPane {
             // Another user may be allowed: which one?
             (ErrorKind::Denied, How::New(open)) => {
                 Action::Open(Box::new(Opening::new(context, &open, Some(why))))
+            }
+            // There may be no such program in it: which one is there?
+            (_, How::Inside(open)) if !open.argv.is_empty() => {
+                inside::ask(context, self.host, &open, Some(why))
             }
             // Whoever has given up knows why.
             (ErrorKind::Cancelled, How::Far(_)) => Action::Say(why),
