@@ -4,7 +4,7 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, configs, files, hosts, ports, processes, runs, services, sessions,
+    Context, Entry, configs, docker, files, hosts, ports, processes, runs, services, sessions,
 };
 
 /// Offers what it knows.
@@ -21,6 +21,9 @@ pub const FINDS: &[Finds] = &[
     runs::entries,
     runs::book_entries,
     configs::entries,
+    docker::images::everywhere,
+    docker::volumes::everywhere,
+    docker::networks::everywhere,
     files::finds::recent,
 ];
 
@@ -32,6 +35,9 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.run",
     "palette.runbook",
     "palette.config",
+    "palette.image",
+    "palette.volume",
+    "palette.network",
 ];
 
 /// The sign of a kind of entry.
@@ -46,6 +52,9 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.run" => "▷",
         "palette.runbook" => "☰",
         "palette.config" => "▧",
+        "palette.image" => "◰",
+        "palette.volume" => "◍",
+        "palette.network" => "⌗",
         "palette.page" => "▤",
         "palette.view" => "◫",
         "palette.desk" => "▦",

@@ -1,6 +1,7 @@
 //! Tables that hosts tell as they change, of one host or of many in one sheet. The pages of Docker use it.
 
 use super::Store;
+use super::engines::Engines;
 use super::sheets::{Record, SheetKey, id_of};
 use cmdr_protocol::table::{Change, Row};
 use cmdr_protocol::{Feed, HostId};
@@ -11,6 +12,8 @@ pub trait Listed: Feed<Item = Change<Self::Row>> + Default + 'static {
     type Row: Row;
     /// That as a row; `on` is the name of its host, in the first cell of lists over several.
     fn record(host: HostId, on: &str, row: &Self::Row) -> Record;
+    /// Adds what was asked for beside the list.
+    fn beside(_engines: &Engines, _row: &mut Record) {}
 }
 
 /// The number of the row of this key.
@@ -22,17 +25,21 @@ pub fn number<R: Row>(host: HostId, key: &R::Key) -> u64 {
 /// Takes one item of a host in.
 pub fn take<F: Listed>(store: &mut Store, key: SheetKey, host: HostId, item: Change<F::Row>) {
     let (now_ms, on) = (store.now_ms, store.hosts.name(host));
+    let record = |row| {
+        let mut record = F::record(host, &on, row);
+        F::beside(&store.engines, &mut record);
+        record
+    };
+    let Change { reset, gone, put } = item;
+    let records: Vec<Record> = put.iter().map(record).collect();
     let sheet = store.sheet_mut(key);
-    if item.reset {
+    if reset {
         sheet.rows.retain(|_, row| row.host != host);
     }
-    for gone in &item.gone {
+    for gone in &gone {
         sheet.rows.remove(&number::<F::Row>(host, gone));
     }
-    for row in &item.put {
-        let record = F::record(host, &on, row);
-        sheet.rows.insert(record.id, record);
-    }
+    sheet.rows.extend(records.into_iter().map(|record| (record.id, record)));
     sheet.answered.insert(host);
     sheet.came(now_ms);
 }

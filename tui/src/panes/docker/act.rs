@@ -69,9 +69,9 @@ pub(super) fn act<C: Call + Clone>(
     };
     let title = texts.fill("docker.ask", &[word, &of, &place]);
     let several = hosts.len() > 1;
-    let line = |target: &Target| match several {
-        true => format!("{}  {}", on(target.host), clean(&target.name)),
-        false => clean(&target.name).into_owned(),
+    let line = |target: &Target| {
+        let name = clean(&target.name).into_owned();
+        if several { format!("{}  {name}", on(target.host)) } else { name }
     };
     let command = |target: &Target| {
         let (on, name) = (quoted(&on(target.host)), quoted(&target.name));
