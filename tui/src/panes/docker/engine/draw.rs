@@ -8,6 +8,7 @@ use crate::store::sheets::{Record, Value};
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::engine::Events;
+use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -49,7 +50,7 @@ impl Engine {
             );
             if absent && store.is_up() {
                 super::super::follow::absent(context, &mut lines);
-            } else if let Some(why) = store.sheet(self.engines).and_then(|s| s.failed.get(&host)) {
+            } else if let Some(why) = self.why(context, host) {
                 lines = vec![Line::styled(why.clone(), theme.style(Role::Bad))];
             }
             return crate::panes::notice(frame, area, &sheet::wrapped(lines, area.width));
@@ -98,6 +99,14 @@ impl Engine {
         if !store.is_up() {
             boxes::fade(frame.buffer_mut(), area, theme);
         }
+    }
+
+    /// Why an engine of a host that is online says nothing of itself.
+    fn why<'a>(&self, context: &Context<'a>, host: HostId) -> Option<&'a String> {
+        let row = context.store.hosts.get(host)?;
+        let online = row.host.state == HostState::Online && context.store.is_up();
+        let sheet = context.store.sheet(self.engines).filter(|_| online)?;
+        sheet.failed.get(&host)
     }
 
     /// The room that each kind of things takes, or why that is not known.

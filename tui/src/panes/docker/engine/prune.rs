@@ -44,7 +44,7 @@ pub(super) fn ask(context: &Context<'_>, hosts: Vec<HostId>) -> Action {
     let text = |text: &str| text.to_owned();
     let fields = vec![
         Field::new("prune.kinds", "prune.kinds_hint", text("container, network, image, cache")),
-        Field::new("prune.all", "prune.all_hint", text("n")),
+        Field::new("prune.all", "prune.all_hint", String::new()),
         Field::new("prune.older", "prune.older_hint", String::new()),
         Field::new("prune.label", "prune.label_hint", String::new()),
     ];

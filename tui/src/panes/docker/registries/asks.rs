@@ -33,7 +33,7 @@ pub(super) fn add(context: &Context<'_>, key: SheetKey) -> Action {
         field("registries.add.name", "registries.add.name_hint"),
         field("registries.add.user", "registries.add.user_hint"),
         field("registries.add.password", "registries.add.password_hint").secret(),
-        Field::new("registries.add.plain", "registries.add.plain_hint", "n".to_owned()),
+        Field::new("registries.add.plain", "registries.add.plain_hint", String::new()),
     ];
     let title = context.texts.get("registries.add.title").to_owned();
     Fill::open(Form::new(title, fields), move |context, form| {

@@ -73,7 +73,7 @@ pub(super) fn restore(context: &Context<'_>, row: Option<&Record>) -> Action {
     let (texts, on, name) = (context.texts.clone(), context.store.hosts.name(host), name(row));
     let fields = vec![
         Field::new("volumes.restore.file", "volumes.restore.file_hint", here("")),
-        Field::new("volumes.restore.replace", "volumes.restore.replace_hint", "n".to_owned()),
+        Field::new("volumes.restore.replace", "volumes.restore.replace_hint", String::new()),
     ];
     let title = texts.fill("volumes.restore.title", &[&clean(&name), &on]);
     let id = context.store.files.next;
