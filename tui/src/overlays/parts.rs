@@ -84,7 +84,9 @@ impl Overlay for Parts {
         let to = inner.bottom().saturating_sub(below + 1);
         let rows = usize::from(to.saturating_sub(from)).max(1);
         self.top = self.top.min(parts.len().saturating_sub(rows));
-        if parts.is_empty() {
+        let begins = transfer
+            .is_none_or(|transfer| transfer.state == State::Running && transfer.progress.size == 0);
+        if parts.is_empty() && begins {
             let line = Line::styled(texts.get("parts.none"), theme.style(Role::Soft));
             table::put(buffer, x, from, width, &line, false);
         }

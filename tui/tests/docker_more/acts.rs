@@ -3,8 +3,8 @@
 use super::{at, at_engine, at_images, at_networks, at_volumes, happened};
 use crate::docker::{NONE, at_docker};
 use crate::files::until;
-use crate::support::{Setup, World, id};
-use cmdr_protocol::engine::{Events, Kind, Leftover, Prune, Pruned};
+use crate::support::{NOW_MS, Setup, World, id};
+use cmdr_protocol::engine::{Event, Events, Kind, Leftover, Prune, Pruned};
 use cmdr_protocol::files::{Chunk, Sum};
 use cmdr_protocol::images::{self, Loaded, Loading, Moved, Progress};
 use cmdr_protocol::registries::Pull;
@@ -246,6 +246,24 @@ async fn events_that_are_paused_are_not_asked_for_and_go_on_from_where_they_were
     world.idle().await;
     world.check_shows("3 events");
     world.check_shows("3 were left out");
+}
+
+#[tokio::test]
+async fn the_newest_event_stands_on_top_until_one_goes_down() {
+    let mut world = at_engine(Setup::default()).await;
+    for n in 0..60 {
+        let event = Event { at_ms: NOW_MS + n * 1000, ..happened(0, "start", &format!("job-{n}")) };
+        world.far.push::<Events>(Some(id(1)), &event);
+        world.idle().await;
+    }
+    world.check_shows("job-59");
+    world.press("jj").await;
+    let event = Event { at_ms: NOW_MS + 90_000, ..happened(0, "start", "job-late") };
+    world.far.push::<Events>(Some(id(1)), &event);
+    world.press("<enter>").await;
+    world.check_shows("job-57");
+    world.press("<esc>g").await;
+    world.check_shows("job-late");
 }
 
 #[tokio::test]

@@ -94,6 +94,8 @@ pub struct Engine {
     /// The round in which engines are asked.
     turn: u64,
     paused: bool,
+    /// The first row, as long as the cursor stays on it: then it goes up to what is new.
+    first: Option<u64>,
 }
 
 impl Engine {
@@ -112,6 +114,7 @@ impl Engine {
             hosts: Vec::new(),
             turn: 0,
             paused: false,
+            first: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How the engine of one host, and the engines of several, are drawn.
 
 use super::Engine;
+use crate::keymap::Command;
 use crate::panes::sheet::{self, shown};
 use crate::panes::{Context, overview};
 use crate::store::FeedState;
@@ -91,6 +92,7 @@ impl Engine {
         let line = sheet::dotted(context, pieces);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &line, false);
         if events.is_some() {
+            self.stay_on_top(context);
             self.view.draw(context, frame, body, ["engine.no_events"; 2]);
         } else {
             let none = Line::styled(texts.get("engine.no_events"), theme.style(Role::Soft));
@@ -98,6 +100,21 @@ impl Engine {
         }
         if !store.is_up() {
             boxes::fade(frame.buffer_mut(), area, theme);
+        }
+    }
+
+    /// Whoever has not gone down from the newest event sees the newest.
+    fn stay_on_top(&mut self, context: &Context<'_>) {
+        let before = self.view.table.selected();
+        self.view.order(context);
+        if self.first == before {
+            self.view.table.on(Command::Top, self.view.columns);
+        }
+        let now = self.view.table.selected();
+        self.first = now.filter(|now| self.view.table.order().first() == Some(now));
+        // Nothing is selected by that number: the cursor is somewhere below.
+        if self.first.is_none() && now.is_some() {
+            self.first = Some(u64::MAX);
         }
     }
 
