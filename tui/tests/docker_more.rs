@@ -287,7 +287,7 @@ async fn the_engine_with_what_happens_in_it() {
     for setup in each() {
         let mut world = at_engine(setup.clone()).await;
         snap!("engine", world);
-        world.press("b").await;
+        world.press("c").await;
         snap!("engine_prune", world);
         world.press("<enter>").await;
         world.idle().await;

@@ -83,6 +83,12 @@ fn renew(store: &mut Store, host: HostId, list: &str, show: fn(&Engines, &mut Re
     }
 }
 
+/// Whether a layer needs nothing more, in the engine's words.
+pub fn is_over(status: &str) -> bool {
+    let words = ["Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted"];
+    words.iter().any(|word| status.starts_with(word))
+}
+
 /// The key of the word for a kind of things.
 pub const fn kind(kind: Kind) -> &'static str {
     match kind {

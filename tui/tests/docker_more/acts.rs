@@ -269,7 +269,7 @@ async fn the_newest_event_stands_on_top_until_one_goes_down() {
 #[tokio::test]
 async fn exactly_what_was_shown_is_cleared_away_and_what_stays_says_why() {
     let mut world = at_engine(Setup::default()).await;
-    world.press("bC-uplanets<enter>").await;
+    world.press("cC-uplanets<enter>").await;
     world.check_shows("'planets' is none of container");
     world.press("C-ucontainers, image, network<tab>y<tab>7 days<enter>").await;
     world.check_shows("'7 days' is no span");

@@ -35,7 +35,7 @@ pub(super) static TABLES: &[&[Binding]] = &[BINDINGS, CHAPTER, LIST];
 
 const BINDINGS: &[Binding] = &[
     key(&["<enter>"], Command::Open, "engine.key.open").row().hint(),
-    key(&["b"], PRUNE, "engine.key.prune").danger(Prune::METHOD).hint(),
+    key(&["c"], PRUNE, "engine.key.prune").danger(Prune::METHOD).hint(),
     key(&["p"], PAUSE, "engine.key.pause").needs(Events::METHOD).hint(),
     key(&["R"], REFRESH, "engine.key.refresh"),
     key(&["t"], TRANSFERS, "files.key.transfers"),

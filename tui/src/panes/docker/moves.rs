@@ -6,6 +6,7 @@ use crate::link::{Inputs, Items, Link, cut_short, cut_short_there};
 use crate::overlays::parts::Parts;
 use crate::panes::Context;
 use crate::panes::files::carry::{Ended, follow};
+use crate::store::engines::is_over;
 use crate::store::files::{Part, State, Told};
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::files::{Chunk, Sum};
@@ -64,17 +65,13 @@ async fn run(link: Link, order: Move, tell: watch::Sender<Told>) -> Ended {
     Ok((state, Action::None))
 }
 
-/// A layer that needs nothing more, in the engine's words.
-fn is_over(layer: &Layer) -> bool {
-    let words = ["Pull complete", "Already exists", "Pushed", "Layer already exists", "Mounted"];
-    words.iter().any(|word| layer.status.starts_with(word))
-}
-
 /// What is known of a layer: its size is told while it is carried, and no more when it is unpacked.
 fn part(before: Option<&Part>, layer: &Layer) -> Part {
     let known = before.map_or(0, |part| part.size);
-    let (is_over, carries) =
-        (is_over(layer), layer.status.starts_with("Downloading") || layer.status == "Pushing");
+    let (is_over, carries) = (
+        is_over(&layer.status),
+        layer.status.starts_with("Downloading") || layer.status == "Pushing",
+    );
     let size = if carries { layer.total } else { known.max(layer.total) };
     let have = match () {
         () if is_over => size,

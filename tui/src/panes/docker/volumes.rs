@@ -43,7 +43,7 @@ const BINDINGS: &[Binding] = &[
     key(&["z"], SIZES, "volumes.key.sizes").needs(List::METHOD).hint(),
     key(&["x", "<delete>"], REMOVE, "images.key.remove").danger(Remove::METHOD).row().hint(),
     key(&["+"], CREATE, "volumes.key.create").danger(Create::METHOD).hint(),
-    key(&["b"], BACKUP, "volumes.key.backup").needs(Archive::METHOD).row().hint(),
+    key(&["w"], BACKUP, "volumes.key.backup").needs(Archive::METHOD).row().hint(),
     key(&["a"], RESTORE, "volumes.key.restore").danger(Unpack::METHOD).row(),
     key(&["i"], INSPECT, "images.key.inspect").needs(Inspect::METHOD).row(),
     key(&["D"], FORCE, "volumes.key.force").danger(Remove::METHOD).row(),
