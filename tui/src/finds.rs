@@ -22,6 +22,9 @@ pub const FINDS: &[Finds] = &[
     runs::entries,
     runs::book_entries,
     configs::entries,
+    docker::images::everywhere,
+    docker::volumes::everywhere,
+    docker::networks::everywhere,
     files::finds::recent,
 ];
 
@@ -34,6 +37,9 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.run",
     "palette.runbook",
     "palette.config",
+    "palette.image",
+    "palette.volume",
+    "palette.network",
 ];
 
 /// The sign of a kind of entry.
@@ -49,6 +55,9 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.run" => "▷",
         "palette.runbook" => "☰",
         "palette.config" => "▧",
+        "palette.image" => "◰",
+        "palette.volume" => "◍",
+        "palette.network" => "⌗",
         "palette.page" => "▤",
         "palette.view" => "◫",
         "palette.desk" => "▦",

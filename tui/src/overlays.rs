@@ -12,6 +12,7 @@ pub mod help;
 pub mod menu;
 pub mod pager;
 pub mod palette;
+pub mod parts;
 pub mod prompt;
 pub mod search;
 pub mod themes;

@@ -26,7 +26,10 @@ mod sheet;
 pub mod system;
 
 pub(crate) mod gather;
+mod notice;
 mod words;
+
+pub use notice::notice;
 
 use crate::action::{Action, Wanted};
 use crate::config;
@@ -45,7 +48,6 @@ use cmdr_protocol::{CallError, Feed, HostId, RunId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -98,6 +100,14 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("fleet_ports", fleet::ports),
     ("fleet_processes", fleet::processes),
     ("containers", docker::containers::columns),
+    ("images", docker::images::columns),
+    ("volumes", docker::volumes::columns),
+    ("networks", docker::networks::columns),
+    ("engines", docker::engine::columns),
+    ("engine_events", docker::engine::event_columns),
+    ("registries", docker::registries::columns),
+    ("repositories", docker::registries::repository_columns),
+    ("tags", docker::registries::tag_columns),
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
@@ -580,28 +590,4 @@ fn sought(context: &Context<'_>, found: Seek, text: &str) -> Action {
         Seek::Nothing => "table.no_search",
     };
     Action::Say(context.texts.fill(key, &[text]))
-}
-
-/// Lines in the middle of an area, for when there is nothing else to show. Those that are too long are
-/// broken: what to do next stands at their end.
-pub fn notice(frame: &mut Frame<'_>, area: Rect, lines: &[Line<'_>]) {
-    let room = usize::from(area.width.saturating_sub(2));
-    let lines: Vec<Line<'_>> = lines
-        .iter()
-        .flat_map(|line| {
-            if line.width() <= room {
-                return vec![line.clone()];
-            }
-            let style = line.spans.first().map_or(line.style, |span| line.style.patch(span.style));
-            let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
-            let rows = crate::overlays::rows(&text, room.saturating_sub(2));
-            rows.into_iter().map(|row| Line::styled(row, style)).collect()
-        })
-        .collect();
-    let top = area.y + area.height.saturating_sub(lines.len() as u16) / 2;
-    for (y, line) in (top..area.bottom()).zip(&lines) {
-        let width = (line.width() as u16).min(area.width);
-        let x = area.x + (area.width - width) / 2;
-        crate::widgets::table::put(frame.buffer_mut(), x, y, width, line, false);
-    }
 }

@@ -6,12 +6,15 @@ pub mod audit;
 pub mod configs;
 pub mod containers;
 pub mod edits;
+pub mod engines;
 pub mod everywhere;
 pub mod files;
 pub mod hosts;
+pub mod images;
 pub mod lists;
 pub mod logs;
 pub mod metrics;
+pub mod networks;
 pub mod ports;
 pub mod processes;
 pub mod recordings;
@@ -23,6 +26,7 @@ pub mod sessions;
 pub mod settled;
 pub mod sheets;
 pub mod system;
+pub mod volumes;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -142,6 +146,8 @@ pub struct Store {
     pub runs: runs::Runs,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
+    /// What was asked of Docker beside its lists.
+    pub engines: engines::Engines,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
     /// Sessions of hosts, and those that are open here.
@@ -190,6 +196,7 @@ impl Store {
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
             configs: configs::Configs::default(),
+            engines: engines::Engines::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),
             hurried: false,

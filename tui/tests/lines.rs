@@ -120,6 +120,57 @@ const LINES: &[(&str, &[&str])] = &[
             "cmdr docker update web1 db --memory=512m --pids-limit=-1 --restart=on-failure:5 --memory-swap=-1",
         ],
     ),
+    (
+        "cmdr docker prune {} --only {}",
+        &["cmdr docker prune web1,web2 --only image,cache --all --older 7s --label 'a=b'"],
+    ),
+    ("cmdr docker history {on} {}", &["cmdr docker history web1 'nginx:1'"]),
+    ("cmdr docker images {}", &["cmdr docker images '*'"]),
+    ("cmdr docker volume inspect {on} {}", &["cmdr docker volume inspect web1 data"]),
+    ("cmdr docker volume inspect {} {}", &["cmdr docker volume inspect web1 data"]),
+    ("cmdr docker volume ls {}", &["cmdr docker volume ls web1"]),
+    ("cmdr docker volume rm {} {}", &["cmdr docker volume rm web1 data"]),
+    ("cmdr docker volume rm -f {} {}", &["cmdr docker volume rm -f web1 data"]),
+    (
+        "cmdr docker volume create {} {}",
+        &["cmdr docker volume create web1 data --label 'a=b' --driver x --opt 'type=nfs'"],
+    ),
+    (
+        "cmdr docker volume restore {host_word} {volume}{force} < {file}",
+        &["cmdr docker volume restore web1 data --force < '/tmp/a b.tar'"],
+    ),
+    (
+        "cmdr docker network create {} {}",
+        &[
+            "cmdr docker network create web1 shop --driver macvlan --subnet '10.1.0.0/16' --gateway 10.1.0.1 \
+           --ip-range '10.1.2.0/24' --internal --attachable --ipv6 --label 'a=b' --opt 'c=d'",
+        ],
+    ),
+    ("cmdr docker network inspect {} {}", &["cmdr docker network inspect web1 shop"]),
+    ("cmdr docker network inspect {on} {}", &["cmdr docker network inspect web1 shop"]),
+    ("cmdr docker network ls {}", &["cmdr docker network ls web1"]),
+    ("cmdr docker network rm {} {}", &["cmdr docker network rm web1 shop"]),
+    (
+        "cmdr docker network disconnect {host} {name} {who}",
+        &["cmdr docker network disconnect web1 shop db"],
+    ),
+    ("cmdr docker push {} {}", &["cmdr docker push web1 'reg:5000/shop:7'"]),
+    ("cmdr docker image cp {from} {to} {image}", &["cmdr docker image cp web1 web2 shop"]),
+    ("cmdr docker image inspect {} {}", &["cmdr docker image inspect web1 shop"]),
+    ("cmdr docker rmi {} {}", &["cmdr docker rmi web1 shop"]),
+    ("cmdr docker rmi -f {} {}", &["cmdr docker rmi -f web1 shop"]),
+    ("cmdr docker events {}", &["cmdr docker events web1"]),
+    ("cmdr docker info {}", &["cmdr docker info '*'"]),
+    ("cmdr docker outdated {selector} --all", &["cmdr docker outdated web1,web2 --all"]),
+    ("cmdr docker registry manifest {}", &["cmdr docker registry manifest 'reg:5000/shop:7'"]),
+    ("cmdr docker registry ls", &["cmdr docker registry ls"]),
+    ("cmdr docker registry catalog {}", &["cmdr docker registry catalog 'reg:5000'"]),
+    ("cmdr docker registry tags {}", &["cmdr docker registry tags 'reg:5000/shop'"]),
+    ("cmdr docker registry rm {}", &["cmdr docker registry rm 'reg:5000'"]),
+    (
+        "cmdr docker registry rmtag {}{force}",
+        &["cmdr docker registry rmtag 'reg:5000/shop:7' --force"],
+    ),
     ("cmdr docker start {} {}", &["cmdr docker start web1 db"]),
     ("cmdr docker stop {} {}", &["cmdr docker stop web1 db"]),
     ("cmdr sessions end {}", &["cmdr sessions end abcdefg"]),
@@ -172,7 +223,11 @@ fn commands(line: &str) -> Vec<Vec<String>> {
 
 /// Fails unless the CLI takes the line.
 pub(crate) fn check(line: &str) {
-    for words in commands(line) {
+    for mut words in commands(line) {
+        // What a shell reads from a file is no word of the program's.
+        if let Some(at) = words.iter().position(|word| word == "<") {
+            words.drain(at..(at + 2).min(words.len()));
+        }
         if let Err(error) = Cli::try_parse_from(&words) {
             panic!("{line}: {error}");
         }

@@ -7,6 +7,7 @@ mod app;
 mod configs;
 mod desks;
 mod docker;
+mod docker_more;
 mod edit;
 mod files;
 mod finder;

@@ -1,6 +1,7 @@
 //! Files and folders on their way, each with how far it is; one can be given up, and what was left out listed.
 
 use super::pager::Pager;
+use super::parts::Parts;
 use super::{Overlay, leaves, step};
 use crate::action::Action;
 use crate::panes::Context;
@@ -40,6 +41,11 @@ impl Overlay for Transfers {
             && let Some(transfer) = transfers.iter().rev().nth(self.at)
         {
             return Action::Apply(files::stop(transfer.id));
+        } else if key.code == KeyCode::Enter
+            && let Some(transfer) = transfers.iter().rev().nth(self.at)
+            && !transfer.parts.is_empty()
+        {
+            return Action::Open(Box::new(Parts::of(transfer.id)));
         } else if key.code == KeyCode::Enter
             && let Some(transfer) = transfers.iter().rev().nth(self.at)
             && !transfer.faults.is_empty()

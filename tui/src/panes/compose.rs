@@ -542,7 +542,9 @@ impl Pane for ComposePane {
             // A runbook to begin with, from wherever it was found.
             BOOK | Command::Open => {
                 // Made without knowing what was written last.
-                if let (None, Some(draft)) = (&self.kept, &context.store.runs.draft) {
+                if let (None, Some(draft)) = (&self.kept, &context.store.runs.draft)
+                    && self.draft == Draft::default()
+                {
                     *self = Self::with(draft.clone());
                 }
                 let kind = self.set_kind(context, Kind::Book);

@@ -4,10 +4,20 @@
 
 mod act;
 pub mod containers;
+pub mod engine;
+mod fill;
 mod follow;
+pub mod images;
+mod inspect;
+mod install;
+mod moves;
+pub mod networks;
+pub mod registries;
+pub mod volumes;
 
+use super::hosts::quoted;
 use super::sheet;
-use super::{Context, Entry, Pane, Place, Subscription, TABS};
+use super::{Choice, Context, Entry, Pane, Place, Subscription, TABS};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, key};
 use crate::store::audit;
@@ -38,14 +48,50 @@ struct Chapter {
 }
 
 /// The chapters, one line per feature.
-const CHAPTERS: &[Chapter] = &[Chapter {
-    name: "containers",
-    title: "docker.containers",
-    make: |of| Box::new(containers::Containers::new(of)),
-}];
+const CHAPTERS: &[Chapter] = &[
+    Chapter {
+        name: "containers",
+        title: "docker.containers",
+        make: |of| Box::new(containers::Containers::new(of)),
+    },
+    Chapter {
+        name: "images",
+        title: "docker.images",
+        make: |of| Box::new(images::Images::new(of)),
+    },
+    Chapter {
+        name: "volumes",
+        title: "docker.volumes",
+        make: |of| Box::new(volumes::Volumes::new(of)),
+    },
+    Chapter {
+        name: "networks",
+        title: "docker.networks",
+        make: |of| Box::new(networks::Networks::new(of)),
+    },
+    Chapter {
+        name: "engine",
+        title: "docker.engine",
+        make: |of| Box::new(engine::Engine::new(of)),
+    },
+    Chapter {
+        name: "registries",
+        title: "docker.registries",
+        make: |_| Box::new(registries::Registries::default()),
+    },
+];
 
 /// Key tables of chapters beside the first, whose keys stand for the page.
-pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 0] = [];
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 8] = [
+    ("images", images::TABLES),
+    ("volumes", volumes::TABLES),
+    ("networks", networks::TABLES),
+    ("engine", engine::TABLES),
+    ("registries", registries::TABLES),
+    ("repositories", registries::OF_REPOSITORIES),
+    ("tags", registries::OF_TAGS),
+    ("docker_none", install::TABLES),
+];
 
 /// Of which hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +113,16 @@ impl Scope {
     /// Whether rows need not say on which host they are.
     const fn is_one(&self) -> bool {
         matches!(self, Self::Host(_))
+    }
+
+    /// The hosts as `cmdr` picks them.
+    fn selector(&self, context: &Context<'_>) -> String {
+        let name = |host: &HostId| context.store.hosts.name(*host);
+        match self {
+            Self::Host(host) => quoted(&name(host)),
+            Self::Hosts(hosts, _) => quoted(&hosts.iter().map(name).collect::<Vec<_>>().join(",")),
+            Self::Fleet => "'*'".to_owned(),
+        }
     }
 
     /// The sheet of this name.
@@ -105,6 +161,18 @@ pub(super) fn open(hosts: Vec<HostId>) -> Action {
     }
 }
 
+/// The rows of every list of this name that is known, for the finder: each is gone to in its chapter on its host's page.
+fn found(context: &Context<'_>, list: &'static str, kind: &'static str) -> Vec<Entry> {
+    let rows = sheet::everywhere(context, &[list], kind, "docker.title").into_iter();
+    let there = |entry: Entry| match entry.choice {
+        Choice::At(place, row) => {
+            Entry { choice: Choice::Open(place, format!("{list} {row}")), ..entry }
+        }
+        _ => entry,
+    };
+    rows.map(there).collect()
+}
+
 /// Where it is among the tabs of a host.
 pub(super) fn tab() -> usize {
     TABS.iter().position(|tab| tab.title == "docker.title").unwrap_or(0)
@@ -115,13 +183,15 @@ pub struct DockerPane {
     scope: Scope,
     at: usize,
     chapters: Vec<Box<dyn Pane>>,
+    /// There is no engine on the one host.
+    absent: bool,
 }
 
 impl DockerPane {
     /// Of these hosts.
     pub fn new(scope: Scope) -> Self {
         let chapters = CHAPTERS.iter().map(|chapter| (chapter.make)(&scope)).collect();
-        Self { scope, at: 0, chapters }
+        Self { scope, at: 0, chapters, absent: false }
     }
 
     fn chapter(&self) -> &dyn Pane {
@@ -144,7 +214,7 @@ impl Pane for DockerPane {
     }
 
     fn bindings(&self) -> &'static [&'static [Binding]] {
-        self.chapter().bindings()
+        if self.absent { install::TABLES } else { self.chapter().bindings() }
     }
 
     fn can(&self, context: &Context<'_>, command: Command) -> bool {
@@ -164,6 +234,7 @@ impl Pane for DockerPane {
         match command {
             NEXT => self.turn(1),
             PREVIOUS => self.turn(CHAPTERS.len() - 1),
+            install::INSTALL => install::compose(context, &self.at_hand()),
             _ => self.chapter_mut().on(context, command),
         }
     }
@@ -176,6 +247,8 @@ impl Pane for DockerPane {
     }
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
+        let is_one = self.scope.is_one();
+        self.absent = is_one && install::is_absent(context, &self.chapter().feeds());
         self.chapter_mut().poll(context)
     }
 
@@ -224,7 +297,17 @@ impl Pane for DockerPane {
     }
 
     fn take(&mut self, context: &Context<'_>, command: Command, text: &str) -> Action {
-        self.chapter_mut().take(context, command, text)
+        let found = text.split_once(' ').filter(|_| command == Command::Open);
+        let at = found.and_then(|(name, _)| CHAPTERS.iter().position(|c| c.name == name));
+        match (at, found.and_then(|(_, row)| row.parse().ok())) {
+            // Something that was found, wherever one was.
+            (Some(at), Some(row)) => {
+                self.at = at;
+                self.chapter_mut().pick(row);
+                Action::None
+            }
+            _ => self.chapter_mut().take(context, command, text),
+        }
     }
 
     fn keepsake(&self) -> Option<String> {

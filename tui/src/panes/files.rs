@@ -27,8 +27,8 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use side::Side;
 
-/// Goes to the path that is given.
-const GO: Command = Command::Own(0);
+/// Goes to the folder that is given.
+pub(in crate::panes) const GO: Command = Command::Own(0);
 const UP: Command = Command::Own(1);
 const HIDDEN: Command = Command::Own(2);
 const REFRESH: Command = Command::Own(3);

@@ -2,7 +2,7 @@
 
 use super::Store;
 use super::lists::{Listed, number};
-use super::sheets::{Record, SheetKey, Target, Value};
+use super::sheets::{Record, Target, Value};
 use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::HostId;
@@ -249,15 +249,12 @@ impl Listed for Watch {
         record(host, on, container)
     }
 
-    fn came(store: &mut Store, key: SheetKey, host: HostId) {
-        let Some(life) = store.containers.0.get(&host) else { return };
-        let Some(sheet) = store.sheets.get_mut(&key) else { return };
-        for (id, used) in &life.of {
-            // What one used that has ended meanwhile is not so any more.
-            let record = sheet.rows.get_mut(&number::<Container>(host, id));
-            if let Some(record) = record.filter(|record| runs(record)) {
-                put(record, used.values());
-            }
+    fn beside(store: &Store, row: &mut Record) {
+        let Target::Container { id, .. } = &row.target else { return };
+        let used = store.containers.0.get(&row.host).and_then(|life| life.of.get(id));
+        // What one used that has ended meanwhile is not so any more.
+        if let Some(used) = used.filter(|_| runs(row)) {
+            put(row, used.values());
         }
     }
 }
@@ -266,6 +263,7 @@ impl Listed for Watch {
 mod tests {
     use super::*;
     use crate::store::lists;
+    use crate::store::sheets::SheetKey;
 
     const WEB: HostId = HostId([1; 16]);
     const KEY: SheetKey = (None, SHEET);

@@ -49,6 +49,21 @@ pub enum State {
     Stopped,
 }
 
+/// A part of what is on its way, such as a layer of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// What it is called, harmless to show.
+    pub name: String,
+    /// How it is, in the words of who does it.
+    pub status: String,
+    /// Bytes of it that are done.
+    pub have: u64,
+    /// Bytes of it; 0 when that is not known.
+    pub size: u64,
+    /// Nothing more happens to it.
+    pub is_over: bool,
+}
+
 /// A file on its way.
 pub struct Transfer {
     /// Its number.
@@ -61,6 +76,8 @@ pub struct Transfer {
     pub files: Option<(usize, usize)>,
     /// What was not carried, with why: the first of them, harmless to show.
     pub faults: Vec<String>,
+    /// Of what goes in parts, each of them.
+    pub parts: Vec<Part>,
     /// How it is.
     pub state: State,
     stop: Option<AbortHandle>,
@@ -75,6 +92,10 @@ pub struct Told {
     pub files: Option<(usize, usize)>,
     /// What was not carried, with why.
     pub faults: Vec<String>,
+    /// Of what goes in parts, each of them.
+    pub parts: Vec<Part>,
+    /// What has come is of no use when it is given up.
+    pub anew: bool,
 }
 
 /// All of it.
@@ -186,6 +207,7 @@ pub fn begin(id: u64, what: String) -> Update {
             progress,
             files: files_of,
             faults,
+            parts: Vec::new(),
             state,
             stop: None,
         });
@@ -206,7 +228,7 @@ pub fn told(id: u64, told: Told) -> Update {
     Update::new(move |store| {
         if let Some(transfer) = store.files.transfer(id) {
             (transfer.progress, transfer.files) = (told.progress, told.files);
-            transfer.faults = told.faults;
+            (transfer.faults, transfer.parts) = (told.faults, told.parts);
         }
     })
 }
@@ -220,17 +242,19 @@ pub fn ended(id: u64, state: State, folder: Option<(HostId, FilePath)>, last: To
         let Some(transfer) = store.files.transfer(id) else { return };
         transfer.stop = None;
         (transfer.progress, transfer.files) = (last.progress, last.files);
-        transfer.faults = last.faults;
+        (transfer.faults, transfer.parts) = (last.faults, last.parts);
         if state == State::Done {
             transfer.progress.have = transfer.progress.size;
         }
         let what = transfer.what.clone();
+        let anew = last.anew;
         let (text, values, bad) = match &state {
             State::Done => ("files.transfer.done", vec![what], false),
             State::Partly(missing, all) => {
                 ("files.transfer.partly", vec![missing.to_string(), all.to_string(), what], true)
             }
             State::Failed(why) => ("files.transfer.failed", vec![why.clone(), what], true),
+            State::Stopped if anew => ("files.transfer.given_up", vec![what], false),
             State::Stopped | State::Running => ("files.transfer.stopped", vec![what], false),
         };
         transfer.state = state;

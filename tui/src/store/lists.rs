@@ -11,8 +11,8 @@ pub trait Listed: Feed<Item = Change<Self::Row>> + Default + 'static {
     type Row: Row;
     /// That as a row; `on` is the name of its host, in the first cell of lists over several.
     fn record(host: HostId, on: &str, row: &Self::Row) -> Record;
-    /// What else is put into rows that came, out of what is known besides.
-    fn came(_store: &mut Store, _key: SheetKey, _host: HostId) {}
+    /// Adds what is known of it beside the list.
+    fn beside(_store: &Store, _row: &mut Record) {}
 }
 
 /// The number of the row of this key.
@@ -24,20 +24,23 @@ pub fn number<R: Row>(host: HostId, key: &R::Key) -> u64 {
 /// Takes one item of a host in.
 pub fn take<F: Listed>(store: &mut Store, key: SheetKey, host: HostId, item: &Change<F::Row>) {
     let (now_ms, on) = (store.now_ms, store.hosts.name(host));
+    let record = |row| {
+        let mut record = F::record(host, &on, row);
+        F::beside(store, &mut record);
+        record
+    };
+    let Change { reset, gone, put } = item;
+    let records: Vec<Record> = put.iter().map(record).collect();
     let sheet = store.sheet_mut(key);
-    if item.reset {
+    if *reset {
         sheet.rows.retain(|_, row| row.host != host);
     }
-    for gone in &item.gone {
+    for gone in gone {
         sheet.rows.remove(&number::<F::Row>(host, gone));
     }
-    for row in &item.put {
-        let record = F::record(host, &on, row);
-        sheet.rows.insert(record.id, record);
-    }
+    sheet.rows.extend(records.into_iter().map(|record| (record.id, record)));
     sheet.answered.insert(host);
     sheet.came(now_ms);
-    F::came(store, key, host);
 }
 
 /// Only these hosts are followed from now on: what others told goes.

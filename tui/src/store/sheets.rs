@@ -103,6 +103,16 @@ pub enum Target {
     Unit { name: String, protected: String, active: String },
     /// A container, by its id.
     Container { id: String, name: String },
+    /// An image, by its id.
+    Image { id: String, tags: Vec<String> },
+    /// A volume; `at` is the folder that it is, where it is one.
+    Volume { name: String, at: Option<String>, users: Vec<String> },
+    /// A network, by its id.
+    Network { id: String, name: String, users: Vec<String> },
+    /// A registry; whether it is asked without encryption.
+    Registry { name: String, plain: bool },
+    /// Something else that has a name.
+    Named(String),
 }
 
 /// A row.

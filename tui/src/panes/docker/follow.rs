@@ -1,7 +1,7 @@
 //! Follows one list of an engine on each host of a [`Scope`], and says above it how many have answered. Every chapter
 //! has one.
 
-use super::Scope;
+use super::{Scope, install};
 use crate::action::Action;
 use crate::overlays::pager::Pager;
 use crate::panes::sheet;
@@ -149,12 +149,11 @@ impl<F: Listed> Followed<F> {
         let loading = texts.get("sheet.loading");
         let of_one = |host| {
             let failed = self.failed(context);
-            let absent = failed.first().is_some_and(|(_, error)| is_absent(error));
+            let is_absent = failed.first().is_some_and(|(_, error)| is_absent(error));
             let mut lines =
                 crate::panes::overview::nothing_yet::<F>(context, host, loading, theme, store);
-            if absent && store.is_up() {
-                lines = lines.into_iter().map(|l| l.style(theme.style(Role::Soft))).collect();
-                lines.insert(0, Line::styled(texts.get("docker.none"), theme.style(Role::Strong)));
+            if is_absent && store.is_up() {
+                absent(context, &mut lines);
             }
             lines
         };
@@ -182,7 +181,19 @@ impl<F: Listed> Followed<F> {
     }
 }
 
+/// Says calmly that there is no engine, and how one is installed.
+pub(super) fn absent(context: &Context<'_>, lines: &mut Vec<Line<'static>>) {
+    let Context { theme, texts, .. } = *context;
+    let why = std::mem::take(lines).into_iter().map(|line| line.style(theme.style(Role::Soft)));
+    let none = Line::styled(texts.get("docker.none"), theme.style(Role::Strong));
+    let key = context.keys.of(install::TABLES, install::INSTALL);
+    let how = Line::styled(texts.fill("docker.install", &[&key]), theme.style(Role::Info));
+    lines.push(none);
+    lines.extend(why);
+    lines.push(how);
+}
+
 /// Whether there is no engine, or none that runs: nothing is wrong with the host then.
-fn is_absent(error: &CallError) -> bool {
+pub(super) fn is_absent(error: &CallError) -> bool {
     error.kind == ErrorKind::NotFound
 }

@@ -24,7 +24,7 @@ const TELL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A file or a folder from here to there.
-pub(super) enum Job {
+pub(in crate::panes) enum Job {
     Up {
         from: PathBuf,
         host: HostId,
@@ -71,7 +71,7 @@ impl Job {
 }
 
 /// Begins a transfer with this number.
-pub(super) fn start(id: u64, what: String, job: Job) -> Action {
+pub(in crate::panes) fn start(id: u64, what: String, job: Job) -> Action {
     let changes = job.changes();
     follow(id, what, changes, |link, tell| async move {
         Ok((run(link, job, tell).await?, Action::None))
