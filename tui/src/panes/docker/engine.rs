@@ -4,6 +4,7 @@
 mod draw;
 mod prune;
 
+use super::follow::is_absent;
 use super::{CHAPTER, Scope};
 use crate::action::{Action, reason};
 use crate::keymap::{Binding, Command, LIST, key};
@@ -157,6 +158,10 @@ impl Engine {
                             Ok(about) => {
                                 let row = engines::record(host, &name, &about);
                                 sheet.set_host(now_ms, turn, host, (vec![row], 0));
+                            }
+                            // Nothing is wrong with a host that has none.
+                            Err(error) if is_absent(&error) => {
+                                sheet.set_host(now_ms, turn, host, (Vec::new(), 0));
                             }
                             Err(error) => sheet.fail_host(now_ms, turn, host, reason(&error)),
                         }

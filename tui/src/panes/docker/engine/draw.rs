@@ -192,10 +192,14 @@ impl Engine {
         };
         let (head, body) = sheet::split(area);
         let count = format::count(sheet.rows.len());
-        let (answered, of) = (sheet.answered.len(), sheet.of);
-        let role = if answered < of { Role::Warn } else { Role::Ok };
-        let told = texts.fill("fleet.answered", &[&answered.to_string(), &of.to_string()]);
+        let role = if sheet.is_round_over() { Role::Ok } else { Role::Warn };
+        let (with, of) = (sheet.rows.len(), sheet.of);
+        let without = sheet.answered.len().saturating_sub(with);
+        let told = texts.fill("fleet.answered", &[&with.to_string(), &of.to_string()]);
         let mut pieces = vec![(texts.fill("engine.many", &[&count]), Role::Strong), (told, role)];
+        if without > 0 {
+            pieces.push((texts.fill("docker.without", &[&without.to_string()]), Role::Soft));
+        }
         if !sheet.failed.is_empty() {
             let failed = sheet.failed.len().to_string();
             pieces.push((texts.fill("fleet.failed", &[&failed]), Role::Bad));
