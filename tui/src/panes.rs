@@ -98,6 +98,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("fleet_ports", fleet::ports),
     ("fleet_processes", fleet::processes),
     ("containers", docker::containers::columns),
+    ("projects", docker::compose::columns),
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),

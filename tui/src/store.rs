@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod compose;
 pub mod configs;
 pub mod containers;
 pub mod edits;
@@ -140,6 +141,8 @@ pub struct Store {
     pub rights: rights::Rights,
     /// Runs that were looked at, and what is being composed.
     pub runs: runs::Runs,
+    /// Compose projects that were looked at.
+    pub compose: compose::Compose,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
     /// Rights that were asked for.
@@ -189,6 +192,7 @@ impl Store {
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
+            compose: compose::Compose::default(),
             configs: configs::Configs::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),

@@ -3,6 +3,7 @@
 //! `follow::Followed` and does what can be done with `act`.
 
 mod act;
+pub mod compose;
 pub mod containers;
 mod follow;
 
@@ -38,14 +39,21 @@ struct Chapter {
 }
 
 /// The chapters, one line per feature.
-const CHAPTERS: &[Chapter] = &[Chapter {
-    name: "containers",
-    title: "docker.containers",
-    make: |of| Box::new(containers::Containers::new(of)),
-}];
+const CHAPTERS: &[Chapter] = &[
+    Chapter {
+        name: "containers",
+        title: "docker.containers",
+        make: |of| Box::new(containers::Containers::new(of)),
+    },
+    Chapter {
+        name: "compose",
+        title: "docker.compose",
+        make: |of| Box::new(compose::Projects::new(of)),
+    },
+];
 
 /// Key tables of chapters beside the first, whose keys stand for the page.
-pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 0] = [];
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 1] = [("docker_compose", compose::TABLES)];
 
 /// Of which hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
