@@ -17,6 +17,8 @@ pub const MAX_TEXT: usize = 256 * 1024;
 pub const MAX_VARIABLES: usize = 64 * 1024;
 /// The longest time that a container may be given to stop, in seconds.
 pub const MAX_STOP_S: u32 = 3600;
+/// With this begins the complaint of a host that knows nothing of a project, before its name.
+pub const NOT_TOLD: &str = "this host was not told what the project";
 
 /// Whether a text names a project, as every compose program takes it.
 pub fn check_project(name: &str) -> Result<(), String> {

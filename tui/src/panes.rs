@@ -108,6 +108,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("registries", docker::registries::columns),
     ("repositories", docker::registries::repository_columns),
     ("tags", docker::registries::tag_columns),
+    ("projects", docker::compose::columns),
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),

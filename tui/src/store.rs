@@ -3,6 +3,7 @@
 // One line per feature.
 pub mod approvals;
 pub mod audit;
+pub mod compose;
 pub mod configs;
 pub mod containers;
 pub mod edits;
@@ -144,6 +145,8 @@ pub struct Store {
     pub rights: rights::Rights,
     /// Runs that were looked at, and what is being composed.
     pub runs: runs::Runs,
+    /// Compose projects that were looked at.
+    pub compose: compose::Compose,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
     /// What was asked of Docker beside its lists.
@@ -195,6 +198,7 @@ impl Store {
             recordings: recordings::Recordings::default(),
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
+            compose: compose::Compose::default(),
             configs: configs::Configs::default(),
             engines: engines::Engines::default(),
             approvals: approvals::Approvals::default(),

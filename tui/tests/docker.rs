@@ -1,5 +1,6 @@
 //! Docker of one host and of many: what is followed, pictures in the states that matter, and what keys ask.
 
+mod compose;
 mod containers;
 mod run;
 

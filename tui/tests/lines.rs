@@ -171,6 +171,31 @@ const LINES: &[(&str, &[&str])] = &[
         "cmdr docker registry rmtag {}{force}",
         &["cmdr docker registry rmtag 'reg:5000/shop:7' --force"],
     ),
+    ("cmdr docker compose ps {}", &["cmdr docker compose ps shop"]),
+    ("cmdr docker compose ps {shell_name} {on}", &["cmdr docker compose ps shop web1,web2"]),
+    (
+        "cmdr docker compose diff {shell_name} {on} --version {version}",
+        &["cmdr docker compose diff shop web1 --version 3"],
+    ),
+    (
+        "cmdr docker compose up {} {on} --version {version}",
+        &["cmdr docker compose up shop web1,web2 --version 3"],
+    ),
+    ("cmdr docker compose stop {} {on}", &["cmdr docker compose stop shop web1"]),
+    (
+        "cmdr docker compose down {} {on}{more}",
+        &["cmdr docker compose down shop web1", "cmdr docker compose down shop web1 --volumes"],
+    ),
+    (
+        "cmdr docker compose show {name} --version {version}",
+        &["cmdr docker compose show shop --version 3"],
+    ),
+    (
+        "cmdr docker compose show {} --version {version}",
+        &["cmdr docker compose show shop --version 3"],
+    ),
+    ("cmdr docker compose rollback {} {version}", &["cmdr docker compose rollback shop 2"]),
+    ("cmdr docker compose rm {}", &["cmdr docker compose rm shop"]),
     ("cmdr docker start {} {}", &["cmdr docker start web1 db"]),
     ("cmdr docker stop {} {}", &["cmdr docker stop web1 db"]),
     ("cmdr sessions end {}", &["cmdr sessions end abcdefg"]),

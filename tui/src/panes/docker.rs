@@ -3,6 +3,7 @@
 //! `follow::Followed` and does what can be done with `act`.
 
 mod act;
+pub mod compose;
 pub mod containers;
 pub mod engine;
 mod fill;
@@ -79,10 +80,15 @@ const CHAPTERS: &[Chapter] = &[
         title: "docker.registries",
         make: |_| Box::new(registries::Registries::default()),
     },
+    Chapter {
+        name: "compose",
+        title: "docker.compose",
+        make: |of| Box::new(compose::Projects::new(of)),
+    },
 ];
 
 /// Key tables of chapters beside the first, whose keys stand for the page.
-pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 8] = [
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 9] = [
     ("images", images::TABLES),
     ("volumes", volumes::TABLES),
     ("networks", networks::TABLES),
@@ -90,6 +96,7 @@ pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 8] = [
     ("registries", registries::TABLES),
     ("repositories", registries::OF_REPOSITORIES),
     ("tags", registries::OF_TAGS),
+    ("docker_compose", compose::TABLES),
     ("docker_none", install::TABLES),
 ];
 

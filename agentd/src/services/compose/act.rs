@@ -9,7 +9,7 @@ use crate::engine::told;
 use crate::services::images::note;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_protocol::compose::{
-    Down, Looked, MAX_STOP_S, Progress, Pull, Stop, Up, UpAs, UpPrivileged, check_project,
+    Down, Looked, MAX_STOP_S, NOT_TOLD, Progress, Pull, Stop, Up, UpAs, UpPrivileged, check_project,
 };
 use cmdr_protocol::containers::Create;
 use cmdr_protocol::display::clean_to_width;
@@ -94,7 +94,7 @@ fn laid(agent: &Agent, project: &str) -> Result<(Folder, Value, u64), CallError>
     let folder = Folder::of(agent, project);
     let (value, version) = folder.laid()?.ok_or_else(|| {
         CallError::not_found(format!(
-            "this host was not told what the project {project} is; bring it up first: cmdr docker compose up {project}"
+            "{NOT_TOLD} {project} is; bring it up first: cmdr docker compose up {project}"
         ))
     })?;
     Ok((folder, value, version))
