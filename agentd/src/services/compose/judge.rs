@@ -83,6 +83,13 @@ const PROFILES: &str = "COMPOSE_PROFILES";
 /// Refuses a file that names other files beside those of the project's own folder: they would be read with the
 /// agent's rights, and what is in them would end in containers.
 pub(super) fn before(text: &str) -> Result<(), CallError> {
+    if let Some(line) = text.lines().position(retypes) {
+        return Err(CallError::malformed(format!(
+            "line {} of the compose file says with a tag of YAML ('!!' and a name, '!<', or '%TAG') how a value is to be \
+             read; write the value itself",
+            line + 1
+        )));
+    }
     let value = super::reads::yaml(text.as_bytes())
         .map_err(|e| CallError::malformed(format!("the compose file is no YAML: {e}")))?;
     if !value.is_object() {
@@ -91,6 +98,21 @@ pub(super) fn before(text: &str) -> Result<(), CallError> {
         ));
     }
     walk(&value)
+}
+
+/// Whether a line may say that a text stands for another one (`!!binary`): the compose program would see one that was
+/// not looked at here.
+fn retypes(line: &str) -> bool {
+    let begins = |at: usize| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| c.is_whitespace() || "[{,:-?&*\u{feff}".contains(c))
+    };
+    let tag = |(at, found): (usize, &str)| {
+        let after = line[at + found.len()..].chars().next();
+        begins(at) && (found == "!<" || after.is_some_and(char::is_alphanumeric))
+    };
+    line.trim_start_matches('\u{feff}').starts_with('%')
+        || line.match_indices("!!").chain(line.match_indices("!<")).any(tag)
 }
 
 fn walk(value: &Value) -> Result<(), CallError> {
@@ -364,6 +386,21 @@ mod tests {
 
     fn of(service: &Value) -> Vec<String> {
         powers(&json!({"services": {"web": service}})).unwrap()
+    }
+
+    #[test]
+    fn what_the_program_would_read_as_something_else_is_refused() {
+        for text in [
+            "services: {a: {image: b, env_file: !!binary L2V0Yy9zaGFkb3c=}}",
+            "services:\n  a:\n    !!binary ZW52X2ZpbGU=: x",
+            "services: {a: {env_file: !<tag:yaml.org,2002:binary> L2V0Yw==}}",
+            "%TAG !e! tag:yaml.org,2002:\n---\nservices: {a: {env_file: !e!binary L2V0Yw==}}",
+            "services: {}\n---\nservices: {a: {env_file: /etc/shadow}}",
+            "x: &c {env_file: /etc/shadow}\nservices: {a: {<<: *c}}",
+        ] {
+            assert!(before(text).is_err(), "{text}");
+        }
+        assert!(before("services: {a: {image: b, command: 'echo hello!! a!<b'}}").is_ok());
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(super) fn read(files: Vec<(File, u64)>, tty: bool) -> mpsc::Receiver<io::Res
 
 /// Puts an entry as the engine would tell it. What is none is passed over, as the half of one at the end is.
 fn tell(line: &[u8], tty: bool, out: &mut BytesMut) {
-    if line.last() != Some(&b'\n') {
+    if line.first() != Some(&b'{') || line.last() != Some(&b'\n') {
         return;
     }
     let Ok(Entry { log, stream, time }) = serde_json::from_slice(line) else { return };
