@@ -2,6 +2,7 @@
 
 use cmdr_hub::records::{SecretRecord, secret_key};
 use cmdr_hub::store::{Batch, Store};
+use cmdr_hub::vault::keepers::KEEPERS;
 use cmdr_hub::vault::rotate;
 use cmdr_link::Client;
 use cmdr_protocol::role::Role;
@@ -110,7 +111,8 @@ async fn a_rotation_that_stops_anywhere_loses_nothing_and_the_next_one_finishes_
     }
     for stop in (1..=16).rev() {
         {
-            let (told, _untold) = mpsc::channel(8);
+            // Nobody hears of the parts: there is room for what is said of all of them.
+            let (told, _untold) = mpsc::channel(KEEPERS.len());
             let mut rotating = pin!(rotate::rotate(&world.hub, told));
             let mut polls = 0;
             poll_fn(|cx| {
