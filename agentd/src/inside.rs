@@ -1,5 +1,5 @@
-//! What goes on within containers, as far as streams of bytes are concerned: one connection to the engine each ([`mod@line`]),
-//! the two outputs of a program taken apart ([`Demux`]), and its process on this host ([`process`]).
+//! What goes on within containers, as far as streams of bytes are concerned: one connection to the engine each (`line`),
+//! the two outputs of a program taken apart (`Demux`), and its process on this host (`process`).
 //!
 //! Beside the client library because that guesses from the first byte of each piece whether it comes from a terminal, and
 //! a program may write any byte. Used by holders of sessions, by plain commands, by logs and by requests of others.
