@@ -20,6 +20,7 @@ pub mod files;
 pub mod frame;
 pub mod hubkeys;
 pub mod keys;
+pub mod laid;
 pub mod link;
 pub mod local;
 pub mod memory;

@@ -63,14 +63,23 @@ impl Texts {
         reasons::told(self.lang, cmdr_protocol::display::clean(reason).into_owned())
     }
 
-    /// The text of a key with `{}`s filled in, in order.
+    /// The text of a key with `{}`s filled in, in order. `{one|more}` is the first after a value of 1, else the second.
     pub fn fill(&self, key: &'static str, values: &[&str]) -> String {
         let mut out = String::new();
         let mut values = values.iter();
-        let mut rest = self.get(key);
-        while let Some((before, after)) = rest.split_once("{}") {
+        let (mut rest, mut last) = (self.get(key), "");
+        while let Some((before, (inside, after))) =
+            rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+        {
             out.push_str(before);
-            out.push_str(values.next().copied().unwrap_or_default());
+            match inside.split_once('|') {
+                Some((one, more)) => out.push_str(if last == "1" { one } else { more }),
+                None if inside.is_empty() => {
+                    last = values.next().copied().unwrap_or_default();
+                    out.push_str(last);
+                }
+                None => out.extend(["{", inside, "}"]),
+            }
             rest = after;
         }
         out + rest
@@ -84,6 +93,15 @@ mod tests {
 
     fn keys(lang: Lang) -> BTreeSet<&'static str> {
         Texts::new(lang).texts.keys().copied().collect()
+    }
+
+    #[test]
+    fn a_word_after_a_one_is_singular() {
+        let texts = Texts::new(Lang::En);
+        assert_eq!(texts.fill("projects.many", &["1"]), "1 project");
+        assert_eq!(texts.fill("projects.many", &["0"]), "0 projects");
+        assert_eq!(texts.fill("registries.many", &["1"]), "1 registry that the hub knows");
+        assert_eq!(texts.fill("registries.many", &["21"]), "21 registries that the hub knows");
     }
 
     #[test]

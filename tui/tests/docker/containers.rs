@@ -3,12 +3,12 @@
 use super::{at_docker, container, some_containers, told};
 use crate::support::pictures::each;
 use crate::support::{Setup, World, id, pass, some_hosts};
-use cmdr_protocol::containers::change::CopyIn;
+use cmdr_protocol::containers::change::{CopyIn, CopyOut};
 use cmdr_protocol::containers::stats::{Figures, Stats};
 use cmdr_protocol::containers::{State, Watch};
 use cmdr_protocol::files::Chunk;
 use cmdr_protocol::table::Change;
-use cmdr_protocol::{CallError, HostId, inside, sessions};
+use cmdr_protocol::{CallError, ErrorKind, HostId, inside, sessions};
 use serde_json::{Value, json};
 
 async fn at_containers(setup: Setup) -> World {
@@ -366,7 +366,7 @@ async fn files_come_out_whole_or_not_at_all() {
     for (path, whole) in [("/etc", true), ("/var", false)] {
         let file = folder.path().join(if whole { "etc.tar" } else { "var.tar" });
         world.press("/C-uapi<enter>c").await;
-        world.press(&format!("C-u{path}<tab>C-u{}<enter>", file.display())).await;
+        world.press(&format!("C-u{path}<tab>C-u{}<tab>y<enter>", file.display())).await;
         // It is written on another thread.
         while world.app.store().files.running().is_some() {
             world.idle().await;
@@ -386,7 +386,7 @@ async fn an_archive_goes_into_a_container_piece_by_piece_and_a_host_that_takes_n
     for refused in [false, true] {
         let mut world = at_containers(Setup::default()).await;
         world.press("/api<enter>i").await;
-        world.press(&format!("C-u{}<tab>C-u/srv<enter>", file.display())).await;
+        world.press(&format!("C-u{}<tab>C-u/srv<tab>y<enter>", file.display())).await;
         let mut came: Vec<Value> = Vec::new();
         // It is read on another thread.
         while came.last().is_none_or(|last| last["s"].is_null()) {
@@ -415,6 +415,88 @@ async fn an_archive_goes_into_a_container_piece_by_piece_and_a_host_that_takes_n
         } else {
             "site.tar → web1:api:/srv"
         });
+    }
+}
+
+/// The archive that holds a folder here, as a host sends it or is to get it.
+fn packed(folder: &std::path::Path, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let source = cmdr_link::laid::Source::find(folder).expect("a folder");
+    source.pack(std::ffi::OsStr::new(name), &mut bytes).expect("an archive");
+    bytes
+}
+
+async fn all_carried(world: &mut World) {
+    // It is read and written on other threads.
+    while world.app.store().files.running().is_some() {
+        world.idle().await;
+        tokio::task::yield_now().await;
+    }
+    world.idle().await;
+}
+
+#[tokio::test]
+async fn a_folder_comes_out_of_a_container_as_it_is_and_a_cut_one_leaves_nothing() {
+    let (there, here) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    std::fs::create_dir_all(there.path().join("etc/app")).expect("a folder");
+    std::fs::write(there.path().join("etc/app/conf"), "on").expect("a file");
+    let data = packed(&there.path().join("etc"), "etc");
+    let mut world = at_containers(Setup::default()).await;
+    world.far.answer_feeds(move |asked| {
+        (asked.method == "containers.copy-out").then(|| {
+            let cut = asked.body["path"] == "/var";
+            let one = Chunk { data: data.clone(), ..Chunk::default() };
+            let size = data.len() as u64 + u64::from(cut);
+            let end = Chunk {
+                sum: Some(cmdr_protocol::files::Sum { size, ..Default::default() }),
+                ..Chunk::default()
+            };
+            [one, end].iter().map(|chunk| serde_json::to_value(chunk).expect("a chunk")).collect()
+        })
+    });
+    for path in ["/var", "/etc"] {
+        world.press("/C-uapi<enter>c").await;
+        world.press(&format!("C-u{path}<tab>C-u{}<enter>", here.path().display())).await;
+        all_carried(&mut world).await;
+        let left = std::fs::read_dir(here.path()).expect("a folder").count();
+        assert_eq!(left, usize::from(path == "/etc"));
+    }
+    let text = std::fs::read_to_string(here.path().join("etc/app/conf"));
+    assert_eq!(text.expect("it is there"), "on");
+}
+
+#[tokio::test]
+async fn a_folder_goes_into_a_folder_of_a_container_and_gets_a_new_name_where_there_is_none() {
+    let here = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(here.path().join("site")).expect("a folder");
+    std::fs::write(here.path().join("site/index"), "hello").expect("a file");
+    let site = here.path().join("site");
+    for (is_there, to, name) in [(true, "/srv/new", "site"), (false, "/srv", "new")] {
+        let mut world = at_containers(Setup::default()).await;
+        world.far.answer_feeds(move |asked| {
+            (asked.method == "containers.copy-out" && is_there)
+                .then(|| vec![serde_json::to_value(Chunk::default()).expect("a chunk")])
+        });
+        world.press("/api<enter>i").await;
+        world.press(&format!("C-u{}<tab>C-u/srv/new<enter>", site.display())).await;
+        if !is_there {
+            let why = CallError::new(ErrorKind::NotFound, "there is no /srv/new/. in it");
+            world.far.fail::<CopyOut>(Some(id(1)), &why);
+        }
+        let mut came: Vec<Value> = Vec::new();
+        while came.last().is_none_or(|last| last["s"].is_null()) {
+            world.idle().await;
+            tokio::task::yield_now().await;
+            came.extend(world.far.take_inputs().into_iter().map(|input| input.body));
+        }
+        let calls = world.calls();
+        let asked = calls.into_iter().find(|asked| asked.method == "containers.copy-in");
+        assert_eq!(asked.expect("asked").body["path"], to);
+        let size = packed(&site, name).len();
+        assert_eq!(came.last().expect("an end")["s"]["size"], size);
+        world.far.end::<CopyIn>(Some(id(1)));
+        all_carried(&mut world).await;
+        world.check_shows("site → web1:api:/srv/new");
     }
 }
 

@@ -42,14 +42,23 @@ pub(super) async fn all(engine: &Engine, layers: bool) -> Result<Vec<Image>, Cal
     Ok(found.into_iter().flatten().map(|summary| image(summary, &mut users)).collect())
 }
 
+/// Whether a name begins with a registry's address, as engines tell it from a folder.
+fn of_registry(name: &str) -> bool {
+    name.split_once('/')
+        .is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost")
+}
+
 fn image(summary: Summary, users: &mut Users<'_>) -> Image {
     let named = |names: Option<Vec<String>>| {
         let names = names.into_iter().flatten();
         names.filter(|name| !name.starts_with("<none>")).collect::<Vec<_>>()
     };
     let (used_by, count) = users.take(&summary.id);
+    let mut tags = named(summary.repo_tags);
+    // The first is shown and taken for the image: one of no registry of its own before others, the shortest before longer ones.
+    tags.sort_by_cached_key(|tag| (of_registry(tag), tag.len(), tag.clone()));
     Image {
-        tags: named(summary.repo_tags),
+        tags,
         digests: named(summary.repo_digests),
         created_s: summary.created,
         size: u64::try_from(summary.size).unwrap_or(0),
@@ -109,6 +118,15 @@ mod tests {
         let image = image(summary, &mut Users::default());
         assert!(image.tags.is_empty() && image.digests.is_empty());
         assert_eq!((image.created_s, image.size, image.users), (5, 0, 0));
+    }
+
+    #[test]
+    fn an_image_is_called_by_its_plainest_name_first() {
+        let text = r#"{"Id":"sha256:a","RepoTags":["127.0.0.1:5000/a:1","shop/web:1.27","web:1"],
+                       "RepoDigests":null,"Created":5,"Size":1,"Labels":null,"Containers":-1}"#;
+        let summary: Summary = serde_json::from_str(text).unwrap();
+        let image = image(summary, &mut Users::default());
+        assert_eq!(image.tags, ["web:1", "shop/web:1.27", "127.0.0.1:5000/a:1"]);
     }
 
     #[test]

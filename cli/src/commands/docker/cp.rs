@@ -1,12 +1,11 @@
 //! `docker cp`: files and folders out of a container and into one, as they are or as an archive.
 
-mod laid;
-
 use super::containers::failed;
 use crate::App;
 use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
 use clap::Args;
+use cmdr_link::laid;
 use cmdr_protocol::containers::change::{CopyIn, CopyOut};
 use cmdr_protocol::files::{CHUNK, Chunk, Sum};
 use cmdr_protocol::{CallError, ErrorKind, Feed};
@@ -81,8 +80,8 @@ async fn out(app: &App, args: &CpArgs, call: CopyOut) -> Result<Exit, Failure> {
     drop(write);
     let laid = laying.await.map_err(|e| Failure::new(Exit::Fault, e.to_string()))?;
     match (poured, laid) {
-        (Err(_) | Ok(Exit::Ok), Err(why)) => Err(why),
-        (Ok(Exit::Ok), Ok(whole)) => whole.keep().map(|()| Exit::Ok),
+        (Err(_) | Ok(Exit::Ok), Err(why)) => Err(why.into()),
+        (Ok(Exit::Ok), Ok(whole)) => Ok(whole.keep().map(|()| Exit::Ok)?),
         // What was not whole goes with what was laid out.
         (poured, _) => poured,
     }
@@ -151,7 +150,7 @@ async fn into(app: &App, args: &CpArgs, call: CopyIn) -> Result<Exit, Failure> {
         }
         // The host has said why it takes no more.
         Err(_) if sent != Exit::Ok => Ok(sent),
-        Err(why) => Err(why),
+        Err(why) => Err(why.into()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod ask;
 mod kept;
+mod named;
 mod page;
 mod work;
 

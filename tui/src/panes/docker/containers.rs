@@ -3,6 +3,7 @@
 mod acts;
 mod archives;
 mod columns;
+mod copied;
 mod detail;
 mod inside;
 mod run;

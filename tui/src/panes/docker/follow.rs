@@ -95,6 +95,12 @@ impl<F: Listed> Followed<F> {
         self.hosts.iter().filter_map(state).collect()
     }
 
+    /// Hosts that have no engine, as far as that was told.
+    pub(super) fn without(&self, context: &Context<'_>) -> Vec<HostId> {
+        let failed = self.failed(context).into_iter();
+        failed.filter(|(_, error)| is_absent(error)).map(|(host, _)| host).collect()
+    }
+
     /// What stands above the list beside its own figures: of several hosts, how many have answered.
     pub(super) fn pieces(&self, context: &Context<'_>) -> Vec<(String, Role)> {
         if self.scope.is_one() {
@@ -102,7 +108,7 @@ impl<F: Listed> Followed<F> {
         }
         let texts = context.texts;
         let failed = self.failed(context);
-        let without = failed.iter().filter(|(_, error)| is_absent(error)).count();
+        let without = self.without(context).len();
         let failed = failed.len() - without;
         let answered = context.store.sheet(self.key).map_or(0, |sheet| sheet.answered.len());
         let of = self.hosts.len();

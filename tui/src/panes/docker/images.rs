@@ -229,7 +229,7 @@ impl Pane for Images {
                 act::act(context, &ids(&rows), removing, make, |_| (None, None))
             }
             OUTDATED => outdated::ask(context, self.hosts(context)),
-            COPY => asks::copy(context, &rows),
+            COPY => asks::copy(context, &rows, &self.followed.without(context)),
             SAVE => asks::save(context, selected),
             LOAD => asks::load(context, &self.hosts(context)),
             TRANSFERS => Action::Open(Box::new(Transfers::default())),

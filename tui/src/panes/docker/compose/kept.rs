@@ -1,6 +1,7 @@
 //! What the hub keeps of a project: its file to read, its versions beside the newest one, a file of this machine as its
 //! next version, and deleting it.
 
+use super::named::named;
 use crate::action::{Action, Make, PATIENCE};
 use crate::event::Event;
 use crate::link::Link;
@@ -215,9 +216,13 @@ pub(super) fn put(context: &Context<'_>, kept: Option<&Kept>) -> Action {
     let (bad_name, done) = (texts.get("projects.bad_name"), texts.get("projects.saved"));
     let what = texts.get("projects.word.put");
     Action::Open(Box::new(Fill::new(form, move |form| {
-        let name = if is_new { form.text(4).to_owned() } else { name.clone() };
-        check_project(&name).map_err(|_| (if is_new { 4 } else { 0 }, bad_name.to_owned()))?;
         let text = read(form.text(0), MAX_TEXT, no_file, too_long).map_err(|why| (0, why))?;
+        let name = match is_new.then(|| form.text(4)) {
+            None => name.clone(),
+            Some("") => named(&local(form.text(0)), &text),
+            Some(said) => said.to_owned(),
+        };
+        check_project(&name).map_err(|_| (if is_new { 4 } else { 0 }, bad_name.to_owned()))?;
         let variables = match form.text(1) {
             "" => None,
             path => Some(read(path, MAX_VARIABLES, no_file, too_long).map_err(|why| (1, why))?),

@@ -1,28 +1,30 @@
-//! Files out of containers and into them, as archives (tar) of this machine, and images of what they have become. What
-//! takes long is listed among the transfers, tells how far it is and can be given up.
+//! Files out of containers and into them, as they are ([`copied`]) or as archives (tar) of this machine, and images of what
+//! they have become. What takes long is listed among the transfers, tells how far it is and can be given up.
 
-use super::One;
 use super::acts::LONG;
+use super::{One, copied};
 use crate::action::Action;
 use crate::link::Link;
 use crate::overlays::fill::Fill;
 use crate::overlays::form::{Field, Form};
 use crate::panes::Context;
+use crate::panes::docker::fill::yes;
 use crate::panes::files::carry;
 use crate::store::files::{State, Told};
+use cmdr_link::laid::{Place, Source};
 use cmdr_link::transfer::Progress;
 use cmdr_protocol::containers::change::{Commit, CopyIn, CopyOut, Export};
 use cmdr_protocol::containers::short;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::files::{CHUNK, Chunk, Sum};
+use cmdr_protocol::files::Chunk;
 use cmdr_protocol::{CallError, Feed, HostId};
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, watch};
 
 /// Pieces that wait to be written, or to be sent.
-const WAITING: usize = 4;
+pub(super) const WAITING: usize = 4;
 
 fn local(text: &str) -> PathBuf {
     match text.strip_prefix("~/") {
@@ -35,7 +37,7 @@ fn shown(path: &Path) -> String {
     clean(&path.display().to_string()).into_owned()
 }
 
-/// A file of this machine, in the folder where one is, with this name.
+/// A file of this machine, in the folder where one is, with this name; without one the folder, with a slash at its end.
 fn here(name: &str) -> String {
     let folder = std::env::current_dir().unwrap_or_default();
     shown(&folder.join(name))
@@ -77,15 +79,15 @@ fn archive_of(name: &str) -> String {
     here(&format!("{}.tar", name.replace('/', "_")))
 }
 
-/// A file or folder in it, as an archive here.
+/// A file or folder in it, as it is or as an archive here.
 pub(super) fn copy_out(context: &Context<'_>, one: &One) -> Action {
     let texts = context.texts;
     let name = clean(&one.name).into_owned();
     let title = texts.fill("containers.copy_out.title", &[&name]);
-    let file = archive_of(&name);
     let fields = vec![
         Field::new("containers.field.inside", "containers.copy_out.inside_hint", "/".to_owned()),
-        Field::new("containers.field.file", "containers.copy_out.file_hint", file),
+        Field::new("containers.field.file", "containers.copy_out.file_hint", here("")),
+        Field::new("containers.field.tar", "containers.copy_out.tar_hint", String::new()),
     ];
     let (host, id) = (one.host, one.id.clone());
     let (on, number) = (context.store.hosts.name(host), context.store.files.next);
@@ -95,10 +97,22 @@ pub(super) fn copy_out(context: &Context<'_>, one: &One) -> Action {
         if !path.starts_with('/') {
             return Err((0, absolute.to_owned()));
         }
-        let to = wrong.target(form.text(1)).map_err(|why| (1, why))?;
+        let is_archive = yes(form, 2)?;
+        let to = local(form.text(1));
+        let place = if is_archive {
+            wrong.target(form.text(1)).map(|_| None)
+        } else {
+            Place::find(&to, &path).map(Some).map_err(|why| why.message)
+        };
+        let place = place.map_err(|why| (1, clean(&why).into_owned()))?;
         let what = format!("{on}:{name}:{} → {}", clean(&path), shown(&to));
         let feed = CopyOut { container: id.clone(), path };
-        Ok(carry::follow(number, what, None, move |link, tell| fetch(link, host, feed, to, tell)))
+        Ok(carry::follow(number, what, None, move |link, tell| async move {
+            match place {
+                Some(place) => copied::out(link, host, feed, place, tell).await,
+                None => fetch(link, host, feed, to, tell).await,
+            }
+        }))
     })))
 }
 
@@ -108,7 +122,7 @@ pub(super) fn export(context: &Context<'_>, one: &One) -> Action {
     let name = clean(&one.name).into_owned();
     let title = texts.fill("containers.export.title", &[&name]);
     let file = archive_of(&name);
-    let fields = vec![Field::new("containers.field.file", "containers.copy_out.file_hint", file)];
+    let fields = vec![Field::new("containers.field.file", "containers.export.file_hint", file)];
     let (host, id) = (one.host, one.id.clone());
     let (on, number) = (context.store.hosts.name(host), context.store.files.next);
     let wrong = Complaints::of(context);
@@ -120,31 +134,39 @@ pub(super) fn export(context: &Context<'_>, one: &One) -> Action {
     })))
 }
 
-/// An archive from here, laid out in a folder in it.
+/// A file or folder from here, or what is in an archive, into a folder in it.
 pub(super) fn copy_in(context: &Context<'_>, one: &One) -> Action {
     let texts = context.texts;
     let name = clean(&one.name).into_owned();
     let title = texts.fill("containers.copy_in.title", &[&name]);
     let fields = vec![
-        Field::new("containers.field.file", "containers.copy_in.file_hint", here("") + "/"),
+        Field::new("containers.field.file", "containers.copy_in.file_hint", here("")),
         Field::new("containers.field.inside", "containers.copy_in.inside_hint", "/".to_owned()),
+        Field::new("containers.field.tar", "containers.copy_in.tar_hint", String::new()),
     ];
     let (host, id) = (one.host, one.id.clone());
     let (on, number) = (context.store.hosts.name(host), context.store.files.next);
     let (absolute, no_file) =
         (texts.get("containers.absolute"), texts.get("containers.no_archive"));
     Action::Open(Box::new(Fill::new(Form::new(title, fields), move |form| {
-        let from = local(form.text(0));
-        if !from.is_file() {
+        let (from, is_archive) = (local(form.text(0)), yes(form, 2)?);
+        if is_archive && !from.is_file() {
             return Err((0, no_file.to_owned()));
         }
+        let found = (!is_archive).then(|| Source::find(&from)).transpose();
+        let found = found.map_err(|why| (0, clean(&why.message).into_owned()))?;
         let path = form.text(1).to_owned();
         if !path.starts_with('/') {
             return Err((1, absolute.to_owned()));
         }
         let what = format!("{} → {on}:{name}:{}", shown(&from), clean(&path));
         let feed = CopyIn { container: id.clone(), path };
-        Ok(carry::follow(number, what, None, move |link, tell| send(link, host, feed, from, tell)))
+        Ok(carry::follow(number, what, None, move |link, tell| async move {
+            match found {
+                Some(source) => copied::into(link, host, feed, source, tell).await,
+                None => archive(link, host, feed, from, tell).await,
+            }
+        }))
     })))
 }
 
@@ -175,7 +197,7 @@ fn failed(path: &Path, error: &std::io::Error) -> CallError {
     CallError::failed(format!("{}: {error}", path.display()))
 }
 
-fn bytes(tell: &watch::Sender<Told>, have: u64, size: u64) {
+pub(super) fn bytes(tell: &watch::Sender<Told>, have: u64, size: u64) {
     let progress = Progress { size: size.max(have), have, carried: have, ..Progress::default() };
     tell.send_modify(|told| told.progress = progress);
 }
@@ -244,61 +266,16 @@ async fn fetch<F: Feed<Item = Chunk>>(
     Ok((State::Done, Action::None))
 }
 
-/// Sends an archive as it is read.
-async fn send(
+/// Sends an archive that is a file here.
+async fn archive(
     link: Link,
     host: HostId,
     feed: CopyIn,
     from: PathBuf,
     tell: watch::Sender<Told>,
 ) -> carry::Ended {
-    let (mut items, mut inputs) = link.both(Some(host), feed).await?;
-    let (pieces, mut read) = mpsc::channel::<std::io::Result<Vec<u8>>>(WAITING);
-    let size = std::fs::metadata(&from).map_or(0, |file| file.len());
-    let source = from.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut file = match std::fs::File::open(&source) {
-            Ok(file) => file,
-            Err(error) => return drop(pieces.blocking_send(Err(error))),
-        };
-        loop {
-            let mut piece = Vec::new();
-            let got =
-                std::io::Read::by_ref(&mut file).take(CHUNK as u64 / 2).read_to_end(&mut piece);
-            let piece = got.map(|_| piece);
-            let over = !matches!(&piece, Ok(piece) if !piece.is_empty());
-            // Nobody takes it any more when it was given up.
-            if pieces.blocking_send(piece).is_err() || over {
-                return;
-            }
-        }
-    });
-    let sending = async {
-        let mut at = 0;
-        while let Some(piece) = read.recv().await {
-            let data = piece.map_err(|e| failed(&from, &e))?;
-            let length = data.len() as u64;
-            let sum = data.is_empty().then(|| Sum { size: at, ..Sum::default() });
-            // The host has said why when it takes no more.
-            if inputs.send(&Chunk { at, data, sum, ..Chunk::default() }).await.is_err() {
-                break;
-            }
-            at += length;
-            bytes(&tell, at, size);
-        }
-        // Held open: the end of what is sent is not the end of what is asked.
-        std::future::pending::<Result<(), CallError>>().await
-    };
-    let ending = async {
-        while let Some(item) = items.next().await {
-            item?;
-        }
-        Ok::<(), CallError>(())
-    };
-    tokio::select! {
-        ended = ending => ended?,
-        broken = sending => broken?,
-    }
-    drop(reading);
+    let file = std::fs::File::open(&from).map_err(|e| failed(&from, &e))?;
+    let size = file.metadata().map_or(0, |file| file.len());
+    copied::send(&link, host, feed, file, size, &tell).await?;
     Ok((State::Done, Action::None))
 }

@@ -160,7 +160,7 @@ pub(super) fn tag(context: &Context<'_>, row: Option<&Record>) -> Action {
 }
 
 /// Asks to which host, then whether, and carries images there.
-pub(super) fn copy(context: &Context<'_>, rows: &[&Record]) -> Action {
+pub(super) fn copy(context: &Context<'_>, rows: &[&Record], without: &[HostId]) -> Action {
     let Some(from) = rows.first().map(|row| row.host) else { return Action::None };
     let name = |row: &&Record| match &row.target {
         Target::Image { tags, .. } if row.host == from => tags.first().cloned(),
@@ -172,7 +172,8 @@ pub(super) fn copy(context: &Context<'_>, rows: &[&Record]) -> Action {
     }
     let texts = context.texts.clone();
     let on = context.store.hosts.name(from);
-    let hosts = online(context.store).into_iter().filter(|host| *host != from);
+    let hosts =
+        online(context.store).into_iter().filter(|host| *host != from && !without.contains(host));
     let mut hosts: Vec<_> = hosts.map(|host| (context.store.hosts.name(host), host)).collect();
     hosts.sort();
     if hosts.is_empty() {

@@ -1,8 +1,9 @@
-//! Files and folders of this machine as an archive, and an archive as files and folders here. `docker cp` uses it.
+//! Files and folders of this machine as an archive, and an archive as files and folders here. What copies into
+//! containers and out of them uses it: `docker cp` and the client.
 //!
 //! What comes is laid out in a folder of its own beside where it goes, and put there when all of it has come.
 
-use crate::exit::Failure;
+use cmdr_protocol::{CallError, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,7 +12,8 @@ use tar::{Archive, Builder, EntryType, Header};
 use tempfile::TempDir;
 
 /// Where something from a container goes.
-pub(super) struct Place {
+#[derive(Debug)]
+pub struct Place {
     to: PathBuf,
     /// The folder beside, which is there.
     beside: PathBuf,
@@ -20,20 +22,21 @@ pub(super) struct Place {
 }
 
 /// Something that was laid out and is not in its place yet.
-pub(super) struct Whole {
+#[derive(Debug)]
+pub struct Whole {
     place: Place,
     dir: TempDir,
     /// What it is called in the archive; none when that holds what is in a folder.
     name: Option<OsString>,
 }
 
-fn wrong(path: &Path, what: impl std::fmt::Display) -> Failure {
-    Failure::usage(format!("{}: {what}", path.display()))
+fn wrong(path: &Path, what: impl std::fmt::Display) -> CallError {
+    CallError::new(ErrorKind::Malformed, format!("{}: {what}", path.display()))
 }
 
-fn broke(path: &Path) -> impl Fn(io::Error) -> Failure {
+fn broke(path: &Path) -> impl Fn(io::Error) -> CallError {
     let path = path.to_owned();
-    move |error| Failure::new(crate::exit::Exit::Failed, format!("{}: {error}", path.display()))
+    move |error| CallError::failed(format!("{}: {error}", path.display()))
 }
 
 /// Whether a path means what is in a folder.
@@ -43,7 +46,7 @@ fn is_contents(path: &str) -> bool {
 
 impl Place {
     /// For what has this path in a container. Fails when there is no folder to put it in.
-    pub(super) fn find(to: &Path, from: &str) -> Result<Self, Failure> {
+    pub fn find(to: &Path, from: &str) -> Result<Self, CallError> {
         let beside = match fs::metadata(to) {
             Ok(meta) if meta.is_dir() => to.to_owned(),
             _ => match to.parent() {
@@ -58,7 +61,7 @@ impl Place {
     }
 
     /// Lays an archive out beside, to its end.
-    pub(super) fn lay(self, mut read: impl Read) -> Result<Whole, Failure> {
+    pub fn lay(self, mut read: impl Read) -> Result<Whole, CallError> {
         let prefix = tempfile::Builder::new().prefix(".cmdr-cp-").tempdir_in(&self.beside);
         let dir = prefix.map_err(broke(&self.beside))?;
         let (mut name, mut first) = (None, true);
@@ -91,7 +94,7 @@ impl Place {
 
 impl Whole {
     /// Puts it in its place.
-    pub(super) fn keep(self) -> Result<(), Failure> {
+    pub fn keep(self) -> Result<(), CallError> {
         let Self { place, dir, name } = self;
         let contents = place.contents || name.is_none();
         let item =
@@ -112,7 +115,7 @@ impl Whole {
 }
 
 /// Moves something to a place; of folders that are there what is in them.
-fn merge(from: &Path, to: &Path) -> Result<(), Failure> {
+fn merge(from: &Path, to: &Path) -> Result<(), CallError> {
     let is_folder = fs::symlink_metadata(from).map_err(broke(from))?.is_dir();
     let there = fs::metadata(to).map(|meta| meta.is_dir());
     if is_folder {
@@ -134,7 +137,8 @@ fn merge(from: &Path, to: &Path) -> Result<(), Failure> {
 }
 
 /// Something of this machine that goes into a container.
-pub(super) struct Source {
+#[derive(Debug)]
+pub struct Source {
     path: PathBuf,
     is_folder: bool,
     contents: bool,
@@ -142,7 +146,7 @@ pub(super) struct Source {
 
 impl Source {
     /// What is there.
-    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
+    pub fn find(path: &Path) -> Result<Self, CallError> {
         let contents = is_contents(&path.to_string_lossy());
         let meta = if contents { fs::metadata(path) } else { fs::symlink_metadata(path) };
         let is_folder = meta.map_err(|error| wrong(path, error))?.is_dir();
@@ -150,7 +154,7 @@ impl Source {
     }
 
     /// In which folder of the container it is laid out, and under which name there.
-    pub(super) fn aim(&self, to: &str, is_folder: bool) -> Result<(String, OsString), Failure> {
+    pub fn aim(&self, to: &str, is_folder: bool) -> Result<(String, OsString), CallError> {
         if is_folder {
             let own = self.path.canonicalize().ok();
             let own = self.path.file_name().or_else(|| own.as_deref().and_then(Path::file_name));
@@ -158,7 +162,8 @@ impl Source {
             return Ok((to.to_owned(), name.to_owned()));
         }
         if to.ends_with('/') && !self.is_folder {
-            return Err(Failure::usage(format!("{to} is no folder of the container")));
+            let what = format!("{to} is no folder of the container");
+            return Err(CallError::new(ErrorKind::Malformed, what));
         }
         let to = to.trim_end_matches('/');
         let (folder, name) = to.rsplit_once('/').unwrap_or((".", to));
@@ -167,7 +172,7 @@ impl Source {
     }
 
     /// Writes the archive; what was passed over because it is no file, folder or link.
-    pub(super) fn pack(&self, name: &OsStr, write: impl Write) -> Result<Vec<String>, Failure> {
+    pub fn pack(&self, name: &OsStr, write: impl Write) -> Result<Vec<String>, CallError> {
         let mut builder = Builder::new(write);
         let (mut todo, mut passed_over) = (vec![(self.path.clone(), PathBuf::from(name))], vec![]);
         while let Some((path, name)) = todo.pop() {
@@ -220,7 +225,7 @@ mod tests {
         bytes
     }
 
-    fn put(to: &Path, from: &str, bytes: &[u8]) -> Result<(), Failure> {
+    fn put(to: &Path, from: &str, bytes: &[u8]) -> Result<(), CallError> {
         Place::find(to, from)?.lay(bytes)?.keep()
     }
 
