@@ -2,6 +2,7 @@
 //! can decide by.
 
 use bollard::errors::Error;
+use cmdr_protocol::containers::short;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::{CallError, ErrorKind};
 use std::error::Error as _;
@@ -30,7 +31,8 @@ pub(crate) fn told(attempted: &str, error: &Error) -> CallError {
 
 /// Why it did not work when the engine answered with this status and these words.
 pub(super) fn answered(attempted: &str, status: u16, message: &str) -> CallError {
-    let said = clean_to_width(message.trim(), WORDS);
+    let said = shorter(&clean_to_width(message.trim(), WORDS));
+    let attempted = shorter(attempted);
     let kind = match status {
         400 => ErrorKind::Malformed,
         401 | 403 => ErrorKind::Denied,
@@ -55,6 +57,18 @@ pub(super) fn answered(attempted: &str, status: u16, message: &str) -> CallError
         _ => format!("{attempted}: the Docker engine says: {said}"),
     };
     CallError::new(kind, text)
+}
+
+/// A text whose ids, 64 digits each, are as short as everywhere else: they pushed out of sight why something went wrong.
+fn shorter(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let pieces = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let piece = |piece: &'_ str| {
+        let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let rest = piece.get(word.len()..).unwrap_or_default();
+        if is_id(word) { format!("{}{rest}", short(word)) } else { piece.to_owned() }
+    };
+    pieces.map(piece).collect()
 }
 
 fn is_unknown(message: &str) -> bool {
@@ -151,6 +165,20 @@ mod tests {
         assert_eq!(server(400, "invalid mount").kind, ErrorKind::Malformed);
         assert_eq!(server(500, "write /x: no space left on device").kind, ErrorKind::Busy);
         assert_eq!(server(500, "").kind, ErrorKind::Failed);
+    }
+
+    #[test]
+    fn ids_are_short_so_that_the_reason_is_seen() {
+        let (id, sum) = ("0a".repeat(32), "0b".repeat(32));
+        let said = format!("Cannot update container {id}: no limit (sha256:{sum}), {id}0");
+        let error = answered(&format!("change the limits of the container {id}"), 500, &said);
+        assert_eq!(
+            error.message,
+            format!(
+                "change the limits of the container 0a0a0a0a0a0a: the Docker engine says: Cannot update container \
+                 0a0a0a0a0a0a: no limit (sha256:0b0b0b0b0b0b), {id}0"
+            )
+        );
     }
 
     #[test]
