@@ -19,6 +19,8 @@ pub const MAX_VARIABLES: usize = 64 * 1024;
 pub const MAX_STOP_S: u32 = 3600;
 /// With this begins the complaint of a host that knows nothing of a project, before its name.
 pub const NOT_TOLD: &str = "this host was not told what the project";
+/// With this begins the answer of a host that has nothing of a project, when it is asked how it stands.
+pub const NOTHING_OF: &str = "this host has nothing of a project";
 
 /// Whether a text names a project, as every compose program takes it.
 pub fn check_project(name: &str) -> Result<(), String> {

@@ -7,6 +7,7 @@ mod api;
 mod audit;
 mod client;
 mod client_configs;
+mod client_docker;
 mod client_runs;
 mod client_sessions;
 mod edits;

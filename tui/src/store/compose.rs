@@ -5,7 +5,7 @@ use super::sheets::{Record, SheetKey, Target, Value, id_of};
 use super::{Store, Update};
 use crate::theme::Role;
 use cmdr_protocol::compose::kept::{Kept, Listing};
-use cmdr_protocol::compose::{Looked, NOT_TOLD, Progress};
+use cmdr_protocol::compose::{Looked, NOT_TOLD, NOTHING_OF, Progress};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::{CallError, HostId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -140,7 +140,7 @@ pub fn running(looked: &Looked) -> (usize, usize) {
 
 fn on_host(version: u64, answer: &Result<Looked, CallError>) -> usize {
     match answer {
-        Err(error) if error.message.contains(NOT_TOLD) => DOWN,
+        Err(error) if [NOT_TOLD, NOTHING_OF].iter().any(|no| error.message.contains(no)) => DOWN,
         Err(_) => UNKNOWN,
         Ok(looked) if running(looked).0 == 0 => DOWN,
         Ok(looked) if looked.drifted() > 0 => DRIFTED,
@@ -354,11 +354,13 @@ mod tests {
         let off = || (host(4), Ok(looked(3, Will::Recreate, State::Running)));
         let old = || (host(5), Ok(looked(2, Will::Leave, State::Running)));
         let never = || (host(6), Err(CallError::not_found(format!("{NOT_TOLD} shop is"))));
+        let nothing = || (host(9), Err(CallError::not_found(format!("{NOTHING_OF} shop"))));
         let bare = || (host(7), Err(CallError::not_found("this host has no Docker engine")));
         let ended = || (host(8), Ok(looked(3, Will::Leave, State::Exited)));
         assert_eq!(standing(3, &vec![up(), up()]), UP);
         assert_eq!(standing(3, &vec![down(), never()]), DOWN);
         assert_eq!(standing(3, &vec![ended(), ended()]), DOWN);
+        assert_eq!(standing(3, &vec![nothing()]), DOWN);
         assert_eq!(standing(3, &vec![bare()]), UNKNOWN);
         assert_eq!(standing(3, &vec![up(), down()]), PARTLY);
         assert_eq!(standing(3, &vec![up(), gone()]), PARTLY);

@@ -3,7 +3,7 @@
 
 use crate::Agent;
 use crate::services::containers::of_project;
-use cmdr_protocol::compose::{Looked, Member, Service, Will};
+use cmdr_protocol::compose::{Looked, Member, NOTHING_OF, Service, Will};
 use cmdr_protocol::containers::Container;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::images::check_image;
@@ -47,9 +47,7 @@ pub(super) async fn foreign(agent: &Agent, project: &str) -> Result<Looked, Call
     if there.is_empty() {
         return Err(CallError::new(
             ErrorKind::NotFound,
-            format!(
-                "this host has nothing of a project {project}; cmdr docker compose up brings it up"
-            ),
+            format!("{NOTHING_OF} {project}; cmdr docker compose up brings it up"),
         ));
     }
     let service = |(name, containers): (String, Vec<Container>)| Service {
