@@ -12,6 +12,7 @@ mod catalogue;
 mod compose;
 mod compose_cli;
 mod compose_faults;
+mod compose_killed;
 mod container_logs;
 mod container_sessions;
 mod containers;
