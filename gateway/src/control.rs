@@ -261,6 +261,9 @@ async fn hand_over(mut stream: BufReader<UnixStream>, gateway: &Held, ending: &A
     let line = format!("{}\n", json!({ "sockets": list, "config": held.text, "bans": bans }));
     stream.get_mut().write_all(line.as_bytes()).await?;
     for some in sockets.chunks(PASSED) {
+        // Each is asked for: read together with the line before, its sockets would be lost.
+        let mut asked = [0];
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut asked)).await.context("the successor takes too long")??;
         let fds: Vec<_> = some.iter().map(|s| s.as_fd()).collect();
         let send = || {
             let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(&fds).size()];
@@ -270,9 +273,6 @@ async fn hand_over(mut stream: BufReader<UnixStream>, gateway: &Held, ending: &A
         };
         stream.get_ref().writable().await?;
         stream.get_ref().async_io(Interest::WRITABLE, send).await.context("passing the sockets")?;
-        // One at a time, so that messages do not run together.
-        let mut taken = [0];
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut taken)).await.context("the successor takes too long")??;
     }
     let mut serving = String::new();
     tokio::time::timeout(PATIENCE, (&mut stream).take(64).read_line(&mut serving)).await.context("the successor takes too long")??;
@@ -316,6 +316,7 @@ pub async fn take_over(path: &Path) -> Result<Inheritance> {
     let given: Given = serde_json::from_str(&line).context("reading what the gateway hands over")?;
     let mut fds: Vec<OwnedFd> = Vec::new();
     while fds.len() < given.sockets.len() {
+        stream.get_mut().write_all(b"t").await?;
         let receive = || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -332,7 +333,6 @@ pub async fn take_over(path: &Path) -> Result<Inheritance> {
             bail!("the gateway that was to be taken over ended meanwhile");
         }
         fds.append(&mut some);
-        stream.get_mut().write_all(b"t").await?;
     }
     let mut sockets = Sockets::new();
     for (handed, fd) in given.sockets.into_iter().zip(fds) {

@@ -39,8 +39,11 @@ fn check_under_load(address: SocketAddr, change: impl FnOnce()) {
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let loaded = scope.spawn(|| load(address, &enough));
-        change();
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(change));
         enough.store(true, Relaxed);
+        if let Err(panic) = changed {
+            std::panic::resume_unwind(panic);
+        }
         let (count, wrong) = loaded.join().unwrap();
         assert!(wrong.is_empty() && count > 20, "{} of {count} failed: {:?}", wrong.len(), wrong.first());
     });

@@ -62,7 +62,7 @@ impl Gateway {
     pub fn successor(&self) -> Self {
         let next = Self::spawn(&self.dir, &["--take-over"], &[]);
         let pid = next.child.id();
-        wait_until("the successor", || {
+        wait_until(&format!("successor {pid}; log so far {}", self.log()), || {
             let answer = self.try_ask(&json!({ "request": "status" }))?;
             (answer["pid"] == pid).then_some(())
         });
