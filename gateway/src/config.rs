@@ -259,7 +259,9 @@ fn slash() -> String {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).ok_or_else(|| {
-        serde::de::Error::custom(format!("\"{text}\" is no time such as \"250ms\", \"5s\" or \"10m\""))
+        serde::de::Error::custom(format!(
+            "\"{text}\" is no time such as \"250ms\", \"5s\" or \"10m\""
+        ))
     })
 }
 

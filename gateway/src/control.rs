@@ -5,7 +5,10 @@ use crate::gateway::{Gateway, Held, Sockets};
 use crate::plan::Place;
 use crate::shared::Mail;
 use anyhow::{Context as _, Result, bail};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::{IoSlice, IoSliceMut};
@@ -36,20 +39,42 @@ pub enum Request {
     Log,
     Bans,
     /// A whole configuration, as TOML.
-    Apply { config: String },
+    Apply {
+        config: String,
+    },
     /// The same without a change.
-    Check { config: String },
+    Check {
+        config: String,
+    },
     /// No new connections for an upstream or a listener (or, with `off`, again). An upstream's
     /// connections are ended after `seconds` when that is given.
-    Drain { group: Option<String>, upstream: Option<SocketAddr>, listener: Option<String>, seconds: Option<u64>, #[serde(default)] off: bool },
+    Drain {
+        group: Option<String>,
+        upstream: Option<SocketAddr>,
+        listener: Option<String>,
+        seconds: Option<u64>,
+        #[serde(default)]
+        off: bool,
+    },
     /// A weight over the configuration's until the gateway starts anew; none: the configuration's.
-    Weight { group: String, upstream: SocketAddr, weight: Option<u32> },
+    Weight {
+        group: String,
+        upstream: SocketAddr,
+        weight: Option<u32>,
+    },
     /// Bans an address; 0 seconds lift it.
-    Ban { policy: String, address: IpAddr, seconds: u64 },
+    Ban {
+        policy: String,
+        address: IpAddr,
+        seconds: u64,
+    },
     /// Hands over the listening sockets.
     TakeOver,
     /// Ends when the last connection has, at the latest after `seconds`.
-    Stop { #[serde(default)] seconds: u64 },
+    Stop {
+        #[serde(default)]
+        seconds: u64,
+    },
 }
 
 /// Why the gateway ends, and how long connections may take.
@@ -72,7 +97,8 @@ pub fn listen(path: &Path) -> Result<UnixListener> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
     let bind = || -> std::io::Result<UnixListener> {
-        std::fs::remove_file(&new).or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
+        std::fs::remove_file(&new)
+            .or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
         let listener = UnixListener::bind(&new);
         rustix::process::umask(before);
@@ -111,7 +137,10 @@ async fn talk(stream: UnixStream, gateway: &Held, ending: &Arc<Ending>) -> Resul
     loop {
         line.clear();
         let mut limited = (&mut stream).take(LARGEST);
-        let Ok(read) = tokio::time::timeout(PATIENCE, limited.read_until(b'\n', &mut line)).await else { return Ok(()) };
+        let Ok(read) = tokio::time::timeout(PATIENCE, limited.read_until(b'\n', &mut line)).await
+        else {
+            return Ok(());
+        };
         if read? == 0 {
             return Ok(());
         }
@@ -123,7 +152,8 @@ async fn talk(stream: UnixStream, gateway: &Held, ending: &Arc<Ending>) -> Resul
             Ok(request) => answer(request, gateway, ending).await,
             Err(e) => Err(e.into()),
         };
-        let mut answer = answer.unwrap_or_else(|e| json!({ "error": [format!("{e:#}")] })).to_string();
+        let mut answer =
+            answer.unwrap_or_else(|e| json!({ "error": [format!("{e:#}")] })).to_string();
         answer.push('\n');
         stream.get_mut().write_all(answer.as_bytes()).await?;
     }
@@ -138,9 +168,17 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
         Request::Bans => {
             let of = |p: &Arc<crate::policy::Policy>| -> Vec<Value> {
                 let name = &p.settings.name;
-                p.known.bans(now).into_iter().map(|(ip, left)| json!({ "policy": name, "address": ip, "milliseconds": left })).collect()
+                p.known
+                    .bans(now)
+                    .into_iter()
+                    .map(
+                        |(ip, left)| json!({ "policy": name, "address": ip, "milliseconds": left }),
+                    )
+                    .collect()
             };
-            return Ok(json!({ "bans": held.plan.policies.iter().flat_map(of).collect::<Vec<_>>() }));
+            return Ok(
+                json!({ "bans": held.plan.policies.iter().flat_map(of).collect::<Vec<_>>() }),
+            );
         }
         Request::Apply { config } => {
             if let Err(wrong) = held.apply(&config).await {
@@ -159,7 +197,13 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
             let text = held.text.clone();
             held.apply(&text).await.map_err(|wrong| anyhow::anyhow!(wrong.join("; ")))?;
         }
-        Request::Drain { group: Some(group), upstream: Some(address), listener: None, seconds, off } => {
+        Request::Drain {
+            group: Some(group),
+            upstream: Some(address),
+            listener: None,
+            seconds,
+            off,
+        } => {
             let state = held.upstream(&group, address)?.state.clone();
             state.drained.store(!off, Relaxed);
             if let (Some(seconds), false) = (seconds, off) {
@@ -172,12 +216,17 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
                 });
             }
         }
-        Request::Drain { .. } => bail!("drain needs a listener, or a group and one of its upstreams"),
+        Request::Drain { .. } => {
+            bail!("drain needs a listener, or a group and one of its upstreams")
+        }
         Request::Weight { group, upstream, weight } => {
             if weight.is_some_and(|w| w > 100_000) {
                 bail!("a weight is at most 100000");
             }
-            held.upstream(&group, upstream)?.state.weight.store(weight.unwrap_or(u32::MAX), Relaxed);
+            held.upstream(&group, upstream)?
+                .state
+                .weight
+                .store(weight.unwrap_or(u32::MAX), Relaxed);
         }
         Request::Ban { policy, address, seconds } => {
             let found = held.plan.policies.iter().find(|p| p.settings.name == policy);
@@ -248,39 +297,67 @@ fn log(gateway: &Gateway) -> Value {
 }
 
 /// Gives the sockets to a successor, and is quiet when that says that it serves.
-async fn hand_over(mut stream: BufReader<UnixStream>, gateway: &Held, ending: &Arc<Ending>) -> Result<()> {
+async fn hand_over(
+    mut stream: BufReader<UnixStream>,
+    gateway: &Held,
+    ending: &Arc<Ending>,
+) -> Result<()> {
     let mut held = gateway.lock().await;
     let all = held.sockets().iter().flat_map(|((address, transport), sockets)| {
-        sockets.iter().map(|socket| (Handed { address: *address, transport: *transport }, socket.clone()))
+        sockets
+            .iter()
+            .map(|socket| (Handed { address: *address, transport: *transport }, socket.clone()))
     });
     let (list, sockets): (Vec<Handed>, Vec<Arc<OwnedFd>>) = all.unzip();
-    let bans: Vec<Value> = held.plan.policies.iter().flat_map(|p| {
-        let name = &p.settings.name;
-        p.known.bans(held.shared.now()).into_iter().map(|(ip, left)| json!({ "policy": name, "address": ip, "milliseconds": left })).collect::<Vec<_>>()
-    }).collect();
+    let bans: Vec<Value> = held
+        .plan
+        .policies
+        .iter()
+        .flat_map(|p| {
+            let name = &p.settings.name;
+            p.known
+                .bans(held.shared.now())
+                .into_iter()
+                .map(|(ip, left)| json!({ "policy": name, "address": ip, "milliseconds": left }))
+                .collect::<Vec<_>>()
+        })
+        .collect();
     let line = format!("{}\n", json!({ "sockets": list, "config": held.text, "bans": bans }));
     stream.get_mut().write_all(line.as_bytes()).await?;
     for some in sockets.chunks(PASSED) {
         // Each is asked for: read together with the line before, its sockets would be lost.
         let mut asked = [0];
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut asked)).await.context("the successor takes too long")??;
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut asked))
+            .await
+            .context("the successor takes too long")??;
         let fds: Vec<_> = some.iter().map(|s| s.as_fd()).collect();
         let send = || {
-            let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(&fds).size()];
+            let mut space =
+                vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(&fds).size()];
             let mut control = SendAncillaryBuffer::new(&mut space);
             control.push(SendAncillaryMessage::ScmRights(&fds));
-            Ok(rustix::net::sendmsg(stream.get_ref(), &[IoSlice::new(b"s")], &mut control, SendFlags::NOSIGNAL)?)
+            Ok(rustix::net::sendmsg(
+                stream.get_ref(),
+                &[IoSlice::new(b"s")],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )?)
         };
         stream.get_ref().writable().await?;
         stream.get_ref().async_io(Interest::WRITABLE, send).await.context("passing the sockets")?;
     }
     let mut serving = String::new();
-    tokio::time::timeout(PATIENCE, (&mut stream).take(64).read_line(&mut serving)).await.context("the successor takes too long")??;
+    tokio::time::timeout(PATIENCE, (&mut stream).take(64).read_line(&mut serving))
+        .await
+        .context("the successor takes too long")??;
     if serving.trim() != "serving" {
         bail!("the successor ended before it served; this one goes on");
     }
     held.quiet().await?;
-    crate::say(format_args!("another gateway has taken over; {} connections are left", held.shared.open.load(Relaxed)));
+    crate::say(format_args!(
+        "another gateway has taken over; {} connections are left",
+        held.shared.open.load(Relaxed)
+    ));
     ending.handed.store(true, Relaxed);
     ending.wanted.notify_one();
     Ok(())
@@ -297,23 +374,38 @@ pub struct Inheritance {
 impl Inheritance {
     /// Tells the predecessor that it may be quiet.
     pub async fn serving(mut self) -> Result<()> {
-        self.stream.get_mut().write_all(b"serving\n").await.context("telling the gateway that it is taken over")
+        self.stream
+            .get_mut()
+            .write_all(b"serving\n")
+            .await
+            .context("telling the gateway that it is taken over")
     }
 }
 
 /// Asks the gateway at a socket for its sockets.
 pub async fn take_over(path: &Path) -> Result<Inheritance> {
     #[derive(Deserialize)]
-    struct Ban { policy: String, address: IpAddr, milliseconds: u64 }
+    struct Ban {
+        policy: String,
+        address: IpAddr,
+        milliseconds: u64,
+    }
     #[derive(Deserialize)]
-    struct Given { sockets: Vec<Handed>, config: String, bans: Vec<Ban> }
+    struct Given {
+        sockets: Vec<Handed>,
+        config: String,
+        bans: Vec<Ban>,
+    }
     let stream = UnixStream::connect(path).await;
-    let stream = stream.with_context(|| format!("taking over the gateway at {}: is it running?", path.display()))?;
+    let stream = stream.with_context(|| {
+        format!("taking over the gateway at {}: is it running?", path.display())
+    })?;
     let mut stream = BufReader::new(stream);
     stream.get_mut().write_all(b"{\"request\":\"take-over\"}\n").await?;
     let mut line = String::new();
     (&mut stream).take(LARGEST * 2).read_line(&mut line).await?;
-    let given: Given = serde_json::from_str(&line).context("reading what the gateway hands over")?;
+    let given: Given =
+        serde_json::from_str(&line).context("reading what the gateway hands over")?;
     let mut fds: Vec<OwnedFd> = Vec::new();
     while fds.len() < given.sockets.len() {
         stream.get_mut().write_all(b"t").await?;
@@ -321,7 +413,12 @@ pub async fn take_over(path: &Path) -> Result<Inheritance> {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PASSED))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let mut byte = [0];
-            let got = rustix::net::recvmsg(stream.get_ref(), &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            let got = rustix::net::recvmsg(
+                stream.get_ref(),
+                &mut [IoSliceMut::new(&mut byte)],
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            )?;
             let rights = control.drain().filter_map(|m| match m {
                 RecvAncillaryMessage::ScmRights(fds) => Some(fds.collect::<Vec<_>>()),
                 _ => None,

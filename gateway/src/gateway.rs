@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -65,11 +65,24 @@ impl Gateway {
             let epoll = Worker::epoll(&shared, id).context("making an event loop")?;
             let own = shared.clone();
             let thread = std::thread::Builder::new().name(format!("loop-{id}"));
-            loops.push(thread.spawn(move || Worker::new(id, own, pipes, epoll).run()).context("starting an event loop")?);
+            loops.push(
+                thread
+                    .spawn(move || Worker::new(id, own, pipes, epoll).run())
+                    .context("starting an event loop")?,
+            );
         }
         tokio::spawn(answer(asked, shared.clone()));
         let plan = Arc::default();
-        Ok(Self { shared, plan, text: String::new(), sockets: inherited, checks: JoinSet::new(), loops, limit, state })
+        Ok(Self {
+            shared,
+            plan,
+            text: String::new(),
+            sockets: inherited,
+            checks: JoinSet::new(),
+            loops,
+            limit,
+            state,
+        })
     }
 
     /// Judges a configuration whole and goes by it; or names every error and changes nothing.
@@ -105,7 +118,8 @@ impl Gateway {
             for listener in &plan.listeners {
                 let sockets = sockets.get(&listener.place()).into_iter().flatten();
                 // A gateway that was taken over may have had more loops than this one, or fewer.
-                let own = sockets.enumerate().filter(|(at, _)| at % self.shared.letters.len() == id);
+                let own =
+                    sockets.enumerate().filter(|(at, _)| at % self.shared.letters.len() == id);
                 share.extend(own.map(|(_, socket)| (listener.clone(), socket.clone())));
             }
             letters.send(Mail::Apply(plan.clone(), share, done.clone()));
@@ -124,7 +138,12 @@ impl Gateway {
         let write = || -> std::io::Result<()> {
             use std::io::Write as _;
             use std::os::unix::fs::OpenOptionsExt as _;
-            let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&new, &kept)?;
@@ -159,7 +178,8 @@ impl Gateway {
             bail!("there is no group \"{group}\"");
         };
         let found = group.upstreams.iter().find(|u| u.settings.address == address);
-        found.with_context(|| format!("group \"{}\" has no upstream {address}", group.settings.name))
+        found
+            .with_context(|| format!("group \"{}\" has no upstream {address}", group.settings.name))
     }
 
     pub fn everyone(&self, mail: impl Fn() -> Mail) {
@@ -194,7 +214,9 @@ async fn wait(all_done: Receiver<()>, count: usize) -> Result<()> {
 async fn answer(mut asked: tokio::sync::mpsc::Receiver<Question>, shared: Arc<Shared>) {
     let some = Arc::new(tokio::sync::Semaphore::new(32));
     while let Some(question) = asked.recv().await {
-        let (shared, Ok(turn)) = (shared.clone(), some.clone().acquire_owned().await) else { return };
+        let (shared, Ok(turn)) = (shared.clone(), some.clone().acquire_owned().await) else {
+            return;
+        };
         tokio::spawn(async move {
             let found = tokio::net::lookup_host((question.name.as_str(), question.port)).await;
             let found = found.map(|all| all.take(8).collect()).unwrap_or_default();
@@ -206,4 +228,3 @@ async fn answer(mut asked: tokio::sync::mpsc::Receiver<Question>, shared: Arc<Sh
 
 /// A gateway that several tasks of the control side use in turn.
 pub type Held = Arc<tokio::sync::Mutex<Gateway>>;
-

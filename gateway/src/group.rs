@@ -173,7 +173,13 @@ impl Chooser {
 
 impl Group {
     /// Chooses for a client; `tried` were tried for it and failed. Backups only when no other can be used.
-    pub fn choose(&self, chooser: &mut Chooser, source: IpAddr, tried: &[SocketAddr], now: u64) -> Chosen {
+    pub fn choose(
+        &self,
+        chooser: &mut Chooser,
+        source: IpAddr,
+        tried: &[SocketAddr],
+        now: u64,
+    ) -> Chosen {
         let mut full = false;
         for backup in [false, true] {
             let mut fit = |u: &Upstream| {
@@ -192,8 +198,11 @@ impl Group {
                 continue;
             }
             let slow = self.settings.slow_start.as_millis() as u64;
-            let weights: Vec<u64> =
-                self.upstreams.iter().map(|u| if fit(u) { u.effective(slow, now) } else { 0 }).collect();
+            let weights: Vec<u64> = self
+                .upstreams
+                .iter()
+                .map(|u| if fit(u) { u.effective(slow, now) } else { 0 })
+                .collect();
             if let Some(at) = self.pick(chooser, &weights, source) {
                 return Chosen::One(self.upstreams[at].clone());
             }
@@ -227,8 +236,11 @@ impl Group {
             }
             Balance::LeastConnections => {
                 let start = chooser.roll() as usize % weights.len();
-                let turned = able().map(|(at, _)| (at, (at + weights.len() - start) % weights.len()));
-                turned.min_by(|a, b| load(a.0).total_cmp(&load(b.0)).then(a.1.cmp(&b.1))).map(|(at, _)| at)
+                let turned =
+                    able().map(|(at, _)| (at, (at + weights.len() - start) % weights.len()));
+                turned
+                    .min_by(|a, b| load(a.0).total_cmp(&load(b.0)).then(a.1.cmp(&b.1)))
+                    .map(|(at, _)| at)
             }
             Balance::RandomTwo => {
                 let mut one = || {
@@ -251,7 +263,9 @@ impl Group {
                     let unit = (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64;
                     weight as f64 / -unit.max(1e-300).ln()
                 };
-                able().max_by(|a, b| score(a.0, *a.1).total_cmp(&score(b.0, *b.1))).map(|(at, _)| at)
+                able()
+                    .max_by(|a, b| score(a.0, *a.1).total_cmp(&score(b.0, *b.1)))
+                    .map(|(at, _)| at)
             }
         }
     }
@@ -263,19 +277,30 @@ mod tests {
 
     fn group(text: &str) -> Group {
         let settings: config::Group = toml::from_str(&format!("name = \"g\"\n{text}")).unwrap();
-        let make = |s: &config::Upstream| Arc::new(Upstream { settings: s.clone(), state: Arc::default() });
+        let make = |s: &config::Upstream| {
+            Arc::new(Upstream { settings: s.clone(), state: Arc::default() })
+        };
         let upstreams = settings.upstreams.iter().map(make).collect();
-        Group { settings, upstreams, waiting: AtomicUsize::default(), waiters: AtomicU64::default() }
+        Group {
+            settings,
+            upstreams,
+            waiting: AtomicUsize::default(),
+            waiters: AtomicU64::default(),
+        }
     }
 
     fn three(balance: &str) -> Group {
-        group(&format!("balance = \"{balance}\"\nupstream = [{{ address = \"1.1.1.1:1\", weight = 1 }}, {{ address = \"1.1.1.1:2\", weight = 2 }}, {{ address = \"1.1.1.1:3\", weight = 5 }}]"))
+        group(&format!(
+            "balance = \"{balance}\"\nupstream = [{{ address = \"1.1.1.1:1\", weight = 1 }}, {{ address = \"1.1.1.1:2\", weight = 2 }}, {{ address = \"1.1.1.1:3\", weight = 5 }}]"
+        ))
     }
 
     fn shares(group: &Group, count: u32) -> [u32; 3] {
         let (mut got, mut chooser) = ([0; 3], Chooser::new(1));
         for n in 0..count {
-            let Chosen::One(u) = group.choose(&mut chooser, IpAddr::V4(n.into()), &[], 0) else { panic!() };
+            let Chosen::One(u) = group.choose(&mut chooser, IpAddr::V4(n.into()), &[], 0) else {
+                panic!()
+            };
             assert!(u.enter());
             got[usize::from(u.settings.address.port()) - 1] += 1;
         }
@@ -288,7 +313,10 @@ mod tests {
         assert_eq!(shares(&three("least-connections"), 80), [10, 20, 50]);
         for balance in ["random-two", "source-hash"] {
             let [a, b, c] = shares(&three(balance), 8000);
-            assert!((800..1300).contains(&a) && (1700..2300).contains(&b) && c > 4500, "{balance} {a} {b} {c}");
+            assert!(
+                (800..1300).contains(&a) && (1700..2300).contains(&b) && c > 4500,
+                "{balance} {a} {b} {c}"
+            );
         }
     }
 
@@ -296,10 +324,14 @@ mod tests {
     fn only_the_clients_of_one_that_goes_move() {
         let g = three("source-hash");
         let mut chooser = Chooser::new(1);
-        let mut all = || (0..500u32).map(|n| match g.choose(&mut chooser, IpAddr::V4(n.into()), &[], 0) {
-            Chosen::One(u) => u.settings.address.port(),
-            other => panic!("{other:?}"),
-        }).collect::<Vec<_>>();
+        let mut all = || {
+            (0..500u32)
+                .map(|n| match g.choose(&mut chooser, IpAddr::V4(n.into()), &[], 0) {
+                    Chosen::One(u) => u.settings.address.port(),
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        };
         let before = all();
         g.upstreams[1].state.set_up(false, 0);
         for (was, is) in before.into_iter().zip(all()) {
@@ -309,7 +341,9 @@ mod tests {
 
     #[test]
     fn backups_serve_when_no_other_can_and_full_ones_make_clients_wait() {
-        let g = group("upstream = [{ address = \"1.1.1.1:1\", max_connections = 1 }, { address = \"1.1.1.1:2\", backup = true }]");
+        let g = group(
+            "upstream = [{ address = \"1.1.1.1:1\", max_connections = 1 }, { address = \"1.1.1.1:2\", backup = true }]",
+        );
         let mut chooser = Chooser::default();
         let ip = IpAddr::V4(1.into());
         let mut port = |tried: &[SocketAddr]| match g.choose(&mut chooser, ip, tried, 0) {
@@ -330,7 +364,9 @@ mod tests {
 
     #[test]
     fn an_upstream_that_fails_is_ejected_and_comes_back_slowly() {
-        let g = group("slow_start = \"10s\"\npassive = { failures = 2, eject = \"5s\" }\nupstream = [{ address = \"1.1.1.1:1\" }, { address = \"1.1.1.1:2\" }]");
+        let g = group(
+            "slow_start = \"10s\"\npassive = { failures = 2, eject = \"5s\" }\nupstream = [{ address = \"1.1.1.1:1\" }, { address = \"1.1.1.1:2\" }]",
+        );
         let state = &g.upstreams[0].state;
         state.could_not_connect(g.settings.passive.as_ref(), 1000);
         assert!(!state.is_ejected(1000));

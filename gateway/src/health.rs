@@ -29,7 +29,13 @@ pub fn begin(plan: &Plan, shared: &Arc<Shared>) -> JoinSet<()> {
     all
 }
 
-async fn watch(group: Arc<Group>, upstream: Arc<Upstream>, check: Check, shared: Arc<Shared>, first: Instant) {
+async fn watch(
+    group: Arc<Group>,
+    upstream: Arc<Upstream>,
+    check: Check,
+    shared: Arc<Shared>,
+    first: Instant,
+) {
     let mut ticks = tokio::time::interval_at(first, check.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut in_a_row = 0;
@@ -49,7 +55,9 @@ async fn watch(group: Arc<Group>, upstream: Arc<Upstream>, check: Check, shared:
             upstream.state.set_up(!up, shared.now());
             let (name, address) = (&group.settings.name, upstream.settings.address);
             match wrong {
-                Some(why) => crate::say(format_args!("group {name}: upstream {address} is down: {why}")),
+                Some(why) => {
+                    crate::say(format_args!("group {name}: upstream {address} is down: {why}"))
+                }
                 None => {
                     crate::say(format_args!("group {name}: upstream {address} is up"));
                     if group.waiting.load(Relaxed) > 0 {
@@ -67,8 +75,15 @@ async fn ask(upstream: &Upstream, check: &Check) -> io::Result<()> {
     match check.kind {
         CheckKind::Tcp => Ok(()),
         CheckKind::Http => {
-            let host = if check.host.is_empty() { upstream.settings.address.to_string() } else { check.host.clone() };
-            let request = format!("GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: cmdr-gateway\r\nConnection: close\r\n\r\n", check.path);
+            let host = if check.host.is_empty() {
+                upstream.settings.address.to_string()
+            } else {
+                check.host.clone()
+            };
+            let request = format!(
+                "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: cmdr-gateway\r\nConnection: close\r\n\r\n",
+                check.path
+            );
             stream.write_all(request.as_bytes()).await?;
             let mut got = 0;
             while got < 12 {
@@ -79,7 +94,10 @@ async fn ask(upstream: &Upstream, check: &Check) -> io::Result<()> {
             }
             match &answer[..12] {
                 [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'2' | b'3', _, _] => Ok(()),
-                line => Err(io::Error::other(format!("answered {}", String::from_utf8_lossy(line).escape_debug()))),
+                line => Err(io::Error::other(format!(
+                    "answered {}",
+                    String::from_utf8_lossy(line).escape_debug()
+                ))),
             }
         }
         CheckKind::Tls => {

@@ -46,7 +46,9 @@ enum Verb {
 
 fn main() -> std::process::ExitCode {
     let result = match Args::parse().verb {
-        Verb::Run { config, control, state, take_over, drain } => run(config, control, state, take_over, drain),
+        Verb::Run { config, control, state, take_over, drain } => {
+            run(config, control, state, take_over, drain)
+        }
         Verb::Check { config } => check(&config),
         Verb::Ask { control, request } => ask(&control, &request),
     };
@@ -73,8 +75,10 @@ fn check(path: &std::path::Path) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the answer is what was asked for")]
 fn ask(path: &std::path::Path, request: &str) -> Result<()> {
     let stream = std::os::unix::net::UnixStream::connect(path);
-    let mut stream = stream.with_context(|| format!("asking the gateway at {}: is it running?", path.display()))?;
-    let request: serde_json::Value = serde_json::from_str(request).context("reading the request as JSON")?;
+    let mut stream = stream
+        .with_context(|| format!("asking the gateway at {}: is it running?", path.display()))?;
+    let request: serde_json::Value =
+        serde_json::from_str(request).context("reading the request as JSON")?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut answer = String::new();
     std::io::BufReader::new(stream).read_line(&mut answer)?;
@@ -86,7 +90,13 @@ fn ask(path: &std::path::Path, request: &str) -> Result<()> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(config: Option<PathBuf>, control: Option<PathBuf>, state: Option<PathBuf>, take_over: bool, drain: u64) -> Result<()> {
+async fn run(
+    config: Option<PathBuf>,
+    control: Option<PathBuf>,
+    state: Option<PathBuf>,
+    take_over: bool,
+    drain: u64,
+) -> Result<()> {
     if let Some(state) = &state {
         std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
     }
@@ -97,8 +107,12 @@ async fn run(config: Option<PathBuf>, control: Option<PathBuf>, state: Option<Pa
     let text = match (&config, &state, &inheritance) {
         (Some(path), ..) => read(path)?,
         (None, _, Some(inheritance)) => inheritance.config.clone(),
-        (None, Some(state), None) => read(&kept(state)).context("no configuration was named, and none is kept")?,
-        (None, None, None) => bail!("name a configuration, or a folder that keeps one with --state"),
+        (None, Some(state), None) => {
+            read(&kept(state)).context("no configuration was named, and none is kept")?
+        }
+        (None, None, None) => {
+            bail!("name a configuration, or a folder that keeps one with --state")
+        }
     };
     let sockets = inheritance.as_ref().map(|i| i.sockets.clone()).unwrap_or_default();
     let mut gateway = Gateway::new(plan::workers(&text), state, sockets)?;
@@ -116,14 +130,16 @@ async fn run(config: Option<PathBuf>, control: Option<PathBuf>, state: Option<Pa
         inheritance.serving().await?;
     }
     for l in &gateway.plan.listeners {
-        let bound = gateway.bound(l).map_or_else(|| l.settings.address.to_string(), |a| a.to_string());
+        let bound =
+            gateway.bound(l).map_or_else(|| l.settings.address.to_string(), |a| a.to_string());
         cmdr_gateway::say(format_args!("listener {} listens on {bound}", l.settings.name));
     }
     let shared = gateway.shared.clone();
     let gateway = Arc::new(tokio::sync::Mutex::new(gateway));
     let ending = Arc::new(Ending::default());
     ending.seconds.store(drain, Relaxed);
-    let serving = listener.map(|l| tokio::spawn(control::serve(l, gateway.clone(), ending.clone())));
+    let serving =
+        listener.map(|l| tokio::spawn(control::serve(l, gateway.clone(), ending.clone())));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     tokio::select! {
@@ -134,7 +150,8 @@ async fn run(config: Option<PathBuf>, control: Option<PathBuf>, state: Option<Pa
     if !ending.handed.load(Relaxed) {
         gateway.lock().await.quiet().await?;
     }
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(ending.seconds.load(Relaxed).min(31_536_000));
+    let deadline = tokio::time::Instant::now()
+        + Duration::from_secs(ending.seconds.load(Relaxed).min(31_536_000));
     while shared.open.load(Relaxed) > 0 && tokio::time::Instant::now() < deadline {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(50)) => {}

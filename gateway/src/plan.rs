@@ -67,7 +67,8 @@ pub struct Plan {
 
 /// Reads a configuration's text and makes a plan of it; all that is wrong, a line each.
 pub fn read(text: &str, before: &Plan) -> Result<Plan, Vec<String>> {
-    let config: Config = toml::from_str(text).map_err(|e| vec![e.to_string().trim().replace('\n', "\n  ")])?;
+    let config: Config =
+        toml::from_str(text).map_err(|e| vec![e.to_string().trim().replace('\n', "\n  ")])?;
     judge(config, before)
 }
 
@@ -80,7 +81,10 @@ fn names<'a>(kind: &str, all: impl Iterator<Item = &'a str>, wrong: &mut Vec<Str
     let mut seen = HashSet::new();
     for name in all {
         if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
-            wrong.push(format!("{kind} \"{}\": a name is 1 to 64 printable characters without spaces", name.escape_debug()));
+            wrong.push(format!(
+                "{kind} \"{}\": a name is 1 to 64 printable characters without spaces",
+                name.escape_debug()
+            ));
         } else if !seen.insert(name) {
             wrong.push(format!("{kind} \"{name}\" is there twice"));
         }
@@ -97,14 +101,20 @@ fn judge(config: Config, before: &Plan) -> Result<Plan, Vec<String>> {
     }
     let groups: BTreeMap<String, Arc<Group>> =
         config.groups.into_iter().map(|g| (g.name.clone(), group(g, before, &mut wrong))).collect();
-    let policies: BTreeMap<String, Arc<Policy>> =
-        config.policies.into_iter().map(|p| (p.name.clone(), policy(p, before, &mut wrong))).collect();
+    let policies: BTreeMap<String, Arc<Policy>> = config
+        .policies
+        .into_iter()
+        .map(|p| (p.name.clone(), policy(p, before, &mut wrong)))
+        .collect();
     let mut places = HashSet::new();
     let mut listeners = Vec::new();
     for settings in config.listeners {
         let place = (settings.address, settings.transport);
         if settings.address.port() != 0 && !places.insert(place) {
-            wrong.push(format!("listener \"{}\": another one listens on {} already", settings.name, settings.address));
+            wrong.push(format!(
+                "listener \"{}\": another one listens on {} already",
+                settings.name, settings.address
+            ));
         }
         listeners.push(listener(settings, &groups, &policies, before, &mut wrong));
     }
@@ -133,7 +143,9 @@ fn group(settings: config::Group, before: &Plan, wrong: &mut Vec<String>) -> Arc
             say("check: rise and fall must be at least 1".into());
         }
         let text = [&check.path, &check.host];
-        if !check.path.starts_with('/') || text.iter().any(|t| t.len() > 1024 || !t.bytes().all(|b| b.is_ascii_graphic())) {
+        if !check.path.starts_with('/')
+            || text.iter().any(|t| t.len() > 1024 || !t.bytes().all(|b| b.is_ascii_graphic()))
+        {
             say("check: path begins with \"/\", and path and host have no spaces".into());
         }
     }
@@ -152,7 +164,8 @@ fn group(settings: config::Group, before: &Plan, wrong: &mut Vec<String>) -> Arc
         }
     }
     let upstreams = settings.upstreams.iter().map(|upstream| {
-        let same = known.and_then(|g| g.upstreams.iter().find(|u| u.settings.address == upstream.address));
+        let same =
+            known.and_then(|g| g.upstreams.iter().find(|u| u.settings.address == upstream.address));
         let state: Arc<State> = same.map(|u| u.state.clone()).unwrap_or_default();
         if settings.check.is_none() {
             state.set_up(true, 0);
@@ -160,10 +173,19 @@ fn group(settings: config::Group, before: &Plan, wrong: &mut Vec<String>) -> Arc
         Arc::new(Upstream { settings: upstream.clone(), state })
     });
     let upstreams = upstreams.collect();
-    Arc::new(Group { settings, upstreams, waiting: AtomicUsize::new(0), waiters: AtomicU64::new(0) })
+    Arc::new(Group {
+        settings,
+        upstreams,
+        waiting: AtomicUsize::new(0),
+        waiters: AtomicU64::new(0),
+    })
 }
 
-fn networks(list: &[String], verdict: Verdict, say: &mut dyn FnMut(String)) -> Vec<(Network, Verdict)> {
+fn networks(
+    list: &[String],
+    verdict: Verdict,
+    say: &mut dyn FnMut(String),
+) -> Vec<(Network, Verdict)> {
     let mut all = Vec::with_capacity(list.len());
     for text in list {
         match text.parse() {
@@ -185,11 +207,16 @@ fn policy(settings: config::Policy, before: &Plan, wrong: &mut Vec<String>) -> A
     for (path, verdict) in files {
         let Some(path) = path else { continue };
         let small = std::fs::metadata(path).map(|m| m.len() <= LARGEST_LIST);
-        match small.and_then(|small| if small { std::fs::read_to_string(path).map(Some) } else { Ok(None) }) {
+        match small.and_then(
+            |small| if small { std::fs::read_to_string(path).map(Some) } else { Ok(None) },
+        ) {
             Ok(Some(text)) => {
-                let lines = text.lines().map(|l| l.split('#').next().unwrap_or("").trim().to_owned());
+                let lines =
+                    text.lines().map(|l| l.split('#').next().unwrap_or("").trim().to_owned());
                 let lines: Vec<String> = lines.filter(|l| !l.is_empty()).collect();
-                all.extend(networks(&lines, verdict, &mut |why| say(format!("{}: {why}", path.display()))));
+                all.extend(networks(&lines, verdict, &mut |why| {
+                    say(format!("{}: {why}", path.display()))
+                }));
             }
             Ok(None) => say(format!("{} is larger than 16 MiB", path.display())),
             Err(e) => say(format!("reading {}: {e}", path.display())),
@@ -219,7 +246,10 @@ fn listener(
         found
     };
     let group = settings.group.as_ref().and_then(&mut find);
-    let sni = settings.sni.iter().filter_map(|(name, group)| Some((name.to_ascii_lowercase(), find(group)?)));
+    let sni = settings
+        .sni
+        .iter()
+        .filter_map(|(name, group)| Some((name.to_ascii_lowercase(), find(group)?)));
     let sni: HashMap<String, Arc<Group>> = sni.collect();
     let policy = settings.policy.as_ref().and_then(|name| policies.get(name).cloned());
     if let (Some(name), None) = (&settings.policy, &policy) {
@@ -243,7 +273,11 @@ fn listener(
     if !front && !(settings.targets.is_empty() && settings.users.is_empty()) {
         say("targets and users are for forward front ends".into());
     }
-    if settings.users.iter().any(|(u, p)| u.is_empty() || u.len() > 255 || p.is_empty() || p.len() > 255) {
+    if settings
+        .users
+        .iter()
+        .any(|(u, p)| u.is_empty() || u.len() > 255 || p.is_empty() || p.len() > 255)
+    {
         say("a user and its password are 1 to 255 bytes".into());
     }
     let udp = settings.transport == Transport::Udp;
@@ -255,7 +289,8 @@ fn listener(
     }
     let targets = Networks::new(networks(&settings.targets, Verdict::Allow, &mut say));
     let place = (settings.address, settings.transport);
-    let same = before.listeners.iter().find(|l| l.place() == place && l.settings.name == settings.name);
+    let same =
+        before.listeners.iter().find(|l| l.place() == place && l.settings.name == settings.name);
     let counters = same.map(|l| l.counters.clone()).unwrap_or_default();
     Arc::new(Listener { settings, group, sni, policy, targets, counters })
 }
@@ -271,11 +306,22 @@ mod tests {
             [[group]]\nname = \"empty\"\n[[group]]\nname = \"zero\"\nupstream = [{ address = \"1.1.1.1:0\" }]\n\
             [[policy]]\nname = \"p\"\ndeny = [\"x\"]\ndeny_file = \"/nowhere\"";
         let wrong = read(text, &Plan::default()).unwrap_err().join("\n");
-        for said in ["no group \"none\"", "no policy \"none\"", "\"a\" is there twice", "listens on 127.0.0.1:1 already",
-            "targets says which", "no upstream", "has no port", "\"x\" is no network", "reading /nowhere"] {
+        for said in [
+            "no group \"none\"",
+            "no policy \"none\"",
+            "\"a\" is there twice",
+            "listens on 127.0.0.1:1 already",
+            "targets says which",
+            "no upstream",
+            "has no port",
+            "\"x\" is no network",
+            "reading /nowhere",
+        ] {
             assert!(wrong.contains(said), "{said} not in {wrong}");
         }
-        let unknown = read("[[listener]]\nname = \"a\"\nadress = \"x\"", &Plan::default()).unwrap_err().join("\n");
+        let unknown = read("[[listener]]\nname = \"a\"\nadress = \"x\"", &Plan::default())
+            .unwrap_err()
+            .join("\n");
         assert!(unknown.contains("adress") && unknown.contains('3'), "{unknown}");
     }
 
@@ -284,7 +330,10 @@ mod tests {
         let text = "[[group]]\nname = \"g\"\nupstream = [{ address = \"1.1.1.1:1\" }]\n[[policy]]\nname = \"p\"";
         let first = read(text, &Plan::default()).unwrap();
         let second = read(&text.replace("}]", ", weight = 3 }]"), &first).unwrap();
-        assert!(Arc::ptr_eq(&first.groups[0].upstreams[0].state, &second.groups[0].upstreams[0].state));
+        assert!(Arc::ptr_eq(
+            &first.groups[0].upstreams[0].state,
+            &second.groups[0].upstreams[0].state
+        ));
         assert!(Arc::ptr_eq(&first.policies[0].known, &second.policies[0].known));
         assert_eq!(second.groups[0].upstreams[0].weight(), 3);
     }

@@ -85,12 +85,15 @@ fn counted(ip: IpAddr) -> IpAddr {
 
 impl Known {
     fn shard(&self, ip: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Entry>> {
-        let fold = |octets: &[u8]| octets.iter().fold(7u32, |n, b| n.wrapping_mul(31) ^ u32::from(*b));
+        let fold =
+            |octets: &[u8]| octets.iter().fold(7u32, |n, b| n.wrapping_mul(31) ^ u32::from(*b));
         let at = match ip {
             IpAddr::V4(ip) => fold(&ip.octets()),
             IpAddr::V6(ip) => fold(&ip.octets()),
         };
-        self.shards[(at ^ at >> 16) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(at ^ at >> 16) as usize % SHARDS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bans that have not run out: address and milliseconds left.
@@ -213,7 +216,11 @@ impl Policy {
             entry.bytes_filled = now;
         }
         entry.bytes = entry.bytes.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
-        if entry.bytes >= 0 { 0 } else { entry.bytes.unsigned_abs().saturating_mul(1000) / rate + 1 }
+        if entry.bytes >= 0 {
+            0
+        } else {
+            entry.bytes.unsigned_abs().saturating_mul(1000) / rate + 1
+        }
     }
 }
 
@@ -223,7 +230,8 @@ mod tests {
 
     fn policy(text: &str) -> Policy {
         let settings: config::Policy = toml::from_str(&format!("name = \"p\"\n{text}")).unwrap();
-        let parse = |list: &[String], v| list.iter().map(|n| (n.parse().unwrap(), v)).collect::<Vec<_>>();
+        let parse =
+            |list: &[String], v| list.iter().map(|n| (n.parse().unwrap(), v)).collect::<Vec<_>>();
         let mut all = parse(&settings.allow, Verdict::Allow);
         all.extend(parse(&settings.deny, Verdict::Deny));
         Policy { networks: Networks::new(all), settings, known: Arc::default() }
@@ -242,7 +250,10 @@ mod tests {
     fn rates_refill_and_abuse_is_banned_until_the_ban_runs_out() {
         let p = policy("connections_per_second = 2\nban_after = 3\nban_for = \"5s\"");
         let ip = "192.0.2.1".parse().unwrap();
-        assert_eq!([p.enter(ip, 0), p.enter(ip, 0), p.enter(ip, 0)], [Ok(()), Ok(()), Err(Refused::Rate)]);
+        assert_eq!(
+            [p.enter(ip, 0), p.enter(ip, 0), p.enter(ip, 0)],
+            [Ok(()), Ok(()), Err(Refused::Rate)]
+        );
         assert_eq!(p.enter(ip, 500), Ok(()));
         assert_eq!([p.enter(ip, 500), p.enter(ip, 500)], [Err(Refused::Rate); 2]);
         assert_eq!(p.enter(ip, 2000), Err(Refused::Banned));

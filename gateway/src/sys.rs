@@ -11,8 +11,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
-/// Datagrams wait in the kernel while an event loop is busy: room for about 10,000 small ones.
-const UDP_BUFFER: usize = 8 << 20;
+/// Datagrams wait in the kernel while an event loop is busy: room for about 80,000 small ones of all
+/// clients of a listener, and a tenth of that for each flow's answers.
+const LISTENER_BUFFER: usize = 32 << 20;
+const FLOW_BUFFER: usize = 4 << 20;
 
 fn socket(address: SocketAddr, transport: Transport) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -50,7 +52,7 @@ pub fn listen(
                 sockopt::set_tcp_nodelay(&fd, true)?;
                 net::listen(&fd, i32::from(backlog))?;
             } else {
-                buffers(&fd);
+                buffers(&fd, LISTENER_BUFFER);
             }
             all.push(Arc::new(fd));
         }
@@ -59,12 +61,12 @@ pub fn listen(
     attempt().map_err(|e| words(e, address, transport))
 }
 
-fn buffers(fd: &OwnedFd) {
+fn buffers(fd: &OwnedFd, size: usize) {
     // Past the system's limit where that is allowed, up to it where not.
-    if sockopt::set_socket_recv_buffer_size_force(fd, UDP_BUFFER).is_err() {
-        sockopt::set_socket_recv_buffer_size(fd, UDP_BUFFER).ok();
+    if sockopt::set_socket_recv_buffer_size_force(fd, size).is_err() {
+        sockopt::set_socket_recv_buffer_size(fd, size).ok();
     }
-    sockopt::set_socket_send_buffer_size(fd, UDP_BUFFER).ok();
+    sockopt::set_socket_send_buffer_size(fd, size).ok();
 }
 
 fn words(e: Errno, address: SocketAddr, transport: Transport) -> String {
@@ -72,15 +74,19 @@ fn words(e: Errno, address: SocketAddr, transport: Transport) -> String {
     let what = format!("listening on {address} ({kind})");
     match e {
         Errno::ADDRINUSE => {
-            let who = owner(address, transport).unwrap_or_else(|| "a process that cannot be seen from here".into());
+            let who = owner(address, transport)
+                .unwrap_or_else(|| "a process that cannot be seen from here".into());
             format!("{what}: the port is in use by {who}; stop that or choose another port")
         }
         Errno::ADDRNOTAVAIL => {
-            format!("{what}: this host does not have the address; `ip address` shows those that it has")
+            format!(
+                "{what}: this host does not have the address; `ip address` shows those that it has"
+            )
         }
         Errno::ACCESS | Errno::PERM => format!(
             "{what}: ports below {} need the capability CAP_NET_BIND_SERVICE; grant it or choose another port",
-            std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").map_or_else(|_| "1024".into(), |t| t.trim().to_owned())
+            std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+                .map_or_else(|_| "1024".into(), |t| t.trim().to_owned())
         ),
         e => format!("{what}: {e}"),
     }
@@ -95,7 +101,8 @@ fn owner(address: SocketAddr, transport: Transport) -> Option<String> {
         let text = std::fs::read_to_string(format!("/proc/net/{table}")).ok()?;
         text.lines().find_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            (words.get(1)?.ends_with(&port) && *words.get(3)? == state).then(|| (*words.get(9).unwrap_or(&"")).to_owned())
+            (words.get(1)?.ends_with(&port) && *words.get(3)? == state)
+                .then(|| (*words.get(9).unwrap_or(&"")).to_owned())
         })
     })?;
     let wanted = format!("socket:[{inode}]");
@@ -132,7 +139,7 @@ pub fn connect(address: SocketAddr, transport: Transport) -> Result<OwnedFd, Err
 /// A socket for the datagrams of one flow.
 pub fn flow(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let fd = connect(address, Transport::Udp)?;
-    buffers(&fd);
+    buffers(&fd, FLOW_BUFFER);
     Ok(fd)
 }
 

@@ -34,7 +34,10 @@ fn token(kind: u64, at: u32, generation: u32) -> u64 {
 }
 
 fn edges() -> epoll::EventFlags {
-    epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET
+    epoll::EventFlags::IN
+        | epoll::EventFlags::OUT
+        | epoll::EventFlags::RDHUP
+        | epoll::EventFlags::ET
 }
 
 /// Things by number, each number with a generation, so that an event for one that has gone is known.
@@ -160,8 +163,15 @@ impl Worker {
         while !self.stopping {
             events.clear();
             let wait = if self.again.is_empty() { self.wait() } else { Some(0) };
-            let wait = wait.map(|ms| Timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 });
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
+            let wait = wait.map(|ms| Timespec {
+                tv_sec: (ms / 1000) as i64,
+                tv_nsec: (ms % 1000 * 1_000_000) as i64,
+            });
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                wait.as_ref(),
+            ) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => {
                     crate::say(format_args!("event loop {}: waiting for events: {e}", self.id));
@@ -224,7 +234,9 @@ impl Worker {
                 done.send(()).ok();
             }
             Mail::Cut(state) => {
-                let cut = |c: &Conn| c.serving.as_ref().is_some_and(|(u, _)| Arc::ptr_eq(&u.state, &state));
+                let cut = |c: &Conn| {
+                    c.serving.as_ref().is_some_and(|(u, _)| Arc::ptr_eq(&u.state, &state))
+                };
                 for token in self.conns.all(cut) {
                     self.end(token, "the upstream's time to drain ran out");
                 }
@@ -243,14 +255,19 @@ impl Worker {
     /// Something has happened at side `side` of a connection.
     fn stir(&mut self, token: u64, side: usize, flags: epoll::EventFlags) {
         let Some(conn) = self.conns.get(token) else { return };
-        if flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+        if flags
+            .intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR)
+        {
             conn.hung[side] = true;
         }
         match (&conn.stage, side) {
             (Stage::Preface(_), 0) => self.preface(token),
             (Stage::Connecting(_), 1) => self.connected(token, flags),
             (Stage::Open, side) => {
-                let input = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+                let input = epoll::EventFlags::IN
+                    | epoll::EventFlags::RDHUP
+                    | epoll::EventFlags::HUP
+                    | epoll::EventFlags::ERR;
                 if flags.intersects(input) {
                     self.pump(token, side);
                 }

@@ -68,7 +68,8 @@ pub fn read(bytes: &[u8]) -> Read<Request> {
     let slash = if way.starts_with('/') { "" } else { "/" };
     head.extend(format!("{method} {slash}{way} HTTP/1.{version}\r\nHost: {host}\r\n").into_bytes());
     for field in request.headers.iter() {
-        let dropped = ["host", "connection", "keep-alive"].iter().any(|n| field.name.eq_ignore_ascii_case(n));
+        let dropped =
+            ["host", "connection", "keep-alive"].iter().any(|n| field.name.eq_ignore_ascii_case(n));
         let proxy = field.name.get(..6).is_some_and(|n| n.eq_ignore_ascii_case("proxy-"));
         if !dropped && !proxy {
             head.extend([field.name.as_bytes(), b": ", field.value, b"\r\n"].concat());
@@ -116,7 +117,8 @@ mod tests {
         let Read::Whole(request) = read(connect) else { panic!() };
         assert_eq!(request.target, Target::Address("[::1]:443".parse().unwrap()));
         assert_eq!((request.consumed, &request.head), (connect.len() - 3, &None));
-        assert!(allowed(request.login.as_deref(), &|user, password| user == b"ann" && password == b"s:t"));
+        assert!(allowed(request.login.as_deref(), &|user, password| user == b"ann"
+            && password == b"s:t"));
         assert!(!allowed(request.login.as_deref(), &|_, _| false));
         assert!(!allowed(None, &|_, _| true));
 
@@ -124,7 +126,10 @@ mod tests {
         let Read::Whole(request) = read(get) else { panic!() };
         assert_eq!(request.target, Target::Name("example.org".into(), 8080));
         let head = String::from_utf8(request.head.unwrap()).unwrap();
-        assert_eq!(head, "GET /?q HTTP/1.1\r\nHost: example.org:8080\r\nA: b\r\nConnection: close\r\n\r\n");
+        assert_eq!(
+            head,
+            "GET /?q HTTP/1.1\r\nHost: example.org:8080\r\nA: b\r\nConnection: close\r\n\r\n"
+        );
     }
 
     #[test]

@@ -168,7 +168,9 @@ mod tests {
             .prop_map(|(a, p, b, q)| (SocketAddr::from((a, p)), SocketAddr::from((b, q))));
         let six = (any::<[u8; 16]>(), any::<u16>(), any::<[u8; 16]>(), any::<u16>())
             .prop_map(|(a, p, b, q)| (SocketAddr::from((a, p)), SocketAddr::from((b, q))))
-            .prop_filter("not mapped", |(a, b)| a.ip().to_canonical() == a.ip() && b.ip().to_canonical() == b.ip());
+            .prop_filter("not mapped", |(a, b)| {
+                a.ip().to_canonical() == a.ip() && b.ip().to_canonical() == b.ip()
+            });
         prop_oneof![four, six]
     }
 

@@ -153,7 +153,9 @@ mod tests {
     #[test]
     fn what_is_no_hello_is_refused() {
         let mut control = hello("a\nb", 1000);
-        for bytes in [b"GET / HTTP/1.1".as_slice(), &[22, 3, 1, 0, 0], &[22, 3, 1, 0, 1, 2], &control] {
+        for bytes in
+            [b"GET / HTTP/1.1".as_slice(), &[22, 3, 1, 0, 0], &[22, 3, 1, 0, 1, 2], &control]
+        {
             assert!(matches!(read(bytes), Read::Bad(_)), "{bytes:?}");
         }
         control = [22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff].to_vec();

@@ -83,9 +83,13 @@ pub fn step(stage: Stage, bytes: &[u8], may: Option<&dyn Fn(&[u8], &[u8]) -> boo
             let Some(count) = bytes.get(1) else { return Step::More };
             let consumed = 2 + usize::from(*count);
             let Some(methods) = bytes.get(2..consumed) else { return Step::More };
-            let (method, stage) = if may.is_some() { (2, Stage::Login) } else { (0, Stage::Request) };
+            let (method, stage) =
+                if may.is_some() { (2, Stage::Login) } else { (0, Stage::Request) };
             if !methods.contains(&method) {
-                return bad(&[5, 0xff], "a SOCKS client without the way to log in that is asked for");
+                return bad(
+                    &[5, 0xff],
+                    "a SOCKS client without the way to log in that is asked for",
+                );
             }
             Step::Next { consumed, answer: [5, method], stage }
         }
@@ -94,7 +98,9 @@ pub fn step(stage: Stage, bytes: &[u8], may: Option<&dyn Fn(&[u8], &[u8]) -> boo
                 return bad(&[1, 1], "a SOCKS login that cannot be read");
             }
             let Some(length) = bytes.get(1).map(|n| usize::from(*n)) else { return Step::More };
-            let Some(second) = bytes.get(2 + length).map(|n| usize::from(*n)) else { return Step::More };
+            let Some(second) = bytes.get(2 + length).map(|n| usize::from(*n)) else {
+                return Step::More;
+            };
             let consumed = 3 + length + second;
             let Some(password) = bytes.get(3 + length..consumed) else { return Step::More };
             if may.is_some_and(|may| !may(&bytes[2..2 + length], password)) {
@@ -184,8 +190,10 @@ mod tests {
 
     #[test]
     fn a_conversation_leads_to_its_request_at_every_cut() {
-        let login: &dyn Fn(&[u8], &[u8]) -> bool = &|user, password| user == b"ann" && password == b"secret";
-        let talk = b"\x05\x02\x00\x02\x01\x03ann\x06secret\x05\x01\x00\x03\x0bexample.org\x00\x50rest";
+        let login: &dyn Fn(&[u8], &[u8]) -> bool =
+            &|user, password| user == b"ann" && password == b"secret";
+        let talk =
+            b"\x05\x02\x00\x02\x01\x03ann\x06secret\x05\x01\x00\x03\x0bexample.org\x00\x50rest";
         for cut in 0..talk.len() {
             let (mut stage, mut at) = (Stage::Greeting, 0);
             let ended = loop {
@@ -212,7 +220,10 @@ mod tests {
         assert_eq!(refused(Stage::Greeting, b"\x04\x01"), b"");
         assert_eq!(refused(Stage::Greeting, b"\x05\x01\x00"), b"\x05\xff");
         assert_eq!(refused(Stage::Login, b"\x01\x01a\x01b"), b"\x01\x01");
-        assert_eq!(refused(Stage::Request, b"\x05\x02\x00\x01\x7f\0\0\x01\0\x50")[1], code::COMMAND);
+        assert_eq!(
+            refused(Stage::Request, b"\x05\x02\x00\x01\x7f\0\0\x01\0\x50")[1],
+            code::COMMAND
+        );
         assert_eq!(refused(Stage::Request, b"\x05\x01\x00\x09")[1], code::ADDRESS);
         assert_eq!(refused(Stage::Request, b"\x05\x01\x00\x03\x02a\n\0\x50")[1], code::ADDRESS);
     }

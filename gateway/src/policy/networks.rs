@@ -28,7 +28,8 @@ impl std::str::FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (ip, length) = text.split_once('/').map_or((text, None), |(ip, n)| (ip, Some(n)));
-        let wrong = || format!("\"{text}\" is no network such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7");
+        let wrong =
+            || format!("\"{text}\" is no network such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7");
         let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
         let most = if ip.is_ipv4() { 32 } else { 128 };
         let length = length.map_or(Ok(most), |n| n.parse::<u8>().map_err(|_| wrong()))?;
@@ -63,7 +64,9 @@ impl Networks {
         };
         // Those that hold the address at hand, the widest first.
         let mut open: Vec<(u128, Option<Verdict>)> = Vec::new();
-        let close = |open: &mut Vec<(u128, Option<Verdict>)>, until: Option<u128>, put: &mut dyn FnMut(u128, Option<Verdict>)| {
+        let close = |open: &mut Vec<(u128, Option<Verdict>)>,
+                     until: Option<u128>,
+                     put: &mut dyn FnMut(u128, Option<Verdict>)| {
             while let Some((last, _)) = open.last().copied() {
                 if until.is_some_and(|until| last >= until) {
                     break;
@@ -120,7 +123,9 @@ mod tests {
 
     #[test]
     fn tens_of_thousands_of_networks_are_held_and_looked_up() {
-        let entry = |n: u32| (format!("{}/24", std::net::Ipv4Addr::from(n << 9)).parse().unwrap(), Verdict::Deny);
+        let entry = |n: u32| {
+            (format!("{}/24", std::net::Ipv4Addr::from(n << 9)).parse().unwrap(), Verdict::Deny)
+        };
         let list = Networks::new((0..50_000).map(entry).collect());
         for n in [0u32, 1, 49_999] {
             assert_eq!(list.verdict(IpAddr::V4((n << 9 | 7).into())), Some(Verdict::Deny));
@@ -134,6 +139,9 @@ mod tests {
             assert!(text.parse::<Network>().unwrap_err().contains(text));
         }
         let all = Networks::new(vec![("::/0".parse().unwrap(), Verdict::Deny)]);
-        assert_eq!(all.verdict("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap()), Some(Verdict::Deny));
+        assert_eq!(
+            all.verdict("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap()),
+            Some(Verdict::Deny)
+        );
     }
 }

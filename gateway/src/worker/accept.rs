@@ -28,7 +28,10 @@ impl Worker {
         let gone = |a: &Acceptor| !sockets.iter().any(|(_, s)| Arc::ptr_eq(s, &a.socket));
         let stays = !sockets.is_empty();
         for at in 0..self.acceptors.len() {
-            if stays && gone(&self.acceptors[at]) && self.acceptors[at].listener.settings.transport == Transport::Tcp {
+            if stays
+                && gone(&self.acceptors[at])
+                && self.acceptors[at].listener.settings.transport == Transport::Tcp
+            {
                 self.accept(token(ACCEPTOR, at as u32, self.era));
             }
         }
@@ -40,7 +43,8 @@ impl Worker {
         self.era = self.era.wrapping_add(1) & 0x0fff_ffff;
         self.choosers.retain(|name, _| plan.groups.iter().any(|g| g.settings.name == *name));
         self.plan = plan;
-        let (udp, tcp) = sockets.into_iter().partition(|(l, _)| l.settings.transport == Transport::Udp);
+        let (udp, tcp) =
+            sockets.into_iter().partition(|(l, _)| l.settings.transport == Transport::Udp);
         self.apply_udp(udp);
         let tcp: Vec<(Arc<Listener>, Arc<OwnedFd>)> = tcp;
         for (listener, socket) in tcp {
@@ -58,7 +62,8 @@ impl Worker {
                 continue;
             }
             let data = epoll::EventData::new_u64(token(ACCEPTOR, at as u32, self.era));
-            acceptor.watched = epoll::add(&self.epoll, &acceptor.socket, data, epoll::EventFlags::IN).is_ok();
+            acceptor.watched =
+                epoll::add(&self.epoll, &acceptor.socket, data, epoll::EventFlags::IN).is_ok();
             if !acceptor.watched {
                 self.starved_until = self.now + PAUSE;
             }
@@ -80,9 +85,13 @@ impl Worker {
     fn say_starved(&self, why: std::fmt::Arguments<'_>) {
         let said = self.shared.said.load(Relaxed);
         let again = said == 0 || self.now > said + 10_000;
-        if again && self.shared.said.compare_exchange(said, self.now.max(1), Relaxed, Relaxed).is_ok() {
+        if again
+            && self.shared.said.compare_exchange(said, self.now.max(1), Relaxed, Relaxed).is_ok()
+        {
             let open = self.shared.open.load(Relaxed);
-            crate::say(format_args!("accepting pauses: {why}; {open} connections are open; raise LimitNOFILE= or max_connections, or add a policy"));
+            crate::say(format_args!(
+                "accepting pauses: {why}; {open} connections are open; raise LimitNOFILE= or max_connections, or add a policy"
+            ));
         }
     }
 
@@ -118,7 +127,14 @@ impl Worker {
                 }
                 Err(Errno::AGAIN) => return,
                 // It went before it was accepted.
-                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO | Errno::NETDOWN | Errno::HOSTUNREACH | Errno::NETUNREACH) => {}
+                Err(
+                    Errno::CONNABORTED
+                    | Errno::INTR
+                    | Errno::PROTO
+                    | Errno::NETDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::NETUNREACH,
+                ) => {}
                 Err(e) => {
                     listener.counters.starved.fetch_add(1, Relaxed);
                     self.starve();
@@ -137,7 +153,15 @@ impl Worker {
             if let Err(refused) = policy.enter(peer.ip(), self.now) {
                 listener.counters.refused.fetch_add(1, Relaxed);
                 let reason = refused.reason();
-                let ended = Ended { listener, source: peer, upstream: None, at: self.now, lasted: 0, bytes: [0; 2], reason };
+                let ended = Ended {
+                    listener,
+                    source: peer,
+                    upstream: None,
+                    at: self.now,
+                    lasted: 0,
+                    bytes: [0; 2],
+                    reason,
+                };
                 return self.shared.logs[self.id].put(ended);
             }
             entered = policy.counts();
@@ -174,7 +198,16 @@ impl Worker {
                 self.look_after_at(token);
             }
         } else if let Some(group) = listener.group.clone() {
-            self.dial(token, Dial { group: Some(group), targets: Vec::new(), tried: Vec::new(), front: Front::None, since: now });
+            self.dial(
+                token,
+                Dial {
+                    group: Some(group),
+                    targets: Vec::new(),
+                    tried: Vec::new(),
+                    front: Front::None,
+                    since: now,
+                },
+            );
         }
     }
 

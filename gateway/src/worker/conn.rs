@@ -145,7 +145,8 @@ impl Conn {
             Stage::Open => {
                 let half = self.dirs[0].eof != self.dirs[1].eof;
                 let idle = settings.idle();
-                let wait = if half { milliseconds(settings.half_close_timeout).min(idle) } else { idle };
+                let wait =
+                    if half { milliseconds(settings.half_close_timeout).min(idle) } else { idle };
                 self.active + wait
             }
         }
@@ -178,7 +179,14 @@ impl Conn {
                     (dir.spliced, dir.row) = (false, 0);
                     continue;
                 };
-                match splice(from, None, &pipe.writer, None, PIPE, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
+                match splice(
+                    from,
+                    None,
+                    &pipe.writer,
+                    None,
+                    PIPE,
+                    SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
+                ) {
                     Ok(0) => dir.eof = true,
                     Ok(n) => {
                         dir.in_pipe = n;
@@ -278,7 +286,14 @@ fn flush(dir: &mut Dir, to: &OwnedFd, pipes: &mut Pipes) -> Result<bool, Errno> 
         (dir.held, dir.sent) = (Vec::new(), 0);
     }
     while let (Some(pipe), 1..) = (&dir.pipe, dir.in_pipe) {
-        match splice(&pipe.reader, None, to, None, dir.in_pipe, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
+        match splice(
+            &pipe.reader,
+            None,
+            to,
+            None,
+            dir.in_pipe,
+            SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
+        ) {
             Ok(n) => dir.in_pipe -= n.min(dir.in_pipe),
             Err(Errno::AGAIN) => return Ok(false),
             Err(Errno::INTR) => {}

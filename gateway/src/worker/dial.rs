@@ -21,7 +21,8 @@ impl Worker {
             let Some(conn) = self.conns.get(token) else { return };
             dial.since = self.now;
             let upstream = if let Some(group) = &dial.group {
-                if !dial.tried.is_empty() && dial.tried.len() > usize::from(group.settings.retries) {
+                if !dial.tried.is_empty() && dial.tried.len() > usize::from(group.settings.retries)
+                {
                     conn.stage = Stage::Connecting(Box::new(dial));
                     return self.refuse(token, "no upstream could be reached");
                 }
@@ -29,7 +30,9 @@ impl Worker {
                     Some(chooser) => chooser,
                     None => {
                         let seed = self.now.wrapping_mul(0x9e37) ^ (self.id as u64) << 32;
-                        self.choosers.entry(group.settings.name.clone()).or_insert_with(|| Chooser::new(seed))
+                        self.choosers
+                            .entry(group.settings.name.clone())
+                            .or_insert_with(|| Chooser::new(seed))
                     }
                 };
                 match group.choose(chooser, conn.source.ip(), &dial.tried, self.now) {
@@ -159,7 +162,9 @@ impl Worker {
             return self.not_connected(token, true);
         }
         let Some(conn) = self.conns.get(token) else { return };
-        let Stage::Connecting(dial) = std::mem::replace(&mut conn.stage, Stage::Open) else { return };
+        let Stage::Connecting(dial) = std::mem::replace(&mut conn.stage, Stage::Open) else {
+            return;
+        };
         let Some((upstream, _)) = &conn.serving else { return };
         upstream.state.connected();
         upstream.state.total.fetch_add(1, Relaxed);
@@ -205,7 +210,9 @@ impl Worker {
                 sockopt::set_socket_linger(&conn.client, Some(std::time::Duration::ZERO)).ok();
                 Vec::new()
             }
-            Front::Socks => socks::answer(socks::code::UNREACHABLE, (Ipv4Addr::UNSPECIFIED, 0).into()),
+            Front::Socks => {
+                socks::answer(socks::code::UNREACHABLE, (Ipv4Addr::UNSPECIFIED, 0).into())
+            }
             Front::Connect | Front::Http => http::refusal(502, reason),
         };
         if !answer.is_empty() {
@@ -217,6 +224,7 @@ impl Worker {
 
 /// An upstream that is in no group: where a client of a forward front end wants to go.
 fn lone(address: SocketAddr) -> Arc<Upstream> {
-    let settings = config::Upstream { address, weight: 1, backup: false, max_connections: 0, drain: false };
+    let settings =
+        config::Upstream { address, weight: 1, backup: false, max_connections: 0, drain: false };
     Arc::new(Upstream { settings, state: Arc::new(State::default()) })
 }

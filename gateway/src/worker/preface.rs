@@ -36,7 +36,8 @@ fn may(listener: &Listener, user: &[u8], password: &[u8]) -> bool {
     let known = std::str::from_utf8(user).ok().and_then(|user| listener.settings.users.get(user));
     // As long for a wrong password as for a right one of that length.
     known.is_some_and(|known| {
-        known.len() == password.len() && known.bytes().zip(password).fold(0, |n, (a, b)| n | (a ^ b)) == 0
+        known.len() == password.len()
+            && known.bytes().zip(password).fold(0, |n, (a, b)| n | (a ^ b)) == 0
     })
 }
 
@@ -69,10 +70,18 @@ impl Worker {
                 Next::More => return,
                 Next::Again => {}
                 Next::To(Some(group)) => {
-                    let dial = Dial { group: Some(group), targets: Vec::new(), tried: Vec::new(), front: Front::None, since: now };
+                    let dial = Dial {
+                        group: Some(group),
+                        targets: Vec::new(),
+                        tried: Vec::new(),
+                        front: Front::None,
+                        since: now,
+                    };
                     return self.dial(token, dial);
                 }
-                Next::To(None) => return self.end(token, "no group for the name that was asked for"),
+                Next::To(None) => {
+                    return self.end(token, "no group for the name that was asked for");
+                }
                 Next::Target(target, front) => return self.lead(token, target, front),
                 Next::Bad(answer, reason) => {
                     if !answer.is_empty() {
@@ -88,7 +97,8 @@ impl Worker {
     fn lead(&mut self, token: u64, target: Target, front: Front) {
         let (now, id) = (self.now, self.id);
         let Some(conn) = self.conns.get(token) else { return };
-        let mut dial = Dial { group: None, targets: Vec::new(), tried: Vec::new(), front, since: now };
+        let mut dial =
+            Dial { group: None, targets: Vec::new(), tried: Vec::new(), front, since: now };
         match target {
             Target::Address(address) => {
                 dial.targets.push(address);
@@ -113,13 +123,18 @@ impl Worker {
             return;
         }
         let found = !addresses.is_empty();
-        let allowed = |a: &SocketAddr| conn.listener.targets.verdict(a.ip().to_canonical()) == Some(Verdict::Allow);
+        let allowed = |a: &SocketAddr| {
+            conn.listener.targets.verdict(a.ip().to_canonical()) == Some(Verdict::Allow)
+        };
         let mut targets: Vec<SocketAddr> = addresses.into_iter().filter(allowed).collect();
         if targets.is_empty() {
-            let reason = if found { "the client may not go there" } else { "the name was not found" };
+            let reason =
+                if found { "the client may not go there" } else { "the name was not found" };
             if let (true, Stage::Resolving(dial)) = (found, &conn.stage) {
                 let answer = match dial.front {
-                    Front::Socks => socks::answer(socks::code::DENIED, (Ipv4Addr::UNSPECIFIED, 0).into()),
+                    Front::Socks => {
+                        socks::answer(socks::code::DENIED, (Ipv4Addr::UNSPECIFIED, 0).into())
+                    }
                     _ => http::refusal(403, reason),
                 };
                 send(&conn.client, &answer, SendFlags::NOSIGNAL).ok();
@@ -188,7 +203,8 @@ fn next(conn: &mut Conn, now: u64) -> Next {
                     Next::Target(target, Front::Socks)
                 }
                 socks::Step::Whole { request: socks::Request::Associate, .. } => {
-                    let answer = socks::answer(socks::code::COMMAND, (Ipv4Addr::UNSPECIFIED, 0).into());
+                    let answer =
+                        socks::answer(socks::code::COMMAND, (Ipv4Addr::UNSPECIFIED, 0).into());
                     Next::Bad(answer, "datagrams over SOCKS are not relayed")
                 }
                 socks::Step::Bad { answer, reason } => Next::Bad(answer, reason),

@@ -72,14 +72,23 @@ fn plain(address: Option<SockaddrStorage>) -> Option<SocketAddr> {
     if let Some(four) = address.as_sockaddr_in() {
         return Some(SocketAddrV4::new(four.ip(), four.port()).into());
     }
-    address.as_sockaddr_in6().map(|six| SocketAddrV6::new(six.ip(), six.port(), 0, six.scope_id()).into())
+    address
+        .as_sockaddr_in6()
+        .map(|six| SocketAddrV6::new(six.ip(), six.port(), 0, six.scope_id()).into())
 }
 
 /// Reads what is there, at most a batch; true when there may be more.
 fn read(room: &mut Room, fd: &OwnedFd) -> Result<bool, Errno> {
     room.read.clear();
-    let mut slices: Vec<[IoSliceMut<'_>; 1]> = room.bytes.chunks_mut(LARGEST).map(|c| [IoSliceMut::new(c)]).collect();
-    match recvmmsg(fd.as_raw_fd(), &mut room.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+    let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+        room.bytes.chunks_mut(LARGEST).map(|c| [IoSliceMut::new(c)]).collect();
+    match recvmmsg(
+        fd.as_raw_fd(),
+        &mut room.headers,
+        slices.iter_mut(),
+        MsgFlags::MSG_DONTWAIT,
+        None,
+    ) {
         Ok(all) => room.read.extend(all.map(|m| (m.bytes, plain(m.address)))),
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {}
         Err(e) => return Err(Errno::from_raw_os_error(e as i32)),
@@ -90,9 +99,12 @@ fn read(room: &mut Room, fd: &OwnedFd) -> Result<bool, Errno> {
 /// Writes datagrams of the room, by number; how many went. To `to`, or where the socket leads.
 fn write(room: &Room, from: std::ops::Range<usize>, fd: &OwnedFd, to: Option<SocketAddr>) -> usize {
     let to: Option<SocketAddrAny> = to.map(Into::into);
-    let slices: Vec<[IoSlice<'_>; 1]> =
-        from.clone().map(|n| [IoSlice::new(&room.bytes[n * LARGEST..n * LARGEST + room.read[n].0])]).collect();
-    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> = from.map(|_| SendAncillaryBuffer::default()).collect();
+    let slices: Vec<[IoSlice<'_>; 1]> = from
+        .clone()
+        .map(|n| [IoSlice::new(&room.bytes[n * LARGEST..n * LARGEST + room.read[n].0])])
+        .collect();
+    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+        from.map(|_| SendAncillaryBuffer::default()).collect();
     let headers = slices.iter().zip(controls.iter_mut()).map(|(slice, control)| match &to {
         Some(to) => MMsgHdr::new_with_addr(to, slice, control),
         None => MMsgHdr::new(slice, control),
@@ -108,7 +120,8 @@ fn write(room: &Room, from: std::ops::Range<usize>, fd: &OwnedFd, to: Option<Soc
             Err(Errno::INTR) => {}
             // An error that an earlier datagram met (refused) is told once; this one is tried again.
             Err(Errno::CONNREFUSED) if done == 0 && went == 0 => {
-                went += sendmmsg(fd, &mut headers, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0);
+                went += sendmmsg(fd, &mut headers, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+                    .unwrap_or(0);
                 break;
             }
             Err(_) => break,
@@ -125,13 +138,17 @@ impl Worker {
         for (at, (listener, socket)) in sockets.into_iter().enumerate() {
             let data = epoll::EventData::new_u64(token(DATAGRAMS, at as u32, self.era));
             if let Err(e) = epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN) {
-                crate::say(format_args!("listener {}: watching its socket: {e}", listener.settings.name));
+                crate::say(format_args!(
+                    "listener {}: watching its socket: {e}",
+                    listener.settings.name
+                ));
             }
             self.udp.listeners.push((listener, socket));
         }
         if !self.udp.listeners.is_empty() && self.udp.room.is_none() {
             let headers = MultiHeaders::preallocate(BATCH, None);
-            self.udp.room = Some(Room { bytes: vec![0; BATCH * LARGEST], headers, read: Vec::new() });
+            self.udp.room =
+                Some(Room { bytes: vec![0; BATCH * LARGEST], headers, read: Vec::new() });
         }
     }
 
@@ -152,14 +169,16 @@ impl Worker {
                 let range = n..n + same;
                 n += same;
                 let Some(client) = client else { continue };
-                let drop = |count: usize| listener.counters.dropped.fetch_add(count as u64, Relaxed);
+                let drop =
+                    |count: usize| listener.counters.dropped.fetch_add(count as u64, Relaxed);
                 let Some(token) = self.flow_of(&listener, &socket, client) else {
                     drop(same);
                     continue;
                 };
                 let now = self.now;
                 let Some(flow) = self.udp.flows.get(token) else { continue };
-                let bytes: u64 = room.read[range.clone()].iter().map(|(length, _)| *length as u64).sum();
+                let bytes: u64 =
+                    room.read[range.clone()].iter().map(|(length, _)| *length as u64).sum();
                 if let Some(policy) = &listener.policy
                     && policy.spent(client.ip(), now, bytes) > 0
                 {
@@ -182,15 +201,24 @@ impl Worker {
     }
 
     /// The flow of a client, a new one when it has none; none when it may not have one.
-    fn flow_of(&mut self, listener: &Arc<Listener>, socket: &Arc<OwnedFd>, client: SocketAddr) -> Option<u64> {
+    fn flow_of(
+        &mut self,
+        listener: &Arc<Listener>,
+        socket: &Arc<OwnedFd>,
+        client: SocketAddr,
+    ) -> Option<u64> {
         let key = (listener.place(), client);
         if let Some(token) = self.udp.table.get(&key) {
             return Some(*token);
         }
         let counters = &listener.counters;
         let most = listener.settings.max_connections;
-        let room = self.udp.flows.len() < MOST_FLOWS && (most == 0 || counters.active.load(Relaxed) < most);
-        if !room || counters.drained.load(Relaxed) || self.shared.open.load(Relaxed) >= self.shared.most.load(Relaxed) {
+        let room = self.udp.flows.len() < MOST_FLOWS
+            && (most == 0 || counters.active.load(Relaxed) < most);
+        if !room
+            || counters.drained.load(Relaxed)
+            || self.shared.open.load(Relaxed) >= self.shared.most.load(Relaxed)
+        {
             return None;
         }
         let group: &Arc<Group> = listener.group.as_ref()?;
@@ -203,9 +231,11 @@ impl Worker {
             entered = policy.counts();
         }
         let seed = self.now ^ (self.id as u64) << 32;
-        let chooser = self.choosers.entry(group.settings.name.clone()).or_insert_with(|| Chooser::new(seed));
+        let chooser =
+            self.choosers.entry(group.settings.name.clone()).or_insert_with(|| Chooser::new(seed));
         let made = match group.choose(chooser, client.ip(), &[], self.now) {
-            Chosen::One(upstream) if upstream.enter() => match sys::flow(upstream.settings.address) {
+            Chosen::One(upstream) if upstream.enter() => match sys::flow(upstream.settings.address)
+            {
                 Ok(fd) => Some((upstream, fd)),
                 Err(_) => {
                     upstream.state.active.fetch_sub(1, Relaxed);
@@ -227,12 +257,27 @@ impl Worker {
         self.shared.open.fetch_add(1, Relaxed);
         let (listener, socket) = (listener.clone(), socket.clone());
         let due = self.now + listener.settings.idle();
-        let flow = Flow { listener, socket, client, fd, upstream, since: self.now, active: self.now, bytes: [0; 2], entered };
+        let flow = Flow {
+            listener,
+            socket,
+            client,
+            fd,
+            upstream,
+            since: self.now,
+            active: self.now,
+            bytes: [0; 2],
+            entered,
+        };
         let (at, generation) = self.udp.flows.put(flow);
         let token = token(FLOW, at, generation);
         self.udp.table.insert(key, token);
         let flow = self.udp.flows.get(token)?;
-        let watched = epoll::add(&self.epoll, &flow.fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
+        let watched = epoll::add(
+            &self.epoll,
+            &flow.fd,
+            epoll::EventData::new_u64(token),
+            epoll::EventFlags::IN,
+        );
         if watched.is_err() {
             self.end_flow(token, "no room for another flow");
             return None;
@@ -263,7 +308,8 @@ impl Worker {
                 }
                 Err(_) => {
                     // Nobody listens there: the next datagram of this client goes by a new choice.
-                    let passive = flow.listener.group.as_ref().and_then(|g| g.settings.passive.clone());
+                    let passive =
+                        flow.listener.group.as_ref().and_then(|g| g.settings.passive.clone());
                     flow.upstream.state.could_not_connect(passive.as_ref(), self.now);
                     self.end_flow(token, "the upstream refused");
                     break;

@@ -32,7 +32,8 @@ impl Wheel {
         if self.count == 0 {
             return None;
         }
-        let slot = (self.next..self.next + SLOTS).find(|s| !self.slots[(s % SLOTS) as usize].is_empty())?;
+        let slot = (self.next..self.next + SLOTS)
+            .find(|s| !self.slots[(s % SLOTS) as usize].is_empty())?;
         Some((slot * STEP).saturating_sub(now))
     }
 

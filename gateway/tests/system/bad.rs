@@ -20,7 +20,10 @@ fn a_place_that_cannot_be_had_is_told_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = |address: String| simple("", "", &[nobody()]).replace("127.0.0.1:0", &address);
     let said = refusal(&at(taken.local_addr().unwrap().to_string()));
-    assert!(said.contains("in use by") && said.contains(&format!("(pid {})", std::process::id())), "{said}");
+    assert!(
+        said.contains("in use by") && said.contains(&format!("(pid {})", std::process::id())),
+        "{said}"
+    );
     let said = refusal(&at("192.0.2.1:8080".into()));
     assert!(said.contains("does not have the address"), "{said}");
     // A place that another gateway has is no place to be shared.
@@ -33,10 +36,15 @@ fn a_place_that_cannot_be_had_is_told_with_what_to_do() {
 fn a_privileged_port_without_the_right_to_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c");
-    std::fs::write(&path, simple("", "", &[nobody()]).replace("127.0.0.1:0", "127.0.0.1:81")).unwrap();
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(&path, simple("", "", &[nobody()]).replace("127.0.0.1:0", "127.0.0.1:81"))
+        .unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     // Of a user namespace of its own nobody has a right to ports of the host.
-    let output = Command::new("unshare").args(["--user", PROGRAM, "run", path.to_str().unwrap()]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["--user", PROGRAM, "run", path.to_str().unwrap()])
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("CAP_NET_BIND_SERVICE"), "{said}");
 }
@@ -81,7 +89,11 @@ fn an_upstream_that_floods_takes_bounded_memory_when_its_client_does_not_read() 
 #[test]
 fn who_says_what_it_wants_too_slowly_is_let_go() {
     let a = Upstream::named("a");
-    let gateway = Gateway::start(&simple("mode = \"sni\"\npreface_timeout = \"300ms\"\nsni = { a = \"g\" }", "", &[a.address]));
+    let gateway = Gateway::start(&simple(
+        "mode = \"sni\"\npreface_timeout = \"300ms\"\nsni = { a = \"g\" }",
+        "",
+        &[a.address],
+    ));
     let mut client = gateway.connect("l");
     let hello = cmdr_gateway::decode::sni::hello("a", 1000);
     for byte in hello {
@@ -102,13 +114,19 @@ fn silent_connections_are_ended_and_half_closed_ones_sooner() {
         let mut buffer = [0; 100];
         while let Ok(1..) = (&stream).read(&mut buffer) {}
         let end = std::time::Instant::now() + std::time::Duration::from_secs(15);
-        while std::time::Instant::now() < end { pause(); }
+        while std::time::Instant::now() < end {
+            pause();
+        }
     });
     let gateway = Gateway::start(&simple("idle_timeout = \"400ms\"", "", &[echo.address]));
     let client = gateway.connect("l");
     assert_eq!(read_all(&client).unwrap_or_default(), b"");
     gateway.wait_for_reason("idle for too long");
-    gateway.apply(&simple("idle_timeout = \"10m\"\nhalf_close_timeout = \"200ms\"", "", &[echo.address]));
+    gateway.apply(&simple(
+        "idle_timeout = \"10m\"\nhalf_close_timeout = \"200ms\"",
+        "",
+        &[echo.address],
+    ));
     let client = gateway.connect("l");
     wait_until("an upstream", || (gateway.status()["open"] == 1).then_some(()));
     client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -119,7 +137,11 @@ fn silent_connections_are_ended_and_half_closed_ones_sooner() {
 fn malformed_proxy_headers_are_refused() {
     let a = Upstream::named("a");
     let gateway = Gateway::start(&simple("accept_proxy = true", "", &[a.address]));
-    for bytes in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), b"PROXY TCP4 x y 1 2\r\n", b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c"] {
+    for bytes in [
+        b"GET / HTTP/1.1\r\n\r\n".as_slice(),
+        b"PROXY TCP4 x y 1 2\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c",
+    ] {
         let mut client = gateway.connect("l");
         client.write_all(bytes).unwrap();
         assert_eq!(read_all(&client).unwrap_or_default(), b"");
@@ -130,7 +152,11 @@ fn malformed_proxy_headers_are_refused() {
 #[test]
 fn eight_thousand_idle_connections_take_little_memory() {
     let (soft, count) = (rustix::process::getrlimit(rustix::process::Resource::Nofile), 8000u64);
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, rustix::process::Rlimit { current: soft.maximum, ..soft }).ok();
+    rustix::process::setrlimit(
+        rustix::process::Resource::Nofile,
+        rustix::process::Rlimit { current: soft.maximum, ..soft },
+    )
+    .ok();
     // Both ends of each are this test's.
     let may = soft.maximum.map_or(count, |most| (most.saturating_sub(500) / 2).min(count)) as usize;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -146,7 +172,8 @@ fn eight_thousand_idle_connections_take_little_memory() {
                 held.lock().unwrap().push(stream);
             }
         });
-        let clients: Vec<TcpStream> = (0..may).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let clients: Vec<TcpStream> =
+            (0..may).map(|_| TcpStream::connect(address).unwrap()).collect();
         wait_until("all to be open", || (held.lock().unwrap().len() == may).then_some(()));
         let each = (gateway.memory() - before.min(gateway.memory())) * 1024 / may as u64;
         assert!(each <= 1536, "{each} bytes for each of {may}");
@@ -160,11 +187,17 @@ fn eight_thousand_idle_connections_take_little_memory() {
 #[test]
 fn without_file_descriptors_it_stops_accepting_says_so_and_recovers() {
     let echo = Upstream::echo();
-    let gateway = Gateway::start_with(&simple("", "", &[echo.address]), &[], &["prlimit", "--nofile=200:200"]);
+    let gateway = Gateway::start_with(
+        &simple("", "", &[echo.address]),
+        &[],
+        &["prlimit", "--nofile=200:200"],
+    );
     let most = gateway.status()["max_connections"].as_u64().unwrap() as usize;
     assert!(most < 100);
     let mut clients: Vec<TcpStream> = (0..most + 50).map(|_| gateway.connect("l")).collect();
-    wait_until("it to be full", || (gateway.listener("l")["starved"].as_u64().unwrap() > 0).then_some(()));
+    wait_until("it to be full", || {
+        (gateway.listener("l")["starved"].as_u64().unwrap() > 0).then_some(())
+    });
     assert!(gateway.log().contains("accepting pauses"), "{}", gateway.log());
     assert_eq!(gateway.status()["open"], most);
     // Those that wait are served when others go.
@@ -181,7 +214,12 @@ fn the_control_socket_answers_nonsense_with_an_error_and_belongs_to_its_owner() 
     let gateway = Gateway::start(&simple("", "", &[nobody()]));
     let mode = std::fs::metadata(gateway.socket()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    for request in [json!(1), json!({ "request": "nothing" }), json!({ "request": "drain" }), json!({ "request": "weight", "group": "x", "upstream": "1.1.1.1:1" })] {
+    for request in [
+        json!(1),
+        json!({ "request": "nothing" }),
+        json!({ "request": "drain" }),
+        json!({ "request": "weight", "group": "x", "upstream": "1.1.1.1:1" }),
+    ] {
         assert!(gateway.ask(&request)["error"][0].is_string(), "{request}");
     }
 }
@@ -189,7 +227,10 @@ fn the_control_socket_answers_nonsense_with_an_error_and_belongs_to_its_owner() 
 #[test]
 fn policies_deny_limit_ban_and_change_while_connections_go_on() {
     let echo = Upstream::echo();
-    let config = |policy: &str| simple("policy = \"p\"", "", &[echo.address]) + &format!("[[policy]]\nname = \"p\"\n{policy}\n");
+    let config = |policy: &str| {
+        simple("policy = \"p\"", "", &[echo.address])
+            + &format!("[[policy]]\nname = \"p\"\n{policy}\n")
+    };
     let gateway = Gateway::start(&config("concurrent = 2\nban_after = 3\nban_for = \"1h\""));
     let mut open: Vec<TcpStream> = (0..2).map(|_| gateway.connect("l")).collect();
     let mut byte = [0];
@@ -216,7 +257,8 @@ fn policies_deny_limit_ban_and_change_while_connections_go_on() {
 #[test]
 fn a_rate_of_bytes_is_kept() {
     let echo = Upstream::echo();
-    let config = simple("policy = \"p\"", "", &[echo.address]) + "[[policy]]\nname = \"p\"\nbytes_per_second = 200000\n";
+    let config = simple("policy = \"p\"", "", &[echo.address])
+        + "[[policy]]\nname = \"p\"\nbytes_per_second = 200000\n";
     let gateway = Gateway::start(&config);
     let mut client = gateway.connect("l");
     let start = std::time::Instant::now();

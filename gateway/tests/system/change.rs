@@ -45,7 +45,12 @@ fn check_under_load(address: SocketAddr, change: impl FnOnce()) {
             std::panic::resume_unwind(panic);
         }
         let (count, wrong) = loaded.join().unwrap();
-        assert!(wrong.is_empty() && count > 20, "{} of {count} failed: {:?}", wrong.len(), wrong.first());
+        assert!(
+            wrong.is_empty() && count > 20,
+            "{} of {count} failed: {:?}",
+            wrong.len(),
+            wrong.first()
+        );
     });
 }
 
@@ -67,7 +72,8 @@ fn two_hundred_changes_under_load_cut_nothing_and_leak_nothing() {
     pass();
     // Another listener comes and goes, upstreams change, a policy too.
     let more = "[[listener]]\nname = \"more\"\naddress = \"127.0.0.1:0\"\ngroup = \"g\"\n[[policy]]\nname = \"p\"\nconcurrent = 5\n".to_owned();
-    let second = simple("", "balance = \"least-connections\"", &[b.address, a.address]) + &more.replace("127.0.0.1:0", "127.0.0.2:0");
+    let second = simple("", "balance = \"least-connections\"", &[b.address, a.address])
+        + &more.replace("127.0.0.1:0", "127.0.0.2:0");
     let around = |n: usize| {
         for _ in 0..n {
             gateway.apply(&second);
@@ -79,7 +85,9 @@ fn two_hundred_changes_under_load_cut_nothing_and_leak_nothing() {
     let (files, memory) = (gateway.files(), gateway.memory());
     check_under_load(address, || around(100));
     pass();
-    wait_until("all connections of the load to end", || (gateway.status()["open"] == 50).then_some(()));
+    wait_until("all connections of the load to end", || {
+        (gateway.status()["open"] == 50).then_some(())
+    });
     // The pool of pipes is the only thing that may have grown.
     wait_until("files to be closed", || (gateway.files() <= files + 4).then_some(()));
     assert!(gateway.memory() < memory + 4096, "{} KiB, before {memory}", gateway.memory());
@@ -90,9 +98,11 @@ fn a_configuration_with_mistakes_is_refused_whole() {
     let (a, b) = (Upstream::named("a"), Upstream::named("b"));
     let gateway = Gateway::start(&simple("", "", &[a.address]));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let bad = simple("", "", &[b.address]) + &format!(
-        "[[listener]]\nname = \"x\"\naddress = \"{}\"\ngroup = \"g\"\n[[listener]]\nname = \"y\"\naddress = \"192.0.2.1:80\"\ngroup = \"g\"\n",
-        taken.local_addr().unwrap());
+    let bad = simple("", "", &[b.address])
+        + &format!(
+            "[[listener]]\nname = \"x\"\naddress = \"{}\"\ngroup = \"g\"\n[[listener]]\nname = \"y\"\naddress = \"192.0.2.1:80\"\ngroup = \"g\"\n",
+            taken.local_addr().unwrap()
+        );
     let answer = gateway.ask(&json!({ "request": "apply", "config": bad }));
     let wrong = answer["error"].as_array().unwrap();
     let me = format!("(pid {})", std::process::id());
@@ -155,14 +165,27 @@ impl Nginx {
     fn start(address: SocketAddr, name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().display().to_string();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(|k| format!("{k}_temp_path {path}/{k}; ")).collect();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .iter()
+            .map(|k| format!("{k}_temp_path {path}/{k}; "))
+            .collect();
         let config = format!(
             "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/log; events {{ worker_connections 512; }}\n\
-             http {{ access_log off; {temporary} server {{ listen {address} backlog=512; location / {{ return 200 {name}; }} location /gone {{ return 503; }} }} }}\n");
+             http {{ access_log off; {temporary} server {{ listen {address} backlog=512; location / {{ return 200 {name}; }} location /gone {{ return 503; }} }} }}\n"
+        );
         std::fs::write(dir.path().join("conf"), config).unwrap();
-        let program = if std::path::Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
-        let child = Command::new(program).args(["-p", &path, "-c", &format!("{path}/conf")])
-            .stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let program = if std::path::Path::new("/usr/sbin/nginx").exists() {
+            "/usr/sbin/nginx"
+        } else {
+            "nginx"
+        };
+        let child = Command::new(program)
+            .args(["-p", &path, "-c", &format!("{path}/conf")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         wait_until("nginx", || TcpStream::connect(address).ok());
         Self { child, _dir: dir }
     }
@@ -171,7 +194,11 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Its worker ends with it when it is told; killed, it would be left.
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM).ok();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        )
+        .ok();
         self.child.wait().ok();
     }
 }
@@ -188,29 +215,39 @@ fn get(address: SocketAddr) -> std::io::Result<String> {
 #[test]
 fn nginx_behind_it_is_drained_stopped_healed_and_replaced_without_a_failed_request() {
     let places: Vec<SocketAddr> = (0..3).map(|_| nobody()).collect();
-    let mut servers: Vec<Option<Nginx>> = vec![Some(Nginx::start(places[0], "a")), Some(Nginx::start(places[1], "b")), None];
+    let mut servers: Vec<Option<Nginx>> =
+        vec![Some(Nginx::start(places[0], "a")), Some(Nginx::start(places[1], "b")), None];
     let check = "check = { kind = \"http\", interval = \"50ms\", rise = 2, fall = 2 }\npassive = { failures = 2, eject = \"1s\" }";
     let gateway = Gateway::start(&simple("", check, &places[..2]));
     let address = gateway.address("l");
     let (enough, count) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let wait_for = |at: usize, state: &str| wait_until(state, || (gateway.upstream(places[at])["state"] == state).then_some(()));
+    let wait_for = |at: usize, state: &str| {
+        wait_until(state, || (gateway.upstream(places[at])["state"] == state).then_some(()))
+    };
     std::thread::scope(|scope| {
-        let loads: Vec<_> = (0..3).map(|_| scope.spawn(|| {
-            let mut wrong = Vec::new();
-            while !enough.load(Relaxed) {
-                match get(address) {
-                    Ok(body) if ["a", "b", "c"].contains(&body.as_str()) => {}
-                    other => wrong.push(format!("{other:?}")),
-                }
-                count.fetch_add(1, Relaxed);
-            }
-            wrong
-        })).collect();
+        let loads: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut wrong = Vec::new();
+                    while !enough.load(Relaxed) {
+                        match get(address) {
+                            Ok(body) if ["a", "b", "c"].contains(&body.as_str()) => {}
+                            other => wrong.push(format!("{other:?}")),
+                        }
+                        count.fetch_add(1, Relaxed);
+                    }
+                    wrong
+                })
+            })
+            .collect();
         // Drained, then stopped: nothing of it was in flight.
         gateway.ask(&json!({ "request": "drain", "group": "g", "upstream": places[0] }));
-        wait_until("the drained one to be quiet", || (gateway.upstream(places[0])["active"] == 0).then_some(()));
+        wait_until("the drained one to be quiet", || {
+            (gateway.upstream(places[0])["active"] == 0).then_some(())
+        });
         servers[0] = None;
-        gateway.ask(&json!({ "request": "drain", "group": "g", "upstream": places[0], "off": true }));
+        gateway
+            .ask(&json!({ "request": "drain", "group": "g", "upstream": places[0], "off": true }));
         wait_for(0, "down");
         servers[0] = Some(Nginx::start(places[0], "a"));
         wait_for(0, "up");
@@ -223,7 +260,13 @@ fn nginx_behind_it_is_drained_stopped_healed_and_replaced_without_a_failed_reque
         wait_until("some requests", || (count.load(Relaxed) > before + 60).then_some(()));
         enough.store(true, Relaxed);
         let wrong: Vec<String> = loads.into_iter().flat_map(|l| l.join().unwrap()).collect();
-        assert!(wrong.is_empty(), "{} of {}: {:?}", wrong.len(), count.load(Relaxed), wrong.first());
+        assert!(
+            wrong.is_empty(),
+            "{} of {}: {:?}",
+            wrong.len(),
+            count.load(Relaxed),
+            wrong.first()
+        );
     });
 }
 
@@ -237,23 +280,33 @@ fn an_upstream_that_is_killed_fails_what_was_in_flight_on_it_and_nothing_more() 
     let address = gateway.address("l");
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let loads: Vec<_> = (0..4).map(|_| scope.spawn(|| {
-            let mut wrong = 0;
-            while !enough.load(Relaxed) {
-                wrong += usize::from(get(address).is_err());
-            }
-            wrong
-        })).collect();
+        let loads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut wrong = 0;
+                    while !enough.load(Relaxed) {
+                        wrong += usize::from(get(address).is_err());
+                    }
+                    wrong
+                })
+            })
+            .collect();
         // The worker and its master, as a host that dies.
-        let worker = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", killed.child.id())).unwrap();
+        let worker =
+            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", killed.child.id()))
+                .unwrap();
         killed.child.kill().unwrap();
         for pid in worker.split_whitespace() {
             let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         }
-        wait_until("it to be found down", || (gateway.upstream(places[0])["state"] == "down").then_some(()));
+        wait_until("it to be found down", || {
+            (gateway.upstream(places[0])["state"] == "down").then_some(())
+        });
         let total = gateway.upstream(places[1])["total"].as_u64().unwrap();
-        wait_until("the other one to serve", || (gateway.upstream(places[1])["total"].as_u64().unwrap() > total + 50).then_some(()));
+        wait_until("the other one to serve", || {
+            (gateway.upstream(places[1])["total"].as_u64().unwrap() > total + 50).then_some(())
+        });
         enough.store(true, Relaxed);
         let wrong: usize = loads.into_iter().map(|l| l.join().unwrap()).sum();
         assert!(wrong <= 4, "{wrong} failed; 4 can have been in flight");
@@ -265,7 +318,11 @@ fn checks_by_status_and_by_tls_find_who_does_not_serve() {
     let place = nobody();
     let _nginx = Nginx::start(place, "a");
     for check in ["kind = \"http\", path = \"/gone\"", "kind = \"tls\""] {
-        let gateway = Gateway::start(&simple("", &format!("check = {{ {check}, interval = \"20ms\" }}"), &[place]));
+        let gateway = Gateway::start(&simple(
+            "",
+            &format!("check = {{ {check}, interval = \"20ms\" }}"),
+            &[place],
+        ));
         wait_until("it to be down", || (gateway.upstream(place)["state"] == "down").then_some(()));
         assert!(gateway.log().contains("is down: answered"), "{}", gateway.log());
     }

@@ -11,19 +11,29 @@ fn web() -> Upstream {
         while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
             head.push(byte[0]);
         }
-        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", head.len());
+        let text = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            head.len()
+        );
         stream.write_all(&[text.as_bytes(), &head].concat()).ok();
     })
 }
 
 fn front(mode: &str, rest: &str) -> Gateway {
-    Gateway::start(&format!("workers = 1\n[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:0\"\nmode = \"{mode}\"\n{rest}\n"))
+    Gateway::start(&format!(
+        "workers = 1\n[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:0\"\nmode = \"{mode}\"\n{rest}\n"
+    ))
 }
 
 const ALL: &str = "targets = [\"127.0.0.0/8\", \"::1\"]";
 
 fn curl(proxy: &str, words: &[&str], address: &str) -> (Option<i32>, String) {
-    let output = Command::new("curl").args(["-s", "-m", "15", "-x", proxy]).args(words).arg(format!("http://{address}/way")).output().unwrap();
+    let output = Command::new("curl")
+        .args(["-s", "-m", "15", "-x", proxy])
+        .args(words)
+        .arg(format!("http://{address}/way"))
+        .output()
+        .unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -34,7 +44,11 @@ fn curl_goes_through_socks_by_address_and_by_name_with_a_password() {
     let proxy = gateway.address("l");
     let (code, body) = curl(&format!("socks5://ann:secret@{proxy}"), &[], &web.address.to_string());
     assert!(code == Some(0) && body.starts_with("GET /way"), "{code:?} {body}");
-    let (code, _) = curl(&format!("socks5h://ann:secret@{proxy}"), &[], &format!("localhost:{}", web.address.port()));
+    let (code, _) = curl(
+        &format!("socks5h://ann:secret@{proxy}"),
+        &[],
+        &format!("localhost:{}", web.address.port()),
+    );
     assert_eq!(code, Some(0), "{:?}", gateway.reasons());
     let (code, _) = curl(&format!("socks5://ann:wrong@{proxy}"), &[], &web.address.to_string());
     assert_eq!(code, Some(97));

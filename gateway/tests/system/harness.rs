@@ -53,8 +53,18 @@ impl Gateway {
         all.push(dir.path().join("s").display().to_string());
         all.extend(words.iter().map(|w| (*w).to_owned()));
         all.push(dir.path().join("c.toml").display().to_string());
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.path().join("log")).unwrap();
-        let child = Command::new(&all[0]).args(&all[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.path().join("log"))
+            .unwrap();
+        let child = Command::new(&all[0])
+            .args(&all[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         Self { child, dir: dir.clone() }
     }
 
@@ -86,7 +96,8 @@ impl Gateway {
     }
 
     pub fn ask(&self, request: &Value) -> Value {
-        self.try_ask(request).unwrap_or_else(|| panic!("no answer to {request}; log: {}", self.log()))
+        self.try_ask(request)
+            .unwrap_or_else(|| panic!("no answer to {request}; log: {}", self.log()))
     }
 
     pub fn status(&self) -> Value {
@@ -100,7 +111,11 @@ impl Gateway {
 
     pub fn upstream(&self, address: SocketAddr) -> Value {
         let status = self.status();
-        let all = status["groups"].as_array().unwrap().iter().flat_map(|g| g["upstreams"].as_array().unwrap());
+        let all = status["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|g| g["upstreams"].as_array().unwrap());
         let found = all.clone().find(|u| u["address"] == address.to_string());
         found.unwrap().clone()
     }
@@ -118,7 +133,12 @@ impl Gateway {
     /// Reasons in the log of connections.
     pub fn reasons(&self) -> Vec<String> {
         let log = self.ask(&json!({ "request": "log" }));
-        log["log"].as_array().unwrap().iter().map(|e| e["reason"].as_str().unwrap().to_owned()).collect()
+        log["log"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["reason"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub fn wait_for_reason(&self, reason: &str) {
@@ -126,7 +146,10 @@ impl Gateway {
     }
 
     pub fn apply(&self, config: &str) {
-        assert_eq!(self.ask(&json!({ "request": "apply", "config": config })), json!({ "ok": true }));
+        assert_eq!(
+            self.ask(&json!({ "request": "apply", "config": config })),
+            json!({ "ok": true })
+        );
     }
 
     pub fn files(&self) -> usize {
@@ -135,7 +158,8 @@ impl Gateway {
 
     /// KiB of its own memory.
     pub fn memory(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
         let line = text.lines().find(|l| l.starts_with("Pss:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
@@ -163,7 +187,8 @@ impl Upstream {
 
     pub fn on(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
-        let (served, stop, serve) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(serve));
+        let (served, stop, serve) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(serve));
         let (count, stopped) = (served.clone(), stop.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {

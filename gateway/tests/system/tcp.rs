@@ -24,7 +24,10 @@ fn bytes_pass_both_ways_and_a_half_close_is_carried() {
     assert_eq!(read_all(&client).unwrap(), b"half");
     gateway.wait_for_reason("done");
     let listener = gateway.listener("l");
-    assert_eq!((&listener["bytes_in"], &listener["bytes_out"], &listener["active"]), (&json!(4), &json!(4), &json!(0)));
+    assert_eq!(
+        (&listener["bytes_in"], &listener["bytes_out"], &listener["active"]),
+        (&json!(4), &json!(4), &json!(0))
+    );
 }
 
 #[test]
@@ -32,7 +35,8 @@ fn much_passes_unchanged_through_splices_and_copies() {
     let echo = Upstream::echo();
     let gateway = Gateway::start(&simple("", "", &[echo.address]));
     let (count, step) = (64usize, 1 << 20);
-    let piece = |n: usize| -> Vec<u8> { (0..step).map(|at| (at * 7 + at / 251 + n * 13) as u8).collect() };
+    let piece =
+        |n: usize| -> Vec<u8> { (0..step).map(|at| (at * 7 + at / 251 + n * 13) as u8).collect() };
     let clients: Vec<_> = (0..4).map(|_| gateway.connect("l")).collect();
     std::thread::scope(|scope| {
         for client in &clients {
@@ -84,12 +88,15 @@ fn an_upstream_that_hangs_is_given_up_for_another() {
     rustix::net::listen(&hanging, 0).unwrap();
     let address = hanging.local_addr().unwrap();
     let mut fill = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(200)) {
+    while let Ok(stream) =
+        TcpStream::connect_timeout(&address, std::time::Duration::from_millis(200))
+    {
         fill.push(stream);
         assert!(fill.len() < 100);
     }
     let good = Upstream::named("good");
-    let gateway = Gateway::start(&simple("", "connect_timeout = \"100ms\"", &[address, good.address]));
+    let gateway =
+        Gateway::start(&simple("", "connect_timeout = \"100ms\"", &[address, good.address]));
     for _ in 0..4 {
         assert_eq!(hello(&gateway), "good");
     }
@@ -99,7 +106,9 @@ fn an_upstream_that_hangs_is_given_up_for_another() {
 #[test]
 fn weights_and_drains_change_while_it_runs() {
     let (a, b) = (Upstream::named("a"), Upstream::named("b"));
-    let gateway = Gateway::start(&simple("", "", &[a.address, b.address]).replace("workers = 2", "workers = 1"));
+    let gateway = Gateway::start(
+        &simple("", "", &[a.address, b.address]).replace("workers = 2", "workers = 1"),
+    );
     let count = |n: usize| {
         let mut got: HashMap<String, usize> = HashMap::new();
         (0..n).for_each(|_| *got.entry(hello(&gateway)).or_default() += 1);
@@ -123,7 +132,8 @@ fn a_drained_upstreams_connections_end_at_the_deadline_and_not_before() {
     let mut byte = [0];
     client.write_all(b"a").unwrap();
     client.read_exact(&mut byte).unwrap();
-    gateway.ask(&json!({ "request": "drain", "group": "g", "upstream": echo.address, "seconds": 1 }));
+    gateway
+        .ask(&json!({ "request": "drain", "group": "g", "upstream": echo.address, "seconds": 1 }));
     client.write_all(b"b").unwrap();
     client.read_exact(&mut byte).unwrap();
     assert_eq!(read_all(&client).unwrap_or_default(), b"");
@@ -133,7 +143,8 @@ fn a_drained_upstreams_connections_end_at_the_deadline_and_not_before() {
 #[test]
 fn who_finds_every_upstream_full_waits_in_a_bounded_queue() {
     let echo = Upstream::echo();
-    let config = simple("", "queue = 1\nqueue_timeout = \"10s\"", &[echo.address]).replace("\" }]", "\", max_connections = 1 }]");
+    let config = simple("", "queue = 1\nqueue_timeout = \"10s\"", &[echo.address])
+        .replace("\" }]", "\", max_connections = 1 }]");
     let gateway = Gateway::start(&config);
     let mut byte = [0];
     let mut first = gateway.connect("l");
@@ -154,13 +165,24 @@ fn who_finds_every_upstream_full_waits_in_a_bounded_queue() {
 fn who_connected_is_told_by_both_versions_of_the_proxy_protocol() {
     for version in ["v1", "v2"] {
         let inner = Upstream::echo();
-        let behind = Gateway::start(&simple("accept_proxy = true", &format!("send_proxy = \"{version}\""), &[inner.address]));
-        let front = Gateway::start(&simple("", &format!("send_proxy = \"{version}\""), &[behind.address("l")]));
+        let behind = Gateway::start(&simple(
+            "accept_proxy = true",
+            &format!("send_proxy = \"{version}\""),
+            &[inner.address],
+        ));
+        let front = Gateway::start(&simple(
+            "",
+            &format!("send_proxy = \"{version}\""),
+            &[behind.address("l")],
+        ));
         let mut client = front.connect("l");
         client.write_all(b"x").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         let head = read_all(&client).unwrap();
-        let cmdr_gateway::decode::Read::Whole(read) = cmdr_gateway::decode::proxy::read(&head) else { panic!("{head:?}") };
+        let cmdr_gateway::decode::Read::Whole(read) = cmdr_gateway::decode::proxy::read(&head)
+        else {
+            panic!("{head:?}")
+        };
         // The outermost client, where it came to, and its byte behind.
         let told: (SocketAddr, SocketAddr) = (client.local_addr().unwrap(), front.address("l"));
         assert_eq!((read.from_to, &head[read.length..]), (Some(told), b"x".as_slice()));
@@ -170,9 +192,16 @@ fn who_connected_is_told_by_both_versions_of_the_proxy_protocol() {
 #[test]
 fn names_in_tls_hellos_lead_to_their_groups() {
     let (a, b, rest) = (Upstream::named("a"), Upstream::named("b"), Upstream::named("rest"));
-    let mut config = simple("mode = \"sni\"\nsni = { \"a.test\" = \"a\", \"*.b.test\" = \"b\" }", "", &[rest.address]);
+    let mut config = simple(
+        "mode = \"sni\"\nsni = { \"a.test\" = \"a\", \"*.b.test\" = \"b\" }",
+        "",
+        &[rest.address],
+    );
     for (name, upstream) in [("a", &a), ("b", &b)] {
-        config += &format!("[[group]]\nname = \"{name}\"\nupstream = [{{ address = \"{}\" }}]\n", upstream.address);
+        config += &format!(
+            "[[group]]\nname = \"{name}\"\nupstream = [{{ address = \"{}\" }}]\n",
+            upstream.address
+        );
     }
     let gateway = Gateway::start(&config);
     for (name, expected) in [("A.test", "a"), ("x.b.test", "b"), ("b.test", "rest"), ("", "rest")] {

@@ -64,7 +64,11 @@ fn datagrams_of_every_size_come_back_to_their_own_client() {
 #[test]
 fn flows_end_when_they_are_silent_and_are_bounded() {
     let echo = Echo::new();
-    let gateway = Gateway::start(&simple("transport = \"udp\"\nidle_timeout = \"300ms\"\nmax_connections = 2", "", &[echo.address]));
+    let gateway = Gateway::start(&simple(
+        "transport = \"udp\"\nidle_timeout = \"300ms\"\nmax_connections = 2",
+        "",
+        &[echo.address],
+    ));
     let clients: Vec<UdpSocket> = (0..3).map(|_| client(&gateway)).collect();
     for client in &clients {
         client.send(b"x").unwrap();
@@ -97,7 +101,9 @@ fn an_upstream_where_nobody_listens_is_left_for_another() {
 #[test]
 fn fifty_thousand_a_second_pass_without_loss() {
     let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
-    rustix::net::sockopt::set_socket_recv_buffer_size_force(&sink, 8 << 20).or_else(|_| rustix::net::sockopt::set_socket_recv_buffer_size(&sink, 8 << 20)).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&sink, 8 << 20)
+        .or_else(|_| rustix::net::sockopt::set_socket_recv_buffer_size(&sink, 8 << 20))
+        .unwrap();
     sink.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let gateway = Gateway::start(&simple("transport = \"udp\"", "", &[sink.local_addr().unwrap()]));
     let client = client(&gateway);
