@@ -274,7 +274,7 @@ fn status(gateway: &Gateway) -> Value {
                 "bytes_in": s.bytes[0].load(Relaxed), "bytes_out": s.bytes[1].load(Relaxed),
             })
         });
-        json!({ "name": g.settings.name, "waiting": g.waiting.load(Relaxed), "upstreams": upstreams.collect::<Vec<_>>() })
+        json!({ "name": g.settings.name, "waiting": g.waiting.count.load(Relaxed), "upstreams": upstreams.collect::<Vec<_>>() })
     });
     json!({
         "pid": std::process::id(), "milliseconds": now, "open": gateway.shared.open.load(Relaxed),
@@ -353,7 +353,7 @@ async fn hand_over(
     if serving.trim() != "serving" {
         bail!("the successor ended before it served; this one goes on");
     }
-    held.quiet().await?;
+    held.quiet(false).await?;
     crate::say(format_args!(
         "another gateway has taken over; {} connections are left",
         held.shared.open.load(Relaxed)

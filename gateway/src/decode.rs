@@ -18,6 +18,9 @@ pub enum Read<T> {
     Bad(&'static str),
 }
 
+/// Says whether a user with a password may come in.
+pub type May<'a> = &'a dyn Fn(&[u8], &[u8]) -> bool;
+
 /// A place that a client asks for: what forward front ends connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

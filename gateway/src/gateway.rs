@@ -152,14 +152,17 @@ impl Gateway {
         write().with_context(|| format!("keeping the configuration in {}", kept.display()))
     }
 
-    /// Accepts nothing any more; connections go on.
-    pub async fn quiet(&mut self) -> Result<()> {
+    /// Accepts nothing any more; connections go on. `close`: nobody has the sockets after this.
+    pub async fn quiet(&mut self, close: bool) -> Result<()> {
         let (done, all_done) = sync_channel(self.shared.letters.len());
         for letters in &self.shared.letters {
-            letters.send(Mail::Quiet(done.clone()));
+            letters.send(Mail::Quiet { close, done: done.clone() });
         }
         wait(all_done, self.shared.letters.len()).await?;
         self.checks.abort_all();
+        if close {
+            self.sockets.clear();
+        }
         Ok(())
     }
 

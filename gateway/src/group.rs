@@ -134,10 +134,25 @@ impl Upstream {
 pub struct Group {
     pub settings: config::Group,
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Connections that wait for a place, over all event loops.
-    pub waiting: AtomicUsize,
+    pub waiting: Arc<Waiting>,
+}
+
+/// Who waits for a place in a group, whatever the configuration says of it.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Connections, over all event loops.
+    pub count: AtomicUsize,
     /// Event loops (bits) that have some of those.
-    pub waiters: AtomicU64,
+    pub loops: AtomicU64,
+}
+
+impl Waiting {
+    /// A place may have become free.
+    pub fn wake(&self, shared: &crate::shared::Shared) {
+        if self.count.load(Relaxed) > 0 {
+            shared.places(self.loops.swap(0, Relaxed));
+        }
+    }
 }
 
 /// What an event loop keeps to itself to choose: a place in the round, and dice.
@@ -281,12 +296,7 @@ mod tests {
             Arc::new(Upstream { settings: s.clone(), state: Arc::default() })
         };
         let upstreams = settings.upstreams.iter().map(make).collect();
-        Group {
-            settings,
-            upstreams,
-            waiting: AtomicUsize::default(),
-            waiters: AtomicU64::default(),
-        }
+        Group { settings, upstreams, waiting: Arc::default() }
     }
 
     fn three(balance: &str) -> Group {

@@ -54,16 +54,11 @@ async fn watch(
             in_a_row = 0;
             upstream.state.set_up(!up, shared.now());
             let (name, address) = (&group.settings.name, upstream.settings.address);
-            match wrong {
-                Some(why) => {
-                    crate::say(format_args!("group {name}: upstream {address} is down: {why}"))
-                }
-                None => {
-                    crate::say(format_args!("group {name}: upstream {address} is up"));
-                    if group.waiting.load(Relaxed) > 0 {
-                        shared.places(group.waiters.swap(0, Relaxed));
-                    }
-                }
+            if let Some(why) = wrong {
+                crate::say(format_args!("group {name}: upstream {address} is down: {why}"));
+            } else {
+                crate::say(format_args!("group {name}: upstream {address} is up"));
+                group.waiting.wake(&shared);
             }
         }
     }

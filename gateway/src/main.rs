@@ -6,7 +6,7 @@ use cmdr_gateway::control::{self, Ending};
 use cmdr_gateway::gateway::{Gateway, kept};
 use cmdr_gateway::plan::{self, Plan};
 use std::io::{BufRead as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -47,7 +47,7 @@ enum Verb {
 fn main() -> std::process::ExitCode {
     let result = match Args::parse().verb {
         Verb::Run { config, control, state, take_over, drain } => {
-            run(config, control, state, take_over, drain)
+            run(config.as_deref(), control.as_deref(), state, take_over, drain)
         }
         Verb::Check { config } => check(&config),
         Verb::Ask { control, request } => ask(&control, &request),
@@ -61,11 +61,11 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<String> {
+fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
-fn check(path: &std::path::Path) -> Result<()> {
+fn check(path: &Path) -> Result<()> {
     if let Err(wrong) = plan::read(&read(path)?, &Plan::default()) {
         bail!("{}:\n  {}", path.display(), wrong.join("\n  "));
     }
@@ -73,7 +73,7 @@ fn check(path: &std::path::Path) -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the answer is what was asked for")]
-fn ask(path: &std::path::Path, request: &str) -> Result<()> {
+fn ask(path: &Path, request: &str) -> Result<()> {
     let stream = std::os::unix::net::UnixStream::connect(path);
     let mut stream = stream
         .with_context(|| format!("asking the gateway at {}: is it running?", path.display()))?;
@@ -91,8 +91,8 @@ fn ask(path: &std::path::Path, request: &str) -> Result<()> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(
-    config: Option<PathBuf>,
-    control: Option<PathBuf>,
+    config: Option<&Path>,
+    control: Option<&Path>,
     state: Option<PathBuf>,
     take_over: bool,
     drain: u64,
@@ -100,7 +100,7 @@ async fn run(
     if let Some(state) = &state {
         std::fs::create_dir_all(state).with_context(|| format!("making {}", state.display()))?;
     }
-    let inheritance = match (&control, take_over) {
+    let inheritance = match (control, take_over) {
         (Some(path), true) => Some(control::take_over(path).await?),
         _ => None,
     };
@@ -125,7 +125,7 @@ async fn run(
             policy.known.ban(*address, gateway.shared.now(), *milliseconds);
         }
     }
-    let listener = control.as_deref().map(control::listen).transpose()?;
+    let listener = control.map(control::listen).transpose()?;
     if let Some(inheritance) = inheritance {
         inheritance.serving().await?;
     }
@@ -148,7 +148,7 @@ async fn run(
         _ = interrupt.recv() => {}
     }
     if !ending.handed.load(Relaxed) {
-        gateway.lock().await.quiet().await?;
+        gateway.lock().await.quiet(true).await?;
     }
     let deadline = tokio::time::Instant::now()
         + Duration::from_secs(ending.seconds.load(Relaxed).min(31_536_000));

@@ -173,12 +173,8 @@ fn group(settings: config::Group, before: &Plan, wrong: &mut Vec<String>) -> Arc
         Arc::new(Upstream { settings: upstream.clone(), state })
     });
     let upstreams = upstreams.collect();
-    Arc::new(Group {
-        settings,
-        upstreams,
-        waiting: AtomicUsize::new(0),
-        waiters: AtomicU64::new(0),
-    })
+    let waiting = known.map(|g| g.waiting.clone()).unwrap_or_default();
+    Arc::new(Group { settings, upstreams, waiting })
 }
 
 fn networks(
@@ -215,7 +211,7 @@ fn policy(settings: config::Policy, before: &Plan, wrong: &mut Vec<String>) -> A
                     text.lines().map(|l| l.split('#').next().unwrap_or("").trim().to_owned());
                 let lines: Vec<String> = lines.filter(|l| !l.is_empty()).collect();
                 all.extend(networks(&lines, verdict, &mut |why| {
-                    say(format!("{}: {why}", path.display()))
+                    say(format!("{}: {why}", path.display()));
                 }));
             }
             Ok(None) => say(format!("{} is larger than 16 MiB", path.display())),
@@ -270,7 +266,8 @@ fn listener(
     if front && settings.targets.is_empty() {
         say("targets says which networks clients may reach; [\"0.0.0.0/0\", \"::/0\"] is all of them".into());
     }
-    if !front && !(settings.targets.is_empty() && settings.users.is_empty()) {
+    let led = !settings.targets.is_empty() || !settings.users.is_empty();
+    if !front && led {
         say("targets and users are for forward front ends".into());
     }
     if settings

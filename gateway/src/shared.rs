@@ -17,8 +17,8 @@ use std::time::Instant;
 pub enum Mail {
     /// From now on by this plan; the sockets are this loop's share of all places. Answered when done.
     Apply(Arc<Plan>, Vec<(Arc<Listener>, Arc<OwnedFd>)>, SyncSender<()>),
-    /// Accept nothing any more. Answered when done.
-    Quiet(SyncSender<()>),
+    /// Accept nothing any more, and first what waits when the sockets are to be closed. Answered when done.
+    Quiet { close: bool, done: SyncSender<()> },
     /// Ends connections to this upstream.
     Cut(Arc<State>),
     /// Addresses that a name has, for the connection with this token.

@@ -189,17 +189,13 @@ impl Pipes {
             return Some(pipe);
         }
         self.left = self.left.checked_sub(1)?;
-        match pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC) {
-            Ok((reader, writer)) => {
-                // A smaller one serves as well.
-                fcntl_setpipe_size(&writer, PIPE).ok();
-                Some(Pipe { reader, writer })
-            }
-            Err(_) => {
-                self.left += 1;
-                None
-            }
-        }
+        let Ok((reader, writer)) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC) else {
+            self.left += 1;
+            return None;
+        };
+        // A smaller one serves as well.
+        fcntl_setpipe_size(&writer, PIPE).ok();
+        Some(Pipe { reader, writer })
     }
 
     /// Takes back an empty one.

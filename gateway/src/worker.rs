@@ -179,8 +179,7 @@ impl Worker {
                 }
             }
             self.now = self.shared.now();
-            for at in 0..events.len() {
-                let event = events[at];
+            for event in &events {
                 self.event(event.data.u64(), event.flags);
             }
             for (token, d) in std::mem::take(&mut self.again) {
@@ -226,11 +225,11 @@ impl Worker {
     fn letter(&mut self, mail: Mail) {
         match mail {
             Mail::Apply(plan, sockets, done) => {
-                self.apply(plan, sockets);
+                self.apply(plan, sockets, true);
                 done.send(()).ok();
             }
-            Mail::Quiet(done) => {
-                self.apply(self.plan.clone(), Vec::new());
+            Mail::Quiet { close, done } => {
+                self.apply(self.plan.clone(), Vec::new(), close);
                 done.send(()).ok();
             }
             Mail::Cut(state) => {
@@ -334,10 +333,10 @@ impl Worker {
         let Some(mut conn) = self.conns.take(token) else { return };
         conn.give_back(&mut self.pipes);
         count(&mut conn);
-        if let (Stage::Queued(dial), _) = (&conn.stage, ())
+        if let Stage::Queued(dial) = &conn.stage
             && let Some(group) = &dial.group
         {
-            group.waiting.fetch_sub(1, Relaxed);
+            group.waiting.count.fetch_sub(1, Relaxed);
         }
         let counters = &conn.listener.counters;
         counters.active.fetch_sub(1, Relaxed);
@@ -364,10 +363,8 @@ impl Worker {
     fn leave(&mut self, conn: &mut Conn) -> Option<std::net::SocketAddr> {
         let (upstream, group) = conn.serving.take()?;
         upstream.state.active.fetch_sub(1, Relaxed);
-        if let Some(group) = group
-            && group.waiting.load(Relaxed) > 0
-        {
-            self.shared.places(group.waiters.swap(0, Relaxed));
+        if let Some(group) = group {
+            group.waiting.wake(&self.shared);
         }
         Some(upstream.settings.address)
     }

@@ -96,7 +96,7 @@ fn authority(text: &str, usual: Option<u16>) -> Option<Target> {
 }
 
 /// Whether a value of `Proxy-Authorization` is of a user that `may` come in.
-pub fn allowed(login: Option<&[u8]>, may: &dyn Fn(&[u8], &[u8]) -> bool) -> bool {
+pub fn allowed(login: Option<&[u8]>, may: super::May<'_>) -> bool {
     let Some((kind, code)) = login.and_then(|l| l.split_at_checked(6)) else { return false };
     let Ok(words) = data_encoding::BASE64.decode(code.trim_ascii()) else { return false };
     let Some(at) = words.iter().position(|b| *b == b':') else { return false };

@@ -99,7 +99,8 @@ fn second(bytes: &[u8]) -> Read<Header> {
     }
     let Some(body) = bytes.get(16..16 + body) else { return Read::More };
     let length = 16 + body.len();
-    if kind & 0xf == 0 {
+    let command = kind & 0xf;
+    if command == 0 {
         return Read::Whole(Header { from_to: None, length });
     }
     let port = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);

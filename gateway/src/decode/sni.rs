@@ -33,8 +33,7 @@ pub fn read(bytes: &[u8]) -> Read<Option<String>> {
         rest = &body[length..];
     }
     match hello.first() {
-        None => {}
-        Some(1) => {}
+        None | Some(1) => {}
         Some(_) => return Read::Bad("a TLS handshake that does not begin with a hello"),
     }
     if whole(&hello) {

@@ -73,7 +73,7 @@ const UNBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 
 /// The next message at the head of `bytes`. `may` says whether a user with that password may come in;
 /// none when everyone may.
-pub fn step(stage: Stage, bytes: &[u8], may: Option<&dyn Fn(&[u8], &[u8]) -> bool>) -> Step {
+pub fn step(stage: Stage, bytes: &[u8], may: Option<super::May<'_>>) -> Step {
     let bad = |answer: &[u8], reason| Step::Bad { answer: answer.to_vec(), reason };
     match stage {
         Stage::Greeting => {

@@ -22,13 +22,17 @@ const TURN: usize = 64;
 const PAUSE: u64 = 50;
 
 impl Worker {
-    /// Goes by a plan and these sockets from now on. Connections stay with what they were accepted by.
-    pub(super) fn apply(&mut self, plan: Arc<Plan>, sockets: Vec<(Arc<Listener>, Arc<OwnedFd>)>) {
+    /// Goes by a plan and these sockets from now on; `closes`: those that it had and has no more are closed. Connections stay with what they were accepted by.
+    pub(super) fn apply(
+        &mut self,
+        plan: Arc<Plan>,
+        sockets: Vec<(Arc<Listener>, Arc<OwnedFd>)>,
+        closes: bool,
+    ) {
         // Sockets that go may still hold connections that nobody has accepted.
         let gone = |a: &Acceptor| !sockets.iter().any(|(_, s)| Arc::ptr_eq(s, &a.socket));
-        let stays = !sockets.is_empty();
         for at in 0..self.acceptors.len() {
-            if stays
+            if closes
                 && gone(&self.acceptors[at])
                 && self.acceptors[at].listener.settings.transport == Transport::Tcp
             {
@@ -42,6 +46,19 @@ impl Worker {
         }
         self.era = self.era.wrapping_add(1) & 0x0fff_ffff;
         self.choosers.retain(|name, _| plan.groups.iter().any(|g| g.settings.name == *name));
+        for token in &self.queue {
+            let Some(Stage::Queued(dial)) = self.conns.get(*token).map(|c| &mut c.stage) else {
+                continue;
+            };
+            // What waits for a place goes by the new plan when its group is still there.
+            let name = dial.group.as_ref().map(|g| g.settings.name.clone());
+            if let Some(group) =
+                plan.groups.iter().find(|g| Some(&g.settings.name) == name.as_ref())
+            {
+                dial.group = Some(group.clone());
+            }
+        }
+        self.shared.letters[self.id].places.store(true, Relaxed);
         self.plan = plan;
         let (udp, tcp) =
             sockets.into_iter().partition(|(l, _)| l.settings.transport == Transport::Udp);

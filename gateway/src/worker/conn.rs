@@ -168,7 +168,8 @@ impl Conn {
             if dir.eof {
                 return self.ended(d);
             }
-            if dir.bytes - before >= most {
+            let left = most.saturating_sub(dir.bytes - before) as usize;
+            if left == 0 {
                 return Pumped::More;
             }
             if dir.spliced {
@@ -184,7 +185,7 @@ impl Conn {
                     None,
                     &pipe.writer,
                     None,
-                    PIPE,
+                    left.min(PIPE),
                     SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
                 ) {
                     Ok(0) => dir.eof = true,
@@ -209,7 +210,8 @@ impl Conn {
                 }
                 continue;
             }
-            let read = match recv(from, &mut *buffer, RecvFlags::empty()) {
+            let room = left.min(buffer.len());
+            let read = match recv(from, &mut buffer[..room], RecvFlags::empty()) {
                 Ok((_, 0)) => {
                     dir.eof = true;
                     continue;
@@ -229,7 +231,7 @@ impl Conn {
                 dir.held.extend_from_slice(&buffer[written..read]);
                 dir.sent = 0;
             }
-            if read < buffer.len() {
+            if read < room {
                 dir.row = 0;
                 // A short read has emptied the socket: the next edge tells when there is more.
                 if !self.hung[d] {

@@ -26,15 +26,12 @@ impl Worker {
                     conn.stage = Stage::Connecting(Box::new(dial));
                     return self.refuse(token, "no upstream could be reached");
                 }
-                let chooser = match self.choosers.get_mut(&group.settings.name) {
-                    Some(chooser) => chooser,
-                    None => {
-                        let seed = self.now.wrapping_mul(0x9e37) ^ (self.id as u64) << 32;
-                        self.choosers
-                            .entry(group.settings.name.clone())
-                            .or_insert_with(|| Chooser::new(seed))
-                    }
-                };
+                let name = &group.settings.name;
+                if !self.choosers.contains_key(name) {
+                    let seed = self.now.wrapping_mul(0x9e37) ^ (self.id as u64) << 32;
+                    self.choosers.insert(name.clone(), Chooser::new(seed));
+                }
+                let Some(chooser) = self.choosers.get_mut(name) else { return };
                 match group.choose(chooser, conn.source.ip(), &dial.tried, self.now) {
                     Chosen::One(upstream) => upstream,
                     Chosen::Full => return self.wait_for_place(token, dial),
@@ -92,10 +89,8 @@ impl Worker {
         }
         let Some((upstream, group)) = conn.serving.take() else { return };
         upstream.state.active.fetch_sub(1, Relaxed);
-        if let Some(group) = group
-            && group.waiting.load(Relaxed) > 0
-        {
-            self.shared.places(group.waiters.swap(0, Relaxed));
+        if let Some(group) = group {
+            group.waiting.wake(&self.shared);
         }
     }
 
@@ -120,14 +115,14 @@ impl Worker {
     fn wait_for_place(&mut self, token: u64, dial: Dial) {
         let Some(conn) = self.conns.get(token) else { return };
         let Some(group) = dial.group.clone() else { return };
-        let waiting = group.waiting.fetch_add(1, Relaxed);
+        let waiting = group.waiting.count.fetch_add(1, Relaxed);
         if waiting >= group.settings.queue {
-            group.waiting.fetch_sub(1, Relaxed);
+            group.waiting.count.fetch_sub(1, Relaxed);
             conn.stage = Stage::Connecting(Box::new(dial));
             return self.refuse(token, "every upstream is full, and so is the queue");
         }
         conn.stage = Stage::Queued(Box::new(dial));
-        group.waiters.fetch_or(1 << self.id, Relaxed);
+        group.waiting.loops.fetch_or(1 << self.id, Relaxed);
         self.queue.push_back(of(token, 0));
         self.look_after_at(token);
         // A place may have become free before this loop was known to wait for it.
@@ -141,17 +136,17 @@ impl Worker {
             let Stage::Queued(dial) = &mut conn.stage else { continue };
             let Some(group) = dial.group.clone() else { continue };
             let chooser = self.choosers.entry(group.settings.name.clone()).or_default();
-            match group.choose(chooser, conn.source.ip(), &dial.tried, self.now) {
-                Chosen::Full => {
-                    group.waiters.fetch_or(1 << self.id, Relaxed);
-                    self.queue.push_back(token);
-                }
-                _ => {
-                    group.waiting.fetch_sub(1, Relaxed);
-                    if let Stage::Queued(dial) = std::mem::replace(&mut conn.stage, Stage::Open) {
-                        self.dial(token, *dial);
-                    }
-                }
+            if matches!(
+                group.choose(chooser, conn.source.ip(), &dial.tried, self.now),
+                Chosen::Full
+            ) {
+                group.waiting.loops.fetch_or(1 << self.id, Relaxed);
+                self.queue.push_back(token);
+                continue;
+            }
+            group.waiting.count.fetch_sub(1, Relaxed);
+            if let Stage::Queued(dial) = std::mem::replace(&mut conn.stage, Stage::Open) {
+                self.dial(token, *dial);
             }
         }
     }

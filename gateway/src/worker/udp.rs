@@ -234,14 +234,13 @@ impl Worker {
         let chooser =
             self.choosers.entry(group.settings.name.clone()).or_insert_with(|| Chooser::new(seed));
         let made = match group.choose(chooser, client.ip(), &[], self.now) {
-            Chosen::One(upstream) if upstream.enter() => match sys::flow(upstream.settings.address)
-            {
-                Ok(fd) => Some((upstream, fd)),
-                Err(_) => {
+            Chosen::One(upstream) if upstream.enter() => {
+                let fd = sys::flow(upstream.settings.address).ok();
+                if fd.is_none() {
                     upstream.state.active.fetch_sub(1, Relaxed);
-                    None
                 }
-            },
+                fd.map(|fd| (upstream, fd))
+            }
             _ => None,
         };
         let Some((upstream, fd)) = made else {
@@ -291,29 +290,24 @@ impl Worker {
         let Some(mut room) = self.udp.room.take() else { return };
         for _ in 0..TURN {
             let Some(flow) = self.udp.flows.get(token) else { break };
-            match read(&mut room, &flow.fd) {
-                Ok(more) => {
-                    let count = room.read.len();
-                    let bytes: u64 = room.read.iter().map(|(length, _)| *length as u64).sum();
-                    flow.active = self.now;
-                    flow.bytes[1] += bytes;
-                    flow.listener.counters.bytes[1].fetch_add(bytes, Relaxed);
-                    let went = write(&room, 0..count, &flow.socket, Some(flow.client));
-                    if went < count {
-                        flow.listener.counters.dropped.fetch_add((count - went) as u64, Relaxed);
-                    }
-                    if !more {
-                        break;
-                    }
-                }
-                Err(_) => {
-                    // Nobody listens there: the next datagram of this client goes by a new choice.
-                    let passive =
-                        flow.listener.group.as_ref().and_then(|g| g.settings.passive.clone());
-                    flow.upstream.state.could_not_connect(passive.as_ref(), self.now);
-                    self.end_flow(token, "the upstream refused");
-                    break;
-                }
+            let Ok(more) = read(&mut room, &flow.fd) else {
+                // Nobody listens there: the next datagram of this client goes by a new choice.
+                let passive = flow.listener.group.as_ref().and_then(|g| g.settings.passive.clone());
+                flow.upstream.state.could_not_connect(passive.as_ref(), self.now);
+                self.end_flow(token, "the upstream refused");
+                break;
+            };
+            let count = room.read.len();
+            let bytes: u64 = room.read.iter().map(|(length, _)| *length as u64).sum();
+            flow.active = self.now;
+            flow.bytes[1] += bytes;
+            flow.listener.counters.bytes[1].fetch_add(bytes, Relaxed);
+            let went = write(&room, 0..count, &flow.socket, Some(flow.client));
+            if went < count {
+                flow.listener.counters.dropped.fetch_add((count - went) as u64, Relaxed);
+            }
+            if !more {
+                break;
             }
         }
         self.udp.room = Some(room);

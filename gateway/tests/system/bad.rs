@@ -68,7 +68,7 @@ fn an_upstream_that_resets_half_way_resets_its_client() {
 
 #[test]
 fn an_upstream_that_floods_takes_bounded_memory_when_its_client_does_not_read() {
-    let flood = Upstream::new(|mut stream| while stream.write_all(&[0; 65536]).is_ok() {});
+    let flood = Upstream::new(|mut stream| while stream.write_all(&vec![0; 65536]).is_ok() {});
     let gateway = Gateway::start(&simple("", "", &[flood.address]));
     let before = gateway.memory();
     let clients: Vec<TcpStream> = (0..20).map(|_| gateway.connect("l")).collect();
@@ -265,7 +265,7 @@ fn a_rate_of_bytes_is_kept() {
     let mut writer = client.try_clone().unwrap();
     let mut got = vec![0; 300_000];
     std::thread::scope(|scope| {
-        scope.spawn(move || writer.write_all(&[7; 300_000]).unwrap());
+        scope.spawn(move || writer.write_all(&vec![7; 300_000]).unwrap());
         client.read_exact(&mut got).unwrap();
     });
     // Both ways count: 600,000 bytes less what may come at once, at 200,000 a second.

@@ -156,6 +156,57 @@ fn a_successor_takes_over_under_load_and_the_old_one_ends_with_its_last_connecti
     assert_eq!(last.address("l"), address);
 }
 
+#[test]
+fn told_to_stop_it_refuses_new_clients_and_waits_for_the_old_ones() {
+    let echo = Upstream::echo();
+    let mut gateway = Gateway::start(&simple("", "", &[echo.address]));
+    let address = gateway.address("l");
+    let mut long = gateway.connect("l");
+    let mut byte = [0];
+    long.write_all(b"1").unwrap();
+    long.read_exact(&mut byte).unwrap();
+    let pid = rustix::process::Pid::from_child(&gateway.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    wait_until("new clients to be refused", || TcpStream::connect(address).err());
+    long.write_all(b"2").unwrap();
+    long.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"2");
+    drop(long);
+    assert!(wait_until("its end", || gateway.child.try_wait().unwrap()).success());
+}
+
+#[test]
+fn who_waits_for_a_place_gets_one_that_a_change_brings() {
+    let (a, b) = (Upstream::echo(), Upstream::echo());
+    let config = |upstreams: &[SocketAddr]| {
+        simple("", "queue = 5\nqueue_timeout = \"1m\"", upstreams)
+            .replace("\" }", "\", max_connections = 1 }")
+    };
+    let gateway = Gateway::start(&config(&[a.address]));
+    let mut clients: Vec<TcpStream> = (0..3).map(|_| gateway.connect("l")).collect();
+    let waiting = |n: usize| {
+        wait_until("the queue", || (gateway.status()["groups"][0]["waiting"] == n).then_some(()));
+    };
+    waiting(2);
+    gateway.apply(&config(&[a.address, b.address]));
+    waiting(1);
+    // A place that becomes free after the change is given on as well.
+    let mut byte = [0];
+    let mut served = 0;
+    while !clients.is_empty() {
+        let at = wait_until("somebody to be served", || {
+            clients.iter_mut().position(|c| {
+                c.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+                c.write_all(b"x").unwrap();
+                c.read_exact(&mut byte).is_ok()
+            })
+        });
+        clients.remove(at);
+        served += 1;
+    }
+    assert_eq!(served, 3);
+}
+
 struct Nginx {
     child: Child,
     _dir: tempfile::TempDir,
@@ -165,10 +216,9 @@ impl Nginx {
     fn start(address: SocketAddr, name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().display().to_string();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|k| format!("{k}_temp_path {path}/{k}; "))
-            .collect();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|k| format!("{k}_temp_path {path}/{k};"))
+            .join(" ");
         let config = format!(
             "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/log; events {{ worker_connections 512; }}\n\
              http {{ access_log off; {temporary} server {{ listen {address} backlog=512; location / {{ return 200 {name}; }} location /gone {{ return 503; }} }} }}\n"
@@ -222,7 +272,7 @@ fn nginx_behind_it_is_drained_stopped_healed_and_replaced_without_a_failed_reque
     let address = gateway.address("l");
     let (enough, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let wait_for = |at: usize, state: &str| {
-        wait_until(state, || (gateway.upstream(places[at])["state"] == state).then_some(()))
+        wait_until(state, || (gateway.upstream(places[at])["state"] == state).then_some(()));
     };
     std::thread::scope(|scope| {
         let loads: Vec<_> = (0..3)

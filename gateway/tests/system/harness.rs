@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cmdr-gateway");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cmdr-gateway");
 
-pub fn pause() {
+pub(crate) fn pause() {
     std::thread::park_timeout(Duration::from_millis(5));
 }
 
 /// Waits until something is so; panics with its name when it takes too long.
-pub fn wait_until<T>(what: &str, mut test: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, mut test: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(got) = test() {
@@ -28,18 +28,18 @@ pub fn wait_until<T>(what: &str, mut test: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub struct Gateway {
-    pub child: Child,
-    pub dir: Arc<tempfile::TempDir>,
+pub(crate) struct Gateway {
+    pub(crate) child: Child,
+    pub(crate) dir: Arc<tempfile::TempDir>,
 }
 
 impl Gateway {
-    pub fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         Self::start_with(config, &[], &[])
     }
 
     /// With words of its own, run by other words (`prlimit …`).
-    pub fn start_with(config: &str, words: &[&str], by: &[&str]) -> Self {
+    pub(crate) fn start_with(config: &str, words: &[&str], by: &[&str]) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         std::fs::write(dir.path().join("c.toml"), config).unwrap();
         let gateway = Self::spawn(&dir, words, by);
@@ -69,7 +69,7 @@ impl Gateway {
     }
 
     /// A successor that takes this one's sockets.
-    pub fn successor(&self) -> Self {
+    pub(crate) fn successor(&self) -> Self {
         let next = Self::spawn(&self.dir, &["--take-over"], &[]);
         let pid = next.child.id();
         wait_until(&format!("successor {pid}; log so far {}", self.log()), || {
@@ -79,11 +79,11 @@ impl Gateway {
         next
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("s")
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
@@ -95,21 +95,21 @@ impl Gateway {
         serde_json::from_str(&line).ok()
     }
 
-    pub fn ask(&self, request: &Value) -> Value {
+    pub(crate) fn ask(&self, request: &Value) -> Value {
         self.try_ask(request)
             .unwrap_or_else(|| panic!("no answer to {request}; log: {}", self.log()))
     }
 
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.ask(&json!({ "request": "status" }))
     }
 
-    pub fn listener(&self, name: &str) -> Value {
+    pub(crate) fn listener(&self, name: &str) -> Value {
         let status = self.status();
         status["listeners"].as_array().unwrap().iter().find(|l| l["name"] == name).unwrap().clone()
     }
 
-    pub fn upstream(&self, address: SocketAddr) -> Value {
+    pub(crate) fn upstream(&self, address: SocketAddr) -> Value {
         let status = self.status();
         let all = status["groups"]
             .as_array()
@@ -120,18 +120,18 @@ impl Gateway {
         found.unwrap().clone()
     }
 
-    pub fn address(&self, listener: &str) -> SocketAddr {
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         self.listener(listener)["address"].as_str().unwrap().parse().unwrap()
     }
 
-    pub fn connect(&self, listener: &str) -> TcpStream {
+    pub(crate) fn connect(&self, listener: &str) -> TcpStream {
         let stream = TcpStream::connect(self.address(listener)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream
     }
 
     /// Reasons in the log of connections.
-    pub fn reasons(&self) -> Vec<String> {
+    pub(crate) fn reasons(&self) -> Vec<String> {
         let log = self.ask(&json!({ "request": "log" }));
         log["log"]
             .as_array()
@@ -141,23 +141,23 @@ impl Gateway {
             .collect()
     }
 
-    pub fn wait_for_reason(&self, reason: &str) {
+    pub(crate) fn wait_for_reason(&self, reason: &str) {
         wait_until(reason, || self.reasons().iter().any(|r| r == reason).then_some(()));
     }
 
-    pub fn apply(&self, config: &str) {
+    pub(crate) fn apply(&self, config: &str) {
         assert_eq!(
             self.ask(&json!({ "request": "apply", "config": config })),
             json!({ "ok": true })
         );
     }
 
-    pub fn files(&self) -> usize {
+    pub(crate) fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// KiB of its own memory.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let text =
             std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
         let line = text.lines().find(|l| l.starts_with("Pss:")).unwrap();
@@ -173,19 +173,22 @@ impl Drop for Gateway {
 }
 
 /// An upstream: each connection is given to a function on a thread of its own.
-pub struct Upstream {
-    pub address: SocketAddr,
-    pub served: Arc<AtomicUsize>,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    pub(crate) served: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
 impl Upstream {
-    pub fn new(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Self::on(listener, serve)
     }
 
-    pub fn on(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn on(
+        listener: TcpListener,
+        serve: impl Fn(TcpStream) + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let (served, stop, serve) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(serve));
@@ -204,9 +207,9 @@ impl Upstream {
     }
 
     /// Sends back what comes, until the end, and then ends.
-    pub fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::new(|mut stream| {
-            let mut buffer = [0; 65536];
+            let mut buffer = vec![0; 65536];
             while let Ok(n @ 1..) = stream.read(&mut buffer) {
                 if stream.write_all(&buffer[..n]).is_err() {
                     return;
@@ -216,7 +219,7 @@ impl Upstream {
     }
 
     /// Says its name and ends.
-    pub fn named(name: &'static str) -> Self {
+    pub(crate) fn named(name: &'static str) -> Self {
         Self::new(move |mut stream| {
             stream.write_all(name.as_bytes()).ok();
         })
@@ -231,12 +234,12 @@ impl Drop for Upstream {
 }
 
 /// An address where nobody listens.
-pub fn nobody() -> SocketAddr {
+pub(crate) fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A configuration with one listener "l" and one group "g" of upstreams.
-pub fn simple(listener: &str, group: &str, upstreams: &[SocketAddr]) -> String {
+pub(crate) fn simple(listener: &str, group: &str, upstreams: &[SocketAddr]) -> String {
     let all: Vec<String> = upstreams.iter().map(|a| format!("{{ address = \"{a}\" }}")).collect();
     format!(
         "workers = 2\n[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:0\"\ngroup = \"g\"\n{listener}\n[[group]]\nname = \"g\"\n{group}\nupstream = [{}]\n",
@@ -244,7 +247,7 @@ pub fn simple(listener: &str, group: &str, upstreams: &[SocketAddr]) -> String {
     )
 }
 
-pub fn read_all(mut stream: &TcpStream) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_all(mut stream: &TcpStream) -> std::io::Result<Vec<u8>> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all)?;
     Ok(all)

@@ -3,6 +3,7 @@
 use crate::harness::{Gateway, Upstream, nobody, read_all, simple, wait_until};
 use serde_json::json;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
@@ -198,10 +199,12 @@ fn names_in_tls_hellos_lead_to_their_groups() {
         &[rest.address],
     );
     for (name, upstream) in [("a", &a), ("b", &b)] {
-        config += &format!(
-            "[[group]]\nname = \"{name}\"\nupstream = [{{ address = \"{}\" }}]\n",
+        writeln!(
+            config,
+            "[[group]]\nname = \"{name}\"\nupstream = [{{ address = \"{}\" }}]",
             upstream.address
-        );
+        )
+        .unwrap();
     }
     let gateway = Gateway::start(&config);
     for (name, expected) in [("A.test", "a"), ("x.b.test", "b"), ("b.test", "rest"), ("", "rest")] {
