@@ -55,7 +55,6 @@ impl Gateway {
             logs: (0..workers).map(|_| Log::default()).collect(),
             open: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
-            flows: AtomicUsize::new(0),
             questions,
             said: AtomicU64::new(0),
         });

@@ -251,6 +251,10 @@ fn listener(
     if let (Some(name), None) = (&settings.policy, &policy) {
         say(format!("there is no policy \"{name}\""));
     }
+    let own = |g: &Arc<Group>| g.upstreams.iter().any(|u| u.settings.address == settings.address);
+    if settings.address.port() != 0 && group.iter().chain(sni.values()).any(own) {
+        say("an upstream of its group is the listener itself: each connection would make another".into());
+    }
     let front = matches!(settings.mode, Mode::Socks5 | Mode::HttpProxy);
     match settings.mode {
         Mode::Forward if settings.group.is_none() => say("a group is needed".into()),
@@ -316,6 +320,9 @@ mod tests {
         ] {
             assert!(wrong.contains(said), "{said} not in {wrong}");
         }
+        let loops = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:81\"\ngroup = \"g\"\n[[group]]\nname = \"g\"\nupstream = [{ address = \"127.0.0.1:81\" }]";
+        let wrong = read(loops, &Plan::default()).unwrap_err().join("\n");
+        assert!(wrong.contains("is the listener itself"), "{wrong}");
         let unknown = read("[[listener]]\nname = \"a\"\nadress = \"x\"", &Plan::default())
             .unwrap_err()
             .join("\n");

@@ -109,7 +109,6 @@ pub struct Shared {
     /// Connections that are open, and how many may be.
     pub open: AtomicUsize,
     pub most: AtomicUsize,
-    pub flows: AtomicUsize,
     pub questions: tokio::sync::mpsc::Sender<Question>,
     /// When the want of file descriptors was last said, so that it is said once in ten seconds.
     pub said: AtomicU64,

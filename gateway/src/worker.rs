@@ -107,7 +107,7 @@ pub struct Worker {
     epoll: OwnedFd,
     plan: Arc<Plan>,
     acceptors: Vec<Acceptor>,
-    /// Bytes of new acceptors' events, so that one for an acceptor that has gone is known.
+    /// Counts the plans, so that an event for an acceptor of an earlier one is known.
     era: u32,
     conns: Slab<Conn>,
     wheel: wheel::Wheel,

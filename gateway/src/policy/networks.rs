@@ -92,10 +92,6 @@ impl Networks {
         let at = self.ranges.partition_point(|(first, _)| *first <= wanted);
         self.ranges.get(at.checked_sub(1)?)?.1
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.ranges.len() < 2
-    }
 }
 
 #[cfg(test)]

@@ -189,7 +189,10 @@ impl Worker {
         if answers {
             self.pump(token, 1);
         }
-        // What was waited for is over; the next wait is longer, and the wheel comes round anyway.
+        // What was waited for is over. The wheel comes round anyway, for a short silence too late.
+        if self.conns.get(token).is_some_and(|c| c.due() < c.looked_after) {
+            self.look_after_at(token);
+        }
     }
 
     /// Ends a connection that gets no upstream, with an answer where the client's protocol has one.

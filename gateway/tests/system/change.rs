@@ -2,7 +2,7 @@
 
 use crate::harness::{Gateway, Upstream, nobody, read_all, simple, wait_until};
 use serde_json::json;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -205,6 +205,27 @@ fn who_waits_for_a_place_gets_one_that_a_change_brings() {
         served += 1;
     }
     assert_eq!(served, 3);
+}
+
+#[test]
+fn a_successor_that_dies_on_the_way_changes_nothing() {
+    let a = Upstream::named("a");
+    let gateway = Gateway::start(&simple("", "", &[a.address]));
+    let files = gateway.files();
+    for asks in 0..2 {
+        let stream = std::os::unix::net::UnixStream::connect(gateway.socket()).unwrap();
+        (&stream).write_all(b"{\"request\":\"take-over\"}\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert!(line.contains("sockets"), "{line}");
+        // The second one dies when it has the sockets already.
+        (&stream).write_all(&b"t"[..asks]).unwrap();
+        drop(stream);
+        assert_eq!(read_all(&gateway.connect("l")).unwrap(), b"a");
+    }
+    gateway.apply(&simple("", "", &[a.address]));
+    assert_eq!(read_all(&gateway.connect("l")).unwrap(), b"a");
+    wait_until("files to be closed", || (gateway.files() <= files + 1).then_some(()));
 }
 
 struct Nginx {
