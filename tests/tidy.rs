@@ -31,8 +31,7 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 8] =
-    ["protocol", "link", "agentd", "hub", "tui", "cli", "gateway", "tests"];
+const CRATES: [&str; 8] = ["protocol", "link", "agentd", "hub", "tui", "cli", "gateway", "tests"];
 
 #[test]
 fn crates_use_only_the_crates_they_may() {

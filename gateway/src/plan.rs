@@ -253,7 +253,8 @@ fn listener(
     }
     let own = |g: &Arc<Group>| g.upstreams.iter().any(|u| u.settings.address == settings.address);
     if settings.address.port() != 0 && group.iter().chain(sni.values()).any(own) {
-        say("an upstream of its group is the listener itself: each connection would make another".into());
+        say("an upstream of its group is the listener itself: each connection would make another"
+            .into());
     }
     let front = matches!(settings.mode, Mode::Socks5 | Mode::HttpProxy);
     match settings.mode {
