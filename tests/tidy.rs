@@ -31,7 +31,7 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 7] = ["protocol", "link", "agentd", "hub", "tui", "cli", "tests"];
+const CRATES: [&str; 8] = ["protocol", "link", "agentd", "hub", "tui", "cli", "gateway", "tests"];
 
 #[test]
 fn crates_use_only_the_crates_they_may() {
@@ -104,6 +104,11 @@ fn crates_use_only_the_crates_they_may() {
                 "yamux",
             ],
             "it asks over the link",
+        ),
+        (
+            "cmdr-gateway",
+            vec!["cmdr-protocol", "cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui"],
+            "it moves bytes by a file and knows nobody",
         ),
     ];
     for (user, used, reason) in forbidden {
