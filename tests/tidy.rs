@@ -31,8 +31,8 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 8] =
-    ["protocol", "link", "rules", "agentd", "hub", "tui", "cli", "tests"];
+const CRATES: [&str; 9] =
+    ["protocol", "link", "rules", "notify", "agentd", "hub", "tui", "cli", "tests"];
 
 #[test]
 fn crates_use_only_the_crates_they_may() {
@@ -61,6 +61,11 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-rules",
             vec!["tokio", "cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui"],
             "it is logic only",
+        ),
+        (
+            "cmdr-notify",
+            vec!["cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui", "cmdr-rules"],
+            "it sends what it is given",
         ),
         (
             "cmdr-hub",
