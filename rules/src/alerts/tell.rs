@@ -205,9 +205,9 @@ impl Machine {
             }
             let level = alert.told.level;
             let to = match said {
-                Said::Fired => 0..=0,
                 Said::Escalated => level + 1..=level + 1,
-                Said::Resolved | Said::Repeated | Said::Flapping => 0..=level,
+                // Whoever was told anything of it; at first those are the ones on level 0.
+                _ => 0..=level,
             };
             for level in to {
                 levels.entry(level).or_default().push(item(alert, said));
@@ -250,10 +250,18 @@ impl Machine {
         let Some(alert) = self.alerts.get_mut(key) else { return };
         let told = &mut alert.told;
         match said {
+            Said::Fired if told.what == Spoken::Flapping => {
+                (told.what, told.last) = (Spoken::Firing, time);
+            }
             Said::Fired => {
                 (told.what, told.level, told.first, told.last) = (Spoken::Firing, 0, time, time);
             }
-            Said::Flapping => (told.what, told.last) = (Spoken::Flapping, time),
+            Said::Flapping => {
+                if told.what == Spoken::Nothing {
+                    told.first = time;
+                }
+                (told.what, told.last) = (Spoken::Flapping, time);
+            }
             Said::Resolved => {
                 (told.what, told.level, told.cooled) = (Spoken::Nothing, 0, time + cooldown);
             }
