@@ -31,7 +31,8 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 8] = ["protocol", "link", "agentd", "hub", "tui", "cli", "gateway", "tests"];
+const CRATES: [&str; 10] =
+    ["protocol", "link", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway", "tests"];
 
 #[test]
 fn crates_use_only_the_crates_they_may() {
@@ -55,6 +56,16 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-link",
             vec!["cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui", "ratatui", "sled"],
             "it is below them all",
+        ),
+        (
+            "cmdr-rules",
+            vec!["tokio", "cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui"],
+            "it is logic only",
+        ),
+        (
+            "cmdr-notify",
+            vec!["cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui", "cmdr-rules"],
+            "it sends what it is given",
         ),
         (
             "cmdr-hub",
