@@ -5,6 +5,7 @@ mod lines;
 mod moving;
 mod rows;
 mod sieve;
+mod spool;
 pub(crate) mod users;
 
 use crate::engine::{Engine, told};

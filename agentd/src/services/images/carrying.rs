@@ -2,6 +2,7 @@
 
 use super::rows;
 use super::sieve::Sieve;
+use super::spool::Spool;
 use super::{KNOWN, checked, note, shaped};
 use crate::Agent;
 use crate::engine::{Engine, told};
@@ -93,17 +94,27 @@ pub(super) async fn save(
     }
     images.iter().try_for_each(|image| check_image(image)).map_err(CallError::malformed)?;
     let engine = agent.engine().await?;
-    let mut layers = Vec::new();
+    let (mut layers, mut size) = (Vec::new(), 0);
     for image in &images {
         // The engine would begin an archive and break it off.
-        layers.push(described(&engine, image).await?.layers);
+        let described = described(&engine, image).await?;
+        layers.push(described.layers);
+        size += described.size;
     }
     let mut sending = Sending { feeding: &feeding, at: 0 };
     let first = Sieve::new(Sieve::names(&call.without));
-    let sieve = sending.pass(&engine, &images, first, !call.without.is_empty()).await?;
+    let mut spool = None;
+    if !call.without.is_empty() {
+        spool = Spool::new(&agent.config().state_dir, size);
+    }
+    let look = !call.without.is_empty();
+    let sieve = sending.pass(&engine, &images, first, look, &mut spool).await?;
     if let Some(sieve) = sieve {
-        let files = sieve.files_of(&layers, &call.without);
-        sending.pass(&engine, &images, Sieve::new(files), false).await?;
+        let files = Sieve::new(sieve.files_of(&layers, &call.without));
+        match spool {
+            Some(spool) => sending.kept(spool, files).await?,
+            None => drop(sending.pass(&engine, &images, files, false, &mut None).await?),
+        }
     }
     let sum = Sum { size: sending.at, ..Sum::default() };
     feeding.send(&Chunk { at: sending.at, sum: Some(sum), ..Chunk::default() }).await
@@ -116,13 +127,14 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// Sends what passes. When it shows that the archive is an older engine's and `look` is set, nothing is sent, and
-    /// the sieve has what was found out.
+    /// the sieve has what was found out; the archive is in the spool then, unless that had no room for it.
     async fn pass(
         &mut self,
         engine: &Engine,
         images: &[&str],
         mut sieve: Sieve,
         look: bool,
+        spool: &mut Option<Spool>,
     ) -> Result<Option<Sieve>, CallError> {
         let attempted = format!("save {}", images.join(", "));
         let docker = (**engine).clone().with_timeout(PATIENCE);
@@ -134,17 +146,47 @@ impl Sending<'_> {
                 .take(&bytes, &mut out)
                 .map_err(|e| CallError::failed(format!("{attempted}: {e}")))?;
             match sieve.is_of_an_older_engine() {
-                Some(true) if look => out.clear(),
+                Some(true) if look => {
+                    // None of its names is one of a newer engine's: all that came has passed.
+                    let Some(there) = spool else {
+                        out.clear();
+                        continue;
+                    };
+                    if out.len() >= PIECE && there.keep(std::mem::take(&mut out)).await.is_err() {
+                        // The engine is asked once more.
+                        *spool = None;
+                    }
+                }
                 None if look => {}
                 _ if out.len() >= PIECE => self.send(&mut out).await?,
                 _ => {}
             }
         }
         if look && sieve.is_of_an_older_engine() == Some(true) {
+            if let Some(there) = spool
+                && there.keep(out).await.is_err()
+            {
+                *spool = None;
+            }
             return Ok(Some(sieve));
         }
         self.send(&mut out).await?;
         Ok(None)
+    }
+
+    /// Sends what passes of an archive that was kept.
+    async fn kept(&mut self, mut spool: Spool, mut sieve: Sieve) -> Result<(), CallError> {
+        let broke =
+            |e: &dyn std::fmt::Display| CallError::failed(format!("reading what was saved: {e}"));
+        spool.rewind().map_err(|e| broke(&e))?;
+        let mut out = Vec::new();
+        while let Some(bytes) = spool.next().await.map_err(|e| broke(&e))? {
+            sieve.take(&bytes, &mut out).map_err(|e| broke(&e))?;
+            if out.len() >= PIECE {
+                self.send(&mut out).await?;
+            }
+        }
+        self.send(&mut out).await
     }
 
     async fn send(&mut self, out: &mut Vec<u8>) -> Result<(), CallError> {

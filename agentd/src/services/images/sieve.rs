@@ -1,8 +1,8 @@
 //! What an engine saves, as it comes by: an archive out of which layers are taken that the other side has.
 //!
 //! An engine that loads looks at a layer's file only when it does not have the layer. Newer engines call such a file
-//! by what is in it; older ones by a name that only the list at the end explains, so that theirs are gone through
-//! twice.
+//! by what is in it; older ones by a name that only the list at the end explains, so that theirs are kept
+//! and gone through twice ([`super::spool`]).
 
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
