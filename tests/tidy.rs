@@ -31,7 +31,7 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 7] = ["protocol", "link", "agentd", "hub", "tui", "cli", "tests"];
+const CRATES: [&str; 8] = ["protocol", "link", "history", "agentd", "hub", "tui", "cli", "tests"];
 
 #[test]
 fn crates_use_only_the_crates_they_may() {
@@ -55,6 +55,11 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-link",
             vec!["cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui", "ratatui", "sled"],
             "it is below them all",
+        ),
+        (
+            "cmdr-history",
+            vec!["cmdr-protocol", "cmdr-link", "cmdr-hub", "tokio", "sled"],
+            "it keeps numbers and knows nothing else",
         ),
         (
             "cmdr-hub",

@@ -1,9 +1,9 @@
 //! What is hot: the samples of one stretch of time, in memory, column by column, in the same few bytes
 //! each that the log has. The store appends; queries and the checkpoint read.
 
+use crate::Source;
 use crate::codec::{put_after, take_after};
 use crate::names::NameId;
-use crate::Source;
 use crate::rows::{Rows, Series};
 use std::collections::HashMap;
 
@@ -220,4 +220,3 @@ pub(crate) mod entry {
     /// The place of a source; a row that can be read without those before.
     pub(crate) const WHOLE: u8 = 4;
 }
-

@@ -95,9 +95,7 @@ fn sync_folder(dir: &Path) -> Result<(), Error> {
 /// Removes a file that may be gone already.
 fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("removing", path)(e))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("removing", path)(e)),
         _ => Ok(()),
     }
 }

@@ -71,7 +71,8 @@ impl Log {
         frame.extend_from_slice(&MAGIC);
         frame.extend_from_slice(&(entries.len() as u32).to_le_bytes());
         frame.extend_from_slice(&self.number.to_le_bytes());
-        frame.extend_from_slice(&checksum(entries.len() as u32, self.number, entries).to_le_bytes());
+        frame
+            .extend_from_slice(&checksum(entries.len() as u32, self.number, entries).to_le_bytes());
         frame.extend_from_slice(entries);
         self.file
             .write_all_at(&frame, self.durable)
@@ -148,9 +149,8 @@ fn next_frame(bytes: &[u8], at: usize) -> Option<(usize, u32, &[u8])> {
     loop {
         from += bytes.get(from..)?.windows(MAGIC.len()).position(|w| w == MAGIC)?;
         let header = bytes.get(from..from + HEADER)?;
-        let word = |i: usize| {
-            u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]])
-        };
+        let word =
+            |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
         let (len, number) = (word(4), word(8));
         let entries = from + HEADER..(from + HEADER).saturating_add(len as usize);
         if len as usize <= FRAME_MAX

@@ -103,13 +103,12 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, Error> {
         }
         None => None,
     };
-    let (live, log) = match resumed {
-        Some(both) => both,
-        None => {
-            let log = Log::create(dir, files.next)?;
-            files.next += 1;
-            (Generation::new(files.next - 1), log)
-        }
+    let (live, log) = if let Some(both) = resumed {
+        both
+    } else {
+        let log = Log::create(dir, files.next)?;
+        files.next += 1;
+        (Generation::new(files.next - 1), log)
     };
     let mut shared = Shared {
         live_bytes: log.durable,

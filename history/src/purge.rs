@@ -3,7 +3,7 @@
 
 use crate::names::{NameId, matches};
 use crate::rows::Rows;
-use crate::segment::{Segment, Writer};
+use crate::segment::{Scratch, Segment, Writer};
 use crate::store::Store;
 use crate::{Error, Source, remove};
 use std::sync::{Arc, PoisonError};
@@ -41,7 +41,9 @@ impl Store {
                 })
             });
             let meant: Vec<NameId> = meant.copied().collect();
-            for (source, head) in shared.generations().flat_map(|g| &g.heads).filter(|(_, h)| h.rows > 0) {
+            for (source, head) in
+                shared.generations().flat_map(|g| &g.heads).filter(|(_, h)| h.rows > 0)
+            {
                 if !purge.is_about(source) || purge.before_ms.is_some_and(|t| head.first_ms >= t) {
                     continue;
                 }
@@ -54,6 +56,7 @@ impl Store {
             }
             (shared.segments.clone(), meant, all.len())
         };
+        let mut scratch = Scratch::default();
         for segment in &segments {
             for entry in segment.entries.iter().filter(|e| purge.is_about(&e.source)) {
                 let before = purge.before_ms.unwrap_or(i64::MAX);
@@ -72,7 +75,7 @@ impl Store {
                 if entry.last_ms < before {
                     counted.values += values;
                     counted.bytes += bytes;
-                } else if let Some(rows) = segment.read(entry, Some(&meant), |_| 1) {
+                } else if let Some(rows) = segment.read(entry, Some(&meant), |_| 1, &mut scratch) {
                     let gone = count_before(&rows, before);
                     counted.values += gone;
                     counted.bytes += bytes * gone / values.max(1);
@@ -108,9 +111,12 @@ impl Store {
             })
         };
         let mut writer = Writer::create(&self.dir, segment.tier, segment.sequence)?;
+        let mut scratch = Scratch::default();
         for entry in &segment.entries {
             // What cannot be read is not carried on.
-            let Some(mut rows) = segment.read(entry, None, |_| u8::MAX) else { continue };
+            let Some(mut rows) = segment.read(entry, None, |_| u8::MAX, &mut scratch) else {
+                continue;
+            };
             if purge.is_about(&entry.source) {
                 let mut left = Vec::new();
                 for series in std::mem::take(&mut rows.series) {
@@ -127,21 +133,22 @@ impl Store {
             }
             writer.add(entry.source, &rows)?;
         }
-        let replaced = match writer.is_empty() {
-            true => None,
-            false => Some(Arc::new(writer.finish(Some((segment.from, segment.to)), &self.shared)?)),
+        let window = Some((segment.from, segment.to));
+        let replaced = if writer.is_empty() {
+            None
+        } else {
+            Some(Arc::new(writer.finish(window, &self.shared)?))
         };
         let mut shared = self.shared();
         let Some(at) = shared.segments.iter().position(|s| Arc::ptr_eq(s, segment)) else {
             return Ok(());
         };
-        match replaced {
-            Some(new) => shared.segments[at] = new,
-            None => {
-                shared.segments.remove(at);
-                drop(shared);
-                remove(&segment.path)?;
-            }
+        if let Some(new) = replaced {
+            shared.segments[at] = new;
+        } else {
+            shared.segments.remove(at);
+            drop(shared);
+            remove(&segment.path)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use crate::head::Generation;
 use crate::names::{Kind, Name, NameId, matches};
 use crate::rows::{Points, Rows};
-use crate::segment::{self, Segment};
+use crate::segment::{self, Scratch, Segment};
 use crate::store::Store;
 use crate::thin::{self, Bucket};
 use crate::{Error, Source};
@@ -107,6 +107,9 @@ pub(crate) const SAMPLES_MAX: u64 = 400_000_000;
 /// Growth of a counter begins at the sample before the first step, if it is not further back than this.
 const REACH_MS: i64 = 300_000;
 
+/// The oldest and newest of a series, and its last value with its time.
+type Seen = (i64, i64, Option<(i64, i64)>);
+
 /// What there is at one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -116,6 +119,13 @@ pub(crate) struct Snapshot {
     live: HashMap<Source, Rows>,
     kinds: HashMap<NameId, Kind>,
     all_gauges: bool,
+}
+
+/// What answering one question takes along.
+#[derive(Debug, Default)]
+struct Reading {
+    samples: u64,
+    scratch: Scratch,
 }
 
 /// An error with what is behind it, in one line.
@@ -184,9 +194,14 @@ impl Store {
             let of_both = matches!(query.aggregate, Aggregate::Last | Aggregate::Mean);
             if !of_both && (name.kind == Kind::Counter) != counters {
                 return Err(Error::Invalid(match name.kind {
-                    Kind::Counter => format!("{} is a counter: ask for its rate, sum or last", name.text),
+                    Kind::Counter => {
+                        format!("{} is a counter: ask for its rate, sum or last", name.text)
+                    }
                     Kind::Gauge => {
-                        format!("{} is no counter: it has a min, mean, max, p95 and last", name.text)
+                        format!(
+                            "{} is no counter: it has a min, mean, max, p95 and last",
+                            name.text
+                        )
                     }
                 }));
             }
@@ -212,7 +227,7 @@ impl Store {
 
     /// The series of a source, by name.
     pub fn list(&self, source: &Source) -> Vec<Listed> {
-        let mut found: BTreeMap<NameId, (i64, i64, Option<(i64, i64)>)> = BTreeMap::new();
+        let mut found: BTreeMap<NameId, Seen> = BTreeMap::new();
         let mut note = |name, first: i64, last: i64, value: Option<(i64, i64)>| {
             let known = found.entry(name).or_insert((first, last, None));
             (known.0, known.1) = (known.0.min(first), known.1.max(last));
@@ -294,7 +309,7 @@ impl Snapshot {
         from: i64,
         to: i64,
     ) -> Vec<(NameId, Points)> {
-        self.gather(source, tier, from, to, None, u8::MAX, &mut 0)
+        self.gather(source, tier, from, to, None, u8::MAX, &mut Reading::default())
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place, called by two")]
@@ -306,7 +321,7 @@ impl Snapshot {
         to: i64,
         wanted: Option<&[NameId]>,
         needs: u8,
-        read: &mut u64,
+        reading: &mut Reading,
     ) -> Vec<(NameId, Points)> {
         let span = self.span(tier);
         let (from, to) = (from.max(span.0), to.min(span.1));
@@ -319,7 +334,7 @@ impl Snapshot {
             for series in std::mem::take(&mut rows.series) {
                 let name = series.name;
                 let mut points = rows.points(series);
-                *read += points.times.len() as u64;
+                reading.samples += points.times.len() as u64;
                 // One series is what most questions are about; many are found by their numbers.
                 let place = match found.first() {
                     Some((first, _)) if *first == name => Some(0),
@@ -347,7 +362,7 @@ impl Snapshot {
                     Kind::Gauge => needs,
                     Kind::Counter => u8::MAX,
                 };
-                if let Some(rows) = segment.read(entry, wanted, needed) {
+                if let Some(rows) = segment.read(entry, wanted, needed, &mut reading.scratch) {
                     take(rows);
                 }
             }
@@ -381,7 +396,8 @@ impl Snapshot {
         let segments = self.segments.iter().filter(|s| s.tier == tier && s.to <= before);
         let segment = segments.max_by_key(|s| s.to)?;
         let entry = segment.of(source).last()?;
-        let rows = segment.read(entry, Some(&[name]), |_| 1 << thin::COUNTED)?;
+        let rows =
+            segment.read(entry, Some(&[name]), |_| 1 << thin::COUNTED, &mut Scratch::default())?;
         segment::points(rows)?.columns.get(thin::COUNTED)?.last().copied()
     }
 
@@ -390,7 +406,7 @@ impl Snapshot {
         &self,
         asked: &Asked<'_>,
         source: &Source,
-        read: &mut u64,
+        reading: &mut Reading,
         mut each: impl FnMut(usize, i64, Bucket),
     ) {
         let wanted: Vec<NameId> = asked.names.iter().map(|(id, _)| *id).collect();
@@ -401,7 +417,7 @@ impl Snapshot {
         let from = asked.from.saturating_sub(reach);
         let mut parts: Vec<(usize, Vec<(NameId, Points)>)> = Vec::new();
         for tier in (0..self.floors.len()).rev() {
-            let found = self.gather(source, tier, from, to, Some(&wanted), needs, read);
+            let found = self.gather(source, tier, from, to, Some(&wanted), needs, reading);
             if !found.is_empty() {
                 parts.push((tier, found));
             }
@@ -443,14 +459,14 @@ impl Snapshot {
     }
 
     fn each(&self, asked: &Asked<'_>) -> Result<Vec<Line>, Error> {
-        let (mut lines, mut count, mut read) = (Vec::new(), 0, 0);
+        let (mut lines, mut count, mut read) = (Vec::new(), 0, Reading::default());
         for source in &asked.query.sources {
             let mut found: Vec<Vec<(i64, f64)>> = vec![Vec::new(); asked.names.len()];
             self.steps(asked, source, &mut read, |line, start, b| {
                 count += 1;
                 found[line].push((start, asked.value(line, b)));
             });
-            within(count, read)?;
+            within(count, read.samples)?;
             for ((_, name), points) in asked.names.iter().zip(found) {
                 if !points.is_empty() {
                     lines.push(Line { source: Some(*source), name: name.text.clone(), points });
@@ -464,10 +480,17 @@ impl Snapshot {
     fn together(&self, asked: &Asked<'_>, buckets: usize) -> Result<Vec<Line>, Error> {
         within((buckets as u64).saturating_mul(asked.names.len() as u64), 0)?;
         let mut sums = vec![vec![(0u32, 0f64); buckets]; asked.names.len()];
-        let mut read = 0;
+        let mut read = Reading::default();
         for source in &asked.query.sources {
+            let (mut at, mut next) = (0, i64::MIN);
             self.steps(asked, source, &mut read, |line, start, b| {
-                let at = ((start - asked.from) / asked.step) as usize;
+                // Mostly the step after the one before: no division.
+                at = if start == next {
+                    at + 1
+                } else {
+                    ((start - asked.from) / asked.step) as usize
+                };
+                next = start + asked.step;
                 let (n, sum) = &mut sums[line][at];
                 let v = asked.value(line, b);
                 *sum = match asked.query.over {
@@ -478,7 +501,7 @@ impl Snapshot {
                 };
                 *n += 1;
             });
-            within(0, read)?;
+            within(0, read.samples)?;
         }
         let mean = asked.query.over == Over::Mean;
         let lines = asked.names.iter().zip(sums).map(|((_, name), sums)| {

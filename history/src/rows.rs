@@ -80,14 +80,11 @@ impl Points {
 impl Rows {
     /// The times of a series, with its columns taken out of it.
     pub(crate) fn points(&self, series: Series) -> Points {
-        let times = match series.runs[..] {
-            [(first, n)] => self.times[first as usize..(first + n) as usize].to_vec(),
-            _ => {
-                let runs = series.runs.iter();
-                runs.flat_map(|(first, n)| &self.times[*first as usize..(first + n) as usize])
-                    .copied()
-                    .collect()
-            }
+        let part = |(first, n): (u32, u32)| &self.times[first as usize..(first + n) as usize];
+        let times = if let [run] = series.runs[..] {
+            part(run).to_vec()
+        } else {
+            series.runs.iter().flat_map(|run| part(*run)).copied().collect()
         };
         Points { times, columns: series.columns }
     }

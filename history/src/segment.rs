@@ -155,21 +155,18 @@ impl Segment {
     }
 
     fn bytes_at(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> Result<(), Broken> {
-        into.clear();
-        into.resize(len, 0);
-        self.file.read_exact_at(into, offset).map_err(|_| Broken)
+        if into.len() < len {
+            into.resize(len, 0);
+        }
+        self.file.read_exact_at(&mut into[..len], offset).map_err(|_| Broken)
     }
 
     /// What a block has; of its series those that are wanted.
-    pub(crate) fn directory(
-        &self,
-        entry: &Entry,
-        wanted: Option<&[NameId]>,
-    ) -> Option<Directory> {
+    pub(crate) fn directory(&self, entry: &Entry, wanted: Option<&[NameId]>) -> Option<Directory> {
         let mut bytes = Vec::new();
         let read = self.bytes_at(entry.offset, entry.directory as usize, &mut bytes);
-        let found = read
-            .and_then(|()| block::directory(&bytes, entry.len as usize, &self.names, wanted));
+        let found =
+            read.and_then(|()| block::directory(&bytes, entry.len as usize, &self.names, wanted));
         found.map_err(|_| self.quarantine(entry.offset)).ok()
     }
 
@@ -180,25 +177,23 @@ impl Segment {
         entry: &Entry,
         wanted: Option<&[NameId]>,
         needs: impl Fn(NameId) -> u8,
+        Scratch { whole, part }: &mut Scratch,
     ) -> Option<Rows> {
-        let (mut whole, mut part) = (Vec::new(), Vec::new());
         let first = if entry.len <= AT_ONCE { entry.len } else { entry.directory };
         let directory = self
-            .bytes_at(entry.offset, first as usize, &mut whole)
+            .bytes_at(entry.offset, first as usize, whole)
             .and_then(|()| whole.get(..entry.directory as usize).ok_or(Broken))
-            .and_then(|bytes| {
-                block::directory(bytes, entry.len as usize, &self.names, wanted)
-            });
+            .and_then(|bytes| block::directory(bytes, entry.len as usize, &self.names, wanted));
         let Ok(directory) = directory else {
             self.quarantine(entry.offset);
             return None;
         };
         let mut column = |(at, len): block::Place, n: usize| {
-            let read = match whole.get(at..at + len) {
+            let read = match whole[..first as usize].get(at..at + len) {
                 Some(bytes) => block::column(bytes, n),
                 None => self
-                    .bytes_at(entry.offset + at as u64, len, &mut part)
-                    .and_then(|()| block::column(&part, n)),
+                    .bytes_at(entry.offset + at as u64, len, part)
+                    .and_then(|()| block::column(&part[..len], n)),
             };
             if read.is_err() {
                 self.quarantine(entry.offset + at as u64);
@@ -229,6 +224,13 @@ impl Segment {
     pub(crate) fn bytes_of(listed: &Listed) -> u64 {
         listed.columns.iter().map(|(_, len)| *len as u64).sum()
     }
+}
+
+/// Memory for bytes that are read, used again for the next block.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    whole: Vec<u8>,
+    part: Vec<u8>,
 }
 
 /// One series of rows that were read, alone.
@@ -313,9 +315,7 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.file
-            .write_all(&self.buffer)
-            .map_err(Error::io("writing a segment", &self.beside))?;
+        self.file.write_all(&self.buffer).map_err(Error::io("writing a segment", &self.beside))?;
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())

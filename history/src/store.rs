@@ -264,11 +264,8 @@ impl Store {
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         while *durable < row {
             let Some(left) = until.checked_duration_since(Instant::now()) else { return false };
-            durable = self
-                .reached
-                .wait_timeout(durable, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            durable =
+                self.reached.wait_timeout(durable, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }

@@ -33,6 +33,9 @@ pub(crate) struct Bucket {
     pub(crate) grown: i64,
 }
 
+const NOTHING: Bucket =
+    Bucket { count: 0, sum: 0, min: i64::MAX, max: i64::MIN, p95: 0, last: 0, grown: 0 };
+
 /// The nearest rank of 95 in 100 of values that each count so often.
 pub(crate) fn p95(values: &mut [(i64, i64)]) -> i64 {
     values.sort_unstable();
@@ -64,10 +67,13 @@ pub(crate) fn buckets(
     raw: bool,
     kind: Kind,
     step: i64,
-    mut before: Option<i64>,
+    before: Option<i64>,
     ranked: bool,
     mut each: impl FnMut(i64, Bucket),
 ) {
+    if raw {
+        return raw_buckets(points, step, before, ranked, each);
+    }
     let column = |i: usize| points.columns.get(i).map_or(&[][..], |c| &c[..]);
     let value = |i: usize, at: usize| column(i).get(at).copied();
     let gauge = kind == Kind::Gauge;
@@ -75,48 +81,66 @@ pub(crate) fn buckets(
     let mut at = 0;
     while at < points.times.len() {
         let start = points.times[at].div_euclid(step) * step;
-        let mut b = Bucket {
-            count: 0,
-            sum: 0,
-            min: i64::MAX,
-            max: i64::MIN,
-            p95: 0,
-            last: 0,
-            grown: 0,
-        };
+        let mut b = NOTHING;
         ranks.clear();
         while at < points.times.len() && points.times[at] < start + step {
-            if raw {
-                let v = value(0, at).unwrap_or_default();
-                b.count += 1;
-                b.sum = b.sum.saturating_add(v);
-                b.min = b.min.min(v);
-                b.max = b.max.max(v);
-                b.grown = b.grown.saturating_add(before.map_or(0, |last| growth(last, v)));
-                b.last = v;
-                if ranked {
-                    ranks.push((v, 1));
+            // Columns that were not asked for are empty; nothing that uses them is told.
+            let count = value(COUNT, at).unwrap_or(1).max(1);
+            b.count += count;
+            b.last = value(if gauge { LAST } else { COUNTED }, at).unwrap_or_default();
+            if gauge {
+                b.sum = b.sum.saturating_add(value(SUM, at).unwrap_or_default());
+                b.min = b.min.min(value(MIN, at).unwrap_or(i64::MAX));
+                b.max = b.max.max(value(MAX, at).unwrap_or(i64::MIN));
+                if let Some(v) = value(P95, at).filter(|_| ranked) {
+                    ranks.push((v, count));
                 }
             } else {
-                // Columns that were not asked for are empty; nothing that uses them is told.
-                let count = value(COUNT, at).unwrap_or(1).max(1);
-                b.count += count;
-                b.last = value(if gauge { LAST } else { COUNTED }, at).unwrap_or_default();
-                if gauge {
-                    b.sum = b.sum.saturating_add(value(SUM, at).unwrap_or_default());
-                    b.min = b.min.min(value(MIN, at).unwrap_or(i64::MAX));
-                    b.max = b.max.max(value(MAX, at).unwrap_or(i64::MIN));
-                    if let Some(v) = value(P95, at).filter(|_| ranked) {
-                        ranks.push((v, count));
-                    }
-                } else {
-                    b.grown = b.grown.saturating_add(value(GROWN, at).unwrap_or_default());
-                }
+                b.grown = b.grown.saturating_add(value(GROWN, at).unwrap_or_default());
             }
-            before = Some(b.last);
             at += 1;
         }
-        b.p95 = p95(&mut ranks);
+        if ranked {
+            b.p95 = p95(&mut ranks);
+        }
+        each(start, b);
+    }
+}
+
+fn raw_buckets(
+    points: &Points,
+    step: i64,
+    mut before: Option<i64>,
+    ranked: bool,
+    mut each: impl FnMut(i64, Bucket),
+) {
+    let mut ranks: Vec<(i64, i64)> = Vec::new();
+    let values = points.columns.first().map_or(&[][..], |c| &c[..]);
+    let mut samples = points.times.iter().zip(values).peekable();
+    let mut start = i64::MIN;
+    while let Some((t, _)) = samples.peek() {
+        start = match **t - start.max(0) {
+            // Mostly the next step is the one after: no division.
+            d if start > 0 && d >= step && d < 2 * step => start + step,
+            _ => t.div_euclid(step) * step,
+        };
+        let mut b = NOTHING;
+        ranks.clear();
+        while let Some((_, v)) = samples.next_if(|(t, _)| **t < start + step) {
+            b.count += 1;
+            b.sum = b.sum.saturating_add(*v);
+            b.min = b.min.min(*v);
+            b.max = b.max.max(*v);
+            b.grown = b.grown.saturating_add(before.map_or(0, |last| growth(last, *v)));
+            b.last = *v;
+            before = Some(*v);
+            if ranked {
+                ranks.push((*v, 1));
+            }
+        }
+        if ranked {
+            b.p95 = p95(&mut ranks);
+        }
         each(start, b);
     }
 }
@@ -138,7 +162,13 @@ pub(crate) fn widen(points: Points, kind: Kind, mut before: Option<i64>) -> Poin
 }
 
 /// Points of a coarser tier.
-pub(crate) fn thin(points: &Points, raw: bool, kind: Kind, step: i64, before: Option<i64>) -> Points {
+pub(crate) fn thin(
+    points: &Points,
+    raw: bool,
+    kind: Kind,
+    step: i64,
+    before: Option<i64>,
+) -> Points {
     let n = if kind == Kind::Gauge { 6 } else { 3 };
     let mut thinned = Points { times: Vec::new(), columns: vec![Vec::new(); n] };
     buckets(points, raw, kind, step, before, kind == Kind::Gauge, |start, b| {
@@ -168,8 +198,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_began_anew_has_grown_by_what_it_shows() {
-        let points =
-            Points { times: vec![0, 10, 20, 30], columns: vec![vec![100, 150, 20, 50]] };
+        let points = Points { times: vec![0, 10, 20, 30], columns: vec![vec![100, 150, 20, 50]] };
         let thinned = thin(&points, true, Kind::Counter, 100, Some(90));
         assert_eq!(thinned.times, [0]);
         assert_eq!(thinned.columns, [vec![4], vec![10 + 50 + 20 + 30], vec![50]]);

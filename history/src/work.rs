@@ -285,24 +285,24 @@ impl Store {
         Ok(true)
     }
 
-    fn complete(&self, job: Job) -> Result<(), Error> {
-        match job.kind {
+    fn complete(&self, Job { writer, kind, .. }: Job) -> Result<(), Error> {
+        let finish = |window: Option<(i64, i64)>| -> Result<_, Error> {
+            if writer.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(Arc::new(writer.finish(window, &self.shared)?)))
+        };
+        match kind {
             Doing::Checkpoint(generation) => {
-                if !job.writer.is_empty() {
-                    let segment = Arc::new(job.writer.finish(None, &self.shared)?);
-                    let mut shared = self.shared();
-                    shared.segments.push(segment);
-                    shared.frozen.remove(0);
-                } else {
-                    self.shared().frozen.remove(0);
-                }
+                let segment = finish(None)?;
+                let mut shared = self.shared();
+                shared.segments.extend(segment);
+                shared.frozen.remove(0);
+                drop(shared);
                 remove(&log::path(&self.dir, generation.sequence))?;
             }
             Doing::Thin { tier, from, to, .. } => {
-                let segment = match job.writer.is_empty() {
-                    true => None,
-                    false => Some(Arc::new(job.writer.finish(Some((from, to)), &self.shared)?)),
-                };
+                let segment = finish(Some((from, to)))?;
                 let mut shared = self.shared();
                 shared.segments.extend(segment);
                 for floor in &mut shared.floors[1..=tier] {

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
-use cmdr_history::{
-    Aggregate, Appended, Kind, Ladder, NameId, Options, Over, Purge, Query, Source, Store, Tier,
-};
+use cmdr_history::{Aggregate, Appended, Kind, NameId, Options, Over, Purge, Query, Source, Store};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,20 +50,6 @@ fn rows(store: &Store, s: u8, upto: i64) -> Vec<(usize, i64)> {
         }
     }
     found
-}
-
-fn options() -> Options {
-    // Little room, so that much happens: a segment every few hundred rows, and thinning.
-    let tiers = vec![
-        Tier { step: Duration::ZERO, until: Some(Duration::from_hours(2000)) },
-        Tier { step: Duration::from_mins(1), until: None },
-    ];
-    Options {
-        ladder: Ladder::new(tiers).unwrap(),
-        hot_bytes: 20_000,
-        sync_every: Duration::ZERO,
-        ..Options::default()
-    }
 }
 
 fn files(dir: &Path, begin: &str) -> Vec<PathBuf> {

@@ -77,7 +77,8 @@ impl Small {
     fn mount(kib: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={kib}k,mode=0777");
-        let done = as_root("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(dir.path()).status();
+        let done =
+            as_root("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(dir.path()).status();
         assert!(done.unwrap().success());
         Self(dir)
     }

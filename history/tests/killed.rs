@@ -104,7 +104,10 @@ fn a_writer_killed_at_any_moment_loses_nothing_durable_and_leaves_nothing_wrong(
     let mut state = 12345u64;
     for _ in 0..12 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_writer_killed_at_any_moment_loses_nothing_durable_and_leaves_nothing_wrong"])
+            .args([
+                "--exact",
+                "a_writer_killed_at_any_moment_loses_nothing_durable_and_leaves_nothing_wrong",
+            ])
             .arg("--nocapture")
             .env(WRITER, dir.path())
             .stdout(Stdio::piped())
@@ -141,4 +144,3 @@ fn a_writer_killed_at_any_moment_loses_nothing_durable_and_leaves_nothing_wrong(
     let sizes = Store::open(dir.path(), options()).unwrap().sizes();
     assert!(sizes.tiers[0].files > 3, "checkpoints happened: {sizes:?}");
 }
-

@@ -12,7 +12,12 @@ const BEGIN: i64 = 1_700_000_000_000;
 #[derive(Clone, Debug)]
 enum Step {
     /// A row of a source, some time after `BEGIN`, of some series.
-    Row { source: u8, at: i64, series: Vec<u8>, value: i64 },
+    Row {
+        source: u8,
+        at: i64,
+        series: Vec<u8>,
+        value: i64,
+    },
     Tick,
     Checkpoint,
     Reopen,
@@ -77,6 +82,9 @@ fn p95(values: &[i64]) -> f64 {
     values[(values.len() * 95).div_ceil(100) - 1] as f64
 }
 
+/// How the samples of one step become its value.
+type Made = fn(&[i64]) -> f64;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
@@ -114,7 +122,6 @@ proptest! {
             }
         }
         prop_assert_eq!(&everything(&store), &model);
-        type Made = fn(&[i64]) -> f64;
         let ways: [(Aggregate, Made); 5] = [
             (Aggregate::Min, |v| *v.iter().min().unwrap() as f64),
             (Aggregate::Max, |v| *v.iter().max().unwrap() as f64),
