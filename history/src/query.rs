@@ -261,6 +261,14 @@ impl Store {
         list
     }
 
+    /// When the newest sample of a source was taken, milliseconds since 1970.
+    pub fn newest(&self, source: &Source) -> Option<i64> {
+        let shared = self.shared();
+        let heads = shared.generations().filter_map(|g| g.head(source)).filter(|h| h.rows > 0);
+        let kept = shared.segments.iter().flat_map(|s| s.of(source)).map(|e| e.last_ms);
+        heads.map(|h| h.last_ms).chain(kept).max()
+    }
+
     /// All sources that have anything.
     pub fn sources(&self) -> Vec<Source> {
         let shared = self.shared();

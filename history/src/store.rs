@@ -276,6 +276,11 @@ impl Store {
         self.reached.notify_all();
     }
 
+    /// How long samples are kept, and how thin.
+    pub const fn ladder(&self) -> &Ladder {
+        &self.options.ladder
+    }
+
     /// How the store is.
     pub fn health(&self) -> Health {
         let shared = self.shared();
