@@ -124,11 +124,9 @@ impl Gathering {
     /// Whether a sample has the same figures as the one before; those beyond the bound do not count.
     fn is_like(&self, sample: &Metrics) -> bool {
         let (mut place, mut beyond) = (0, false);
-        names::each(sample, |at, of, _| {
-            match self.names.get(place) {
-                Some(known) if known.is(at, of) => place += 1,
-                _ => beyond = true,
-            }
+        names::each(sample, |at, of, _| match self.names.get(place) {
+            Some(known) if known.is(at, of) => place += 1,
+            _ => beyond = true,
         });
         place == self.names.len() && place > 0 && (!beyond || place == SERIES)
     }

@@ -24,6 +24,7 @@ mod exec;
 mod files;
 mod files_copy;
 mod forged;
+mod history;
 mod hostkeys;
 mod hosts;
 mod hubkey;

@@ -79,9 +79,10 @@ async fn query(hub: Arc<Hub>, asked: Asked, query: Query) -> Result<Answer, Call
         )));
     }
     let to = if query.to_ms == 0 { clock::now_ms() } else { query.to_ms };
-    let span = to.checked_sub(query.from_ms).filter(|span| *span > 0).ok_or_else(|| {
-        CallError::malformed("the time that is asked for ends before it begins")
-    })?;
+    let span = to
+        .checked_sub(query.from_ms)
+        .filter(|span| *span > 0)
+        .ok_or_else(|| CallError::malformed("the time that is asked for ends before it begins"))?;
     let own = hub.history.step_ms().unsigned_abs();
     let step = match query.step_ms {
         0 => nice(span / USUAL, own),
@@ -267,7 +268,10 @@ async fn purge(hub: Arc<Hub>, asked: Asked, purge: Purge) -> Result<Purged, Call
         Some(_) => {
             let hosts = hosts::<Purge>(&hub, &asked, &purge.selector, "")?;
             if hosts.is_empty() {
-                return Err(CallError::not_found(format!("no host is meant by '{}'", purge.selector)));
+                return Err(CallError::not_found(format!(
+                    "no host is meant by '{}'",
+                    purge.selector
+                )));
             }
             Some(hosts.into_iter().map(|(id, _)| source(id)).collect())
         }
@@ -279,7 +283,11 @@ async fn purge(hub: Arc<Hub>, asked: Asked, purge: Purge) -> Result<Purged, Call
     };
     let applied = purge.apply;
     let counted = aside(move || {
-        if applied { store.purge(&gone, signed(clock::now_ms())) } else { Ok(store.purge_preview(&gone)) }
+        if applied {
+            store.purge(&gone, signed(clock::now_ms()))
+        } else {
+            Ok(store.purge_preview(&gone))
+        }
     })
     .await?;
     if applied {
