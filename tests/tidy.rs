@@ -31,8 +31,10 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 10] =
-    ["protocol", "link", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway", "tests"];
+const CRATES: [&str; 11] = [
+    "protocol", "link", "history", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway",
+    "tests",
+];
 
 #[test]
 fn crates_use_only_the_crates_they_may() {
@@ -66,6 +68,11 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-notify",
             vec!["cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui", "cmdr-rules"],
             "it sends what it is given",
+        ),
+        (
+            "cmdr-history",
+            vec!["cmdr-protocol", "cmdr-link", "cmdr-hub", "tokio", "sled"],
+            "it keeps numbers and knows nothing else",
         ),
         (
             "cmdr-hub",

@@ -11,6 +11,7 @@ mod exec;
 mod files;
 mod generate;
 mod groups;
+mod history;
 mod hosts;
 mod hub;
 mod key;
@@ -85,6 +86,8 @@ pub enum Command {
     HostsFile(edit::HostsFileArgs),
     Env(environment::EnvArgs),
     Top(top::TopArgs),
+    Chart(history::chart::ChartArgs),
+    History(history::HistoryArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
@@ -167,6 +170,8 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Edits(args) => edits::run(app, &args).await,
         Command::HostsFile(args) => edit::hosts_file(app, &args).await,
         Command::Env(args) => environment::run(app, &args).await,
+        Command::Chart(args) => history::chart::run(app, args).await,
+        Command::History(args) => history::run(app, args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,

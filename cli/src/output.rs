@@ -231,6 +231,12 @@ impl Output {
         Some(usize::from(size.ws_col)).filter(|w| *w >= 20)
     }
 
+    /// Cells in a line of the terminal, whatever the format; `None` when it is none.
+    pub fn columns(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|w| self.tty_out && *w >= 20)
+    }
+
     /// Lines of the terminal.
     pub fn height(&self) -> Option<usize> {
         if !self.tty_out {

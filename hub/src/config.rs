@@ -42,6 +42,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// Orders to many hosts.
     pub runs: Runs,
+    /// The history of hosts' figures.
+    pub history: crate::history::Settings,
     /// Sessions over SSH from the hub's own machine.
     pub ssh: crate::ssh::Settings,
     /// Playbooks as steps of runbooks.
@@ -310,6 +312,7 @@ impl Default for Config {
             api: api::Settings::default(),
             blobs: Blobs::default(),
             runs: Runs::default(),
+            history: crate::history::Settings::default(),
             ssh: crate::ssh::Settings::default(),
             ansible: crate::playbooks::Settings::default(),
         }

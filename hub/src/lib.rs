@@ -22,6 +22,7 @@ pub mod events;
 pub mod fleet;
 pub mod gate;
 pub mod groups;
+pub mod history;
 pub mod hubkey;
 pub mod keyring;
 pub mod local;

@@ -17,6 +17,7 @@ use crate::events::sessions;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
+use crate::history::{self, History};
 use crate::hubkey::{self, Keys, Pinned};
 use crate::keyring::Keyring;
 use crate::lockout::Lockout;
@@ -105,6 +106,8 @@ pub struct Hub {
     pub configs: Configs,
     /// Orders to many hosts.
     pub runs: Arc<Runs>,
+    /// What hosts' figures were.
+    pub history: Arc<History>,
     /// What is posted when runs are over.
     pub outbox: Outbox,
     /// Rights that were asked for.
@@ -184,6 +187,7 @@ impl Hub {
         let recordings = (recording::folder(audit), config.recordings.clone());
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
+        let history = Arc::new(History::new(history::folder(audit), config.history.clone()));
         let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
         let audit =
             Audit::open(audit, keys.now().sealing(), store.clone(), audit::Settings::default())
@@ -205,6 +209,7 @@ impl Hub {
             compose,
             configs,
             runs,
+            history,
             outbox,
             approvals,
             login: Login::new(&config.login),
@@ -303,6 +308,7 @@ impl Hub {
                 }
             }
         });
+        let keeping = tokio::spawn(self.history.clone().keep());
         let retaining = tokio::spawn(self.clone().retain());
         stop.await;
         retaining.abort();
@@ -328,7 +334,11 @@ impl Hub {
         running.abort();
         posting.abort();
         let hub = self.clone();
-        let closed = tokio::task::spawn_blocking(move || hub.recorder.close());
+        keeping.abort();
+        let closed = tokio::task::spawn_blocking(move || {
+            hub.history.close();
+            hub.recorder.close();
+        });
         drop(tokio::time::timeout(DRAIN, closed).await);
         drop(tokio::time::timeout(DRAIN, self.audit.mark(Event::Stopped, String::new())).await);
         // The ends of links are still being written down; an empty batch comes after all of them.
@@ -520,11 +530,12 @@ impl Hub {
         let reason = tokio::select! {
             reason = link.down() => reason,
             () = refuse_streams(streams) => link.down().await,
-            () = watcher::watch(&self.fleet, id, &link) => link.down().await,
+            () = watcher::watch(&self, id, &link) => link.down().await,
             () = acts::follow(&self, id, &link) => link.down().await,
             () = sessions::follow(&self, id, &link) => link.down().await,
             () = self.runs.attend(id, &link) => link.down().await,
         };
+        self.history.ended(id);
         tracing::info!(host = name, reason, "away");
         self.fleet.link_down(id, &link, &reason).await;
         if self.fleet.link(id).is_err() {

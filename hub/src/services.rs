@@ -8,6 +8,7 @@ mod configs;
 mod events;
 mod files;
 mod groups;
+mod history;
 mod hostkeys;
 mod hosts;
 mod hub;
@@ -61,6 +62,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = events::register(service);
     let service = blobs::register(service);
     let service = files::register(service);
+    let service = history::register(service);
     let service = hostkeys::register(service);
     let service = images::register(service);
     let service = hubkey::register(service);

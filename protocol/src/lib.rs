@@ -35,6 +35,7 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 pub mod groups;
+pub mod history;
 pub mod hostkeys;
 pub mod hosts;
 pub mod hub;

@@ -12,7 +12,7 @@ use crate::{
 };
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
-use crate::{events, ports, pushes, services, system};
+use crate::{events, history, ports, pushes, services, system};
 use crate::{images, networks, registries, volumes};
 use crate::{inside, proxy};
 
@@ -371,6 +371,10 @@ pub const METHODS: &[Method] = &[
     call::<pushes::Delete>(Place::Hub),
     call::<pushes::Test>(Place::Hub),
     feed::<events::Watch>(Place::Hub).about(About::Visible),
+    call::<history::Query>(Place::Hub).about(About::Parts),
+    call::<history::List>(Place::Hub).about(About::Parts),
+    call::<history::Sizes>(Place::Hub),
+    call::<history::Purge>(Place::Hub),
     feed::<blobs::Upload>(Place::Hub).about(About::Nothing),
     call::<blobs::List>(Place::Hub),
     call::<blobs::Delete>(Place::Hub),

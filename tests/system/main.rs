@@ -25,6 +25,7 @@ mod exec;
 mod files;
 mod files_copy;
 mod forged;
+mod history;
 mod hostkeys;
 mod hosts;
 mod hubkey;

@@ -14,6 +14,7 @@ mod edits;
 mod files;
 mod flood;
 mod given_back;
+mod history;
 mod hostkeys;
 mod hub_faults;
 mod hub_killed;

@@ -1,7 +1,7 @@
 //! Live figures: sampled by hand from open files, because this runs each second on every host.
 //!
-//! The hub watches while the link is up; clients watch a host they show. Without a watcher nothing
-//! is sampled.
+//! The hub watches while the link is up; clients watch a host they show. While nobody does, one sample in ten
+//! seconds is taken and remembered, so that what happened while the link was away can be told later.
 
 mod disks;
 mod history;
@@ -21,6 +21,14 @@ use std::time::Duration;
 
 pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
     service.on(get).feed(watch)
+}
+
+/// Remembers samples for as long as the agent runs, whether somebody watches or not.
+pub async fn remember(agent: Agent) {
+    let mut watcher = agent.metrics().watch(Duration::from_millis(history::SPARSE_MS));
+    loop {
+        watcher.next().await;
+    }
 }
 
 /// One sample, and the way to those before it.

@@ -1,0 +1,327 @@
+//! The history of the fleet's figures: takes what agents tell each second, keeps the mean of each step, and is
+//! asked by `services/history.rs`. What is kept how is cmdr-history's business (decision 41).
+//!
+//! A history that cannot be opened or written costs the hub nothing else: it is tried again, and said.
+
+use cmdr_history::{Error, Kind, Ladder, NameId, Options, Source, Store, Tier};
+use cmdr_link::clock;
+use cmdr_protocol::HostId;
+use cmdr_protocol::history::names;
+use cmdr_protocol::metrics::Metrics;
+use cmdr_protocol::{CallError, display};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Figures that are kept of one host at most: one that makes up names shall not fill the disk.
+const SERIES: usize = 512;
+/// The longest name of a device or a file system that is kept, in bytes.
+const LABEL: usize = 160;
+/// A host's clock that differs by less is taken as right.
+const SKEW_MS: i64 = 5000;
+/// How far back an agent is asked for what it remembers.
+const BACK_MS: i64 = 6 * 60 * 60 * 1000;
+/// How often the store's work is done.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The history's part of the hub's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whether a history is kept at all.
+    pub keep: bool,
+    /// The mean of so many seconds is one sample.
+    pub step_s: NonZeroU32,
+    /// The oldest is removed when all takes more than so many MiB; 0 for no limit.
+    pub keep_mb: u64,
+    /// How long samples are kept as they came, and how thin they are after that.
+    pub ladder: Vec<Step>,
+}
+
+/// A step of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// A point for each so many seconds; 0, in the first step only, for samples as they came.
+    pub step_s: u64,
+    /// Until they are so many days old; 0, in the last step only, for good.
+    pub days: u64,
+}
+
+const STEP_S: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const DAY_S: u64 = 24 * 60 * 60;
+
+impl Default for Settings {
+    fn default() -> Self {
+        let steps = Ladder::default();
+        let steps = steps.tiers().iter().map(|tier| Step {
+            step_s: tier.step.as_secs(),
+            days: tier.until.map_or(0, |until| until.as_secs() / DAY_S),
+        });
+        Self { keep: true, step_s: STEP_S, keep_mb: 8192, ladder: steps.collect() }
+    }
+}
+
+impl Settings {
+    fn options(&self) -> Result<Options, Error> {
+        let tiers = self.ladder.iter().map(|step| Tier {
+            step: Duration::from_secs(step.step_s),
+            until: (step.days > 0).then(|| Duration::from_secs(step.days.saturating_mul(DAY_S))),
+        });
+        let bytes_max = (self.keep_mb > 0).then(|| self.keep_mb.saturating_mul(1 << 20));
+        Ok(Options { ladder: Ladder::new(tiers.collect())?, bytes_max, ..Options::default() })
+    }
+
+    /// Whether it can be meant: what is wrong, if not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.step_s.get() > 3600 {
+            return Err("[history] step_s is at most 3600".to_owned());
+        }
+        self.options().map(drop).map_err(|e| format!("[history] ladder: {e}"))
+    }
+}
+
+/// The history.
+#[derive(Debug)]
+pub struct History {
+    folder: PathBuf,
+    settings: Settings,
+    store: OnceLock<Arc<Store>>,
+    hosts: Mutex<HashMap<HostId, Gathering>>,
+    /// Said once each time it changes.
+    troubled: AtomicBool,
+}
+
+/// What a host has told of the step that goes on.
+#[derive(Debug, Default)]
+struct Gathering {
+    step: i64,
+    count: i64,
+    /// The figures of a sample, in their order.
+    names: Vec<Known>,
+    sums: Vec<i64>,
+}
+
+#[derive(Debug)]
+struct Known {
+    at: usize,
+    of: Box<str>,
+    /// Absent when another figure has the same name already.
+    id: Option<NameId>,
+}
+
+impl Known {
+    fn is(&self, at: usize, of: &str) -> bool {
+        self.at == at && *self.of == *of
+    }
+}
+
+impl Gathering {
+    /// Whether a sample has the same figures as the one before; those beyond the bound do not count.
+    fn is_like(&self, sample: &Metrics) -> bool {
+        let (mut place, mut beyond) = (0, false);
+        names::each(sample, |at, of, _| match self.names.get(place) {
+            Some(known) if known.is(at, of) => place += 1,
+            _ => beyond = true,
+        });
+        place == self.names.len() && place > 0 && (!beyond || place == SERIES)
+    }
+}
+
+/// The folder of the history, beside that of the audit log.
+pub fn folder(audit: &Path) -> PathBuf {
+    audit.with_file_name("history")
+}
+
+/// A host as the store knows it. Its id outlives its name and its keys.
+pub const fn source(host: HostId) -> Source {
+    host.0
+}
+
+impl History {
+    /// A history in this folder, which is opened by [`History::keep`].
+    pub fn new(folder: PathBuf, settings: Settings) -> Self {
+        Self {
+            folder,
+            settings,
+            store: OnceLock::new(),
+            hosts: Mutex::default(),
+            troubled: AtomicBool::new(false),
+        }
+    }
+
+    /// The store, or why there is none.
+    pub fn store(&self) -> Result<Arc<Store>, CallError> {
+        if !self.settings.keep {
+            return Err(CallError::not_found(
+                "this hub keeps no history: its configuration says so ([history] keep = false)",
+            ));
+        }
+        self.store.get().cloned().ok_or_else(|| {
+            CallError::failed("the history cannot be opened now; the hub's log says why")
+        })
+    }
+
+    /// How long a sample stands for.
+    pub const fn step_ms(&self) -> i64 {
+        self.settings.step_s.get() as i64 * 1000
+    }
+
+    /// Opens the store and does its work, until it is dropped.
+    pub async fn keep(self: Arc<Self>) {
+        if !self.settings.keep {
+            return;
+        }
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let history = self.clone();
+            let done = tokio::task::spawn_blocking(move || history.work()).await;
+            if let Err(e) = done {
+                tracing::error!("the history's work broke: {e}");
+            }
+        }
+    }
+
+    fn work(&self) {
+        let done = match self.store.get() {
+            Some(store) => store.tick(now()),
+            None => self.open(),
+        };
+        self.say(done);
+    }
+
+    fn open(&self) -> Result<(), Error> {
+        let store = Store::open(&self.folder, self.settings.options()?)?;
+        let health = store.health();
+        if health.damaged > 0 {
+            tracing::error!(
+                places = health.damaged,
+                "parts of the history on disk are not what was written; they are left out"
+            );
+        }
+        drop(self.store.set(Arc::new(store)));
+        Ok(())
+    }
+
+    fn say(&self, done: Result<(), Error>) {
+        let failed = done.is_err();
+        if self.troubled.swap(failed, Ordering::Relaxed) == failed {
+            return;
+        }
+        match done {
+            Err(e) => {
+                let why = std::error::Error::source(&e).map(|s| format!(": {s}"));
+                tracing::error!("the history is not written: {e}{}", why.unwrap_or_default());
+            }
+            Ok(()) => tracing::info!("the history is written again"),
+        }
+    }
+
+    /// Puts what has come on disk, at the end.
+    pub fn close(&self) {
+        let hosts: Vec<HostId> = self.lock().keys().copied().collect();
+        for host in hosts {
+            self.ended(host);
+        }
+        if let Some(store) = self.store.get() {
+            self.say(store.finish(now()));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<HostId, Gathering>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many samples, how far apart, an agent is asked for before what is new: what is missing of it.
+    pub fn missing(&self, host: HostId) -> (u32, u64) {
+        let Some(store) = self.store.get() else { return (0, 0) };
+        let away = store.newest(&source(host)).map_or(BACK_MS, |newest| now() - newest);
+        let count = away.clamp(0, BACK_MS) / self.step_ms() + 2;
+        (count as u32, self.step_ms() as u64)
+    }
+
+    /// Takes a sample of a host whose clock differs so much, as far as is known.
+    pub fn take(&self, host: HostId, sample: &Metrics, skew_ms: Option<i64>) {
+        let Some(store) = self.store.get() else { return };
+        let skew = skew_ms.filter(|skew| skew.abs() >= SKEW_MS).unwrap_or(0);
+        let at = i64::try_from(sample.at_ms).unwrap_or(i64::MAX).saturating_sub(skew);
+        let step = at.div_euclid(self.step_ms());
+        let mut hosts = self.lock();
+        let gathering = hosts.entry(host).or_default();
+        if gathering.step != step {
+            self.put(store, host, gathering);
+            gathering.step = step;
+        }
+        if !gathering.is_like(sample) {
+            // Something came or went: what was gathered until now is complete.
+            self.put(store, host, gathering);
+            gathering.names.clear();
+            names::each(sample, |at, of, _| {
+                if gathering.names.len() < SERIES {
+                    let id = name(store, at, of);
+                    let id = id.filter(|id| gathering.names.iter().all(|k| k.id != Some(*id)));
+                    gathering.names.push(Known { at, of: of.into(), id });
+                }
+            });
+            gathering.sums = vec![0; gathering.names.len()];
+        }
+        let mut place = 0;
+        names::each(sample, |at, of, value| {
+            if gathering.names.get(place).is_some_and(|known| known.is(at, of)) {
+                gathering.sums[place] = gathering.sums[place].saturating_add(value);
+                place += 1;
+            }
+        });
+        gathering.count += 1;
+    }
+
+    /// A host's link has ended: what it told of the last step is kept.
+    pub fn ended(&self, host: HostId) {
+        if let (Some(mut gathering), Some(store)) = (self.lock().remove(&host), self.store.get()) {
+            self.put(store, host, &mut gathering);
+        }
+    }
+
+    fn put(&self, store: &Store, host: HostId, gathering: &mut Gathering) {
+        if gathering.count > 0 {
+            let half = gathering.count / 2;
+            let figures = gathering.names.iter().zip(&gathering.sums);
+            let (ids, means): (Vec<NameId>, Vec<i64>) = figures
+                .filter_map(|(known, sum)| {
+                    Some((known.id?, sum.saturating_add(half).div_euclid(gathering.count)))
+                })
+                .unzip();
+            let at = gathering.step * self.step_ms();
+            if let Err(e) = store.append(&source(host), at, &ids, &means, now()) {
+                // A full disk is said by the store's own work.
+                tracing::debug!(%host, "a sample was not kept: {e}");
+            }
+        }
+        gathering.count = 0;
+        gathering.sums.fill(0);
+    }
+}
+
+fn name(store: &Store, at: usize, of: &str) -> Option<NameId> {
+    let metric = names::ALL.get(at)?;
+    if of.is_empty() {
+        return store.name(metric.name, Kind::Gauge, metric.scale);
+    }
+    let mut end = of.len().min(LABEL);
+    while !of.is_char_boundary(end) {
+        end -= 1;
+    }
+    let of = display::clean(&of[..end]);
+    store.name(&format!("{}{{{of}}}", metric.name), Kind::Gauge, metric.scale)
+}
+
+/// The hub's time of day.
+fn now() -> i64 {
+    clock::now_ms().cast_signed()
+}

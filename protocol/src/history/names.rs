@@ -1,0 +1,201 @@
+//! The names of figures that are kept, with their units: the one table of them. The hub takes samples
+//! apart by it, clients show units by it.
+
+use super::Unit;
+use crate::metrics::Metrics;
+
+/// A figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Such as `cpu.busy`; those of which a host has several are followed by which, in braces: `mount.used{/var}`.
+    pub name: &'static str,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// It is kept as a whole number: a value times this.
+    pub scale: u32,
+    /// What it says.
+    pub what: &'static str,
+}
+
+const fn metric(name: &'static str, unit: Unit, scale: u32, what: &'static str) -> Metric {
+    Metric { name, unit, scale, what }
+}
+
+/// All of them.
+pub const ALL: &[Metric] = &[
+    metric("cpu.busy", Unit::Percent, 10, "processor time not idle"),
+    metric("cpu.user", Unit::Percent, 10, "processor time of programs"),
+    metric("cpu.system", Unit::Percent, 10, "processor time of the kernel"),
+    metric("cpu.iowait", Unit::Percent, 10, "idle, but waiting for a disk"),
+    metric("cpu.steal", Unit::Percent, 10, "taken by the hypervisor for others"),
+    metric("cpu.core.max", Unit::Percent, 10, "the busiest processor"),
+    metric("load.1", Unit::Count, 100, "load average over 1 minute"),
+    metric("load.5", Unit::Count, 100, "load average over 5 minutes"),
+    metric("load.15", Unit::Count, 100, "load average over 15 minutes"),
+    metric("memory.total", Unit::Bytes, 1, "memory in all"),
+    metric("memory.used", Unit::Bytes, 1, "memory that programs cannot give back"),
+    metric("memory.share", Unit::Percent, 10, "the same as a share of all"),
+    metric("memory.cached", Unit::Bytes, 1, "cached files and reclaimable slabs"),
+    metric("swap.used", Unit::Bytes, 1, "swap in use"),
+    metric("disk.read", Unit::BytesPerSecond, 1, "read from a block device"),
+    metric("disk.written", Unit::BytesPerSecond, 1, "written to a block device"),
+    metric("disk.busy", Unit::Percent, 10, "time with something in flight"),
+    metric("mount.total", Unit::Bytes, 1, "size of a file system"),
+    metric("mount.used", Unit::Bytes, 1, "not free for ordinary users"),
+    metric("mount.share", Unit::Percent, 10, "the same as a share of all"),
+    metric("net.received", Unit::BytesPerSecond, 1, "received by an interface"),
+    metric("net.sent", Unit::BytesPerSecond, 1, "sent by an interface"),
+    metric("net.errors", Unit::PerSecond, 1, "errors and drops, both ways"),
+    metric("sockets", Unit::Count, 1, "TCP and UDP sockets in use"),
+    metric("processes", Unit::Count, 1, "processes"),
+    metric("processes.running", Unit::Count, 1, "processes able to run"),
+    metric("temperature", Unit::Celsius, 10, "a sensor"),
+    metric("pressure.cpu", Unit::Percent, 100, "time in which something waited for a processor"),
+    metric("pressure.memory", Unit::Percent, 100, "time in which something waited for memory"),
+    metric("pressure.io", Unit::Percent, 100, "time in which something waited for a disk"),
+    metric("uptime", Unit::Seconds, 1, "since the host started"),
+];
+
+/// The figure that a full name (`mount.used{/var}`) is of.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    let base = name.split_once('{').map_or(name, |(base, _)| base);
+    ALL.iter().find(|m| m.name == base)
+}
+
+/// The place of a name in [`ALL`], found when this is compiled.
+const fn place(name: &str) -> usize {
+    let mut at = 0;
+    while at < ALL.len() {
+        if same(ALL[at].name.as_bytes(), name.as_bytes()) {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("no figure has this name");
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+fn share(part: u64, all: u64) -> i64 {
+    (u128::from(part) * 1000).checked_div(u128::from(all)).unwrap_or(0) as i64
+}
+
+/// Takes a sample apart: the place of each figure in [`ALL`], which of several it is (empty where there is
+/// one), its value times its scale.
+pub fn each<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) {
+    macro_rules! take {
+        ($name:literal, $of:expr, $value:expr) => {{
+            const AT: usize = place($name);
+            take(AT, $of, $value);
+        }};
+    }
+    let big = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    take!("cpu.busy", "", sample.cpu.busy().into());
+    take!("cpu.user", "", sample.cpu.user.into());
+    take!("cpu.system", "", sample.cpu.system.into());
+    take!("cpu.iowait", "", sample.cpu.iowait.into());
+    take!("cpu.steal", "", sample.cpu.steal.into());
+    if let Some(most) = sample.cores.iter().max() {
+        take!("cpu.core.max", "", (*most).into());
+    }
+    take!("load.1", "", sample.load[0].into());
+    take!("load.5", "", sample.load[1].into());
+    take!("load.15", "", sample.load[2].into());
+    take!("memory.total", "", big(sample.memory.total));
+    take!("memory.used", "", big(sample.memory.used()));
+    take!("memory.share", "", share(sample.memory.used(), sample.memory.total));
+    take!("memory.cached", "", big(sample.memory.cached));
+    if sample.memory.swap_total > 0 {
+        take!("swap.used", "", big(sample.memory.swap_used));
+    }
+    for disk in &sample.disks {
+        take!("disk.read", &disk.name, big(disk.read));
+        take!("disk.written", &disk.name, big(disk.written));
+        take!("disk.busy", &disk.name, disk.busy.into());
+    }
+    for mount in &sample.mounts {
+        let used = mount.total.saturating_sub(mount.free);
+        take!("mount.total", &mount.mount, big(mount.total));
+        take!("mount.used", &mount.mount, big(used));
+        take!("mount.share", &mount.mount, share(used, mount.total));
+    }
+    // What the engine makes for each container comes and goes with it, under a name that says nothing.
+    for network in sample.networks.iter().filter(|n| !n.name.starts_with("veth")) {
+        take!("net.received", &network.name, big(network.received));
+        take!("net.sent", &network.name, big(network.sent));
+        take!("net.errors", &network.name, big(network.errors));
+    }
+    take!("sockets", "", sample.sockets.into());
+    take!("processes", "", sample.processes[0].into());
+    take!("processes.running", "", sample.processes[1].into());
+    for sensor in &sample.temperatures {
+        take!("temperature", &sensor.name, sensor.tenths.into());
+    }
+    if let Some(pressure) = sample.pressure {
+        take!("pressure.cpu", "", pressure.cpu.into());
+        take!("pressure.memory", "", pressure.memory.into());
+        take!("pressure.io", "", pressure.io.into());
+    }
+    take!("uptime", "", big(sample.uptime_s));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Cpu, DiskIo, Memory, Mount, Network, Pressure, Temperature};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_full_sample_has_every_figure_of_the_table_and_each_under_its_name() {
+        let sample = Metrics {
+            cpu: Cpu { user: 100, system: 50, iowait: 7, steal: 3 },
+            cores: vec![10, 900],
+            memory: Memory { total: 1000, available: 250, swap_total: 9, ..Memory::default() },
+            disks: vec![DiskIo { name: "sda".into(), read: 5, ..DiskIo::default() }],
+            mounts: vec![Mount { mount: "/var".into(), total: 400, free: 100 }],
+            networks: vec![
+                Network { name: "eth0".into(), sent: 8, ..Network::default() },
+                Network { name: "veth12ab".into(), sent: 9, ..Network::default() },
+            ],
+            temperatures: vec![Temperature { name: "cpu".into(), tenths: 415 }],
+            pressure: Some(Pressure::default()),
+            ..Metrics::default()
+        };
+        let mut found = Vec::new();
+        each(&sample, |at, of, value| found.push((ALL[at].name, of, value)));
+        let names: BTreeSet<_> = found.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names, ALL.iter().map(|m| m.name).collect());
+        for expected in [
+            ("cpu.busy", "", 153),
+            ("cpu.core.max", "", 900),
+            ("memory.used", "", 750),
+            ("memory.share", "", 750),
+            ("disk.read", "sda", 5),
+            ("mount.share", "/var", 750),
+            ("net.sent", "eth0", 8),
+            ("temperature", "cpu", 415),
+        ] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        assert!(!found.iter().any(|(_, of, _)| of.starts_with("veth")));
+    }
+
+    #[test]
+    fn a_full_name_leads_to_its_figure() {
+        assert_eq!(find("mount.used{/var}").unwrap().unit, Unit::Bytes);
+        assert_eq!(find("cpu.busy").unwrap().scale, 10);
+        assert_eq!(find("cpu"), None);
+    }
+}
