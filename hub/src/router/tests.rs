@@ -106,7 +106,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("images.copy", "aod"),
     ("history.query", "aodv"),
     ("history.list", "aodv"),
-    ("history.sizes", "aov"),
+    ("history.sizes", "aodv"),
     ("history.purge", "a"),
     ("volumes.list", "aodv"),
     ("volumes.watch", "aodv"),
