@@ -214,12 +214,11 @@ impl History {
         if self.troubled.swap(failed, Ordering::Relaxed) == failed {
             return;
         }
-        match done {
-            Err(e) => {
-                let why = std::error::Error::source(&e).map(|s| format!(": {s}"));
-                tracing::error!("the history is not written: {e}{}", why.unwrap_or_default());
-            }
-            Ok(()) => tracing::info!("the history is written again"),
+        if let Err(e) = done {
+            let why = std::error::Error::source(&e).map(|s| format!(": {s}"));
+            tracing::error!("the history is not written: {e}{}", why.unwrap_or_default());
+        } else {
+            tracing::info!("the history is written again");
         }
     }
 

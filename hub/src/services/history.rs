@@ -138,7 +138,7 @@ async fn query(hub: Arc<Hub>, asked: Asked, query: Query) -> Result<Answer, Call
     let known: HashMap<Source, (HostId, String)> =
         hosts.into_iter().map(|(id, name)| (source(id), (id, name))).collect();
     let mut lines: Vec<Line> =
-        answer.lines.into_iter().map(|line| shown(line, &known, from, step)).collect();
+        answer.lines.iter().map(|line| shown(line, &known, from, step)).collect();
     lines.sort_by(|a, b| (&a.metric, &a.name).cmp(&(&b.metric, &b.name)));
     // Gaps are told one by one: a line that is mostly gaps costs as if it were full.
     let spread: u64 = lines.iter().map(|l| l.points.len() as u64).sum();
@@ -175,7 +175,7 @@ fn unit(metric: &str) -> Unit {
 }
 
 fn shown(
-    line: cmdr_history::Line,
+    line: &cmdr_history::Line,
     known: &HashMap<Source, (HostId, String)>,
     from: i64,
     step: i64,
@@ -208,7 +208,7 @@ async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallEr
                 listing.next = listing.hosts.last().map(|h| h.name.clone()).unwrap_or_default();
                 break;
             }
-            let metrics: Vec<Listed> = store.list(&source(id)).into_iter().map(listed).collect();
+            let metrics: Vec<Listed> = store.list(&source(id)).iter().map(listed).collect();
             count += metrics.len() + 1;
             listing.hosts.push(OfHost { host: Some(id), name, metrics });
         }
@@ -217,7 +217,7 @@ async fn list(hub: Arc<Hub>, asked: Asked, list: List) -> Result<Listing, CallEr
     .await
 }
 
-fn listed(series: cmdr_history::Listed) -> Listed {
+fn listed(series: &cmdr_history::Listed) -> Listed {
     let scale = f64::from(series.name.scale);
     Listed {
         unit: unit(&series.name.text),
@@ -262,19 +262,15 @@ fn sized(store: &Store) -> Sized {
 
 async fn purge(hub: Arc<Hub>, asked: Asked, purge: Purge) -> Result<Purged, CallError> {
     let store = hub.history.store()?;
-    let sources = match parse(&purge.selector)? {
-        // Those too that have left the fleet.
-        None => None,
-        Some(_) => {
-            let hosts = hosts::<Purge>(&hub, &asked, &purge.selector, "")?;
-            if hosts.is_empty() {
-                return Err(CallError::not_found(format!(
-                    "no host is meant by '{}'",
-                    purge.selector
-                )));
-            }
-            Some(hosts.into_iter().map(|(id, _)| source(id)).collect())
+    // Without a selector those too that have left the fleet.
+    let sources = if parse(&purge.selector)?.is_some() {
+        let hosts = hosts::<Purge>(&hub, &asked, &purge.selector, "")?;
+        if hosts.is_empty() {
+            return Err(CallError::not_found(format!("no host is meant by '{}'", purge.selector)));
         }
+        Some(hosts.into_iter().map(|(id, _)| source(id)).collect())
+    } else {
+        None
     };
     let gone = cmdr_history::Purge {
         sources,

@@ -78,7 +78,7 @@ impl Plot<'_> {
                 _ => "",
             };
             let gap = margin - label.chars().count();
-            write!(out, "{:gap$}{label} {}", "", '┤').ok();
+            write!(out, "{:gap$}{label} ┤", "").ok();
             self.row(&mut out, cells);
             out.push('\n');
         }
