@@ -108,6 +108,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("compose.save", "done.compose_save", &["name"]),
     ("compose.restore", "done.compose_restore", &["name", "version"]),
     ("compose.delete", "done.compose_delete", &["name"]),
+    ("history.purge", "done.history_purge", &["selector"]),
     ("compose.deploy", "done.compose_up", &["name"]),
     ("registries.put", "done.registry", &["registry"]),
     ("registries.delete", "done.registry_delete", &["registry"]),

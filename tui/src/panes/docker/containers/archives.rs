@@ -148,6 +148,7 @@ pub(super) fn copy_in(context: &Context<'_>, one: &One) -> Action {
     let (on, number) = (context.store.hosts.name(host), context.store.files.next);
     let (absolute, no_file) =
         (texts.get("containers.absolute"), texts.get("containers.no_archive"));
+    let not_copied = texts.get("containers.copy_in.passed_over");
     Action::Open(Box::new(Fill::new(Form::new(title, fields), move |form| {
         let (from, is_archive) = (local(form.text(0)), yes(form, 2)?);
         if is_archive && !from.is_file() {
@@ -163,7 +164,7 @@ pub(super) fn copy_in(context: &Context<'_>, one: &One) -> Action {
         let feed = CopyIn { container: id.clone(), path };
         Ok(carry::follow(number, what, None, move |link, tell| async move {
             match found {
-                Some(source) => copied::into(link, host, feed, source, tell).await,
+                Some(source) => copied::into(link, host, feed, source, not_copied, tell).await,
                 None => archive(link, host, feed, from, tell).await,
             }
         }))

@@ -58,12 +58,13 @@ pub(super) async fn out(
     Ok((State::Done, Action::None))
 }
 
-/// Packs what is here and sends it as it is packed.
+/// Packs what is here and sends it as it is packed. `not_copied` says that there was something that is no file.
 pub(super) async fn into(
     link: Link,
     host: HostId,
     feed: CopyIn,
     source: Source,
+    not_copied: &'static str,
     tell: watch::Sender<Told>,
 ) -> carry::Ended {
     let is_folder = is_folder(&link, host, &feed).await?;
@@ -75,10 +76,10 @@ pub(super) async fn into(
     let passed_over = packing.await.map_err(broken)??;
     let said = match &*passed_over {
         [] => Action::None,
-        [first, rest @ ..] => {
-            let more = if rest.is_empty() { String::new() } else { format!(" +{}", rest.len()) };
-            let first = clean(first);
-            Action::Complain(format!("{first}{more}: not copied; it is no file, folder or link"))
+        [one] => Action::Complain(not_copied.replacen("{}", &clean(one), 1)),
+        [one, rest @ ..] => {
+            let those = format!("{} +{}", clean(one), rest.len());
+            Action::Complain(not_copied.replacen("{}", &those, 1))
         }
     };
     Ok((State::Done, said))
