@@ -186,6 +186,9 @@ impl Container {
     }
 }
 
+/// What engines say of a container that is not there, in front of its name.
+pub const NO_SUCH: &str = "No such container";
+
 /// The first twelve letters of an id, without its kind.
 pub fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);

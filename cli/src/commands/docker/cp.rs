@@ -6,6 +6,7 @@ use crate::connect::{Hub, Target};
 use crate::exit::{Exit, Failure};
 use clap::Args;
 use cmdr_link::laid;
+use cmdr_protocol::containers::NO_SUCH;
 use cmdr_protocol::containers::change::{CopyIn, CopyOut};
 use cmdr_protocol::files::{CHUNK, Chunk, Sum};
 use cmdr_protocol::{CallError, ErrorKind, Feed};
@@ -165,7 +166,7 @@ async fn is_folder(app: &App, hub: &Hub, host: &Target, call: &CopyIn) -> Result
     let first = tokio::time::timeout(app.patience(), first).await;
     match first.unwrap_or_else(|_| Err(CallError::new(ErrorKind::TimedOut, "no answer came"))) {
         Ok(_) => Ok(true),
-        Err(error) if error.message.contains("No such container") => Err(error),
+        Err(error) if error.message.contains(NO_SUCH) => Err(error),
         Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Malformed) => Ok(false),
         Err(error) => Err(error),
     }

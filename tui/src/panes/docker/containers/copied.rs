@@ -7,6 +7,7 @@ use crate::link::Link;
 use crate::panes::files::carry;
 use crate::store::files::{State, Told};
 use cmdr_link::laid::{Place, Source};
+use cmdr_protocol::containers::NO_SUCH;
 use cmdr_protocol::containers::change::{CopyIn, CopyOut};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::files::{CHUNK, Chunk, Sum};
@@ -92,7 +93,7 @@ async fn is_folder(link: &Link, host: HostId, call: &CopyIn) -> Result<bool, Cal
     let mut feed = link.feed(Some(host), look).await?;
     match feed.next().await {
         Some(Ok(_)) => Ok(true),
-        Some(Err(error)) if error.message.contains("No such container") => Err(error),
+        Some(Err(error)) if error.message.contains(NO_SUCH) => Err(error),
         Some(Err(error)) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Malformed) => {
             Ok(false)
         }
