@@ -19,10 +19,10 @@ const FIGURES: &[&str] = &[
     "load.1",
     "load.5",
     "memory.used",
-    "memory.size",
+    "memory.total",
     "memory.available",
     "swap.used",
-    "swap.size",
+    "swap.total",
     "sockets",
     "processes",
     "uptime",
@@ -40,8 +40,8 @@ fn rule(n: usize) -> String {
     match n % 10 {
         0 => format!("cpu.busy > {limit}%"),
         1 => format!("avg(cpu.busy, {minutes}m) > {limit}%"),
-        2 => format!("memory.used / memory.size > {limit}% and swap.used > 1GiB"),
-        3 => format!("mount.used{{*}} / mount.size{{*}} > {limit}%"),
+        2 => format!("memory.used / memory.total > {limit}% and swap.used > 1GiB"),
+        3 => format!("mount.used{{*}} / mount.total{{*}} > {limit}%"),
         4 => format!("max(load.1, {minutes}m) > {limit}"),
         5 => {
             format!("forecast(mount.free{{*}}, 4h, {minutes}m) < 0 and mount.free{{*}} < {limit}GB")
@@ -78,7 +78,7 @@ fn main() {
     }
     let before = kib();
     let figures: Vec<_> = FIGURES.iter().map(|name| engine.metric(name).unwrap()).collect();
-    let mounts = ["mount.used", "mount.free", "mount.size"].map(|n| engine.metric(n).unwrap());
+    let mounts = ["mount.used", "mount.free", "mount.total"].map(|n| engine.metric(n).unwrap());
     let mut seed = 1_u64;
     // Random, for values that differ: a linear congruential generator is random enough.
     let mut random = move || {

@@ -2,6 +2,7 @@
 //! in; [`Catalog::standard`] is the one that agents and hubs share.
 
 use crate::unit::{Span, Unit};
+use cmdr_protocol::history::{self, names};
 
 /// A number that hosts tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,20 +55,20 @@ impl Catalog {
         made
     }
 
-    /// What agents and the hub tell of hosts.
+    /// What agents and the hub tell of hosts: the figures that a history is kept of, and states.
     pub fn standard() -> Self {
-        let metric = |(name, unit, per): &(&str, Unit, &str)| Metric {
-            name: (*name).to_owned(),
-            unit: *unit,
-            per: (!per.is_empty()).then(|| (*per).to_owned()),
-            lasts: RARE.iter().find(|(of, _)| of == name).map_or(LASTS, |(_, lasts)| *lasts),
+        let metric = |of: &names::Metric| Metric {
+            name: of.name.to_owned(),
+            unit: unit(of.unit),
+            per: (!of.per.is_empty()).then(|| of.per.to_owned()),
+            lasts: Span::seconds(of.lasts_s.into()),
         };
         let thing = |(name, per, states): &(&str, &str, &str)| Thing {
             name: (*name).to_owned(),
             per: (!per.is_empty()).then(|| (*per).to_owned()),
             states: states.split(' ').map(str::to_owned).collect(),
         };
-        Self::new(METRICS.iter().map(metric), THINGS.iter().map(thing))
+        Self::new(names::ALL.iter().map(metric), THINGS.iter().map(thing))
     }
 
     /// The metrics, in the order of their numbers.
@@ -89,50 +90,22 @@ impl Catalog {
     }
 }
 
-/// `memory.used` and `swap.used` are bytes that programs hold; `mount.used` what ordinary users cannot have any more.
-const METRICS: &[(&str, Unit, &str)] = &[
-    ("cpu.busy", Unit::SHARE, ""),
-    ("cpu.user", Unit::SHARE, ""),
-    ("cpu.system", Unit::SHARE, ""),
-    ("cpu.iowait", Unit::SHARE, ""),
-    ("cpu.steal", Unit::SHARE, ""),
-    ("cpu.cores", Unit::COUNT, ""),
-    ("load.1", Unit::COUNT, ""),
-    ("load.5", Unit::COUNT, ""),
-    ("load.15", Unit::COUNT, ""),
-    ("memory.used", Unit::BYTES, ""),
-    ("memory.available", Unit::BYTES, ""),
-    ("memory.size", Unit::BYTES, ""),
-    ("swap.used", Unit::BYTES, ""),
-    ("swap.size", Unit::BYTES, ""),
-    ("pressure.cpu", Unit::SHARE, ""),
-    ("pressure.memory", Unit::SHARE, ""),
-    ("pressure.io", Unit::SHARE, ""),
-    ("sockets", Unit::COUNT, ""),
-    ("processes", Unit::COUNT, ""),
-    ("processes.running", Unit::COUNT, ""),
-    ("uptime", Unit::SECONDS, ""),
-    ("clock.skew", Unit::SECONDS, ""),
-    ("link.rtt", Unit::SECONDS, ""),
-    ("mount.used", Unit::BYTES, "mount"),
-    ("mount.free", Unit::BYTES, "mount"),
-    ("mount.size", Unit::BYTES, "mount"),
-    ("disk.read", Unit::BYTES.per_second(), "disk"),
-    ("disk.written", Unit::BYTES.per_second(), "disk"),
-    ("disk.busy", Unit::SHARE, "disk"),
-    ("net.received", Unit::BYTES.per_second(), "interface"),
-    ("net.sent", Unit::BYTES.per_second(), "interface"),
-    ("net.errors", Unit::COUNT.per_second(), "interface"),
-    ("temperature", Unit::DEGREES, "sensor"),
-    ("container.cpu", Unit::COUNT, "container"),
-    ("container.memory", Unit::BYTES, "container"),
-    ("container.restarts", Unit::COUNT, "container"),
-    ("unit.memory", Unit::BYTES, "unit"),
-    ("unit.restarts", Unit::COUNT, "unit"),
-    ("certificate.left", Unit::SECONDS, "certificate"),
-    ("probe.time", Unit::SECONDS, "probe"),
-    ("probe.up", Unit::SHARE, "probe"),
-];
+/// A figure as the history has it, in base units.
+pub fn base(metric: &names::Metric, value: f64) -> f64 {
+    if metric.unit == history::Unit::Percent { value / 100.0 } else { value }
+}
+
+const fn unit(of: history::Unit) -> Unit {
+    match of {
+        history::Unit::Percent => Unit::SHARE,
+        history::Unit::Bytes => Unit::BYTES,
+        history::Unit::BytesPerSecond => Unit::BYTES.per_second(),
+        history::Unit::PerSecond => Unit::COUNT.per_second(),
+        history::Unit::Celsius => Unit::DEGREES,
+        history::Unit::Seconds => Unit::SECONDS,
+        history::Unit::Count | history::Unit::Unknown => Unit::COUNT,
+    }
+}
 
 const THINGS: &[(&str, &str, &str)] = &[
     ("host", "", "online offline"),
@@ -141,14 +114,4 @@ const THINGS: &[(&str, &str, &str)] = &[
     ("container", "container", "created running paused restarting removing exited dead"),
     ("health", "container", "starting healthy unhealthy"),
     ("probe", "probe", "up down"),
-];
-
-/// Figures come every few seconds, at the slowest each minute.
-const LASTS: Span = Span::seconds(150);
-/// What is looked at less often.
-const RARE: &[(&str, Span)] = &[
-    ("clock.skew", Span::minutes(10)),
-    ("certificate.left", Span::minutes(26 * 60)),
-    ("probe.time", Span::minutes(15)),
-    ("probe.up", Span::minutes(15)),
 ];

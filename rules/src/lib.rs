@@ -26,7 +26,7 @@ pub mod text;
 mod unit;
 mod window;
 
-pub use catalog::{Catalog, Metric, Thing};
+pub use catalog::{Catalog, Metric, Thing, base};
 pub use check::{Compiled, Part};
 pub use engine::{Cell, Change, Engine, Host, Reading, Verdict};
 pub use problem::{Problem, Wrong};

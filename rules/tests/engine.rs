@@ -27,10 +27,10 @@ fn tell(engine: &mut Engine, host: &str, metric: &str, instance: &str, value: f6
 
 #[test]
 fn only_what_changes_is_told_and_each_instance_for_itself() {
-    let mut e = engine(&[("full", "mount.used{*} / mount.size{*} > 90%", None)], &["a", "b"]);
+    let mut e = engine(&[("full", "mount.used{*} / mount.total{*} > 90%", None)], &["a", "b"]);
     for (host, mount, used) in [("a", "/", 50.0), ("a", "/home", 95.0), ("b", "/", 99.0)] {
         tell(&mut e, host, "mount.used", mount, used, 1000);
-        tell(&mut e, host, "mount.size", mount, 100.0, 1000);
+        tell(&mut e, host, "mount.total", mount, 100.0, 1000);
     }
     let changes = e.cycle(1000);
     assert_eq!(

@@ -13,47 +13,106 @@ pub struct Metric {
     pub unit: Unit,
     /// It is kept as a whole number: a value times this.
     pub scale: u32,
+    /// What a host has several of, such as `mount`; empty where there is one a host.
+    pub per: &'static str,
+    /// How long a value is good for, in seconds; after that it is not known any more.
+    pub lasts_s: u32,
+    /// Who tells it.
+    pub by: By,
     /// What it says.
     pub what: &'static str,
 }
 
-const fn metric(name: &'static str, unit: Unit, scale: u32, what: &'static str) -> Metric {
-    Metric { name, unit, scale, what }
+/// Who tells a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The agent, in its samples.
+    Sample,
+    /// The agent, with the states of what runs on its host.
+    States,
+    /// The hub, which sees it itself or has probes made.
+    Hub,
+}
+
+/// Samples come each second; a link that stutters shall not make them unknown.
+const LASTS_S: u32 = 150;
+
+const fn metric(
+    name: &'static str,
+    per: &'static str,
+    unit: Unit,
+    scale: u32,
+    what: &'static str,
+) -> Metric {
+    Metric { name, unit, scale, per, lasts_s: LASTS_S, by: By::Sample, what }
+}
+
+impl Metric {
+    const fn told(self, by: By, lasts_s: u32) -> Self {
+        Self { lasts_s, by, ..self }
+    }
 }
 
 /// All of them.
 pub const ALL: &[Metric] = &[
-    metric("cpu.busy", Unit::Percent, 10, "processor time not idle"),
-    metric("cpu.user", Unit::Percent, 10, "processor time of programs"),
-    metric("cpu.system", Unit::Percent, 10, "processor time of the kernel"),
-    metric("cpu.iowait", Unit::Percent, 10, "idle, but waiting for a disk"),
-    metric("cpu.steal", Unit::Percent, 10, "taken by the hypervisor for others"),
-    metric("cpu.core.max", Unit::Percent, 10, "the busiest processor"),
-    metric("load.1", Unit::Count, 100, "load average over 1 minute"),
-    metric("load.5", Unit::Count, 100, "load average over 5 minutes"),
-    metric("load.15", Unit::Count, 100, "load average over 15 minutes"),
-    metric("memory.total", Unit::Bytes, 1, "memory in all"),
-    metric("memory.used", Unit::Bytes, 1, "memory that programs cannot give back"),
-    metric("memory.share", Unit::Percent, 10, "the same as a share of all"),
-    metric("memory.cached", Unit::Bytes, 1, "cached files and reclaimable slabs"),
-    metric("swap.used", Unit::Bytes, 1, "swap in use"),
-    metric("disk.read", Unit::BytesPerSecond, 1, "read from a block device"),
-    metric("disk.written", Unit::BytesPerSecond, 1, "written to a block device"),
-    metric("disk.busy", Unit::Percent, 10, "time with something in flight"),
-    metric("mount.total", Unit::Bytes, 1, "size of a file system"),
-    metric("mount.used", Unit::Bytes, 1, "not free for ordinary users"),
-    metric("mount.share", Unit::Percent, 10, "the same as a share of all"),
-    metric("net.received", Unit::BytesPerSecond, 1, "received by an interface"),
-    metric("net.sent", Unit::BytesPerSecond, 1, "sent by an interface"),
-    metric("net.errors", Unit::PerSecond, 1, "errors and drops, both ways"),
-    metric("sockets", Unit::Count, 1, "TCP and UDP sockets in use"),
-    metric("processes", Unit::Count, 1, "processes"),
-    metric("processes.running", Unit::Count, 1, "processes able to run"),
-    metric("temperature", Unit::Celsius, 10, "a sensor"),
-    metric("pressure.cpu", Unit::Percent, 100, "time in which something waited for a processor"),
-    metric("pressure.memory", Unit::Percent, 100, "time in which something waited for memory"),
-    metric("pressure.io", Unit::Percent, 100, "time in which something waited for a disk"),
-    metric("uptime", Unit::Seconds, 1, "since the host started"),
+    metric("cpu.busy", "", Unit::Percent, 10, "processor time not idle"),
+    metric("cpu.user", "", Unit::Percent, 10, "processor time of programs"),
+    metric("cpu.system", "", Unit::Percent, 10, "processor time of the kernel"),
+    metric("cpu.iowait", "", Unit::Percent, 10, "idle, but waiting for a disk"),
+    metric("cpu.steal", "", Unit::Percent, 10, "taken by the hypervisor for others"),
+    metric("cpu.core.max", "", Unit::Percent, 10, "the busiest processor"),
+    metric("cpu.cores", "", Unit::Count, 1, "processors"),
+    metric("load.1", "", Unit::Count, 100, "load average over 1 minute"),
+    metric("load.5", "", Unit::Count, 100, "load average over 5 minutes"),
+    metric("load.15", "", Unit::Count, 100, "load average over 15 minutes"),
+    metric("memory.total", "", Unit::Bytes, 1, "memory in all"),
+    metric("memory.used", "", Unit::Bytes, 1, "memory that programs cannot give back"),
+    metric("memory.available", "", Unit::Bytes, 1, "memory that programs could still get"),
+    metric("memory.share", "", Unit::Percent, 10, "the same as a share of all"),
+    metric("memory.cached", "", Unit::Bytes, 1, "cached files and reclaimable slabs"),
+    metric("swap.total", "", Unit::Bytes, 1, "swap in all"),
+    metric("swap.used", "", Unit::Bytes, 1, "swap in use"),
+    metric("disk.read", "disk", Unit::BytesPerSecond, 1, "read from a block device"),
+    metric("disk.written", "disk", Unit::BytesPerSecond, 1, "written to a block device"),
+    metric("disk.busy", "disk", Unit::Percent, 10, "time with something in flight"),
+    metric("mount.total", "mount", Unit::Bytes, 1, "size of a file system"),
+    metric("mount.used", "mount", Unit::Bytes, 1, "not free for ordinary users"),
+    metric("mount.free", "mount", Unit::Bytes, 1, "free for ordinary users"),
+    metric("mount.share", "mount", Unit::Percent, 10, "the same as a share of all"),
+    metric("net.received", "interface", Unit::BytesPerSecond, 1, "received by an interface"),
+    metric("net.sent", "interface", Unit::BytesPerSecond, 1, "sent by an interface"),
+    metric("net.errors", "interface", Unit::PerSecond, 1, "errors and drops, both ways"),
+    metric("sockets", "", Unit::Count, 1, "TCP and UDP sockets in use"),
+    metric("processes", "", Unit::Count, 1, "processes"),
+    metric("processes.running", "", Unit::Count, 1, "processes able to run"),
+    metric("temperature", "sensor", Unit::Celsius, 10, "a sensor"),
+    metric("pressure.cpu", "", Unit::Percent, 100, "time in which something waited for a processor"),
+    metric("pressure.memory", "", Unit::Percent, 100, "time in which something waited for memory"),
+    metric("pressure.io", "", Unit::Percent, 100, "time in which something waited for a disk"),
+    metric("uptime", "", Unit::Seconds, 1, "since the host started"),
+    metric("clock.skew", "", Unit::Seconds, 1000, "the host's clock less the hub's")
+        .told(By::Hub, 600),
+    metric("link.rtt", "", Unit::Seconds, 100_000, "from the hub to the agent and back")
+        .told(By::Hub, 600),
+    metric("probe.time", "probe", Unit::Seconds, 10_000, "how long a probe took")
+        .told(By::Hub, 900),
+    metric("probe.up", "probe", Unit::Percent, 10, "whether a probe succeeded: 0 or 100")
+        .told(By::Hub, 900),
+    metric("certificate.left", "certificate", Unit::Seconds, 1, "until a certificate ends")
+        .told(By::Hub, 26 * 3600),
+    metric("group.cpu", "group", Unit::Percent, 10, "of one processor, by programs of one name")
+        .told(By::States, LASTS_S),
+    metric("group.memory", "group", Unit::Bytes, 1, "memory of programs of one name")
+        .told(By::States, LASTS_S),
+    metric("container.cpu", "container", Unit::Percent, 10, "of one processor, by a container")
+        .told(By::States, LASTS_S),
+    metric("container.memory", "container", Unit::Bytes, 1, "memory of a container")
+        .told(By::States, LASTS_S),
+    metric("unit.memory", "unit", Unit::Bytes, 1, "memory of a unit").told(By::States, LASTS_S),
+    metric("container.restarts", "container", Unit::Count, 1, "how often the engine restarted it")
+        .told(By::States, LASTS_S),
+    metric("unit.restarts", "unit", Unit::Count, 1, "how often systemd restarted it")
+        .told(By::States, LASTS_S),
 ];
 
 /// The figure that a full name (`mount.used{/var}`) is of.
@@ -109,15 +168,18 @@ pub fn each<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) 
     take!("cpu.steal", "", sample.cpu.steal.into());
     if let Some(most) = sample.cores.iter().max() {
         take!("cpu.core.max", "", (*most).into());
+        take!("cpu.cores", "", sample.cores.len() as i64);
     }
     take!("load.1", "", sample.load[0].into());
     take!("load.5", "", sample.load[1].into());
     take!("load.15", "", sample.load[2].into());
     take!("memory.total", "", big(sample.memory.total));
     take!("memory.used", "", big(sample.memory.used()));
+    take!("memory.available", "", big(sample.memory.available));
     take!("memory.share", "", share(sample.memory.used(), sample.memory.total));
     take!("memory.cached", "", big(sample.memory.cached));
     if sample.memory.swap_total > 0 {
+        take!("swap.total", "", big(sample.memory.swap_total));
         take!("swap.used", "", big(sample.memory.swap_used));
     }
     for disk in &sample.disks {
@@ -129,6 +191,7 @@ pub fn each<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) 
         let used = mount.total.saturating_sub(mount.free);
         take!("mount.total", &mount.mount, big(mount.total));
         take!("mount.used", &mount.mount, big(used));
+        take!("mount.free", &mount.mount, big(mount.free));
         take!("mount.share", &mount.mount, share(used, mount.total));
     }
     // What the engine makes for each container comes and goes with it, under a name that says nothing.
@@ -176,7 +239,8 @@ mod tests {
         let mut found = Vec::new();
         each(&sample, |at, of, value| found.push((ALL[at].name, of, value)));
         let names: BTreeSet<_> = found.iter().map(|(name, ..)| *name).collect();
-        assert_eq!(names, ALL.iter().map(|m| m.name).collect());
+        let sampled = ALL.iter().filter(|m| m.by == By::Sample);
+        assert_eq!(names, sampled.map(|m| m.name).collect());
         for expected in [
             ("cpu.busy", "", 153),
             ("cpu.core.max", "", 900),
