@@ -22,6 +22,7 @@ pub mod table;
 pub mod version;
 
 // One line per feature.
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod blobs;
@@ -47,6 +48,7 @@ pub mod login;
 pub mod logs;
 pub mod metrics;
 pub mod networks;
+pub mod notifiers;
 pub mod operators;
 pub mod orders;
 pub mod pages;
@@ -58,6 +60,7 @@ pub mod pushes;
 pub mod recordings;
 pub mod registries;
 pub mod roles;
+pub mod rules;
 pub mod runbooks;
 pub mod runs;
 pub mod secrets;

@@ -13,6 +13,7 @@ use crate::{
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
+use crate::{alerts, notifiers, rules};
 use crate::{images, networks, registries, volumes};
 use crate::{inside, proxy};
 
@@ -415,6 +416,34 @@ pub const METHODS: &[Method] = &[
     call::<configs::Versions>(Place::Hub).about(About::Nothing),
     call::<configs::Delete>(Place::Hub).about(About::Nothing),
     call::<configs::Expect>(Place::Hub).about(About::Parts),
+    call::<rules::List>(Place::Hub).about(About::Nothing),
+    call::<rules::Show>(Place::Hub).about(About::Nothing),
+    call::<rules::Check>(Place::Hub).about(About::Nothing),
+    call::<rules::Save>(Place::Hub),
+    call::<rules::Switch>(Place::Hub),
+    call::<rules::Versions>(Place::Hub).about(About::Nothing),
+    call::<rules::Delete>(Place::Hub),
+    call::<rules::Try>(Place::Hub).about(About::Parts),
+    call::<alerts::List>(Place::Hub).about(About::Parts),
+    feed::<alerts::Watch>(Place::Hub).about(About::Parts),
+    call::<alerts::Show>(Place::Hub).about(About::Parts),
+    call::<alerts::History>(Place::Hub).about(About::Parts),
+    call::<alerts::Acknowledge>(Place::Hub).about(About::Parts),
+    call::<alerts::Unacknowledge>(Place::Hub).about(About::Parts),
+    call::<alerts::Dismiss>(Place::Hub).about(About::Parts),
+    call::<alerts::PutSilence>(Place::Hub),
+    call::<alerts::EndSilence>(Place::Hub),
+    call::<alerts::Silences>(Place::Hub).about(About::Nothing),
+    call::<alerts::Policies>(Place::Hub).about(About::Nothing),
+    call::<alerts::CheckPolicies>(Place::Hub).about(About::Nothing),
+    call::<alerts::SavePolicies>(Place::Hub),
+    call::<notifiers::List>(Place::Hub).about(About::Nothing),
+    call::<notifiers::Show>(Place::Hub).about(About::Nothing),
+    call::<notifiers::Check>(Place::Hub).about(About::Nothing),
+    call::<notifiers::Save>(Place::Hub),
+    call::<notifiers::Delete>(Place::Hub),
+    call::<notifiers::Test>(Place::Hub),
+    call::<notifiers::Notices>(Place::Hub).about(About::Nothing),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),
