@@ -5,6 +5,7 @@ use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
+use crate::{alerts, notifiers, rules};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -13,7 +14,6 @@ use crate::{
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
-use crate::{alerts, notifiers, rules};
 use crate::{images, networks, registries, volumes};
 use crate::{inside, proxy};
 
