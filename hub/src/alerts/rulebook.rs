@@ -269,9 +269,12 @@ impl Alerts {
     ) -> Result<Saved, CallError> {
         let rules = checked(&save.text, &self.catalog)
             .map_err(|problems| CallError::malformed(crate::runbooks::listed(&problems)))?;
+        if save.name.is_empty() {
+            return self.save_rules(hub, &rules, save, by).await;
+        }
         let [rule] = rules.as_slice() else {
             return Err(CallError::malformed(format!(
-                "one rule is saved at a time, and the text has {}",
+                "one rule is saved under a name, and the text has {}",
                 rules.len()
             )));
         };
@@ -290,6 +293,34 @@ impl Alerts {
             self.changed(hub).await?;
         }
         Ok(saved)
+    }
+
+    /// Keeps each rule of a text under its own name.
+    async fn save_rules(
+        &self,
+        hub: &Hub,
+        rules: &[Rule],
+        save: &told::Save,
+        by: &str,
+    ) -> Result<Saved, CallError> {
+        if rules.len() + self.rules.held().len() > MOST {
+            return Err(CallError::malformed(format!("a hub has {MOST} rules at most")));
+        }
+        let mut unchanged = true;
+        for rule in rules {
+            let text = text::write(std::slice::from_ref(rule)).map_err(CallError::failed)?;
+            let same = self.rules.text(&rule.name, None).is_ok_and(|(_, kept)| {
+                text::read(&kept, &self.catalog).is_ok_and(|kept| kept[0].0 == *rule)
+            });
+            if !same {
+                self.rules.save(&item(rule, &text, &save.note, None), by).await?;
+                unchanged = false;
+            }
+        }
+        if !unchanged {
+            self.changed(hub).await?;
+        }
+        Ok(Saved { version: 0, unchanged })
     }
 
     /// Switches a rule off or on.
