@@ -105,7 +105,11 @@ async fn an_alert_is_told_once_acknowledged_and_told_to_be_over_across_restarts_
     admin.call(None, &Delete { name: "away".into() }, PATIENCE).await.unwrap();
     let over = mails.mail().await;
     assert!(over.contains("[RESOLVED] web1 has gone"), "{over}");
-    let notices = admin.call(None, &Notices::default(), PATIENCE).await.unwrap().notices;
+    let notices = until_some("both are known to be taken", async || {
+        let notices = admin.call(None, &Notices::default(), PATIENCE).await.ok()?.notices;
+        notices.iter().all(|n| n.fate == Fate::Taken).then_some(notices)
+    })
+    .await;
     let fates: Vec<_> = notices.iter().map(|n| (n.fate, n.tries)).collect();
     assert_eq!(
         fates,
