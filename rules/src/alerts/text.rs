@@ -126,7 +126,10 @@ mod tests {
             escalate:\n  - {after: 15m, to: [boss]}\n  quiet:\n  - {days: [fri, SAT], from: \"22:00\", to: \"07:30\", zone: Europe/Berlin}\n";
         let policies = read(text).unwrap();
         let nights = &policies[0];
-        assert_eq!((nights.repeat, nights.escalate[0].after), (Span::minutes(60), Span::minutes(15)));
+        assert_eq!(
+            (nights.repeat, nights.escalate[0].after),
+            (Span::minutes(60), Span::minutes(15))
+        );
         let quiet = &nights.quiet[0];
         assert_eq!((&quiet.days[..], quiet.from, quiet.to), (&[4, 5][..], 1320, 450));
         let with_default = [policies, vec![defaults::policy()]].concat();
