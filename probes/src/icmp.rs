@@ -32,8 +32,7 @@ fn open(address: IpAddr) -> io::Result<(Socket, bool)> {
 }
 
 impl Echoes {
-    fn new(address: IpAddr) -> io::Result<Self> {
-        let (socket, raw) = open(address)?;
+    fn new(address: IpAddr, (socket, raw): (Socket, bool)) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.connect(&SocketAddr::new(address, 0).into())?;
         let mut mark = [0; MARK];
@@ -91,12 +90,14 @@ pub(crate) async fn ask(look: &mut Look<'_>, icmp: &Icmp) -> Ended {
         return Err(Fault::Down(format!("{} has no address", icmp.host)));
     };
     look.seen.address = address.to_string();
-    let echoes = Echoes::new(address).map_err(|e| match e.kind() {
+    let wrong = |e: io::Error| Fault::Down(format!("sending an echo to {address}: {e}"));
+    let opened = open(address).map_err(|e| match e.kind() {
         io::ErrorKind::PermissionDenied => Fault::Unsaid(
             "this agent may not send echoes: let it have CAP_NET_RAW, or its group into net.ipv4.ping_group_range".to_owned(),
         ),
-        _ => Fault::Down(format!("sending an echo to {address}: {e}")),
+        _ => wrong(e),
     })?;
+    let echoes = Echoes::new(address, opened).map_err(wrong)?;
     look.doing(format!("an echo of {address}"));
     let mut last = None;
     let count = icmp.count.max(1);

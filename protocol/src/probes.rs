@@ -349,6 +349,9 @@ pub struct Watch {
 pub struct Due {
     /// Told again with each result.
     pub version: u64,
+    /// The first look is wanted at once: the hub has none of this agent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub soon: bool,
     /// What to ask.
     pub probe: Probe,
 }
