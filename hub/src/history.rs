@@ -96,6 +96,13 @@ pub struct History {
     troubled: AtomicBool,
 }
 
+/// The means of one step of a host's figures: the place of each in [`names::ALL`], which of several, its value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Means {
+    /// By its names.
+    pub figures: Vec<(usize, Box<str>, f64)>,
+}
+
 /// What a host has told of the step that goes on.
 #[derive(Debug, Default)]
 struct Gathering {
@@ -245,25 +252,27 @@ impl History {
         (count as u32, self.step_ms() as u64)
     }
 
-    /// Takes a sample of a host whose clock differs so much, as far as is known.
-    pub fn take(&self, host: HostId, sample: &Metrics, skew_ms: Option<i64>) {
-        let Some(store) = self.store.get() else { return };
+    /// Takes a sample of a host whose clock differs so much, as far as is known. What the step before was, when this one
+    /// begins another.
+    pub fn take(&self, host: HostId, sample: &Metrics, skew_ms: Option<i64>) -> Option<Means> {
+        let store = self.store.get().map(Arc::as_ref);
+        let mut done = None;
         let skew = skew_ms.filter(|skew| skew.abs() >= SKEW_MS).unwrap_or(0);
         let at = i64::try_from(sample.at_ms).unwrap_or(i64::MAX).saturating_sub(skew);
         let step = at.div_euclid(self.step_ms());
         let mut hosts = self.lock();
         let gathering = hosts.entry(host).or_default();
         if gathering.step != step {
-            self.put(store, host, gathering);
+            done = self.put(store, host, gathering);
             gathering.step = step;
         }
         if !gathering.is_like(sample) {
             // Something came or went: what was gathered until now is complete.
-            self.put(store, host, gathering);
+            done = self.put(store, host, gathering).or(done);
             gathering.names.clear();
             names::each(sample, |at, of, _| {
                 if gathering.names.len() < SERIES {
-                    let id = name(store, at, of);
+                    let id = store.and_then(|store| name(store, at, of));
                     let id = id.filter(|id| gathering.names.iter().all(|k| k.id != Some(*id)));
                     gathering.names.push(Known { at, of: of.into(), id });
                 }
@@ -278,22 +287,44 @@ impl History {
             }
         });
         gathering.count += 1;
+        done
+    }
+
+    /// Takes figures that the hub itself knows of a host now: their places in [`names::ALL`], which of several, values.
+    pub fn tell(&self, host: HostId, figures: &[(usize, String, f64)]) {
+        let Some(store) = self.store.get() else { return };
+        let known = figures.iter().take(SERIES).filter_map(|(at, of, value)| {
+            let scale = f64::from(names::ALL.get(*at)?.scale);
+            Some((name(store, *at, of)?, (value * scale).round() as i64))
+        });
+        // A cut name may be that of another one.
+        let known: std::collections::BTreeMap<NameId, i64> = known.collect();
+        let (ids, values): (Vec<NameId>, Vec<i64>) = known.into_iter().unzip();
+        let now = now();
+        let at = now.div_euclid(self.step_ms()) * self.step_ms();
+        if let Err(e) = store.append(&source(host), at, &ids, &values, now) {
+            tracing::debug!(%host, "figures were not kept: {e}");
+        }
     }
 
     /// A host's link has ended: what it told of the last step is kept.
     pub fn ended(&self, host: HostId) {
-        if let (Some(mut gathering), Some(store)) = (self.lock().remove(&host), self.store.get()) {
-            self.put(store, host, &mut gathering);
+        if let Some(mut gathering) = self.lock().remove(&host) {
+            self.put(self.store.get().map(Arc::as_ref), host, &mut gathering);
         }
     }
 
-    fn put(&self, store: &Store, host: HostId, gathering: &mut Gathering) {
-        if gathering.count > 0 {
-            let half = gathering.count / 2;
+    /// Ends a step: keeps it, where there is a store, and says what it was.
+    fn put(&self, store: Option<&Store>, host: HostId, gathering: &mut Gathering) -> Option<Means> {
+        let (count, half) = (gathering.count, gathering.count / 2);
+        if count == 0 {
+            return None;
+        }
+        if let Some(store) = store {
             let figures = gathering.names.iter().zip(&gathering.sums);
             let (ids, means): (Vec<NameId>, Vec<i64>) = figures
                 .filter_map(|(known, sum)| {
-                    Some((known.id?, sum.saturating_add(half).div_euclid(gathering.count)))
+                    Some((known.id?, sum.saturating_add(half).div_euclid(count)))
                 })
                 .unzip();
             let at = gathering.step * self.step_ms();
@@ -302,8 +333,14 @@ impl History {
                 tracing::debug!(%host, "a sample was not kept: {e}");
             }
         }
+        let figures = gathering.names.iter().zip(&gathering.sums).filter_map(|(known, sum)| {
+            let scale = f64::from(names::ALL.get(known.at)?.scale);
+            Some((known.at, known.of.clone(), *sum as f64 / count as f64 / scale))
+        });
+        let means = Means { figures: figures.collect() };
         gathering.count = 0;
         gathering.sums.fill(0);
+        Some(means)
     }
 }
 

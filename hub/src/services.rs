@@ -1,5 +1,6 @@
 //! The features that the hub answers itself, one line each.
 
+mod alerts;
 pub(crate) mod approvals;
 mod audit;
 mod blobs;
@@ -16,14 +17,17 @@ mod hubkey;
 mod images;
 mod keys;
 mod login;
+mod notifiers;
 mod operators;
 mod pages;
 mod parts;
 mod ping;
+mod probes;
 mod pushes;
 mod recordings;
 mod registries;
 mod roles;
+mod rules;
 mod runbooks;
 mod runs;
 mod secrets;
@@ -63,10 +67,14 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = blobs::register(service);
     let service = files::register(service);
     let service = history::register(service);
+    let service = rules::register(service);
+    let service = alerts::register(service);
+    let service = notifiers::register(service);
     let service = hostkeys::register(service);
     let service = images::register(service);
     let service = hubkey::register(service);
     let service = pushes::register(service);
+    let service = probes::register(service);
     let service = recordings::register(service);
     let service = registries::register(service);
     let service = secrets::register(service);
