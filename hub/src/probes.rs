@@ -13,7 +13,7 @@ use crate::records::prefix;
 use crate::server::Hub;
 use crate::shelf::{Item, Shelf, Sort};
 use crate::store::{Store, StoreError};
-use cmdr_link::clock;
+use cmdr_link::{clock, codec};
 use cmdr_probes::text::{self, Written};
 use cmdr_probes::{Quorum, Standing};
 use cmdr_protocol::events::{Event, What};
@@ -43,6 +43,8 @@ const SORT: Sort = Sort {
 const TICK: Duration = Duration::from_secs(1);
 /// Results of one host within so many ticks are one row of the history.
 const ROW: u32 = 10;
+/// Bytes of all that one agent is handed: they are one request.
+const HANDED: usize = 512 * 1024;
 
 /// All probes.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ struct Known {
     /// Absent for all hosts.
     selector: Option<Selector>,
     version: u64,
+    /// Bytes of it, as an agent is handed it.
+    size: usize,
     /// Why it is not run although it is on.
     problem: String,
     quorum: Quorum<HostId>,
@@ -114,6 +118,7 @@ impl Known {
         let (every, timeout) = (written.probe.every_ms, written.probe.timeout_ms);
         Self {
             quorum: Quorum::new(written.terms, every, timeout),
+            size: codec::size(&written.probe),
             written,
             selector,
             version,
@@ -146,19 +151,24 @@ fn rank(name: &str, host: HostId) -> [u8; 32] {
 
 /// Who runs each probe: of the hosts that are here and that it is for, as many as it says.
 fn choose(known: &BTreeMap<String, Known>, hosts: &[(HostId, Host)]) -> Vec<BTreeSet<HostId>> {
-    let mut has: HashMap<HostId, usize> = HashMap::new();
+    let mut has: HashMap<HostId, (usize, usize)> = HashMap::new();
     let mut chosen = Vec::with_capacity(known.len());
     for (name, probe) in known {
         let mut may: Vec<HostId> = Vec::new();
         if probe.runs() {
-            let free = |id: &HostId| has.get(id).is_none_or(|count| *count < MAX_ON_AGENT);
+            let free = |id: &HostId| {
+                let (count, bytes) = has.get(id).copied().unwrap_or_default();
+                count < MAX_ON_AGENT && bytes.saturating_add(probe.size) <= HANDED
+            };
             let fit = hosts.iter().filter(|(id, host)| free(id) && probe.is_for(host));
             may = fit.map(|(id, _)| *id).collect();
             may.sort_by_cached_key(|id| rank(name, *id));
             may.truncate(probe.written.agents as usize);
         }
         for id in &may {
-            *has.entry(*id).or_default() += 1;
+            let (count, bytes) = has.entry(*id).or_default();
+            *count += 1;
+            *bytes = bytes.saturating_add(probe.size);
         }
         chosen.push(may.into_iter().collect());
     }
@@ -240,12 +250,13 @@ impl Probes {
                 known.seen.values_mut().for_each(|look| look.version = saved.version);
                 known.problem.clone_from(&fresh.problem);
                 (known.written, known.selector) = (fresh.written, fresh.selector);
-                known.version = saved.version;
+                (known.version, known.size) = (saved.version, fresh.size);
             }
             None => {
                 let old = inner.known.insert(name.clone(), fresh);
                 if let (Some(old), Some(new)) = (old, inner.known.get_mut(name)) {
-                    new.speaker = old.speaker;
+                    // Whoever is chosen no more is let go like any other.
+                    (new.agents, new.speaker) = (old.agents, old.speaker);
                 }
             }
         }

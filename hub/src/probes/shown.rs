@@ -64,7 +64,7 @@ pub(super) fn why(known: &Known) -> String {
         State::Unknown if !known.problem.is_empty() => known.problem.clone(),
         State::Unknown if known.written.off => "it is switched off".to_owned(),
         State::Unknown if known.agents.is_empty() => {
-            "no agent that is online is meant by `from`".to_owned()
+            "no agent that is online is meant by `from`, or those that are have as many probes as they can run".to_owned()
         }
         State::Unknown => {
             let least = known.written.terms.at_least.max(1);

@@ -52,7 +52,7 @@ async fn another_way_of_judging_leaves_what_was_seen_and_another_far_end_does_no
     assert!(!probes.due(id)[0].soon, "what it has seen is true of the new version");
     let save = Save { text: TEXT.replace("127.0.0.1", "127.0.0.2"), ..save };
     probes.save(&save, "ann").await.unwrap();
-    assert!(probes.due(id).is_empty(), "it is chosen anew");
+    assert!(probes.due(id)[0].soon, "nothing is known of another far end");
     assert!(probes.lock().known["shop"].seen.is_empty());
 }
 
@@ -80,5 +80,17 @@ proptest! {
         let chosen = choose(&known, &[host(1, "x")]);
         let runs = chosen.iter().filter(|agents| !agents.is_empty()).count();
         prop_assert_eq!(runs, probes.min(MAX_ON_AGENT));
+    }
+
+    #[test]
+    fn what_one_agent_is_handed_fits_into_one_request(probes in 1_usize..60, kib in 1_usize..30) {
+        let body = "x".repeat(kib * 1024);
+        let text = format!("name: shop\nhttp: {{ url: 'http://127.0.0.1/', body: {body} }}\n");
+        let known: BTreeMap<_, _> =
+            (0..probes).map(|n| (format!("p{n}"), Known::of("shop", &text, 1))).collect();
+        let chosen = choose(&known, &[host(1, "x")]);
+        let runs = chosen.iter().filter(|agents| !agents.is_empty()).count();
+        prop_assert!(runs * kib * 1024 < HANDED);
+        prop_assert!(runs == probes || (runs + 1) * (kib + 1) * 1024 > HANDED);
     }
 }
