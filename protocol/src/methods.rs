@@ -6,6 +6,7 @@ use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
 use crate::{alerts, notifiers, probes, rules};
+use crate::{alerts, notifiers, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -480,6 +481,7 @@ pub const INNER: &[Method] = &[
     call::<blobs::Have>(Place::Host),
     feed::<blobs::Put>(Place::Host),
     feed::<images::PullAs>(Place::Host),
+    feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),
     call::<probes::Run>(Place::Host),

@@ -201,9 +201,14 @@ async fn a_probe_is_tried_before_it_is_kept_and_each_host_goes_by_its_own_policy
         "{}",
         long[0].2
     );
-    let hungry = "name: big\nscript: { memory_mb: 64, command: [/bin/sh, -c, 'read x < /dev/zero; echo it got all; exit 0'] }\ntimeout: 20s\n";
-    let hungry = attempt(hungry.to_owned()).await;
-    assert_ne!(hungry[0].2, "it got all", "{:?}", hungry[0]);
+    let hungry = |mb: u32| {
+        let program =
+            "BEGIN { x = \"x\"; while (length(x) < 100000000) x = x x; print \"it got all\" }";
+        format!("name: big\nscript:\n  memory_mb: {mb}\n  command: [/usr/bin/awk, '{program}']\n")
+    };
+    assert_eq!(attempt(hungry(1024)).await[0].2, "it got all");
+    let refused = attempt(hungry(64)).await;
+    assert!(refused[0].1 != Verdict::Up && refused[0].2 != "it got all", "{:?}", refused[0]);
     assert!(client.call(None, &List {}, PATIENCE).await.unwrap().probes.is_empty());
 }
 
