@@ -32,7 +32,7 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 const CRATES: [&str; 11] = [
-    "protocol", "link", "history", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway",
+    "protocol", "link", "history", "recorder", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway",
     "tests",
 ];
 
@@ -73,6 +73,11 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-history",
             vec!["cmdr-protocol", "cmdr-link", "cmdr-hub", "tokio", "sled"],
             "it keeps numbers and knows nothing else",
+        ),
+        (
+            "cmdr-recorder",
+            vec!["cmdr-protocol", "cmdr-link", "cmdr-agentd", "cmdr-hub", "tokio", "sysinfo"],
+            "it looks at the kernel's files and its own, and knows nothing else",
         ),
         (
             "cmdr-hub",

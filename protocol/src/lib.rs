@@ -57,6 +57,7 @@ pub mod ports;
 pub mod processes;
 pub mod proxy;
 pub mod pushes;
+pub mod recorder;
 pub mod recordings;
 pub mod registries;
 pub mod roles;

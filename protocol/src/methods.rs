@@ -4,6 +4,7 @@ use crate::call::{Access, Call, Feed};
 use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
+use crate::recorder;
 use crate::recordings;
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
@@ -171,6 +172,9 @@ pub const METHODS: &[Method] = &[
     feed::<processes::Watch>(Place::Host),
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
+    call::<recorder::List>(Place::Host),
+    call::<recorder::At>(Place::Host),
+    call::<recorder::Range>(Place::Host),
     call::<ports::List>(Place::Host),
     feed::<ports::Watch>(Place::Host),
     call::<services::List>(Place::Host),
