@@ -32,8 +32,8 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 const CRATES: [&str; 11] = [
-    "protocol", "link", "history", "recorder", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway",
-    "tests",
+    "protocol", "link", "history", "recorder", "rules", "notify", "agentd", "hub", "tui", "cli",
+    "gateway", "tests",
 ];
 
 #[test]

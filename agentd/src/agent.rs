@@ -114,12 +114,14 @@ struct Shared {
     containers: services::containers::Live,
     tables: watched::Tables,
     container_stats: services::containers::Sampled,
+    recording: Arc<services::recorder::Recording>,
 }
 
 impl Agent {
     /// An agent of this host. Nothing is sampled or opened before somebody asks.
     pub fn new(config: Config) -> Self {
-        let metrics = services::metrics::sampler(&config);
+        let recording = Arc::new(services::recorder::Recording::default());
+        let metrics = services::metrics::sampler(&config, &recording);
         let processes = services::processes::sampler(&config);
         let ports = services::ports::sampler(&config);
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
@@ -158,6 +160,7 @@ impl Agent {
             containers: services::containers::Live::default(),
             tables: watched::Tables::default(),
             container_stats: services::containers::Sampled::default(),
+            recording,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -185,6 +188,10 @@ impl Agent {
     /// What they use, while somebody watches.
     pub fn container_stats(&self) -> &services::containers::Sampled {
         &self.shared.container_stats
+    }
+    /// The flight recorder, when it was begun.
+    pub(crate) fn recording(&self) -> &services::recorder::Recording {
+        &self.shared.recording
     }
     /// The sampler of live figures.
     pub fn metrics(&self) -> &Sampler<Collected> {

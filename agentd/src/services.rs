@@ -20,6 +20,7 @@ pub mod ping;
 pub mod ports;
 pub mod processes;
 mod proxy;
+pub mod recorder;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
 pub mod sessions;
@@ -52,6 +53,7 @@ pub const NAMES: &[&str] = &[
     "ports",
     "processes",
     "proxy",
+    "recorder",
     "services",
     "sessions",
     "ssh",
@@ -66,6 +68,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         facts::register,
         metrics::register,
         processes::register,
+        recorder::register,
         ports::register,
         services::register,
         containers::register,

@@ -91,9 +91,28 @@ pub struct History {
     folder: PathBuf,
     settings: Settings,
     store: OnceLock<Arc<Store>>,
-    hosts: Mutex<HashMap<HostId, Gathering>>,
+    hosts: Mutex<HashMap<HostId, [Gathering; 2]>>,
     /// Said once each time it changes.
     troubled: AtomicBool,
+}
+
+/// A part of a host's samples. They are gathered apart: what comes and goes in one sample of ten shall not break the
+/// means of what is in all of them.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// What is in every sample.
+    Steady,
+    /// The heaviest programs and the containers.
+    Usages,
+}
+
+impl Part {
+    fn each(self, sample: &Metrics, take: impl FnMut(usize, &str, i64)) {
+        match self {
+            Self::Steady => names::steady(sample, take),
+            Self::Usages => names::usages(sample, take),
+        }
+    }
 }
 
 /// What a host has told of the step that goes on.
@@ -122,9 +141,9 @@ impl Known {
 
 impl Gathering {
     /// Whether a sample has the same figures as the one before; those beyond the bound do not count.
-    fn is_like(&self, sample: &Metrics) -> bool {
+    fn is_like(&self, sample: &Metrics, part: Part) -> bool {
         let (mut place, mut beyond) = (0, false);
-        names::each(sample, |at, of, _| match self.names.get(place) {
+        part.each(sample, |at, of, _| match self.names.get(place) {
             Some(known) if known.is(at, of) => place += 1,
             _ => beyond = true,
         });
@@ -252,16 +271,30 @@ impl History {
         let at = i64::try_from(sample.at_ms).unwrap_or(i64::MAX).saturating_sub(skew);
         let step = at.div_euclid(self.step_ms());
         let mut hosts = self.lock();
-        let gathering = hosts.entry(host).or_default();
+        let [steady, usages] = hosts.entry(host).or_default();
+        self.gather(store, host, steady, (sample, step), Part::Steady);
+        if !sample.groups.is_empty() || !sample.containers.is_empty() {
+            self.gather(store, host, usages, (sample, step), Part::Usages);
+        }
+    }
+
+    fn gather(
+        &self,
+        store: &Store,
+        host: HostId,
+        gathering: &mut Gathering,
+        (sample, step): (&Metrics, i64),
+        part: Part,
+    ) {
         if gathering.step != step {
             self.put(store, host, gathering);
             gathering.step = step;
         }
-        if !gathering.is_like(sample) {
+        if !gathering.is_like(sample, part) {
             // Something came or went: what was gathered until now is complete.
             self.put(store, host, gathering);
             gathering.names.clear();
-            names::each(sample, |at, of, _| {
+            part.each(sample, |at, of, _| {
                 if gathering.names.len() < SERIES {
                     let id = name(store, at, of);
                     let id = id.filter(|id| gathering.names.iter().all(|k| k.id != Some(*id)));
@@ -271,7 +304,7 @@ impl History {
             gathering.sums = vec![0; gathering.names.len()];
         }
         let mut place = 0;
-        names::each(sample, |at, of, value| {
+        part.each(sample, |at, of, value| {
             if gathering.names.get(place).is_some_and(|known| known.is(at, of)) {
                 gathering.sums[place] = gathering.sums[place].saturating_add(value);
                 place += 1;
@@ -282,8 +315,10 @@ impl History {
 
     /// A host's link has ended: what it told of the last step is kept.
     pub fn ended(&self, host: HostId) {
-        if let (Some(mut gathering), Some(store)) = (self.lock().remove(&host), self.store.get()) {
-            self.put(store, host, &mut gathering);
+        if let (Some(gathered), Some(store)) = (self.lock().remove(&host), self.store.get()) {
+            for mut gathering in gathered {
+                self.put(store, host, &mut gathering);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::containers;
 use crate::envelope::Kind;
 use crate::recorder;
 use crate::recordings;
+use crate::{alerts, notifiers, rules};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -14,7 +15,6 @@ use crate::{
 use crate::{blobs, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
-use crate::{alerts, notifiers, rules};
 use crate::{images, networks, registries, volumes};
 use crate::{inside, proxy};
 
