@@ -252,7 +252,7 @@ impl History {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<HostId, Gathering>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<HostId, [Gathering; 2]>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

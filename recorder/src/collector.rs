@@ -64,11 +64,13 @@ struct Sum {
     used: u64,
     /// One of its processes.
     pid: u32,
+    /// It was there when figures were given before: what comes and goes within seconds is not worth a series.
+    lasts: bool,
 }
 
 impl Sum {
     fn clear(&mut self) {
-        *self = Self { used: self.used, ..Self::default() };
+        *self = Self { used: self.used, lasts: self.lasts, ..Self::default() };
     }
 
     fn add(&mut self, known: &Known) {
@@ -531,14 +533,19 @@ impl Collector {
         tops
     }
 
-    /// The heaviest programs and all containers on average since this was asked before.
+    /// The heaviest programs and all containers on average since this was asked before; of programs those that there were
+    /// then already.
     pub fn figures(&mut self) -> Figures {
         let ms = std::mem::take(&mut self.figures_since).max(1);
         let mean = |used: &mut u64| u32::try_from(std::mem::take(used) / ms).unwrap_or(u32::MAX);
         let means: Vec<(Id, u32, u64)> = self
             .programs
             .iter_mut()
-            .map(|(id, sum)| (id, mean(&mut sum.used), sum.memory))
+            .map(|(id, sum)| (id, mean(&mut sum.used), sum))
+            .filter_map(|(id, cpu, sum)| {
+                let lasted = std::mem::replace(&mut sum.lasts, true);
+                lasted.then_some((id, cpu, sum.memory))
+            })
             .collect();
         let all: Vec<_> = means
             .into_iter()

@@ -44,6 +44,7 @@ mod orders;
 mod playbooks;
 mod ports;
 mod processes;
+mod recorder;
 mod recordings;
 mod recreate;
 mod registries;
