@@ -104,6 +104,8 @@ pub struct Collector {
     meminfo: Option<File>,
     commands: bool,
     budget: Budget,
+    /// All were looked at once.
+    settled: bool,
     /// By pid.
     known: Vec<Known>,
     programs: Table<Sum>,
@@ -141,6 +143,7 @@ impl Collector {
             meminfo: file("meminfo"),
             commands,
             budget: Budget::new(share_ppm),
+            settled: false,
             known: Vec::new(),
             programs: Table::default(),
             places: Table::default(),
@@ -190,6 +193,10 @@ impl Collector {
         }
         looked += self.look_around(now, begin, allowance, host.unseen);
         self.bury();
+        if !self.settled && self.known.iter().all(|known| known.state != NEW) {
+            self.settled = true;
+            self.budget.settle();
+        }
         self.sum(elapsed);
         self.containers(now, begin, allowance);
         let explained = self.known.iter().fold(0u32, |sum, k| sum.saturating_add(k.cpu));
