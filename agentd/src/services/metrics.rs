@@ -51,9 +51,9 @@ pub fn sampler(config: &Config, recording: &Arc<Recording>) -> Sampler<Collected
         let (mut first, mut told) = (true, 0);
         Box::new(move || {
             let mut metrics = collector.sample(std::time::Instant::now());
-            if !first && let Some((number, usages)) = recording.newest(told) {
-                told = number;
-                (metrics.groups, metrics.containers) = usages;
+            if !first && let Some(news) = recording.newest(told) {
+                told = news.number;
+                (metrics.groups, metrics.containers) = (news.groups, news.containers);
             }
             // The first look has no rates yet and goes to nobody.
             if !std::mem::take(&mut first) {

@@ -47,6 +47,13 @@ enum Now {
     Running(Arc<Recorder>),
 }
 
+/// Figures of programs and containers, as they go out.
+pub(super) struct Told {
+    pub(super) number: u64,
+    pub(super) groups: Vec<Usage>,
+    pub(super) containers: Vec<Usage>,
+}
+
 impl Recording {
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,7 +75,7 @@ impl Recording {
     }
 
     /// The newest figures of programs and containers and their number, when it is not the one that is known.
-    pub(super) fn newest(&self, known: u64) -> Option<(u64, (Vec<Usage>, Vec<Usage>))> {
+    pub(super) fn newest(&self, known: u64) -> Option<Told> {
         let Now::Running(recorder) = &*self.lock() else { return None };
         let (number, figures) = recorder.figures();
         if number == known {
@@ -80,7 +87,7 @@ impl Recording {
         let containers = figures.containers.iter().map(|(id, cpu, memory)| {
             usage(titles.get(id).cloned().unwrap_or_else(|| short(id)), *cpu, *memory)
         });
-        Some((number, (groups.collect(), containers.collect())))
+        Some(Told { number, groups: groups.collect(), containers: containers.collect() })
     }
 
     /// Ends it, with all it has on disk.
@@ -195,10 +202,10 @@ async fn at(agent: Arc<Agent>, _: Asked, at: At) -> Result<Moment, CallError> {
             "nothing was recorded then, nor before; recorder.list tells how far it reaches back",
         )
     })?;
-    Ok(moment(&agent, sample))
+    Ok(moment(&agent, &sample))
 }
 
-fn moment(agent: &Agent, sample: recorder::Sample) -> Moment {
+fn moment(agent: &Agent, sample: &recorder::Sample) -> Moment {
     let mut names = Names::new(&agent.config().etc_root);
     names.refresh();
     let titles = agent.recording().titles();

@@ -161,10 +161,9 @@ impl Seen {
             self.processes,
         );
         if self.unaccounted_percent >= 10.0 {
-            head += &format!(
-                "{:.0}% of one processor was used by processes that were not seen\n",
-                self.unaccounted_percent
-            );
+            let share = format!("{:.0}% of one processor", self.unaccounted_percent);
+            head += &share;
+            head += " was used by processes that were not seen\n";
         }
         head
     }
