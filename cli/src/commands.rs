@@ -1,5 +1,6 @@
 //! The list of verbs. Each variant's file begins with its arguments, whose comments are the help.
 
+mod alerts;
 mod approvals;
 mod audit;
 mod config;
@@ -19,6 +20,7 @@ mod keys;
 mod local;
 mod login;
 mod logs;
+mod notifiers;
 mod operators;
 mod packages;
 mod ping;
@@ -30,6 +32,7 @@ mod recorder;
 mod recordings;
 mod replay;
 mod roles;
+mod rules;
 mod runbook;
 mod runs;
 mod secrets;
@@ -89,6 +92,9 @@ pub enum Command {
     Top(top::TopArgs),
     Chart(history::chart::ChartArgs),
     History(history::HistoryArgs),
+    Rules(rules::RulesArgs),
+    Alerts(alerts::AlertsArgs),
+    Notifiers(notifiers::NotifiersArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
@@ -174,6 +180,9 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Env(args) => environment::run(app, &args).await,
         Command::Chart(args) => history::chart::run(app, args).await,
         Command::History(args) => history::run(app, args).await,
+        Command::Rules(args) => rules::run(app, &args).await,
+        Command::Alerts(args) => alerts::run(app, &args).await,
+        Command::Notifiers(args) => notifiers::run(app, &args).await,
         Command::Top(args) => top::run(app, &args).await,
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,

@@ -1,5 +1,6 @@
 //! Figures and times as people read them in tables. Used by every verb that prints a table.
 
+use cmdr_protocol::display::clean;
 pub use cmdr_protocol::human::{count, moment, span};
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ pub fn bytes(n: u64) -> String {
 /// Permille as percent with one digit.
 pub fn percent(permille: u32) -> String {
     format!("{}.{}%", permille / 10, permille % 10)
+}
+
+/// Lines of somebody else's, harmless for a terminal, each with its end.
+pub fn clean_lines(text: &str) -> String {
+    text.lines().map(|line| clean(line).into_owned() + "\n").collect()
 }
 
 /// How long ago `then_ms` was at `now_ms`; a dash when it never was.

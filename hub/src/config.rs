@@ -44,6 +44,8 @@ pub struct Config {
     pub runs: Runs,
     /// The history of hosts' figures.
     pub history: crate::history::Settings,
+    /// Alerts and who is told of them.
+    pub alerts: crate::alerts::Settings,
     /// Sessions over SSH from the hub's own machine.
     pub ssh: crate::ssh::Settings,
     /// Playbooks as steps of runbooks.
@@ -313,6 +315,7 @@ impl Default for Config {
             blobs: Blobs::default(),
             runs: Runs::default(),
             history: crate::history::Settings::default(),
+            alerts: crate::alerts::Settings::default(),
             ssh: crate::ssh::Settings::default(),
             ansible: crate::playbooks::Settings::default(),
         }

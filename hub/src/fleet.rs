@@ -73,6 +73,21 @@ impl Entry {
         self.link.as_ref()?.health().skew_ms
     }
 
+    /// Whether it waits for an administrator.
+    pub(crate) const fn is_pending(&self) -> bool {
+        self.record.pending
+    }
+
+    /// Whether its link is up.
+    pub(crate) const fn is_online(&self) -> bool {
+        self.link.is_some()
+    }
+
+    /// Its link's round trip.
+    pub(crate) fn rtt_us(&self) -> Option<u32> {
+        self.link.as_ref()?.health().rtt_us
+    }
+
     const fn new(record: HostRecord) -> Self {
         Self {
             record,

@@ -115,6 +115,17 @@ impl Part {
     }
 }
 
+/// The means of one step of a host's figures: the place of each in [`names::ALL`], which of several, its value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Means {
+    /// By its names.
+    pub figures: Vec<(usize, Box<str>, f64)>,
+    /// What is in every sample is among them: what of it is not, is not there any more.
+    pub steady: bool,
+    /// Likewise the heaviest programs and the containers.
+    pub usages: bool,
+}
+
 /// What a host has told of the step that goes on.
 #[derive(Debug, Default)]
 struct Gathering {
@@ -264,39 +275,48 @@ impl History {
         (count as u32, self.step_ms() as u64)
     }
 
-    /// Takes a sample of a host whose clock differs so much, as far as is known.
-    pub fn take(&self, host: HostId, sample: &Metrics, skew_ms: Option<i64>) {
-        let Some(store) = self.store.get() else { return };
+    /// Takes a sample of a host whose clock differs so much, as far as is known. What the step before was, when this one
+    /// begins another.
+    pub fn take(&self, host: HostId, sample: &Metrics, skew_ms: Option<i64>) -> Option<Means> {
+        let store = self.store.get().map(Arc::as_ref);
         let skew = skew_ms.filter(|skew| skew.abs() >= SKEW_MS).unwrap_or(0);
         let at = i64::try_from(sample.at_ms).unwrap_or(i64::MAX).saturating_sub(skew);
         let step = at.div_euclid(self.step_ms());
         let mut hosts = self.lock();
         let [steady, usages] = hosts.entry(host).or_default();
-        self.gather(store, host, steady, (sample, step), Part::Steady);
+        let done = self.gather(store, host, steady, (sample, step), Part::Steady);
+        let mut done = done.map(|means| Means { steady: true, ..means });
         if !sample.groups.is_empty() || !sample.containers.is_empty() {
-            self.gather(store, host, usages, (sample, step), Part::Usages);
+            let more = self.gather(store, host, usages, (sample, step), Part::Usages);
+            if let Some(more) = more {
+                let done = done.get_or_insert_default();
+                done.figures.extend(more.figures);
+                done.usages = true;
+            }
         }
+        done
     }
 
     fn gather(
         &self,
-        store: &Store,
+        store: Option<&Store>,
         host: HostId,
         gathering: &mut Gathering,
         (sample, step): (&Metrics, i64),
         part: Part,
-    ) {
+    ) -> Option<Means> {
+        let mut done = None;
         if gathering.step != step {
-            self.put(store, host, gathering);
+            done = self.put(store, host, gathering);
             gathering.step = step;
         }
         if !gathering.is_like(sample, part) {
             // Something came or went: what was gathered until now is complete.
-            self.put(store, host, gathering);
+            done = self.put(store, host, gathering).or(done);
             gathering.names.clear();
             part.each(sample, |at, of, _| {
                 if gathering.names.len() < SERIES {
-                    let id = name(store, at, of);
+                    let id = store.and_then(|store| name(store, at, of));
                     let id = id.filter(|id| gathering.names.iter().all(|k| k.id != Some(*id)));
                     gathering.names.push(Known { at, of: of.into(), id });
                 }
@@ -311,24 +331,28 @@ impl History {
             }
         });
         gathering.count += 1;
+        done
     }
 
     /// A host's link has ended: what it told of the last step is kept.
     pub fn ended(&self, host: HostId) {
-        if let (Some(gathered), Some(store)) = (self.lock().remove(&host), self.store.get()) {
-            for mut gathering in gathered {
-                self.put(store, host, &mut gathering);
-            }
+        let gathered = self.lock().remove(&host).into_iter().flatten();
+        for mut gathering in gathered {
+            self.put(self.store.get().map(Arc::as_ref), host, &mut gathering);
         }
     }
 
-    fn put(&self, store: &Store, host: HostId, gathering: &mut Gathering) {
-        if gathering.count > 0 {
-            let half = gathering.count / 2;
+    /// Ends a step: keeps it, where there is a store, and says what it was.
+    fn put(&self, store: Option<&Store>, host: HostId, gathering: &mut Gathering) -> Option<Means> {
+        let (count, half) = (gathering.count, gathering.count / 2);
+        if count == 0 {
+            return None;
+        }
+        if let Some(store) = store {
             let figures = gathering.names.iter().zip(&gathering.sums);
             let (ids, means): (Vec<NameId>, Vec<i64>) = figures
                 .filter_map(|(known, sum)| {
-                    Some((known.id?, sum.saturating_add(half).div_euclid(gathering.count)))
+                    Some((known.id?, sum.saturating_add(half).div_euclid(count)))
                 })
                 .unzip();
             let at = gathering.step * self.step_ms();
@@ -337,8 +361,14 @@ impl History {
                 tracing::debug!(%host, "a sample was not kept: {e}");
             }
         }
+        let figures = gathering.names.iter().zip(&gathering.sums).filter_map(|(known, sum)| {
+            let scale = f64::from(names::ALL.get(known.at)?.scale);
+            Some((known.at, known.of.clone(), *sum as f64 / count as f64 / scale))
+        });
+        let means = Means { figures: figures.collect(), ..Means::default() };
         gathering.count = 0;
         gathering.sums.fill(0);
+        Some(means)
     }
 }
 

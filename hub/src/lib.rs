@@ -8,6 +8,7 @@
 
 pub mod acts;
 pub mod admission;
+pub mod alerts;
 pub mod api;
 pub mod approvals;
 pub mod audit;
@@ -29,6 +30,7 @@ pub mod local;
 pub mod lockout;
 pub mod login;
 pub mod network;
+pub mod notifiers;
 pub mod outbox;
 pub mod outward;
 pub mod playbooks;

@@ -11,7 +11,7 @@ use crate::login::tls;
 use crate::network::Network;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -33,7 +33,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Addresses of one name that are tried.
 const TRIED: usize = 4;
-/// Bytes of an answer that are read; none of them matters.
+/// Bytes of an answer that are read.
 const ANSWER: usize = 64 * 1024;
 
 /// Makes requests.
@@ -42,6 +42,17 @@ pub struct Outward {
     networks: Vec<Network>,
     allow_plain: bool,
     tls: Arc<ClientConfig>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The header `Retry-After`, where it is text.
+    pub retry_after: Option<String>,
+    /// The body; of one that is too long, nothing.
+    pub body: Bytes,
 }
 
 /// Where a request goes.
@@ -159,6 +170,25 @@ impl Outward {
         self.post_to(place, &to, headers, body).await
     }
 
+    /// Posts a body; all of the answer.
+    pub async fn exchange(
+        &self,
+        place: &Place,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Answer, String> {
+        let to = self.find(place).await?;
+        self.exchange_with(place, &to, headers, body).await
+    }
+
+    /// The address of a server that is spoken to in another way, where it is right.
+    pub async fn server(&self, host: &str, port: u16) -> Result<SocketAddr, String> {
+        let host = host.to_owned();
+        let place = Place { uri: Uri::default(), host, port, secret: true, hidden: false };
+        let found = self.find(&place).await?;
+        found.first().copied().ok_or_else(|| format!("{} has no address", place.host))
+    }
+
     /// The same to addresses that were found before.
     pub async fn post_to(
         &self,
@@ -167,6 +197,16 @@ impl Outward {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> Result<u16, String> {
+        self.exchange_with(place, to, headers, body).await.map(|answer| answer.status)
+    }
+
+    async fn exchange_with(
+        &self,
+        place: &Place,
+        to: &[SocketAddr],
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Answer, String> {
         let request = made(place, headers, body)?;
         let posted = timeout(PATIENCE, self.posted(place, to, request)).await;
         posted.unwrap_or_else(|_| {
@@ -179,7 +219,7 @@ impl Outward {
         place: &Place,
         to: &[SocketAddr],
         request: Request<Full<Bytes>>,
-    ) -> Result<u16, String> {
+    ) -> Result<Answer, String> {
         let tcp = self.connect(place, to).await?;
         if !place.secret {
             return exchange(tcp, request, place).await;
@@ -260,15 +300,17 @@ fn made(
         .method(Method::POST)
         .uri(path)
         .header(HOST, host)
-        .header(USER_AGENT, agent)
-        .header(CONTENT_TYPE, "application/json");
+        .header(USER_AGENT, agent);
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE.as_str())) {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
     for (name, value) in headers {
         request = request.header(*name, value);
     }
     request.body(Full::new(body)).map_err(|e| format!("the request cannot be made: {e}"))
 }
 
-async fn exchange<S>(io: S, request: Request<Full<Bytes>>, place: &Place) -> Result<u16, String>
+async fn exchange<S>(io: S, request: Request<Full<Bytes>>, place: &Place) -> Result<Answer, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -281,9 +323,12 @@ where
     let exchange = async {
         let answer = send.send_request(request).await.map_err(said)?;
         let status = answer.status().as_u16();
-        // Read so that the other end is not cut off in the middle of a sentence; what it says is not used.
-        drop(Limited::new(answer.into_body(), ANSWER).collect().await);
-        Ok(status)
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        // Read in any case, so that the other end is not cut off in the middle of a sentence.
+        let body = Limited::new(answer.into_body(), ANSWER).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Ok(Answer { status, retry_after, body })
     };
     // Beside it, so that a server that hangs up behind its answer is heard; ends with this.
     let mut driving = JoinSet::new();

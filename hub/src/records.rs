@@ -428,6 +428,50 @@ pub mod prefix {
     pub const SECRET_USE: &str = "secret-use/";
     /// Of [`super::RegistryRecord`]s.
     pub const REGISTRY: &str = "registry/";
+    /// Of [`super::ShelfRecord`]s of alert rules.
+    pub const RULE: &str = "rule/";
+    /// Of their texts.
+    pub const RULE_TEXT: &str = "rule-text/";
+    /// Of the [`super::ShelfRecord`] of the policies of alerts.
+    pub const POLICY: &str = "policy/";
+    /// Of their text.
+    pub const POLICY_TEXT: &str = "policy-text/";
+    /// Of [`super::ShelfRecord`]s of notifiers.
+    pub const NOTIFIER: &str = "notifier/";
+    /// Of their texts.
+    pub const NOTIFIER_TEXT: &str = "notifier-text/";
+    /// Of alerts.
+    pub const ALERT: &str = "alert/";
+    /// Of groups of alerts that are told together.
+    pub const ALERT_GROUP: &str = "alert-group/";
+    /// Of what happened to alerts, by day.
+    pub const ALERT_LOG: &str = "alert-log/";
+    /// Of [`super::NoticeRecord`]s.
+    pub const NOTICE: &str = "notice/";
+}
+
+/// A notice on its way to a notifier, or what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NoticeRecord {
+    /// The notifier.
+    pub notifier: String,
+    /// The policy by which it is told.
+    pub policy: String,
+    /// What it says; empty once it is over.
+    pub content: cmdr_notify::Content,
+    /// The same in a line.
+    pub title: String,
+    /// How it stands.
+    pub fate: cmdr_protocol::notifiers::Fate,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it was tried first, milliseconds since 1970; 0 before.
+    pub since_ms: u64,
+    /// When it is tried next, or when it was over.
+    pub at_ms: u64,
+    /// What went wrong last.
+    pub last: String,
 }
 
 /// The store's key of a recording.

@@ -5,6 +5,7 @@ mod clients;
 mod standing;
 
 use crate::admission::{self, Peer};
+use crate::alerts::Alerts;
 use crate::api::Programs;
 use crate::approvals::Approvals;
 use crate::audit::{self, Audit, trail};
@@ -22,6 +23,7 @@ use crate::hubkey::{self, Keys, Pinned};
 use crate::keyring::Keyring;
 use crate::lockout::Lockout;
 use crate::login::Login;
+use crate::notifiers::{self, Notifiers};
 use crate::outbox::{self, Outbox};
 use crate::recording::{self, Recorder};
 use crate::rights::Rights;
@@ -108,6 +110,10 @@ pub struct Hub {
     pub runs: Arc<Runs>,
     /// What hosts' figures were.
     pub history: Arc<History>,
+    /// Rules, and the alerts that came of them.
+    pub alerts: Alerts,
+    /// Where alerts are told.
+    pub notifiers: Notifiers,
     /// What is posted when runs are over.
     pub outbox: Outbox,
     /// Rights that were asked for.
@@ -188,6 +194,9 @@ impl Hub {
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
         let history = Arc::new(History::new(history::folder(audit), config.history.clone()));
+        let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
+        let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
+            .context("reading what is to be told of alerts")?;
         let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
         let audit =
             Audit::open(audit, keys.now().sealing(), store.clone(), audit::Settings::default())
@@ -210,6 +219,8 @@ impl Hub {
             configs,
             runs,
             history,
+            alerts,
+            notifiers,
             outbox,
             approvals,
             login: Login::new(&config.login),
@@ -289,6 +300,11 @@ impl Hub {
             tokio::spawn(async move { hub.runs.serve(&hub).await })
         };
         let posting = tokio::spawn(outbox::serve(self.clone()));
+        let alerting = {
+            let hub = self.clone();
+            tokio::spawn(async move { hub.alerts.serve(&hub).await })
+        };
+        let telling = tokio::spawn(notifiers::serve(self.clone()));
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -333,6 +349,8 @@ impl Hub {
         drop(tokio::time::timeout(DRAIN, ended).await);
         running.abort();
         posting.abort();
+        alerting.abort();
+        telling.abort();
         let hub = self.clone();
         keeping.abort();
         let closed = tokio::task::spawn_blocking(move || {

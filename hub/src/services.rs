@@ -1,5 +1,6 @@
 //! The features that the hub answers itself, one line each.
 
+mod alerts;
 pub(crate) mod approvals;
 mod audit;
 mod blobs;
@@ -16,6 +17,7 @@ mod hubkey;
 mod images;
 mod keys;
 mod login;
+mod notifiers;
 mod operators;
 mod pages;
 mod parts;
@@ -24,6 +26,7 @@ mod pushes;
 mod recordings;
 mod registries;
 mod roles;
+mod rules;
 mod runbooks;
 mod runs;
 mod secrets;
@@ -63,6 +66,9 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = blobs::register(service);
     let service = files::register(service);
     let service = history::register(service);
+    let service = rules::register(service);
+    let service = alerts::register(service);
+    let service = notifiers::register(service);
     let service = hostkeys::register(service);
     let service = images::register(service);
     let service = hubkey::register(service);

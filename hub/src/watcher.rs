@@ -50,11 +50,14 @@ async fn follow(hub: &Hub, id: HostId, link: &Link, client: &Client) -> Result<(
     while let Some(item) = feed.next().await {
         let sample = item?;
         let skew = link.health().skew_ms;
-        hub.history.take(id, &sample, skew);
+        let means = hub.history.take(id, &sample, skew);
         // What is told of the past is none of the fleet's newest figures.
         let past = clock::now_ms().saturating_add_signed(skew.unwrap_or(0)).saturating_sub(PAST_MS);
         if sample.at_ms >= past {
             hub.fleet.sample(id, &sample);
+            if let Some(means) = means {
+                hub.alerts.tell(id, &means);
+            }
         }
     }
     Ok(())

@@ -429,7 +429,7 @@ pub struct CheckPolicies {
 }
 
 impl Call for CheckPolicies {
-    const METHOD: &'static str = "alerts.check_policies";
+    const METHOD: &'static str = "alerts.check-policies";
     const ACCESS: Access = Access::Read;
     type Reply = PolicyText;
 }
@@ -447,7 +447,7 @@ pub struct SavePolicies {
 }
 
 impl Call for SavePolicies {
-    const METHOD: &'static str = "alerts.save_policies";
+    const METHOD: &'static str = "alerts.save-policies";
     const ACCESS: Access = Access::Admin;
     const RESULT: &'static str = "version";
     type Reply = Saved;

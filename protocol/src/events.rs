@@ -62,6 +62,24 @@ open_enum! {
         ConfigSaved = "config.saved",
         /// A config group was deleted.
         ConfigDeleted = "config.deleted",
+        /// An alert fires.
+        AlertFired = "alert.fired",
+        /// Somebody said that they know of an alert.
+        AlertAcknowledged = "alert.acknowledged",
+        /// An alert is over.
+        AlertResolved = "alert.resolved",
+        /// An alert rule has a new version.
+        RuleSaved = "rule.saved",
+        /// An alert rule was deleted.
+        RuleDeleted = "rule.deleted",
+        /// Alerts are told by other policies.
+        PoliciesSaved = "policies.saved",
+        /// A notifier has a new version.
+        NotifierSaved = "notifier.saved",
+        /// A notifier was deleted.
+        NotifierDeleted = "notifier.deleted",
+        /// A notifier does not take notices any more.
+        NotifierFailed = "notifier.failed",
         /// Somebody asked for rights.
         ApprovalAsked = "approval.asked",
         /// Somebody decided about such a request.
@@ -162,7 +180,8 @@ pub struct Event {
     /// run goes on again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
-    /// To what else, as resources are named: `session:ID`, `path:PATH`, `runbook:NAME`, `config:NAME`, `approval:ID`.
+    /// To what else, as resources are named: `session:ID`, `path:PATH`, `runbook:NAME`, `config:NAME`, `approval:ID`,
+    /// `alert:ID`, `rule:NAME`, `notifier:NAME`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// More about it: why a link ended, what the name was before.

@@ -122,9 +122,9 @@ pub struct Checked {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Save {
-    /// Its name; the text has the same one.
+    /// Its name; the text has the same one. Empty to keep each rule of the text under its own name, without comments.
     pub name: String,
-    /// YAML: `rules:` with a list of this one rule.
+    /// YAML: `rules:` with a list, of this one rule where there is a name.
     pub text: String,
     /// What changed, for people; may be empty.
     pub note: String,

@@ -11,6 +11,7 @@ mod machine;
 mod model;
 mod policy;
 mod tell;
+pub mod text;
 
 pub use machine::{Machine, Now, World};
 pub use model::{

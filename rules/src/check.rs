@@ -6,6 +6,7 @@ use crate::parse::{Kind, Node, Sign, parse};
 use crate::problem::{Wrong, cut, nearest};
 use crate::program::{Op, Program};
 use crate::unit::{Flavour, Span, Unit};
+use std::collections::BTreeSet;
 
 /// Metrics, windows and states that one rule may use.
 const SOURCES: usize = 32;
@@ -122,6 +123,19 @@ impl Compiled {
     /// is about the host.
     pub fn per(&self) -> Option<&str> {
         self.each.as_ref().map(|each| each.per.as_str())
+    }
+
+    /// The names of the metrics that it needs, each once.
+    pub fn metrics<'a>(&self, catalog: &'a Catalog) -> impl Iterator<Item = &'a str> {
+        let needed: BTreeSet<usize> = self
+            .sources
+            .iter()
+            .filter_map(|source| match source.what {
+                What::Now(at) | What::Window(at, ..) | What::Absent(at, _) => Some(at),
+                What::State(..) => None,
+            })
+            .collect();
+        needed.into_iter().filter_map(|at| catalog.metrics().get(at)).map(|m| m.name.as_str())
     }
 
     /// How many operations an evaluation takes.

@@ -20,6 +20,7 @@ use crate::message;
 use crate::problem::{Problem, Wrong, cut, nearest};
 use crate::rule::{Rule, Severity};
 use crate::unit::Span;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, MergeKeyPolicy, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,27 @@ struct Raw {
 
 /// Reads rules and compiles them, or says all that is wrong, in the order of the text.
 pub fn read(text: &str, catalog: &Catalog) -> Result<Vec<(Rule, Compiled)>, Vec<Problem>> {
+    let document: Document = document(text)?;
+    if document.rules.len() > RULES {
+        let what =
+            format!("there are {} rules, and at most {RULES} are taken", document.rules.len());
+        return Err(vec![Problem { line: 1, column: 1, what }]);
+    }
+    let mut reader = Reader { text, catalog, problems: Vec::new(), names: BTreeSet::new() };
+    let mut read = Vec::new();
+    for raw in &document.rules {
+        read.extend(reader.rule(raw));
+    }
+    if reader.problems.is_empty() {
+        return Ok(read);
+    }
+    reader.problems.sort_by_key(|problem| (problem.line, problem.column));
+    reader.problems.truncate(PROBLEMS);
+    Err(reader.problems)
+}
+
+/// Reads one YAML document, bounded in every way; what is wrong has its place. Policies and notifiers are read so too.
+pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Problem>> {
     if text.len() > LARGEST {
         let what = format!("it has {} bytes, and at most {LARGEST} are taken", text.len());
         return Err(vec![Problem { line: 1, column: 1, what }]);
@@ -83,24 +105,7 @@ pub fn read(text: &str, catalog: &Catalog) -> Result<Vec<(Rule, Compiled)>, Vec<
             max_anchors: 100,
         },
     };
-    let document: Document =
-        serde_saphyr::from_str_with_options(text, options).map_err(|e| vec![of_reader(&e)])?;
-    if document.rules.len() > RULES {
-        let what =
-            format!("there are {} rules, and at most {RULES} are taken", document.rules.len());
-        return Err(vec![Problem { line: 1, column: 1, what }]);
-    }
-    let mut reader = Reader { text, catalog, problems: Vec::new(), names: BTreeSet::new() };
-    let mut read = Vec::new();
-    for raw in &document.rules {
-        read.extend(reader.rule(raw));
-    }
-    if reader.problems.is_empty() {
-        return Ok(read);
-    }
-    reader.problems.sort_by_key(|problem| (problem.line, problem.column));
-    reader.problems.truncate(PROBLEMS);
-    Err(reader.problems)
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| vec![of_reader(&e)])
 }
 
 /// Writes rules so that [`read`] reads the same.
@@ -219,7 +224,7 @@ impl Reader<'_> {
     }
 }
 
-fn at_place(location: Location, what: impl Into<String>) -> Problem {
+pub(crate) fn at_place(location: Location, what: impl Into<String>) -> Problem {
     Problem {
         line: u32::try_from(location.line()).unwrap_or(u32::MAX),
         column: u32::try_from(location.column()).unwrap_or(u32::MAX),
@@ -250,7 +255,7 @@ fn of_reader(error: &Error) -> Problem {
             "`<<` is not understood here; write the keys out".to_owned()
         }
         Error::MultipleDocuments { .. } => {
-            "a second document begins here; rules are one document".to_owned()
+            "a second document begins here; here is only one".to_owned()
         }
         Error::Eof { .. } => "the text ends where something should stand".to_owned(),
         other => {

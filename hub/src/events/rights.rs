@@ -8,7 +8,10 @@ use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
-use cmdr_protocol::{Call, Feed as _, HostId, configs, edits, methods, runbooks, runs, sessions};
+use cmdr_protocol::{
+    Call, Feed as _, HostId, alerts, configs, edits, methods, notifiers, rules, runbooks, runs,
+    sessions,
+};
 
 /// Whether somebody may use a method, as the router decides it.
 fn may(hub: &Hub, who: &Who, method: &str, resource: Option<&str>, host: Option<HostId>) -> bool {
@@ -53,6 +56,14 @@ pub(crate) fn shown(hub: &Hub, who: &Who, kept: &Kept) -> Option<Event> {
         }
         What::RunbookSaved | What::RunbookDeleted => may_list::<runbooks::List>(hub, who, None),
         What::ConfigSaved | What::ConfigDeleted => may_list::<configs::List>(hub, who, None),
+        What::AlertFired | What::AlertAcknowledged | What::AlertResolved => {
+            event.host.is_some() && may_list::<alerts::List>(hub, who, event.host)
+        }
+        What::RuleSaved | What::RuleDeleted => may_list::<rules::List>(hub, who, None),
+        What::PoliciesSaved => may_list::<alerts::Policies>(hub, who, None),
+        What::NotifierSaved | What::NotifierDeleted | What::NotifierFailed => {
+            may_list::<notifiers::List>(hub, who, None)
+        }
         What::ApprovalAsked | What::ApprovalAnswered | What::ApprovalEnded => {
             let id = event.about.strip_prefix("approval:").and_then(|id| id.parse().ok());
             id.is_some_and(|id| approvals::may_know(hub, who, id))

@@ -48,6 +48,11 @@ const fn metric(
 }
 
 impl Metric {
+    /// Whether it is one of those that [`usages`] takes out of a sample.
+    pub fn is_usage(&self) -> bool {
+        matches!(self.by, By::Sample) && matches!(self.per, "group" | "container")
+    }
+
     const fn told(self, by: By, lasts_s: u32) -> Self {
         Self { lasts_s, by, ..self }
     }
@@ -281,6 +286,10 @@ mod tests {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert!(!found.iter().any(|(_, of, _)| of.starts_with("veth")));
+        let mut of_usages = BTreeSet::new();
+        usages(&sample, |at, _, _| drop(of_usages.insert(ALL[at].name)));
+        let said: BTreeSet<_> = ALL.iter().filter(|m| m.is_usage()).map(|m| m.name).collect();
+        assert_eq!(of_usages, said);
     }
 
     #[test]

@@ -167,11 +167,14 @@ pub struct Level {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quiet {
-    /// Days on which they begin: 0 is Monday, 6 Sunday; empty for every day.
+    /// Days on which they begin: 0 is Monday, 6 Sunday; empty for every day. Written `[fri, sat]`.
+    #[serde(with = "super::text::days")]
     pub days: Vec<u8>,
-    /// Minute of the day at which they begin.
+    /// Minute of the day at which they begin. Written `"22:00"`.
+    #[serde(with = "super::text::minute")]
     pub from: u16,
     /// Minute of the day at which they end, on the next day where that is not later than `from`.
+    #[serde(with = "super::text::minute")]
     pub to: u16,
     /// The time zone, whose name the caller understands; empty for UTC.
     pub zone: String,

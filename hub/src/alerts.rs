@@ -1,0 +1,485 @@
+//! Rules over the fleet and the alerts that come of them. What rules mean and how alerts live is cmdr-rules' business
+//! (decision 43); here they are fed with what hosts tell, stepped, and kept: what one step changes and the notices
+//! that it makes are stored together, so that a crash neither forgets one nor makes it twice (decision 47).
+//!
+//! Fed by [`crate::watcher`], asked by `services/alerts.rs` and `services/rules.rs`.
+
+mod asked;
+mod kept;
+mod policies;
+mod rulebook;
+mod shown;
+mod trial;
+mod world;
+
+pub(crate) use asked::Deed;
+pub(crate) use policies::check as check_policies;
+pub(crate) use rulebook::checked;
+pub(crate) use trial::Trial;
+
+use crate::fleet::Fleet;
+use crate::history::Means;
+use crate::records::prefix;
+use crate::server::Hub;
+use crate::shelf::{Shelf, Sort};
+use crate::store::{Store, StoreError};
+use cmdr_link::clock;
+use cmdr_protocol::alerts::{self, Alert, Happening};
+use cmdr_protocol::events::{Event, What};
+use cmdr_protocol::history::names;
+use cmdr_protocol::{HostId, display};
+use cmdr_rules::alerts::{Key, Machine, Now, Outcome, Write};
+use cmdr_rules::{Catalog, Cell, Engine, Host};
+use kept::Kept;
+use rulebook::Rulebook;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use world::Fleetwide;
+
+/// How often all rules are looked at.
+const CYCLE: Duration = Duration::from_secs(5);
+/// How often it is asked anew which hosts a rule is for, when no host has changed: selectors may ask what hosts told
+/// of themselves.
+const HOSTS: Duration = Duration::from_mins(1);
+/// The longest name of a device or a unit that rules know, in bytes.
+const INSTANCE: usize = 160;
+/// Alerts that were over and whose ids are still told to those who watch.
+const GONE: usize = 4096;
+
+/// Where rules stand.
+const RULES: Sort = Sort {
+    prefix: prefix::RULE,
+    texts: prefix::RULE_TEXT,
+    signatures: None,
+    sealed: None,
+    what: "rule",
+    verb: "rules",
+};
+/// Where policies stand: one text, called [`POLICIES`].
+const POLICY_SORT: Sort = Sort {
+    prefix: prefix::POLICY,
+    texts: prefix::POLICY_TEXT,
+    signatures: None,
+    sealed: None,
+    what: "text of policies",
+    verb: "alerts policies",
+};
+const POLICIES: &str = "policies";
+
+/// The part of the hub's configuration that is about alerts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How long it is kept what happened to alerts.
+    pub keep_days: u32,
+    /// Programs of the hub's machine that notifiers may run, by their full paths. They run as the hub does.
+    pub programs: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { keep_days: 400, programs: Vec::new() }
+    }
+}
+
+impl Settings {
+    /// Whether it can be meant: what is wrong, if not.
+    pub fn check(&self) -> Result<(), String> {
+        match self.programs.iter().find(|program| !program.starts_with('/')) {
+            Some(program) => Err(format!("[alerts] programs: '{program}' is no full path")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All rules and alerts.
+#[derive(Debug)]
+pub struct Alerts {
+    store: Store,
+    settings: Settings,
+    catalog: Catalog,
+    rules: Shelf,
+    policies: Shelf,
+    inner: Mutex<Inner>,
+    /// Held from a step until what it gave is stored: one after the other.
+    kept: tokio::sync::Mutex<Kept>,
+    /// Rules have changed, or something else that cannot wait for the next cycle.
+    wake: Notify,
+    /// Counts what changed in alerts, for those who watch.
+    news: watch::Sender<u64>,
+    began: Instant,
+}
+
+/// What is known now.
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    machine: Machine,
+    book: Rulebook,
+    /// For each figure of the table its cell.
+    cells: Vec<Option<Cell>>,
+    hosts: HashMap<HostId, Known>,
+    /// The fleet's change that the rules' hosts were worked out by, and when.
+    of_change: Option<(u64, Instant)>,
+    /// The id of each alert with its last change, and the ids of those that have gone with the change in which they went.
+    changed: BTreeMap<Key, (String, u64)>,
+    gone: VecDeque<(u64, String)>,
+    change: u64,
+    /// Up to which change ids that have gone are not known any more.
+    forgotten: u64,
+}
+
+/// A host.
+#[derive(Debug)]
+struct Known {
+    host: Host,
+    online: bool,
+    /// The instances that it told of last, by figure.
+    instances: Vec<(usize, String)>,
+}
+
+impl Inner {
+    fn known(&mut self, id: HostId, now: u64) -> &mut Known {
+        let engine = &mut self.engine;
+        self.hosts.entry(id).or_insert_with(|| Known {
+            host: engine.host(&id.to_string(), now),
+            online: false,
+            instances: Vec::new(),
+        })
+    }
+}
+
+/// The id of a host, from the engine's name of it.
+fn host_of(name: &str) -> Option<HostId> {
+    name.parse().ok()
+}
+
+impl Alerts {
+    /// Reads rules, policies and alerts. What is damaged is logged and left out.
+    pub fn load(store: Store, settings: &Settings) -> Result<Self, StoreError> {
+        let catalog = Catalog::standard();
+        let rules = Shelf::load(store.clone(), RULES)?;
+        let policies = Shelf::load(store.clone(), POLICY_SORT)?;
+        let book = Rulebook::read(&rules, &catalog);
+        let told = policies::read(&policies);
+        let writes = kept::read(&store)?;
+        let machine = Machine::resume("a", book.rules(), told, writes);
+        let engine = Engine::new(catalog.clone());
+        let cells = names::ALL.iter().map(|m| engine.metric(m.name)).collect();
+        let inner = Inner {
+            engine,
+            machine,
+            book,
+            cells,
+            hosts: HashMap::new(),
+            of_change: None,
+            changed: BTreeMap::new(),
+            gone: VecDeque::new(),
+            change: 0,
+            forgotten: 0,
+        };
+        Ok(Self {
+            store,
+            settings: settings.clone(),
+            catalog,
+            rules,
+            policies,
+            inner: Mutex::new(inner),
+            kept: tokio::sync::Mutex::default(),
+            wake: Notify::new(),
+            news: watch::Sender::new(0),
+            began: Instant::now(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the clocks show.
+    fn now(&self) -> Now {
+        let mono_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { wall_ms: clock::now_ms(), mono_ms }
+    }
+
+    /// Takes what a host told over one step of the history.
+    pub fn tell(&self, id: HostId, means: &Means) {
+        let now = self.now().mono_ms;
+        let mut inner = self.lock();
+        let host = inner.known(id, now).host;
+        let mut instances = Vec::new();
+        for (at, of, value) in &means.figures {
+            let (Some(metric), Some(Some(cell))) = (names::ALL.get(*at), inner.cells.get(*at))
+            else {
+                continue;
+            };
+            let (cell, instance) = (*cell, instance(of));
+            inner.engine.tell(host, cell, &instance, cmdr_rules::base(metric, *value), now);
+            if !of.is_empty() {
+                instances.push((*at, instance));
+            }
+        }
+        // What a host tells of no more, while it tells of others, has gone: a file system, a device.
+        let before = std::mem::take(&mut inner.known(id, now).instances);
+        let (told, silent): (Vec<_>, Vec<_>) = before.into_iter().partition(|(at, _)| {
+            let usage = names::ALL.get(*at).is_some_and(names::Metric::is_usage);
+            if usage { means.usages } else { means.steady }
+        });
+        let gone: Vec<_> = told.into_iter().filter(|was| !instances.contains(was)).collect();
+        instances.extend(silent);
+        for (at, instance) in gone {
+            let Some(metric) = names::ALL.get(at) else { continue };
+            let still = instances.iter().any(|(other, name)| {
+                *name == instance && names::ALL.get(*other).is_some_and(|m| m.per == metric.per)
+            });
+            if !still {
+                inner.engine.remove_instance(host, metric.per, &instance);
+            }
+        }
+        inner.known(id, now).instances = instances;
+    }
+
+    /// Takes one figure that the hub itself knows of a host, as the history's table has it.
+    pub fn tell_one(&self, id: HostId, name: &str, of: &str, value: f64) {
+        let now = self.now().mono_ms;
+        let Some(at) = names::ALL.iter().position(|m| m.name == name) else { return };
+        let mut inner = self.lock();
+        let host = inner.known(id, now).host;
+        if let (Some(metric), Some(Some(cell))) = (names::ALL.get(at), inner.cells.get(at)) {
+            let cell = *cell;
+            let value = cmdr_rules::base(metric, value);
+            inner.engine.tell(host, cell, &instance(of), value, now);
+        }
+    }
+
+    /// Takes the state of something on a host, such as `unit`, `ssh.service`, `failed`.
+    pub fn tell_state(&self, id: HostId, thing: &str, of: &str, state: &str) {
+        let now = self.now().mono_ms;
+        let mut inner = self.lock();
+        let host = inner.known(id, now).host;
+        if let Some(cell) = inner.engine.thing(thing) {
+            inner.engine.tell_state(host, cell, &instance(of), state, now);
+        }
+    }
+
+    /// Something that a host had several of has gone.
+    pub fn tell_gone(&self, id: HostId, per: &str, of: &str) {
+        let now = self.now().mono_ms;
+        let mut inner = self.lock();
+        let host = inner.known(id, now).host;
+        inner.engine.remove_instance(host, per, &instance(of));
+    }
+
+    /// Does something with the alerts and stores what comes of it.
+    async fn act<T>(
+        &self,
+        hub: &Hub,
+        act: impl FnOnce(&mut Inner, Now, &Fleetwide<'_>) -> Result<(T, Outcome), String>,
+    ) -> Result<T, String> {
+        let mut kept = self.kept.lock().await;
+        let (done, outcome, alerts) = {
+            let mut inner = self.lock();
+            let (done, outcome) = act(&mut inner, self.now(), &Fleetwide(&hub.fleet))?;
+            let alerts = inner.note(&outcome);
+            (done, outcome, alerts)
+        };
+        self.commit(hub, &mut kept, outcome, &alerts).await;
+        Ok(done)
+    }
+
+    async fn commit(&self, hub: &Hub, kept: &mut Kept, outcome: Outcome, alerts: &[Alert]) {
+        let none = outcome.writes.is_empty() && outcome.notices.is_empty();
+        if none && outcome.happened.is_empty() && kept.is_empty() {
+            return;
+        }
+        let happened = shown::happenings(&outcome.happened, alerts, &hub.fleet);
+        for happening in &happened {
+            tell(hub, happening);
+            tracing::info!(
+                rule = happening.rule,
+                host = happening.name,
+                instance = happening.instance,
+                state = %happening.state,
+                why = happening.why,
+                "an alert changed"
+            );
+        }
+        let (batch, letters) = kept.batch(outcome, &happened, &hub.notifiers);
+        match self.store.apply(batch).await {
+            Ok(()) => kept.is_stored(),
+            Err(e) => kept.is_not_stored(&e),
+        }
+        // Also when the store is full: people hear of it all the same.
+        hub.notifiers.post(letters);
+        self.news.send_modify(|news| *news += 1);
+    }
+
+    /// Looks at all rules now and then, until it is dropped.
+    pub async fn serve(&self, hub: &Arc<Hub>) {
+        if let Err(e) = self.seed().await {
+            tracing::error!("the rules that come with the product were not kept: {e}");
+        }
+        self.lock().follow_all();
+        let mut tick = tokio::time::interval(CYCLE);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tidied = None::<Instant>;
+        loop {
+            let due = self.lock().machine.due_in().map(Duration::from_millis);
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.wake.notified() => {}
+                () = wait(due) => {}
+            }
+            self.cycle(hub).await;
+            if tidied.is_none_or(|at| at.elapsed() > Duration::from_hours(1)) {
+                kept::tidy(&self.store, self.settings.keep_days).await;
+                tidied = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Looks at all rules, once.
+    async fn cycle(&self, hub: &Arc<Hub>) {
+        let mut kept = self.kept.lock().await;
+        let this = hub.clone();
+        let looked = tokio::task::spawn_blocking(move || this.alerts.look(&this.fleet)).await;
+        match looked {
+            Ok((outcome, alerts)) => self.commit(hub, &mut kept, outcome, &alerts).await,
+            Err(e) => tracing::error!("looking at the rules broke: {e}"),
+        }
+    }
+
+    fn look(&self, fleet: &Fleet) -> (Outcome, Vec<Alert>) {
+        let mut inner = self.lock();
+        let now = self.now();
+        inner.look_at_hosts(fleet, now.mono_ms);
+        let changes = inner.engine.cycle(now.mono_ms);
+        let outcome = inner.machine.step(&changes, now, &Fleetwide(fleet));
+        let alerts = inner.note(&outcome);
+        (outcome, alerts)
+    }
+}
+
+impl Inner {
+    /// Who is there and who is online; which hosts each rule is for.
+    fn look_at_hosts(&mut self, fleet: &Fleet, now: u64) {
+        let change = fleet.change();
+        let mut there = HashMap::new();
+        fleet.each(|id, entry| {
+            if !entry.is_pending() {
+                there.insert(id, (entry.is_online(), entry.skew_ms(), entry.rtt_us()));
+            }
+        });
+        let left: Vec<_> =
+            self.hosts.keys().filter(|id| !there.contains_key(id)).copied().collect();
+        for id in left {
+            self.engine.remove_host(&id.to_string());
+            self.hosts.remove(&id);
+        }
+        let (host_state, skew, rtt) = (
+            self.engine.thing("host"),
+            self.engine.metric("clock.skew"),
+            self.engine.metric("link.rtt"),
+        );
+        for (id, (online, skew_ms, rtt_us)) in there {
+            let known = self.known(id, now);
+            let (host, was) = (known.host, known.online);
+            known.online = online;
+            if let Some(cell) = host_state {
+                let word = if online { "online" } else { "offline" };
+                self.engine.tell_state(host, cell, "", word, now);
+            }
+            if was && !online {
+                self.engine.silent(host);
+                if let Some(known) = self.hosts.get_mut(&id) {
+                    known.instances.clear();
+                }
+            }
+            if let (Some(cell), Some(ms)) = (skew, skew_ms) {
+                self.engine.tell(host, cell, "", ms as f64 / 1000.0, now);
+            }
+            if let (Some(cell), Some(us)) = (rtt, rtt_us) {
+                self.engine.tell(host, cell, "", f64::from(us) / 1_000_000.0, now);
+            }
+        }
+        let stale = self.of_change.is_none_or(|(of, at)| of != change || at.elapsed() > HOSTS);
+        if stale {
+            self.of_change = Some((change, Instant::now()));
+            let hosts = fleet.hosts();
+            let known: HashMap<HostId, Host> =
+                self.hosts.iter().map(|(id, known)| (*id, known.host)).collect();
+            self.book.put(&mut self.engine, &hosts, &known);
+        }
+    }
+
+    /// Has the engine tell of every alert that there is.
+    fn follow_all(&mut self) {
+        let keys: Vec<Key> = self.machine.alerts().map(|alert| alert.key.clone()).collect();
+        for key in keys {
+            self.engine.follow(&key.rule, &key.host, &key.instance);
+        }
+    }
+
+    /// Counts what an outcome changed; the alerts as they are shown.
+    fn note(&mut self, outcome: &Outcome) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for write in &outcome.writes {
+            let (key, id) = match write {
+                Write::Alert(alert) => {
+                    alerts.push(shown::alert(alert));
+                    (&alert.key, Some(&alert.id))
+                }
+                Write::NoAlert(key) => (key, None),
+                Write::Group(_) | Write::NoGroup(_) | Write::Core(_) => continue,
+            };
+            self.change += 1;
+            let was = match id {
+                Some(id) => self.changed.insert(key.clone(), (id.clone(), self.change)),
+                None => self.changed.remove(key),
+            };
+            if let Some((was, _)) = was.filter(|(was, _)| Some(was) != id) {
+                self.gone.push_back((self.change, was));
+            }
+        }
+        while self.gone.len() > GONE {
+            if let Some((change, _)) = self.gone.pop_front() {
+                self.forgotten = change;
+            }
+        }
+        alerts
+    }
+}
+
+/// What a device or a unit is called in rules.
+fn instance(of: &str) -> String {
+    let end = of.floor_char_boundary(INSTANCE);
+    display::clean(&of[..end]).into_owned()
+}
+
+/// What programs that follow events hear of it.
+fn tell(hub: &Hub, of: &Happening) {
+    let what = match of.state {
+        alerts::State::Firing => What::AlertFired,
+        alerts::State::Acknowledged => What::AlertAcknowledged,
+        alerts::State::Resolved => What::AlertResolved,
+        _ => return,
+    };
+    hub.fleet.events.tell(Event {
+        what,
+        host: of.host,
+        host_name: of.name.clone(),
+        about: format!("alert:{}", of.id),
+        message: of.message.clone(),
+        ..Event::default()
+    });
+}
+
+async fn wait(due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep(due).await,
+        None => std::future::pending().await,
+    }
+}
