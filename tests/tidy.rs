@@ -31,9 +31,9 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 12] = [
-    "protocol", "link", "history", "rules", "probes", "notify", "agentd", "hub", "tui", "cli",
-    "gateway", "tests",
+const CRATES: [&str; 13] = [
+    "protocol", "link", "history", "recorder", "rules", "probes", "notify", "agentd", "hub", "tui",
+    "cli", "gateway", "tests",
 ];
 
 #[test]
@@ -78,6 +78,11 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-history",
             vec!["cmdr-protocol", "cmdr-link", "cmdr-hub", "tokio", "sled"],
             "it keeps numbers and knows nothing else",
+        ),
+        (
+            "cmdr-recorder",
+            vec!["cmdr-protocol", "cmdr-link", "cmdr-agentd", "cmdr-hub", "tokio", "sysinfo"],
+            "it looks at the kernel's files and its own, and knows nothing else",
         ),
         (
             "cmdr-hub",

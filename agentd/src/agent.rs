@@ -115,12 +115,14 @@ struct Shared {
     tables: watched::Tables,
     container_stats: services::containers::Sampled,
     probing: services::probes::Turns,
+    recording: Arc<services::recorder::Recording>,
 }
 
 impl Agent {
     /// An agent of this host. Nothing is sampled or opened before somebody asks.
     pub fn new(config: Config) -> Self {
-        let metrics = services::metrics::sampler(&config);
+        let recording = Arc::new(services::recorder::Recording::default());
+        let metrics = services::metrics::sampler(&config, &recording);
         let processes = services::processes::sampler(&config);
         let ports = services::ports::sampler(&config);
         let programs = Arc::new(Semaphore::new(config.policy.exec.max_concurrent));
@@ -160,6 +162,7 @@ impl Agent {
             tables: watched::Tables::default(),
             container_stats: services::containers::Sampled::default(),
             probing: services::probes::Turns::default(),
+            recording,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -190,6 +193,10 @@ impl Agent {
     }
     pub(crate) fn probing(&self) -> &services::probes::Turns {
         &self.shared.probing
+    }
+    /// The flight recorder, when it was begun.
+    pub(crate) fn recording(&self) -> &services::recorder::Recording {
+        &self.shared.recording
     }
     /// The sampler of live figures.
     pub fn metrics(&self) -> &Sampler<Collected> {

@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{containers, edits, facts, metrics, orders};
+use crate::services::{containers, edits, facts, metrics, orders, recorder};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -62,6 +62,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     edits::resume(&agent).await;
     orders::resume(&agent);
     containers::resume(&agent);
+    recorder::begin(&agent);
     tokio::spawn(metrics::remember(agent.clone()));
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
@@ -98,6 +99,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     };
     tracing::info!("{why}: the agent stops");
     tell(&[NotifyState::Stopping]);
+    agent.recording().end();
     // While the link is there: how they ended is told, if it can be.
     tokio::select! {
         () = orders::stop(&agent) => {}

@@ -21,6 +21,7 @@ pub mod ports;
 pub(crate) mod probes;
 pub mod processes;
 mod proxy;
+pub mod recorder;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
 pub mod services;
 pub mod sessions;
@@ -55,6 +56,7 @@ pub const NAMES: &[&str] = &[
     "probes",
     "processes",
     "proxy",
+    "recorder",
     "services",
     "sessions",
     "ssh",
@@ -70,6 +72,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         facts::register,
         metrics::register,
         processes::register,
+        recorder::register,
         ports::register,
         probes::register,
         services::register,

@@ -29,6 +29,7 @@ mod probes;
 mod processes;
 mod push;
 mod pushes;
+mod recorder;
 mod recordings;
 mod replay;
 mod roles;
@@ -99,6 +100,7 @@ pub enum Command {
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
+    Recorder(recorder::RecorderArgs),
     Ports(ports::PortsArgs),
     Services(services::ServicesArgs),
     System(system::SystemArgs),
@@ -188,6 +190,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Ps(args) => processes::ps(app, &args).await,
         Command::Kill(args) => processes::kill(app, &args).await,
         Command::Renice(args) => processes::renice(app, &args).await,
+        Command::Recorder(args) => recorder::run(app, &args).await,
         Command::Ports(args) => ports::run(app, &args).await,
         Command::Services(args) => services::run(app, &args).await,
         Command::System(args) => system::run(app, &args).await,

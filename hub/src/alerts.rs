@@ -228,7 +228,12 @@ impl Alerts {
         }
         // What a host tells of no more, while it tells of others, has gone: a file system, a device.
         let before = std::mem::take(&mut inner.known(id, now).instances);
-        let gone = before.into_iter().filter(|was| !instances.contains(was));
+        let (told, silent): (Vec<_>, Vec<_>) = before.into_iter().partition(|(at, _)| {
+            let usage = names::ALL.get(*at).is_some_and(names::Metric::is_usage);
+            if usage { means.usages } else { means.steady }
+        });
+        let gone: Vec<_> = told.into_iter().filter(|was| !instances.contains(was)).collect();
+        instances.extend(silent);
         for (at, instance) in gone {
             let Some(metric) = names::ALL.get(at) else { continue };
             let still = instances.iter().any(|(other, name)| {

@@ -91,9 +91,28 @@ pub struct History {
     folder: PathBuf,
     settings: Settings,
     store: OnceLock<Arc<Store>>,
-    hosts: Mutex<HashMap<HostId, Gathering>>,
+    hosts: Mutex<HashMap<HostId, [Gathering; 2]>>,
     /// Said once each time it changes.
     troubled: AtomicBool,
+}
+
+/// A part of a host's samples. They are gathered apart: what comes and goes in one sample of ten shall not break the
+/// means of what is in all of them.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// What is in every sample.
+    Steady,
+    /// The heaviest programs and the containers.
+    Usages,
+}
+
+impl Part {
+    fn each(self, sample: &Metrics, take: impl FnMut(usize, &str, i64)) {
+        match self {
+            Self::Steady => names::steady(sample, take),
+            Self::Usages => names::usages(sample, take),
+        }
+    }
 }
 
 /// The means of one step of a host's figures: the place of each in [`names::ALL`], which of several, its value.
@@ -101,6 +120,10 @@ pub struct History {
 pub struct Means {
     /// By its names.
     pub figures: Vec<(usize, Box<str>, f64)>,
+    /// What is in every sample is among them: what of it is not, is not there any more.
+    pub steady: bool,
+    /// Likewise the heaviest programs and the containers.
+    pub usages: bool,
 }
 
 /// What a host has told of the step that goes on.
@@ -129,9 +152,9 @@ impl Known {
 
 impl Gathering {
     /// Whether a sample has the same figures as the one before; those beyond the bound do not count.
-    fn is_like(&self, sample: &Metrics) -> bool {
+    fn is_like(&self, sample: &Metrics, part: Part) -> bool {
         let (mut place, mut beyond) = (0, false);
-        names::each(sample, |at, of, _| match self.names.get(place) {
+        part.each(sample, |at, of, _| match self.names.get(place) {
             Some(known) if known.is(at, of) => place += 1,
             _ => beyond = true,
         });
@@ -240,7 +263,7 @@ impl History {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<HostId, Gathering>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<HostId, [Gathering; 2]>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -256,21 +279,42 @@ impl History {
     /// begins another.
     pub fn take(&self, host: HostId, sample: &Metrics, skew_ms: Option<i64>) -> Option<Means> {
         let store = self.store.get().map(Arc::as_ref);
-        let mut done = None;
         let skew = skew_ms.filter(|skew| skew.abs() >= SKEW_MS).unwrap_or(0);
         let at = i64::try_from(sample.at_ms).unwrap_or(i64::MAX).saturating_sub(skew);
         let step = at.div_euclid(self.step_ms());
         let mut hosts = self.lock();
-        let gathering = hosts.entry(host).or_default();
+        let [steady, usages] = hosts.entry(host).or_default();
+        let done = self.gather(store, host, steady, (sample, step), Part::Steady);
+        let mut done = done.map(|means| Means { steady: true, ..means });
+        if !sample.groups.is_empty() || !sample.containers.is_empty() {
+            let more = self.gather(store, host, usages, (sample, step), Part::Usages);
+            if let Some(more) = more {
+                let done = done.get_or_insert_default();
+                done.figures.extend(more.figures);
+                done.usages = true;
+            }
+        }
+        done
+    }
+
+    fn gather(
+        &self,
+        store: Option<&Store>,
+        host: HostId,
+        gathering: &mut Gathering,
+        (sample, step): (&Metrics, i64),
+        part: Part,
+    ) -> Option<Means> {
+        let mut done = None;
         if gathering.step != step {
             done = self.put(store, host, gathering);
             gathering.step = step;
         }
-        if !gathering.is_like(sample) {
+        if !gathering.is_like(sample, part) {
             // Something came or went: what was gathered until now is complete.
             done = self.put(store, host, gathering).or(done);
             gathering.names.clear();
-            names::each(sample, |at, of, _| {
+            part.each(sample, |at, of, _| {
                 if gathering.names.len() < SERIES {
                     let id = store.and_then(|store| name(store, at, of));
                     let id = id.filter(|id| gathering.names.iter().all(|k| k.id != Some(*id)));
@@ -280,7 +324,7 @@ impl History {
             gathering.sums = vec![0; gathering.names.len()];
         }
         let mut place = 0;
-        names::each(sample, |at, of, value| {
+        part.each(sample, |at, of, value| {
             if gathering.names.get(place).is_some_and(|known| known.is(at, of)) {
                 gathering.sums[place] = gathering.sums[place].saturating_add(value);
                 place += 1;
@@ -309,7 +353,8 @@ impl History {
 
     /// A host's link has ended: what it told of the last step is kept.
     pub fn ended(&self, host: HostId) {
-        if let Some(mut gathering) = self.lock().remove(&host) {
+        let gathered = self.lock().remove(&host).into_iter().flatten();
+        for mut gathering in gathered {
             self.put(self.store.get().map(Arc::as_ref), host, &mut gathering);
         }
     }
@@ -337,7 +382,7 @@ impl History {
             let scale = f64::from(names::ALL.get(known.at)?.scale);
             Some((known.at, known.of.clone(), *sum as f64 / count as f64 / scale))
         });
-        let means = Means { figures: figures.collect() };
+        let means = Means { figures: figures.collect(), ..Means::default() };
         gathering.count = 0;
         gathering.sums.fill(0);
         Some(means)

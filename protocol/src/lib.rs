@@ -58,6 +58,7 @@ pub mod probes;
 pub mod processes;
 pub mod proxy;
 pub mod pushes;
+pub mod recorder;
 pub mod recordings;
 pub mod registries;
 pub mod roles;

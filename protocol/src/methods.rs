@@ -4,9 +4,9 @@ use crate::call::{Access, Call, Feed};
 use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
+use crate::recorder;
 use crate::recordings;
-use crate::{alerts, notifiers, probes, rules};
-use crate::{alerts, notifiers, rules, states};
+use crate::{alerts, notifiers, probes, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -172,6 +172,9 @@ pub const METHODS: &[Method] = &[
     feed::<processes::Watch>(Place::Host),
     call::<processes::Signal>(Place::Host),
     call::<processes::Renice>(Place::Host),
+    call::<recorder::List>(Place::Host),
+    call::<recorder::At>(Place::Host),
+    call::<recorder::Range>(Place::Host),
     call::<ports::List>(Place::Host),
     feed::<ports::Watch>(Place::Host),
     call::<services::List>(Place::Host),

@@ -42,6 +42,11 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_none(n: &u32) -> bool {
+    *n == 0
+}
+
 /// One sample. Shares of time are permille (0 to 1000), sizes bytes, rates per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -86,6 +91,28 @@ pub struct Metrics {
     /// Seconds since the host started.
     #[serde(rename = "u")]
     pub uptime_s: u64,
+    /// The heaviest programs by processor time and memory, each name once, on average over the last ten seconds; at most 30.
+    /// In one sample of ten or so: empty in the others, and where the agent keeps no flight recorder.
+    #[serde(rename = "g", skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Usage>,
+    /// The containers, likewise; at most 100.
+    #[serde(rename = "ct", skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Usage>,
+}
+
+/// What a program or a container uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// The program's short name; the container's, or the beginning of its id where the engine tells none.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// Permille of one processor; may be over 1000.
+    #[serde(rename = "c", skip_serializing_if = "is_none")]
+    pub cpu: u32,
+    /// Bytes: resident ones of a program's processes, what the kernel charges a container.
+    #[serde(rename = "m")]
+    pub memory: u64,
 }
 
 /// Where processor time went, permille of all processors together. What is missing to 1000 is idle.

@@ -13,7 +13,7 @@ use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{
     CallError, containers, engine, exec, facts, hosts, images, inside, logs, metrics, networks,
-    ports, processes, proxy, services, sessions, system, table, volumes,
+    ports, processes, proxy, recorder, services, sessions, system, table, volumes,
 };
 use futures::executor::block_on;
 use std::io::Cursor;
@@ -92,6 +92,8 @@ pub fn messages(data: &[u8]) {
     each::<proxy::Item>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
+    each::<recorder::Moment>(data);
+    each::<recorder::Steps>(data);
     each::<ports::Change>(data);
     each::<ports::Listing>(data);
     each::<table::Change<services::Unit>>(data);

@@ -46,6 +46,7 @@ mod playbooks;
 mod ports;
 mod probes;
 mod processes;
+mod recorder;
 mod recordings;
 mod recreate;
 mod registries;

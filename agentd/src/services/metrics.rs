@@ -9,6 +9,7 @@ mod linux;
 mod networks;
 mod sensors;
 
+use super::recorder::Recording;
 use crate::sampler::{Sampler, Take};
 use crate::{Agent, Config};
 use cmdr_link::service::{Asked, Feeding, Service};
@@ -39,16 +40,21 @@ pub struct Collected {
     history: Arc<Mutex<History>>,
 }
 
-/// The sampler of this host's figures.
-pub fn sampler(config: &Config) -> Sampler<Collected> {
+/// The sampler of this host's figures, with those that the flight recorder has of programs and containers.
+pub fn sampler(config: &Config, recording: &Arc<Recording>) -> Sampler<Collected> {
+    let recording = recording.clone();
     let (proc_root, sys_root) = (config.proc_root.clone(), config.sys_root.clone());
     let history = Arc::new(Mutex::new(History::default()));
     Sampler::new(move || -> Take<Collected> {
         let mut collector = Collector::new(&proc_root, &sys_root);
-        let history = history.clone();
-        let mut first = true;
+        let (history, recording) = (history.clone(), recording.clone());
+        let (mut first, mut told) = (true, 0);
         Box::new(move || {
-            let metrics = collector.sample(std::time::Instant::now());
+            let mut metrics = collector.sample(std::time::Instant::now());
+            if !first && let Some(news) = recording.newest(told) {
+                told = news.number;
+                (metrics.groups, metrics.containers) = (news.groups, news.containers);
+            }
             // The first look has no rates yet and goes to nobody.
             if !std::mem::take(&mut first) {
                 history.lock().unwrap_or_else(PoisonError::into_inner).push(&metrics);

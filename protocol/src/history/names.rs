@@ -48,6 +48,11 @@ const fn metric(
 }
 
 impl Metric {
+    /// Whether it is one of those that [`usages`] takes out of a sample.
+    pub fn is_usage(&self) -> bool {
+        matches!(self.by, By::Sample) && matches!(self.per, "group" | "container")
+    }
+
     const fn told(self, by: By, lasts_s: u32) -> Self {
         Self { lasts_s, by, ..self }
     }
@@ -106,14 +111,10 @@ pub const ALL: &[Metric] = &[
         .told(By::Hub, 900),
     metric("certificate.left", "certificate", Unit::Seconds, 1, "until a certificate ends")
         .told(By::Hub, 26 * 3600),
-    metric("group.cpu", "group", Unit::Percent, 10, "of one processor, by programs of one name")
-        .told(By::States, LASTS_S),
-    metric("group.memory", "group", Unit::Bytes, 1, "memory of programs of one name")
-        .told(By::States, LASTS_S),
-    metric("container.cpu", "container", Unit::Percent, 10, "of one processor, by a container")
-        .told(By::States, LASTS_S),
-    metric("container.memory", "container", Unit::Bytes, 1, "memory of a container")
-        .told(By::States, LASTS_S),
+    metric("group.cpu", "group", Unit::Percent, 10, "of one processor, by programs of one name"),
+    metric("group.memory", "group", Unit::Bytes, 1, "memory of programs of one name"),
+    metric("container.cpu", "container", Unit::Percent, 10, "of one processor, by a container"),
+    metric("container.memory", "container", Unit::Bytes, 1, "memory of a container"),
     metric("unit.memory", "unit", Unit::Bytes, 1, "memory of a unit").told(By::States, LASTS_S),
     metric("container.restarts", "container", Unit::Count, 1, "how often the engine restarted it")
         .told(By::States, LASTS_S),
@@ -157,16 +158,37 @@ fn share(part: u64, all: u64) -> i64 {
     (u128::from(part) * 1000).checked_div(u128::from(all)).unwrap_or(0) as i64
 }
 
+fn big(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 /// Takes a sample apart: the place of each figure in [`ALL`], which of several it is (empty where there is
 /// one), its value times its scale.
 pub fn each<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) {
+    steady(sample, &mut take);
+    usages(sample, take);
+}
+
+/// Of a sample what is only in some: the heaviest programs and the containers, which come and go.
+pub fn usages<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) {
+    const GROUP: [usize; 2] = [place("group.cpu"), place("group.memory")];
+    const CONTAINER: [usize; 2] = [place("container.cpu"), place("container.memory")];
+    for (of, [cpu, memory]) in [(&sample.groups, GROUP), (&sample.containers, CONTAINER)] {
+        for usage in of {
+            take(cpu, &usage.name, usage.cpu.into());
+            take(memory, &usage.name, big(usage.memory));
+        }
+    }
+}
+
+/// Of a sample what is in every one.
+pub fn steady<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) {
     macro_rules! take {
         ($name:literal, $of:expr, $value:expr) => {{
             const AT: usize = place($name);
             take(AT, $of, $value);
         }};
     }
-    let big = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     take!("cpu.busy", "", sample.cpu.busy().into());
     take!("cpu.user", "", sample.cpu.user.into());
     take!("cpu.system", "", sample.cpu.system.into());
@@ -223,7 +245,7 @@ pub fn each<'a>(sample: &'a Metrics, mut take: impl FnMut(usize, &'a str, i64)) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Cpu, DiskIo, Memory, Mount, Network, Pressure, Temperature};
+    use crate::metrics::{Cpu, DiskIo, Memory, Mount, Network, Pressure, Temperature, Usage};
     use std::collections::BTreeSet;
 
     #[test]
@@ -240,6 +262,8 @@ mod tests {
             ],
             temperatures: vec![Temperature { name: "cpu".into(), tenths: 415 }],
             pressure: Some(Pressure::default()),
+            groups: vec![Usage { name: "nginx".into(), cpu: 1500, memory: 7 }],
+            containers: vec![Usage { name: "web".into(), cpu: 20, memory: 9 }],
             ..Metrics::default()
         };
         let mut found = Vec::new();
@@ -256,10 +280,16 @@ mod tests {
             ("mount.share", "/var", 750),
             ("net.sent", "eth0", 8),
             ("temperature", "cpu", 415),
+            ("group.cpu", "nginx", 1500),
+            ("container.memory", "web", 9),
         ] {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert!(!found.iter().any(|(_, of, _)| of.starts_with("veth")));
+        let mut of_usages = BTreeSet::new();
+        usages(&sample, |at, _, _| drop(of_usages.insert(ALL[at].name)));
+        let said: BTreeSet<_> = ALL.iter().filter(|m| m.is_usage()).map(|m| m.name).collect();
+        assert_eq!(of_usages, said);
     }
 
     #[test]

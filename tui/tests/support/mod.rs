@@ -383,6 +383,8 @@ pub(crate) fn sample(at_ms: u64, n: u64) -> Metrics {
         temperatures: vec![Temperature { name: "Package id 0".into(), tenths: 612 }],
         pressure: Some(Pressure { cpu: 312, memory: 0, io: 45 }),
         uptime_s: 3_542_400,
+        groups: Vec::new(),
+        containers: Vec::new(),
     }
 }
 
