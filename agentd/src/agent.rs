@@ -115,6 +115,7 @@ struct Shared {
     tables: watched::Tables,
     container_stats: services::containers::Sampled,
     recording: Arc<services::recorder::Recording>,
+    probing: services::probes::Turns,
 }
 
 impl Agent {
@@ -161,6 +162,7 @@ impl Agent {
             tables: watched::Tables::default(),
             container_stats: services::containers::Sampled::default(),
             recording,
+            probing: services::probes::Turns::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -192,6 +194,9 @@ impl Agent {
     /// The flight recorder, when it was begun.
     pub(crate) fn recording(&self) -> &services::recorder::Recording {
         &self.shared.recording
+    }
+    pub(crate) fn probing(&self) -> &services::probes::Turns {
+        &self.shared.probing
     }
     /// The sampler of live figures.
     pub fn metrics(&self) -> &Sampler<Collected> {

@@ -5,11 +5,13 @@
 
 mod containers;
 mod logs;
+mod probes;
 mod recorder;
 mod ssh;
 
 pub use containers::Containers;
 pub use logs::Logs;
+pub use probes::Probes;
 pub use recorder::Recorder;
 pub use ssh::{Network, Ssh};
 
@@ -59,6 +61,8 @@ pub struct Policy {
     pub containers: Containers,
     /// What the flight recorder keeps.
     pub recorder: Recorder,
+    /// Where probes may go.
+    pub probes: Probes,
 }
 
 /// Which edits are looked at more closely.
@@ -161,6 +165,7 @@ struct Written {
     ssh: ssh::WrittenSsh,
     containers: containers::WrittenContainers,
     recorder: recorder::WrittenRecorder,
+    probes: probes::WrittenProbes,
 }
 
 #[derive(Default, Deserialize)]
@@ -334,7 +339,21 @@ impl Policy {
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
         let (containers, recorder) = (written.containers.into(), written.recorder.into());
-        Ok(Self { file, off, on, exec, logs, sessions, files, edits, ssh, containers, recorder })
+        let probes = written.probes.into();
+        Ok(Self {
+            file,
+            off,
+            on,
+            exec,
+            logs,
+            sessions,
+            files,
+            edits,
+            ssh,
+            containers,
+            recorder,
+            probes,
+        })
     }
 
     /// Whether a method's feature is switched on.

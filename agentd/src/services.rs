@@ -18,6 +18,7 @@ mod networks;
 pub(crate) mod orders;
 pub mod ping;
 pub mod ports;
+pub(crate) mod probes;
 pub mod processes;
 mod proxy;
 pub mod recorder;
@@ -25,6 +26,7 @@ pub mod recorder;
 pub mod services;
 pub mod sessions;
 pub mod ssh;
+mod states;
 pub mod system;
 mod volumes;
 
@@ -51,12 +53,14 @@ pub const NAMES: &[&str] = &[
     "orders",
     "ping",
     "ports",
+    "probes",
     "processes",
     "proxy",
     "recorder",
     "services",
     "sessions",
     "ssh",
+    "states",
     "system",
     "volumes",
 ];
@@ -70,9 +74,11 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         processes::register,
         recorder::register,
         ports::register,
+        probes::register,
         services::register,
         containers::register,
         compose::register,
+        states::register,
         system::register,
         engine::register,
         exec::register,

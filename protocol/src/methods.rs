@@ -6,7 +6,8 @@ use crate::containers;
 use crate::envelope::Kind;
 use crate::recorder;
 use crate::recordings;
-use crate::{alerts, notifiers, rules};
+use crate::{alerts, notifiers, probes, rules};
+use crate::{alerts, notifiers, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -448,6 +449,14 @@ pub const METHODS: &[Method] = &[
     call::<notifiers::Delete>(Place::Hub),
     call::<notifiers::Test>(Place::Hub),
     call::<notifiers::Notices>(Place::Hub).about(About::Nothing),
+    call::<probes::List>(Place::Hub).about(About::Nothing),
+    call::<probes::Show>(Place::Hub).about(About::Nothing),
+    call::<probes::Check>(Place::Hub).about(About::Nothing),
+    call::<probes::Save>(Place::Hub),
+    call::<probes::Versions>(Place::Hub).about(About::Nothing),
+    call::<probes::Delete>(Place::Hub),
+    call::<probes::Try>(Place::Hub),
+    call::<probes::Status>(Place::Hub).about(About::Nothing),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),
@@ -476,8 +485,11 @@ pub const INNER: &[Method] = &[
     call::<blobs::Have>(Place::Host),
     feed::<blobs::Put>(Place::Host),
     feed::<images::PullAs>(Place::Host),
+    feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),
+    call::<probes::Run>(Place::Host),
+    feed::<probes::Watch>(Place::Host),
 ];
 
 /// The method of this name.
