@@ -114,8 +114,8 @@ struct Shared {
     containers: services::containers::Live,
     tables: watched::Tables,
     container_stats: services::containers::Sampled,
-    probing: services::probes::Turns,
     recording: Arc<services::recorder::Recording>,
+    probing: services::probes::Turns,
 }
 
 impl Agent {
@@ -161,8 +161,8 @@ impl Agent {
             containers: services::containers::Live::default(),
             tables: watched::Tables::default(),
             container_stats: services::containers::Sampled::default(),
-            probing: services::probes::Turns::default(),
             recording,
+            probing: services::probes::Turns::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -191,12 +191,12 @@ impl Agent {
     pub fn container_stats(&self) -> &services::containers::Sampled {
         &self.shared.container_stats
     }
-    pub(crate) fn probing(&self) -> &services::probes::Turns {
-        &self.shared.probing
-    }
     /// The flight recorder, when it was begun.
     pub(crate) fn recording(&self) -> &services::recorder::Recording {
         &self.shared.recording
+    }
+    pub(crate) fn probing(&self) -> &services::probes::Turns {
+        &self.shared.probing
     }
     /// The sampler of live figures.
     pub fn metrics(&self) -> &Sampler<Collected> {

@@ -59,10 +59,10 @@ pub struct Policy {
     pub ssh: Ssh,
     /// What new containers may do to the host.
     pub containers: Containers,
-    /// Where probes may go.
-    pub probes: Probes,
     /// What the flight recorder keeps.
     pub recorder: Recorder,
+    /// Where probes may go.
+    pub probes: Probes,
 }
 
 /// Which edits are looked at more closely.
@@ -164,8 +164,8 @@ struct Written {
     edits: WrittenEdits,
     ssh: ssh::WrittenSsh,
     containers: containers::WrittenContainers,
-    probes: probes::WrittenProbes,
     recorder: recorder::WrittenRecorder,
+    probes: probes::WrittenProbes,
 }
 
 #[derive(Default, Deserialize)]
@@ -338,8 +338,8 @@ impl Policy {
         let (sessions, files) = (written.sessions.into(), written.files.into());
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
-        let (containers, probes) = (written.containers.into(), written.probes.into());
-        let recorder = written.recorder.into();
+        let (containers, recorder) = (written.containers.into(), written.recorder.into());
+        let probes = written.probes.into();
         Ok(Self {
             file,
             off,
@@ -351,8 +351,8 @@ impl Policy {
             edits,
             ssh,
             containers,
-            probes,
             recorder,
+            probes,
         })
     }
 

@@ -1,4 +1,4 @@
-//! A block: a minute of samples as compressed bytes behind a header that says what is in it. `ring` writes them,
+//! A block: thirty samples or so as compressed bytes behind a header that says what is in it. `ring` writes them,
 //! `read` reads them. A header has a checksum of its own, so that a file is walked without reading the rest.
 
 use crate::codec::{Broken, put, take_count};

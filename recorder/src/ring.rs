@@ -1,8 +1,8 @@
-//! The ring on disk. The newest samples are in the file `tail`, one record each, written as they come; when there is a
-//! minute of them they become a block at the end of the newest segment. When the bound is reached the oldest segment
+//! The ring on disk. The newest samples are in the file `tail`, one record each, written as they come; when there are
+//! thirty of them they become a block at the end of the newest segment. When the bound is reached the oldest segment
 //! goes. `recorder` appends, `read` looks.
 //!
-//! What is appended outlives the process at once, and a crash of the host but for the last minute or so.
+//! What is appended outlives the process at once, and a crash of the host but for the last half a minute or so.
 
 use crate::block::{self, SAMPLE_MAX, Summary};
 use crate::sample::Sample;
@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const TAIL: [u8; 4] = *b"CRt1";
 const TAIL_HEADER: usize = 24;
-/// Samples of a block.
-const BLOCK: u32 = 60;
+/// Samples of a block: what packing them takes in memory grows with them, and the agent is to be small.
+const BLOCK: u32 = 30;
 /// Their bytes at most before they are compressed.
 const LIVE: usize = block::RAW_MAX - SAMPLE_MAX - 16;
 /// Segments that the bound is made of.
