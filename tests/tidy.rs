@@ -31,9 +31,9 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 11] = [
-    "protocol", "link", "history", "rules", "notify", "agentd", "hub", "tui", "cli", "gateway",
-    "tests",
+const CRATES: [&str; 12] = [
+    "protocol", "link", "history", "chart", "rules", "notify", "agentd", "hub", "tui", "cli",
+    "gateway", "tests",
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! `chart`: the course of a figure, drawn or as data.
 
-use super::plot::{Line, Plot};
-use super::{PATIENCE, svg};
+use super::PATIENCE;
+use super::plot::Plot;
 use crate::App;
 use crate::args::{self, When};
 use crate::connect::Hub;
@@ -9,6 +9,7 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Column, Format};
 use clap::{Args, ValueEnum};
+use cmdr_chart::{Line, svg};
 use cmdr_link::clock;
 use cmdr_protocol::history::{Aggregate, Answer, Over, Query, Unit, names};
 use serde::Serialize;
@@ -183,7 +184,8 @@ pub(in super::super) async fn run(app: &App, args: ChartArgs) -> Result<Exit, Fa
         format!("{title}{what}, {} of each {}", agg(args.agg), human::span(answer.step_ms / 1000));
     let end = answer.from_ms + u64::from(answer.steps) * answer.step_ms;
     if args.svg {
-        let text = svg::draw(&title, &lines(&answer, args.over), answer.from_ms, end);
+        let text =
+            svg::draw(&title, &lines(&answer, args.over), answer.from_ms, end, human::moment);
         app.out.data(&text)?;
     } else if app.out.format.is_table() {
         let mut lines = lines(&answer, args.over);
