@@ -24,6 +24,7 @@ mod proxy;
 pub mod services;
 pub mod sessions;
 pub mod ssh;
+mod states;
 pub mod system;
 mod volumes;
 
@@ -55,6 +56,7 @@ pub const NAMES: &[&str] = &[
     "services",
     "sessions",
     "ssh",
+    "states",
     "system",
     "volumes",
 ];
@@ -70,6 +72,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         services::register,
         containers::register,
         compose::register,
+        states::register,
         system::register,
         engine::register,
         exec::register,

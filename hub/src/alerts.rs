@@ -110,6 +110,8 @@ pub struct Alerts {
     wake: Notify,
     /// Counts what changed in alerts, for those who watch.
     news: watch::Sender<u64>,
+    /// Units whose states rules ask for.
+    units: watch::Sender<Vec<String>>,
     began: Instant,
 }
 
@@ -169,6 +171,7 @@ impl Alerts {
         let machine = Machine::resume("a", book.rules(), told, writes);
         let engine = Engine::new(catalog.clone());
         let cells = names::ALL.iter().map(|m| engine.metric(m.name)).collect();
+        let units = watch::Sender::new(book.picked("unit", &catalog));
         let inner = Inner {
             engine,
             machine,
@@ -191,6 +194,7 @@ impl Alerts {
             kept: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             news: watch::Sender::new(0),
+            units,
             began: Instant::now(),
         })
     }
@@ -258,6 +262,11 @@ impl Alerts {
         if let Some(cell) = inner.engine.thing(thing) {
             inner.engine.tell_state(host, cell, &instance(of), state, now);
         }
+    }
+
+    /// The units, as names and patterns, whose states rules ask for.
+    pub fn units(&self) -> watch::Receiver<Vec<String>> {
+        self.units.subscribe()
     }
 
     /// Something that a host had several of has gone.

@@ -17,6 +17,7 @@ mod health;
 mod hosts;
 mod inside;
 mod listener;
+mod metrics;
 mod ndjson;
 mod patience;
 mod places;
@@ -85,6 +86,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(hosts::reject))
         .routes(routes!(events::follow))
         .routes(routes!(health::version))
+        .routes(routes!(metrics::hub))
+        .routes(routes!(metrics::fleet))
+        .routes(routes!(metrics::history))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::plan))
         .routes(routes!(commands::run))

@@ -1,10 +1,11 @@
 //! What the hub itself asks of each agent while its link is up: facts once, figures each second, and first what the
-//! history has missed of them while the link was away.
+//! history has missed of them while the link was away; how things stand, for rules.
 
 use crate::fleet::Fleet;
 use crate::server::Hub;
 use cmdr_link::{Client, Link, clock};
-use cmdr_protocol::{CallError, HostId, facts, metrics};
+use cmdr_protocol::{CallError, ErrorKind, HostId, facts, metrics, states};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// After an agent's feed ended, it is asked again so much later.
@@ -17,7 +18,11 @@ const FACTS_EVERY: Duration = Duration::from_mins(10);
 /// Watches an agent for good; dropped when its link is down.
 pub async fn watch(hub: &Hub, id: HostId, link: &Link) {
     let client = Client::new(link.clone());
-    tokio::join!(facts(&hub.fleet, id, &client), figures(hub, id, link, &client));
+    tokio::join!(
+        facts(&hub.fleet, id, &client),
+        figures(hub, id, link, &client),
+        states(hub, id, &client)
+    );
 }
 
 async fn facts(fleet: &Fleet, id: HostId, client: &Client) {
@@ -41,6 +46,75 @@ async fn figures(hub: &Hub, id: HostId, link: &Link, client: &Client) {
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// How things stand there, for rules.
+async fn states(hub: &Hub, id: HostId, client: &Client) {
+    let mut wanted = hub.alerts.units();
+    let mut known = Stood::default();
+    loop {
+        let units = wanted.borrow_and_update().clone();
+        let ended = tokio::select! {
+            ended = stands(hub, id, client, units, &mut known) => ended.err(),
+            // Rules ask for others now.
+            _ = wanted.changed() => None,
+        };
+        if let Some(e) = ended {
+            tracing::debug!(%id, "the feed of states ended: {e}");
+            // An agent from before there was this is not asked again and again.
+            let pause = if e.kind == ErrorKind::NotFound { FACTS_EVERY } else { PAUSE };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// What was told of before: what is told of no more has gone.
+#[derive(Default)]
+struct Stood {
+    units: BTreeSet<String>,
+    containers: BTreeSet<String>,
+}
+
+async fn stands(
+    hub: &Hub,
+    id: HostId,
+    client: &Client,
+    units: Vec<String>,
+    known: &mut Stood,
+) -> Result<(), CallError> {
+    let alerts = &hub.alerts;
+    let mut feed = client.feed(Some(id), &states::Watch { units }).await?;
+    while let Some(item) = feed.next().await {
+        let item = item?;
+        alerts.tell_state(id, "docker", "", &item.docker);
+        if let Some(units) = item.units {
+            let now = units.iter().map(|unit| unit.name.clone()).collect();
+            for gone in known.units.difference(&now) {
+                // It is as usual again, or it has gone; both end what was wrong with it.
+                alerts.tell_gone(id, "unit", gone);
+            }
+            for unit in &units {
+                alerts.tell_state(id, "unit", &unit.name, &unit.state);
+            }
+            known.units = now;
+        }
+        if let Some(containers) = item.containers {
+            let now = containers.iter().map(|container| container.name.clone()).collect();
+            for gone in known.containers.difference(&now) {
+                alerts.tell_gone(id, "container", gone);
+            }
+            for container in &containers {
+                let restarts = f64::from(container.restarts);
+                alerts.tell_one(id, "container.restarts", &container.name, restarts);
+                alerts.tell_state(id, "container", &container.name, &container.state);
+                if !container.health.is_empty() {
+                    alerts.tell_state(id, "health", &container.name, &container.health);
+                }
+            }
+            known.containers = now;
+        }
+    }
+    Ok(())
 }
 
 async fn follow(hub: &Hub, id: HostId, link: &Link, client: &Client) -> Result<(), CallError> {

@@ -26,7 +26,7 @@ def login(server, session, envelope, mechanism, data):
 
 async def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
+    if mode != "plain": context.load_cert_chain(cert, key)
     options = {"hostname": "mail.test", "authenticator": login}
     if mode == "starttls": options |= {"tls_context": context, "require_starttls": True, "auth_required": True}
     if mode == "tls": options |= {"auth_required": True, "auth_require_tls": False}

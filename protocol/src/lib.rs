@@ -67,6 +67,7 @@ pub mod secrets;
 pub mod services;
 pub mod sessions;
 pub mod ssh;
+pub mod states;
 pub mod system;
 pub mod tokens;
 pub mod totp;

@@ -5,7 +5,7 @@ use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
-use crate::{alerts, notifiers, rules};
+use crate::{alerts, notifiers, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -472,6 +472,7 @@ pub const INNER: &[Method] = &[
     call::<blobs::Have>(Place::Host),
     feed::<blobs::Put>(Place::Host),
     feed::<images::PullAs>(Place::Host),
+    feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),
 ];

@@ -138,6 +138,19 @@ impl Compiled {
         needed.into_iter().filter_map(|at| catalog.metrics().get(at)).map(|m| m.name.as_str())
     }
 
+    /// The instances of a thing, such as `unit`, whose states it asks for: names, and patterns other than `*`.
+    pub fn picked<'a>(&'a self, thing: &str, catalog: &Catalog) -> impl Iterator<Item = &'a str> {
+        let known = catalog.thing(thing).map(|(at, _)| at);
+        let of_thing =
+            move |source: &&Source| matches!(source.what, What::State(at) if Some(at) == known);
+        let each = self.each.as_ref().map(|each| each.glob.as_str()).filter(|glob| *glob != "*");
+        self.sources.iter().filter(of_thing).filter_map(move |source| match &source.pick {
+            Pick::Named(name) => Some(name.as_str()),
+            Pick::Row => each,
+            Pick::Host => None,
+        })
+    }
+
     /// How many operations an evaluation takes.
     pub fn cost(&self) -> usize {
         self.when.len() + self.clear.as_ref().map_or(0, Program::len)

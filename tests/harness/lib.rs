@@ -12,6 +12,7 @@ pub mod disk;
 pub mod engine;
 pub mod fleet;
 pub mod http;
+pub mod mail;
 pub mod orders;
 pub mod process;
 pub mod receiver;

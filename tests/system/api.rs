@@ -6,6 +6,7 @@ mod contract;
 mod documented;
 mod older;
 mod posting;
+mod prometheus;
 mod schedules;
 mod steps;
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod admission;
+mod alerts;
 mod api;
 mod approvals;
 mod archives;

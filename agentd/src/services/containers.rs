@@ -18,6 +18,7 @@ mod taken;
 
 pub(crate) use halfway::resume;
 pub use live::Live;
+pub(super) use live::watch as watch_all;
 pub use stats::Sampled;
 
 use crate::Agent;

@@ -25,23 +25,26 @@ impl Alerts {
         self.news.subscribe()
     }
 
-    /// Alerts that changed after a change, by what is asked of them, with those that have gone and the newest change.
+    /// Alerts that changed after a change (all of them, without one), by what is asked of them, with those that have gone and the newest change.
     /// Nothing where more has gone than is still known.
     pub(crate) fn since(
         &self,
-        change: u64,
+        change: Option<u64>,
         mut wanted: impl FnMut(&Alert) -> bool,
     ) -> Option<(Vec<Alert>, Vec<String>, u64)> {
         let inner = self.lock();
-        if change > 0 && change < inner.forgotten {
+        if change.is_some_and(|change| change < inner.forgotten) {
             return None;
         }
-        let newer = |key: &Key| change == 0 || inner.changed.get(key).is_some_and(|c| c.1 > change);
-        let alerts = inner.machine.alerts().filter(|alert| newer(&alert.key)).map(shown::alert);
+        let is_newer = |at: u64| change.is_some_and(|change| at > change);
+        let told = |key: &Key| {
+            change.is_none() || inner.changed.get(key).is_some_and(|(_, at)| is_newer(*at))
+        };
+        let alerts = inner.machine.alerts().filter(|alert| told(&alert.key)).map(shown::alert);
         let alerts = alerts.filter(|alert| wanted(alert)).collect();
-        let gone = inner.gone.iter().filter(|(at, _)| *at > change && change > 0);
+        let gone = inner.gone.iter().filter(|(at, _)| is_newer(*at));
         let gone = gone.map(|(_, id)| id.clone()).collect();
-        Some((alerts, gone, inner.change.max(1)))
+        Some((alerts, gone, inner.change))
     }
 
     /// All alerts that somebody wants.

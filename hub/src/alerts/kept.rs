@@ -155,7 +155,8 @@ pub(super) fn happened(
     to_ms: u64,
     look: &mut dyn FnMut(Happening),
 ) -> Result<(), StoreError> {
-    let last = to_ms / DAY_MS;
+    // Nothing is kept of a time to come, but of a clock that was put back.
+    let last = to_ms.min(clock::now_ms() + DAY_MS) / DAY_MS;
     let first = (from_ms / DAY_MS).max(last.saturating_sub(DAYS));
     for day in first..=last {
         for (_, happening) in store.scan::<Happening>(&day_prefix(day))?.into_iter().flatten() {

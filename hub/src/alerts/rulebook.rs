@@ -111,6 +111,15 @@ impl Rulebook {
         Self { rules }
     }
 
+    /// The instances of a thing whose states rules ask for, other than all of them.
+    pub(super) fn picked(&self, thing: &str, catalog: &Catalog) -> Vec<String> {
+        let on = self.rules.values().filter(|known| !known.rule.off);
+        let compiled = on.filter_map(|known| known.compiled.as_ref());
+        let picked: BTreeSet<String> =
+            compiled.flat_map(|c| c.picked(thing, catalog).map(str::to_owned)).collect();
+        picked.into_iter().collect()
+    }
+
     /// The rules, for the life of alerts.
     pub(super) fn rules(&self) -> Vec<Arc<Rule>> {
         self.rules.values().map(|known| known.rule.clone()).collect()
@@ -172,6 +181,12 @@ impl Alerts {
     /// Reads all rules anew; the machine is told of them with the next step.
     fn reread(&self) {
         let book = Rulebook::read(&self.rules, &self.catalog);
+        let units = book.picked("unit", &self.catalog);
+        self.units.send_if_modified(|known| {
+            let other = *known != units;
+            *known = units;
+            other
+        });
         let mut inner = self.lock();
         let before: Vec<String> = inner.book.rules.keys().cloned().collect();
         for name in before {

@@ -31,6 +31,7 @@ pub(super) const PATH: &str = "/v1/openapi.json";
         (name = "configs", description = "Files that some hosts shall have, kept in versions"),
         (name = "files", description = "Contents of files that the hub keeps for hosts"),
         (name = "events", description = "What happens in the fleet"),
+        (name = "metrics", description = "Figures of the hub and of the fleet, now and as they were"),
     )
 )]
 struct Head;

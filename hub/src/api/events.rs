@@ -55,7 +55,8 @@ pub(super) struct Event {
     /// `run.paused`, `run.resumed`, `run.stopped`, `run.halted`, `run.retried`, `run.ended`, `run.deleted`;
     /// `session.begun`, `session.ended`; `edit.saved`, `edit.confirmed`, `edit.reverted`; `runbook.saved`,
     /// `runbook.deleted`; `config.saved`, `config.deleted`; `approval.asked`, `approval.answered`,
-    /// `approval.ended`; `missed` when events before this place are not known any more: list everything anew;
+    /// `approval.ended`; `alert.fired`, `alert.acknowledged`, `alert.resolved`; `rule.saved`, `rule.deleted`,
+    /// `policies.saved`; `notifier.saved`, `notifier.deleted`, `notifier.failed`; `missed` when events before this place are not known any more: list everything anew;
     /// `alive` when nothing happened for a while.
     #[schema(value_type = String, example = "host.online")]
     what: What,

@@ -104,7 +104,7 @@ async fn watch(
     feeding: Feeding<Watch>,
 ) -> Result<(), CallError> {
     let mut news = hub.alerts.news();
-    let mut change = 0;
+    let mut change = None;
     loop {
         news.mark_unchanged();
         let (mut alerts, gone, newest) = match hub.alerts.since(change, |_| true) {
@@ -118,8 +118,8 @@ async fn watch(
         // Rights may have changed meanwhile.
         let mut seen = Seen::new(&hub, &asked, Watch::METHOD, &watch.hosts)?;
         alerts.retain(|alert| seen.sees(alert.host));
-        let first = change == 0;
-        change = newest;
+        let first = change.is_none();
+        change = Some(newest);
         let mut told = alerts.into_iter().map(|alert| named(&hub, alert)).peekable();
         let mut gone = Some(gone);
         while first && gone.is_some() || told.peek().is_some() {

@@ -151,6 +151,13 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     assert_eq!(versions["versions"][0]["version"], 1, "{versions}");
     std::fs::remove_file(file).unwrap();
 
+    let figures = shell.say(&examples["metrics"]).await;
+    assert!(figures.contains("\ncmdr_hub_hosts_online 1\n"), "{figures}");
+    let figures = shell.say(&examples["fleet metrics"]).await;
+    assert!(figures.contains("\ncmdr_up{host=\"web1\""), "{figures}");
+    let history = json(&shell.say(&examples["history"]).await);
+    assert_eq!(history["step_ms"], 20_000, "{history}");
+
     let hosts = scene.program.get("/v1/hosts").await.json();
     let address = hosts["hosts"][0]["address"].as_str().unwrap();
     let command = examples["command"]
@@ -170,7 +177,10 @@ async fn every_example_of_the_documentation_does_what_it_says() {
     assert!(named.is_empty(), "nobody has tried {named:?}");
 }
 
-const TESTED: [&str; 20] = [
+const TESTED: [&str; 23] = [
+    "metrics",
+    "fleet metrics",
+    "history",
     "schedule",
     "steps",
     "save a config group",

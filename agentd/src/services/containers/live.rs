@@ -26,7 +26,7 @@ const FEW: usize = 30;
 pub type Live = crate::live::Live<Vec<Container>>;
 
 /// Watches them, by id.
-pub(super) fn watch(agent: &Agent) -> Watcher<Vec<Container>> {
+pub(in crate::services) fn watch(agent: &Agent) -> Watcher<Vec<Container>> {
     let following = agent.clone();
     agent.containers().watch(|teller| async move {
         let error = match following.engine().await {

@@ -33,7 +33,7 @@ Policies are a file like this; the first one that matches an alert counts:
 /// By which policies alerts are told; without a verb, prints them.
 #[derive(Debug, Args)]
 #[command(after_long_help = FILE)]
-pub struct PoliciesArgs {
+pub(super) struct PoliciesArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
 }
