@@ -96,7 +96,7 @@ async fn charts_in_every_state() {
     for setup in each() {
         let mut world = at_charts(setup.clone()).await;
         snap!("charts", world);
-        world.press("hhhhhhhhhhhhhhhhhhhhhhhhhb").await;
+        world.press(&("<left>".repeat(25) + "b")).await;
         snap!("charts_compared", world);
         world.press("f").await;
         snap!("charts_figures", world);
@@ -130,7 +130,7 @@ async fn moving_within_what_was_fetched_asks_nothing() {
     world.press("[[[").await;
     let asked = queries(&world);
     assert_eq!(asked.len(), 1, "{asked:?}");
-    assert!(asked[0].from_ms < NOW_MS - 3 * HOUR, "{asked:?}");
+    assert!(asked[0].from_ms <= NOW_MS - 3 * HOUR, "{asked:?}");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Draw the course of a figure of hosts, or write it as data.
 ///
 /// Figures that there are: cmdr history ls. Names with braces are quoted: 'mount.share{/var}'. Times are
-/// UTC. With -o json, ndjson, yaml or csv the points are written and nothing is drawn.
+/// UTC. With -o json, ndjson, yaml or csv the points are written and nothing is drawn, with -o svg a picture.
 #[derive(Debug, Args)]
 pub struct ChartArgs {
     /// Which figure; * in it is anything: cpu.busy, 'net.*{eth0}'.
@@ -48,7 +48,7 @@ pub struct ChartArgs {
     #[arg(long, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true)]
     over: How,
 
-    /// Write a picture (SVG) instead of drawing.
+    /// Write a picture (SVG) instead of drawing: as -o svg.
     #[arg(long)]
     svg: bool,
 }
@@ -183,7 +183,7 @@ pub(in super::super) async fn run(app: &App, args: ChartArgs) -> Result<Exit, Fa
     let title =
         format!("{title}{what}, {} of each {}", agg(args.agg), human::span(answer.step_ms / 1000));
     let end = answer.from_ms + u64::from(answer.steps) * answer.step_ms;
-    if args.svg {
+    if args.svg || app.out.format == Format::Svg {
         let text =
             svg::draw(&title, &lines(&answer, args.over), answer.from_ms, end, human::moment);
         app.out.data(&text)?;

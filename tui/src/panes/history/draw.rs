@@ -245,7 +245,7 @@ impl HistoryPane {
         let unit = drawn[0].unit;
         let (low, high) = self.ends(held, drawn, &before, unit, (from, to));
         let labels = [high, f64::midpoint(low, high), low].map(|v| shown(v, unit));
-        let gutter = labels.iter().map(|l| l.width()).max().unwrap_or(0).max(5) as u16;
+        let gutter = labels.iter().map(|l| l.width()).max().unwrap_or(0).max(6) as u16;
         if inner.width < gutter + 8 {
             return;
         }
