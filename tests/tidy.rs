@@ -31,9 +31,9 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 12] = [
-    "protocol", "link", "history", "chart", "rules", "notify", "agentd", "hub", "tui", "cli",
-    "gateway", "tests",
+const CRATES: [&str; 13] = [
+    "protocol", "link", "history", "chart", "rules", "probes", "notify", "agentd", "hub", "tui",
+    "cli", "gateway", "tests",
 ];
 
 #[test]
@@ -63,6 +63,11 @@ fn crates_use_only_the_crates_they_may() {
             "cmdr-rules",
             vec!["tokio", "cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui"],
             "it is logic only",
+        ),
+        (
+            "cmdr-probes",
+            vec!["cmdr-link", "cmdr-hub", "cmdr-agentd", "cmdr", "cmdr-tui"],
+            "it is lent what it needs",
         ),
         (
             "cmdr-notify",

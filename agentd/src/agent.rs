@@ -114,6 +114,7 @@ struct Shared {
     containers: services::containers::Live,
     tables: watched::Tables,
     container_stats: services::containers::Sampled,
+    probing: services::probes::Turns,
 }
 
 impl Agent {
@@ -158,6 +159,7 @@ impl Agent {
             containers: services::containers::Live::default(),
             tables: watched::Tables::default(),
             container_stats: services::containers::Sampled::default(),
+            probing: services::probes::Turns::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -185,6 +187,9 @@ impl Agent {
     /// What they use, while somebody watches.
     pub fn container_stats(&self) -> &services::containers::Sampled {
         &self.shared.container_stats
+    }
+    pub(crate) fn probing(&self) -> &services::probes::Turns {
+        &self.shared.probing
     }
     /// The sampler of live figures.
     pub fn metrics(&self) -> &Sampler<Collected> {

@@ -5,10 +5,12 @@
 
 mod containers;
 mod logs;
+mod probes;
 mod ssh;
 
 pub use containers::Containers;
 pub use logs::Logs;
+pub use probes::Probes;
 pub use ssh::{Network, Ssh};
 
 use crate::services;
@@ -55,6 +57,8 @@ pub struct Policy {
     pub ssh: Ssh,
     /// What new containers may do to the host.
     pub containers: Containers,
+    /// Where probes may go.
+    pub probes: Probes,
 }
 
 /// Which edits are looked at more closely.
@@ -156,6 +160,7 @@ struct Written {
     edits: WrittenEdits,
     ssh: ssh::WrittenSsh,
     containers: containers::WrittenContainers,
+    probes: probes::WrittenProbes,
 }
 
 #[derive(Default, Deserialize)]
@@ -328,8 +333,8 @@ impl Policy {
         let (sessions, files) = (written.sessions.into(), written.files.into());
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
-        let containers = written.containers.into();
-        Ok(Self { file, off, on, exec, logs, sessions, files, edits, ssh, containers })
+        let (containers, probes) = (written.containers.into(), written.probes.into());
+        Ok(Self { file, off, on, exec, logs, sessions, files, edits, ssh, containers, probes })
     }
 
     /// Whether a method's feature is switched on.

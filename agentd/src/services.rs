@@ -18,6 +18,7 @@ mod networks;
 pub(crate) mod orders;
 pub mod ping;
 pub mod ports;
+pub(crate) mod probes;
 pub mod processes;
 mod proxy;
 #[expect(clippy::module_inception, reason = "a feature has the same name in every crate")]
@@ -51,6 +52,7 @@ pub const NAMES: &[&str] = &[
     "orders",
     "ping",
     "ports",
+    "probes",
     "processes",
     "proxy",
     "services",
@@ -69,6 +71,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         metrics::register,
         processes::register,
         ports::register,
+        probes::register,
         services::register,
         containers::register,
         compose::register,

@@ -25,6 +25,7 @@ mod operators;
 mod packages;
 mod ping;
 mod ports;
+mod probes;
 mod processes;
 mod push;
 mod pushes;
@@ -95,6 +96,7 @@ pub enum Command {
     Rules(rules::RulesArgs),
     Alerts(alerts::AlertsArgs),
     Notifiers(notifiers::NotifiersArgs),
+    Probes(probes::ProbesArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
@@ -184,6 +186,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Chart(args) => history::chart::run(app, args).await,
         Command::History(args) => history::run(app, args).await,
         Command::Rules(args) => rules::run(app, &args).await,
+        Command::Probes(args) => probes::run(app, &args).await,
         Command::Alerts(args) => alerts::run(app, &args).await,
         Command::Notifiers(args) => notifiers::run(app, &args).await,
         Command::Top(args) => top::run(app, &args).await,

@@ -290,6 +290,23 @@ impl History {
         done
     }
 
+    /// Takes figures that the hub itself knows of a host now: their places in [`names::ALL`], which of several, values.
+    pub fn tell(&self, host: HostId, figures: &[(usize, String, f64)]) {
+        let Some(store) = self.store.get() else { return };
+        let known = figures.iter().take(SERIES).filter_map(|(at, of, value)| {
+            let scale = f64::from(names::ALL.get(*at)?.scale);
+            Some((name(store, *at, of)?, (value * scale).round() as i64))
+        });
+        // A cut name may be that of another one.
+        let known: std::collections::BTreeMap<NameId, i64> = known.collect();
+        let (ids, values): (Vec<NameId>, Vec<i64>) = known.into_iter().unzip();
+        let now = now();
+        let at = now.div_euclid(self.step_ms()) * self.step_ms();
+        if let Err(e) = store.append(&source(host), at, &ids, &values, now) {
+            tracing::debug!(%host, "figures were not kept: {e}");
+        }
+    }
+
     /// A host's link has ended: what it told of the last step is kept.
     pub fn ended(&self, host: HostId) {
         if let Some(mut gathering) = self.lock().remove(&host) {

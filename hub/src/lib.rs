@@ -34,6 +34,7 @@ pub mod notifiers;
 pub mod outbox;
 pub mod outward;
 pub mod playbooks;
+pub mod probes;
 pub mod recording;
 pub mod records;
 pub mod registries;

@@ -428,6 +428,10 @@ pub mod prefix {
     pub const SECRET_USE: &str = "secret-use/";
     /// Of [`super::RegistryRecord`]s.
     pub const REGISTRY: &str = "registry/";
+    /// Of [`super::ShelfRecord`]s of probes.
+    pub const PROBE: &str = "probe/";
+    /// Of their texts.
+    pub const PROBE_TEXT: &str = "probe-text/";
     /// Of [`super::ShelfRecord`]s of alert rules.
     pub const RULE: &str = "rule/";
     /// Of their texts.
@@ -570,6 +574,8 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::RUNBOOK_SIGNATURE, reads::<Signature>),
         (prefix::CONFIG, reads::<ShelfRecord>),
         (prefix::CONFIG_TEXT, reads::<String>),
+        (prefix::PROBE, reads::<ShelfRecord>),
+        (prefix::PROBE_TEXT, reads::<String>),
         (prefix::COMPOSE, reads::<ShelfRecord>),
         (prefix::COMPOSE_TEXT, reads::<String>),
         (prefix::COMPOSE_VARIABLES, reads::<SealedRecord>),

@@ -25,6 +25,7 @@ use crate::lockout::Lockout;
 use crate::login::Login;
 use crate::notifiers::{self, Notifiers};
 use crate::outbox::{self, Outbox};
+use crate::probes::Probes;
 use crate::recording::{self, Recorder};
 use crate::rights::Rights;
 use crate::runbooks::Library;
@@ -112,6 +113,8 @@ pub struct Hub {
     pub history: Arc<History>,
     /// Rules, and the alerts that came of them.
     pub alerts: Alerts,
+    /// Far ends that agents look at.
+    pub probes: Probes,
     /// Where alerts are told.
     pub notifiers: Notifiers,
     /// What is posted when runs are over.
@@ -195,6 +198,7 @@ impl Hub {
             .context("reading the list of recordings")?;
         let history = Arc::new(History::new(history::folder(audit), config.history.clone()));
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
+        let probes = Probes::load(store.clone()).context("reading the probes")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
             .context("reading what is to be told of alerts")?;
         let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
@@ -221,6 +225,7 @@ impl Hub {
             history,
             alerts,
             notifiers,
+            probes,
             outbox,
             approvals,
             login: Login::new(&config.login),
@@ -305,6 +310,10 @@ impl Hub {
             tokio::spawn(async move { hub.alerts.serve(&hub).await })
         };
         let telling = tokio::spawn(notifiers::serve(self.clone()));
+        let probing = {
+            let hub = self.clone();
+            tokio::spawn(async move { hub.probes.serve(&hub).await })
+        };
         let service = Arc::new(services::all(self.clone()));
         let gate = Gate::new(self.config.bounds());
         let accepting: Vec<_> = listeners
@@ -351,6 +360,7 @@ impl Hub {
         posting.abort();
         alerting.abort();
         telling.abort();
+        probing.abort();
         let hub = self.clone();
         keeping.abort();
         let closed = tokio::task::spawn_blocking(move || {
@@ -552,6 +562,7 @@ impl Hub {
             () = acts::follow(&self, id, &link) => link.down().await,
             () = sessions::follow(&self, id, &link) => link.down().await,
             () = self.runs.attend(id, &link) => link.down().await,
+            () = self.probes.attend(&self, id, &link) => link.down().await,
         };
         self.history.ended(id);
         tracing::info!(host = name, reason, "away");

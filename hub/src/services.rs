@@ -22,6 +22,7 @@ mod operators;
 mod pages;
 mod parts;
 mod ping;
+mod probes;
 mod pushes;
 mod recordings;
 mod registries;
@@ -73,6 +74,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = images::register(service);
     let service = hubkey::register(service);
     let service = pushes::register(service);
+    let service = probes::register(service);
     let service = recordings::register(service);
     let service = registries::register(service);
     let service = secrets::register(service);

@@ -80,6 +80,14 @@ open_enum! {
         NotifierDeleted = "notifier.deleted",
         /// A notifier does not take notices any more.
         NotifierFailed = "notifier.failed",
+        /// A probe has a new version.
+        ProbeSaved = "probe.saved",
+        /// A probe was deleted.
+        ProbeDeleted = "probe.deleted",
+        /// A quorum of agents says that a far end is down.
+        ProbeDown = "probe.down",
+        /// A far end that was down is so no more.
+        ProbeUp = "probe.up",
         /// Somebody asked for rights.
         ApprovalAsked = "approval.asked",
         /// Somebody decided about such a request.
@@ -181,7 +189,7 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
     /// To what else, as resources are named: `session:ID`, `path:PATH`, `runbook:NAME`, `config:NAME`, `approval:ID`,
-    /// `alert:ID`, `rule:NAME`, `notifier:NAME`.
+    /// `alert:ID`, `rule:NAME`, `notifier:NAME`, `probe:NAME`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// More about it: why a link ended, what the name was before.

@@ -54,6 +54,7 @@ pub mod orders;
 pub mod pages;
 pub mod ping;
 pub mod ports;
+pub mod probes;
 pub mod processes;
 pub mod proxy;
 pub mod pushes;

@@ -5,6 +5,7 @@ use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
+use crate::{alerts, notifiers, probes, rules};
 use crate::{alerts, notifiers, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
@@ -444,6 +445,14 @@ pub const METHODS: &[Method] = &[
     call::<notifiers::Delete>(Place::Hub),
     call::<notifiers::Test>(Place::Hub),
     call::<notifiers::Notices>(Place::Hub).about(About::Nothing),
+    call::<probes::List>(Place::Hub).about(About::Nothing),
+    call::<probes::Show>(Place::Hub).about(About::Nothing),
+    call::<probes::Check>(Place::Hub).about(About::Nothing),
+    call::<probes::Save>(Place::Hub),
+    call::<probes::Versions>(Place::Hub).about(About::Nothing),
+    call::<probes::Delete>(Place::Hub),
+    call::<probes::Try>(Place::Hub),
+    call::<probes::Status>(Place::Hub).about(About::Nothing),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),
@@ -475,6 +484,8 @@ pub const INNER: &[Method] = &[
     feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),
+    call::<probes::Run>(Place::Host),
+    feed::<probes::Watch>(Place::Host),
 ];
 
 /// The method of this name.

@@ -44,6 +44,7 @@ mod networks;
 mod orders;
 mod playbooks;
 mod ports;
+mod probes;
 mod processes;
 mod recordings;
 mod recreate;

@@ -305,6 +305,16 @@ const LINES: &[&str] = &[
     "recordings rules ls",
     "recordings rules set x",
     "recordings rules rm x --yes",
+    "probes",
+    "probes ls",
+    "probes status x",
+    "probes show x",
+    "probes check DIR/p",
+    "probes save DIR/p",
+    "probes try x",
+    "probes versions x",
+    "probes restore x 1",
+    "probes rm x --yes",
     "hub",
     "hub info",
     "hub backup DIR/bk",
@@ -363,6 +373,7 @@ impl Ann {
             "[[grant]]\nverbs = [\"exec.start\"]\nresources = [\"command:true\"]\n",
         )
         .unwrap();
+        std::fs::write(at("p"), "name: x\nicmp: { host: 127.0.0.1 }\n").unwrap();
         std::fs::write(at("group.toml"), "kind = \"department\"\nhosts = \"*\"\n").unwrap();
         let boss = |args: &[&str]| {
             let made = run(&at("boss"), args);

@@ -130,7 +130,8 @@ async fn containers(
         }
         let missing = !agent.config().docker_socket.exists();
         put(states, |states| {
-            states.docker = if missing { "missing" } else { "unreachable" }.to_owned();
+            let word = if missing { "missing" } else { "unreachable" };
+            word.clone_into(&mut states.docker);
             states.containers = None;
         });
         sleep(AGAIN).await;

@@ -169,15 +169,15 @@ pub(super) async fn run(app: &App, args: &AlertsArgs) -> Result<Exit, Failure> {
         }
         Verb::Ack { ids, why } => {
             let ask = Acknowledge { alerts: ids.clone(), why: why.clone() };
-            return done(app, &Hub::connect(app).await?.ask(&ask).await?, "acknowledged");
+            return Ok(done(app, &Hub::connect(app).await?.ask(&ask).await?, "acknowledged"));
         }
         Verb::Unack { ids } => {
             let ask = Unacknowledge { alerts: ids.clone() };
-            return done(app, &Hub::connect(app).await?.ask(&ask).await?, "open again");
+            return Ok(done(app, &Hub::connect(app).await?.ask(&ask).await?, "open again"));
         }
         Verb::Dismiss { ids, why } => {
             let ask = Dismiss { alerts: ids.clone(), why: why.clone() };
-            return done(app, &Hub::connect(app).await?.ask(&ask).await?, "ended");
+            return Ok(done(app, &Hub::connect(app).await?.ask(&ask).await?, "ended"));
         }
         Verb::Silence { matcher, span, why } => {
             let for_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -330,12 +330,12 @@ fn happened(app: &App, happened: &[Happening]) -> Result<(), Failure> {
     app.out.list(happened, &columns, |h| h.id.clone())
 }
 
-fn done(app: &App, done: &Done, word: &str) -> Result<Exit, Failure> {
+fn done(app: &App, done: &Done, word: &str) -> Exit {
     for refused in &done.refused {
         app.out.warn(&format!("{}: {}", clean(&refused.id), clean(&refused.why)));
     }
     app.out.note(&format!("{}: {word}", human::count(done.done.into(), "alert")));
-    Ok(if done.refused.is_empty() { Exit::Ok } else { Exit::Failed })
+    if done.refused.is_empty() { Exit::Ok } else { Exit::Failed }
 }
 
 fn silences(app: &App, silences: &[Silence]) -> Result<(), Failure> {

@@ -9,8 +9,8 @@ use cmdr_protocol::hosts::Host;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{
-    Call, Feed as _, HostId, alerts, configs, edits, methods, notifiers, rules, runbooks, runs,
-    sessions,
+    Call, Feed as _, HostId, alerts, configs, edits, methods, notifiers, probes, rules, runbooks,
+    runs, sessions,
 };
 
 /// Whether somebody may use a method, as the router decides it.
@@ -58,6 +58,9 @@ pub(crate) fn shown(hub: &Hub, who: &Who, kept: &Kept) -> Option<Event> {
         What::ConfigSaved | What::ConfigDeleted => may_list::<configs::List>(hub, who, None),
         What::AlertFired | What::AlertAcknowledged | What::AlertResolved => {
             event.host.is_some() && may_list::<alerts::List>(hub, who, event.host)
+        }
+        What::ProbeSaved | What::ProbeDeleted | What::ProbeDown | What::ProbeUp => {
+            may_list::<probes::List>(hub, who, None)
         }
         What::RuleSaved | What::RuleDeleted => may_list::<rules::List>(hub, who, None),
         What::PoliciesSaved => may_list::<alerts::Policies>(hub, who, None),
