@@ -5,8 +5,7 @@ use crate::compose;
 use crate::containers;
 use crate::envelope::Kind;
 use crate::recordings;
-use crate::{alerts, notifiers, probes, rules};
-use crate::{alerts, notifiers, rules, states};
+use crate::{alerts, notifiers, probes, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
