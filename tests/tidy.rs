@@ -32,8 +32,8 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 const CRATES: [&str; 13] = [
-    "protocol", "link", "history", "recorder", "rules", "probes", "notify", "agentd", "hub", "tui",
-    "cli", "gateway", "tests",
+    "protocol", "link", "history", "recorder", "chart", "rules", "probes", "notify", "agentd",
+    "hub", "tui", "cli", "gateway", "tests",
 ];
 
 #[test]

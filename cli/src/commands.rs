@@ -49,6 +49,7 @@ mod watch;
 
 use crate::App;
 use crate::exit::{Exit, Failure};
+use crate::output::{Format, no_picture};
 use clap::Subcommand;
 
 /// What to do.
@@ -145,6 +146,10 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
 }
 
 async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
+    // Said before anything is done that could not be shown.
+    if app.out.format == Format::Svg && !matches!(command, Command::Chart(_)) {
+        return Err(no_picture());
+    }
     match command {
         Command::Login(args) => login::login(app, &args).await,
         Command::Logout(args) => login::logout(app, &args).await,

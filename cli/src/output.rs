@@ -10,11 +10,18 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use unicode_width::UnicodeWidthStr as _;
 
+/// Why something is not written as a picture.
+pub fn no_picture() -> Failure {
+    Failure::new(Exit::Usage, "only charts are written as a picture")
+        .hint("cmdr chart cpu.busy -o svg")
+}
+
 /// How data is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Columns for people.
     #[default]
+    #[value(alias = "text")]
     Table,
     /// More columns, none cut.
     Wide,
@@ -28,6 +35,9 @@ pub enum Format {
     Csv,
     /// Names alone, one a line.
     Name,
+    /// A picture: of charts alone.
+    #[value(hide = true)]
+    Svg,
 }
 
 impl Format {
@@ -268,6 +278,7 @@ impl Output {
             Format::Yaml => yaml(&rows)?,
             Format::Csv => csv(rows, columns),
             Format::Name => rows.iter().map(|row| clean(&name(row)).into_owned() + "\n").collect(),
+            Format::Svg => return Err(no_picture()),
         })
     }
 
@@ -306,6 +317,7 @@ impl Output {
                     + &csv_line(fields.iter().map(|(_, value)| value.as_str()))
             }
             Format::Name => clean(name).into_owned() + "\n",
+            Format::Svg => return Err(no_picture()),
         };
         self.data(&text)
     }

@@ -5,8 +5,8 @@ pub mod desk;
 mod own;
 
 use cmdr_protocol::{
-    Call as _, Feed as _, approvals, audit, configs, containers, ports, processes, roles, runbooks,
-    runs, sessions,
+    Call as _, Feed as _, approvals, audit, configs, containers, history, ports, processes, roles,
+    runbooks, runs, sessions,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
@@ -72,6 +72,8 @@ pub enum Command {
     FleetProcesses,
     /// Go to Docker of all hosts.
     Docker,
+    /// Go to the charts of the hosts at hand.
+    Charts,
     /// Go to the sessions of the fleet.
     Sessions,
     /// Compose an order over the hosts at hand.
@@ -195,6 +197,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["W"], Command::FleetPorts, "key.fleet_ports").needs(ports::List::METHOD),
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
     key(&["#"], Command::Docker, "key.docker").needs(containers::Watch::METHOD),
+    key(&["~"], Command::Charts, "key.charts").needs(history::Query::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
     key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),

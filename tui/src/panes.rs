@@ -10,6 +10,7 @@ pub mod docker;
 pub mod edit;
 pub mod files;
 pub mod fleet;
+pub mod history;
 pub mod hosts;
 pub mod logs;
 pub mod overview;
@@ -140,6 +141,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("fleet_ports", Place::FleetPorts),
         ("fleet_processes", Place::FleetProcesses),
         ("docker", Place::Docker(0)),
+        ("history", Place::Charts),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -198,6 +200,8 @@ pub enum Place {
     FleetProcesses,
     /// Docker of the fleet, or of hosts that were chosen, by the number of the choice.
     Docker(u64),
+    /// Charts of what figures were.
+    Charts,
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -230,6 +234,7 @@ impl Place {
             Self::FleetPorts => Box::new(fleet::Fleet::ports()),
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
+            Self::Charts => Box::new(history::HistoryPane::all()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -253,6 +258,7 @@ impl Place {
             Self::FleetPorts => "fleet.ports",
             Self::FleetProcesses => "fleet.processes",
             Self::Docker(_) => "docker.title",
+            Self::Charts => "history.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",

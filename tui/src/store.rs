@@ -10,6 +10,7 @@ pub mod edits;
 pub mod engines;
 pub mod everywhere;
 pub mod files;
+pub mod history;
 pub mod hosts;
 pub mod images;
 pub mod lists;
@@ -147,6 +148,8 @@ pub struct Store {
     pub runs: runs::Runs,
     /// Compose projects that were looked at.
     pub compose: compose::Compose,
+    /// The history that chart pages have.
+    pub charts: history::Charts,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
     /// What was asked of Docker beside its lists.
@@ -199,6 +202,7 @@ impl Store {
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
             compose: compose::Compose::default(),
+            charts: history::Charts::default(),
             configs: configs::Configs::default(),
             engines: engines::Engines::default(),
             approvals: approvals::Approvals::default(),

@@ -7,5 +7,6 @@ pub mod format;
 pub mod frame;
 pub mod input;
 pub mod natural;
+pub mod plot;
 pub mod table;
 pub mod terminal;

@@ -12,6 +12,7 @@ mod edit;
 mod files;
 mod finder;
 mod helpers;
+mod history;
 mod hosts_file;
 mod idle;
 mod lines;

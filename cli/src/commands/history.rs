@@ -2,7 +2,6 @@
 
 pub(super) mod chart;
 mod plot;
-mod svg;
 
 use crate::App;
 use crate::args::{self, When, Yes};
@@ -11,6 +10,7 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column};
 use clap::{Args, Subcommand};
+use cmdr_chart::shown;
 use cmdr_link::clock;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::history::{List, Part, Purge, Sizes, Unit};
@@ -61,28 +61,6 @@ struct PurgeArgs {
 
 /// Reading many hosts' files may take a while.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A value with its unit, as short as in a table.
-fn shown(value: f64, unit: Unit) -> String {
-    let size = |n: f64| human::bytes(n.max(0.0) as u64);
-    match unit {
-        Unit::Percent => format!("{value:.1}%"),
-        Unit::Bytes => size(value),
-        Unit::BytesPerSecond => format!("{}/s", size(value)),
-        Unit::Celsius => format!("{value:.1}°C"),
-        Unit::Seconds => human::span(value.max(0.0) as u64),
-        Unit::PerSecond => format!("{}/s", plain(value)),
-        Unit::Count | Unit::Unknown => plain(value),
-    }
-}
-
-fn plain(value: f64) -> String {
-    if value.fract() == 0.0 || value.abs() >= 1000.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
-}
 
 #[derive(Serialize)]
 struct Row {

@@ -6,7 +6,7 @@ use crate::args;
 use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
-use crate::output::{Cell, Column, Format, Paint, csv, json_line};
+use crate::output::{Cell, Column, Format, Paint, csv, json_line, no_picture};
 use clap::Args;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::events::{Event, Watch, What};
@@ -176,6 +176,7 @@ impl Watching<'_> {
                 text[head..].to_owned()
             }
             Format::Name => event.cursor.clone() + "\n",
+            Format::Svg => return Err(no_picture()),
         };
         self.headed = true;
         out.data(&text)

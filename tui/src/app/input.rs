@@ -10,7 +10,7 @@ use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, compose, edit, hosts, runs, sessions};
+use crate::panes::{Choice, Entry, Place, TABS, compose, edit, history, hosts, runs, sessions};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use cmdr_protocol::files::FilePath;
@@ -160,6 +160,14 @@ impl App {
             Command::FleetPorts => Action::Go(Place::FleetPorts),
             Command::FleetProcesses => Action::Go(Place::FleetProcesses),
             Command::Docker => Action::Go(Place::Docker(0)),
+            Command::Charts => {
+                let hosts = match self.place {
+                    Place::Host(host, _) => vec![host],
+                    // The list of hosts has one under its cursor; what is marked there is meant.
+                    _ => self.pane.at_hand(),
+                };
+                history::open(&self.context(), hosts)
+            }
             Command::Sessions => Action::Go(Place::Sessions),
             Command::Runs => Action::Go(Place::Runs),
             Command::Runbooks => {

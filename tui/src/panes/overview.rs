@@ -17,10 +17,11 @@ use crate::panes::hosts::{state, why_away};
 use crate::store::{FeedState, Store};
 use crate::theme::Role;
 use crate::widgets::{format, frame as faded, table};
-use cmdr_protocol::HostId;
 use cmdr_protocol::display::clean;
+use cmdr_protocol::history::Query;
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::metrics::Watch;
+use cmdr_protocol::{Call as _, HostId};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -32,6 +33,7 @@ const SHORTER: Command = Command::Own(1);
 const BINDINGS: &[Binding] = &[
     key(&["+", "="], LONGER, "overview.key.longer").hint(),
     key(&["-"], SHORTER, "overview.key.shorter").hint(),
+    key(&["<enter>"], Command::Open, "overview.key.charts").needs(Query::METHOD).hint(),
     key(&["y"], Command::CopyValue, "overview.key.copy"),
     key(&["Y"], Command::CopyCommand, "key.copy_command"),
 ];
@@ -153,6 +155,7 @@ impl Pane for Overview {
         match command {
             LONGER => self.span = (self.span + 1).min(SPANS.len() - 1),
             SHORTER => self.span = self.span.saturating_sub(1),
+            Command::Open => return super::history::open(context, vec![self.host]),
             Command::CopyValue => return Action::Copy(context.store.hosts.name(self.host)),
             Command::CopyCommand => {
                 let name = context.store.hosts.name(self.host);

@@ -15,6 +15,7 @@ const PLAIN: &[(&str, Place)] = &[
     ("fleet_ports", Place::FleetPorts),
     ("fleet_processes", Place::FleetProcesses),
     ("docker", Place::Docker(0)),
+    ("charts", Place::Charts),
 ];
 
 impl Place {

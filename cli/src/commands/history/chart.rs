@@ -1,7 +1,7 @@
 //! `chart`: the course of a figure, drawn or as data.
 
-use super::plot::{Line, Plot};
-use super::{PATIENCE, svg};
+use super::PATIENCE;
+use super::plot::Plot;
 use crate::App;
 use crate::args::{self, When};
 use crate::connect::Hub;
@@ -9,6 +9,7 @@ use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Column, Format};
 use clap::{Args, ValueEnum};
+use cmdr_chart::{Line, svg};
 use cmdr_link::clock;
 use cmdr_protocol::history::{Aggregate, Answer, Over, Query, Unit, names};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use std::time::Duration;
 /// Draw the course of a figure of hosts, or write it as data.
 ///
 /// Figures that there are: cmdr history ls. Names with braces are quoted: 'mount.share{/var}'. Times are
-/// UTC. With -o json, ndjson, yaml or csv the points are written and nothing is drawn.
+/// UTC. With -o json, ndjson, yaml or csv the points are written and nothing is drawn, with -o svg a picture.
 #[derive(Debug, Args)]
 pub struct ChartArgs {
     /// Which figure; * in it is anything: cpu.busy, 'net.*{eth0}'.
@@ -47,7 +48,7 @@ pub struct ChartArgs {
     #[arg(long, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true)]
     over: How,
 
-    /// Write a picture (SVG) instead of drawing.
+    /// Write a picture (SVG) instead of drawing: as -o svg.
     #[arg(long)]
     svg: bool,
 }
@@ -182,8 +183,9 @@ pub(in super::super) async fn run(app: &App, args: ChartArgs) -> Result<Exit, Fa
     let title =
         format!("{title}{what}, {} of each {}", agg(args.agg), human::span(answer.step_ms / 1000));
     let end = answer.from_ms + u64::from(answer.steps) * answer.step_ms;
-    if args.svg {
-        let text = svg::draw(&title, &lines(&answer, args.over), answer.from_ms, end);
+    if args.svg || app.out.format == Format::Svg {
+        let text =
+            svg::draw(&title, &lines(&answer, args.over), answer.from_ms, end, human::moment);
         app.out.data(&text)?;
     } else if app.out.format.is_table() {
         let mut lines = lines(&answer, args.over);

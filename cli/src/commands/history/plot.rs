@@ -1,21 +1,12 @@
 //! Lines as text: dots of braille when colours tell the lines apart or there is one, letters otherwise. Used by
 //! `chart`.
 
-use super::shown;
+use cmdr_chart::scale::range;
+use cmdr_chart::{Line, shown};
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::history::Unit;
 use cmdr_protocol::human;
 use std::fmt::Write as _;
-
-/// A line of a chart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Line {
-    /// What the legend calls it.
-    pub(super) label: String,
-    pub(super) unit: Unit,
-    /// The values of all steps; nothing where there is none.
-    pub(super) points: Vec<Option<f64>>,
-}
 
 /// What is drawn.
 #[derive(Debug)]
@@ -33,22 +24,6 @@ pub(super) struct Plot<'a> {
 /// Colours of lines, in turn.
 const COLOURS: [&str; 6] = ["36", "33", "35", "32", "34", "31"];
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
-
-/// The smallest and largest of what is shown; an axis from zero where the values are not far from it.
-pub(super) fn range(lines: &[Line]) -> (f64, f64) {
-    let values = lines.iter().flat_map(|l| &l.points).flatten().copied();
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(v), b.max(v)));
-    if low > high {
-        return (0.0, 1.0);
-    }
-    let low = if low >= 0.0 && low < high * 0.6 { 0.0 } else { low };
-    if high - low > f64::EPSILON * high.abs() {
-        (low, high)
-    } else {
-        // A flat line is drawn in the middle of something.
-        (if low > 0.0 { low * 0.5 } else { low - 1.0 }, high + high.abs().max(1.0) * 0.5)
-    }
-}
 
 /// A letter or a pattern of dots in a cell, and the line that it belongs to.
 #[derive(Clone, Copy, Default)]
@@ -217,14 +192,5 @@ mod tests {
         let up = (0..20).map(|i| Some(f64::from(i))).collect();
         let down = (0..20).map(|i| Some(f64::from(20 - i))).collect();
         insta::assert_snapshot!(plot(&[line("web1", up), line("db1", down)]));
-    }
-
-    #[test]
-    fn a_flat_line_and_no_line_at_all_have_a_range() {
-        assert_eq!(range(&[]), (0.0, 1.0));
-        for v in [0.0, 5.0, -3.0] {
-            let (low, high) = range(&[line("x", vec![Some(v)])]);
-            assert!(low < v && v < high, "{low} {v} {high}");
-        }
     }
 }

@@ -1,9 +1,8 @@
-//! Lines as a picture, for a report or a page. Used by `chart --svg`.
+//! Lines as a picture, for a report or a page.
 
-use super::plot::{Line, range};
-use super::shown;
+use crate::scale::range;
+use crate::{Line, shown};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::human;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 900.0;
@@ -18,8 +17,14 @@ fn escaped(text: &str) -> String {
     clean(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The picture of some lines over a stretch of time.
-pub(super) fn draw(title: &str, lines: &[Line], from_ms: u64, to_ms: u64) -> String {
+/// The picture of some lines over a stretch of time; `when` writes a moment, milliseconds since 1970.
+pub fn draw(
+    title: &str,
+    lines: &[Line],
+    from_ms: u64,
+    to_ms: u64,
+    when: impl Fn(u64) -> String,
+) -> String {
     let unit = lines.first().map(|l| l.unit).unwrap_or_default();
     let (low, high) = range(lines);
     let below = TOP + HEIGHT + 40.0;
@@ -50,7 +55,7 @@ pub(super) fn draw(title: &str, lines: &[Line], from_ms: u64, to_ms: u64) -> Str
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             LEFT + WIDTH * share,
             TOP + HEIGHT + 18.0,
-            human::moment(at)
+            escaped(&when(at))
         )
         .ok();
     }
@@ -97,7 +102,7 @@ mod tests {
     fn names_of_hosts_are_text_in_the_picture_and_gaps_break_the_line() {
         let points = vec![Some(1.0), None, Some(2.0), Some(3.0)];
         let line = Line { label: "<b>&\u{1b}".into(), unit: Unit::Count, points };
-        let text = draw("load.1", &[line], 0, 40_000);
+        let text = draw("load.1", &[line], 0, 40_000, |at| at.to_string());
         assert!(text.contains("&lt;b&gt;&amp;") && !text.contains("<b>"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
         let path = text.split("<path d=\"").nth(1).unwrap().split('"').next().unwrap();
