@@ -31,7 +31,7 @@ fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 14] = [
     "protocol", "link", "history", "recorder", "chart", "rules", "probes", "notify", "agentd",
     "hub", "tui", "cli", "gateway", "tests",
 ];

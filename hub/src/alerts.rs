@@ -6,6 +6,7 @@
 
 mod asked;
 mod kept;
+mod moment;
 mod policies;
 mod rulebook;
 mod shown;
@@ -13,6 +14,7 @@ mod trial;
 mod world;
 
 pub(crate) use asked::Deed;
+pub(crate) use moment::shown as moment;
 pub(crate) use policies::check as check_policies;
 pub(crate) use rulebook::checked;
 pub(crate) use trial::Trial;
@@ -104,6 +106,7 @@ pub struct Alerts {
     rules: Shelf,
     policies: Shelf,
     inner: Mutex<Inner>,
+    moments: moment::Moments,
     /// Held from a step until what it gave is stored: one after the other.
     kept: tokio::sync::Mutex<Kept>,
     /// Rules have changed, or something else that cannot wait for the next cycle.
@@ -191,6 +194,7 @@ impl Alerts {
             rules,
             policies,
             inner: Mutex::new(inner),
+            moments: moment::Moments::default(),
             kept: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             news: watch::Sender::new(0),
@@ -324,6 +328,7 @@ impl Alerts {
         // Also when the store is full: people hear of it all the same.
         hub.notifiers.post(letters);
         self.news.send_modify(|news| *news += 1);
+        self.moments.look(hub, &happened);
     }
 
     /// Looks at all rules now and then, until it is dropped.
@@ -345,6 +350,9 @@ impl Alerts {
             self.cycle(hub).await;
             if tidied.is_none_or(|at| at.elapsed() > Duration::from_hours(1)) {
                 kept::tidy(&self.store, self.settings.keep_days).await;
+                if let Err(e) = moment::tidy(&self.store).await {
+                    tracing::warn!("what ran when old alerts fired is not removed: {e}");
+                }
                 tidied = Some(Instant::now());
             }
         }

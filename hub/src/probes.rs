@@ -241,23 +241,19 @@ impl Probes {
         }
         let fresh = Known::of(name, text, saved.version);
         let mut inner = self.lock();
-        match inner.known.get_mut(name).filter(|known| alike(known, &fresh)) {
+        if let Some(known) = inner.known.get_mut(name).filter(|known| alike(known, &fresh)) {
             // Only who asks or how it is judged is another: what they have said stays true.
-            Some(known) => {
-                let (terms, every): (Terms, _) =
-                    (fresh.written.terms, fresh.written.probe.every_ms);
-                known.quorum.change(terms, every, fresh.written.probe.timeout_ms);
-                known.seen.values_mut().for_each(|look| look.version = saved.version);
-                known.problem.clone_from(&fresh.problem);
-                (known.written, known.selector) = (fresh.written, fresh.selector);
-                (known.version, known.size) = (saved.version, fresh.size);
-            }
-            None => {
-                let old = inner.known.insert(name.clone(), fresh);
-                if let (Some(old), Some(new)) = (old, inner.known.get_mut(name)) {
-                    // Whoever is chosen no more is let go like any other.
-                    (new.agents, new.speaker) = (old.agents, old.speaker);
-                }
+            let (terms, every): (Terms, _) = (fresh.written.terms, fresh.written.probe.every_ms);
+            known.quorum.change(terms, every, fresh.written.probe.timeout_ms);
+            known.seen.values_mut().for_each(|look| look.version = saved.version);
+            known.problem.clone_from(&fresh.problem);
+            (known.written, known.selector) = (fresh.written, fresh.selector);
+            (known.version, known.size) = (saved.version, fresh.size);
+        } else {
+            let old = inner.known.insert(name.clone(), fresh);
+            if let (Some(old), Some(new)) = (old, inner.known.get_mut(name)) {
+                // Whoever is chosen no more is let go like any other.
+                (new.agents, new.speaker) = (old.agents, old.speaker);
             }
         }
         inner.chosen = None;

@@ -450,6 +450,8 @@ pub mod prefix {
     pub const ALERT_GROUP: &str = "alert-group/";
     /// Of what happened to alerts, by day.
     pub const ALERT_LOG: &str = "alert-log/";
+    /// Of what ran when alerts fired.
+    pub const ALERT_MOMENT: &str = "alert-moment/";
     /// Of [`super::NoticeRecord`]s.
     pub const NOTICE: &str = "notice/";
 }

@@ -41,7 +41,7 @@ fn start(folder: tempfile::TempDir, at: SocketAddr, program: &str, args: &[&str]
         .stderr(std::fs::File::create(folder.path().join("errors")).unwrap())
         .spawn()
         .unwrap_or_else(|e| panic!("{program}: {e}; scripts/install-tools installs it"));
-    let mut program = Program { child, at, folder: folder };
+    let mut program = Program { child, at, folder };
     let until = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect(at).is_err() {
         let ended = program.child.try_wait().unwrap();

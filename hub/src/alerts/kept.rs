@@ -32,7 +32,7 @@ pub(super) struct Kept {
     number: u16,
 }
 
-fn hashed(prefix: &str, key: &[&str]) -> String {
+pub(super) fn hashed(prefix: &str, key: &[&str]) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in key {
         hasher.update(&(part.len() as u64).to_be_bytes());
@@ -176,7 +176,7 @@ pub(super) async fn tidy(store: &Store, keep_days: u32) {
             let old = store.scan::<Happening>(&day_prefix(day))?;
             let keys: Vec<String> = old.into_iter().flatten().map(|(key, _)| key).collect();
             for some in keys.chunks(BATCH) {
-                store.apply(some.iter().fold(Batch::new(), |b, key| b.delete(key))).await?;
+                store.apply(some.iter().fold(Batch::new(), Batch::delete)).await?;
             }
         }
         Ok::<_, StoreError>(())

@@ -108,7 +108,7 @@ impl Queue {
     /// The newest, of one notifier or of all.
     pub(super) fn newest(&self, name: &str) -> Vec<Notice> {
         let is = |record: &&NoticeRecord| name.is_empty() || record.notifier == name;
-        let waiting = self.waiting.values().flatten().map(|(key, record)| (key, record));
+        let waiting = self.waiting.values().flatten();
         let over = self.over.iter().map(|(key, record)| (key, record));
         let mut all: Vec<_> = waiting.chain(over).filter(|(_, record)| is(record)).collect();
         all.sort_by(|a, b| b.0.cmp(a.0));
@@ -338,15 +338,13 @@ impl Notifiers {
                 let since = now.saturating_sub(began);
                 let backoff = Backoff::default();
                 let next = backoff.next(record.tries, since, u64::from_ne_bytes(random), asked);
-                match next.filter(|_| matches!(failure, Failure::Later { .. })) {
-                    Some(pause) => {
-                        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                        self.again(&key, record, now.saturating_add(pause), &failure).await;
-                    }
-                    None => {
-                        tracing::error!(notifier = name, "a notice is given up: {failure}");
-                        self.is_over(&key, record, Fate::GivenUp, failure.to_string()).await;
-                    }
+                let again = matches!(failure, Failure::Later { .. });
+                if let Some(pause) = next.filter(|_| again) {
+                    let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                    self.again(&key, record, now.saturating_add(pause), &failure).await;
+                } else {
+                    tracing::error!(notifier = name, "a notice is given up: {failure}");
+                    self.is_over(&key, record, Fate::GivenUp, failure.to_string()).await;
                 }
                 self.free(&name, 0);
             }

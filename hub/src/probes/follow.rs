@@ -45,7 +45,7 @@ impl Probes {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         if probes.is_empty() {
             another(&mut handed).await;

@@ -1,7 +1,7 @@
 //! Alerts: lists, what happened, acknowledging, silences, policies. Only of hosts of which the caller may ask.
 
 use super::{HubService, nobody};
-use crate::alerts::{Deed, check_policies};
+use crate::alerts::{Deed, check_policies, moment};
 use crate::server::Hub;
 use crate::who::Who;
 use cmdr_link::clock;
@@ -107,13 +107,10 @@ async fn watch(
     let mut change = None;
     loop {
         news.mark_unchanged();
-        let (mut alerts, gone, newest) = match hub.alerts.since(change, |_| true) {
-            Some(since) => since,
-            None => {
-                return Err(CallError::failed(
-                    "more alerts have changed than could be told; ask again",
-                ));
-            }
+        let Some((mut alerts, gone, newest)) = hub.alerts.since(change, |_| true) else {
+            return Err(CallError::failed(
+                "more alerts have changed than could be told; ask again",
+            ));
         };
         // Rights may have changed meanwhile.
         let mut seen = Seen::new(&hub, &asked, Watch::METHOD, &watch.hosts)?;
@@ -165,13 +162,16 @@ async fn show(hub: Arc<Hub>, asked: Asked, show: Show) -> Result<Shown, CallErro
         }
     })?;
     happened.retain(|happening| seen.sees(happening.host));
-    let alert = found.pop().or_else(|| of(happened.last()?)).ok_or_else(missing)?;
-    Ok(Shown { alert: named(&hub, alert), happened, moment: String::new() })
+    let alert = found.pop().or_else(|| happened.last().map(of)).ok_or_else(missing)?;
+    let moment = moment(&hub, &alert, |method, resource| {
+        hub.decide(&seen.who, method, Some(resource), alert.host).is_ok()
+    })?;
+    Ok(Shown { alert: named(&hub, alert), happened, moment })
 }
 
 /// An alert that is over, as far as it is known by what happened to it.
-fn of(last: &Happening) -> Option<Alert> {
-    Some(Alert {
+fn of(last: &Happening) -> Alert {
+    Alert {
         id: last.id.clone(),
         rule: last.rule.clone(),
         host: last.host,
@@ -182,7 +182,7 @@ fn of(last: &Happening) -> Option<Alert> {
         message: last.message.clone(),
         resolved_ms: (last.state == State::Resolved).then_some(last.at_ms),
         ..Alert::default()
-    })
+    }
 }
 
 async fn history(hub: Arc<Hub>, asked: Asked, history: History) -> Result<Happened, CallError> {

@@ -287,7 +287,9 @@ mod tests {
         }
         assert!(!found.iter().any(|(_, of, _)| of.starts_with("veth")));
         let mut of_usages = BTreeSet::new();
-        usages(&sample, |at, _, _| drop(of_usages.insert(ALL[at].name)));
+        usages(&sample, |at, _, _| {
+            of_usages.insert(ALL[at].name);
+        });
         let said: BTreeSet<_> = ALL.iter().filter(|m| m.is_usage()).map(|m| m.name).collect();
         assert_eq!(of_usages, said);
     }

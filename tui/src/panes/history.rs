@@ -338,12 +338,10 @@ impl Pane for HistoryPane {
 /// The charts of these hosts; of all when there are none.
 pub fn open(context: &Context<'_>, hosts: Vec<HostId>) -> Action {
     let mut pane = HistoryPane::all();
-    match acts::selector(context, &hosts) {
-        Some(selector) => (pane.hosts, pane.selector) = (hosts, selector),
-        None => {
-            let count = hosts.len().to_string();
-            return Action::Say(context.texts.fill("history.too_many", &[&count]));
-        }
-    }
+    let Some(selector) = acts::selector(context, &hosts) else {
+        let count = hosts.len().to_string();
+        return Action::Say(context.texts.fill("history.too_many", &[&count]));
+    };
+    (pane.hosts, pane.selector) = (hosts, selector);
     Action::Enter(Place::Charts, Box::new(pane))
 }

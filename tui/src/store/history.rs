@@ -213,19 +213,19 @@ impl Stretch {
         }
         for new in added {
             let same = |line: &&mut Line| (line.host, &line.figure) == (new.host, &new.figure);
-            let line = match lines.iter_mut().find(same) {
-                Some(line) => line,
-                None => {
-                    lines.push(Line { points: Vec::new(), ..new.clone() });
-                    let last = lines.len() - 1;
-                    &mut lines[last]
-                }
-            };
-            line.points.resize(at, None);
-            line.points.extend(&new.points);
+            if let Some(line) = lines.iter_mut().find(same) {
+                line.points.resize(at, None);
+                line.points.extend(&new.points);
+                continue;
+            }
+            let mut points = vec![None; at];
+            points.extend(&new.points);
+            lines.push(Line { points, ..new.clone() });
         }
         let end = at + width;
-        lines.iter_mut().for_each(|line| line.points.resize(end.max(line.points.len()), None));
+        for line in lines.iter_mut() {
+            line.points.resize(end.max(line.points.len()), None);
+        }
         (self.to_ms, self.came_ms) = (more.to_ms, more.came_ms);
         true
     }

@@ -156,19 +156,18 @@ impl HistoryPane {
         let figure = self.figures.get(self.focus).map_or("", String::as_str);
         let host = if self.selector.is_empty() { "*" } else { &self.selector };
         let (figure, host) = (quoted(figure), quoted(host));
-        let mut line = format!("cmdr chart {figure} {host}");
-        line += &format!(" --span {}s", self.window.span_ms / 1000);
-        if let Some(end) = self.window.end_ms {
-            line += &format!(" --until {}", human::moment(end));
-        }
-        if self.aggregate != Aggregate::Mean {
-            line += &format!(" --agg {}", self.aggregate.as_str());
-        }
-        match self.over(context) {
-            Over::Each => {}
-            over => line += &format!(" --over {}", over.as_str()),
-        }
-        line
+        let until = self.window.end_ms.map(|end| format!(" --until {}", human::moment(end)));
+        let other = self.aggregate != Aggregate::Mean;
+        let agg = other.then(|| format!(" --agg {}", self.aggregate.as_str()));
+        let over = Some(self.over(context)).filter(|over| *over != Over::Each);
+        let over = over.map(|over| format!(" --over {}", over.as_str()));
+        format!(
+            "cmdr chart {figure} {host} --span {}s{}{}{}",
+            self.window.span_ms / 1000,
+            until.unwrap_or_default(),
+            agg.unwrap_or_default(),
+            over.unwrap_or_default()
+        )
     }
 
     /// The values at the cursor, or the last ones.

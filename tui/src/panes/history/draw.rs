@@ -94,7 +94,7 @@ impl HistoryPane {
         let buffer = frame.buffer_mut();
         table::put(buffer, area.x + 1, area.y, area.width - 2, &head, false);
         let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
-        if let Some(lines) = self.missing(context, held) {
+        if let Some(lines) = Self::missing(context, held) {
             return crate::panes::notice(frame, body, &lines);
         }
         let most = usize::from(body.height / LEAST).max(1);
@@ -187,7 +187,7 @@ impl HistoryPane {
     }
 
     /// Why there is nothing to draw, when there is nothing at all.
-    fn missing(&self, context: &Context<'_>, held: &Held) -> Option<Vec<Line<'static>>> {
+    fn missing(context: &Context<'_>, held: &Held) -> Option<Vec<Line<'static>>> {
         let Context { store, theme, texts, .. } = *context;
         let soft = |text: &str| Line::styled(text.to_owned(), theme.style(Role::Soft));
         let Some(stretch) = &held.now else {
