@@ -4,6 +4,7 @@
 //! live in memory alone. Every change gets a number, so that each watcher can be told exactly what
 //! changed since it was told last.
 
+mod entry;
 #[path = "fleet/keys.rs"]
 mod rotation;
 mod texts;
@@ -71,21 +72,6 @@ impl Entry {
     /// By how much its clock differs, as far as its link knows.
     pub(crate) fn skew_ms(&self) -> Option<i64> {
         self.link.as_ref()?.health().skew_ms
-    }
-
-    /// Whether it waits for an administrator.
-    pub(crate) const fn is_pending(&self) -> bool {
-        self.record.pending
-    }
-
-    /// Whether its link is up.
-    pub(crate) const fn is_online(&self) -> bool {
-        self.link.is_some()
-    }
-
-    /// Its link's round trip.
-    pub(crate) fn rtt_us(&self) -> Option<u32> {
-        self.link.as_ref()?.health().rtt_us
     }
 
     const fn new(record: HostRecord) -> Self {
