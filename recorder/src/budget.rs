@@ -55,6 +55,12 @@ impl Budget {
         self.per_s.saturating_mul(interval.as_millis() as i64) / 1000
     }
 
+    /// What the thread did until now was not the recorder's work.
+    #[cfg(test)]
+    pub(crate) fn forgive(&mut self) {
+        self.clock = clock();
+    }
+
     fn pay(&mut self) {
         let now = clock();
         self.balance -= now.saturating_sub(self.clock).max(0);
