@@ -14,7 +14,7 @@ mod trial;
 mod world;
 
 pub(crate) use asked::Deed;
-pub(crate) use moment::shown as moment;
+pub(crate) use moment::{Moment, shown as moment};
 pub(crate) use policies::check as check_policies;
 pub(crate) use rulebook::checked;
 pub(crate) use trial::Trial;
@@ -336,7 +336,10 @@ impl Alerts {
         if let Err(e) = self.seed().await {
             tracing::error!("the rules that come with the product were not kept: {e}");
         }
-        self.lock().follow_all();
+        // Whether or not there is anything new: the engine hears of rules, hosts and alerts that it has to follow.
+        if let Err(e) = self.changed(hub).await {
+            tracing::error!("the rules do not count yet: {}", e.message);
+        }
         let mut tick = tokio::time::interval(CYCLE);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut tidied = None::<Instant>;

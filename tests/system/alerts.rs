@@ -1,9 +1,10 @@
 //! Rules and alerts: a real hub looks at real agents and tells by a real mail server. Nothing is told twice and nothing
 //! forgotten, whatever happens to the hub.
 
+use cmdr_agentd::agent::Config as AgentConfig;
 use cmdr_hub::config::Config;
 use cmdr_hub::network::Network;
-use cmdr_link::Client;
+use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::alerts::{
     Acknowledge, Alert, History, List, PutSilence, SavePolicies, Show, State, Watch,
 };
@@ -11,6 +12,8 @@ use cmdr_protocol::notifiers::{self, Fate, Notices};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Grant, Put};
 use cmdr_protocol::rules::{self, Delete, Save, Switch, Try};
+use cmdr_protocol::tokens::TokenKind;
+use cmdr_protocol::version::PeerKind;
 use cmdr_protocol::{ErrorKind, HostId};
 use harness::mail::MailServer;
 use harness::{BareAgent, World, until_some};
@@ -79,7 +82,12 @@ async fn an_alert_is_told_once_acknowledged_and_told_to_be_over_across_restarts_
     let admin = world.client(Role::ADMINISTRATOR).await;
     prepare(&admin, &mails.notifier("ops@example.com")).await;
     save(&admin, "away", AWAY).await;
-    let web = world.agent("web1").await;
+    let (token, key) =
+        (world.token(TokenKind::Host, Role::NONE, 1).await, SecretKey::generate().unwrap());
+    let mut dialer = world.dialer(PeerKind::Agent, key.clone(), Some(&token));
+    "web1".clone_into(&mut dialer.name);
+    let own = AgentConfig::new(world.path("web1"));
+    let web = world.agent_as(&dialer, own.clone()).await;
     let id = web.id;
     drop(web);
     let fired = alert(&admin, State::Firing).await;
@@ -101,8 +109,8 @@ async fn an_alert_is_told_once_acknowledged_and_told_to_be_over_across_restarts_
     let world = world.restart_with(config()).await;
     let admin = world.client(Role::ADMINISTRATOR).await;
     alert(&admin, State::Acknowledged).await;
-    // Its rule has gone, and so it is over.
-    admin.call(None, &Delete { name: "away".into() }, PATIENCE).await.unwrap();
+    // The host is back, and so it is over.
+    let _back = world.agent_as(&world.dialer(PeerKind::Agent, key, None), own).await;
     let over = mails.mail().await;
     assert!(over.contains("[RESOLVED] web1 has gone"), "{over}");
     let notices = until_some("both are known to be taken", async || {
@@ -123,9 +131,11 @@ async fn an_alert_is_told_once_acknowledged_and_told_to_be_over_across_restarts_
     assert_eq!(states, [State::Firing, State::Acknowledged, State::Resolved], "{happened:?}");
     let shown = admin.call(None, &Show { id: fired.id.clone() }, PATIENCE).await.unwrap();
     assert_eq!((shown.happened.len(), shown.alert.id), (3, fired.id));
+    let damage = world.hub.check().await.unwrap().damage;
+    assert_eq!(damage, Vec::<String>::new(), "every record is of a kind that is known");
     // The rules of the product that somebody deleted stay deleted.
     let rules = admin.call(None, &rules::List {}, PATIENCE).await.unwrap().rules;
-    assert!(rules.is_empty(), "{rules:?}");
+    assert_eq!(rules.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["away"]);
 }
 
 #[tokio::test]

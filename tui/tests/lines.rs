@@ -17,7 +17,10 @@ const LINES: &[(&str, &[&str])] = &[
     ),
     ("cmdr can-i {}{host} --as {role}", &["cmdr can-i exec.start web1 --as operator"]),
     ("cmdr cat {}", &["cmdr cat 'web1:/etc/hosts'"]),
-    ("cmdr chart {figure} {host}", &["cmdr chart cpu.busy web1 --span 3600s --agg max --over sum"]),
+    (
+        "cmdr chart {figure} {host} --span {}s{}{}{}",
+        &["cmdr chart cpu.busy web1 --span 3600s --agg max --over sum"],
+    ),
     ("cmdr edit {}", &["cmdr edit 'web1:/etc/hosts.d/fleet'"]),
     (
         "cmdr edits {verb} {} {}",

@@ -8,8 +8,6 @@ use cmdr_protocol::alerts::Happening;
 use cmdr_rules::alerts::{Alert, Core, Group, Key, Outcome, Write};
 use std::collections::BTreeMap;
 
-/// Where the rest of what alerts know stands.
-const CORE: &str = "alerts/core";
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Days that are looked at, at most: nothing is older.
 const DAYS: u64 = 4000;
@@ -55,7 +53,7 @@ fn key(write: &Write) -> String {
         Write::NoAlert(key) => alert_key(key),
         Write::Group(group) => group_key(&group.key),
         Write::NoGroup(key) => group_key(key),
-        Write::Core(_) => CORE.to_owned(),
+        Write::Core(_) => prefix::ALERT_CORE.to_owned(),
     }
 }
 
@@ -78,6 +76,8 @@ impl Kept {
         }
         let room = LOG.saturating_sub(self.log.len());
         self.log.extend(happened.iter().take(room).cloned());
+        // What could not be stored was sent all the same: what is over does not begin to wait again.
+        self.letters.retain(|letter| notifiers.waits(letter));
         let letters = notifiers.letters(&outcome.notices);
         self.letters.extend(letters.iter().cloned());
         let mut batch = Batch::new();
@@ -137,7 +137,7 @@ pub(super) fn read(store: &Store) -> Result<Vec<Write>, StoreError> {
             Err(e) => tracing::error!("a group of alerts is left out: {e}"),
         }
     }
-    match store.get::<Core>(CORE) {
+    match store.get::<Core>(prefix::ALERT_CORE) {
         Ok(core) => writes.extend(core.map(Write::Core)),
         Err(e) => tracing::error!("silences and the numbers of alerts are lost: {e}"),
     }

@@ -32,7 +32,7 @@ const KEPT: usize = 5000;
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// When it was looked.
     pub at_ms: u64,
     /// Who was on top.

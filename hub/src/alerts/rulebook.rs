@@ -1,6 +1,7 @@
 //! The rules that count: read from their texts, with the hosts that each is for.
 
 use super::{Alerts, shown};
+use crate::records::prefix;
 use crate::server::Hub;
 use crate::shelf::{Item, Shelf};
 use crate::ssh;
@@ -15,8 +16,6 @@ use std::sync::Arc;
 
 /// Rules of one fleet.
 const MOST: usize = 2000;
-/// The record that says which rules of the product were kept once: those that are deleted stay so.
-const SEEDED: &str = "alerts/seeded";
 
 /// All rules.
 #[derive(Debug, Default)]
@@ -156,7 +155,8 @@ impl Alerts {
     /// Keeps the rules that come with the product, each once: one that somebody deleted does not come back.
     pub(super) async fn seed(&self) -> Result<(), CallError> {
         let failed = |e: crate::store::StoreError| CallError::failed(e.to_string());
-        let seeded: Option<BTreeSet<String>> = self.store.get(SEEDED).map_err(failed)?;
+        let seeded: Option<BTreeSet<String>> =
+            self.store.get(prefix::RULES_SHIPPED).map_err(failed)?;
         let mut seeded = seeded.unwrap_or_default();
         let rules = defaults::rules(&self.catalog)
             .map_err(|problems| CallError::failed(listed(&problems)))?;
@@ -172,8 +172,8 @@ impl Alerts {
             }
         }
         if anew {
-            self.store.apply(Batch::new().put(SEEDED, &seeded)).await.map_err(failed)?;
-            self.reread();
+            let batch = Batch::new().put(prefix::RULES_SHIPPED, &seeded);
+            self.store.apply(batch).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -188,19 +188,21 @@ impl Alerts {
             other
         });
         let mut inner = self.lock();
-        let before: Vec<String> = inner.book.rules.keys().cloned().collect();
-        for name in before {
-            let same =
-                |known: &Known| inner.book.rules.get(&name).is_some_and(|k| k.rule == known.rule);
-            if !book.rules.get(&name).is_some_and(same) {
-                inner.engine.remove_rule(&name);
+        let before = std::mem::replace(&mut inner.book, book);
+        for (name, was) in before.rules {
+            match inner.book.rules.get_mut(&name) {
+                // What is the same is not begun anew.
+                Some(known) if known.rule == was.rule && was.compiled.is_some() => {
+                    (known.compiled, known.matched) = (was.compiled, was.matched);
+                }
+                Some(_) => {}
+                None => inner.engine.remove_rule(&name),
             }
         }
-        inner.book = book;
         inner.of_change = None;
     }
 
-    async fn changed(&self, hub: &Hub) -> Result<(), CallError> {
+    pub(super) async fn changed(&self, hub: &Hub) -> Result<(), CallError> {
         self.reread();
         let done = self
             .act(hub, |inner, now, world| {

@@ -251,6 +251,13 @@ impl Notifiers {
         letters
     }
 
+    /// Whether a letter waits to be taken.
+    pub(crate) fn waits(&self, letter: &Letter) -> bool {
+        let queue = self.lock();
+        let waiting = queue.waiting.get(&letter.record.notifier);
+        waiting.is_some_and(|waiting| waiting.contains_key(&letter.key()))
+    }
+
     /// Has letters sent that are stored.
     pub(crate) fn post(&self, letters: Vec<Letter>) {
         if letters.is_empty() {

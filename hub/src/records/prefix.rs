@@ -86,6 +86,10 @@ pub const POLICY_TEXT: &str = "policy-text/";
 pub const NOTIFIER: &str = "notifier/";
 /// Of their texts.
 pub const NOTIFIER_TEXT: &str = "notifier-text/";
+/// Of the names of the rules of the product that were kept once.
+pub const RULES_SHIPPED: &str = "alerts/shipped";
+/// Of what alerts know besides themselves and their groups.
+pub const ALERT_CORE: &str = "alerts/core";
 /// Of alerts.
 pub const ALERT: &str = "alert/";
 /// Of groups of alerts that are told together.
