@@ -268,7 +268,7 @@ async fn watch(app: &App, selector: &str) -> Result<Exit, Failure> {
         for alert in &news.alerts {
             if app.out.format == Format::Table {
                 let line = format!(
-                    "{} {} {} {} {} {}",
+                    "{} {} {} {} {} {}\n",
                     human::moment(clock::now_ms()),
                     alert.severity.as_str(),
                     alert.state.as_str(),
@@ -307,7 +307,7 @@ async fn show(app: &App, id: &str) -> Result<(), Failure> {
     lines.extend((!message.is_empty()).then_some(message));
     let quiet = quiet(alert);
     lines.extend((!quiet.is_empty()).then(|| format!("quiet: {quiet}")));
-    app.out.data(&lines.join("\n"))?;
+    app.out.data(&(lines.join("\n") + "\n"))?;
     happened(app, &shown.happened)?;
     if !shown.moment.is_empty() {
         app.out.data(&human::clean_lines(&shown.moment))?;
