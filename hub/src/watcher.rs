@@ -44,7 +44,12 @@ async fn facts(fleet: &Fleet, id: HostId, client: &Client) {
 
 async fn figures(hub: &Hub, id: HostId, link: &Link, client: &Client) {
     loop {
-        if let Err(e) = follow(hub, id, link, client).await {
+        let ended = tokio::select! {
+            ended = follow(hub, id, link, client) => ended,
+            // Only now can it be known what was missed: an agent may be back before the history is open.
+            () = hub.history.opened() => continue,
+        };
+        if let Err(e) = ended {
             tracing::debug!(%id, "the feed of figures ended: {e}");
         }
         tokio::time::sleep(PAUSE).await;

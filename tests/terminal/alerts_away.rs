@@ -17,7 +17,12 @@ struct Story {
 impl Story {
     /// A hub with an agent that has joined, and an administrator; the owner's program writes to the file `told`.
     fn begin() -> Self {
-        let hub = HubProcess::start();
+        let mut hub = HubProcess::unstarted(tempfile::tempdir().unwrap());
+        let config = hub.dir.path().join("hub.toml");
+        // A point of the history for each second: each sample of the agent is seen.
+        std::fs::write(&config, "[history]\nstep_s = 1\n").unwrap();
+        hub.options = vec!["--config".into(), config.display().to_string()];
+        hub.start_again();
         let dir = hub.dir.path();
         let (state, policy) = (dir.join("web1"), dir.join("agent.toml"));
         let page = dir.join("page");
@@ -82,6 +87,7 @@ fn what_an_agent_sees_while_the_hub_is_away_is_told_once_and_counts_when_the_hub
     story.says(&["rules", "save", file.to_str().unwrap()]);
     until("the agent has the rule", || story.kept().contains("name: old"));
     story.hub.kill();
+    let away_ms = cmdr_link::clock::now_ms();
     let saw = || story.kept().contains("web1 is old");
     assert!(until_within(Duration::from_mins(1), saw), "{}", story.kept());
     let told = story.hub.dir.path().join("told");
@@ -89,6 +95,8 @@ fn what_an_agent_sees_while_the_hub_is_away_is_told_once_and_counts_when_the_hub
         std::fs::read_to_string(&told).unwrap_or_default().contains("web1 is old")
     });
     // The agent falls too. Nothing of it is told again.
+    until("a sample is on its disk", || story.state.join("samples/new").exists());
+    let fell_ms = cmdr_link::clock::now_ms();
     agent.kill();
     let _agent = story.agent();
     story.hub.start_again();
@@ -109,6 +117,14 @@ fn what_an_agent_sees_while_the_hub_is_away_is_told_once_and_counts_when_the_hub
     let alert = alert.unwrap_or_else(|| panic!("{shown}"));
     let ms = |field: &str| alert[field].as_u64().unwrap();
     assert!(ms("fired_ms") - ms("pending_ms") < 4000, "it had held for long enough: {shown}");
+    // What was measured before the agent fell is no gap.
+    let chart = || story.says(&["chart", "cpu.busy", "web1", "--span", "5m", "-o", "ndjson"]);
+    let measured = || {
+        let chart = chart();
+        let numbers = chart.split(|c: char| !c.is_ascii_digit());
+        numbers.filter_map(|n| n.parse().ok()).any(|at: u64| at > away_ms && at < fell_ms)
+    };
+    assert!(until_within(Duration::from_secs(20), measured), "{away_ms} {fell_ms}: {}", chart());
     let told = std::fs::read_to_string(&told).unwrap();
     assert_eq!(told.matches("web1 is old").count(), 1, "{told}");
     assert!(story.hub.command(&["check"]).contains(" 0 damaged"));

@@ -86,7 +86,7 @@ impl Alerts {
         for seen in seen {
             let at_ms = seen.at_ms.saturating_add_signed(-skew_ms);
             let at = kept::seen_key(&id, seen.number, at_ms);
-            let happening = self.seen(id, name, seen, at_ms);
+            let happening = self.seen(id, name, &seen, at_ms);
             // A clock that was put right since it was told first makes it another; that is no harm.
             if self.store.get::<Happening>(&at).map_err(failed)?.is_none() {
                 batch = batch.put(at, &happening);
@@ -104,7 +104,7 @@ impl Alerts {
         Ok(())
     }
 
-    fn seen(&self, id: HostId, name: &str, seen: Seen, at_ms: u64) -> Happening {
+    fn seen(&self, id: HostId, name: &str, seen: &Seen, at_ms: u64) -> Happening {
         let text = |text: &str| {
             let end = text.floor_char_boundary(TEXT);
             display::clean(&text[..end]).into_owned()
