@@ -4,6 +4,7 @@
 
 mod agent_killed;
 mod alerts_away;
+mod alerts_burned;
 mod api;
 mod audit;
 mod client;
