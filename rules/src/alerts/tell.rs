@@ -40,9 +40,10 @@ impl Machine {
         let counts = |policy: &&Policy| policy.counts(self.core.wall, world);
         let matching = || self.policies.iter().filter(picks);
         // Who was told that it fires is told that it is over, whatever the hour, unless policies are others now.
-        let policy = match anew {
-            true => matching().find(counts).or_else(|| matching().find(own)),
-            false => matching().find(own).or_else(|| matching().find(counts)),
+        let policy = if anew {
+            matching().find(counts).or_else(|| matching().find(own))
+        } else {
+            matching().find(own).or_else(|| matching().find(counts))
         };
         let mut group = policy.map_or_else(String::new, |policy| policy.name.clone());
         for name in policy.map_or(&[][..], |policy| &policy.group_by) {
