@@ -17,6 +17,7 @@ pub mod overview;
 pub mod player;
 pub mod ports;
 pub mod processes;
+pub mod recorder;
 pub mod records;
 pub mod rights;
 pub mod run;
@@ -113,6 +114,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
+    ("recorder", recorder::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
@@ -142,6 +144,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("fleet_processes", Place::FleetProcesses),
         ("docker", Place::Docker(0)),
         ("history", Place::Charts),
+        ("recorder", Place::Recorder(HostId([0; 16]))),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -202,6 +205,8 @@ pub enum Place {
     Docker(u64),
     /// Charts of what figures were.
     Charts,
+    /// The flight recorder of a host.
+    Recorder(HostId),
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -235,6 +240,7 @@ impl Place {
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
             Self::Charts => Box::new(history::HistoryPane::all()),
+            Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -259,6 +265,7 @@ impl Place {
             Self::FleetProcesses => "fleet.processes",
             Self::Docker(_) => "docker.title",
             Self::Charts => "history.title",
+            Self::Recorder(_) => "recorder.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod networks;
 pub mod ports;
 pub mod processes;
+pub mod recorder;
 pub mod recordings;
 pub mod rights;
 pub mod runs;
@@ -148,6 +149,8 @@ pub struct Store {
     pub runs: runs::Runs,
     /// Compose projects that were looked at.
     pub compose: compose::Compose,
+    /// What pages of flight recorders have.
+    pub recorders: recorder::Recorders,
     /// The history that chart pages have.
     pub charts: history::Charts,
     /// Config groups that were looked at.
@@ -202,6 +205,7 @@ impl Store {
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
             compose: compose::Compose::default(),
+            recorders: recorder::Recorders::default(),
             charts: history::Charts::default(),
             configs: configs::Configs::default(),
             engines: engines::Engines::default(),

@@ -1,4 +1,5 @@
 use super::*;
+use cmdr_protocol::probes::List;
 use proptest::prelude::*;
 
 const TEXT: &str = "name: shop\nicmp: { host: 127.0.0.1 }\nfrom: env=edge\nagents: 3\n";
@@ -28,7 +29,7 @@ async fn a_probe_is_kept_in_versions_and_read_again_after_a_start() {
     let other = Save { name: "other".into(), ..save.clone() };
     assert_eq!(probes.save(&other, "ann").await.unwrap_err().kind, ErrorKind::Malformed);
     let again = Probes::load(store).unwrap();
-    let row = &again.all()[0];
+    let row = &again.all(&List::default())[0];
     assert_eq!((row.name.as_str(), row.kind.as_str(), row.version), ("shop", "icmp", 1));
     assert_eq!((row.state, row.agents), (State::Unknown, 0));
     assert!(row.why.contains("no agent"), "{}", row.why);

@@ -27,9 +27,10 @@ use cmdr_chart::scale;
 use cmdr_protocol::history::{Aggregate, List, Over};
 use cmdr_protocol::{Call as _, HostId};
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+pub(in crate::panes) use draw::{axis, column, times};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
-use window::Window;
+pub(in crate::panes) use window::Window;
 
 const IN: Command = Command::Own(0);
 const OUT: Command = Command::Own(1);
@@ -256,6 +257,9 @@ impl Pane for HistoryPane {
             SPAN => return self.ask_span(context),
             HOSTS => return self.ask_hosts(context),
             SAVE => return self.save(context),
+            Command::Recorder => {
+                return super::recorder::open_one(context, &self.hosts, self.cursor_ms);
+            }
             Command::CopyValue => return self.copy(context),
             Command::CopyCommand => return Action::Copy(self.line(context)),
             _ => return Action::Pass,
@@ -333,6 +337,25 @@ impl Pane for HistoryPane {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         self.paint(context, frame, area);
     }
+}
+
+/// The charts of these figures of a host, at a moment or up to now.
+pub fn open_at(
+    context: &Context<'_>,
+    host: HostId,
+    figures: &[&str],
+    at_ms: Option<u64>,
+) -> Action {
+    let mut pane = HistoryPane::all();
+    pane.selector = acts::selector(context, &[host]).unwrap_or_default();
+    pane.hosts = vec![host];
+    pane.figures = figures.iter().map(|figure| (*figure).to_owned()).collect();
+    if let Some(at) = at_ms.filter(|at| *at < context.store.now_ms) {
+        let end = at.saturating_add(USUAL_MS / 2);
+        pane.window.end_ms = (end < context.store.now_ms).then_some(end);
+        pane.cursor_ms = Some(at);
+    }
+    Action::Enter(Place::Charts, Box::new(pane))
 }
 
 /// The charts of these hosts; of all when there are none.
