@@ -16,6 +16,7 @@ pub mod logs;
 pub mod overview;
 pub mod player;
 pub mod ports;
+pub mod probes;
 pub mod processes;
 pub mod recorder;
 pub mod records;
@@ -114,6 +115,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
+    ("probes", probes::columns),
     ("recorder", recorder::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
@@ -145,6 +147,8 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("docker", Place::Docker(0)),
         ("history", Place::Charts),
         ("recorder", Place::Recorder(HostId([0; 16]))),
+        ("probes", Place::Probes),
+        ("probe_text", Place::ProbeText(0)),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -207,6 +211,10 @@ pub enum Place {
     Charts,
     /// The flight recorder of a host.
     Recorder(HostId),
+    /// The status board of probes.
+    Probes,
+    /// The text of a probe that is written, by the probe's number.
+    ProbeText(u64),
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -241,6 +249,8 @@ impl Place {
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
             Self::Charts => Box::new(history::HistoryPane::all()),
             Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
+            Self::Probes => Box::new(probes::ProbesPane::default()),
+            Self::ProbeText(_) => Box::new(probes::write::WritePane::empty()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -266,6 +276,8 @@ impl Place {
             Self::Docker(_) => "docker.title",
             Self::Charts => "history.title",
             Self::Recorder(_) => "recorder.title",
+            Self::Probes => "probes.title",
+            Self::ProbeText(_) => "probes.write.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",

@@ -18,6 +18,7 @@ pub mod logs;
 pub mod metrics;
 pub mod networks;
 pub mod ports;
+pub mod probes;
 pub mod processes;
 pub mod recorder;
 pub mod recordings;
@@ -149,6 +150,8 @@ pub struct Store {
     pub runs: runs::Runs,
     /// Compose projects that were looked at.
     pub compose: compose::Compose,
+    /// Probes that were looked at.
+    pub probes: probes::Probes,
     /// What pages of flight recorders have.
     pub recorders: recorder::Recorders,
     /// The history that chart pages have.
@@ -205,6 +208,7 @@ impl Store {
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
             compose: compose::Compose::default(),
+            probes: probes::Probes::default(),
             recorders: recorder::Recorders::default(),
             charts: history::Charts::default(),
             configs: configs::Configs::default(),

@@ -13,106 +13,31 @@
 
 mod asks;
 mod draw;
+mod keys;
 
 use super::history::Window;
-use super::sheet::{View, column, figure, number, rest};
+use super::sheet::View;
 use super::{Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
-use crate::keymap::{Binding, Command, key};
+use crate::keymap::{Binding, Command};
 use crate::overlays::prompt::Prompt;
 use crate::store::audit;
 use crate::store::recorder::{self as store, Held, KIND, KINDS, Stretch};
 use crate::store::rights::Offer;
 use crate::store::sheets::{Record, Target, Value};
-use crate::widgets::table::{self, Column, List as _};
+use crate::widgets::table::{self, List as _};
 use cmdr_protocol::human;
 use cmdr_protocol::recorder::At;
 use cmdr_protocol::{Call as _, HostId};
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+pub use keys::columns;
+use keys::{
+    COLUMNS, EARLIER, FIGURE, GO, HOUR_EARLIER, HOUR_LATER, IN, KINDS_OF, LATER, LIVE,
+    MINUTE_EARLIER, MINUTE_LATER, OLDEST, OUT, SPIKE_AFTER, SPIKE_BEFORE, TABLES, WINDOW_EARLIER,
+    WINDOW_LATER,
+};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
-
-const EARLIER: Command = Command::Own(0);
-const LATER: Command = Command::Own(1);
-const MINUTE_EARLIER: Command = Command::Own(2);
-const MINUTE_LATER: Command = Command::Own(3);
-const HOUR_EARLIER: Command = Command::Own(4);
-const HOUR_LATER: Command = Command::Own(5);
-const OLDEST: Command = Command::Own(6);
-const LIVE: Command = Command::Own(7);
-const GO: Command = Command::Own(8);
-const SPIKE_BEFORE: Command = Command::Own(9);
-const SPIKE_AFTER: Command = Command::Own(10);
-const IN: Command = Command::Own(11);
-const OUT: Command = Command::Own(12);
-const FIGURE: Command = Command::Own(13);
-const KINDS_OF: Command = Command::Own(14);
-const WINDOW_EARLIER: Command = Command::Own(15);
-const WINDOW_LATER: Command = Command::Own(16);
-
-static TABLES: &[&[Binding]] = &[BINDINGS, ROWS];
-
-const BINDINGS: &[Binding] = &[
-    key(&["S-<left>", "("], MINUTE_EARLIER, "recorder.key.minute_earlier"),
-    key(&["S-<right>", ")"], MINUTE_LATER, "recorder.key.minute_later"),
-    key(&["<left>", "h"], EARLIER, "recorder.key.earlier").hint(),
-    key(&["<right>", "l"], LATER, "recorder.key.later").hint(),
-    key(&["<pageup>"], HOUR_EARLIER, "recorder.key.hour_earlier"),
-    key(&["<pagedown>"], HOUR_LATER, "recorder.key.hour_later"),
-    key(&["{"], SPIKE_BEFORE, "recorder.key.spike_before").hint(),
-    key(&["}"], SPIKE_AFTER, "recorder.key.spike_after").hint(),
-    key(&["g"], GO, "recorder.key.go").hint(),
-    key(&["m"], FIGURE, "recorder.key.figure").hint(),
-    key(&["f"], KINDS_OF, "recorder.key.kinds").hint(),
-    key(&["<end>", "0"], LIVE, "recorder.key.live").hint(),
-    key(&["<home>"], OLDEST, "recorder.key.oldest"),
-    key(&["+", "="], IN, "history.key.in"),
-    key(&["-"], OUT, "history.key.out"),
-    key(&["["], WINDOW_EARLIER, "recorder.key.window_earlier"),
-    key(&["]"], WINDOW_LATER, "recorder.key.window_later"),
-    key(&["<enter>"], Command::Open, "recorder.key.open").row(),
-];
-
-/// As in every list; the keys of time are others here.
-const ROWS: &[Binding] = &[
-    key(&["j", "<down>"], Command::Down, "key.down"),
-    key(&["k", "<up>"], Command::Up, "key.up"),
-    key(&["C-d"], Command::HalfDown, "key.half_down"),
-    key(&["C-u"], Command::HalfUp, "key.half_up"),
-    key(&["C-f"], Command::PageDown, "key.page_down"),
-    key(&["C-b"], Command::PageUp, "key.page_up"),
-    key(&["G"], Command::Bottom, "key.bottom"),
-    key(&["/"], Command::Filter, "key.filter").hint(),
-    key(&["n"], Command::NextMatch, "key.next_match"),
-    key(&["N"], Command::PreviousMatch, "key.previous_match"),
-    key(&[">"], Command::SortNext, "key.sort_next"),
-    key(&["<"], Command::SortPrevious, "key.sort_previous"),
-    key(&["r"], Command::SortReverse, "key.sort_reverse"),
-    key(&["C"], Command::Columns, "key.columns"),
-    key(&["V"], Command::Views, "key.views"),
-    key(&["X"], Command::Print, "key.print"),
-    key(&["y"], Command::CopyValue, "key.copy_value"),
-    key(&["Y"], Command::CopyCommand, "key.copy_command"),
-];
-
-const COLUMNS: &[Column] = &[
-    column("recorder.col.kind", 10, 1),
-    figure("processes.col.cpu", 6, 0),
-    figure("processes.col.memory", 6, 0),
-    figure("processes.col.read", 6, 3),
-    figure("processes.col.written", 6, 2),
-    figure("recorder.col.received", 6, 6),
-    figure("recorder.col.sent", 6, 7),
-    number("processes.col.pid", 7, 4),
-    column("processes.col.user", 10, 5),
-    rest("recorder.col.name", 20, 0),
-    Column { most: 30, ..rest("recorder.col.place", 12, 8) },
-];
-
-/// The columns of the table.
-pub fn columns() -> Vec<Column> {
-    COLUMNS.to_vec()
-}
 
 /// What is shown first.
 const USUAL_MS: u64 = 30 * MINUTE_MS;
@@ -130,7 +55,7 @@ enum Figure {
 
 const FIGURES: [(Figure, &str, usize); 4] = [
     (Figure::Cpu, "word.cpu", 1),
-    (Figure::Memory, "word.memory", 2),
+    (Figure::Memory, "recorder.memory", 2),
     (Figure::Disks, "recorder.disks", 4),
     (Figure::Network, "recorder.network", 5),
 ];
@@ -418,7 +343,9 @@ impl RecorderPane {
             Figure::Disks => &["disk.read{*}", "disk.written{*}"],
             Figure::Network => &["net.received{*}", "net.sent{*}"],
         };
-        super::history::open_at(context, self.host, figures, self.cursor_ms)
+        let figures = figures.iter().map(|figure| (*figure).to_owned()).collect();
+        let at_ms = self.cursor_ms.unwrap_or(context.store.now_ms);
+        super::history::open_at(context, self.host, figures, at_ms)
     }
 
     /// Takes in the moment that came.

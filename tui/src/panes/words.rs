@@ -16,6 +16,7 @@ const PLAIN: &[(&str, Place)] = &[
     ("fleet_processes", Place::FleetProcesses),
     ("docker", Place::Docker(0)),
     ("charts", Place::Charts),
+    ("probes", Place::Probes),
 ];
 
 impl Place {
