@@ -156,6 +156,8 @@ pub struct Store {
     pub recorders: recorder::Recorders,
     /// The history that chart pages have.
     pub charts: history::Charts,
+    /// What charts were looked at last, by the selector of their hosts.
+    pub chart_looks: HashMap<String, history::Look>,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
     /// What was asked of Docker beside its lists.
@@ -211,6 +213,7 @@ impl Store {
             probes: probes::Probes::default(),
             recorders: recorder::Recorders::default(),
             charts: history::Charts::default(),
+            chart_looks: HashMap::new(),
             configs: configs::Configs::default(),
             engines: engines::Engines::default(),
             approvals: approvals::Approvals::default(),

@@ -22,6 +22,8 @@ mod narrow;
 mod pages;
 mod pictures;
 mod player;
+mod probes;
+mod recorder;
 mod rights;
 mod runs;
 mod screens;

@@ -16,13 +16,14 @@
 mod acts;
 mod asks;
 mod draw;
+mod meanings;
 mod window;
 
 use super::{Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, key};
 use crate::store::audit;
-use crate::store::history::Question;
+use crate::store::history::{Look, Question, seen};
 use cmdr_chart::scale;
 use cmdr_protocol::history::{Aggregate, List, Over};
 use cmdr_protocol::{Call as _, HostId};
@@ -118,6 +119,8 @@ pub struct HistoryPane {
     cells: u64,
     /// Where the mouse went down.
     drag: Option<(u16, i64)>,
+    /// What is looked at is looked at again when these hosts' charts are opened the next time.
+    remembers: bool,
 }
 
 impl HistoryPane {
@@ -139,6 +142,7 @@ impl HistoryPane {
             seen: Vec::new(),
             cells: 100,
             drag: None,
+            remembers: false,
         }
     }
 
@@ -269,6 +273,11 @@ impl Pane for HistoryPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         self.resolve(context);
+        let look = Look { figures: self.figures.clone(), span_ms: self.window.span_ms };
+        // What another page has opened here is of that page.
+        if self.remembers && context.store.chart_looks.get(&self.selector) != Some(&look) {
+            return Action::Apply(seen(self.selector.clone(), look));
+        }
         self.next_question(context)
     }
 
@@ -346,7 +355,10 @@ pub fn open(context: &Context<'_>, hosts: Vec<HostId>) -> Action {
         let count = hosts.len().to_string();
         return Action::Say(context.texts.fill("history.too_many", &[&count]));
     };
-    (pane.hosts, pane.selector) = (hosts, selector);
+    if let Some(look) = context.store.chart_looks.get(&selector) {
+        (pane.figures, pane.window.span_ms) = (look.figures.clone(), look.span_ms);
+    }
+    (pane.hosts, pane.selector, pane.remembers) = (hosts, selector, true);
     Action::Enter(Place::Charts, Box::new(pane))
 }
 

@@ -132,7 +132,8 @@ pub(super) fn lately(context: &Context<'_>, number: u64, width: usize) -> String
         Some(value) if most > 0.0 => (value / most * 1000.0).round().clamp(0.0, 1000.0) as u16,
         _ => NOTHING,
     };
-    let values: Vec<u16> = points.iter().map(place).collect();
+    let skip = points.len().saturating_sub(width * 2);
+    let values: Vec<u16> = points.iter().skip(skip).map(place).collect();
     spark(&values, width, context.glyphs)
 }
 

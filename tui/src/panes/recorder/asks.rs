@@ -7,9 +7,10 @@ use crate::event::Event;
 use crate::link::Link;
 use crate::panes::Context;
 use crate::store::recorder::{self as store, Held};
+use crate::store::rights::Offer;
 use cmdr_protocol::history::{Over, Query};
 use cmdr_protocol::recorder::{At, List, Moment, Range, STEPS};
-use cmdr_protocol::{CallError, ErrorKind, HostId};
+use cmdr_protocol::{Call as _, CallError, ErrorKind, HostId};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,15 +54,20 @@ impl RecorderPane {
             Some((Err(_), came)) => now.saturating_sub(*came) >= AGAIN_MS,
             Some((Ok(_), came)) => now.saturating_sub(*came) >= store.interval_ms(LISTED_MS),
         };
-        if listed {
+        let may = |method| store.offer(method, false, &[self.host]) != Offer::No;
+        if listed && may(List::METHOD) {
             let owner = self.owner;
             let fetch = Action::fetch(Some(self.host), List {}, PATIENCE, move |answer| {
                 (Some(store::listed(owner, answer)), Action::None)
             });
             return Action::All(vec![Action::Apply(store::asking(owner)), fetch]);
         }
-        match self.ask_steps(context, held) {
-            Action::None => self.ask_traffic(context, held),
+        let steps = match may(Range::METHOD) {
+            true => self.ask_steps(context, held),
+            false => Action::None,
+        };
+        match steps {
+            Action::None if may(Query::METHOD) => self.ask_traffic(context, held),
             action => action,
         }
     }
