@@ -4,6 +4,7 @@ mod alerts;
 mod approvals;
 mod audit;
 mod config;
+mod data;
 mod docker;
 mod edit;
 mod edits;
@@ -94,6 +95,7 @@ pub enum Command {
     Top(top::TopArgs),
     Chart(history::chart::ChartArgs),
     History(history::HistoryArgs),
+    Data(data::DataArgs),
     Rules(rules::RulesArgs),
     Alerts(alerts::AlertsArgs),
     Notifiers(notifiers::NotifiersArgs),
