@@ -230,7 +230,8 @@ fn listed(series: &cmdr_history::Listed) -> Listed {
 
 async fn sizes(hub: Arc<Hub>, _: Asked, _: Sizes) -> Result<Sized, CallError> {
     let store = hub.history.store()?;
-    aside(move || Ok(sized(&store))).await
+    let targets = hub.remote_write.told();
+    aside(move || Ok(Sized { targets, ..sized(&store) })).await
 }
 
 fn sized(store: &Store) -> Sized {
