@@ -5,8 +5,8 @@ pub mod desk;
 mod own;
 
 use cmdr_protocol::{
-    Call as _, Feed as _, approvals, audit, configs, containers, history, ports, probes, processes,
-    recorder, roles, runbooks, runs, sessions,
+    Call as _, Feed as _, approvals, audit, configs, containers, data, history, ports, probes,
+    processes, recorder, roles, runbooks, runs, sessions,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
@@ -74,6 +74,8 @@ pub enum Command {
     Docker,
     /// Go to the charts of the hosts at hand.
     Charts,
+    /// Go to what the hub keeps.
+    Data,
     /// Go to the status board of probes.
     Probes,
     /// Go to the flight recorder of the host at hand.
@@ -202,6 +204,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
     key(&["#"], Command::Docker, "key.docker").needs(containers::Watch::METHOD),
     key(&["~"], Command::Charts, "key.charts").needs(history::Query::METHOD),
+    key(&["Q"], Command::Data, "key.data").needs(data::Sizes::METHOD),
     key(&[";"], Command::Probes, "key.probes").needs(probes::List::METHOD),
     key(&[","], Command::Recorder, "key.recorder").needs(recorder::At::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),

@@ -6,6 +6,7 @@ pub mod approvals;
 pub mod audit;
 pub mod compose;
 pub mod configs;
+pub mod data;
 pub mod docker;
 pub mod edit;
 pub mod files;
@@ -116,6 +117,7 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("files", files::columns),
     ("audit", audit::columns),
     ("probes", probes::columns),
+    ("data", data::columns),
     ("recorder", recorder::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
@@ -148,6 +150,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("history", Place::Charts),
         ("recorder", Place::Recorder(HostId([0; 16]))),
         ("probes", Place::Probes),
+        ("data", Place::Data),
         ("probe_text", Place::ProbeText(0)),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
@@ -211,6 +214,8 @@ pub enum Place {
     Charts,
     /// The flight recorder of a host.
     Recorder(HostId),
+    /// What the hub keeps.
+    Data,
     /// The status board of probes.
     Probes,
     /// The text of a probe that is written, by the probe's number.
@@ -249,6 +254,7 @@ impl Place {
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
             Self::Charts => Box::new(history::HistoryPane::all()),
             Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
+            Self::Data => Box::new(data::DataPane::default()),
             Self::Probes => Box::new(probes::ProbesPane::default()),
             Self::ProbeText(_) => Box::new(probes::write::WritePane::empty()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
@@ -276,6 +282,7 @@ impl Place {
             Self::Docker(_) => "docker.title",
             Self::Charts => "history.title",
             Self::Recorder(_) => "recorder.title",
+            Self::Data => "data.title",
             Self::Probes => "probes.title",
             Self::ProbeText(_) => "probes.write.title",
             Self::Recording(_) => "player.title",

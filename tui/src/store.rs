@@ -6,6 +6,7 @@ pub mod audit;
 pub mod compose;
 pub mod configs;
 pub mod containers;
+pub mod data;
 pub mod edits;
 pub mod engines;
 pub mod everywhere;

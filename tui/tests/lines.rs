@@ -45,6 +45,8 @@ const LINES: &[(&str, &[&str])] = &[
     ("cmdr ps '*' --filter {}", &["cmdr ps '*' --filter 'a b'"]),
     ("cmdr recorder {host}", &["cmdr recorder web1"]),
     ("cmdr recorder {host} --at {}", &["cmdr recorder web1 --at 2026-11-22T06:15:26Z"]),
+    ("cmdr data", &["cmdr data"]),
+    ("cmdr data purge {kind} --before {}", &["cmdr data purge runs --before 2026-11-20"]),
     ("cmdr probes rm {}", &["cmdr probes rm shop"]),
     ("cmdr probes show {}", &["cmdr probes show shop"]),
     ("cmdr probes status {}", &["cmdr probes status shop"]),

@@ -5,6 +5,7 @@ mod support;
 
 mod app;
 mod configs;
+mod data;
 mod desks;
 mod docker;
 mod docker_more;

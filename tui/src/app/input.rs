@@ -170,6 +170,7 @@ impl App {
                 };
                 history::open(&self.context(), hosts)
             }
+            Command::Data => Action::Go(Place::Data),
             Command::Probes => Action::Go(Place::Probes),
             Command::Recorder => {
                 let hosts = match self.place {

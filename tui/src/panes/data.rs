@@ -62,7 +62,8 @@ impl Default for DataPane {
 }
 
 fn fetch() -> Action {
-    let fetch = Action::fetch(None, Sizes {}, SLOW, |answer| (Some(store::sized(answer)), Action::None));
+    let fetch =
+        Action::fetch(None, Sizes {}, SLOW, |answer| (Some(store::sized(answer)), Action::None));
     Action::All(vec![Action::Apply(store::asking()), fetch])
 }
 

@@ -17,6 +17,7 @@ const PLAIN: &[(&str, Place)] = &[
     ("docker", Place::Docker(0)),
     ("charts", Place::Charts),
     ("probes", Place::Probes),
+    ("data", Place::Data),
 ];
 
 impl Place {

@@ -96,7 +96,8 @@ pub fn sized(answer: Result<Sized, CallError>) -> Update {
         match answer {
             Err(error) => sheet.fail(error, now_ms),
             Ok(sized) => {
-                let all: u64 = sized.kinds.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
+                let all: u64 =
+                    sized.kinds.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
                 sheet.set(now_ms, sized.kinds.iter().map(record));
                 let size = crate::widgets::format::size;
                 sheet.notes = vec![(size(all), Role::Strong)];
