@@ -129,10 +129,10 @@ fn far(asked: &Asked) -> Result<Value, CallError> {
             let problem = Problem {
                 line: 3,
                 column: 1,
-                what: "unknown key `htp`".into(),
+                what: "unknown key `xhttp`".into(),
                 ..Problem::default()
             };
-            let problems = if text.contains("htp:") { vec![problem] } else { Vec::new() };
+            let problems = if text.contains("xhttp") { vec![problem] } else { Vec::new() };
             let checked = Checked { problems, name: "shop".into(), agents: 2 };
             json(serde_json::to_value(checked))
         }
@@ -218,7 +218,7 @@ async fn the_worst_come_first_and_every_state_is_told_by_a_sign_and_a_word() {
 async fn a_new_probe_is_made_by_a_form_and_what_is_wrong_is_said_at_its_line() {
     let mut world = at_board(Setup::default()).await;
     world.press("aBad Name<enter>").await;
-    world.check_shows("begins with a letter or a digit");
+    world.check_shows("A name has small letters");
     world.press("C-ushop<enter>").await;
     world.check_shows("There is a probe of this name already");
     world.press("C-udb1<tab>gopher x<enter>").await;
@@ -278,7 +278,8 @@ async fn a_text_with_a_mistake_is_not_saved_and_one_that_others_changed_meanwhil
     world.press(";w").await;
     world.press("<down><down>x<f2>").await;
     world.check_hides("Save");
-    world.press("<backspace><f2>").await;
+    world.check_shows("unknown key `xhttp`");
+    world.press("<delete><f2>").await;
     assert!(saved(&world).is_empty(), "nothing was changed");
     world.press("# mine<enter><f2>").await;
     world.press("s").await;

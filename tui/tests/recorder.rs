@@ -199,9 +199,9 @@ async fn a_flight_recorder_in_every_state() {
 #[tokio::test]
 async fn one_steps_sample_by_sample_over_gaps_and_comes_to_the_end() {
     let mut world = at_recorder(Setup::default()).await;
-    world.check_shows("live");
+    world.check_shows("· live ·");
     world.press("<left>").await;
-    world.check_hides("live");
+    world.check_hides("· live ·");
     world.press("g30m<enter>").await;
     // Before it nothing was recorded for ten minutes.
     world.press("<left>").await;
@@ -214,7 +214,7 @@ async fn one_steps_sample_by_sample_over_gaps_and_comes_to_the_end() {
     }
     world.check_shows("30m ago");
     world.press("<end>").await;
-    world.check_shows("live");
+    world.check_shows("· live ·");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn what_lies_before_the_oldest_sample_or_in_the_future_is_said_and_loses_n
     world.check_shows("before the oldest sample");
     world.check_shows("2h ago");
     world.press("g2030-01-01<enter>").await;
-    world.check_shows("live");
+    world.check_shows("· live ·");
     world.press("gsoon<enter>").await;
     world.check_shows("That is no time");
     world.press("<esc>").await;
