@@ -212,7 +212,7 @@ async fn one_steps_sample_by_sample_over_gaps_and_comes_to_the_end() {
     for _ in 0..14 {
         world.press("<right>").await;
     }
-    world.check_shows("30m ago");
+    world.check_shows("┃ 13:32:");
     world.press("<end>").await;
     world.check_shows("· live ·");
 }
