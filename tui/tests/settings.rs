@@ -184,7 +184,7 @@ async fn own_keys_work_and_are_shown_where_keys_are_told() {
     world.press("h").await;
     world.check_shows("In lists");
     world.check_shows("Ctrl-G F6");
-    world.press("<esc>Qweb3<enter>").await;
+    world.press("<esc><f6>web3<enter>").await;
     world.check_hides("web1");
 }
 
