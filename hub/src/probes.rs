@@ -143,10 +143,12 @@ impl Known {
         }
     }
 
-    /// For how long a look counts, milliseconds.
+    /// For how long what was known when the hub began may hold, milliseconds: until each agent could have said what it
+    /// thinks, after all the looks that it takes to say so.
     fn lasts_ms(&self) -> u64 {
         let probe = &self.written.probe;
-        probe.every_ms.saturating_mul(3).saturating_add(probe.timeout_ms)
+        let looks = u64::from(self.written.terms.retries).saturating_add(3);
+        probe.every_ms.saturating_mul(looks).saturating_add(probe.timeout_ms)
     }
 
     fn runs(&self) -> bool {
@@ -427,8 +429,7 @@ impl Probes {
                 let before = known.standing.state;
                 let (mut standing, _) = known.quorum.judge(now);
                 if let Some(old) = &known.before {
-                    // Too few have looked since the hub began: what was known before holds for as long as a look would.
-                    if standing.state == State::Unknown && known.runs() && now < known.lasts_ms() {
+                    if old.holds(&standing) && known.runs() && now < known.lasts_ms() {
                         standing.state = old.state;
                     } else {
                         known.before = None;

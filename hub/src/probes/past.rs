@@ -4,6 +4,7 @@
 use super::{Known, Probes};
 use crate::records::{ProbeChange, ProbePast, prefix};
 use crate::store::{Batch, Store, StoreError};
+use cmdr_probes::Standing;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::probes::{Happening, NOT_KNOWN, State};
 
@@ -27,6 +28,16 @@ pub(super) struct Before {
     pub(super) state: State,
     pub(super) since_ms: u64,
     pub(super) why: String,
+}
+
+impl Before {
+    /// Whether it may stand so still, by what agents say since: too few have looked, or it was down and they fail, and have
+    /// not failed often enough yet to say that it is down.
+    pub(super) fn holds(&self, now: &Standing) -> bool {
+        let fails = now.votes.failing + now.votes.against > 0;
+        now.state == State::Unknown
+            || (self.state == State::Down && now.state != State::Down && fails)
+    }
 }
 
 impl ProbePast {
@@ -200,6 +211,20 @@ mod tests {
         assert_eq!((last.state, last.since_ms), (State::Up, 200));
         past.note(700, State::Unknown, "no agent");
         assert!(past.last().is_none());
+    }
+
+    #[test]
+    fn what_was_known_holds_until_agents_have_looked_often_enough_to_say_otherwise() {
+        let before = |state| Before { state, since_ms: 1, why: "so".into() };
+        let now = |state, failing| {
+            let votes = cmdr_probes::Votes { answering: 2, failing, ..Default::default() };
+            Standing { state, since_ms: 9, flapping: false, votes }
+        };
+        assert!(before(State::Up).holds(&now(State::Unknown, 0)));
+        assert!(before(State::Down).holds(&now(State::Up, 2)), "they fail, once so far");
+        assert!(!before(State::Down).holds(&now(State::Up, 0)), "it came back");
+        assert!(!before(State::Up).holds(&now(State::Up, 1)));
+        assert!(!before(State::Down).holds(&now(State::Down, 0)));
     }
 
     proptest! {
