@@ -117,7 +117,6 @@ pub struct Alerts {
     units: watch::Sender<Vec<String>>,
     /// Changes when rules do, for those who tell agents of them.
     carried: watch::Sender<u64>,
-    began: Instant,
 }
 
 /// What is known now.
@@ -208,7 +207,6 @@ impl Alerts {
             news: watch::Sender::new(0),
             units,
             carried: watch::Sender::new(0),
-            began: Instant::now(),
         })
     }
 
@@ -217,14 +215,13 @@ impl Alerts {
     }
 
     /// What the clocks show.
-    fn now(&self) -> Now {
-        let mono_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { wall_ms: clock::now_ms(), mono_ms }
+    fn now() -> Now {
+        Now { wall_ms: clock::now_ms(), mono_ms: clock::mono_ms() }
     }
 
     /// Takes what a host told over one step of the history.
     pub fn tell(&self, id: HostId, means: &Means) {
-        let now = self.now().mono_ms;
+        let now = Self::now().mono_ms;
         let (figures, steady, usages) = (means.figures.as_slice(), means.steady, means.usages);
         self.lock().with(id, now, |engine, teller, known| {
             let of = Figures { figures, steady, usages };
@@ -234,7 +231,7 @@ impl Alerts {
 
     /// Takes how things stand on a host.
     pub fn tell_states(&self, id: HostId, states: &States) {
-        let now = self.now().mono_ms;
+        let now = Self::now().mono_ms;
         self.lock().with(id, now, |engine, teller, known| {
             teller.states(engine, known.host, &mut known.told, states, now);
         });
@@ -242,7 +239,7 @@ impl Alerts {
 
     /// Takes one figure that the hub itself knows of a host, as the history's table has it.
     pub fn tell_one(&self, id: HostId, name: &str, of: &str, value: f64) {
-        let now = self.now().mono_ms;
+        let now = Self::now().mono_ms;
         self.lock().with(id, now, |engine, teller, known| {
             teller.figure(engine, known.host, (name, of), value, now);
         });
@@ -250,7 +247,7 @@ impl Alerts {
 
     /// Takes the state of something on a host, such as `probe`, `shop`, `down`.
     pub fn tell_state(&self, id: HostId, thing: &str, of: &str, state: &str) {
-        let now = self.now().mono_ms;
+        let now = Self::now().mono_ms;
         self.lock().with(id, now, |engine, _, known| {
             told::state(engine, known.host, (thing, of), state, now);
         });
@@ -263,7 +260,7 @@ impl Alerts {
 
     /// Something that a host had several of has gone.
     pub fn tell_gone(&self, id: HostId, per: &str, of: &str) {
-        let now = self.now().mono_ms;
+        let now = Self::now().mono_ms;
         let mut inner = self.lock();
         let host = inner.known(id, now).host;
         inner.engine.remove_instance(host, per, &told::instance(of));
@@ -278,7 +275,7 @@ impl Alerts {
         let mut kept = self.kept.lock().await;
         let (done, outcome, alerts) = {
             let mut inner = self.lock();
-            let (done, outcome) = act(&mut inner, self.now(), &Fleetwide(&hub.fleet))?;
+            let (done, outcome) = act(&mut inner, Self::now(), &Fleetwide(&hub.fleet))?;
             let alerts = inner.note(&outcome);
             (done, outcome, alerts)
         };
@@ -344,8 +341,8 @@ impl Alerts {
         }
     }
 
-    /// Looks at all rules, once.
-    async fn cycle(&self, hub: &Arc<Hub>) {
+    /// Looks at all rules, once; [`Alerts::serve`] does so again and again.
+    pub async fn cycle(&self, hub: &Arc<Hub>) {
         let mut kept = self.kept.lock().await;
         let this = hub.clone();
         let looked = tokio::task::spawn_blocking(move || this.alerts.look(&this.fleet)).await;
@@ -357,7 +354,7 @@ impl Alerts {
 
     fn look(&self, fleet: &Fleet) -> (Outcome, Vec<Alert>) {
         let mut inner = self.lock();
-        let now = self.now();
+        let now = Self::now();
         inner.look_at_hosts(fleet, now.mono_ms);
         let changes = inner.engine.cycle(now.mono_ms);
         let outcome = inner.machine.step(&changes, now, &Fleetwide(fleet));

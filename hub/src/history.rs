@@ -238,7 +238,9 @@ impl History {
         }
     }
 
-    fn work(&self) {
+    /// Opens the store, or does what is due in it: what was taken before is on disk then. [`History::keep`] does so
+    /// each second.
+    pub fn work(&self) {
         let done = match self.store.get() {
             Some(store) => store.tick(now()),
             None => self.open(),
