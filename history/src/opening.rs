@@ -123,6 +123,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, Error> {
         appended: 0,
         segments,
         health,
+        followers: Vec::new(),
     };
     shared.closed = shared.floors.get(1).copied().unwrap_or(i64::MIN);
     let heads = shared.generations().flat_map(|g| &g.heads).filter(|(_, head)| head.rows > 0);

@@ -5,7 +5,7 @@ use crate::head::Generation;
 use crate::names::{Kind, Name, NameId, matches};
 use crate::rows::{Points, Rows};
 use crate::segment::{self, Scratch, Segment};
-use crate::store::Store;
+use crate::store::{Shared, Store};
 use crate::thin::{self, Bucket};
 use crate::{Error, Source};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -116,7 +116,7 @@ pub(crate) struct Snapshot {
     pub(crate) segments: Vec<Arc<Segment>>,
     floors: Vec<i64>,
     frozen: Vec<Arc<Generation>>,
-    live: HashMap<Source, Rows>,
+    pub(crate) live: HashMap<Source, Rows>,
     kinds: HashMap<NameId, Kind>,
     all_gauges: bool,
 }
@@ -142,15 +142,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl Store {
     /// What segments have, without what is hot.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let shared = self.shared();
-        Snapshot {
-            segments: shared.segments.clone(),
-            floors: shared.floors.clone(),
-            frozen: shared.frozen.clone(),
-            live: HashMap::new(),
-            all_gauges: shared.names.iter().all(|(_, n)| n.kind == Kind::Gauge),
-            kinds: shared.names.iter().map(|(id, n)| (id, n.kind)).collect(),
-        }
+        Snapshot::of(&self.shared())
     }
 
     /// Answers a question.
@@ -291,6 +283,18 @@ struct Asked<'a> {
 }
 
 impl Snapshot {
+    /// What segments have, and what is frozen.
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self {
+            segments: shared.segments.clone(),
+            floors: shared.floors.clone(),
+            frozen: shared.frozen.clone(),
+            live: HashMap::new(),
+            all_gauges: shared.names.iter().all(|(_, n)| n.kind == Kind::Gauge),
+            kinds: shared.names.iter().map(|(id, n)| (id, n.kind)).collect(),
+        }
+    }
+
     pub(crate) fn kind(&self, name: NameId) -> Kind {
         self.kinds.get(&name).copied().unwrap_or_default()
     }

@@ -3,6 +3,7 @@
 //! Two locks: `shared` is held for moments, never while a disk is waited for, except once per
 //! checkpoint; `work` is held by `tick` and by purges. `shared` may be taken while `work` is held, never the other way.
 
+use crate::follow::Following;
 use crate::head::Generation;
 use crate::ladder::Ladder;
 use crate::log::{self, ROW_MAX, WHOLE_EVERY};
@@ -126,6 +127,8 @@ pub(crate) struct Shared {
     pub(crate) closed: i64,
     pub(crate) newest_ms: i64,
     pub(crate) health: Health,
+    /// Those who read on.
+    pub(crate) followers: Vec<Following>,
 }
 
 impl Shared {
@@ -249,6 +252,9 @@ impl Store {
         head.push(at_ms, values, whole, &mut shared.pending);
         shared.live_bytes += (shared.pending.len() - before) as u64;
         shared.newest_ms = shared.newest_ms.max(at_ms);
+        for following in &mut shared.followers {
+            following.note(source, at_ms);
+        }
         shared.appended += 1;
         Ok(Appended::Kept(shared.appended))
     }

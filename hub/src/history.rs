@@ -3,6 +3,7 @@
 //!
 //! A history that cannot be opened or written costs the hub nothing else: it is tried again, and said.
 
+use crate::remote_write;
 use cmdr_history::{Error, Kind, Ladder, NameId, Options, Source, Store, Tier};
 use cmdr_link::clock;
 use cmdr_protocol::HostId;
@@ -10,7 +11,7 @@ use cmdr_protocol::history::names;
 use cmdr_protocol::metrics::Metrics;
 use cmdr_protocol::{CallError, display};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub keep_mb: u64,
     /// How long samples are kept as they came, and how thin they are after that.
     pub ladder: Vec<Step>,
+    /// Where samples are sent on, by name.
+    pub remote_write: BTreeMap<String, remote_write::Settings>,
 }
 
 /// A step of the ladder.
@@ -63,7 +66,7 @@ impl Default for Settings {
             step_s: tier.step.as_secs(),
             days: tier.until.map_or(0, |until| until.as_secs() / DAY_S),
         });
-        Self { keep: true, step_s: STEP_S, keep_mb: 8192, ladder: steps.collect() }
+        Self { keep: true, step_s: STEP_S, keep_mb: 8192, ladder: steps.collect(), remote_write: BTreeMap::new() }
     }
 }
 
@@ -82,7 +85,12 @@ impl Settings {
         if self.step_s.get() > 3600 {
             return Err("[history] step_s is at most 3600".to_owned());
         }
-        self.options().map(drop).map_err(|e| format!("[history] ladder: {e}"))
+        self.options().map(drop).map_err(|e| format!("[history] ladder: {e}"))?;
+        if !self.keep && !self.remote_write.is_empty() {
+            return Err("[history.remote_write] sends what is kept, and keep is false".to_owned());
+        }
+        let kept_h = self.ladder.first().map_or(0, |step| step.days.saturating_mul(24));
+        remote_write::check(&self.remote_write, kept_h)
     }
 }
 

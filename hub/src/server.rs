@@ -27,6 +27,7 @@ use crate::notifiers::{self, Notifiers};
 use crate::outbox::{self, Outbox};
 use crate::probes::Probes;
 use crate::recording::{self, Recorder};
+use crate::remote_write::{self, RemoteWrite};
 use crate::rights::Rights;
 use crate::runbooks::Library;
 use crate::runs::{self, Runs};
@@ -111,6 +112,8 @@ pub struct Hub {
     pub runs: Arc<Runs>,
     /// What hosts' figures were.
     pub history: Arc<History>,
+    /// Where they are sent on.
+    pub remote_write: RemoteWrite,
     /// Rules, and the alerts that came of them.
     pub alerts: Alerts,
     /// Far ends that agents look at.
@@ -197,6 +200,8 @@ impl Hub {
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
         let history = Arc::new(History::new(history::folder(audit), config.history.clone()));
+        let cursors = remote_write::folder(audit);
+        let remote_write = RemoteWrite::new(&cursors, &config.history.remote_write);
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
         let probes = Probes::load(store.clone()).context("reading the probes")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
@@ -223,6 +228,7 @@ impl Hub {
             configs,
             runs,
             history,
+            remote_write,
             alerts,
             notifiers,
             probes,
@@ -334,6 +340,7 @@ impl Hub {
             }
         });
         let keeping = tokio::spawn(self.history.clone().keep());
+        self.remote_write.start(&self);
         let retaining = tokio::spawn(self.clone().retain());
         stop.await;
         retaining.abort();
@@ -362,6 +369,7 @@ impl Hub {
         telling.abort();
         probing.abort();
         let hub = self.clone();
+        self.remote_write.stop();
         keeping.abort();
         let closed = tokio::task::spawn_blocking(move || {
             hub.history.close();

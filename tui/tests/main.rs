@@ -5,6 +5,7 @@ mod support;
 
 mod app;
 mod configs;
+mod data;
 mod desks;
 mod docker;
 mod docker_more;
@@ -22,6 +23,8 @@ mod narrow;
 mod pages;
 mod pictures;
 mod player;
+mod probes;
+mod recorder;
 mod rights;
 mod runs;
 mod screens;

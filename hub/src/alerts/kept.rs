@@ -176,6 +176,45 @@ pub(super) fn happened(
     Ok(())
 }
 
+/// What happened to alerts, as what takes room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+    pub(crate) first_ms: u64,
+    pub(crate) last_ms: u64,
+}
+
+/// When what a key of the log is of happened.
+fn happened_ms(key: &str) -> Option<u64> {
+    key.strip_prefix(prefix::ALERT_LOG)?.split('/').nth(1)?.parse().ok()
+}
+
+/// How much of the log is from before a time, and the keys of that. One that cannot be read has a time nevertheless.
+pub(super) fn before(store: &Store, before_ms: u64) -> Result<(Extent, Vec<String>), StoreError> {
+    let (mut found, mut keys) = (Extent::default(), Vec::new());
+    for record in store.scan_raw(prefix::ALERT_LOG)? {
+        let Ok((key, value)) = record else { continue };
+        let Some(at_ms) = happened_ms(&key).filter(|at_ms| *at_ms < before_ms) else { continue };
+        if found.count == 0 {
+            found.first_ms = at_ms;
+        }
+        found.count += 1;
+        found.bytes += (key.len() + value.len()) as u64;
+        found.last_ms = found.last_ms.max(at_ms);
+        keys.push(key);
+    }
+    Ok((found, keys))
+}
+
+/// Removes these.
+pub(super) async fn remove(store: &Store, keys: Vec<String>) -> Result<(), StoreError> {
+    for some in keys.chunks(BATCH) {
+        store.apply(some.iter().fold(Batch::new(), Batch::delete)).await?;
+    }
+    Ok(())
+}
+
 /// Forgets what happened longer ago than so many days.
 pub(super) async fn tidy(store: &Store, keep_days: u32) {
     let before = (clock::now_ms() / DAY_MS).saturating_sub(u64::from(keep_days));
