@@ -138,6 +138,18 @@ impl Head {
         (column.run.0 + column.run.1 == self.rows).then_some(column.last)
     }
 
+    /// Whether it has values of all of these at a time.
+    pub(crate) fn has(&self, at_ms: i64, names: &[NameId]) -> bool {
+        let rows = self.times().into_iter().zip(0u32..).filter(|(t, _)| *t == at_ms);
+        let rows: Vec<u32> = rows.map(|(_, row)| row).collect();
+        let covers =
+            |(first, n): (u32, u32)| rows.iter().any(|row| (first..first + n).contains(row));
+        names.iter().all(|name| {
+            let column = self.places.get(name).map(|place| &self.columns[*place as usize]);
+            column.is_some_and(|c| covers(c.run) || c.before.iter().any(|run| covers(*run)))
+        })
+    }
+
     fn times(&self) -> Vec<i64> {
         let (mut bytes, mut times, mut t) = (&self.times[..], Vec::new(), 0);
         times.reserve_exact(self.rows as usize);

@@ -31,6 +31,7 @@ mod work;
 pub use follow::{Follower, Part, Position, Unread};
 pub use ladder::{Ladder, Tier};
 pub use names::{Kind, NAME_MAX, Name, NameId, matches};
+pub use opening::is_file;
 pub use purge::{Purge, Purged};
 pub use query::{Aggregate, Answer, Line, Listed, Over, Query};
 pub use store::{Appended, Health, Options, Sizes, Store, TierSize};

@@ -115,7 +115,9 @@ impl Settings {
             );
         }
         if self.user.is_empty() == (given(passwords) == 1) {
-            return Err("a user needs a password_file or a password_secret, and these a user".into());
+            return Err(
+                "a user needs a password_file or a password_secret, and these a user".into()
+            );
         }
         if let Some(name) = self.labels.keys().find(|name| !is_label(name)) {
             return Err(format!("labels: '{name}' is no name of a label"));
@@ -180,7 +182,10 @@ mod tests {
             (&format!("{url}[headers]\nHost = 'x'"), "cannot be set"),
         ] {
             let said = wrong(text);
-            assert!(said.contains(why) && said.starts_with("[history.remote_write.one] "), "{said}");
+            assert!(
+                said.contains(why) && said.starts_with("[history.remote_write.one] "),
+                "{said}"
+            );
             assert!(!said.contains("secret@"), "{said}");
         }
         let bad = BTreeMap::from([("../x".to_owned(), Settings::default())]);
