@@ -185,7 +185,7 @@ impl Store {
                 let head = head.filter(|h| h.rows > 0 && h.last_ms >= one.first_ms);
                 snapshot.live.clear();
                 if let Some(head) = head {
-                    snapshot.live.insert(one.source, head.rows(None));
+                    snapshot.live.insert(one.source, head.copied(None));
                 }
                 // What comes from now on and is not newer is late.
                 if let Some(following) = shared.followers.get_mut(follower.0) {
@@ -222,7 +222,7 @@ impl Store {
             following.waiting -= times.len();
             let mut snapshot = Snapshot::of(&shared);
             if let Some(head) = shared.live.head(&source).filter(|h| h.rows > 0) {
-                snapshot.live.insert(source, head.rows(None));
+                snapshot.live.insert(source, head.copied(None));
             }
             (source, times, snapshot)
         };
