@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Figures that are kept of one host at most: one that makes up names shall not fill the disk.
 const SERIES: usize = 512;
@@ -25,7 +26,7 @@ const LABEL: usize = 160;
 /// A host's clock that differs by less is taken as right.
 const SKEW_MS: i64 = 5000;
 /// How far back an agent is asked for what it remembers.
-const BACK_MS: i64 = 6 * 60 * 60 * 1000;
+const BACK_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 /// How often the store's work is done.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -105,6 +106,8 @@ pub struct History {
     folder: PathBuf,
     settings: Settings,
     store: OnceLock<Arc<Store>>,
+    /// Whether there is a store.
+    opened: watch::Sender<bool>,
     hosts: Mutex<HashMap<HostId, [Gathering; 2]>>,
     /// Said once each time it changes.
     troubled: AtomicBool,
@@ -193,6 +196,7 @@ impl History {
             folder,
             settings,
             store: OnceLock::new(),
+            opened: watch::Sender::new(false),
             hosts: Mutex::default(),
             troubled: AtomicBool::new(false),
         }
@@ -208,6 +212,14 @@ impl History {
         self.store.get().cloned().ok_or_else(|| {
             CallError::failed("the history cannot be opened now; the hub's log says why")
         })
+    }
+
+    /// Waits for a store to be there; for good where there was one already.
+    pub async fn opened(&self) {
+        let mut opened = self.opened.subscribe();
+        if *opened.borrow_and_update() || opened.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// How long a sample stands for.
@@ -234,7 +246,9 @@ impl History {
         }
     }
 
-    fn work(&self) -> Option<String> {
+    /// Opens the store, or does what is due in it: what was taken before is on disk then. [`History::keep`] does so
+    /// each second. Why it begins to fail, when it does.
+    pub fn work(&self) -> Option<String> {
         let done = match self.store.get() {
             Some(store) => store.tick(now()),
             None => self.open(),
@@ -252,6 +266,7 @@ impl History {
             );
         }
         drop(self.store.set(Arc::new(store)));
+        self.opened.send_replace(true);
         Ok(())
     }
 

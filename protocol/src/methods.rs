@@ -486,6 +486,7 @@ pub const INNER: &[Method] = &[
     call::<blobs::Have>(Place::Host),
     feed::<blobs::Put>(Place::Host),
     feed::<images::PullAs>(Place::Host),
+    call::<alerts::away::Carry>(Place::Host),
     feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),

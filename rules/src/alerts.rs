@@ -29,5 +29,7 @@ pub const SETTLED_MS: u64 = 15 * 60_000;
 pub const MOST: usize = 100_000;
 /// Alerts that one notice lists; how many there are besides it says.
 pub const LISTED: usize = 100;
+/// What somebody else has seen to hold counts for so long until it is heard of here: windows are empty at first.
+pub const VOUCHED_MS: u64 = 10 * 60_000;
 /// A pending alert of which nothing is known for so long is forgotten; for longer where its hold time is longer.
 pub const FORGOTTEN_MS: u64 = 5 * 60_000;

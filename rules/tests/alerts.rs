@@ -50,6 +50,36 @@ fn an_alert_goes_from_state_to_state_by_the_table() {
 }
 
 #[test]
+fn what_somebody_else_saw_to_hold_counts_from_when_it_began_to() {
+    let vouch = |trial: &mut Trial, held_s: u64| {
+        let outcome = trial.machine.vouch(&key("a", "busy", ""), held_s * 1000, trial.now, &Fleet);
+        trial.take(outcome)
+    };
+    // Before it is heard of here, and after; what is known better here counts.
+    let mut before = Trial::new(vec![policy()]);
+    assert_eq!(vouch(&mut before, 20), []);
+    before.wait(10);
+    before.say("a", "busy", True);
+    assert_eq!(before.wait(29), []);
+    assert_eq!(said(&before.wait(1)), [(0, Said::Fired, "a/busy".into())]);
+    let mut after = Trial::new(vec![policy()]);
+    after.say("a", "busy", True);
+    after.wait(30);
+    assert_eq!(vouch(&mut after, 20), []);
+    assert_eq!(after.state("a", "busy"), Some(State::Pending));
+    assert_eq!(vouch(&mut after, 70).len(), 1, "it has held for long enough");
+    // What does not hold any more, and what was said long ago, counts for nothing.
+    for (verdict, seconds) in [(Clear, 1), (Unknown, 601)] {
+        let mut over = Trial::new(vec![policy()]);
+        vouch(&mut over, 59);
+        over.say("a", "busy", verdict);
+        over.wait(seconds);
+        over.say("a", "busy", True);
+        assert_eq!(over.wait(59), [], "{verdict:?}");
+    }
+}
+
+#[test]
 fn what_fires_and_what_is_over_is_told_once() {
     let mut trial = Trial::new(vec![policy()]);
     trial.say("a", "busy", True);

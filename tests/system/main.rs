@@ -4,6 +4,7 @@
 
 mod admission;
 mod alerts;
+mod alerts_hour;
 mod api;
 mod approvals;
 mod archives;

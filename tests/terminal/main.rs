@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod agent_killed;
+mod alerts_away;
 mod api;
 mod audit;
 mod client;

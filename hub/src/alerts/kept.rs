@@ -4,6 +4,7 @@ use crate::notifiers::{Letter, Notifiers};
 use crate::records::prefix;
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::clock;
+use cmdr_protocol::HostId;
 use cmdr_protocol::alerts::Happening;
 use cmdr_rules::alerts::{Alert, Core, Group, Key, Outcome, Write};
 use std::collections::BTreeMap;
@@ -120,6 +121,13 @@ impl Kept {
 
 fn log_key(at_ms: u64, number: u16) -> String {
     format!("{}{:08}/{at_ms:015}/{number:05}", prefix::ALERT_LOG, at_ms / DAY_MS)
+}
+
+/// Where something stands that an agent saw: the same thing told twice stands once.
+pub(super) fn seen_key(host: &HostId, number: u64, at_ms: u64) -> String {
+    let host = host.to_string();
+    let short = host.get(..8).unwrap_or(&host);
+    format!("{}{:08}/{at_ms:015}/{short}-{number:08}", prefix::ALERT_LOG, at_ms / DAY_MS)
 }
 
 /// All that is kept of alerts; what is damaged is logged and left out.

@@ -2,6 +2,7 @@
 
 use super::model::{Ack, Alert, Core, Group, Happening, Key, Notice, Outcome, Phase, Write};
 use super::policy::{Matcher, Policy, Silence};
+use super::{MOST, VOUCHED_MS};
 use crate::engine::{Change, Verdict};
 use crate::problem::cut;
 use crate::rule::Rule;
@@ -57,6 +58,8 @@ pub struct Machine {
     touched: BTreeSet<Key>,
     touched_groups: BTreeSet<String>,
     core_touched: bool,
+    /// What somebody else has seen to hold, until it is heard of: when that was said, and for how long it had held.
+    pub(super) vouched: BTreeMap<Key, (u64, u64)>,
     pub(super) happened: Vec<Happening>,
     pub(super) notices: Vec<Notice>,
 }
@@ -162,6 +165,28 @@ impl Machine {
         self.advance(now);
         for change in changes {
             self.hear(change, world);
+        }
+        self.settle(world)
+    }
+
+    /// Somebody else, such as the host's agent while this one was away, knows that a condition has held for so many
+    /// milliseconds already: that counts, also where it is not known here before some time, at most [`VOUCHED_MS`].
+    pub fn vouch(&mut self, key: &Key, held_ms: u64, now: Now, world: &dyn World) -> Outcome {
+        self.advance(now);
+        let time = self.core.time;
+        match self.alerts.get_mut(key) {
+            Some(alert) if alert.phase == Phase::Pending => {
+                alert.vouch(held_ms, time);
+                self.touch(key);
+                self.act(key, world);
+            }
+            Some(alert) if alert.phase == Phase::Firing => {}
+            _ => {
+                self.vouched.retain(|_, (at, _)| time - *at <= VOUCHED_MS);
+                if self.vouched.len() < MOST {
+                    self.vouched.insert(key.clone(), (time, held_ms));
+                }
+            }
         }
         self.settle(world)
     }
