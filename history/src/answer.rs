@@ -67,7 +67,8 @@ impl Snapshot {
     pub(crate) fn together(&self, asked: &Asked<'_>, buckets: usize) -> Result<Vec<Line>, Error> {
         within((buckets as u64).saturating_mul(asked.names.len() as u64), 0)?;
         let over = asked.query.over;
-        let mut parts = self.spread(asked, |sources| self.sums(asked, buckets, sources))?.into_iter();
+        let mut parts =
+            self.spread(asked, |sources| self.sums(asked, buckets, sources))?.into_iter();
         let mut sums = parts.next().unwrap_or_default();
         for part in parts {
             for ((n, sum), (more, v)) in sums.iter_mut().flatten().zip(part.iter().flatten()) {

@@ -170,14 +170,14 @@ mod tests {
         let url = "url = 'https://user.example.org/api/v1/write'\n";
         assert_eq!(wrong(url), "");
         for (text, why) in [
-            ("", "begins neither"),
+            ("", "is no address"),
             ("url = 'ftp://x/'", "begins neither"),
             ("url = 'http://me:secret@x/'", "has a user in it"),
             (&format!("{url}user = 'me'"), "a user needs"),
             (&format!("{url}password_secret = 'x'"), "a user needs"),
             (&format!("{url}bearer_secret = 'x'\nbearer_file = '/x'"), "give one of"),
             (&format!("{url}behind_h = 24"), "behind_h is less than the 24 hours"),
-            (&format!("{url}hosts = 'a='"), "hosts: "),
+            (&format!("{url}hosts = 'a,,b'"), "hosts: "),
             (&format!("{url}[labels]\n__name__ = 'x'"), "no name of a label"),
             (&format!("{url}[headers]\nHost = 'x'"), "cannot be set"),
         ] {
