@@ -4,7 +4,8 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, configs, docker, files, hosts, ports, processes, runs, services, sessions,
+    Context, Entry, alerts, configs, docker, files, hosts, ports, processes, runs, services,
+    sessions,
 };
 
 /// Offers what it knows.
@@ -22,6 +23,8 @@ pub const FINDS: &[Finds] = &[
     runs::entries,
     runs::book_entries,
     configs::entries,
+    alerts::entries,
+    alerts::rule_entries,
     docker::images::everywhere,
     docker::volumes::everywhere,
     docker::networks::everywhere,
@@ -37,6 +40,8 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.run",
     "palette.runbook",
     "palette.config",
+    "palette.alert",
+    "palette.rule",
     "palette.image",
     "palette.volume",
     "palette.network",
@@ -55,6 +60,8 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.run" => "▷",
         "palette.runbook" => "☰",
         "palette.config" => "▧",
+        "palette.alert" => "△",
+        "palette.rule" => "⚖",
         "palette.image" => "◰",
         "palette.volume" => "◍",
         "palette.network" => "⌗",

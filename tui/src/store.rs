@@ -1,6 +1,7 @@
 //! What the client knows, per feature. Changed only in [`Store::apply`]; everything else reads.
 
 // One line per feature.
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod compose;
@@ -29,6 +30,7 @@ pub mod settled;
 pub mod sheets;
 pub mod system;
 pub mod volumes;
+pub mod written;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -152,14 +154,20 @@ pub struct Store {
     pub charts: history::Charts,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
+    /// Texts that are being written.
+    pub written: written::Written,
     /// What was asked of Docker beside its lists.
     pub engines: engines::Engines,
+    /// What rules found.
+    pub alerts: alerts::Alerts,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
     /// Sessions of hosts, and those that are open here.
     pub sessions: sessions::Sessions,
     /// Something came, or changed, that is to be seen without delay.
     pub hurried: bool,
+    /// The bell is to ring, once.
+    pub rings: bool,
     /// What is to be said in the status line, once.
     pub toasts: VecDeque<Toast>,
 }
@@ -204,10 +212,13 @@ impl Store {
             compose: compose::Compose::default(),
             charts: history::Charts::default(),
             configs: configs::Configs::default(),
+            written: written::Written::default(),
             engines: engines::Engines::default(),
+            alerts: alerts::Alerts::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),
             hurried: false,
+            rings: false,
             toasts: VecDeque::new(),
         }
     }

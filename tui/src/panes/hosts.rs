@@ -9,7 +9,7 @@ use super::logs::LogsPane;
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, EVERYWHERE, LIST, key};
-use crate::store::FeedState;
+use crate::store::{FeedState, alerts};
 use crate::theme::Role;
 use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
@@ -127,6 +127,18 @@ impl HostsPane {
             states.push(Span::styled(text, style));
         }
         let mut groups = vec![states];
+        let waiting = store.alerts.waiting;
+        if waiting.all > 0 {
+            let text = texts.fill("alerts.badge", &[&format::count(waiting.all)]);
+            let (_, role) = alerts::severity(waiting.worst);
+            let sign = alerts::sign(waiting.worst);
+            let mut group = vec![Span::styled(format!("{sign} {text}"), theme.style(role))];
+            if waiting.critical > 0 {
+                let text = texts.fill("hosts.alerts_critical", &[&waiting.critical.to_string()]);
+                group.push(Span::styled(format!(" {text}"), dim));
+            }
+            groups.push(group);
+        }
         let word = |key| Span::styled(format!("{} ", texts.get(key)), dim);
         if let Some((permille, whose)) = totals.disk {
             let permille = u32::from(permille);
