@@ -5,6 +5,7 @@ mod acts;
 mod columns;
 mod detail;
 pub(super) mod form;
+mod keys;
 mod notifiers;
 mod rules;
 mod silences;
@@ -14,7 +15,7 @@ use super::sheet::{self, View};
 use super::write::Subject;
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
-use crate::keymap::{Binding, Command, LIST, key};
+use crate::keymap::{Binding, Command};
 use crate::store::alerts::lists::{self, NOTIFIERS, PAST, RULES, SILENCES};
 use crate::store::alerts::{self as store, ALERTS};
 use crate::store::rights::Offer;
@@ -22,120 +23,20 @@ use crate::store::sheets::{Record, SheetKey, Value};
 use crate::store::{FeedState, Update};
 use crate::theme::Role;
 use crate::widgets::{format, table};
-use cmdr_protocol::alerts::{
-    Acknowledge, Alert, Dismiss, EndSilence, History, Policies, PutSilence, Show, Silences,
-    Unacknowledge, Watch,
-};
-use cmdr_protocol::{Call as _, Feed as _, HostId, history};
+use cmdr_protocol::alerts::{Alert, History, Silences, Watch};
+use cmdr_protocol::{Call as _, Feed as _, HostId};
 use cmdr_protocol::{notifiers as asks, rules as laws};
 pub use columns::{columns, notifier_columns, past_columns, rule_columns, silence_columns};
+pub use keys::TABLES_BESIDE;
+use keys::{
+    ACK, ANSWERED, CHART, DELETE, DISMISS, END, HOST, NEW, NEXT, OF_ALERTS, OF_NOTIFIERS, OF_PAST,
+    OF_RULES, OF_SILENCES, ONLY, POLICIES, RULE, SILENCE, SPAN, SWITCH, TEST, TO_ALERTS,
+    TO_NOTIFIERS, TO_PAST, TO_RULES, TO_SILENCES, TRY, UNACK, VERSIONS, WRITE,
+};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use std::time::Duration;
-
-const NEXT: Command = Command::Own(0);
-const TO_ALERTS: Command = Command::Own(1);
-const TO_PAST: Command = Command::Own(2);
-const TO_SILENCES: Command = Command::Own(3);
-/// Shows the rules.
-pub const TO_RULES: Command = Command::Own(4);
-const TO_NOTIFIERS: Command = Command::Own(5);
-const ACK: Command = Command::Own(6);
-const UNACK: Command = Command::Own(7);
-const SILENCE: Command = Command::Own(8);
-const DISMISS: Command = Command::Own(9);
-const ONLY: Command = Command::Own(10);
-const CHART: Command = Command::Own(11);
-const HOST: Command = Command::Own(12);
-const RULE: Command = Command::Own(13);
-const SPAN: Command = Command::Own(14);
-const END: Command = Command::Own(15);
-const WRITE: Command = Command::Own(16);
-const NEW: Command = Command::Own(17);
-const SWITCH: Command = Command::Own(18);
-const TRY: Command = Command::Own(19);
-const VERSIONS: Command = Command::Own(20);
-const DELETE: Command = Command::Own(21);
-const POLICIES: Command = Command::Own(22);
-const TEST: Command = Command::Own(23);
-
-static OF_ALERTS: &[&[Binding]] = &[ALERT_KEYS, TABS, LIST];
-static OF_PAST: &[&[Binding]] = &[PAST_KEYS, TABS, LIST];
-static OF_SILENCES: &[&[Binding]] = &[SILENCE_KEYS, TABS, LIST];
-static OF_RULES: &[&[Binding]] = &[RULE_KEYS, TABS, LIST];
-static OF_NOTIFIERS: &[&[Binding]] = &[NOTIFIER_KEYS, TABS, LIST];
-
-/// The key tables of the lists that are not the first one.
-pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 4] = [
-    ("past_alerts", OF_PAST),
-    ("silences", OF_SILENCES),
-    ("rules", OF_RULES),
-    ("notifiers", OF_NOTIFIERS),
-];
-
-const TABS: &[Binding] = &[
-    key(&["<tab>"], NEXT, "alerts.key.next").hint(),
-    key(&["1"], TO_ALERTS, "alerts.key.alerts"),
-    key(&["2"], TO_PAST, "alerts.key.past").needs(History::METHOD),
-    key(&["3"], TO_SILENCES, "alerts.key.silences").needs(Silences::METHOD),
-    key(&["4"], TO_RULES, "alerts.key.rules").needs(laws::List::METHOD),
-    key(&["5"], TO_NOTIFIERS, "alerts.key.notifiers").needs(asks::List::METHOD),
-];
-
-const ALERT_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "alerts.key.open").needs(Show::METHOD).row().hint(),
-    key(&["a"], ACK, "alerts.key.ack").danger(Acknowledge::METHOD).row().hint(),
-    key(&["s"], SILENCE, "alerts.key.silence").danger(PutSilence::METHOD).row().hint(),
-    key(&["f"], ONLY, "alerts.key.only").hint(),
-    key(&["c"], CHART, "alerts.key.chart").needs(history::Query::METHOD).row().hint(),
-    key(&["h"], HOST, "alerts.key.host").row(),
-    key(&["e"], RULE, "alerts.key.rule").needs(laws::Show::METHOD).row(),
-    key(&["u"], UNACK, "alerts.key.unack").danger(Unacknowledge::METHOD).row(),
-    key(&["x", "<delete>"], DISMISS, "alerts.key.dismiss").danger(Dismiss::METHOD).row(),
-];
-
-const PAST_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "alerts.key.open").needs(Show::METHOD).row().hint(),
-    key(&["t"], SPAN, "alerts.key.span").hint(),
-    key(&["f"], ONLY, "alerts.key.marks").hint(),
-    key(&["c"], CHART, "alerts.key.chart").needs(history::Query::METHOD).row().hint(),
-    key(&["h"], HOST, "alerts.key.host").row(),
-    key(&["e"], RULE, "alerts.key.rule").needs(laws::Show::METHOD).row(),
-];
-
-const SILENCE_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "silences.key.open").row().hint(),
-    key(&["s"], SILENCE, "silences.key.new").danger(PutSilence::METHOD).hint(),
-    key(&["x", "<delete>"], END, "silences.key.end").danger(EndSilence::METHOD).row().hint(),
-];
-
-const RULE_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "rules.key.open")
-        .needs(laws::Show::METHOD)
-        .row()
-        .hint(),
-    key(&["e"], WRITE, "rules.key.write").needs(laws::Show::METHOD).row().hint(),
-    key(&["t"], TRY, "rules.key.try").needs(laws::Try::METHOD).row().hint(),
-    key(&["p"], SWITCH, "rules.key.switch").danger(laws::Switch::METHOD).row().hint(),
-    key(&["a"], NEW, "rules.key.new").danger(laws::Save::METHOD).hint(),
-    key(&["m"], POLICIES, "rules.key.policies").needs(Policies::METHOD).hint(),
-    key(&["f"], ONLY, "rules.key.only"),
-    key(&["u"], VERSIONS, "rules.key.versions").needs(laws::Versions::METHOD).row(),
-    key(&["x", "<delete>"], DELETE, "rules.key.delete").danger(laws::Delete::METHOD).row(),
-];
-
-const NOTIFIER_KEYS: &[Binding] = &[
-    key(&["<enter>", "<right>"], Command::Open, "notifiers.key.open")
-        .needs(asks::Show::METHOD)
-        .row()
-        .hint(),
-    key(&["t"], TEST, "notifiers.key.test").danger(asks::Test::METHOD).row().hint(),
-    key(&["e"], WRITE, "notifiers.key.write").needs(asks::Show::METHOD).row().hint(),
-    key(&["a"], NEW, "notifiers.key.new").danger(asks::Save::METHOD).hint(),
-    key(&["m"], POLICIES, "rules.key.policies").needs(Policies::METHOD).hint(),
-    key(&["x", "<delete>"], DELETE, "notifiers.key.delete").danger(asks::Delete::METHOD).row(),
-];
 
 /// How often lists are asked for that no feed tells of.
 const PACE_MS: u64 = 5000;
@@ -170,6 +71,8 @@ pub struct AlertsPane {
     /// How far back it is looked at what happened, and until when.
     span_ms: u64,
     until_ms: Option<u64>,
+    /// The row below those that are being answered, for when that is done.
+    after: Option<u64>,
     /// The row to go to as soon as it is there.
     sought: Option<u64>,
 }
@@ -181,6 +84,7 @@ impl Default for AlertsPane {
             views: columns::views(),
             span_ms: DAY_MS,
             until_ms: None,
+            after: None,
             sought: None,
         }
     }
@@ -316,30 +220,30 @@ impl AlertsPane {
     fn tabs(&self, context: &Context<'_>, width: u16) -> Line<'static> {
         let Context { theme, texts, store, .. } = *context;
         let shown: Vec<_> = KINDS.iter().filter(|(.., verb)| Self::may(context, verb)).collect();
-        let text = |n: usize, word: &'static str, key: SheetKey, whole: bool| {
-            let count = store.sheet(key).filter(|sheet| sheet.known && key != PAST);
-            let count = count.map(|sheet| format!(" {}", format::count(sheet.rows.len())));
-            let word = if whole { format!(" {}", texts.get(word)) } else { String::new() };
-            format!(
-                " {}{word}{} ",
-                n + 1,
-                if whole { count.unwrap_or_default() } else { String::new() }
-            )
+        let count = |key: SheetKey| {
+            let sheet = store.sheet(key).filter(|sheet| sheet.known && key != PAST);
+            sheet.map(|sheet| format!(" {}", format::count(sheet.rows.len()))).unwrap_or_default()
         };
-        let line = |whole: bool| {
+        let line = |counted: bool, named: bool| {
             let mut line = Line::default();
             for (kind, word, key, _) in &shown {
                 let here = *kind == self.kind;
                 let role = if here { Role::TabActive } else { Role::Tab };
-                let text = text(*kind as usize, word, *key, whole || here);
+                let mut text = format!(" {} ", *kind as usize + 1);
+                if named || here {
+                    text = format!(" {} {}", *kind as usize + 1, texts.get(word));
+                    text += &if counted || here { count(*key) } else { String::new() };
+                    text.push(' ');
+                }
                 line.push_span(Span::styled(text, theme.style(role)));
             }
             line.push_span(Span::raw("  "));
             line
         };
-        let whole = line(true);
-        // Where there is no room for all names, the one that is shown keeps its own.
-        if whole.width() + 12 > usize::from(width) { line(false) } else { whole }
+        // Where there is no room for all, the one that is shown keeps its name.
+        let fits = |line: &Line<'_>| line.width() + 8 <= usize::from(width);
+        let ways = [line(true, true), line(false, true)];
+        ways.into_iter().find(fits).unwrap_or_else(|| line(false, false))
     }
 
     fn head(&self, context: &Context<'_>, width: u16) -> Line<'static> {
@@ -416,6 +320,14 @@ impl AlertsPane {
     fn targets<'a>(&self, context: &Context<'a>) -> Vec<&'a Alert> {
         let rows = self.view().targets(context);
         rows.iter().filter_map(|row| context.store.alerts.get(row.id)).collect()
+    }
+
+    /// The row below the one under the cursor: whoever answers one alert after the other goes on there.
+    fn below(&self) -> Option<u64> {
+        let table = &self.view().table;
+        let order = table.order();
+        let at = order.iter().position(|id| Some(*id) == table.selected())?;
+        order.get(at + 1).copied()
     }
 
     /// What a row of the first two lists is about: rule, host, instance, and when it fired.
@@ -545,7 +457,10 @@ impl Pane for AlertsPane {
                 view.only = if view.only.is_none() { Some(only) } else { None };
                 Action::None
             }
-            ACK | DISMISS => acts::ask(context, &self.targets(context), command == DISMISS),
+            ACK | DISMISS => {
+                self.after = self.below();
+                acts::ask(context, &self.targets(context), command == DISMISS)
+            }
             UNACK => {
                 let targets = self.targets(context);
                 if targets.is_empty() {
@@ -635,6 +550,17 @@ impl Pane for AlertsPane {
     fn take(&mut self, context: &Context<'_>, command: Command, text: &str) -> Action {
         match command {
             TO_RULES => self.to(context, Kind::Rules),
+            ANSWERED if self.kind == Kind::Alerts => {
+                let after = self.after.take();
+                let table = &mut self.view_mut().table;
+                if table.marks().is_empty() {
+                    if let Some(after) = after {
+                        table.select(after);
+                    }
+                } else {
+                    table.unmark();
+                }
+            }
             SPAN => {
                 let store = context.store;
                 let span =

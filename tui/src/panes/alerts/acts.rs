@@ -1,6 +1,6 @@
 //! What is done with alerts: say that one knows, take that back, end by hand, look at the figures of the moment.
 
-use super::SPAN;
+use super::keys::{ANSWERED, SPAN};
 use crate::action::{Action, Make, PATIENCE};
 use crate::overlays::prompt::Prompt;
 use crate::panes::{Context, history};
@@ -117,13 +117,16 @@ where
         if !rest.is_empty() {
             return (None, each(words, call, rest, done));
         }
+        let answered = Action::Give(ANSWERED, String::new());
         let count = format::count(done.done as usize);
         let Some(first) = done.refused.first() else {
-            return (None, Action::Say(all.replacen("{}", &count, 1)));
+            let said = Action::Say(all.replacen("{}", &count, 1));
+            return (None, Action::All(vec![answered, said]));
         };
         let refused = format::count(done.refused.len());
         let said = some.replacen("{}", &count, 1).replacen("{}", &refused, 1);
-        (None, Action::Complain(said.replacen("{}", &clean(&first.why), 1)))
+        let said = Action::Complain(said.replacen("{}", &clean(&first.why), 1));
+        (None, Action::All(vec![answered, said]))
     })
 }
 
@@ -196,6 +199,8 @@ fn figures(when: &str, instance: &str) -> Vec<String> {
         let is_word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if first.is_ascii_digit() {
             rest = rest.trim_start_matches(is_word);
+            // As in `5MB/s`.
+            rest = rest.strip_prefix("/s").unwrap_or(rest);
             continue;
         }
         if !first.is_ascii_alphabetic() {

@@ -7,14 +7,14 @@ use crate::widgets::table::Column;
 
 const ALERT_COLUMNS: &[Column] = &[
     column("alerts.col.severity", 10, 0),
-    column("alerts.col.state", 14, 3),
+    column("alerts.col.state", 14, 1),
     Column { most: 24, ..rest("alerts.col.host", 10, 0) },
     Column { most: 24, ..rest("alerts.col.instance", 8, 6) },
     Column { most: 24, ..rest("alerts.col.rule", 10, 4) },
     rest("alerts.col.message", 20, 0),
     Column { right: true, ..column("alerts.col.value", 8, 5) },
-    Column { descending: true, ..column("alerts.col.since", 11, 1) },
-    Column { most: 40, ..rest("alerts.col.who", 8, 2) },
+    Column { descending: true, ..column("alerts.col.since", 11, 2) },
+    Column { most: 40, ..rest("alerts.col.who", 8, 3) },
 ];
 
 const PAST_COLUMNS: &[Column] = &[

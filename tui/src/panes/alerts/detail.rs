@@ -173,7 +173,7 @@ impl Make for Told {
             let chart = acts::chart(context, About::of(alert));
             pager = pager.with_key('c', texts.get("alerts.key.chart"), chart);
         }
-        pager = pager.with_key('h', texts.get("alerts.key.host"), to_host(context, alert.host));
+        pager = pager.with_key('o', texts.get("alerts.key.host"), to_host(context, alert.host));
         pager = pager.with_key('e', texts.get("alerts.key.rule"), rules::open(&alert.rule));
         Action::Open(Box::new(pager))
     }
