@@ -6,6 +6,7 @@ mod agent_killed;
 mod api;
 mod audit;
 mod client;
+mod client_alerts;
 mod client_configs;
 mod client_docker;
 mod client_runs;
