@@ -8,6 +8,7 @@ mod alerts_burned;
 mod api;
 mod audit;
 mod client;
+mod client_alerts;
 mod client_board;
 mod client_configs;
 mod client_docker;
