@@ -109,7 +109,7 @@ fn is_container(row: &Record) -> bool {
     is_kind(row, 3)
 }
 
-fn is_kind(row: &Record, kind: u8) -> bool {
+fn is_kind(row: &Record, kind: u64) -> bool {
     matches!(row.values.get(KIND), Some(Value::Ranked(rank, ..)) if *rank == kind)
 }
 
