@@ -9,6 +9,7 @@ pub mod names;
 use crate::call::{Access, Call};
 use crate::ids::HostId;
 use crate::open_enum::open_enum;
+use crate::pages::Paged;
 use serde::{Deserialize, Serialize};
 
 /// So many points in one answer at most.
@@ -144,6 +145,18 @@ impl Call for List {
     const METHOD: &'static str = "history.list";
     const ACCESS: Access = Access::Read;
     type Reply = Listing;
+}
+
+impl Paged for List {
+    fn following(&self, page: &Listing) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Listing, page: Listing) {
+        all.hosts.extend(page.hosts);
+        all.next = page.next;
+    }
 }
 
 /// The answer to [`List`].

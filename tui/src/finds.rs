@@ -4,7 +4,8 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, configs, docker, files, hosts, ports, processes, runs, services, sessions,
+    Context, Entry, alerts, configs, docker, files, hosts, ports, probes, processes, runs,
+    services, sessions,
 };
 
 /// Offers what it knows.
@@ -22,6 +23,9 @@ pub const FINDS: &[Finds] = &[
     runs::entries,
     runs::book_entries,
     configs::entries,
+    probes::entries,
+    alerts::entries,
+    alerts::rule_entries,
     docker::images::everywhere,
     docker::volumes::everywhere,
     docker::networks::everywhere,
@@ -37,6 +41,9 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.run",
     "palette.runbook",
     "palette.config",
+    "palette.probe",
+    "palette.alert",
+    "palette.rule",
     "palette.image",
     "palette.volume",
     "palette.network",
@@ -55,6 +62,9 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.run" => "▷",
         "palette.runbook" => "☰",
         "palette.config" => "▧",
+        "palette.probe" => "◎",
+        "palette.alert" => "△",
+        "palette.rule" => "⚖",
         "palette.image" => "◰",
         "palette.volume" => "◍",
         "palette.network" => "⌗",

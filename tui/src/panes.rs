@@ -2,10 +2,12 @@
 //! the store, answers commands with actions, draws, and knows no other pane.
 
 // One line per feature.
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod compose;
 pub mod configs;
+pub mod data;
 pub mod docker;
 pub mod edit;
 pub mod files;
@@ -16,7 +18,9 @@ pub mod logs;
 pub mod overview;
 pub mod player;
 pub mod ports;
+pub mod probes;
 pub mod processes;
+pub mod recorder;
 pub mod records;
 pub mod rights;
 pub mod run;
@@ -29,31 +33,28 @@ pub mod system;
 pub(crate) mod gather;
 mod notice;
 mod words;
+pub mod write;
 
+pub use crate::subscription::{Subscription, Task};
 pub use notice::notice;
 
 use crate::action::{Action, Wanted};
 use crate::config;
-use crate::event::Event;
 use crate::i18n::Texts;
 use crate::keymap::{Binding, Command, EVERYWHERE, Keymap, PAGE, desk};
-use crate::link::Link;
-use crate::store::{FeedKey, FeedState, Store, Stored, Update};
+use crate::store::Store;
 use crate::theme::Theme;
 use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table::{Column, List, Seek};
 use crate::widgets::terminal::Caret;
 use cmdr_protocol::files::FilePath;
-use cmdr_protocol::{CallError, Feed, HostId, RunId};
+use cmdr_protocol::{HostId, RunId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// A tab of a host's page.
 pub struct Tab {
@@ -113,10 +114,18 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
+    ("probes", probes::columns),
+    ("data", data::columns),
+    ("recorder", recorder::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
     ("approvals", approvals::columns),
+    ("alerts", alerts::columns),
+    ("past_alerts", alerts::past_columns),
+    ("silences", alerts::silence_columns),
+    ("rules", alerts::rule_columns),
+    ("notifiers", alerts::notifier_columns),
     ("runs", runs::columns),
     ("runbooks", runs::book_columns),
     ("schedules", runs::schedule_columns),
@@ -138,10 +147,16 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("records", Place::Records),
         ("rights", Place::Rights),
         ("approvals", Place::Approvals),
+        ("alerts", Place::Alerts),
+        ("alert_text", Place::AlertText(0)),
         ("fleet_ports", Place::FleetPorts),
         ("fleet_processes", Place::FleetProcesses),
         ("docker", Place::Docker(0)),
         ("history", Place::Charts),
+        ("recorder", Place::Recorder(HostId([0; 16]))),
+        ("probes", Place::Probes),
+        ("data", Place::Data),
+        ("probe_text", Place::ProbeText(0)),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -154,6 +169,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
     let beside = records::TABLES_BESIDE.into_iter().chain(runs::TABLES_BESIDE);
+    let beside = beside.chain(alerts::TABLES_BESIDE).chain(write::TABLES_BESIDE);
     for (name, tables) in beside.chain(run::TABLES_BESIDE) {
         places.push((name, [tables.to_vec(), vec![EVERYWHERE]].concat()));
     }
@@ -194,6 +210,10 @@ pub enum Place {
     Rights,
     /// Rights that were asked for.
     Approvals,
+    /// Alerts, what happened to them, silences, rules and notifiers.
+    Alerts,
+    /// The text of a rule, of a notifier or of the policies that is written, by its number.
+    AlertText(u64),
     /// Who listens, on all hosts.
     FleetPorts,
     /// The busiest processes of all hosts.
@@ -202,6 +222,14 @@ pub enum Place {
     Docker(u64),
     /// Charts of what figures were.
     Charts,
+    /// The flight recorder of a host.
+    Recorder(HostId),
+    /// What the hub keeps.
+    Data,
+    /// The status board of probes.
+    Probes,
+    /// The text of a probe that is written, by the probe's number.
+    ProbeText(u64),
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -231,17 +259,23 @@ impl Place {
             Self::Records => Box::new(records::RecordsPane::default()),
             Self::Rights => Box::new(rights::RightsPane::default()),
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
+            Self::Alerts => Box::new(alerts::AlertsPane::default()),
+            Self::AlertText(_) => Box::new(write::WritePane::of_rule()),
             Self::FleetPorts => Box::new(fleet::Fleet::ports()),
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
             Self::Charts => Box::new(history::HistoryPane::all()),
+            Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
+            Self::Data => Box::new(data::DataPane::default()),
+            Self::Probes => Box::new(probes::ProbesPane::default()),
+            Self::ProbeText(_) => Box::new(probes::write::WritePane::empty()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
             Self::Run(id) => Box::new(run::RunPane::of(id)),
             Self::Compose => Box::new(compose::ComposePane::default()),
             Self::Config(number) => Box::new(configs::ConfigPane::of_number(number)),
-            Self::ConfigText(_) => Box::new(configs::write::WritePane::empty()),
+            Self::ConfigText(_) => Box::new(write::WritePane::empty()),
             Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
         }
     }
@@ -255,10 +289,16 @@ impl Place {
             Self::Records => "records.title",
             Self::Rights => "rights.title",
             Self::Approvals => "approvals.title",
+            Self::Alerts => "alerts.title",
+            Self::AlertText(_) => "alerts.write.title",
             Self::FleetPorts => "fleet.ports",
             Self::FleetProcesses => "fleet.processes",
             Self::Docker(_) => "docker.title",
             Self::Charts => "history.title",
+            Self::Recorder(_) => "recorder.title",
+            Self::Data => "data.title",
+            Self::Probes => "probes.title",
+            Self::ProbeText(_) => "probes.write.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",
@@ -487,105 +527,6 @@ pub fn set_view(pane: &mut dyn Pane, view: &View) {
     {
         list.set_view(view, &columns);
     }
-}
-
-type Run = Box<dyn FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task>;
-/// What follows a feed.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A feed that is wanted.
-pub struct Subscription {
-    /// Which.
-    pub key: FeedKey,
-    /// Another number ends the one that runs and begins anew.
-    pub turn: u64,
-    run: Run,
-}
-
-impl Subscription {
-    /// A feed whose items go into the store.
-    pub fn new<F: Stored>(host: Option<HostId>, feed: F) -> Self {
-        let key = FeedKey::of(host, &feed);
-        let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
-            let feed = feed.resumed(store, host);
-            let apply = move |store: &mut Store, item| F::apply(store, host, item);
-            Box::pin(follow(link, key, feed, events, apply))
-        };
-        Self { key, turn: 0, run: Box::new(run) }
-    }
-
-    /// A feed of one pane, whose items are its own.
-    pub fn of_pane<F: Feed + 'static>(
-        key: FeedKey,
-        feed: F,
-        apply: impl Fn(&mut Store, F::Item) + Clone + Send + 'static,
-    ) -> Self {
-        let run = move |_: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
-            Box::pin(follow(link, key, feed, events, apply))
-        };
-        Self { key, turn: 0, run: Box::new(run) }
-    }
-
-    /// The same, going on from where the store has it.
-    pub fn resuming<F: Feed + 'static>(
-        key: FeedKey,
-        feed: impl FnOnce(&Store) -> F + 'static,
-        apply: impl Fn(&mut Store, F::Item) + Clone + Send + 'static,
-    ) -> Self {
-        let run = move |store: &Store, link: Link, events: mpsc::Sender<Event>| -> Task {
-            Box::pin(follow(link, key, feed(store), events, apply))
-        };
-        Self { key, turn: 0, run: Box::new(run) }
-    }
-
-    /// A feed with a task of its own, which says itself how it is.
-    pub fn own(
-        key: FeedKey,
-        turn: u64,
-        run: impl FnOnce(&Store, Link, mpsc::Sender<Event>) -> Task + 'static,
-    ) -> Self {
-        Self { key, turn, run: Box::new(run) }
-    }
-
-    /// The task that follows it to its end.
-    pub fn start(self, store: &Store, link: Link, events: mpsc::Sender<Event>) -> Task {
-        (self.run)(store, link, events)
-    }
-}
-
-/// Brings items to the store until the feed ends. When the queue is full the feed waits, and the
-/// far end drops to its newest state.
-async fn follow<F: Feed>(
-    link: Link,
-    key: FeedKey,
-    feed: F,
-    events: mpsc::Sender<Event>,
-    apply: impl Fn(&mut Store, F::Item) + Clone + Send + 'static,
-) {
-    let end = match link.feed(key.host, feed).await {
-        Err(error) => error,
-        Ok(mut items) => loop {
-            match items.next().await {
-                Some(Ok(item)) => {
-                    let apply = apply.clone();
-                    let update = Update::new(move |store| {
-                        store.feeds.insert(key, FeedState::Live);
-                        apply(store, item);
-                    });
-                    if events.send(Event::Update(update)).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Err(error)) => break error,
-                None => break CallError::lost("the feed ended"),
-            }
-        },
-    };
-    let update = Update::new(move |store| {
-        store.feeds.insert(key, FeedState::Failed(end));
-    });
-    // The app is gone when nobody takes it: then nobody needs it.
-    drop(events.send(Event::Update(update)).await);
 }
 
 /// What is said about a search for the next match.

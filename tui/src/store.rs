@@ -1,11 +1,13 @@
 //! What the client knows, per feature. Changed only in [`Store::apply`]; everything else reads.
 
 // One line per feature.
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod compose;
 pub mod configs;
 pub mod containers;
+pub mod data;
 pub mod edits;
 pub mod engines;
 pub mod everywhere;
@@ -18,7 +20,9 @@ pub mod logs;
 pub mod metrics;
 pub mod networks;
 pub mod ports;
+pub mod probes;
 pub mod processes;
+pub mod recorder;
 pub mod recordings;
 pub mod rights;
 pub mod runs;
@@ -29,6 +33,7 @@ pub mod settled;
 pub mod sheets;
 pub mod system;
 pub mod volumes;
+pub mod written;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -148,18 +153,30 @@ pub struct Store {
     pub runs: runs::Runs,
     /// Compose projects that were looked at.
     pub compose: compose::Compose,
+    /// Probes that were looked at.
+    pub probes: probes::Probes,
+    /// What pages of flight recorders have.
+    pub recorders: recorder::Recorders,
     /// The history that chart pages have.
     pub charts: history::Charts,
+    /// What charts were looked at last, by the selector of their hosts.
+    pub chart_looks: HashMap<String, history::Look>,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
+    /// Texts that are being written.
+    pub written: written::Written,
     /// What was asked of Docker beside its lists.
     pub engines: engines::Engines,
+    /// What rules found.
+    pub alerts: alerts::Alerts,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
     /// Sessions of hosts, and those that are open here.
     pub sessions: sessions::Sessions,
     /// Something came, or changed, that is to be seen without delay.
     pub hurried: bool,
+    /// The bell is to ring, once.
+    pub rings: bool,
     /// What is to be said in the status line, once.
     pub toasts: VecDeque<Toast>,
 }
@@ -202,12 +219,18 @@ impl Store {
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
             compose: compose::Compose::default(),
+            probes: probes::Probes::default(),
+            recorders: recorder::Recorders::default(),
             charts: history::Charts::default(),
+            chart_looks: HashMap::new(),
             configs: configs::Configs::default(),
+            written: written::Written::default(),
             engines: engines::Engines::default(),
+            alerts: alerts::Alerts::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),
             hurried: false,
+            rings: false,
             toasts: VecDeque::new(),
         }
     }

@@ -3,8 +3,10 @@
 #[macro_use]
 mod support;
 
+mod alerts;
 mod app;
 mod configs;
+mod data;
 mod desks;
 mod docker;
 mod docker_more;
@@ -22,6 +24,8 @@ mod narrow;
 mod pages;
 mod pictures;
 mod player;
+mod probes;
+mod recorder;
 mod rights;
 mod runs;
 mod screens;

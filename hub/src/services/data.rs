@@ -30,7 +30,7 @@ const fn stored(kind: Kind) -> &'static [&'static str] {
         Kind::Compose => &[prefix::COMPOSE, prefix::COMPOSE_TEXT, prefix::COMPOSE_VARIABLES],
         Kind::Rules => &[prefix::RULE, prefix::RULE_TEXT, prefix::POLICY_TEXT],
         Kind::Notifiers => &[prefix::NOTIFIER, prefix::NOTIFIER_TEXT],
-        Kind::Probes => &[prefix::PROBE, prefix::PROBE_TEXT],
+        Kind::Probes => &[prefix::PROBE, prefix::PROBE_TEXT, prefix::PROBE_PAST],
         Kind::Secrets => &[prefix::SECRET],
         Kind::History
         | Kind::Runs

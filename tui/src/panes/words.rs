@@ -10,12 +10,15 @@ const PLAIN: &[(&str, Place)] = &[
     ("records", Place::Records),
     ("rights", Place::Rights),
     ("approvals", Place::Approvals),
+    ("alerts", Place::Alerts),
     ("sessions", Place::Sessions),
     ("runs", Place::Runs),
     ("fleet_ports", Place::FleetPorts),
     ("fleet_processes", Place::FleetProcesses),
     ("docker", Place::Docker(0)),
     ("charts", Place::Charts),
+    ("probes", Place::Probes),
+    ("data", Place::Data),
 ];
 
 impl Place {
@@ -27,6 +30,7 @@ impl Place {
                 let title = TABS.get(tab).map_or("", |tab| tab.title);
                 Some(format!("host {host} {}", title.split('.').next().unwrap_or_default()))
             }
+            Self::Recorder(host) => Some(format!("recorder {host}")),
             Self::Recording(id) => Some(format!("recording {id}")),
             Self::Run(id) => Some(format!("run {id}")),
             Self::Config(number) => Some(format!("config {number}")),
@@ -47,6 +51,7 @@ impl Place {
                 let tab = TABS.iter().position(|tab| named(tab.title)).unwrap_or(0);
                 Self::Host(host, tab)
             }
+            ("recorder", Some(host), None) => Self::Recorder(host.parse().ok()?),
             ("recording", Some(id), None) => Self::Recording(id.parse().ok()?),
             ("run", Some(id), None) => Self::Run(id.parse().ok()?),
             ("config", Some(number), None) => Self::Config(number.parse().ok()?),
@@ -69,6 +74,7 @@ mod tests {
         let mut places =
             vec![Place::Host(host, 0), Place::Host(host, last), Place::Recording(9), run];
         places.push(Place::Config(u64::MAX));
+        places.push(Place::Recorder(host));
         places.extend(PLAIN.iter().map(|(_, place)| *place));
         for place in places {
             assert_eq!(place.word().as_deref().and_then(Place::of_word), Some(place), "{place:?}");
