@@ -66,9 +66,14 @@ pub(crate) struct Following {
 }
 
 impl Following {
+    /// Whether what was read goes as far as this already.
+    pub(crate) fn is_late(&self, source: &Source, at_ms: i64) -> bool {
+        self.position.read.get(source).is_some_and(|read| at_ms <= *read)
+    }
+
     /// A row has come.
     pub(crate) fn note(&mut self, source: &Source, at_ms: i64) {
-        if self.position.read.get(source).is_none_or(|read| at_ms > *read) {
+        if !self.is_late(source, at_ms) {
             return;
         }
         if self.waiting >= LATE_MAX {
@@ -147,7 +152,12 @@ impl Store {
 
     /// What a reader has not read, of times up to and with `to_ms`: the oldest first, a few minutes of all sources, and
     /// about `most` samples. Nothing when it has read all of it.
-    pub fn read_on(&self, follower: &Follower, to_ms: i64, most: u64) -> Result<Option<Unread>, Error> {
+    pub fn read_on(
+        &self,
+        follower: &Follower,
+        to_ms: i64,
+        most: u64,
+    ) -> Result<Option<Unread>, Error> {
         if let Some(late) = self.read_late(follower, to_ms) {
             return Ok(Some(late));
         }
@@ -175,7 +185,7 @@ impl Store {
                 let head = head.filter(|h| h.rows > 0 && h.last_ms >= one.first_ms);
                 snapshot.live.clear();
                 if let Some(head) = head {
-                    snapshot.live.insert(one.source, head.rows(None));
+                    snapshot.live.insert(one.source, head.copied(None));
                 }
                 // What comes from now on and is not newer is late.
                 if let Some(following) = shared.followers.get_mut(follower.0) {
@@ -212,7 +222,7 @@ impl Store {
             following.waiting -= times.len();
             let mut snapshot = Snapshot::of(&shared);
             if let Some(head) = shared.live.head(&source).filter(|h| h.rows > 0) {
-                snapshot.live.insert(source, head.rows(None));
+                snapshot.live.insert(source, head.copied(None));
             }
             (source, times, snapshot)
         };
@@ -327,6 +337,9 @@ mod tests {
         let late = scene.store.read_on(&follower, NOW + 600_000, 1000).unwrap().unwrap();
         assert!(late.late);
         assert_eq!((late.samples, late.series[0].points[0]), (1, (NOW + 300_000, 300)));
+        // What is told again is not late.
+        scene.row(A, 300_000, 300);
+        scene.row(A, 10_000, 10);
         let read = scene.read(&follower, 600_000);
         assert_eq!(read, [(2, 20_000, 2), (2, 30_000, 2), (2, 600_000, 2)]);
     }

@@ -27,6 +27,14 @@ struct Files {
     next: u64,
 }
 
+/// Whether a file of a store's folder is one of its parts: a log or a segment, and neither unfinished nor put aside.
+pub fn is_file(name: &str) -> bool {
+    let Some((kind, number)) = name.split_once('-') else { return false };
+    let tier = kind.strip_prefix("tier").is_some_and(|tier| tier.parse::<u8>().is_ok());
+    let number = number.len() == 16 && number.bytes().all(|b| b.is_ascii_hexdigit());
+    (kind == "log" || tier) && number
+}
+
 fn look(dir: &Path) -> Result<Files, Error> {
     let mut files = Files::default();
     let entries = std::fs::read_dir(dir).map_err(Error::io("looking into", dir))?;

@@ -246,14 +246,17 @@ impl Store {
                 head.set_schema(names);
             }
         }
+        // What a host tells again is nothing new to those who have read it.
+        let late = shared.followers.iter().any(|following| following.is_late(source, at_ms));
+        let known = late && head.has(at_ms, names);
         let tag = if whole { head::entry::WHOLE } else { head::entry::ROW };
         shared.pending.push(tag);
         codec::put(&mut shared.pending, u64::from(place));
         head.push(at_ms, values, whole, &mut shared.pending);
         shared.live_bytes += (shared.pending.len() - before) as u64;
         shared.newest_ms = shared.newest_ms.max(at_ms);
-        for following in &mut shared.followers {
-            following.note(source, at_ms);
+        if late && !known {
+            shared.followers.iter_mut().for_each(|following| following.note(source, at_ms));
         }
         shared.appended += 1;
         Ok(Appended::Kept(shared.appended))

@@ -117,6 +117,8 @@ pub struct Alerts {
     units: watch::Sender<Vec<String>>,
     /// Changes when rules do, for those who tell agents of them.
     carried: watch::Sender<u64>,
+    /// For each host the day and how much of what its agent saw was kept.
+    seen: Mutex<HashMap<HostId, (u64, u32)>>,
 }
 
 /// What is known now.
@@ -207,6 +209,7 @@ impl Alerts {
             news: watch::Sender::new(0),
             units,
             carried: watch::Sender::new(0),
+            seen: Mutex::default(),
         })
     }
 

@@ -66,7 +66,13 @@ impl Default for Settings {
             step_s: tier.step.as_secs(),
             days: tier.until.map_or(0, |until| until.as_secs() / DAY_S),
         });
-        Self { keep: true, step_s: STEP_S, keep_mb: 8192, ladder: steps.collect(), remote_write: BTreeMap::new() }
+        Self {
+            keep: true,
+            step_s: STEP_S,
+            keep_mb: 8192,
+            ladder: steps.collect(),
+            remote_write: BTreeMap::new(),
+        }
     }
 }
 
@@ -221,8 +227,8 @@ impl History {
         self.settings.step_s.get() as i64 * 1000
     }
 
-    /// Opens the store and does its work, until it is dropped.
-    pub async fn keep(self: Arc<Self>) {
+    /// Opens the store and does its work, until it is dropped; tells why it cannot be written, once each time.
+    pub async fn keep(self: Arc<Self>, tell: impl Fn(String)) {
         if !self.settings.keep {
             return;
         }
@@ -232,20 +238,22 @@ impl History {
             tick.tick().await;
             let history = self.clone();
             let done = tokio::task::spawn_blocking(move || history.work()).await;
-            if let Err(e) = done {
-                tracing::error!("the history's work broke: {e}");
+            match done {
+                Ok(None) => {}
+                Ok(Some(why)) => tell(why),
+                Err(e) => tracing::error!("the history's work broke: {e}"),
             }
         }
     }
 
     /// Opens the store, or does what is due in it: what was taken before is on disk then. [`History::keep`] does so
-    /// each second.
-    pub fn work(&self) {
+    /// each second. Why it begins to fail, when it does.
+    pub fn work(&self) -> Option<String> {
         let done = match self.store.get() {
             Some(store) => store.tick(now()),
             None => self.open(),
         };
-        self.say(done);
+        self.say(done)
     }
 
     fn open(&self) -> Result<(), Error> {
@@ -262,17 +270,20 @@ impl History {
         Ok(())
     }
 
-    fn say(&self, done: Result<(), Error>) {
+    /// Says when it begins to fail and when it is over; why, when it begins.
+    fn say(&self, done: Result<(), Error>) -> Option<String> {
         let failed = done.is_err();
         if self.troubled.swap(failed, Ordering::Relaxed) == failed {
-            return;
+            return None;
         }
-        if let Err(e) = done {
-            let why = std::error::Error::source(&e).map(|s| format!(": {s}"));
-            tracing::error!("the history is not written: {e}{}", why.unwrap_or_default());
-        } else {
+        let Err(e) = done else {
             tracing::info!("the history is written again");
-        }
+            return None;
+        };
+        let why = std::error::Error::source(&e).map(|s| format!(": {s}")).unwrap_or_default();
+        tracing::error!("the history is not written: {e}{why}");
+        let room = if e.is_no_room() { "; the oldest of it goes to make room" } else { "" };
+        Some(format!("{e}{why}{room}"))
     }
 
     /// Puts what has come on disk, at the end.
@@ -282,7 +293,7 @@ impl History {
             self.ended(host);
         }
         if let Some(store) = self.store.get() {
-            self.say(store.finish(now()));
+            drop(self.say(store.finish(now())));
         }
     }
 

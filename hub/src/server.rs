@@ -44,6 +44,7 @@ use cmdr_link::relay::Relayed;
 use cmdr_link::service::Service;
 use cmdr_link::{Link, clock};
 use cmdr_protocol::audit::Event;
+use cmdr_protocol::events::{self, What};
 use cmdr_protocol::hub::Checked;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, PeerKind, Refusal, RefusalKind, Welcome};
@@ -275,6 +276,13 @@ impl Hub {
         let hub = self.runs.clone();
         let output = tokio::task::spawn_blocking(move || hub.check()).await;
         checked.damage.extend(output.context("reading the output of runs")?);
+        let health = self.history.store().map(|store| store.health()).unwrap_or_default();
+        if health.damaged > 0 {
+            checked.damage.push(format!(
+                "{} of the history of figures are not what was written, and are left out",
+                cmdr_protocol::human::count(health.damaged, "place")
+            ));
+        }
         checked.damage.extend(log.broken.is_some().then(|| log.told()));
         Ok(checked)
     }
@@ -339,7 +347,13 @@ impl Hub {
                 }
             }
         });
-        let keeping = tokio::spawn(self.history.clone().keep());
+        let keeping = {
+            let hub = self.clone();
+            tokio::spawn(self.history.clone().keep(move |message| {
+                let what = What::HistoryFailed;
+                hub.fleet.events.tell(events::Event { what, message, ..events::Event::default() });
+            }))
+        };
         self.remote_write.start(&self);
         let retaining = tokio::spawn(self.clone().retain());
         stop.await;

@@ -86,8 +86,8 @@ open_enum! {
         TargetTakes = "target.takes",
         /// Something old was purged.
         DataPurged = "data.purged",
-        /// The disk is full, and the oldest of the history went to make room.
-        HistoryDropped = "history.dropped",
+        /// The history of figures cannot be written. When the disk is full its oldest goes to make room.
+        HistoryFailed = "history.failed",
         /// A probe has a new version.
         ProbeSaved = "probe.saved",
         /// A probe was deleted.

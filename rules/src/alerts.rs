@@ -17,7 +17,7 @@ pub use machine::{Machine, Now, World};
 pub use model::{
     Ack, Alert, Core, Group, Happening, Item, Key, Notice, Outcome, Phase, Said, State, Write,
 };
-pub use policy::{Level, Matcher, Policy, Quiet, Silence};
+pub use policy::{Hours, Level, Matcher, Policy, Silence};
 
 /// An alert flaps when it fired or resolved this many times within [`FLAP_WITHIN_MS`].
 pub const FLAPS: usize = 6;

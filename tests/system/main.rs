@@ -52,6 +52,7 @@ mod recordings;
 mod recreate;
 mod registries;
 mod releases;
+mod remote_write;
 mod roles;
 mod runbooks;
 mod runbooks_run;

@@ -4,9 +4,11 @@
 
 mod agent_killed;
 mod alerts_away;
+mod alerts_burned;
 mod api;
 mod audit;
 mod client;
+mod client_alerts;
 mod client_board;
 mod client_configs;
 mod client_docker;

@@ -214,6 +214,7 @@ fn main() -> anyhow::Result<()> {
             meter: false,
             glyphs: Glyphs::Braille,
             terminal: cmdr_tui::config::Terminal::default(),
+            alerts: cmdr_tui::config::Alerts::default(),
             opener: None,
             keys: Keymap::default(),
             kept: Kept::default(),

@@ -70,6 +70,8 @@ pub struct Options {
     pub keys: Keymap,
     /// How sessions are shown and what they may do.
     pub terminal: config::Terminal,
+    /// What is said of alerts.
+    pub alerts: config::Alerts,
     /// The program that opens links, where there is one.
     pub opener: Option<PathBuf>,
     /// Columns and views that were kept.
@@ -167,6 +169,7 @@ impl App {
             }
         });
         let mut store = Store::new((options.now_ms)(), options.utc_offset_s, options.read_only);
+        store.alerts.tells = options.alerts;
         store.apply(panes::edit::drafts(options.drafts.clone()));
         let folder = options.memory.as_deref().and_then(std::path::Path::parent);
         store.apply(panes::sessions::remembers(folder.map(Into::into)));

@@ -8,6 +8,7 @@ use crate::view::{View, columns_of};
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table::Layout;
 use cmdr_link::settings::{self, SettingsError};
+use cmdr_protocol::alerts::Severity;
 pub use edit::{Change, save};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
@@ -31,6 +32,8 @@ pub struct Config {
     pub no_restore: bool,
     pub keys: Keymap,
     pub terminal: Terminal,
+    /// What is said of alerts.
+    pub alerts: Alerts,
     /// For a table the columns that are shown.
     pub columns: BTreeMap<String, Vec<String>>,
     pub views: Vec<View>,
@@ -47,6 +50,46 @@ pub enum Clipboard {
     Always,
     /// It may not.
     Never,
+}
+
+/// From which severity on something is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Least {
+    Info,
+    #[default]
+    Warning,
+    Critical,
+    /// Never.
+    Never,
+}
+
+impl Least {
+    /// Whether it is done for this severity; for one that is not known as for a warning.
+    pub const fn takes(self, severity: Severity) -> bool {
+        match self {
+            Self::Info => true,
+            Self::Warning => !matches!(severity, Severity::Info),
+            Self::Critical => matches!(severity, Severity::Critical),
+            Self::Never => false,
+        }
+    }
+}
+
+/// What is said of alerts that begin to fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// In the line at the bottom.
+    pub toast: Least,
+    /// By the terminal's bell.
+    pub bell: Least,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { toast: Least::Info, bell: Least::Warning }
+    }
 }
 
 /// How sessions are shown.
@@ -89,6 +132,7 @@ struct Written {
     restore: Option<bool>,
     keys: keymap::Written,
     terminal: Terminal,
+    alerts: Alerts,
     columns: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
     views: Vec<Spanned<View>>,
 }
@@ -153,6 +197,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, SettingsError> {
     Ok(Config {
         keys: Keymap::new(&written.keys, &written.views).map_err(wrong)?,
         terminal: written.terminal,
+        alerts: written.alerts,
         theme: written.theme,
         lang: written.lang,
         chart: written.chart,

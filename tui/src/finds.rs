@@ -4,8 +4,8 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, configs, docker, files, hosts, ports, probes, processes, runs, services,
-    sessions,
+    Context, Entry, alerts, configs, docker, files, hosts, ports, probes, processes, runs,
+    services, sessions,
 };
 
 /// Offers what it knows.
@@ -24,6 +24,8 @@ pub const FINDS: &[Finds] = &[
     runs::book_entries,
     configs::entries,
     probes::entries,
+    alerts::entries,
+    alerts::rule_entries,
     docker::images::everywhere,
     docker::volumes::everywhere,
     docker::networks::everywhere,
@@ -40,6 +42,8 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.runbook",
     "palette.config",
     "palette.probe",
+    "palette.alert",
+    "palette.rule",
     "palette.image",
     "palette.volume",
     "palette.network",
@@ -59,6 +63,8 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.runbook" => "☰",
         "palette.config" => "▧",
         "palette.probe" => "◎",
+        "palette.alert" => "△",
+        "palette.rule" => "⚖",
         "palette.image" => "◰",
         "palette.volume" => "◍",
         "palette.network" => "⌗",

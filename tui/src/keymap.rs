@@ -5,8 +5,8 @@ pub mod desk;
 mod own;
 
 use cmdr_protocol::{
-    Call as _, Feed as _, approvals, audit, configs, containers, data, history, ports, probes,
-    processes, recorder, roles, runbooks, runs, sessions,
+    Call as _, Feed as _, alerts, approvals, audit, configs, containers, data, history, ports,
+    probes, processes, recorder, roles, runbooks, runs, sessions,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
@@ -90,6 +90,8 @@ pub enum Command {
     Runbooks,
     /// Go to the config groups.
     Configs,
+    /// Go to the alerts.
+    Alerts,
     /// Ask for rights.
     Ask,
     /// Do again what was refused before it was asked for.
@@ -212,6 +214,7 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),
     key(&["B"], Command::Runbooks, "key.runbooks").needs(runbooks::List::METHOD),
     key(&["U"], Command::Configs, "key.configs").needs(configs::List::METHOD),
+    key(&["&"], Command::Alerts, "key.alerts").needs(alerts::Watch::METHOD),
     key(&["C-a"], Command::Ask, "key.ask").danger(approvals::Ask::METHOD),
     key(&["."], Command::Again, "key.again"),
     key(&["C-w"], Command::Desks, "key.desks"),

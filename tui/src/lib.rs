@@ -21,6 +21,7 @@ pub mod overlays;
 pub mod panes;
 pub mod printed;
 pub mod store;
+mod subscription;
 pub mod terminal;
 pub mod theme;
 pub mod view;

@@ -139,6 +139,7 @@ fn start(args: &Args) -> Result<(), Failure> {
         glyphs: glyphs.unwrap_or(if thin { Glyphs::Block } else { Glyphs::default() }),
         keys: config.keys.clone(),
         terminal: config.terminal.clone(),
+        alerts: config.alerts,
         opener: browser::find(|name| std::env::var_os(name)),
         kept: config.into(),
         config: Some(path),

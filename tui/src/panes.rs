@@ -2,6 +2,7 @@
 //! the store, answers commands with actions, draws, and knows no other pane.
 
 // One line per feature.
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod compose;
@@ -33,7 +34,9 @@ pub(crate) mod gather;
 mod notice;
 mod subscription;
 mod words;
+pub mod write;
 
+pub use crate::subscription::{Subscription, Task};
 pub use notice::notice;
 pub use subscription::{Subscription, Task};
 
@@ -120,6 +123,11 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
     ("approvals", approvals::columns),
+    ("alerts", alerts::columns),
+    ("past_alerts", alerts::past_columns),
+    ("silences", alerts::silence_columns),
+    ("rules", alerts::rule_columns),
+    ("notifiers", alerts::notifier_columns),
     ("runs", runs::columns),
     ("runbooks", runs::book_columns),
     ("schedules", runs::schedule_columns),
@@ -141,6 +149,8 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("records", Place::Records),
         ("rights", Place::Rights),
         ("approvals", Place::Approvals),
+        ("alerts", Place::Alerts),
+        ("alert_text", Place::AlertText(0)),
         ("fleet_ports", Place::FleetPorts),
         ("fleet_processes", Place::FleetProcesses),
         ("docker", Place::Docker(0)),
@@ -161,6 +171,7 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
     let with = |(name, place)| (name, [of(place), vec![EVERYWHERE]].concat());
     let mut places: Vec<_> = fleet.into_iter().map(with).collect();
     let beside = records::TABLES_BESIDE.into_iter().chain(runs::TABLES_BESIDE);
+    let beside = beside.chain(alerts::TABLES_BESIDE).chain(write::TABLES_BESIDE);
     for (name, tables) in beside.chain(run::TABLES_BESIDE) {
         places.push((name, [tables.to_vec(), vec![EVERYWHERE]].concat()));
     }
@@ -201,6 +212,10 @@ pub enum Place {
     Rights,
     /// Rights that were asked for.
     Approvals,
+    /// Alerts, what happened to them, silences, rules and notifiers.
+    Alerts,
+    /// The text of a rule, of a notifier or of the policies that is written, by its number.
+    AlertText(u64),
     /// Who listens, on all hosts.
     FleetPorts,
     /// The busiest processes of all hosts.
@@ -246,6 +261,8 @@ impl Place {
             Self::Records => Box::new(records::RecordsPane::default()),
             Self::Rights => Box::new(rights::RightsPane::default()),
             Self::Approvals => Box::new(approvals::ApprovalsPane::default()),
+            Self::Alerts => Box::new(alerts::AlertsPane::default()),
+            Self::AlertText(_) => Box::new(write::WritePane::of_rule()),
             Self::FleetPorts => Box::new(fleet::Fleet::ports()),
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
@@ -260,7 +277,7 @@ impl Place {
             Self::Run(id) => Box::new(run::RunPane::of(id)),
             Self::Compose => Box::new(compose::ComposePane::default()),
             Self::Config(number) => Box::new(configs::ConfigPane::of_number(number)),
-            Self::ConfigText(_) => Box::new(configs::write::WritePane::empty()),
+            Self::ConfigText(_) => Box::new(write::WritePane::empty()),
             Self::Edit(host, _) => Box::new(edit::EditPane::empty(host, FilePath::root())),
         }
     }
@@ -274,6 +291,8 @@ impl Place {
             Self::Records => "records.title",
             Self::Rights => "rights.title",
             Self::Approvals => "approvals.title",
+            Self::Alerts => "alerts.title",
+            Self::AlertText(_) => "alerts.write.title",
             Self::FleetPorts => "fleet.ports",
             Self::FleetProcesses => "fleet.processes",
             Self::Docker(_) => "docker.title",

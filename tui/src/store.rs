@@ -1,6 +1,7 @@
 //! What the client knows, per feature. Changed only in [`Store::apply`]; everything else reads.
 
 // One line per feature.
+pub mod alerts;
 pub mod approvals;
 pub mod audit;
 pub mod compose;
@@ -32,6 +33,7 @@ pub mod settled;
 pub mod sheets;
 pub mod system;
 pub mod volumes;
+pub mod written;
 
 use crate::link::LinkState;
 use cmdr_protocol::role::Role;
@@ -161,14 +163,20 @@ pub struct Store {
     pub chart_looks: HashMap<String, history::Look>,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
+    /// Texts that are being written.
+    pub written: written::Written,
     /// What was asked of Docker beside its lists.
     pub engines: engines::Engines,
+    /// What rules found.
+    pub alerts: alerts::Alerts,
     /// Rights that were asked for.
     pub approvals: approvals::Approvals,
     /// Sessions of hosts, and those that are open here.
     pub sessions: sessions::Sessions,
     /// Something came, or changed, that is to be seen without delay.
     pub hurried: bool,
+    /// The bell is to ring, once.
+    pub rings: bool,
     /// What is to be said in the status line, once.
     pub toasts: VecDeque<Toast>,
 }
@@ -216,10 +224,13 @@ impl Store {
             charts: history::Charts::default(),
             chart_looks: HashMap::new(),
             configs: configs::Configs::default(),
+            written: written::Written::default(),
             engines: engines::Engines::default(),
+            alerts: alerts::Alerts::default(),
             approvals: approvals::Approvals::default(),
             sessions: sessions::Sessions::default(),
             hurried: false,
+            rings: false,
             toasts: VecDeque::new(),
         }
     }

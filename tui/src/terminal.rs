@@ -45,6 +45,8 @@ const CONTINUE: i32 = rustix::process::Signal::CONT.as_raw();
 pub trait Control {
     /// Hands text to the clipboard (OSC 52).
     fn copy(&mut self, text: &str) -> io::Result<()>;
+    /// Rings.
+    fn bell(&mut self) -> io::Result<()>;
     /// Takes the mouse, or leaves it to the terminal.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
     /// Shows the cursor so.
@@ -196,6 +198,10 @@ impl Control for Guard {
         }
         let encoded = data_encoding::BASE64.encode(&text.as_bytes()[..end]);
         self.flow.write(format!("\x1b]52;c;{encoded}\x07").as_bytes())
+    }
+
+    fn bell(&mut self) -> io::Result<()> {
+        self.flow.write(b"\x07")
     }
 
     fn mouse(&mut self, on: bool) -> io::Result<()> {

@@ -7,6 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// A line as it stands in the sources, and how it looks with all that can stand in it.
 const LINES: &[(&str, &[&str])] = &[
+    ("cmdr alerts show {id}", &["cmdr alerts show abc"]),
+    ("cmdr alerts silences", &["cmdr alerts silences"]),
+    ("cmdr alerts unsilence {id}", &["cmdr alerts unsilence 7"]),
+    ("cmdr rules show {rule}", &["cmdr rules show cpu-busy"]),
+    ("cmdr rules show {name}", &["cmdr rules show cpu-busy"]),
+    ("cmdr rules show {name} --version {version}", &["cmdr rules show cpu-busy --version 3"]),
+    ("cmdr rules restore {name} {version}", &["cmdr rules restore cpu-busy 3"]),
+    ("cmdr rules off {name}", &["cmdr rules off cpu-busy"]),
+    ("cmdr rules rm {name} --yes", &["cmdr rules rm cpu-busy --yes"]),
+    ("cmdr notifiers show {notifier}", &["cmdr notifiers show mail"]),
+    ("cmdr notifiers notices {name}", &["cmdr notifiers notices mail"]),
+    ("cmdr notifiers test {notifier}", &["cmdr notifiers test mail"]),
+    ("cmdr notifiers rm {name} --yes", &["cmdr notifiers rm mail --yes"]),
     ("cmdr attach {}", &["cmdr attach abcdefg"]),
     (
         "cmdr audit",
@@ -38,9 +51,9 @@ const LINES: &[(&str, &[&str])] = &[
     ("cmdr config drift {name} --all", &["cmdr config drift web --all"]),
     ("cmdr config drift {name} {host} --diff", &["cmdr config drift web web1 --diff"]),
     ("cmdr config drift {} {} --diff", &["cmdr config drift web web1 --diff"]),
-    ("cmdr config restore {} {version}", &["cmdr config restore web 3"]),
+    ("cmdr config restore {name} {version}", &["cmdr config restore web 3"]),
     ("cmdr config rm {}", &["cmdr config rm web"]),
-    ("cmdr config show {} --version {version}", &["cmdr config show web --version 3"]),
+    ("cmdr config show {name} --version {version}", &["cmdr config show web --version 3"]),
     ("cmdr config show {}", &["cmdr config show web"]),
     ("cmdr ps '*' --filter {}", &["cmdr ps '*' --filter 'a b'"]),
     ("cmdr recorder {host}", &["cmdr recorder web1"]),

@@ -3,6 +3,7 @@
 #[macro_use]
 mod support;
 
+mod alerts;
 mod app;
 mod configs;
 mod data;

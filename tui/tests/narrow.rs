@@ -114,7 +114,7 @@ async fn the_tabs_of_a_host_say_what_may_not_be_seen_there() {
 
 #[tokio::test]
 async fn panes_of_the_fleet_that_may_not_be_seen_are_not_gone_to_and_say_so() {
-    for key in ["A", "O", "I", "P", "W", "E", "S", "J", "K", "B", "U", "!", "L", "C-p"] {
+    for key in ["A", "O", "I", "P", "W", "E", "S", "J", "K", "B", "U", "&", "!", "L", "C-p"] {
         let (mut world, refused) = world(&["exec.start"]).await;
         world.press(key).await;
         settle(&mut world).await;

@@ -89,9 +89,7 @@ async fn ls(app: &App) -> Result<Exit, Failure> {
         Column::figure("BYTES", |k: &Kept| human::bytes(k.bytes).into()),
         Column::text("SINCE", |k: &Kept| since(k.first_ms)),
         Column::text("KEPT", |k: &Kept| bounds(k).into()),
-        Column::text("PURGE", |k: &Kept| {
-            if k.fixed.is_empty() { "by age" } else { "" }.into()
-        }),
+        Column::text("PURGE", |k: &Kept| if k.fixed.is_empty() { "by age" } else { "" }.into()),
     ];
     app.out.list(&sized.kinds, &columns, |k| k.kind.to_string())?;
     let mut exit = Exit::Ok;

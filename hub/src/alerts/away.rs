@@ -5,17 +5,23 @@
 use super::{Alerts, kept, tell};
 use crate::server::Hub;
 use crate::store::Batch;
-use cmdr_link::{Client, Link};
-use cmdr_protocol::alerts::away::{Carry, Hold, Seen};
+use cmdr_link::{Client, Link, clock};
+use cmdr_protocol::alerts::away::{Carry, Hold, MAX_SEEN, Seen};
 use cmdr_protocol::alerts::{Happening, State};
 use cmdr_protocol::{CallError, HostId, display};
 use cmdr_rules::alerts::{Key, Outcome};
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::watch;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Answers that are taken of one agent in a row: what it keeps is bounded, and so is one that makes it up.
 const ANSWERS: usize = 50;
+/// What is kept of what one agent saw, of a day: one that makes things up shall not fill the store.
+const A_DAY: u32 = 2000;
+/// What an agent saw longer ago than this is as of then.
+const LONG_MS: u64 = 30 * DAY_MS;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Bytes of a text that an agent tells.
 const TEXT: usize = 1000;
 /// What holds at one host, at most.
@@ -59,8 +65,10 @@ impl Alerts {
                 );
             }
             let skew = link.health().skew_ms.unwrap_or(0);
-            let last = carried.seen.last().map(|seen| seen.number);
-            self.keep_seen(hub, id, &carry.name, carried.seen, skew).await?;
+            let mut seen = carried.seen;
+            seen.truncate(MAX_SEEN);
+            let last = seen.last().map(|seen| seen.number);
+            self.keep_seen(hub, id, &carry.name, seen, skew).await?;
             let Some(last) = last else {
                 self.vouch(hub, id, carried.holds).await;
                 return Ok(());
@@ -83,12 +91,15 @@ impl Alerts {
         let failed = |e: crate::store::StoreError| CallError::failed(e.to_string());
         let mut batch = Batch::new();
         let mut news = Vec::new();
+        let now = clock::now_ms();
         for seen in seen {
             let at_ms = seen.at_ms.saturating_add_signed(-skew_ms);
+            let at_ms = at_ms.clamp(now.saturating_sub(LONG_MS), now);
             let at = kept::seen_key(&id, seen.number, at_ms);
             let happening = self.seen(id, name, &seen, at_ms);
             // A clock that was put right since it was told first makes it another; that is no harm.
-            if self.store.get::<Happening>(&at).map_err(failed)?.is_none() {
+            if self.store.get::<Happening>(&at).map_err(failed)?.is_none() && self.has_room(id, now)
+            {
                 batch = batch.put(at, &happening);
                 news.push(happening);
             }
@@ -102,6 +113,19 @@ impl Alerts {
         }
         self.news.send_modify(|news| *news += 1);
         Ok(())
+    }
+
+    /// Whether more is kept of what this agent says that it saw.
+    fn has_room(&self, id: HostId, now_ms: u64) -> bool {
+        let day = now_ms / DAY_MS;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, (of, _)| *of == day);
+        let (_, count) = seen.entry(id).or_insert((day, 0));
+        *count += 1;
+        if *count == A_DAY + 1 {
+            tracing::warn!(%id, "its agent says that it saw more than {A_DAY} alerts today; the rest is left out");
+        }
+        *count <= A_DAY
     }
 
     fn seen(&self, id: HostId, name: &str, seen: &Seen, at_ms: u64) -> Happening {

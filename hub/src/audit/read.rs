@@ -143,7 +143,8 @@ pub struct Extent {
 /// How much of a log there is up to a place.
 fn extent(dir: &Path, key: &ChainKey, end: Point) -> io::Result<Extent> {
     let mut found = Extent::default();
-    let numbers: Vec<u64> = chain::segments(dir)?.into_iter().filter(|n| *n <= end.segment).collect();
+    let numbers: Vec<u64> =
+        chain::segments(dir)?.into_iter().filter(|n| *n <= end.segment).collect();
     for number in &numbers {
         match std::fs::metadata(chain::path(dir, *number)) {
             Ok(meta) => found.bytes += meta.len(),

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const SAMPLES: u64 = 5000;
 /// Pauses between tries grow to this.
 const LONGEST: Duration = Duration::from_mins(1);
+/// Samples may come so long after the end of their step and are in order nevertheless.
+const SETTLE_MS: i64 = 4000;
 /// When there is nothing to send, or no history yet, it is looked again after this at most.
 const IDLE: Duration = Duration::from_secs(5);
 /// So often what was refused is taken apart to find what of it is.
@@ -39,6 +41,8 @@ pub(super) struct Sender {
     follower: Option<Follower>,
     /// What is on its way, in parts; the last is the next.
     parts: Vec<Vec<Series>>,
+    /// Something was read since it was kept how far it had come.
+    flying: bool,
     about: Way,
     /// How far it had come before that.
     before: Position,
@@ -135,6 +139,7 @@ impl Sender {
             post: None,
             follower: None,
             parts: Vec::new(),
+            flying: false,
             about: Way::default(),
             before: Position::default(),
             backoff: Backoff::new(LONGEST),
@@ -185,10 +190,14 @@ impl Sender {
     fn next(&mut self, hub: &Arc<Hub>, store: &Store, follower: &Follower) -> Turn {
         let now = clock::now_ms().cast_signed();
         let step = hub.history.step_ms();
+        if self.parts.is_empty() && std::mem::take(&mut self.flying) {
+            self.done();
+            self.keep(&store.position(follower));
+        }
         if self.parts.is_empty() {
             self.before = store.position(follower);
-            // A step is told when it is over, and a host's clock may be a little behind.
-            match store.read_on(follower, now - 2 * step, SAMPLES) {
+            // A step is told when it is over, and a link or a host's clock may be a little behind.
+            match store.read_on(follower, now - step - step.max(SETTLE_MS), SAMPLES) {
                 Ok(Some(unread)) => self.take(hub, unread),
                 Ok(None) => {
                     self.left_out(store.take_lost(follower));
@@ -207,8 +216,6 @@ impl Sender {
             self.parts.clear();
         }
         if self.parts.is_empty() {
-            self.done();
-            self.keep(&store.position(follower));
             return Turn::On;
         }
         if self.target.lock().shown.failing_ms > 0 && self.kept.elapsed() > KEEP {
@@ -234,6 +241,7 @@ impl Sender {
 
     /// What was read, as it is sent.
     fn take(&mut self, hub: &Hub, unread: Unread) {
+        self.flying = true;
         let all = shown(hub, &self.target, &unread.series);
         let first = all.iter().filter_map(|s| s.samples.first()).map(|(at, _)| *at).min();
         let nothing = self.about.taken == 0 && self.about.refused > 0;
@@ -312,7 +320,8 @@ impl Sender {
     /// Notes how far behind it is; what every sample waits for is not counted.
     fn behind(&self, now: i64, oldest: Option<i64>, step: i64) {
         let behind = oldest.map_or(0, |oldest| now - oldest);
-        let behind = if behind > 4 * step { behind } else { 0 };
+        let usual = 3 * step + 2 * SETTLE_MS;
+        let behind = if behind > usual { behind } else { 0 };
         self.target.lock().shown.behind_ms = behind.unsigned_abs();
     }
 
@@ -333,7 +342,11 @@ impl Sender {
         };
         if !what.is_empty() {
             let target = &self.target.name;
-            tracing::error!(target, "{} cannot be used: {what}; only what comes now is sent", path.display());
+            tracing::error!(
+                target,
+                "{} cannot be used: {what}; only what comes now is sent",
+                path.display()
+            );
         }
         let end = store.end(now);
         self.keep_at(&end);

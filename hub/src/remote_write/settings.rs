@@ -115,7 +115,9 @@ impl Settings {
             );
         }
         if self.user.is_empty() == (given(passwords) == 1) {
-            return Err("a user needs a password_file or a password_secret, and these a user".into());
+            return Err(
+                "a user needs a password_file or a password_secret, and these a user".into()
+            );
         }
         if let Some(name) = self.labels.keys().find(|name| !is_label(name)) {
             return Err(format!("labels: '{name}' is no name of a label"));
@@ -168,19 +170,22 @@ mod tests {
         let url = "url = 'https://user.example.org/api/v1/write'\n";
         assert_eq!(wrong(url), "");
         for (text, why) in [
-            ("", "begins neither"),
+            ("", "is no address"),
             ("url = 'ftp://x/'", "begins neither"),
             ("url = 'http://me:secret@x/'", "has a user in it"),
             (&format!("{url}user = 'me'"), "a user needs"),
             (&format!("{url}password_secret = 'x'"), "a user needs"),
             (&format!("{url}bearer_secret = 'x'\nbearer_file = '/x'"), "give one of"),
             (&format!("{url}behind_h = 24"), "behind_h is less than the 24 hours"),
-            (&format!("{url}hosts = 'a='"), "hosts: "),
+            (&format!("{url}hosts = 'a,,b'"), "hosts: "),
             (&format!("{url}[labels]\n__name__ = 'x'"), "no name of a label"),
             (&format!("{url}[headers]\nHost = 'x'"), "cannot be set"),
         ] {
             let said = wrong(text);
-            assert!(said.contains(why) && said.starts_with("[history.remote_write.one] "), "{said}");
+            assert!(
+                said.contains(why) && said.starts_with("[history.remote_write.one] "),
+                "{said}"
+            );
             assert!(!said.contains("secret@"), "{said}");
         }
         let bad = BTreeMap::from([("../x".to_owned(), Settings::default())]);

@@ -50,9 +50,13 @@ const fn fixed(kind: Kind) -> &'static str {
         }
         Kind::Notices => "the newest are kept, and those that wait until they are taken",
         Kind::Hosts => "hosts are taken out one by one: cmdr hosts rm",
-        Kind::Operators => "operators and devices are taken out one by one: cmdr operators, cmdr keys",
+        Kind::Operators => {
+            "operators and devices are taken out one by one: cmdr operators, cmdr keys"
+        }
         Kind::Approvals => "requests for rights end by themselves: cmdr approvals",
-        Kind::Runbooks => "the newest versions are kept of each; one is deleted by: cmdr runbook rm",
+        Kind::Runbooks => {
+            "the newest versions are kept of each; one is deleted by: cmdr runbook rm"
+        }
         Kind::Configs => "the newest versions are kept of each; one is deleted by: cmdr config rm",
         Kind::Compose => {
             "the newest versions are kept of each; one is deleted by: cmdr docker compose"
@@ -95,7 +99,9 @@ impl Amount {
 }
 
 /// Does something that may wait for a disk.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CallError> {
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CallError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| CallError::failed(format!("a fault of the hub: {e}")))
 }
@@ -182,8 +188,8 @@ async fn amount(hub: &Arc<Hub>, kind: Kind) -> Result<Amount, CallError> {
         }
         Kind::Audit => {
             let extent = hub.audit.extent().await;
-            let extent = extent
-                .map_err(|e| CallError::failed(format!("looking at the audit log: {e}")))?;
+            let extent =
+                extent.map_err(|e| CallError::failed(format!("looking at the audit log: {e}")))?;
             let last_ms = if extent.records > 0 { clock::now_ms() } else { 0 };
             let (count, bytes, first_ms) = (extent.records, extent.bytes, extent.first_ms);
             Ok(Amount { count, bytes, first_ms, last_ms })
@@ -303,7 +309,8 @@ async fn alerts(hub: &Arc<Hub>, before: u64, apply: bool) -> Result<(Amount, u64
     if apply {
         hub.alerts.forget(keys).await?;
     }
-    let (count, bytes, first_ms, last_ms) = (found.count, found.bytes, found.first_ms, found.last_ms);
+    let (count, bytes, first_ms, last_ms) =
+        (found.count, found.bytes, found.first_ms, found.last_ms);
     Ok((Amount { count, bytes, first_ms, last_ms }, 0))
 }
 

@@ -139,7 +139,7 @@ impl Machine {
         };
         self.alerts.insert(key.clone(), alert);
         self.recall(key);
-        self.relabel(key, world);
+        self.relabel(key, false, world);
         self.touch(key);
         self.act(key, world);
     }
@@ -206,7 +206,7 @@ impl Machine {
         let fresh =
             self.alerts.get(key).is_some_and(|a| a.told.what == Spoken::Nothing || a.id.is_empty());
         let id = fresh.then(|| self.next()).map(|n| format!("{}-a{n}", self.core.name));
-        self.relabel(key, world);
+        self.relabel(key, false, world);
         let Some(alert) = self.alerts.get_mut(key) else { return };
         if let Some(id) = id {
             alert.id = id;

@@ -199,7 +199,7 @@ impl Machine {
         for key in keys {
             match self.rules.get(&key.rule) {
                 Some(rule) if !rule.off => {
-                    self.relabel(&key, world);
+                    self.relabel(&key, false, world);
                     self.reschedule(&key);
                 }
                 _ => self.end(&key, "the rule has gone"),
@@ -214,7 +214,7 @@ impl Machine {
         self.policies = policies;
         let keys: Vec<Key> = self.alerts.keys().cloned().collect();
         for key in keys {
-            self.relabel(&key, world);
+            self.relabel(&key, true, world);
             self.look(&key, world);
         }
         self.settle(world)

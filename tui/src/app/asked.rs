@@ -3,6 +3,7 @@
 //! refused until it was asked for: ask, wait, do again.
 
 use super::App;
+use super::screen::Wish;
 use crate::action::{Action, Held, PATIENCE, Refused};
 use crate::keymap::{Binding, Command, EVERYWHERE};
 use crate::overlays::ask::Ask;
@@ -75,6 +76,7 @@ impl App {
         self.poll();
         self.with_others(Self::poll);
         self.look_at_runs();
+        self.look_at_notifiers();
         // They may do everything everywhere.
         if self.store.role() == Role::ADMINISTRATOR {
             return;
@@ -114,6 +116,9 @@ impl App {
 
     /// Says the news that came.
     pub(super) fn tell(&mut self) {
+        if std::mem::take(&mut self.store.rings) {
+            self.wishes.push(Wish::Bell);
+        }
         while let Some(toast) = self.store.toasts.pop_front() {
             let values: Vec<&str> = toast.values.iter().map(String::as_str).collect();
             self.say(&self.face.texts.fill(toast.text, &values), toast.bad);

@@ -5,6 +5,7 @@ use crate::keymap::{Binding, Command, EVERYWHERE};
 use crate::link::LinkState;
 use crate::overlays::help::ASK;
 use crate::panes::{Place, TABS, Tab, notice};
+use crate::store::alerts;
 use crate::store::rights::Offer;
 use crate::store::settled;
 use crate::theme::Role;
@@ -214,6 +215,12 @@ impl App {
         if count > 0 && store.is_up() {
             let short = format::count(count);
             push("▶", texts.fill("runs.badge", &[&short]), short.clone(), Role::Info, Place::Runs);
+        }
+        let waiting = store.alerts.waiting;
+        if waiting.all > 0 && store.is_up() {
+            let (short, (_, role)) = (format::count(waiting.all), alerts::severity(waiting.worst));
+            let long = texts.fill("alerts.badge", &[&short]);
+            push(alerts::sign(waiting.worst), long, short, role, Place::Alerts);
         }
         let count = store.approvals.to_decide();
         if count > 0 {

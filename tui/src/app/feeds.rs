@@ -4,13 +4,14 @@ use super::App;
 use crate::action::{Action, PATIENCE};
 use crate::link::{LinkState, is_passing};
 use crate::panes::Subscription;
+use crate::store::alerts::lists;
 use crate::store::rights::Offer;
 use crate::store::runs::live;
-use crate::store::{FeedKey, FeedState, Update};
+use crate::store::{self, FeedKey, FeedState, Update};
 use cmdr_protocol::approvals::Watch;
 use cmdr_protocol::edits::Pending;
 use cmdr_protocol::runs::{List, ListWatch};
-use cmdr_protocol::{Call as _, Feed as _};
+use cmdr_protocol::{Call as _, Feed as _, alerts, notifiers};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 const RETRY: Duration = Duration::from_secs(3);
 /// Feeds of which it is remembered how they ended.
 const REMEMBERED: usize = 1000;
+/// How often it is asked how notifiers do.
+const NOTIFIERS_MS: u64 = 60_000;
 
 impl App {
     /// The link to the hub changed.
@@ -58,6 +61,7 @@ impl App {
         wanted.extend(self.overlays.iter().flat_map(|overlay| overlay.feeds()));
         wanted.extend(self.approvals());
         wanted.extend(self.runs());
+        wanted.extend(self.alerts());
         // What waits to be confirmed is shown on every page.
         let waiting = self.store.edits.hosts().into_iter();
         wanted.extend(waiting.map(|host| Subscription::new(Some(host), Pending::default())));
@@ -120,6 +124,27 @@ impl App {
         let may = may.iter().all(|verb| self.store.offer(verb, false, &[]) == Offer::Yes);
         let key = FeedKey::own::<ListWatch>(None, 1);
         may.then(|| Subscription::of_pane(key, ListWatch { brief: true }, live::news))
+    }
+
+    /// The feed of alerts, which is followed on every page.
+    fn alerts(&self) -> Option<Subscription> {
+        let may = self.store.offer(alerts::Watch::METHOD, false, &[]) == Offer::Yes;
+        let key = FeedKey::own::<alerts::Watch>(None, 1);
+        let watch = alerts::Watch::default();
+        may.then(|| Subscription::of_pane(key, watch, store::alerts::taking()))
+    }
+
+    /// Asks now and then how notifiers do: nobody is told of alerts by one that fails.
+    pub(super) fn look_at_notifiers(&mut self) {
+        let now_ms = (self.options.now_ms)();
+        let asked_ms = self.store.alerts.lists.asked_ms;
+        let due = now_ms.saturating_sub(asked_ms) >= self.store.interval_ms(NOTIFIERS_MS);
+        let may = self.store.offer(notifiers::List::METHOD, false, &[]) == Offer::Yes;
+        if due && may {
+            self.store.apply(Update::new(move |store| store.alerts.lists.asked_ms = now_ms));
+            let done = |listing| (Some(lists::notifiers(listing)), Action::None);
+            self.perform(Action::fetch(None, notifiers::List {}, PATIENCE, done));
+        }
     }
 
     /// Asks for the runs that go on when the hub begins to tell of them.

@@ -189,6 +189,7 @@ impl App {
                 let give = Action::Give(runs::TO_CONFIGS, String::new());
                 Action::All(vec![Action::Go(Place::Runs), give])
             }
+            Command::Alerts => Action::Go(Place::Alerts),
             Command::Compose => {
                 let hosts = match self.place {
                     Place::Host(host, _) => vec![host],

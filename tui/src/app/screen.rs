@@ -17,6 +17,7 @@ pub(super) enum Wish {
     Suspend,
     Resume,
     Redraw,
+    Bell,
 }
 
 impl App {
@@ -80,6 +81,7 @@ impl App {
                     self.repaint(terminal)?;
                 }
                 Wish::Redraw => self.repaint(terminal)?,
+                Wish::Bell => control.bell()?,
             }
         }
         Ok(())

@@ -280,7 +280,7 @@ mod tests {
                 "[keys]\nfilter = \"D\"",
                 "D would mean both hosts.forget and filter in hosts; give one of them another key",
             ),
-            ("[keys]\nhelp = \"5\"", "5 would mean both tab and help in overview"),
+            ("[keys]\nhelp = \"7\"", "7 would mean both tab and help in overview"),
             (
                 "[[views]]\nname = \"a\"\ntable = \"hosts\"\nkey = \"q\"",
                 "q would mean both quit and the view 'a' in hosts",

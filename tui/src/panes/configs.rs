@@ -5,8 +5,6 @@ pub(super) mod acts;
 mod diff;
 mod head;
 mod look;
-mod versions;
-pub mod write;
 
 use super::sheet::{self, View, column, figure, number, rest};
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
@@ -164,7 +162,7 @@ pub fn entries(context: &Context<'_>) -> Vec<Entry> {
 /// Whether a row is about something that is not as it shall be.
 fn is_off(row: &Record) -> bool {
     let equal = store::Standing::Equal.rank();
-    !matches!(row.values.first(), Some(Value::Ranked(rank, ..)) if usize::from(*rank) == equal)
+    !matches!(row.values.first(), Some(Value::Ranked(rank, ..)) if *rank == equal as u64)
 }
 
 impl ConfigPane {
@@ -446,6 +444,6 @@ impl Pane for ConfigPane {
 }
 
 /// The list is asked for anew, and what is known of this group.
-fn renewed(name: &str) -> Action {
+pub(super) fn renewed(name: &str) -> Action {
     Action::All(vec![Action::Apply(store::stale()), acts::fetch(name)])
 }

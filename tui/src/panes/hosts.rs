@@ -9,7 +9,7 @@ use super::logs::LogsPane;
 use super::{Choice, Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, EVERYWHERE, LIST, key};
-use crate::store::FeedState;
+use crate::store::{FeedState, alerts};
 use crate::theme::Role;
 use crate::widgets::table::Column;
 use crate::widgets::{bar, format, frame as boxes, natural, table};
@@ -160,6 +160,19 @@ impl HostsPane {
             let (received, sent) = totals.net;
             let text = format!("↓ {:>5} ↑ {:>5}", format::rate(received), format::rate(sent));
             groups.push(vec![Span::styled(text, dim)]);
+        }
+        let waiting = store.alerts.waiting;
+        if waiting.all > 0 {
+            let text = texts.fill("alerts.badge", &[&format::count(waiting.all)]);
+            let (_, role) = alerts::severity(waiting.worst);
+            let sign = alerts::sign(waiting.worst);
+            let mut group = vec![Span::styled(format!("{sign} {text}"), theme.style(role))];
+            if waiting.critical > 0 {
+                let text = texts.fill("hosts.alerts_critical", &[&waiting.critical.to_string()]);
+                group.push(Span::styled(format!(" {text}"), dim));
+            }
+            // What waits for somebody is told before any figure.
+            groups.insert(1, group);
         }
         let mut line = Line::default();
         for group in groups {

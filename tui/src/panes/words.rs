@@ -10,6 +10,7 @@ const PLAIN: &[(&str, Place)] = &[
     ("records", Place::Records),
     ("rights", Place::Rights),
     ("approvals", Place::Approvals),
+    ("alerts", Place::Alerts),
     ("sessions", Place::Sessions),
     ("runs", Place::Runs),
     ("fleet_ports", Place::FleetPorts),

@@ -191,7 +191,7 @@ fn record(kept: &Kept, look: Option<&Look>) -> Record {
         Some(Err(error)) => {
             let (word, role) = STATES[UNKNOWN];
             let why = Value::text(&error.message, Role::Bad);
-            (Value::Ranked(UNKNOWN as u8, word, role), none(), why)
+            (Value::Ranked(UNKNOWN as u64, word, role), none(), why)
         }
         Some(Ok(answers)) => {
             let rank = standing(kept.version, answers);
@@ -201,7 +201,7 @@ fn record(kept: &Kept, look: Option<&Look>) -> Record {
             let role_of = if run < all { Role::Warn } else { Role::Text };
             let containers = Value::Figure(run as u64, format!("{run}/{all}"), role_of);
             let off = Value::text(&drift(kept.version, answers), Role::Warn);
-            (Value::Ranked(rank as u8, word, role), containers, off)
+            (Value::Ranked(rank as u64, word, role), containers, off)
         }
     };
     Record {

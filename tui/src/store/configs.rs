@@ -1,5 +1,5 @@
 //! Config groups that were looked at: the list of them, each with its text, and how the files of their hosts
-//! stand to what the hub keeps. What is written and not saved waits here too.
+//! stand to what the hub keeps.
 
 mod look;
 
@@ -7,11 +7,10 @@ pub use look::{
     Look, Row, STANDS, Standing, Sum, asked, asking, began, expected, looked, whole, without,
 };
 
-use super::seats::{Owned, Seats};
 use super::sheets::{Record, SheetKey, Target, Value, id_of, of_number};
 use super::{Store, Update};
 use crate::theme::Role;
-use cmdr_protocol::configs::{Checked, Config, Listing, Shown};
+use cmdr_protocol::configs::{Config, Listing, Shown};
 use cmdr_protocol::{CallError, HostId};
 use std::collections::HashMap;
 
@@ -20,8 +19,6 @@ pub const CONFIGS: SheetKey = (None, "configs");
 
 /// Groups whose texts are kept.
 const TEXTS: usize = 50;
-/// Texts that were not saved and are kept.
-const DRAFTS: usize = 20;
 
 /// The number of a group's row, and of its pages.
 pub fn number(name: &str) -> u64 {
@@ -47,50 +44,6 @@ pub struct Configs {
     shown: HashMap<u64, Result<Shown, CallError>>,
     /// How hosts stood when they were looked at last.
     looks: HashMap<u64, Look>,
-    /// Texts that were not saved, by the group's number.
-    pub drafts: HashMap<u64, Draft>,
-    /// What the hub said to texts that are being written, of each editor its own.
-    pub news: Seats<News>,
-}
-
-/// A text that was not saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// What was written.
-    pub text: String,
-    /// What it was made from.
-    pub base: String,
-    /// The version of that; 0 for a new group.
-    pub was: u64,
-}
-
-/// What the hub said to a text.
-pub struct News {
-    /// The editor's number.
-    pub owner: u64,
-    /// Goes up, so that nothing is taken in twice.
-    pub serial: u64,
-    /// What it said.
-    pub said: Said,
-}
-
-/// What came of a question about a text.
-#[derive(Clone)]
-pub enum Said {
-    /// Whether the text is a group.
-    Checked(Checked),
-    /// It is kept as this version.
-    Saved(u64, String),
-    /// Somebody else was quicker: what is there now.
-    Conflict(Box<Shown>),
-    /// It failed, which was said.
-    Failed,
-}
-
-impl Owned for News {
-    fn owner(&self) -> u64 {
-        self.owner
-    }
 }
 
 impl Configs {
@@ -200,29 +153,6 @@ pub fn forget(number: u64) -> Update {
     })
 }
 
-/// A text is kept as it was written, or no longer.
-pub fn drafted(number: u64, draft: Option<Draft>) -> Update {
-    Update::new(move |store| {
-        let drafts = &mut store.configs.drafts;
-        match draft {
-            Some(draft) => {
-                if drafts.len() < DRAFTS || drafts.contains_key(&number) {
-                    drafts.insert(number, draft);
-                }
-            }
-            None => drop(drafts.remove(&number)),
-        }
-    })
-}
-
-/// The hub said something to a text that is being written.
-pub fn said(owner: u64, said: Said) -> Update {
-    Update::new(move |store| {
-        let serial = store.configs.news.get(owner).map_or(1, |news| news.serial + 1);
-        store.configs.news.put(News { owner, serial, said });
-    })
-}
-
 impl Store {
     /// The row of a group in the list is written anew.
     fn retell(&mut self, number: u64) {
@@ -256,15 +186,5 @@ mod tests {
         store.apply(forget(number("web")));
         assert_eq!(store.sheet(CONFIGS).expect("a list").rows.len(), 1);
         assert!(store.configs.get(number("web")).is_none());
-    }
-
-    #[test]
-    fn what_the_hub_says_to_an_editor_is_told_apart_by_its_number() {
-        let mut store = Store::new(0, 0, false);
-        for n in 1..=3 {
-            store.apply(said(7, Said::Failed));
-            assert_eq!(store.configs.news.get(7).map(|news| news.serial), Some(n));
-        }
-        assert!(store.configs.news.get(8).is_none());
     }
 }

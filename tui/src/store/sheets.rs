@@ -37,7 +37,7 @@ pub enum Value {
     /// The key of a word.
     Word(&'static str, Role),
     /// The same, with its place among the others.
-    Ranked(u8, &'static str, Role),
+    Ranked(u64, &'static str, Role),
     /// How a container stands, in the engine's words, which change as time goes on; of it only what they need.
     Status(Box<Container>),
 }

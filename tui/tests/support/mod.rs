@@ -55,9 +55,15 @@ pub(crate) struct Recorded {
     pub(crate) mouse: Vec<bool>,
     pub(crate) suspended: usize,
     pub(crate) carets: Vec<Caret>,
+    pub(crate) bells: usize,
 }
 
 impl Control for Recorded {
+    fn bell(&mut self) -> std::io::Result<()> {
+        self.bells += 1;
+        Ok(())
+    }
+
     fn copy(&mut self, text: &str) -> std::io::Result<()> {
         if text.starts_with("cmdr ") {
             crate::lines::check(text);
@@ -146,6 +152,7 @@ impl World {
             glyphs: Glyphs::Braille,
             keys: settings.keys.clone(),
             terminal: settings.terminal.clone(),
+            alerts: settings.alerts,
             opener: setup.opener.clone(),
             kept: settings.into(),
             drafts: setup.drafts.clone(),
@@ -251,16 +258,18 @@ impl World {
     /// Calls that reached the far end; feeds, and what is asked only to know what to offer, left out.
     pub(crate) fn calls(&self) -> Vec<cmdr_tui::link::fake::Asked> {
         let mut asked = self.far.take_asked();
-        let asks =
-            |method: &str| !["roles.mine", "roles.matrix", "containers.stats"].contains(&method);
+        let asks = |method: &str| {
+            !["roles.mine", "roles.matrix", "containers.stats", "notifiers.list"].contains(&method)
+        };
         asked.retain(|a| asks(a.method) && a.method.split('.').next_back() != Some("watch"));
         asked
     }
 
-    /// The feeds that are open, without those that always are: of requests for rights, and of runs that go on.
+    /// The feeds that are open, without those that always are: of requests for rights, of runs that go on, and of alerts.
     pub(crate) fn feeds(&self) -> Vec<(Option<HostId>, &'static str)> {
         let mut feeds = self.far.open_feeds();
-        feeds.retain(|(_, method)| !["approvals.watch", "runs.list.watch"].contains(method));
+        let always = ["approvals.watch", "runs.list.watch", "alerts.watch"];
+        feeds.retain(|(_, method)| !always.contains(method));
         feeds.sort_unstable();
         feeds
     }

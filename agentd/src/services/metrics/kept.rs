@@ -40,7 +40,7 @@ impl Keeper {
             Self { dir: dir.to_owned(), file: None, len: 0, last_ms: 0, failed: false };
         for name in ["old", "new"] {
             let mut records = Records::open(&dir.join(name));
-            while let Some(sample) = records.next() {
+            for sample in records.by_ref() {
                 keeper.last_ms = keeper.last_ms.max(sample.at_ms);
             }
             keeper.len = records.good;

@@ -1,7 +1,6 @@
 //! What can be done to a group: push it, read and write its text, look at its versions, delete it.
 
-use super::write::WritePane;
-use super::{COMPOSE, ConfigPane, PUSH, TEXT, VERSIONS, WRITE, versions};
+use super::{COMPOSE, ConfigPane, PUSH, TEXT, VERSIONS, WRITE};
 use crate::action::{Action, Make, PATIENCE};
 use crate::keymap::Command;
 use crate::overlays::confirm::Confirm;
@@ -9,6 +8,7 @@ use crate::overlays::pager::Pager;
 use crate::overlays::prompt::Prompt;
 use crate::panes::compose::{self, ComposePane};
 use crate::panes::hosts::quoted;
+use crate::panes::write::{Subject, WritePane, versions};
 use crate::panes::{Context, Place};
 use crate::store::configs as store;
 use crate::store::rights::Offer;
@@ -36,7 +36,7 @@ pub(in crate::panes) fn on(
         PUSH | COMPOSE => push(context, name, marked, command == COMPOSE),
         TEXT => with(name, Wanted::Text),
         WRITE => write(context, name),
-        VERSIONS => versions::open(context, name),
+        VERSIONS => versions(context, Subject::Config(name.to_owned())),
         _ => Action::Pass,
     }
 }
@@ -104,7 +104,10 @@ impl Make for Came {
             (Wanted::Text, Ok(shown)) => {
                 Action::Open(Box::new(pager(context, &shown, &shown.config.name)))
             }
-            (Wanted::Write, Ok(shown)) => WritePane::enter(&shown),
+            (Wanted::Write, Ok(shown)) => {
+                let subject = Subject::Config(shown.config.name);
+                WritePane::enter(subject, shown.text, shown.config.version, shown.problems)
+            }
         }
     }
 }
@@ -144,8 +147,8 @@ pub(super) fn may_save(context: &Context<'_>) -> bool {
 /// Writes the text: what was written and not saved, else what the hub has.
 fn write(context: &Context<'_>, name: &str) -> Action {
     let number = store::number(name);
-    if let Some(draft) = context.store.configs.drafts.get(&number) {
-        return WritePane::go_on(name, draft.clone());
+    if let Some(draft) = context.store.written.drafts.get(&number) {
+        return WritePane::go_on(Subject::Config(name.to_owned()), draft.clone());
     }
     with(name, Wanted::Write)
 }
@@ -154,7 +157,7 @@ fn write(context: &Context<'_>, name: &str) -> Action {
 pub(in crate::panes) fn new(context: &Context<'_>) -> Action {
     let texts = context.texts;
     let known: Vec<String> = context.store.configs.known.values().map(|c| c.name.clone()).collect();
-    let drafts = context.store.configs.drafts.clone();
+    let drafts = context.store.written.drafts.clone();
     let (wrong, there) = (texts.get("configs.new.wrong"), texts.get("configs.new.there"));
     let title = texts.get("configs.new.title").to_owned();
     let prompt = Prompt::new(title, String::new(), "configs.new.hint", move |name| {
@@ -166,7 +169,9 @@ pub(in crate::panes) fn new(context: &Context<'_>) -> Action {
             return Err(there.to_owned());
         }
         let draft = drafts.get(&store::number(name)).cloned();
-        Ok(WritePane::go_on(name, draft.unwrap_or_else(|| super::write::blank(name))))
+        let subject = Subject::Config(name.to_owned());
+        let draft = draft.unwrap_or_else(|| subject.blank());
+        Ok(WritePane::go_on(subject, draft))
     });
     Action::Open(Box::new(prompt))
 }

@@ -34,7 +34,7 @@ impl ConfigPane {
         let saved = [at(config.saved_ms), clean(&config.saved_by).into_owned()];
         let saved = texts.fill("configs.saved_at", &[&saved[0], &saved[1]]);
         let mut pieces = vec![(name, Role::Strong), (version, Role::Text), (saved, Role::Soft)];
-        if store.configs.drafts.contains_key(&self.number) {
+        if store.written.drafts.contains_key(&self.number) {
             pieces.push((texts.get("configs.unsaved").to_owned(), Role::Warn));
         }
         let description = clean(&config.description).into_owned();

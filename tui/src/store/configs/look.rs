@@ -63,7 +63,7 @@ impl From<Stands> for Standing {
 /// A word for how something stands.
 fn of_standing(standing: Standing) -> Value {
     let (_, word, role) = STANDS[standing.rank()];
-    Value::Ranked(standing.rank() as u8, word, role)
+    Value::Ranked(standing.rank() as u64, word, role)
 }
 
 /// A file of a host.

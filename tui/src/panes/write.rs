@@ -1,29 +1,33 @@
-//! Writing the text of a group: the hub says what is wrong in it and where, and before it is saved one sees what
-//! changes. What was written outlives errors and leaving, until it is saved or thrown away.
+//! Writing a text that the hub keeps in versions ([`Subject`] says which): the hub says what is wrong in it and where,
+//! and before it is saved one sees what changes. What was written outlives errors and leaving, until it is saved or thrown
+//! away.
 
-use super::acts::may_save;
-use crate::action::{Action, PATIENCE};
-use crate::event::Event;
+mod subject;
+mod versions;
+
+use crate::action::Action;
 use crate::keymap::{Binding, Command, key};
-use crate::link::Link;
 use crate::overlays::confirm::Confirm;
 use crate::overlays::pager::Pager;
 use crate::overlays::prompt::Prompt;
+use crate::panes::alerts::{form, tried};
 use crate::panes::edit::{Kind, Text, difference, merged};
-use crate::panes::{Context, Pane, Place, Subscription};
-use crate::store::configs::{self as store, Draft, Said};
+use crate::panes::{Context, Pane, Subscription};
+use crate::store::rights::Offer;
+use crate::store::written::{self as store, Draft, Said, Theirs};
 use crate::theme::Role;
 use crate::widgets::table;
-use cmdr_protocol::configs::{Check, Save, Show, Shown};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{MAX_NOTE, MAX_TEXT, Problem};
-use cmdr_protocol::{Call as _, ErrorKind, edits};
+use cmdr_protocol::{Call as _, alerts, configs, edits, notifiers, rules};
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui_textarea::DataCursor;
 use std::sync::atomic::{AtomicU64, Ordering};
+pub use subject::Subject;
+pub(super) use versions::open as versions;
 
 const SAVE: Command = Command::Own(0);
 const CHECK: Command = Command::Own(1);
@@ -32,16 +36,45 @@ const UNDO: Command = Command::Own(3);
 const REDO: Command = Command::Own(4);
 const NEXT: Command = Command::Own(5);
 const DROP: Command = Command::Own(6);
+const TRY: Command = Command::Own(7);
+const FORM: Command = Command::Own(8);
 /// Answers of questions; no key has them.
 const KEEP: Command = Command::Own(10);
 const MERGE: Command = Command::Own(11);
 const THEIRS: Command = Command::Own(12);
 
-static TABLES: &[&[Binding]] = &[BINDINGS];
+static OF_CONFIG: &[&[Binding]] = &[CONFIG_KEYS, BINDINGS];
+static OF_RULE: &[&[Binding]] = &[RULE_KEYS, BINDINGS];
+static OF_NOTIFIER: &[&[Binding]] = &[NOTIFIER_KEYS, BINDINGS];
+static OF_POLICIES: &[&[Binding]] = &[POLICY_KEYS, BINDINGS];
+
+/// The key tables of the texts that no place has by itself.
+pub const TABLES_BESIDE: [(&str, &[&[Binding]]); 2] =
+    [("notifier_text", OF_NOTIFIER), ("policies_text", OF_POLICIES)];
+
+const CONFIG_KEYS: &[Binding] = &[
+    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(configs::Save::METHOD).hint(),
+    key(&["<f9>"], CHECK, "configs.key.check").needs(configs::Check::METHOD).hint(),
+];
+
+const RULE_KEYS: &[Binding] = &[
+    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(rules::Save::METHOD).hint(),
+    key(&["<f9>"], CHECK, "configs.key.check").needs(rules::Check::METHOD).hint(),
+    key(&["<f6>", "C-t"], TRY, "rules.key.try").needs(rules::Try::METHOD).hint(),
+    key(&["<f7>", "C-o"], FORM, "rules.key.form").hint(),
+];
+
+const NOTIFIER_KEYS: &[Binding] = &[
+    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(notifiers::Save::METHOD).hint(),
+    key(&["<f9>"], CHECK, "configs.key.check").needs(notifiers::Check::METHOD).hint(),
+];
+
+const POLICY_KEYS: &[Binding] = &[
+    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(alerts::SavePolicies::METHOD).hint(),
+    key(&["<f9>"], CHECK, "configs.key.check").needs(alerts::CheckPolicies::METHOD).hint(),
+];
 
 const BINDINGS: &[Binding] = &[
-    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(Save::METHOD).hint(),
-    key(&["<f9>"], CHECK, "configs.key.check").needs(Check::METHOD).hint(),
     key(&["<f3>", "C-n"], NEXT, "configs.key.next_problem"),
     key(&["<f5>"], CHANGES, "edit.key.changes").hint(),
     key(&["C-u"], UNDO, "edit.key.undo").hint(),
@@ -49,26 +82,10 @@ const BINDINGS: &[Binding] = &[
     key(&["C-x"], DROP, "configs.key.drop"),
 ];
 
-/// What a group looks like that has nothing in it yet.
-const BLANK: &str = "\
-name: {name}
-description: ''
-# Nobody else gets these files.
-hosts: role=web
-files:
-- to: /etc/example.conf
-  mode: '0644'
-  owner: root
-  content: |
-    server_name {{host.name}}
-# Done where a file has changed.
-then:
-- name: reload
-  command: [systemctl, reload, example]
-";
-
 /// The pane.
 pub struct WritePane {
+    subject: Subject,
+    /// What it is called on the screen.
     name: String,
     owner: u64,
     draft: Draft,
@@ -83,22 +100,18 @@ pub struct WritePane {
     /// What the hub said up to this number was taken in.
     seen: u64,
     /// What others saved meanwhile.
-    theirs: Option<Box<Shown>>,
-}
-
-/// A new group of this name.
-pub(super) fn blank(name: &str) -> Draft {
-    Draft { text: BLANK.replacen("{name}", name, 1), base: String::new(), was: 0 }
+    theirs: Option<Theirs>,
 }
 
 impl WritePane {
-    fn with(name: &str, draft: Draft) -> Self {
+    fn with(subject: Subject, draft: Draft) -> Self {
         static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
         let mut text = Text::new(&draft.text, Kind::Yaml);
         text.area.set_hard_tab_indent(false);
         text.area.set_tab_length(2);
         Self {
-            name: name.to_owned(),
+            name: clean(subject.name()).into_owned(),
+            subject,
             owner: NEXT_OWNER.fetch_add(1, Ordering::Relaxed),
             draft,
             text,
@@ -113,33 +126,51 @@ impl WritePane {
 
     /// Nothing yet: for the tables of keys.
     pub fn empty() -> Self {
-        Self::with("", Draft { text: String::new(), base: String::new(), was: 0 })
+        Self::with(Subject::Config(String::new()), Draft::default())
+    }
+
+    /// The same of a rule.
+    pub fn of_rule() -> Self {
+        Self::with(Subject::Rule(String::new()), Draft::default())
     }
 
     /// Writes a text as the hub has it.
-    pub(super) fn enter(shown: &Shown) -> Action {
-        let draft =
-            Draft { text: shown.text.clone(), base: shown.text.clone(), was: shown.config.version };
-        let mut pane = Self::with(&shown.config.name, draft);
-        pane.set_problems(shown.problems.clone());
-        let place = Place::ConfigText(store::number(&shown.config.name));
+    pub(super) fn enter(
+        subject: Subject,
+        text: String,
+        version: u64,
+        problems: Vec<Problem>,
+    ) -> Action {
+        let draft = Draft { text: text.clone(), base: text, was: version };
+        let place = subject.place();
+        let mut pane = Self::with(subject, draft);
+        pane.set_problems(problems);
         Action::Enter(place, Box::new(pane))
     }
 
     /// Goes on with what was written.
-    pub(super) fn go_on(name: &str, draft: Draft) -> Action {
-        let place = Place::ConfigText(store::number(name));
+    pub(super) fn go_on(subject: Subject, draft: Draft) -> Action {
+        let place = subject.place();
         let kept = Some(draft.text.clone());
-        Action::Enter(place, Box::new(Self { kept, ..Self::with(name, draft) }))
+        Action::Enter(place, Box::new(Self { kept, ..Self::with(subject, draft) }))
     }
 
     fn number(&self) -> u64 {
-        store::number(&self.name)
+        self.subject.number()
+    }
+
+    fn may_save(&self, context: &Context<'_>) -> bool {
+        context.store.offer(self.subject.save_verb(), true, &[]) != Offer::No
     }
 
     fn is_dirty(&self) -> bool {
         let text = self.text.whole();
-        if self.draft.was == 0 { text != blank(&self.name).text } else { text != self.draft.base }
+        if self.is_new() { text != self.subject.blank().text } else { text != self.draft.base }
+    }
+
+    /// Whether the hub has none of this name. Policies count before anybody saved some.
+    fn is_new(&self) -> bool {
+        self.draft.was == 0 && self.subject != Subject::Policies
     }
 
     fn set_problems(&mut self, problems: Vec<Problem>) {
@@ -179,7 +210,7 @@ impl WritePane {
         if self.asking.is_some() {
             return Action::Say(texts.get("configs.write.asking").to_owned());
         }
-        if then_save && self.draft.was > 0 && !self.is_dirty() {
+        if then_save && !self.is_new() && !self.is_dirty() {
             return Action::Say(texts.get("configs.write.same").to_owned());
         }
         let text = self.text.whole();
@@ -187,20 +218,13 @@ impl WritePane {
             return Action::Complain(texts.get("edit.too_large").to_owned());
         }
         self.asking = Some(then_save);
-        let owner = self.owner;
-        Action::fetch(None, Check { text }, PATIENCE, move |checked| match checked {
-            Ok(checked) => (Some(store::said(owner, Said::Checked(checked))), Action::None),
-            Err(error) => {
-                let said = Action::Complain(crate::action::reason(&error));
-                (Some(store::said(owner, Said::Failed)), said)
-            }
-        })
+        self.subject.check(self.owner, text)
     }
 
     /// Takes in what the hub said.
     fn hear(&mut self, context: &Context<'_>) -> Action {
         let texts = context.texts;
-        let Some(news) = context.store.configs.news.get(self.owner) else { return Action::None };
+        let Some(news) = context.store.written.news.get(self.owner) else { return Action::None };
         if news.serial <= self.seen {
             return Action::None;
         }
@@ -208,8 +232,8 @@ impl WritePane {
         let then_save = self.asking.take().unwrap_or(false);
         match news.said.clone() {
             Said::Failed => Action::None,
-            Said::Checked(checked) => {
-                self.set_problems(checked.problems);
+            Said::Checked { problems, name, about } => {
+                self.set_problems(problems);
                 if !self.problems.is_empty() {
                     let first = self.problems.first().cloned();
                     self.go_to(first.as_ref());
@@ -218,23 +242,22 @@ impl WritePane {
                         if then_save { "configs.write.not_saved" } else { "configs.write.wrong" };
                     return Action::Complain(texts.fill(key, &[&count]));
                 }
-                if checked.name != self.name {
+                if let Some(name) = name.filter(|name| name != self.subject.name()) {
                     self.text.go(0, 0);
-                    let values = [&*clean(&checked.name), &*self.name];
-                    return Action::Complain(texts.fill("configs.write.other_name", &values));
+                    let values = [&*clean(&name), &*self.name];
+                    return Action::Complain(texts.fill(self.subject.other_name(), &values));
                 }
                 if then_save {
                     return self.review(context);
                 }
-                let files = checked.files.to_string();
-                Action::Say(texts.fill("configs.write.fine", &[&files]))
+                Action::Say(texts.fill(self.subject.fine(), &[&clean(&about)]))
             }
             Said::Saved(version, text) => {
                 self.draft.base.clone_from(&text);
                 self.draft.was = version;
-                let values = [&*clean(&self.name), &*version.to_string()];
-                let said = Action::Say(texts.fill("configs.saved", &values));
-                Action::All(vec![super::renewed(&self.name), self.keep(), said])
+                let values = [&*self.name, &*version.to_string()];
+                let said = Action::Say(texts.fill(self.subject.saved(), &values));
+                Action::All(vec![self.subject.renewed(), self.keep(), said])
             }
             Said::Conflict(theirs) => self.conflict(context, theirs),
         }
@@ -243,8 +266,7 @@ impl WritePane {
     /// Shows what a save would change, and asks.
     fn review(&self, context: &Context<'_>) -> Action {
         let texts = context.texts;
-        let name = clean(&self.name).into_owned();
-        let hint = texts.get("configs.no_host").to_owned();
+        let hint = texts.get(self.subject.hint()).to_owned();
         let mut lines = vec![vec![(Role::Soft, hint)], Vec::new()];
         lines.extend(difference(&self.draft.base, &self.text.whole()));
         let note = Prompt::new(
@@ -257,7 +279,7 @@ impl WritePane {
             },
         );
         let note = Action::Open(Box::new(note));
-        let pager = Pager::new(texts.fill("edit.review.title", &[&name]), lines)
+        let pager = Pager::new(texts.fill("edit.review.title", &[&self.name]), lines)
             .with_wrap()
             .with_key('s', texts.get("edit.review.save"), Action::Give(KEEP, String::new()))
             .with_key('o', texts.get("configs.write.with_note"), note);
@@ -269,21 +291,20 @@ impl WritePane {
             return Action::Say(context.texts.get("configs.write.asking").to_owned());
         }
         self.asking = Some(true);
-        let (name, note, was) = (self.name.clone(), note.to_owned(), Some(self.draft.was));
-        errand(self.owner, Save { name, text: self.text.whole(), note, was })
+        self.subject.save(self.owner, self.text.whole(), note, self.draft.was)
     }
 
     /// Others were quicker: what they did is shown, and how to go on.
-    fn conflict(&mut self, context: &Context<'_>, theirs: Box<Shown>) -> Action {
+    fn conflict(&mut self, context: &Context<'_>, theirs: Theirs) -> Action {
         let texts = context.texts;
-        let by = clean(&theirs.config.saved_by).into_owned();
-        let values = [&*theirs.config.version.to_string(), &*by];
+        let by = clean(&theirs.by).into_owned();
+        let values = [&*theirs.version.to_string(), &*by];
         let hint = texts.fill("configs.conflict.hint", &values);
         let mut lines = vec![vec![(Role::Warn, hint)], Vec::new()];
         lines.extend(difference(&self.draft.base, &theirs.text));
         self.theirs = Some(theirs);
         let give = |command| Action::Give(command, String::new());
-        let title = texts.fill("edit.conflict.title", &[&clean(&self.name)]);
+        let title = texts.fill("edit.conflict.title", &[&self.name]);
         let pager = Pager::new(title, lines)
             .with_key('m', texts.get("edit.conflict.merge"), give(MERGE))
             .with_key('t', texts.get("edit.conflict.take"), give(THEIRS));
@@ -299,7 +320,7 @@ impl WritePane {
             theirs.text.clone()
         };
         self.text.replace(&text);
-        (self.draft.base, self.draft.was) = (theirs.text, theirs.config.version);
+        (self.draft.base, self.draft.was) = (theirs.text, theirs.version);
         self.set_problems(Vec::new());
         if let Some(at) = text.lines().position(|line| line.starts_with("<<<<<<< ")) {
             self.text.go(at, 0);
@@ -331,26 +352,25 @@ impl WritePane {
         if !self.is_dirty() {
             return Action::Say(context.texts.get("configs.write.same").to_owned());
         }
-        let title = context.texts.fill("configs.write.drop", &[&clean(&self.name)]);
+        let title = context.texts.fill("configs.write.drop", &[&self.name]);
         Action::Open(Box::new(Confirm::one(title, Action::Give(DROP, String::new()))))
     }
 
     fn head(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         let Context { theme, texts, store, .. } = *context;
-        let mut spans =
-            vec![Span::styled(format!(" {}", clean(&self.name)), theme.style(Role::Title))];
+        let mut spans = vec![Span::styled(format!(" {}", self.name), theme.style(Role::Title))];
         let mut mark = |text: String, role| {
             spans.push(Span::styled(format!("  {text}"), theme.style(role)));
         };
-        if self.draft.was == 0 {
-            mark(texts.get("configs.write.new").to_owned(), Role::Info);
+        if self.is_new() {
+            mark(texts.get(self.subject.new()).to_owned(), Role::Info);
         } else {
             mark(texts.fill("configs.version", &[&self.draft.was.to_string()]), Role::Soft);
         }
         if self.is_dirty() {
             mark(texts.get("edit.dirty").to_owned(), Role::Warn);
         }
-        if !may_save(context) {
+        if !self.may_save(context) {
             mark(texts.get("edit.read_only").to_owned(), Role::Soft);
         }
         if self.asking.is_some() {
@@ -376,52 +396,14 @@ impl WritePane {
     }
 }
 
-/// Saves a text; when somebody else was quicker, what they saved is fetched.
-fn errand(owner: u64, save: Save) -> Action {
-    Action::Errand(Box::new(move |link: Link| {
-        Box::pin(async move {
-            let (said, action) = match link.call(None, save.clone(), PATIENCE).await {
-                Ok(saved) => (Said::Saved(saved.version, save.text), Action::None),
-                Err(error) if error.kind == ErrorKind::OnRequest => {
-                    let refused = crate::action::Refused {
-                        verb: Save::METHOD,
-                        resource: save.resource(),
-                        host: None,
-                        what: save.name.clone(),
-                        why: crate::action::reason(&error),
-                        again: errand(owner, save),
-                    };
-                    (Said::Failed, Action::Refused(Box::new(refused)))
-                }
-                Err(error) => {
-                    let show = Show { name: save.name.clone(), version: None };
-                    let theirs = if error.kind == ErrorKind::Conflict {
-                        link.call(None, show, PATIENCE).await.ok()
-                    } else {
-                        None
-                    };
-                    match theirs {
-                        // It was ours, and only the answer was lost.
-                        Some(theirs) if theirs.text == save.text => {
-                            (Said::Saved(theirs.config.version, save.text), Action::None)
-                        }
-                        Some(theirs) => (Said::Conflict(Box::new(theirs)), Action::None),
-                        None => {
-                            let why = crate::action::reason(&error);
-                            let text = format!("{}: {why}", clean(&save.name));
-                            (Said::Failed, Action::Complain(text))
-                        }
-                    }
-                }
-            };
-            Event::Done(Some(store::said(owner, said)), action)
-        })
-    }))
-}
-
 impl Pane for WritePane {
     fn bindings(&self) -> &'static [&'static [Binding]] {
-        TABLES
+        match self.subject {
+            Subject::Config(_) => OF_CONFIG,
+            Subject::Rule(_) => OF_RULE,
+            Subject::Notifier(_) => OF_NOTIFIER,
+            Subject::Policies => OF_POLICIES,
+        }
     }
 
     fn feeds(&self) -> Vec<Subscription> {
@@ -445,12 +427,14 @@ impl Pane for WritePane {
             CHECK => self.check(context, false),
             NEXT => self.next_problem(context),
             DROP => self.ask_drop(context),
+            TRY => tried::ask(context, &self.text.whole()),
+            FORM => form::open(context, &self.text.whole()),
             CHANGES => {
                 let lines = difference(&self.draft.base, &self.text.whole());
                 if lines.is_empty() {
                     return Action::Say(context.texts.get("configs.write.same").to_owned());
                 }
-                let title = context.texts.fill("edit.changes.title", &[&clean(&self.name)]);
+                let title = context.texts.fill("edit.changes.title", &[&self.name]);
                 Action::Open(Box::new(Pager::new(title, lines).with_wrap()))
             }
             UNDO => {
@@ -469,7 +453,7 @@ impl Pane for WritePane {
                 if !self.is_dirty() {
                     return Action::All(vec![self.keep(), Action::Back]);
                 }
-                let said = context.texts.fill("configs.write.kept", &[&clean(&self.name)]);
+                let said = context.texts.fill(self.subject.kept(), &[&self.name]);
                 Action::All(vec![self.keep(), Action::Back, Action::Say(said)])
             }
             _ => Action::Pass,
@@ -494,6 +478,11 @@ impl Pane for WritePane {
     fn take(&mut self, context: &Context<'_>, command: Command, text: &str) -> Action {
         match command {
             KEEP => self.save(context, text),
+            form::FILLED => {
+                self.text.replace(text);
+                self.set_problems(Vec::new());
+                Action::None
+            }
             MERGE => self.go_on_from(context, true),
             THEIRS => self.go_on_from(context, false),
             DROP => {
@@ -503,7 +492,7 @@ impl Pane for WritePane {
                 self.set_problems(Vec::new());
                 self.kept = None;
                 // Of a new group nothing is left.
-                let leave = if self.draft.was == 0 { Action::Back } else { Action::None };
+                let leave = if self.is_new() { Action::Back } else { Action::None };
                 Action::All(vec![leave, gone])
             }
             _ => Action::None,
@@ -532,8 +521,8 @@ impl Pane for WritePane {
             let texts = context.texts;
             let what = clean(&problem.what).into_owned();
             let place = match problem.line {
-                0 => clean(&self.name).into_owned(),
-                line => format!("{}:{line}:{}", clean(&self.name), problem.column),
+                0 => self.name.clone(),
+                line => format!("{}:{line}:{}", self.name, problem.column),
             };
             let count = self.problems.len().to_string();
             let text = texts.fill("configs.write.problem", &[&place, &what, &count]);
