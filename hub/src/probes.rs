@@ -42,6 +42,8 @@ const SORT: Sort = Sort {
 };
 /// How often it is looked at who runs what, and judged.
 const TICK: Duration = Duration::from_secs(1);
+/// For so long after a start what was known before holds in any case: agents come back one after the other.
+const MOMENT_MS: u64 = 20_000;
 /// Results of one host within so many ticks are one row of the history.
 const ROW: u32 = 10;
 /// Bytes of all that one agent is handed: they are one request.
@@ -429,7 +431,9 @@ impl Probes {
                 let before = known.standing.state;
                 let (mut standing, _) = known.quorum.judge(now);
                 if let Some(old) = &known.before {
-                    if old.holds(&standing) && known.runs() && now < known.lasts_ms() {
+                    let early = now < known.written.probe.every_ms.min(MOMENT_MS);
+                    let enough = !early && past::is_settled(&standing, known.agents.len());
+                    if !enough && known.runs() && now < known.lasts_ms() {
                         standing.state = old.state;
                     } else {
                         known.before = None;

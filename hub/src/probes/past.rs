@@ -30,14 +30,11 @@ pub(super) struct Before {
     pub(super) why: String,
 }
 
-impl Before {
-    /// Whether it may stand so still, by what agents say since: too few have looked, or it was down and they fail, and have
-    /// not failed often enough yet to say that it is down.
-    pub(super) fn holds(&self, now: &Standing) -> bool {
-        let fails = now.votes.failing + now.votes.against > 0;
-        now.state == State::Unknown
-            || (self.state == State::Down && now.state != State::Down && fails)
-    }
+/// Whether what agents have said since the hub began says enough: each of those that are here has answered, and none has
+/// failed without having said yet whether it is down.
+pub(super) fn is_settled(now: &Standing, agents: usize) -> bool {
+    let votes = now.votes;
+    now.state != State::Unknown && votes.failing == 0 && votes.answering as usize >= agents
 }
 
 impl ProbePast {
@@ -214,17 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_known_holds_until_agents_have_looked_often_enough_to_say_otherwise() {
-        let before = |state| Before { state, since_ms: 1, why: "so".into() };
-        let now = |state, failing| {
-            let votes = cmdr_probes::Votes { answering: 2, failing, ..Default::default() };
+    fn what_was_known_holds_until_each_agent_has_looked_often_enough_to_say_otherwise() {
+        let now = |state, answering, failing| {
+            let votes = cmdr_probes::Votes { answering, failing, ..Default::default() };
             Standing { state, since_ms: 9, flapping: false, votes }
         };
-        assert!(before(State::Up).holds(&now(State::Unknown, 0)));
-        assert!(before(State::Down).holds(&now(State::Up, 2)), "they fail, once so far");
-        assert!(!before(State::Down).holds(&now(State::Up, 0)), "it came back");
-        assert!(!before(State::Up).holds(&now(State::Up, 1)));
-        assert!(!before(State::Down).holds(&now(State::Down, 0)));
+        assert!(!is_settled(&now(State::Unknown, 0, 0), 0), "nobody is here yet");
+        assert!(!is_settled(&now(State::Down, 1, 0), 2), "one of two");
+        assert!(!is_settled(&now(State::Up, 2, 1), 2), "one failed, once so far");
+        assert!(is_settled(&now(State::Up, 2, 0), 2) && is_settled(&now(State::Down, 3, 0), 2));
     }
 
     proptest! {
