@@ -73,7 +73,7 @@ fn all_keys() -> BTreeSet<&'static str> {
         .filter(|b| !matches!(b.command, Quit | Suspend | TabNext | TabPrevious | Tabs))
         .flat_map(|binding| binding.keys.iter().copied())
         .filter(|key| {
-            !["2", "3", "4", "<tab>", "<backtab>", "[", "]", "<left>", "<right>"].contains(key)
+            !["2", "3", "4", "5", "<tab>", "<backtab>", "[", "]", "<left>", "<right>"].contains(key)
         })
         .collect()
 }
