@@ -29,7 +29,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -116,6 +116,8 @@ struct Shared {
     container_stats: services::containers::Sampled,
     recording: Arc<services::recorder::Recording>,
     probing: services::probes::Turns,
+    lookout: services::alerts::Lookout,
+    away: watch::Sender<bool>,
 }
 
 impl Agent {
@@ -139,6 +141,7 @@ impl Agent {
         let engine = engine::Found::default();
         let composing = Composing::new(&config.state_dir);
         let packages = services::system::Packages::default();
+        let lookout = services::alerts::Lookout::new(&config.state_dir);
         let shared = Shared {
             config,
             metrics,
@@ -163,6 +166,8 @@ impl Agent {
             container_stats: services::containers::Sampled::default(),
             recording,
             probing: services::probes::Turns::default(),
+            lookout,
+            away: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -194,6 +199,18 @@ impl Agent {
     /// The flight recorder, when it was begun.
     pub(crate) fn recording(&self) -> &services::recorder::Recording {
         &self.shared.recording
+    }
+    /// The rules that it looks at itself.
+    pub(crate) fn lookout(&self) -> &services::alerts::Lookout {
+        &self.shared.lookout
+    }
+    /// Whether there is no link to the hub, as `run` says.
+    pub(crate) fn away(&self) -> watch::Receiver<bool> {
+        self.shared.away.subscribe()
+    }
+    /// Says whether there is no link to the hub.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.shared.away.send_if_modified(|was| std::mem::replace(was, away) != away);
     }
     pub(crate) fn probing(&self) -> &services::probes::Turns {
         &self.shared.probing

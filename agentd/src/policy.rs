@@ -3,12 +3,14 @@
 //! Read once at start. `agent.rs` asks it before any request is looked at, `services/exec` before a
 //! program is begun, `services/logs` before a file is opened.
 
+mod alerts;
 mod containers;
 mod logs;
 mod probes;
 mod recorder;
 mod ssh;
 
+pub use alerts::Alerts;
 pub use containers::Containers;
 pub use logs::Logs;
 pub use probes::Probes;
@@ -63,6 +65,8 @@ pub struct Policy {
     pub recorder: Recorder,
     /// Where probes may go.
     pub probes: Probes,
+    /// Who is told of alerts while the hub is away.
+    pub alerts: Alerts,
 }
 
 /// Which edits are looked at more closely.
@@ -166,6 +170,7 @@ struct Written {
     containers: containers::WrittenContainers,
     recorder: recorder::WrittenRecorder,
     probes: probes::WrittenProbes,
+    alerts: alerts::WrittenAlerts,
 }
 
 #[derive(Default, Deserialize)]
@@ -339,7 +344,7 @@ impl Policy {
         let edits = Edits { hosts_files: written.edits.hosts_files.0 };
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
         let (containers, recorder) = (written.containers.into(), written.recorder.into());
-        let probes = written.probes.into();
+        let (probes, alerts) = (written.probes.into(), written.alerts.into());
         Ok(Self {
             file,
             off,
@@ -353,6 +358,7 @@ impl Policy {
             containers,
             recorder,
             probes,
+            alerts,
         })
     }
 

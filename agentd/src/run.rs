@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{containers, edits, facts, metrics, orders, recorder};
+use crate::services::{alerts, containers, edits, facts, metrics, orders, recorder};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -64,6 +64,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     containers::resume(&agent);
     recorder::begin(&agent);
     tokio::spawn(metrics::remember(agent.clone()));
+    tokio::spawn(alerts::look(agent.clone()));
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
     let dialer = join::dialer(context.target, context.key, basics.hostname, None);
@@ -85,7 +86,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     let mut kept = std::pin::pin!(kept);
     let why = tokio::select! {
         () = &mut kept => "the link task ended",
-        () = report(state) => "the link task ended",
+        () = report(&agent, state) => "the link task ended",
         () = watchdog() => "the watchdog ended",
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
@@ -140,9 +141,10 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Keeps the service manager's status line true.
-async fn report(mut state: watch::Receiver<State>) {
+/// Keeps the service manager's status line true, and the agent knowing whether the hub is away.
+async fn report(agent: &Agent, mut state: watch::Receiver<State>) {
     loop {
+        agent.set_away(!matches!(*state.borrow(), State::Up { .. }));
         let status = match &*state.borrow_and_update() {
             State::Connecting { last_error: None, .. } => "dialing the hub".to_owned(),
             State::Connecting { last_error: Some(e), .. } => format!("dialing the hub: {e}"),

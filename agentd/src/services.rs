@@ -1,5 +1,6 @@
 //! The list of what an agent offers. A feature is one file beside this and one line here.
 
+pub mod alerts;
 pub(crate) mod blobs;
 pub(crate) mod compose;
 pub mod containers;
@@ -35,6 +36,7 @@ use cmdr_link::service::Service;
 
 /// The names by which a policy file switches features off: the part of a method before the dot.
 pub const NAMES: &[&str] = &[
+    "alerts",
     "blobs",
     "compose",
     "containers",
@@ -69,6 +71,7 @@ pub const NAMES: &[&str] = &[
 pub fn all(service: Service<Agent>) -> Service<Agent> {
     [
         ping::register,
+        alerts::register,
         facts::register,
         metrics::register,
         processes::register,

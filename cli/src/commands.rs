@@ -4,6 +4,7 @@ mod alerts;
 mod approvals;
 mod audit;
 mod config;
+mod data;
 mod docker;
 mod edit;
 mod edits;
@@ -94,6 +95,7 @@ pub enum Command {
     Top(top::TopArgs),
     Chart(history::chart::ChartArgs),
     History(history::HistoryArgs),
+    Data(data::DataArgs),
     Rules(rules::RulesArgs),
     Alerts(alerts::AlertsArgs),
     Notifiers(notifiers::NotifiersArgs),
@@ -187,6 +189,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Env(args) => environment::run(app, &args).await,
         Command::Chart(args) => history::chart::run(app, args).await,
         Command::History(args) => history::run(app, args).await,
+        Command::Data(args) => data::run(app, args).await,
         Command::Rules(args) => rules::run(app, &args).await,
         Command::Probes(args) => probes::run(app, &args).await,
         Command::Alerts(args) => alerts::run(app, &args).await,

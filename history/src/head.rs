@@ -138,39 +138,81 @@ impl Head {
         (column.run.0 + column.run.1 == self.rows).then_some(column.last)
     }
 
+    /// Whether it has values of all of these at a time.
+    pub(crate) fn has(&self, at_ms: i64, names: &[NameId]) -> bool {
+        let rows = self.times().into_iter().zip(0u32..).filter(|(t, _)| *t == at_ms);
+        let rows: Vec<u32> = rows.map(|(_, row)| row).collect();
+        let covers =
+            |(first, n): (u32, u32)| rows.iter().any(|row| (first..first + n).contains(row));
+        names.iter().all(|name| {
+            let column = self.places.get(name).map(|place| &self.columns[*place as usize]);
+            column.is_some_and(|c| covers(c.run) || c.before.iter().any(|run| covers(*run)))
+        })
+    }
+
     fn times(&self) -> Vec<i64> {
-        let (mut bytes, mut times, mut t) = (&self.times[..], Vec::new(), 0);
-        times.reserve_exact(self.rows as usize);
-        while let Ok(next) = take_after(&mut bytes, t) {
-            t = next;
-            times.push(t);
-        }
-        times
+        decoded(&self.times, self.rows as usize)
     }
 
     /// The rows of the series that are asked for (all when `None`), in the order in which they came.
     pub(crate) fn rows(&self, wanted: Option<&[NameId]>) -> Rows {
-        let mut rows = Rows { times: self.times(), series: Vec::new() };
-        for column in &self.columns {
-            if wanted.is_some_and(|w| !w.contains(&column.name)) {
-                continue;
-            }
-            let mut runs = column.before.clone();
-            if column.run.1 > 0 {
-                runs.push(column.run);
-            }
-            if runs.is_empty() {
-                continue;
-            }
-            let (mut bytes, mut values, mut v) = (&column.bytes[..], Vec::new(), 0);
-            values.reserve_exact(runs.iter().map(|r| r.1 as usize).sum());
-            while let Ok(next) = take_after(&mut bytes, v) {
-                v = next;
-                values.push(v);
-            }
-            rows.series.push(Series { name: column.name, runs, columns: vec![values] });
-        }
-        rows
+        let series = self.meant(wanted).map(|column| {
+            let runs = column.runs();
+            Series { name: column.name, columns: vec![decoded(&column.bytes, count(&runs))], runs }
+        });
+        Rows { times: self.times(), series: series.collect() }
+    }
+
+    /// The same, still as bytes: what is read can be decoded when nobody waits for it.
+    pub(crate) fn copied(&self, wanted: Option<&[NameId]>) -> Copied {
+        let columns = self.meant(wanted);
+        let columns = columns.map(|c| (c.name, c.runs(), c.bytes.clone().into_boxed_slice()));
+        Copied { rows: self.rows, times: self.times.clone(), columns: columns.collect() }
+    }
+
+    fn meant(&self, wanted: Option<&[NameId]>) -> impl Iterator<Item = &Column> {
+        let meant = move |column: &&Column| wanted.is_none_or(|w| w.contains(&column.name));
+        self.columns.iter().filter(meant).filter(|c| c.run.1 > 0 || !c.before.is_empty())
+    }
+}
+
+impl Column {
+    fn runs(&self) -> Vec<(u32, u32)> {
+        let last = (self.run.1 > 0).then_some(self.run);
+        self.before.iter().copied().chain(last).collect()
+    }
+}
+
+fn count(runs: &[(u32, u32)]) -> usize {
+    runs.iter().map(|(_, n)| *n as usize).sum()
+}
+
+/// Differences in a row, as numbers.
+fn decoded(mut bytes: &[u8], n: usize) -> Vec<i64> {
+    let (mut values, mut v) = (Vec::new(), 0);
+    values.reserve_exact(n);
+    while let Ok(next) = take_after(&mut bytes, v) {
+        v = next;
+        values.push(v);
+    }
+    values
+}
+
+/// Samples of one source as a head has them.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    rows: u32,
+    times: Vec<u8>,
+    columns: Vec<(NameId, Vec<(u32, u32)>, Box<[u8]>)>,
+}
+
+impl Copied {
+    pub(crate) fn rows(&self) -> Rows {
+        let series = self.columns.iter().map(|(name, runs, bytes)| {
+            let columns = vec![decoded(bytes, count(runs))];
+            Series { name: *name, runs: runs.clone(), columns }
+        });
+        Rows { times: decoded(&self.times, self.rows as usize), series: series.collect() }
     }
 }
 

@@ -7,12 +7,15 @@
 //! - `append` puts a row into memory (`head`) and into what the log writes next (`log`).
 //! - `tick` writes the log, at most once a second, and does the rest of the work in small steps (`work`): what
 //!   is hot becomes a segment (`segment`, `block`), what is old becomes thinner (`ladder`, `thin`).
-//! - `query` reads segments and what is hot together (`query`).
+//! - `query` reads segments and what is hot together (`query`), and makes lines of it (`answer`).
+//! - `read_on` tells what has come since one looked last (`follow`).
 //!
 //! What is on disk is told by checksums; what cannot be read is left out and counted, never guessed.
 
+mod answer;
 mod block;
 mod codec;
+mod follow;
 mod head;
 mod ladder;
 mod log;
@@ -26,8 +29,10 @@ mod store;
 mod thin;
 mod work;
 
+pub use follow::{Follower, Part, Position, Unread};
 pub use ladder::{Ladder, Tier};
-pub use names::{Kind, NAME_MAX, Name, NameId};
+pub use names::{Kind, NAME_MAX, Name, NameId, matches};
+pub use opening::is_file;
 pub use purge::{Purge, Purged};
 pub use query::{Aggregate, Answer, Line, Listed, Over, Query};
 pub use store::{Appended, Health, Options, Sizes, Store, TierSize};

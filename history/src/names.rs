@@ -91,7 +91,7 @@ pub(crate) fn read(bytes: &mut &[u8], names: &mut Names) -> Result<NameId, Broke
 }
 
 /// Whether `text` is meant by `pattern`, in which `*` is anything.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
         return false;

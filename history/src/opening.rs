@@ -27,6 +27,14 @@ struct Files {
     next: u64,
 }
 
+/// Whether a file of a store's folder is one of its parts: a log or a segment, and neither unfinished nor put aside.
+pub fn is_file(name: &str) -> bool {
+    let Some((kind, number)) = name.split_once('-') else { return false };
+    let tier = kind.strip_prefix("tier").is_some_and(|tier| tier.parse::<u8>().is_ok());
+    let number = number.len() == 16 && number.bytes().all(|b| b.is_ascii_hexdigit());
+    (kind == "log" || tier) && number
+}
+
 fn look(dir: &Path) -> Result<Files, Error> {
     let mut files = Files::default();
     let entries = std::fs::read_dir(dir).map_err(Error::io("looking into", dir))?;
@@ -123,6 +131,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, Error> {
         appended: 0,
         segments,
         health,
+        followers: Vec::new(),
     };
     shared.closed = shared.floors.get(1).copied().unwrap_or(i64::MIN);
     let heads = shared.generations().flat_map(|g| &g.heads).filter(|(_, head)| head.rows > 0);

@@ -1,11 +1,11 @@
 //! Questions: which points a few or a thousand series have over a stretch of time. Reads segments and
 //! what is hot together; takes no longer than its bounds allow.
 
-use crate::head::Generation;
+use crate::head::{Copied, Generation};
 use crate::names::{Kind, Name, NameId, matches};
 use crate::rows::{Points, Rows};
 use crate::segment::{self, Scratch, Segment};
-use crate::store::Store;
+use crate::store::{Shared, Store};
 use crate::thin::{self, Bucket};
 use crate::{Error, Source};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -101,7 +101,7 @@ pub struct Listed {
 
 /// So many points in an answer at most.
 pub(crate) const POINTS_MAX: u64 = 4_000_000;
-/// So many samples are read for one at most.
+/// So many samples are read for one at most, by each thread.
 pub(crate) const SAMPLES_MAX: u64 = 400_000_000;
 
 /// Growth of a counter begins at the sample before the first step, if it is not further back than this.
@@ -116,15 +116,15 @@ pub(crate) struct Snapshot {
     pub(crate) segments: Vec<Arc<Segment>>,
     floors: Vec<i64>,
     frozen: Vec<Arc<Generation>>,
-    live: HashMap<Source, Rows>,
+    pub(crate) live: HashMap<Source, Copied>,
     kinds: HashMap<NameId, Kind>,
     all_gauges: bool,
 }
 
 /// What answering one question takes along.
 #[derive(Debug, Default)]
-struct Reading {
-    samples: u64,
+pub(crate) struct Reading {
+    pub(crate) samples: u64,
     scratch: Scratch,
 }
 
@@ -142,15 +142,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl Store {
     /// What segments have, without what is hot.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let shared = self.shared();
-        Snapshot {
-            segments: shared.segments.clone(),
-            floors: shared.floors.clone(),
-            frozen: shared.frozen.clone(),
-            live: HashMap::new(),
-            all_gauges: shared.names.iter().all(|(_, n)| n.kind == Kind::Gauge),
-            kinds: shared.names.iter().map(|(id, n)| (id, n.kind)).collect(),
-        }
+        Snapshot::of(&self.shared())
     }
 
     /// Answers a question.
@@ -177,7 +169,7 @@ impl Store {
                 let head = shared.live.head(source).filter(|h| h.rows > 0);
                 let from = query.from_ms.saturating_sub(query.step_ms.max(REACH_MS));
                 if let Some(head) = head.filter(|h| h.last_ms >= from) {
-                    live.insert(*source, head.rows(Some(&wanted)));
+                    live.insert(*source, head.copied(Some(&wanted)));
                 }
             }
             Snapshot {
@@ -283,14 +275,26 @@ impl Store {
     }
 }
 
-struct Asked<'a> {
-    query: &'a Query,
-    from: i64,
-    step: i64,
-    names: &'a [(NameId, Name)],
+pub(crate) struct Asked<'a> {
+    pub(crate) query: &'a Query,
+    pub(crate) from: i64,
+    pub(crate) step: i64,
+    pub(crate) names: &'a [(NameId, Name)],
 }
 
 impl Snapshot {
+    /// What segments have, and what is frozen.
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self {
+            segments: shared.segments.clone(),
+            floors: shared.floors.clone(),
+            frozen: shared.frozen.clone(),
+            live: HashMap::new(),
+            all_gauges: shared.names.iter().all(|(_, n)| n.kind == Kind::Gauge),
+            kinds: shared.names.iter().map(|(id, n)| (id, n.kind)).collect(),
+        }
+    }
+
     pub(crate) fn kind(&self, name: NameId) -> Kind {
         self.kinds.get(&name).copied().unwrap_or_default()
     }
@@ -381,8 +385,8 @@ impl Snapshot {
                     take(head.rows(wanted));
                 }
             }
-            if let Some(rows) = self.live.get(source) {
-                take(rows.clone());
+            if let Some(hot) = self.live.get(source) {
+                take(hot.rows());
             }
         }
         for (_, points) in &mut found {
@@ -410,7 +414,7 @@ impl Snapshot {
     }
 
     /// All series of a source that are asked for, over all tiers, in steps.
-    fn steps(
+    pub(crate) fn steps(
         &self,
         asked: &Asked<'_>,
         source: &Source,
@@ -465,66 +469,9 @@ impl Snapshot {
             }
         }
     }
-
-    fn each(&self, asked: &Asked<'_>) -> Result<Vec<Line>, Error> {
-        let (mut lines, mut count, mut read) = (Vec::new(), 0, Reading::default());
-        for source in &asked.query.sources {
-            let mut found: Vec<Vec<(i64, f64)>> = vec![Vec::new(); asked.names.len()];
-            self.steps(asked, source, &mut read, |line, start, b| {
-                count += 1;
-                found[line].push((start, asked.value(line, b)));
-            });
-            within(count, read.samples)?;
-            for ((_, name), points) in asked.names.iter().zip(found) {
-                if !points.is_empty() {
-                    lines.push(Line { source: Some(*source), name: name.text.clone(), points });
-                }
-            }
-        }
-        lines.sort_by(|a, b| (&a.name, a.source).cmp(&(&b.name, b.source)));
-        Ok(lines)
-    }
-
-    fn together(&self, asked: &Asked<'_>, buckets: usize) -> Result<Vec<Line>, Error> {
-        within((buckets as u64).saturating_mul(asked.names.len() as u64), 0)?;
-        let mut sums = vec![vec![(0u32, 0f64); buckets]; asked.names.len()];
-        let mut read = Reading::default();
-        for source in &asked.query.sources {
-            let (mut at, mut next) = (0, i64::MIN);
-            self.steps(asked, source, &mut read, |line, start, b| {
-                // Mostly the step after the one before: no division.
-                at = if start == next {
-                    at + 1
-                } else {
-                    ((start - asked.from) / asked.step) as usize
-                };
-                next = start + asked.step;
-                let (n, sum) = &mut sums[line][at];
-                let v = asked.value(line, b);
-                *sum = match asked.query.over {
-                    _ if *n == 0 => v,
-                    Over::Min => sum.min(v),
-                    Over::Max => sum.max(v),
-                    Over::Each | Over::Mean | Over::Sum => *sum + v,
-                };
-                *n += 1;
-            });
-            within(0, read.samples)?;
-        }
-        let mean = asked.query.over == Over::Mean;
-        let lines = asked.names.iter().zip(sums).map(|((_, name), sums)| {
-            let points = sums.into_iter().enumerate().filter(|(_, (n, _))| *n > 0);
-            let points = points.map(|(i, (n, sum))| {
-                let v = if mean { sum / f64::from(n) } else { sum };
-                (asked.from + i as i64 * asked.step, v)
-            });
-            Line { source: None, name: name.text.clone(), points: points.collect() }
-        });
-        Ok(lines.filter(|line| !line.points.is_empty()).collect())
-    }
 }
 
-fn within(points: u64, read: u64) -> Result<(), Error> {
+pub(crate) fn within(points: u64, read: u64) -> Result<(), Error> {
     for (n, most, what) in [(points, POINTS_MAX, "points"), (read, SAMPLES_MAX, "samples")] {
         if n > most {
             return Err(Error::TooMuch { what: format!("the number of {what}, {n},"), most });
@@ -546,7 +493,7 @@ fn needs(aggregate: Aggregate) -> u8 {
 }
 
 impl Asked<'_> {
-    fn value(&self, line: usize, b: Bucket) -> f64 {
+    pub(crate) fn value(&self, line: usize, b: Bucket) -> f64 {
         let name = &self.names[line].1;
         let counter = name.kind == Kind::Counter;
         let v = match self.query.aggregate {

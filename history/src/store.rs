@@ -3,6 +3,7 @@
 //! Two locks: `shared` is held for moments, never while a disk is waited for, except once per
 //! checkpoint; `work` is held by `tick` and by purges. `shared` may be taken while `work` is held, never the other way.
 
+use crate::follow::Following;
 use crate::head::Generation;
 use crate::ladder::Ladder;
 use crate::log::{self, ROW_MAX, WHOLE_EVERY};
@@ -126,6 +127,8 @@ pub(crate) struct Shared {
     pub(crate) closed: i64,
     pub(crate) newest_ms: i64,
     pub(crate) health: Health,
+    /// Those who read on.
+    pub(crate) followers: Vec<Following>,
 }
 
 impl Shared {
@@ -243,12 +246,18 @@ impl Store {
                 head.set_schema(names);
             }
         }
+        // What a host tells again is nothing new to those who have read it.
+        let late = shared.followers.iter().any(|following| following.is_late(source, at_ms));
+        let known = late && head.has(at_ms, names);
         let tag = if whole { head::entry::WHOLE } else { head::entry::ROW };
         shared.pending.push(tag);
         codec::put(&mut shared.pending, u64::from(place));
         head.push(at_ms, values, whole, &mut shared.pending);
         shared.live_bytes += (shared.pending.len() - before) as u64;
         shared.newest_ms = shared.newest_ms.max(at_ms);
+        if late && !known {
+            shared.followers.iter_mut().for_each(|following| following.note(source, at_ms));
+        }
         shared.appended += 1;
         Ok(Appended::Kept(shared.appended))
     }

@@ -5,6 +5,7 @@
 //! Fed by [`crate::watcher`], asked by `services/alerts.rs` and `services/rules.rs`.
 
 mod asked;
+mod away;
 mod kept;
 mod moment;
 mod policies;
@@ -26,12 +27,13 @@ use crate::server::Hub;
 use crate::shelf::{Shelf, Sort};
 use crate::store::{Store, StoreError};
 use cmdr_link::clock;
+use cmdr_protocol::HostId;
 use cmdr_protocol::alerts::{self, Alert, Happening};
 use cmdr_protocol::events::{Event, What};
-use cmdr_protocol::history::names;
-use cmdr_protocol::{HostId, display};
+use cmdr_protocol::states::States;
 use cmdr_rules::alerts::{Key, Machine, Now, Outcome, Write};
-use cmdr_rules::{Catalog, Cell, Engine, Host};
+use cmdr_rules::told::{self, Figures, Teller, Told};
+use cmdr_rules::{Catalog, Engine, Host};
 use kept::Kept;
 use rulebook::Rulebook;
 use serde::Deserialize;
@@ -46,8 +48,6 @@ const CYCLE: Duration = Duration::from_secs(5);
 /// How often it is asked anew which hosts a rule is for, when no host has changed: selectors may ask what hosts told
 /// of themselves.
 const HOSTS: Duration = Duration::from_mins(1);
-/// The longest name of a device or a unit that rules know, in bytes.
-const INSTANCE: usize = 160;
 /// Alerts that were over and whose ids are still told to those who watch.
 const GONE: usize = 4096;
 
@@ -115,7 +115,10 @@ pub struct Alerts {
     news: watch::Sender<u64>,
     /// Units whose states rules ask for.
     units: watch::Sender<Vec<String>>,
-    began: Instant,
+    /// Changes when rules do, for those who tell agents of them.
+    carried: watch::Sender<u64>,
+    /// For each host the day and how much of what its agent saw was kept.
+    seen: Mutex<HashMap<HostId, (u64, u32)>>,
 }
 
 /// What is known now.
@@ -124,8 +127,7 @@ struct Inner {
     engine: Engine,
     machine: Machine,
     book: Rulebook,
-    /// For each figure of the table its cell.
-    cells: Vec<Option<Cell>>,
+    teller: Teller,
     hosts: HashMap<HostId, Known>,
     /// The fleet's change that the rules' hosts were worked out by, and when.
     of_change: Option<(u64, Instant)>,
@@ -142,8 +144,7 @@ struct Inner {
 struct Known {
     host: Host,
     online: bool,
-    /// The instances that it told of last, by figure.
-    instances: Vec<(usize, String)>,
+    told: Told,
 }
 
 impl Inner {
@@ -152,8 +153,16 @@ impl Inner {
         self.hosts.entry(id).or_insert_with(|| Known {
             host: engine.host(&id.to_string(), now),
             online: false,
-            instances: Vec::new(),
+            told: Told::default(),
         })
+    }
+
+    /// Does something with what is known of a host.
+    fn with(&mut self, id: HostId, now: u64, act: impl FnOnce(&mut Engine, &Teller, &mut Known)) {
+        self.known(id, now);
+        if let Some(known) = self.hosts.get_mut(&id) {
+            act(&mut self.engine, &self.teller, known);
+        }
     }
 }
 
@@ -173,13 +182,13 @@ impl Alerts {
         let writes = kept::read(&store)?;
         let machine = Machine::resume("a", book.rules(), told, writes);
         let engine = Engine::new(catalog.clone());
-        let cells = names::ALL.iter().map(|m| engine.metric(m.name)).collect();
+        let teller = Teller::new(&engine);
         let units = watch::Sender::new(book.picked("unit", &catalog));
         let inner = Inner {
             engine,
             machine,
             book,
-            cells,
+            teller,
             hosts: HashMap::new(),
             of_change: None,
             changed: BTreeMap::new(),
@@ -199,7 +208,8 @@ impl Alerts {
             wake: Notify::new(),
             news: watch::Sender::new(0),
             units,
-            began: Instant::now(),
+            carried: watch::Sender::new(0),
+            seen: Mutex::default(),
         })
     }
 
@@ -208,69 +218,42 @@ impl Alerts {
     }
 
     /// What the clocks show.
-    fn now(&self) -> Now {
-        let mono_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { wall_ms: clock::now_ms(), mono_ms }
+    fn now() -> Now {
+        Now { wall_ms: clock::now_ms(), mono_ms: clock::mono_ms() }
     }
 
     /// Takes what a host told over one step of the history.
     pub fn tell(&self, id: HostId, means: &Means) {
-        let now = self.now().mono_ms;
-        let mut inner = self.lock();
-        let host = inner.known(id, now).host;
-        let mut instances = Vec::new();
-        for (at, of, value) in &means.figures {
-            let (Some(metric), Some(Some(cell))) = (names::ALL.get(*at), inner.cells.get(*at))
-            else {
-                continue;
-            };
-            let (cell, instance) = (*cell, instance(of));
-            inner.engine.tell(host, cell, &instance, cmdr_rules::base(metric, *value), now);
-            if !of.is_empty() {
-                instances.push((*at, instance));
-            }
-        }
-        // What a host tells of no more, while it tells of others, has gone: a file system, a device.
-        let before = std::mem::take(&mut inner.known(id, now).instances);
-        let (told, silent): (Vec<_>, Vec<_>) = before.into_iter().partition(|(at, _)| {
-            let usage = names::ALL.get(*at).is_some_and(names::Metric::is_usage);
-            if usage { means.usages } else { means.steady }
+        let now = Self::now().mono_ms;
+        let (figures, steady, usages) = (means.figures.as_slice(), means.steady, means.usages);
+        self.lock().with(id, now, |engine, teller, known| {
+            let of = Figures { figures, steady, usages };
+            teller.figures(engine, known.host, &mut known.told, of, now);
         });
-        let gone: Vec<_> = told.into_iter().filter(|was| !instances.contains(was)).collect();
-        instances.extend(silent);
-        for (at, instance) in gone {
-            let Some(metric) = names::ALL.get(at) else { continue };
-            let still = instances.iter().any(|(other, name)| {
-                *name == instance && names::ALL.get(*other).is_some_and(|m| m.per == metric.per)
-            });
-            if !still {
-                inner.engine.remove_instance(host, metric.per, &instance);
-            }
-        }
-        inner.known(id, now).instances = instances;
+    }
+
+    /// Takes how things stand on a host.
+    pub fn tell_states(&self, id: HostId, states: &States) {
+        let now = Self::now().mono_ms;
+        self.lock().with(id, now, |engine, teller, known| {
+            teller.states(engine, known.host, &mut known.told, states, now);
+        });
     }
 
     /// Takes one figure that the hub itself knows of a host, as the history's table has it.
     pub fn tell_one(&self, id: HostId, name: &str, of: &str, value: f64) {
-        let now = self.now().mono_ms;
-        let Some(at) = names::ALL.iter().position(|m| m.name == name) else { return };
-        let mut inner = self.lock();
-        let host = inner.known(id, now).host;
-        if let (Some(metric), Some(Some(cell))) = (names::ALL.get(at), inner.cells.get(at)) {
-            let cell = *cell;
-            let value = cmdr_rules::base(metric, value);
-            inner.engine.tell(host, cell, &instance(of), value, now);
-        }
+        let now = Self::now().mono_ms;
+        self.lock().with(id, now, |engine, teller, known| {
+            teller.figure(engine, known.host, (name, of), value, now);
+        });
     }
 
-    /// Takes the state of something on a host, such as `unit`, `ssh.service`, `failed`.
+    /// Takes the state of something on a host, such as `probe`, `shop`, `down`.
     pub fn tell_state(&self, id: HostId, thing: &str, of: &str, state: &str) {
-        let now = self.now().mono_ms;
-        let mut inner = self.lock();
-        let host = inner.known(id, now).host;
-        if let Some(cell) = inner.engine.thing(thing) {
-            inner.engine.tell_state(host, cell, &instance(of), state, now);
-        }
+        let now = Self::now().mono_ms;
+        self.lock().with(id, now, |engine, _, known| {
+            told::state(engine, known.host, (thing, of), state, now);
+        });
     }
 
     /// The units, as names and patterns, whose states rules ask for.
@@ -280,10 +263,10 @@ impl Alerts {
 
     /// Something that a host had several of has gone.
     pub fn tell_gone(&self, id: HostId, per: &str, of: &str) {
-        let now = self.now().mono_ms;
+        let now = Self::now().mono_ms;
         let mut inner = self.lock();
         let host = inner.known(id, now).host;
-        inner.engine.remove_instance(host, per, &instance(of));
+        inner.engine.remove_instance(host, per, &told::instance(of));
     }
 
     /// Does something with the alerts and stores what comes of it.
@@ -295,7 +278,7 @@ impl Alerts {
         let mut kept = self.kept.lock().await;
         let (done, outcome, alerts) = {
             let mut inner = self.lock();
-            let (done, outcome) = act(&mut inner, self.now(), &Fleetwide(&hub.fleet))?;
+            let (done, outcome) = act(&mut inner, Self::now(), &Fleetwide(&hub.fleet))?;
             let alerts = inner.note(&outcome);
             (done, outcome, alerts)
         };
@@ -361,8 +344,8 @@ impl Alerts {
         }
     }
 
-    /// Looks at all rules, once.
-    async fn cycle(&self, hub: &Arc<Hub>) {
+    /// Looks at all rules, once; [`Alerts::serve`] does so again and again.
+    pub async fn cycle(&self, hub: &Arc<Hub>) {
         let mut kept = self.kept.lock().await;
         let this = hub.clone();
         let looked = tokio::task::spawn_blocking(move || this.alerts.look(&this.fleet)).await;
@@ -374,7 +357,7 @@ impl Alerts {
 
     fn look(&self, fleet: &Fleet) -> (Outcome, Vec<Alert>) {
         let mut inner = self.lock();
-        let now = self.now();
+        let now = Self::now();
         inner.look_at_hosts(fleet, now.mono_ms);
         let changes = inner.engine.cycle(now.mono_ms);
         let outcome = inner.machine.step(&changes, now, &Fleetwide(fleet));
@@ -415,7 +398,7 @@ impl Inner {
             if was && !online {
                 self.engine.silent(host);
                 if let Some(known) = self.hosts.get_mut(&id) {
-                    known.instances.clear();
+                    known.told.forget();
                 }
             }
             if let (Some(cell), Some(ms)) = (skew, skew_ms) {
@@ -471,12 +454,6 @@ impl Inner {
         }
         alerts
     }
-}
-
-/// What a device or a unit is called in rules.
-fn instance(of: &str) -> String {
-    let end = of.floor_char_boundary(INSTANCE);
-    display::clean(&of[..end]).into_owned()
 }
 
 /// What programs that follow events hear of it.

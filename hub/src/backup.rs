@@ -5,8 +5,9 @@
 //! before it, and a seal made with the hub's key. Two backups of
 //! the same state are the same bytes. The hub's key is not in it: whoever has a backup can read it, but
 //! not be the hub. Neither way holds the audit log in memory: it may be large. Recordings may be larger
-//! still: their files are copied beside it ([`recordings`]).
+//! still: their files are copied beside it ([`recordings`]), and so is the history of figures ([`history`]).
 
+pub mod history;
 pub mod recordings;
 
 use crate::audit::chain::{self, Point};

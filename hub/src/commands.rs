@@ -56,11 +56,11 @@ enum Command {
         /// only whether their files are there and as long as they should be
         #[arg(long)]
         recordings: bool,
-        /// Check this folder instead, which backup --recordings has written
+        /// Check this folder instead, which backup --recordings or backup --history has written
         #[arg(long, value_name = "DIR", conflicts_with = "recordings")]
         copies: Option<PathBuf>,
     },
-    /// Write everything durable into a file; recordings go into a folder of their own, or stay out
+    /// Write everything durable into a file; recordings and the history go into folders of their own, or stay out
     Backup {
         /// The file; must not exist yet
         file: PathBuf,
@@ -68,6 +68,9 @@ enum Command {
         /// has removed meanwhile stays there
         #[arg(long, value_name = "DIR")]
         recordings: Option<PathBuf>,
+        /// Make this folder have the history of figures as it is now: what it lacks is copied, what is gone is removed
+        #[arg(long, value_name = "DIR")]
+        history: Option<PathBuf>,
     },
     /// Read a backup into an empty data folder
     Restore {
@@ -79,6 +82,9 @@ enum Command {
         /// Bring back the recordings that the backup names out of this folder, which backup --recordings has written
         #[arg(long, value_name = "DIR")]
         recordings: Option<PathBuf>,
+        /// Bring back the history of figures out of this folder, which backup --history has written
+        #[arg(long, value_name = "DIR")]
+        history: Option<PathBuf>,
     },
 }
 
@@ -198,14 +204,15 @@ async fn run(cli: Cli) -> anyhow::Result<Done> {
         Some(Command::Secrets(args)) => secrets::run(&dir, &config, args).await,
         Some(Command::Check { copies: Some(copies), .. }) => keep::check_copies(&dir, &copies),
         Some(Command::Check { recordings, .. }) => keep::check(&dir, recordings).await,
-        Some(Command::Backup { file, recordings }) => {
-            keep::backup_to(&dir, &file, recordings.as_deref()).await
+        Some(Command::Backup { file, recordings, history }) => {
+            keep::backup_to(&dir, &file, recordings.as_deref(), history.as_deref()).await
         }
-        Some(Command::Restore { file, key, recordings }) => {
+        Some(Command::Restore { file, key, recordings, history }) => {
             let from = restore::From {
                 file: &file,
                 key: key.as_deref(),
                 recordings: recordings.as_deref(),
+                history: history.as_deref(),
             };
             restore::run(&dir, &config, from).await
         }

@@ -3,6 +3,7 @@
 //!
 //! A history that cannot be opened or written costs the hub nothing else: it is tried again, and said.
 
+use crate::remote_write;
 use cmdr_history::{Error, Kind, Ladder, NameId, Options, Source, Store, Tier};
 use cmdr_link::clock;
 use cmdr_protocol::HostId;
@@ -10,12 +11,13 @@ use cmdr_protocol::history::names;
 use cmdr_protocol::metrics::Metrics;
 use cmdr_protocol::{CallError, display};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Figures that are kept of one host at most: one that makes up names shall not fill the disk.
 const SERIES: usize = 512;
@@ -24,7 +26,7 @@ const LABEL: usize = 160;
 /// A host's clock that differs by less is taken as right.
 const SKEW_MS: i64 = 5000;
 /// How far back an agent is asked for what it remembers.
-const BACK_MS: i64 = 6 * 60 * 60 * 1000;
+const BACK_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 /// How often the store's work is done.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,8 @@ pub struct Settings {
     pub keep_mb: u64,
     /// How long samples are kept as they came, and how thin they are after that.
     pub ladder: Vec<Step>,
+    /// Where samples are sent on, by name.
+    pub remote_write: BTreeMap<String, remote_write::Settings>,
 }
 
 /// A step of the ladder.
@@ -62,7 +66,13 @@ impl Default for Settings {
             step_s: tier.step.as_secs(),
             days: tier.until.map_or(0, |until| until.as_secs() / DAY_S),
         });
-        Self { keep: true, step_s: STEP_S, keep_mb: 8192, ladder: steps.collect() }
+        Self {
+            keep: true,
+            step_s: STEP_S,
+            keep_mb: 8192,
+            ladder: steps.collect(),
+            remote_write: BTreeMap::new(),
+        }
     }
 }
 
@@ -81,7 +91,12 @@ impl Settings {
         if self.step_s.get() > 3600 {
             return Err("[history] step_s is at most 3600".to_owned());
         }
-        self.options().map(drop).map_err(|e| format!("[history] ladder: {e}"))
+        self.options().map(drop).map_err(|e| format!("[history] ladder: {e}"))?;
+        if !self.keep && !self.remote_write.is_empty() {
+            return Err("[history.remote_write] sends what is kept, and keep is false".to_owned());
+        }
+        let kept_h = self.ladder.first().map_or(0, |step| step.days.saturating_mul(24));
+        remote_write::check(&self.remote_write, kept_h)
     }
 }
 
@@ -91,6 +106,8 @@ pub struct History {
     folder: PathBuf,
     settings: Settings,
     store: OnceLock<Arc<Store>>,
+    /// Whether there is a store.
+    opened: watch::Sender<bool>,
     hosts: Mutex<HashMap<HostId, [Gathering; 2]>>,
     /// Said once each time it changes.
     troubled: AtomicBool,
@@ -179,6 +196,7 @@ impl History {
             folder,
             settings,
             store: OnceLock::new(),
+            opened: watch::Sender::new(false),
             hosts: Mutex::default(),
             troubled: AtomicBool::new(false),
         }
@@ -196,13 +214,21 @@ impl History {
         })
     }
 
+    /// Waits for a store to be there; for good where there was one already.
+    pub async fn opened(&self) {
+        let mut opened = self.opened.subscribe();
+        if *opened.borrow_and_update() || opened.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// How long a sample stands for.
     pub const fn step_ms(&self) -> i64 {
         self.settings.step_s.get() as i64 * 1000
     }
 
-    /// Opens the store and does its work, until it is dropped.
-    pub async fn keep(self: Arc<Self>) {
+    /// Opens the store and does its work, until it is dropped; tells why it cannot be written, once each time.
+    pub async fn keep(self: Arc<Self>, tell: impl Fn(String)) {
         if !self.settings.keep {
             return;
         }
@@ -212,18 +238,22 @@ impl History {
             tick.tick().await;
             let history = self.clone();
             let done = tokio::task::spawn_blocking(move || history.work()).await;
-            if let Err(e) = done {
-                tracing::error!("the history's work broke: {e}");
+            match done {
+                Ok(None) => {}
+                Ok(Some(why)) => tell(why),
+                Err(e) => tracing::error!("the history's work broke: {e}"),
             }
         }
     }
 
-    fn work(&self) {
+    /// Opens the store, or does what is due in it: what was taken before is on disk then. [`History::keep`] does so
+    /// each second. Why it begins to fail, when it does.
+    pub fn work(&self) -> Option<String> {
         let done = match self.store.get() {
             Some(store) => store.tick(now()),
             None => self.open(),
         };
-        self.say(done);
+        self.say(done)
     }
 
     fn open(&self) -> Result<(), Error> {
@@ -236,20 +266,24 @@ impl History {
             );
         }
         drop(self.store.set(Arc::new(store)));
+        self.opened.send_replace(true);
         Ok(())
     }
 
-    fn say(&self, done: Result<(), Error>) {
+    /// Says when it begins to fail and when it is over; why, when it begins.
+    fn say(&self, done: Result<(), Error>) -> Option<String> {
         let failed = done.is_err();
         if self.troubled.swap(failed, Ordering::Relaxed) == failed {
-            return;
+            return None;
         }
-        if let Err(e) = done {
-            let why = std::error::Error::source(&e).map(|s| format!(": {s}"));
-            tracing::error!("the history is not written: {e}{}", why.unwrap_or_default());
-        } else {
+        let Err(e) = done else {
             tracing::info!("the history is written again");
-        }
+            return None;
+        };
+        let why = std::error::Error::source(&e).map(|s| format!(": {s}")).unwrap_or_default();
+        tracing::error!("the history is not written: {e}{why}");
+        let room = if e.is_no_room() { "; the oldest of it goes to make room" } else { "" };
+        Some(format!("{e}{why}{room}"))
     }
 
     /// Puts what has come on disk, at the end.
@@ -259,7 +293,7 @@ impl History {
             self.ended(host);
         }
         if let Some(store) = self.store.get() {
-            self.say(store.finish(now()));
+            drop(self.say(store.finish(now())));
         }
     }
 

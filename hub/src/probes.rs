@@ -1,15 +1,16 @@
 //! Probes: their texts in versions, which agents run them, what those say and what is judged of it together.
 //!
 //! `probes/follow.rs` hands each agent its set and hears its results; `probes/shown.rs` is what operators are told. What is
-//! kept of results is the history's (`probe.time`, `probe.up`); how each stands is in memory and known again, after a
-//! start, with the first looks.
+//! kept of results is the history's (`probe.time`, `probe.up`); how each stood is kept in the store (`probes/past.rs`), and
+//! holds after a start until the first looks say otherwise, or too few do.
 
 mod follow;
+mod past;
 mod shown;
 
-pub(crate) use shown::past;
+pub(crate) use shown::lately;
 
-use crate::records::prefix;
+use crate::records::{ProbePast, prefix};
 use crate::server::Hub;
 use crate::shelf::{Item, Shelf, Sort};
 use crate::store::{Store, StoreError};
@@ -50,6 +51,7 @@ const HANDED: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct Probes {
     shelf: Shelf,
+    store: Store,
     inner: Mutex<Inner>,
     /// Another number when somebody has other probes to run.
     handed: watch::Sender<u64>,
@@ -63,6 +65,8 @@ struct Inner {
     known: BTreeMap<String, Known>,
     /// The change of the fleet by which agents were chosen; absent to choose anew.
     chosen: Option<u64>,
+    /// When it was written down last that the hub runs.
+    alive_ms: u64,
     /// Figures that wait for their row of the history.
     rows: HashMap<HostId, Vec<(usize, String, f64)>>,
 }
@@ -85,6 +89,12 @@ struct Known {
     /// The one of them of which alerts are told how it stands.
     speaker: Option<HostId>,
     seen: BTreeMap<HostId, Look>,
+    /// How it stood.
+    past: ProbePast,
+    /// That was not written down yet.
+    changed: bool,
+    /// How it stood when the hub began, as long as too few have looked since.
+    before: Option<past::Before>,
 }
 
 /// The newest look of an agent.
@@ -127,7 +137,18 @@ impl Known {
             agents: BTreeSet::new(),
             speaker: None,
             seen: BTreeMap::new(),
+            past: ProbePast::default(),
+            changed: false,
+            before: None,
         }
+    }
+
+    /// For how long what was known when the hub began may hold, milliseconds: until each agent could have said what it
+    /// thinks, after all the looks that it takes to say so.
+    fn lasts_ms(&self) -> u64 {
+        let probe = &self.written.probe;
+        let looks = u64::from(self.written.terms.retries).saturating_add(3);
+        probe.every_ms.saturating_mul(looks).saturating_add(probe.timeout_ms)
     }
 
     fn runs(&self) -> bool {
@@ -178,22 +199,24 @@ fn choose(known: &BTreeMap<String, Known>, hosts: &[(HostId, Host)]) -> Vec<BTre
 impl Probes {
     /// Reads what is kept; one that cannot be read any more is there and says why.
     pub fn load(store: Store) -> Result<Self, StoreError> {
-        let shelf = Shelf::load(store, SORT)?;
+        let shelf = Shelf::load(store.clone(), SORT)?;
         let names: Vec<String> = shelf.held().keys().cloned().collect();
         let mut inner = Inner::default();
         for name in names {
-            let known = match shelf.text(&name, None) {
+            let mut known = match shelf.text(&name, None) {
                 Ok((about, text)) => Known::of(&name, &text, about.version),
                 Err(e) => Known { problem: e.message, ..Known::of(&name, "", 0) },
             };
             if !known.problem.is_empty() {
                 tracing::error!(probe = name, "the probe is not run: {}", known.problem);
             }
+            let (past, before) = past::read(&store, &name, clock::now_ms())?;
+            known.resume(past, before);
             inner.known.insert(name, known);
         }
         let (handed, news) = (watch::Sender::new(0), watch::Sender::new(0));
         let (inner, began) = (Mutex::new(inner), Instant::now());
-        Ok(Self { shelf, inner, handed, news, began })
+        Ok(Self { shelf, store, inner, handed, news, began })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -254,6 +277,7 @@ impl Probes {
             if let (Some(old), Some(new)) = (old, inner.known.get_mut(name)) {
                 // Whoever is chosen no more is let go like any other.
                 (new.agents, new.speaker) = (old.agents, old.speaker);
+                new.past = old.past;
             }
         }
         inner.chosen = None;
@@ -264,6 +288,9 @@ impl Probes {
     pub async fn delete(&self, hub: &Hub, name: &str) -> Result<(), CallError> {
         if !self.shelf.delete(name).await? {
             return Err(self.shelf.missing(name));
+        }
+        if let Err(e) = past::forget(&self.store, name).await {
+            tracing::error!(probe = name, "how it stood could not be removed: {e}");
         }
         let gone = self.lock().known.remove(name);
         self.lock().chosen = None;
@@ -290,6 +317,7 @@ impl Probes {
             tick.tick().await;
             self.assign(hub);
             self.judge(hub);
+            self.write_down(clock::now_ms()).await;
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(ROW) {
                 self.put_rows(hub);
@@ -399,11 +427,23 @@ impl Probes {
             let mut inner = self.lock();
             for (name, known) in &mut inner.known {
                 let before = known.standing.state;
-                let (mut standing, changed) = known.quorum.judge(now);
+                let (mut standing, _) = known.quorum.judge(now);
+                if let Some(old) = &known.before {
+                    if old.holds(&standing) && known.runs() && now < known.lasts_ms() {
+                        standing.state = old.state;
+                    } else {
+                        known.before = None;
+                    }
+                }
+                let changed = standing.state != before;
                 standing.since_ms = if changed { clock::now_ms() } else { known.standing.since_ms };
                 known.standing = standing;
-                if changed {
-                    told.push((name.clone(), before, standing.state, shown::why(known)));
+                if known.before.is_none() {
+                    let why = shown::why(known);
+                    known.changed |= known.past.note(clock::now_ms(), standing.state, &why);
+                    if changed {
+                        told.push((name.clone(), before, standing.state, why));
+                    }
                 }
                 let speaker = known.speaker.filter(|id| known.agents.contains(id));
                 let speaker = speaker.or_else(|| known.agents.first().copied());

@@ -451,6 +451,26 @@ pub fn push_rule_key(name: &str) -> String {
     format!("{}{name}", prefix::PUSH_RULE)
 }
 
+/// How a probe stood, as far back as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbePast {
+    /// The oldest first.
+    pub changes: Vec<ProbeChange>,
+}
+
+/// From when on it stood so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeChange {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// How.
+    pub state: cmdr_protocol::probes::State,
+    /// Why, in a few words.
+    pub why: String,
+}
+
 /// Whether a record is what its key says; else, why not.
 pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
     fn reads<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<(), String> {
@@ -480,6 +500,8 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::CONFIG_TEXT, reads::<String>),
         (prefix::PROBE, reads::<ShelfRecord>),
         (prefix::PROBE_TEXT, reads::<String>),
+        (prefix::PROBE_PAST, reads::<ProbePast>),
+        (prefix::PROBES_ALIVE, reads::<u64>),
         (prefix::RULE, reads::<ShelfRecord>),
         (prefix::RULE_TEXT, reads::<String>),
         (prefix::RULES_SHIPPED, reads::<std::collections::BTreeSet<String>>),

@@ -25,6 +25,7 @@ mod links;
 mod lists;
 mod live;
 mod playbooks;
+mod purge;
 mod records;
 mod retention;
 mod schedules;

@@ -27,6 +27,7 @@ use crate::notifiers::{self, Notifiers};
 use crate::outbox::{self, Outbox};
 use crate::probes::Probes;
 use crate::recording::{self, Recorder};
+use crate::remote_write::{self, RemoteWrite};
 use crate::rights::Rights;
 use crate::runbooks::Library;
 use crate::runs::{self, Runs};
@@ -43,6 +44,7 @@ use cmdr_link::relay::Relayed;
 use cmdr_link::service::Service;
 use cmdr_link::{Link, clock};
 use cmdr_protocol::audit::Event;
+use cmdr_protocol::events::{self, What};
 use cmdr_protocol::hub::Checked;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::version::{PROTOCOL, PeerKind, Refusal, RefusalKind, Welcome};
@@ -111,6 +113,8 @@ pub struct Hub {
     pub runs: Arc<Runs>,
     /// What hosts' figures were.
     pub history: Arc<History>,
+    /// Where they are sent on.
+    pub remote_write: RemoteWrite,
     /// Rules, and the alerts that came of them.
     pub alerts: Alerts,
     /// Far ends that agents look at.
@@ -197,6 +201,8 @@ impl Hub {
         let recorder = Recorder::open(store.clone(), vault.clone(), recordings.0, recordings.1)
             .context("reading the list of recordings")?;
         let history = Arc::new(History::new(history::folder(audit), config.history.clone()));
+        let cursors = remote_write::folder(audit);
+        let remote_write = RemoteWrite::new(&cursors, &config.history.remote_write);
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
         let probes = Probes::load(store.clone()).context("reading the probes")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
@@ -223,6 +229,7 @@ impl Hub {
             configs,
             runs,
             history,
+            remote_write,
             alerts,
             notifiers,
             probes,
@@ -269,6 +276,13 @@ impl Hub {
         let hub = self.runs.clone();
         let output = tokio::task::spawn_blocking(move || hub.check()).await;
         checked.damage.extend(output.context("reading the output of runs")?);
+        let health = self.history.store().map(|store| store.health()).unwrap_or_default();
+        if health.damaged > 0 {
+            checked.damage.push(format!(
+                "{} of the history of figures are not what was written, and are left out",
+                cmdr_protocol::human::count(health.damaged, "place")
+            ));
+        }
         checked.damage.extend(log.broken.is_some().then(|| log.told()));
         Ok(checked)
     }
@@ -333,7 +347,14 @@ impl Hub {
                 }
             }
         });
-        let keeping = tokio::spawn(self.history.clone().keep());
+        let keeping = {
+            let hub = self.clone();
+            tokio::spawn(self.history.clone().keep(move |message| {
+                let what = What::HistoryFailed;
+                hub.fleet.events.tell(events::Event { what, message, ..events::Event::default() });
+            }))
+        };
+        self.remote_write.start(&self);
         let retaining = tokio::spawn(self.clone().retain());
         stop.await;
         retaining.abort();
@@ -362,6 +383,7 @@ impl Hub {
         telling.abort();
         probing.abort();
         let hub = self.clone();
+        self.remote_write.stop();
         keeping.abort();
         let closed = tokio::task::spawn_blocking(move || {
             hub.history.close();

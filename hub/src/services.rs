@@ -6,6 +6,7 @@ mod audit;
 mod blobs;
 mod compose;
 mod configs;
+mod data;
 mod events;
 mod files;
 mod groups;
@@ -67,6 +68,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = blobs::register(service);
     let service = files::register(service);
     let service = history::register(service);
+    let service = data::register(service);
     let service = rules::register(service);
     let service = alerts::register(service);
     let service = notifiers::register(service);

@@ -1,11 +1,11 @@
 //! What the hub itself asks of each agent while its link is up: facts once, figures each second, and first what the
-//! history has missed of them while the link was away; how things stand, for rules.
+//! history has missed of them while the link was away; how things stand, for rules; and what came of the rules that it
+//! looked at itself.
 
 use crate::fleet::Fleet;
 use crate::server::Hub;
 use cmdr_link::{Client, Link, clock};
 use cmdr_protocol::{CallError, ErrorKind, HostId, facts, metrics, states};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// After an agent's feed ended, it is asked again so much later.
@@ -14,6 +14,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 const PAST_MS: u64 = 15_000;
 /// How often facts are asked for while the link lasts; they change seldom, but they do.
 const FACTS_EVERY: Duration = Duration::from_mins(10);
+/// How often it is looked whether other rules are for a host, when no rule has changed.
+const RULES_EVERY: Duration = Duration::from_mins(1);
 
 /// Watches an agent for good; dropped when its link is down.
 pub async fn watch(hub: &Hub, id: HostId, link: &Link) {
@@ -21,7 +23,8 @@ pub async fn watch(hub: &Hub, id: HostId, link: &Link) {
     tokio::join!(
         facts(&hub.fleet, id, &client),
         figures(hub, id, link, &client),
-        states(hub, id, &client)
+        states(hub, id, &client),
+        rules(hub, id, link, &client)
     );
 }
 
@@ -41,21 +44,49 @@ async fn facts(fleet: &Fleet, id: HostId, client: &Client) {
 
 async fn figures(hub: &Hub, id: HostId, link: &Link, client: &Client) {
     loop {
-        if let Err(e) = follow(hub, id, link, client).await {
+        let ended = tokio::select! {
+            ended = follow(hub, id, link, client) => ended,
+            // Only now can it be known what was missed: an agent may be back before the history is open.
+            () = hub.history.opened() => continue,
+        };
+        if let Err(e) = ended {
             tracing::debug!(%id, "the feed of figures ended: {e}");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
+/// The rules that the host's agent looks at while the hub is away, whenever they are others, and what came of them.
+async fn rules(hub: &Hub, id: HostId, link: &Link, client: &Client) {
+    let mut changed = hub.alerts.carried();
+    let mut given = None;
+    loop {
+        changed.mark_unchanged();
+        let wanted = hub.alerts.carry(hub, id);
+        if wanted.is_some() && wanted != given {
+            match hub.alerts.ask(hub, id, link, client, wanted.clone().unwrap_or_default()).await {
+                Ok(()) => given = wanted,
+                Err(e) => {
+                    tracing::debug!(%id, "its rules were not given to it: {e}");
+                    // An agent from before there was this is not asked again and again.
+                    let pause = if e.kind == ErrorKind::NotFound { FACTS_EVERY } else { PAUSE };
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+            }
+        }
+        // Which hosts a rule is for may depend on what a host tells of itself: looked at now and then.
+        drop(tokio::time::timeout(RULES_EVERY, changed.changed()).await);
+    }
+}
+
 /// How things stand there, for rules.
 async fn states(hub: &Hub, id: HostId, client: &Client) {
     let mut wanted = hub.alerts.units();
-    let mut known = Stood::default();
     loop {
         let units = wanted.borrow_and_update().clone();
         let ended = tokio::select! {
-            ended = stands(hub, id, client, units, &mut known) => ended.err(),
+            ended = stands(hub, id, client, units) => ended.err(),
             // Rules ask for others now.
             _ = wanted.changed() => None,
         };
@@ -68,51 +99,15 @@ async fn states(hub: &Hub, id: HostId, client: &Client) {
     }
 }
 
-/// What was told of before: what is told of no more has gone.
-#[derive(Default)]
-struct Stood {
-    units: BTreeSet<String>,
-    containers: BTreeSet<String>,
-}
-
 async fn stands(
     hub: &Hub,
     id: HostId,
     client: &Client,
     units: Vec<String>,
-    known: &mut Stood,
 ) -> Result<(), CallError> {
-    let alerts = &hub.alerts;
     let mut feed = client.feed(Some(id), &states::Watch { units }).await?;
     while let Some(item) = feed.next().await {
-        let item = item?;
-        alerts.tell_state(id, "docker", "", &item.docker);
-        if let Some(units) = item.units {
-            let now = units.iter().map(|unit| unit.name.clone()).collect();
-            for gone in known.units.difference(&now) {
-                // It is as usual again, or it has gone; both end what was wrong with it.
-                alerts.tell_gone(id, "unit", gone);
-            }
-            for unit in &units {
-                alerts.tell_state(id, "unit", &unit.name, &unit.state);
-            }
-            known.units = now;
-        }
-        if let Some(containers) = item.containers {
-            let now = containers.iter().map(|container| container.name.clone()).collect();
-            for gone in known.containers.difference(&now) {
-                alerts.tell_gone(id, "container", gone);
-            }
-            for container in &containers {
-                let restarts = f64::from(container.restarts);
-                alerts.tell_one(id, "container.restarts", &container.name, restarts);
-                alerts.tell_state(id, "container", &container.name, &container.state);
-                if !container.health.is_empty() {
-                    alerts.tell_state(id, "health", &container.name, &container.health);
-                }
-            }
-            known.containers = now;
-        }
+        hub.alerts.tell_states(id, &item?);
     }
     Ok(())
 }

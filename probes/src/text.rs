@@ -45,6 +45,55 @@ pub struct Written {
     pub off: bool,
 }
 
+/// What stands where something is not shown.
+const STRUCK: &str = "***";
+
+/// A text without what may be secret in it, the values of headers and the body; nothing when there is no such thing. Where
+/// it cannot be told apart from the rest, the whole text is not shown.
+pub fn struck(text: &str) -> Option<String> {
+    let withheld = || {
+        Some(
+            "# What this probe sends may be secret: only who may save probes sees it.\n".to_owned(),
+        )
+    };
+    let Ok(written) = read(text) else {
+        // Of what cannot be read it is not known what is what.
+        let plain = !["headers", "body"].iter().any(|key| text.contains(key));
+        return if plain { None } else { withheld() };
+    };
+    let http = written.probe.http.as_ref()?;
+    let mut secret: Vec<&str> = http.headers.values().map(String::as_str).collect();
+    secret.push(&http.body);
+    secret.retain(|value| !value.is_empty());
+    if secret.is_empty() {
+        return None;
+    }
+    // The longest first: a short one may be a part of it.
+    secret.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let mut shown = text.to_owned();
+    for value in &secret {
+        shown = shown.replace(value.trim_end_matches('\n'), &format!("'{STRUCK}'"));
+    }
+    // Within quotes there are others already.
+    for quote in ['"', '\''] {
+        shown = shown.replace(&format!("{quote}'{STRUCK}'{quote}"), &format!("'{STRUCK}'"));
+    }
+    let mut expected = written.clone();
+    if let Some(http) = &mut expected.probe.http {
+        let strike = |value: &mut String| {
+            if !value.is_empty() {
+                STRUCK.clone_into(value);
+            }
+        };
+        http.headers.values_mut().for_each(strike);
+        strike(&mut http.body);
+    }
+    // Nothing else has become another, and nothing of it is left.
+    let same = read(&shown).is_ok_and(|read| read == expected);
+    let left = secret.iter().any(|value| value.len() > 3 && shown.contains(value.trim()));
+    if same && !left { Some(shown) } else { withheld() }
+}
+
 #[derive(Deserialize)]
 #[serde(
     deny_unknown_fields,

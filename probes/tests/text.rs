@@ -63,3 +63,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn secrets_of_a_text_are_struck_out_in_every_way_of_writing_them_and_the_rest_stays() {
+    let head = "name: shop\nhttp:\n  url: https://shop.example/\n";
+    for headers in [
+        "  headers: { Authorization: Bearer s3cret-token }\n",
+        "  headers: { Authorization: 'Bearer s3cret-token' }\n",
+        "  headers:\n    Authorization: \"Bearer s3cret-token\"\n    Accept: text/html\n",
+        "  headers:\n    Authorization: |-\n      Bearer s3cret-token\n",
+        "  headers: { Authorization: \"Bearer s3cret\\u002dtoken\" }\n",
+        "  method: POST\n  body: s3cret-token\n",
+    ] {
+        let text = format!("{head}{headers}every: 30s\n");
+        assert!(cmdr_probes::text::read(&text).is_ok(), "{text}");
+        let shown = cmdr_probes::text::struck(&text).expect("something is struck out");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    assert_eq!(cmdr_probes::text::struck(&format!("{head}every: 30s\n")), None);
+    assert_eq!(cmdr_probes::text::struck("name: p\nicmp: { host: h }\n"), None);
+}
+
+#[test]
+fn a_text_of_which_nothing_can_be_told_is_not_shown_at_all() {
+    // The value is a part of what must stay.
+    let text = "name: shop\nhttp:\n  url: https://shop.example/\n  headers: { A: shop }\n";
+    let shown = cmdr_probes::text::struck(text).expect("struck out");
+    assert!(shown.starts_with('#') && !shown.contains("shop.example"), "{shown}");
+    let broken = "name: shop\nhttp: { headers: { A: b }\n";
+    assert!(cmdr_probes::text::struck(broken).is_some_and(|text| text.starts_with('#')));
+}

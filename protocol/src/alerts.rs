@@ -1,6 +1,8 @@
 //! Alerts: what rules ([`crate::rules`]) found, who knows of it, what is kept quiet, and who is told by which
 //! policy. Answered by the hub; of hosts that the caller may not see nothing is told.
 
+pub mod away;
+
 use crate::call::{Access, Call, Feed, Nothing};
 use crate::ids::HostId;
 use crate::open_enum::open_enum;

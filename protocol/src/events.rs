@@ -80,6 +80,14 @@ open_enum! {
         NotifierDeleted = "notifier.deleted",
         /// A notifier does not take notices any more.
         NotifierFailed = "notifier.failed",
+        /// A server to which samples are sent on does not take them any more.
+        TargetFailed = "target.failed",
+        /// It takes them again.
+        TargetTakes = "target.takes",
+        /// Something old was purged.
+        DataPurged = "data.purged",
+        /// The history of figures cannot be written. When the disk is full its oldest goes to make room.
+        HistoryFailed = "history.failed",
         /// A probe has a new version.
         ProbeSaved = "probe.saved",
         /// A probe was deleted.

@@ -9,6 +9,7 @@ pub mod names;
 use crate::call::{Access, Call};
 use crate::ids::HostId;
 use crate::open_enum::open_enum;
+use crate::pages::Paged;
 use serde::{Deserialize, Serialize};
 
 /// So many points in one answer at most.
@@ -146,6 +147,18 @@ impl Call for List {
     type Reply = Listing;
 }
 
+impl Paged for List {
+    fn following(&self, page: &Listing) -> Option<Self> {
+        let after = page.next.clone();
+        (after > self.after).then(|| Self { after, ..self.clone() })
+    }
+
+    fn join(all: &mut Listing, page: Listing) {
+        all.hosts.extend(page.hosts);
+        all.next = page.next;
+    }
+}
+
 /// The answer to [`List`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -215,6 +228,33 @@ pub struct Sized {
     pub dropped: u64,
     /// Why the last attempt to write failed; empty when it did not.
     pub trouble: String,
+    /// Where samples are sent on, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
+}
+
+/// Where samples are sent on: a server that takes the remote-write protocol of Prometheus.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// Its name in the hub's configuration.
+    pub name: String,
+    /// Its server, `host:port`.
+    pub server: String,
+    /// Samples that it took since the hub started.
+    pub sent: u64,
+    /// Samples that it refused for good since then: out of order, too old, malformed.
+    pub refused: u64,
+    /// Samples that were left out since then, because they waited longer than the configuration allows.
+    pub left_out: u64,
+    /// How old the oldest sample is that waits, milliseconds; 0 when none does.
+    pub behind_ms: u64,
+    /// When it last took something, milliseconds since 1970; 0 for never since the hub started.
+    pub taken_ms: u64,
+    /// Since when it takes nothing, milliseconds since 1970; 0 while it does.
+    pub failing_ms: u64,
+    /// What it said last, or why it could not be reached; empty when there was nothing wrong.
+    pub last: String,
 }
 
 /// A part of the history.

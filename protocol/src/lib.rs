@@ -8,6 +8,7 @@
 pub mod address;
 pub mod call;
 pub mod configs;
+pub mod data;
 pub mod display;
 pub mod envelope;
 pub mod hosts_file;

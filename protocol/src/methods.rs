@@ -12,7 +12,7 @@ use crate::{
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
     tokens, totp,
 };
-use crate::{blobs, orders};
+use crate::{blobs, data, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
 use crate::{images, networks, registries, volumes};
@@ -380,6 +380,8 @@ pub const METHODS: &[Method] = &[
     call::<history::List>(Place::Hub).about(About::Parts),
     call::<history::Sizes>(Place::Hub),
     call::<history::Purge>(Place::Hub),
+    call::<data::Sizes>(Place::Hub),
+    call::<data::Purge>(Place::Hub),
     feed::<blobs::Upload>(Place::Hub).about(About::Nothing),
     call::<blobs::List>(Place::Hub),
     call::<blobs::Delete>(Place::Hub),
@@ -484,6 +486,7 @@ pub const INNER: &[Method] = &[
     call::<blobs::Have>(Place::Host),
     feed::<blobs::Put>(Place::Host),
     feed::<images::PullAs>(Place::Host),
+    call::<alerts::away::Carry>(Place::Host),
     feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),

@@ -20,6 +20,11 @@ pub const MAX_ON_AGENT: usize = 200;
 /// Agents that run one probe at most.
 pub const MAX_AGENTS: usize = 32;
 
+/// Parts of a stretch of time that are told of one probe at most.
+pub const MAX_BLOCKS: u32 = 100;
+/// Stands for a part of which nothing is known.
+pub const NOT_KNOWN: u16 = u16::MAX;
+
 /// Says that a probe's name can be one: it becomes part of the names of figures.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-._".contains(&c);
@@ -91,11 +96,23 @@ pub struct Row {
     /// When the certificate ends that was seen, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_ends_ms: Option<u64>,
+    /// Shares of time in which it was up, over the last day, week and month, in tenths of a percent: of the time that was
+    /// judged; absent where nothing was.
+    pub uptime: [Option<u16>; 3],
+    /// The same of the parts of a stretch of time, when that was asked for: oldest first, [`NOT_KNOWN`] where nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<u16>,
 }
 
 /// Which probes there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct List {}
+#[serde(default)]
+pub struct List {
+    /// The stretch of time up to now of which parts are told, milliseconds.
+    pub span_ms: u64,
+    /// In so many parts, at most [`MAX_BLOCKS`]; 0 for none.
+    pub blocks: u32,
+}
 
 impl Call for List {
     const METHOD: &'static str = "probes.list";
@@ -138,8 +155,10 @@ pub struct Shown {
     pub probe: Row,
     /// What somebody wrote about this version.
     pub note: String,
-    /// Its text, as it was saved.
+    /// Its text, as it was saved. For who may not save it, the values of its headers and its body are struck out.
     pub text: String,
+    /// Something in it was struck out: saved so it would ask something else.
+    pub struck: bool,
     /// What is wrong with it now.
     pub problems: Vec<Problem>,
 }
@@ -301,11 +320,24 @@ pub struct Stands {
     pub probe: Row,
     /// What each agent says, by name.
     pub agents: Vec<Seen>,
-    /// Shares of time in which agents found it up, over the last day, week and month, in tenths of a percent; absent where
-    /// the history says nothing.
+    /// Shares of time in which it was up, as in [`Row`].
     pub uptime: [Option<u16>; 3],
+    /// What happened, the newest first: at most 50.
+    pub happened: Vec<Happening>,
     /// The newest times and whether it was up, oldest first: the last hour, a point for each minute.
     pub lately: Vec<Lately>,
+}
+
+/// From when on a probe stood so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Happening {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// How it stood.
+    pub state: State,
+    /// In words.
+    pub why: String,
 }
 
 /// A minute of a probe, over its agents.

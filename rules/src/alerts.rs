@@ -17,7 +17,7 @@ pub use machine::{Machine, Now, World};
 pub use model::{
     Ack, Alert, Core, Group, Happening, Item, Key, Notice, Outcome, Phase, Said, State, Write,
 };
-pub use policy::{Level, Matcher, Policy, Quiet, Silence};
+pub use policy::{Hours, Level, Matcher, Policy, Silence};
 
 /// An alert flaps when it fired or resolved this many times within [`FLAP_WITHIN_MS`].
 pub const FLAPS: usize = 6;
@@ -29,5 +29,7 @@ pub const SETTLED_MS: u64 = 15 * 60_000;
 pub const MOST: usize = 100_000;
 /// Alerts that one notice lists; how many there are besides it says.
 pub const LISTED: usize = 100;
+/// What somebody else has seen to hold counts for so long until it is heard of here: windows are empty at first.
+pub const VOUCHED_MS: u64 = 10 * 60_000;
 /// A pending alert of which nothing is known for so long is forgotten; for longer where its hold time is longer.
 pub const FORGOTTEN_MS: u64 = 5 * 60_000;

@@ -6,6 +6,7 @@ use crate::parse::{Kind, Node, Sign, parse};
 use crate::problem::{Wrong, cut, nearest};
 use crate::program::{Op, Program};
 use crate::unit::{Flavour, Span, Unit};
+use cmdr_protocol::history::names;
 use std::collections::BTreeSet;
 
 /// Metrics, windows and states that one rule may use.
@@ -149,6 +150,13 @@ impl Compiled {
             Pick::Row => each,
             Pick::Host => None,
         })
+    }
+
+    /// Whether it asks for states of anything, or for what comes with them.
+    pub fn needs_states(&self, catalog: &Catalog) -> bool {
+        let with_them = |name: &str| names::find(name).is_some_and(|m| m.by == names::By::States);
+        let states = |source: &Source| matches!(source.what, What::State(_));
+        self.sources.iter().any(states) || self.metrics(catalog).any(with_them)
     }
 
     /// How many operations an evaluation takes.

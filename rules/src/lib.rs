@@ -4,6 +4,7 @@
 //! - [`text`] reads and writes rules as YAML; what is wrong has a place and a hint. [`Rule`] is the same as a struct,
 //!   [`defaults`] the rules that come with the product.
 //! - [`Engine`] is told figures and states of hosts, evaluates all rules over all hosts and returns what changed.
+//! - [`told::Teller`] brings it what the product's hosts tell.
 //! - [`alerts::Machine`] makes alerts of that: hold times, acknowledgement, silences, groups, repeats. It returns what
 //!   is to be stored and which notices are to be sent.
 //! - [`backtest`] tells how often a rule would have fired.
@@ -23,8 +24,10 @@ mod problem;
 mod program;
 mod rule;
 pub mod text;
+pub mod told;
 mod unit;
 mod window;
+mod words;
 
 pub use catalog::{Catalog, Metric, Thing, base};
 pub use check::{Compiled, Part};

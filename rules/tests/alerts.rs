@@ -1,7 +1,7 @@
 //! Alerts: from pending to told to over.
 
 use crate::world::{Fleet, NOON, Trial, change, key, policy, rule, rules, said};
-use cmdr_rules::alerts::{Level, Machine, Matcher, Now, Policy, Quiet, Said, State};
+use cmdr_rules::alerts::{Hours, Level, Machine, Matcher, Now, Policy, Said, State};
 use cmdr_rules::{Severity, Span, Verdict};
 use std::sync::Arc;
 
@@ -46,6 +46,36 @@ fn an_alert_goes_from_state_to_state_by_the_table() {
             trial.wait(*seconds);
         }
         assert_eq!(trial.state("a", "busy"), *expected, "{name}");
+    }
+}
+
+#[test]
+fn what_somebody_else_saw_to_hold_counts_from_when_it_began_to() {
+    let vouch = |trial: &mut Trial, held_s: u64| {
+        let outcome = trial.machine.vouch(&key("a", "busy", ""), held_s * 1000, trial.now, &Fleet);
+        trial.take(outcome)
+    };
+    // Before it is heard of here, and after; what is known better here counts.
+    let mut before = Trial::new(vec![policy()]);
+    assert_eq!(vouch(&mut before, 20), []);
+    before.wait(10);
+    before.say("a", "busy", True);
+    assert_eq!(before.wait(29), []);
+    assert_eq!(said(&before.wait(1)), [(0, Said::Fired, "a/busy".into())]);
+    let mut after = Trial::new(vec![policy()]);
+    after.say("a", "busy", True);
+    after.wait(30);
+    assert_eq!(vouch(&mut after, 20), []);
+    assert_eq!(after.state("a", "busy"), Some(State::Pending));
+    assert_eq!(vouch(&mut after, 70).len(), 1, "it has held for long enough");
+    // What does not hold any more, and what was said long ago, counts for nothing.
+    for (verdict, seconds) in [(Clear, 1), (Unknown, 601)] {
+        let mut over = Trial::new(vec![policy()]);
+        vouch(&mut over, 59);
+        over.say("a", "busy", verdict);
+        over.wait(seconds);
+        over.say("a", "busy", True);
+        assert_eq!(over.wait(59), [], "{verdict:?}");
     }
 }
 
@@ -209,7 +239,7 @@ fn what_was_over_a_moment_ago_is_not_told_again_at_once() {
 #[test]
 fn quiet_hours_hold_back_what_can_wait() {
     let quiet =
-        Quiet { from: 20 * 60, to: 21 * 60, zone: "Asia/Shanghai".into(), ..Quiet::default() };
+        Hours { from: 20 * 60, to: 21 * 60, zone: "Asia/Shanghai".into(), ..Hours::default() };
     let mut trial = Trial::new(vec![Policy { quiet: vec![quiet], ..policy() }]);
     assert_eq!(trial.say("a", "full", True), [], "noon in UTC is eight in the evening there");
     assert_eq!(trial.say("b", "full", True), []);
@@ -217,6 +247,27 @@ fn quiet_hours_hold_back_what_can_wait() {
     assert_eq!(trial.say("c", "down", True).len(), 1, "what is critical cannot wait");
     assert_eq!(trial.wait(3599), []);
     assert_eq!(said(&trial.wait(1)), [(0, Said::Fired, "a/full".into())]);
+}
+
+#[test]
+fn a_policy_counts_in_its_hours_and_ends_what_it_began() {
+    let hours = Hours { from: 12 * 60, to: 13 * 60, ..Hours::default() };
+    let noon = Policy { name: "noon".into(), hours: vec![hours], ..policy() };
+    let noon = Policy { to: vec!["kitchen".into()], ..noon };
+    let mut trial = Trial::new(vec![noon.clone(), policy()]);
+    assert_eq!(trial.say("a", "full", True)[0].to, ["kitchen"]);
+    assert_eq!(trial.wait(3600), []);
+    assert_eq!(trial.say("b", "full", True)[0].to, ["ops"], "its hour is over");
+    // Rules that are read anew change nothing of that.
+    let outcome = trial.machine.set_rules(rules(), trial.now, &Fleet);
+    assert_eq!(trial.take(outcome), []);
+    assert_eq!(trial.say("a", "full", Clear)[0].to, ["kitchen"]);
+    assert_eq!(trial.say("b", "full", Clear)[0].to, ["ops"]);
+    // Where no other one matches nobody is told out of hours.
+    let mut alone = Trial::new(vec![noon]);
+    alone.wait(3600);
+    let told = alone.say("a", "full", True);
+    assert!(told.iter().all(|notice| notice.to.is_empty()), "{told:?}");
 }
 
 #[test]
@@ -325,8 +376,9 @@ fn policies_that_cannot_be_are_refused() {
     for bad in [
         Policy::default(),
         Policy { repeat: Span::seconds(1), ..policy() },
-        Policy { quiet: vec![Quiet { from: 1440, ..Quiet::default() }], ..policy() },
-        Policy { quiet: vec![Quiet { days: vec![7], ..Quiet::default() }], ..policy() },
+        Policy { quiet: vec![Hours { from: 1440, ..Hours::default() }], ..policy() },
+        Policy { quiet: vec![Hours { days: vec![7], ..Hours::default() }], ..policy() },
+        Policy { hours: vec![Hours { to: 1441, ..Hours::default() }], ..policy() },
         Policy {
             escalate: [5, 1].map(|m| Level { after: Span::minutes(m), to: vec![] }).to_vec(),
             ..policy()

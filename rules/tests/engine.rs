@@ -169,6 +169,11 @@ fn what_is_followed_is_told_although_it_was_never_true_here() {
     tell(&mut e, "a", "container.memory", "shop", 1.0, 2000);
     assert_eq!(told(&e.cycle(2000)), [("c/ashop".into(), Verdict::Clear)]);
     assert_eq!(told(&e.all()), [("c/ashop".into(), Verdict::Clear)]);
+    // Also what is known already when somebody begins to follow it, once.
+    for expected in [vec![("c/aother".to_owned(), Verdict::Clear)], Vec::new()] {
+        e.follow("c", "a", "other");
+        assert_eq!(told(&e.cycle(3000)), expected);
+    }
 }
 
 #[test]

@@ -33,7 +33,9 @@ pub struct World {
     pub hub: Arc<Hub>,
     /// Where it listens.
     pub address: SocketAddr,
-    dir: tempfile::TempDir,
+    dir: PathBuf,
+    /// Removes the folder in the end, where it is this one's own.
+    own: Option<tempfile::TempDir>,
     /// Where its HTTP interface listens, when it is configured.
     pub api: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
@@ -70,17 +72,27 @@ impl World {
 
     /// A fresh hub with everything in this folder.
     pub async fn start_at(dir: tempfile::TempDir, config: Config) -> Self {
-        Self::start_in(dir, config, "127.0.0.1:0".parse().unwrap()).await
+        let path = dir.path().to_owned();
+        Self::start_in((path, Some(dir)), config, "127.0.0.1:0".parse().unwrap()).await
     }
 
-    async fn start_in(dir: tempfile::TempDir, config: Config, listen: SocketAddr) -> Self {
+    /// A hub on what is in this folder, which stays.
+    pub async fn start_on(dir: &Path, config: Config) -> Self {
+        Self::start_in((dir.to_owned(), None), config, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn start_in(
+        (dir, own): (PathBuf, Option<tempfile::TempDir>),
+        config: Config,
+        listen: SocketAddr,
+    ) -> Self {
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let path = dir.path().join("store");
+        let path = dir.join("store");
         let store = until_some("the store can be opened", async || Store::open(&path).ok()).await;
-        let (audit, at) = (cmdr_hub::audit::folder(dir.path()), address.to_string());
-        let keys = Keys::open(&cmdr_hub::data::key_path(dir.path())).unwrap();
-        let source = Source::of(&config.secrets, dir.path()).unwrap();
+        let (audit, at) = (cmdr_hub::audit::folder(&dir), address.to_string());
+        let keys = Keys::open(&cmdr_hub::data::key_path(&dir)).unwrap();
+        let source = Source::of(&config.secrets, &dir).unwrap();
         let vault = Vault::unlock(&store, &source).await.unwrap();
         let hub = Hub::new(keys, store, vault, &audit, config, at.clone(), at).unwrap();
         hub.forward_audit().unwrap();
@@ -95,12 +107,12 @@ impl World {
                 None => drop(stopped.await),
             }
         }));
-        Self { hub, address, api, dir, stop: Some(stop), serving: Some(serving) }
+        Self { hub, address, api, dir, own, stop: Some(stop), serving: Some(serving) }
     }
 
     /// A folder that lives as long as the hub.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 
     /// Stops the hub in good order and starts it again on the same data and address.
@@ -115,7 +127,8 @@ impl World {
             serving.await.unwrap();
         }
         let address = self.address;
-        let Self { hub, dir, .. } = self;
+        let dir = (std::mem::take(&mut self.dir), self.own.take());
+        let Self { hub, .. } = self;
         drop(hub);
         Self::start_in(dir, config, address).await
     }
@@ -221,6 +234,6 @@ impl World {
 
     /// The data folder.
     pub fn data(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 }

@@ -10,6 +10,8 @@ mod prometheus;
 mod schedules;
 mod steps;
 
+pub(crate) use prometheus::free_port;
+
 use cmdr_hub::config::Config;
 use cmdr_link::Client;
 use cmdr_protocol::audit;

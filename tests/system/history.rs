@@ -4,6 +4,7 @@
 use cmdr_agentd::agent::{Agent, Config as AgentConfig};
 use cmdr_hub::config::Config;
 use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::events::{Watch, What};
 use cmdr_protocol::history::{Answer, List, Over, Purge, Query, Sizes, Unit};
 use cmdr_protocol::hosts::Rename;
 use cmdr_protocol::role::Role;
@@ -128,4 +129,34 @@ async fn history_is_shown_of_hosts_of_which_one_may_ask_it_and_purged_by_adminis
     let wrong = Query { metrics: Vec::new(), ..both };
     let said = admin.call(None, &wrong, PATIENCE).await.unwrap_err().message;
     assert!(said.contains("names of figures"), "{said}");
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_the_history_is_an_event_and_the_history_goes_on_when_there_is_room()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("history");
+    let _disk = harness::disk::Small::mount(&folder, 1);
+    let world = World::start_at(dir, config()).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let watch = Watch { kinds: vec!["history".into()], ..Watch::default() };
+    let mut events = client.feed(None, &watch).await.unwrap();
+    let filler = folder.join("filler");
+    assert!(std::fs::write(&filler, vec![1; 4 << 20]).is_err(), "the disk is full");
+    let _web = world.agent("web1").await;
+    let event = loop {
+        let event = events.next().await.unwrap().unwrap();
+        if event.what == What::HistoryFailed {
+            break event;
+        }
+    };
+    assert!(event.message.contains("make room"), "{event:?}");
+    let trouble = client.call(None, &Sizes {}, PATIENCE).await.unwrap().trouble;
+    assert!(trouble.contains("o space"), "{trouble}");
+    std::fs::remove_file(&filler).unwrap();
+    until_some("the history is written", async || {
+        let sized = client.call(None, &Sizes {}, PATIENCE).await.ok()?;
+        (sized.trouble.is_empty() && sized.hot.values > 0).then_some(())
+    })
+    .await;
 }

@@ -4,6 +4,7 @@
 
 mod admission;
 mod alerts;
+mod alerts_hour;
 mod api;
 mod approvals;
 mod archives;
@@ -51,6 +52,7 @@ mod recordings;
 mod recreate;
 mod registries;
 mod releases;
+mod remote_write;
 mod roles;
 mod runbooks;
 mod runbooks_run;

@@ -68,7 +68,7 @@ async fn save(client: &Client, text: &str) {
 
 async fn until(client: &Client, name: &str, what: &str, fits: impl Fn(&Row) -> bool) -> Row {
     until_some(what, async || {
-        let probes = client.call(None, &List {}, PATIENCE).await.ok()?.probes;
+        let probes = client.call(None, &List::default(), PATIENCE).await.ok()?.probes;
         probes.into_iter().find(|row| row.name == name).filter(|row| fits(row))
     })
     .await
@@ -209,7 +209,7 @@ async fn a_probe_is_tried_before_it_is_kept_and_each_host_goes_by_its_own_policy
     assert_eq!(attempt(hungry(1024)).await[0].2, "it got all");
     let refused = attempt(hungry(64)).await;
     assert!(refused[0].1 != Verdict::Up && refused[0].2 != "it got all", "{:?}", refused[0]);
-    assert!(client.call(None, &List {}, PATIENCE).await.unwrap().probes.is_empty());
+    assert!(client.call(None, &List::default(), PATIENCE).await.unwrap().probes.is_empty());
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn probes_are_kept_by_administrators_over_a_start_and_programs_need_their_
     save(&client, text).await;
     save(&client, &format!("{text}retries: 3\n")).await;
     let observer = world.client(Role::OBSERVER).await;
-    let rows = observer.call(None, &List {}, PATIENCE).await.unwrap().probes;
+    let rows = observer.call(None, &List::default(), PATIENCE).await.unwrap().probes;
     assert_eq!((rows.len(), rows[0].version), (1, 2));
     let refused = Save { name: "here".into(), text: text.into(), ..Save::default() };
     let refused = observer.call(None, &refused, PATIENCE).await.unwrap_err();
@@ -246,7 +246,7 @@ async fn probes_are_kept_by_administrators_over_a_start_and_programs_need_their_
     drop((client, observer, prober));
     let world = world.restart_with(Config::default()).await;
     let client = world.client(Role::ADMINISTRATOR).await;
-    let rows = client.call(None, &List {}, PATIENCE).await.unwrap().probes;
+    let rows = client.call(None, &List::default(), PATIENCE).await.unwrap().probes;
     let names: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.version)).collect();
     assert_eq!(names, [("here", 2), ("other", 1)]);
     let show = Show { name: "here".into(), version: Some(1) };

@@ -11,6 +11,7 @@ use cmdr_protocol::recorder::{At, Kind, List, Range};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
+use harness::engine::{Engine, IMAGE};
 use harness::{World, until_some};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -82,4 +83,49 @@ async fn who_was_busy_is_seen_later_by_those_who_may_look_and_is_in_the_history(
         }
     }
     assert!(kept, "programs are in the history");
+}
+
+#[tokio::test]
+async fn a_container_of_a_real_engine_is_seen_by_its_name_and_is_in_the_history() {
+    let engine = Engine::up();
+    let name = engine.name("busy");
+    let run = ["run", "-d", "--network", "none", "--cpus", "0.5", "--name", name.as_str(), IMAGE];
+    engine.docker(&[&run[..], &["sh", "-c", "while :; do :; done"]].concat());
+    let mut config = Config::default();
+    config.history.step_s = 1.try_into().unwrap();
+    let world = World::start_with(config).await;
+    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+    let dialer = world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
+    let dir = tempfile::tempdir().unwrap();
+    let mut own = AgentConfig::new(dir.path().to_owned());
+    own.docker_socket = engine.socket();
+    let agent = Agent::new(own);
+    recording::begin(&agent);
+    let served = world.serve_agent(&dialer, agent.clone().into_service()).await.unwrap();
+    let client = world.client(Role::OBSERVER).await;
+    let group = until_some("the container is known by its name", async || {
+        let moment = client.call(Some(served.id), &At::default(), PATIENCE).await.ok()?;
+        let mut groups = moment.groups.into_iter();
+        groups.find(|g| g.kind == Kind::Container && g.name == name.as_str() && g.cpu > 50)
+    })
+    .await;
+    assert!(group.memory > 0 && group.count >= 1, "{group:?}");
+    let query = Query {
+        metrics: vec![format!("container.cpu{{{name}}}")],
+        from_ms: cmdr_link::clock::now_ms() - 60_000,
+        step_ms: 1000,
+        ..Query::default()
+    };
+    let mut seconds = agent.metrics().watch(Duration::from_secs(1));
+    let mut most = 0.0_f64;
+    for _ in 0..120 {
+        seconds.next().await;
+        let answer = client.call(None, &query, PATIENCE).await.unwrap();
+        let points = answer.lines.iter().flat_map(|line| line.points.iter().flatten());
+        most = points.copied().fold(most, f64::max);
+        if most > 5.0 {
+            break;
+        }
+    }
+    assert!(most > 5.0, "the container's processor time is in the history: {most} %");
 }

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod agent_killed;
+mod alerts_away;
+mod alerts_burned;
 mod api;
 mod audit;
 mod client;
 mod client_alerts;
+mod client_board;
 mod client_configs;
 mod client_docker;
 mod client_runs;

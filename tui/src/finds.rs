@@ -4,8 +4,8 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, alerts, configs, docker, files, hosts, ports, processes, runs, services,
-    sessions,
+    Context, Entry, alerts, configs, docker, files, hosts, ports, probes, processes, runs,
+    services, sessions,
 };
 
 /// Offers what it knows.
@@ -23,6 +23,7 @@ pub const FINDS: &[Finds] = &[
     runs::entries,
     runs::book_entries,
     configs::entries,
+    probes::entries,
     alerts::entries,
     alerts::rule_entries,
     docker::images::everywhere,
@@ -40,6 +41,7 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.run",
     "palette.runbook",
     "palette.config",
+    "palette.probe",
     "palette.alert",
     "palette.rule",
     "palette.image",
@@ -60,6 +62,7 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.run" => "▷",
         "palette.runbook" => "☰",
         "palette.config" => "▧",
+        "palette.probe" => "◎",
         "palette.alert" => "△",
         "palette.rule" => "⚖",
         "palette.image" => "◰",

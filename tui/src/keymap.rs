@@ -5,8 +5,8 @@ pub mod desk;
 mod own;
 
 use cmdr_protocol::{
-    Call as _, Feed as _, alerts, approvals, audit, configs, containers, history, ports, processes,
-    roles, runbooks, runs, sessions,
+    Call as _, Feed as _, alerts, approvals, audit, configs, containers, data, history, ports,
+    probes, processes, recorder, roles, runbooks, runs, sessions,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
@@ -74,6 +74,12 @@ pub enum Command {
     Docker,
     /// Go to the charts of the hosts at hand.
     Charts,
+    /// Go to what the hub keeps.
+    Data,
+    /// Go to the status board of probes.
+    Probes,
+    /// Go to the flight recorder of the host at hand.
+    Recorder,
     /// Go to the sessions of the fleet.
     Sessions,
     /// Compose an order over the hosts at hand.
@@ -200,6 +206,9 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["E"], Command::FleetProcesses, "key.fleet_processes").needs(processes::List::METHOD),
     key(&["#"], Command::Docker, "key.docker").needs(containers::Watch::METHOD),
     key(&["~"], Command::Charts, "key.charts").needs(history::Query::METHOD),
+    key(&["Q"], Command::Data, "key.data").needs(data::Sizes::METHOD),
+    key(&[";"], Command::Probes, "key.probes").needs(probes::List::METHOD),
+    key(&[","], Command::Recorder, "key.recorder").needs(recorder::At::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),
     key(&["J"], Command::Runs, "key.runs").needs(runs::List::METHOD),
@@ -229,6 +238,11 @@ pub static PAGE: &[Binding] = &[
 
 /// Reads `j`, `G`, `C-d`, `<enter>`, `<f5>`. `None` when the text names no key.
 pub fn parse(text: &str) -> Option<(KeyCode, KeyModifiers)> {
+    if let Some(named) = text.strip_prefix("S-").filter(|rest| rest.starts_with('<')) {
+        // Of a letter Shift makes another one.
+        let (code, _) = parse(named).filter(|(code, _)| !matches!(code, KeyCode::Char(_)))?;
+        return Some((code, KeyModifiers::SHIFT));
+    }
     if let Some(rest) = text.strip_prefix("C-") {
         let mut chars = rest.chars();
         return match (chars.next(), chars.next()) {
@@ -277,6 +291,10 @@ pub fn parse_keys(text: &str) -> Option<Vec<KeyEvent>> {
     while !rest.is_empty() {
         let len = if rest.len() > 2 && rest.starts_with("C-") {
             3
+        } else if let Some(end) = rest.strip_prefix("S-<").and_then(|r| r.find('>'))
+            && parse(&rest[..end + 4]).is_some()
+        {
+            end + 4
         } else if let Some(end) = rest.strip_prefix('<').and_then(|r| r.find('>'))
             && parse(&rest[..end + 2]).is_some()
         {
@@ -294,7 +312,10 @@ pub fn parse_keys(text: &str) -> Option<Vec<KeyEvent>> {
 /// Whether a key event is this key. Terminals tell capital letters with or without Shift, and only
 /// the character counts.
 fn same((code, modifiers): (KeyCode, KeyModifiers), event: &KeyEvent) -> bool {
-    let held = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
+    let mut held = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
+    if modifiers.contains(KeyModifiers::SHIFT) {
+        held |= event.modifiers & KeyModifiers::SHIFT;
+    }
     let event_code = match event.code {
         // Terminals send the same byte for both, and it is told by the digit.
         KeyCode::Char(digit @ '4'..='7') if held == KeyModifiers::CONTROL => {
@@ -321,6 +342,9 @@ pub fn label(text: &str) -> String {
         "<pagedown>" => "PgDn".into(),
         "<backspace>" => "Bksp".into(),
         _ => {
+            if let Some(named) = text.strip_prefix("S-") {
+                return format!("Shift-{}", label(named));
+            }
             if let Some(letter) = text.strip_prefix("C-") {
                 return format!("Ctrl-{}", letter.to_uppercase());
             }

@@ -7,6 +7,7 @@ pub mod approvals;
 pub mod audit;
 pub mod compose;
 pub mod configs;
+pub mod data;
 pub mod docker;
 pub mod edit;
 pub mod files;
@@ -17,7 +18,9 @@ pub mod logs;
 pub mod overview;
 pub mod player;
 pub mod ports;
+pub mod probes;
 pub mod processes;
+pub mod recorder;
 pub mod records;
 pub mod rights;
 pub mod run;
@@ -111,6 +114,9 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("logs", logs::columns),
     ("files", files::columns),
     ("audit", audit::columns),
+    ("probes", probes::columns),
+    ("data", data::columns),
+    ("recorder", recorder::columns),
     ("records", records::columns),
     ("recordings", records::recordings::columns),
     ("found", records::found::columns),
@@ -147,6 +153,10 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("fleet_processes", Place::FleetProcesses),
         ("docker", Place::Docker(0)),
         ("history", Place::Charts),
+        ("recorder", Place::Recorder(HostId([0; 16]))),
+        ("probes", Place::Probes),
+        ("data", Place::Data),
+        ("probe_text", Place::ProbeText(0)),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -212,6 +222,14 @@ pub enum Place {
     Docker(u64),
     /// Charts of what figures were.
     Charts,
+    /// The flight recorder of a host.
+    Recorder(HostId),
+    /// What the hub keeps.
+    Data,
+    /// The status board of probes.
+    Probes,
+    /// The text of a probe that is written, by the probe's number.
+    ProbeText(u64),
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -247,6 +265,10 @@ impl Place {
             Self::FleetProcesses => Box::new(fleet::Fleet::processes()),
             Self::Docker(_) => Box::new(docker::DockerPane::new(docker::Scope::Fleet)),
             Self::Charts => Box::new(history::HistoryPane::all()),
+            Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
+            Self::Data => Box::new(data::DataPane::default()),
+            Self::Probes => Box::new(probes::ProbesPane::default()),
+            Self::ProbeText(_) => Box::new(probes::write::WritePane::empty()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -273,6 +295,10 @@ impl Place {
             Self::FleetProcesses => "fleet.processes",
             Self::Docker(_) => "docker.title",
             Self::Charts => "history.title",
+            Self::Recorder(_) => "recorder.title",
+            Self::Data => "data.title",
+            Self::Probes => "probes.title",
+            Self::ProbeText(_) => "probes.write.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",

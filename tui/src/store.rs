@@ -7,6 +7,7 @@ pub mod audit;
 pub mod compose;
 pub mod configs;
 pub mod containers;
+pub mod data;
 pub mod edits;
 pub mod engines;
 pub mod everywhere;
@@ -19,7 +20,9 @@ pub mod logs;
 pub mod metrics;
 pub mod networks;
 pub mod ports;
+pub mod probes;
 pub mod processes;
+pub mod recorder;
 pub mod recordings;
 pub mod rights;
 pub mod runs;
@@ -150,8 +153,14 @@ pub struct Store {
     pub runs: runs::Runs,
     /// Compose projects that were looked at.
     pub compose: compose::Compose,
+    /// Probes that were looked at.
+    pub probes: probes::Probes,
+    /// What pages of flight recorders have.
+    pub recorders: recorder::Recorders,
     /// The history that chart pages have.
     pub charts: history::Charts,
+    /// What charts were looked at last, by the selector of their hosts.
+    pub chart_looks: HashMap<String, history::Look>,
     /// Config groups that were looked at.
     pub configs: configs::Configs,
     /// Texts that are being written.
@@ -210,7 +219,10 @@ impl Store {
             rights: rights::Rights::default(),
             runs: runs::Runs::default(),
             compose: compose::Compose::default(),
+            probes: probes::Probes::default(),
+            recorders: recorder::Recorders::default(),
             charts: history::Charts::default(),
+            chart_looks: HashMap::new(),
             configs: configs::Configs::default(),
             written: written::Written::default(),
             engines: engines::Engines::default(),

@@ -175,7 +175,7 @@ async fn a_settings_file_that_was_broken_meanwhile_is_not_written_over() {
 
 #[tokio::test]
 async fn own_keys_work_and_are_shown_where_keys_are_told() {
-    let (_folder, path) = file("[keys]\nhelp = \"h\"\nfilter = [\"C-g\", \"Q\"]\n");
+    let (_folder, path) = file("[keys]\nhelp = \"h\"\nfilter = [\"C-g\", \"<f11>\"]\n");
     let mut world = with(&path).await;
     world.check_shows("Ctrl-G filter");
     world.check_shows("h help");
@@ -183,8 +183,8 @@ async fn own_keys_work_and_are_shown_where_keys_are_told() {
     world.check_hides("In lists");
     world.press("h").await;
     world.check_shows("In lists");
-    world.check_shows("Ctrl-G Q");
-    world.press("<esc>Qweb3<enter>").await;
+    world.check_shows("Ctrl-G F11");
+    world.press("<esc><f11>web3<enter>").await;
     world.check_hides("web1");
 }
 

@@ -1,10 +1,12 @@
 //! Live figures: sampled by hand from open files, because this runs each second on every host.
 //!
 //! The hub watches while the link is up; clients watch a host they show. While nobody does, one sample in ten
-//! seconds is taken and remembered, so that what happened while the link was away can be told later.
+//! seconds is taken and remembered, so that what happened while the link was away can be told later; while it is away
+//! also on disk, so that it can be told after a restart.
 
 mod disks;
 mod history;
+mod kept;
 mod linux;
 mod networks;
 mod sensors;
@@ -16,9 +18,14 @@ use cmdr_link::service::{Asked, Feeding, Service};
 use cmdr_protocol::CallError;
 use cmdr_protocol::metrics::{Get, Metrics, Watch};
 use history::History;
+use kept::Keeper;
 use linux::Collector;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// Of the last so many samples it is not known whether the hub has them when its link has gone.
+const LATELY: u32 = 30;
 
 pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
     service.on(get).feed(watch)
@@ -27,9 +34,31 @@ pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
 /// Remembers samples for as long as the agent runs, whether somebody watches or not.
 pub async fn remember(agent: Agent) {
     let mut watcher = agent.metrics().watch(Duration::from_millis(history::SPARSE_MS));
+    let away = agent.away();
+    let mut keeping = None;
     loop {
-        watcher.next().await;
+        let newest = watcher.next().await;
+        if !*away.borrow() {
+            keeping = None;
+            continue;
+        }
+        // What was sent last may not have come to anybody: a link that is dead is not known to be at once.
+        let count = if keeping.is_some() { 2 } else { LATELY };
+        let known = newest.newest(count, history::SPARSE_MS);
+        let dir = samples(agent.config());
+        let keeper = keeping.take();
+        let kept = tokio::task::spawn_blocking(move || {
+            let mut keeper = keeper.unwrap_or_else(|| Keeper::new(&dir));
+            keeper.keep(&known);
+            keeper
+        });
+        keeping = kept.await.inspect_err(|e| tracing::error!("keeping samples broke: {e}")).ok();
     }
+}
+
+/// Where samples are kept while the hub is away.
+fn samples(config: &Config) -> PathBuf {
+    config.state_dir.join("samples")
 }
 
 /// One sample, and the way to those before it.
@@ -38,6 +67,13 @@ pub struct Collected {
     /// The sample.
     pub metrics: Metrics,
     history: Arc<Mutex<History>>,
+}
+
+impl Collected {
+    /// The newest that are remembered, so far apart, oldest first.
+    fn newest(&self, count: u32, step_ms: u64) -> Vec<Vec<u8>> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).newest(count, step_ms)
+    }
 }
 
 /// The sampler of this host's figures, with those that the flight recorder has of programs and containers.
@@ -78,10 +114,17 @@ async fn watch(
     let mut watcher = agent.metrics().watch(Duration::from_millis(watch.interval_ms));
     let mut newest = watcher.next().await;
     if watch.history > 0 {
-        let known = {
-            let history = newest.history.lock().unwrap_or_else(PoisonError::into_inner);
-            history.newest(watch.history, watch.step_ms)
-        };
+        let known = newest.newest(watch.history, watch.step_ms);
+        let first = known.first().and_then(|bytes| history::read(bytes));
+        let until = first.map_or(newest.metrics.at_ms, |first| first.at_ms);
+        if (known.len() as u64) < u64::from(watch.history) {
+            let back = u64::from(watch.history).saturating_mul(watch.step_ms);
+            let from = newest.metrics.at_ms.saturating_sub(back);
+            let mut older = kept::between(samples(agent.config()), from, until, watch.step_ms);
+            while let Some(past) = older.recv().await {
+                feeding.send(&past).await?;
+            }
+        }
         for past in known.iter().filter_map(|bytes| history::read(bytes)) {
             if past.at_ms < newest.metrics.at_ms {
                 feeding.send(&past).await?;

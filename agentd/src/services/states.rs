@@ -36,10 +36,18 @@ async fn follow(
     let patterns = watch.units.into_iter().take(PATTERNS).collect();
     let states = watch::Sender::new(None::<States>);
     tokio::select! {
-        never = units(&agent, patterns, &states) => never,
-        never = containers(&agent, &states) => never,
+        () = stand(&agent, patterns, &states) => Ok(()),
         ended = tell(&states, &feeding) => ended,
     }
+}
+
+/// Keeps `states` as things stand, until it is dropped.
+pub(super) async fn stand(
+    agent: &Agent,
+    patterns: Vec<String>,
+    states: &watch::Sender<Option<States>>,
+) {
+    tokio::join!(units(agent, patterns, states), containers(agent, states));
 }
 
 /// Sends what is new, once both sides have been looked at.
@@ -70,11 +78,7 @@ fn put(states: &watch::Sender<Option<States>>, change: impl FnOnce(&mut States))
     });
 }
 
-async fn units(
-    agent: &Agent,
-    patterns: Vec<String>,
-    states: &watch::Sender<Option<States>>,
-) -> Result<(), CallError> {
+async fn units(agent: &Agent, patterns: Vec<String>, states: &watch::Sender<Option<States>>) {
     loop {
         let told = follow_units(agent, &patterns, states).await;
         if let Err(e) = told {
@@ -114,10 +118,7 @@ async fn follow_units(
     }
 }
 
-async fn containers(
-    agent: &Agent,
-    states: &watch::Sender<Option<States>>,
-) -> Result<(), CallError> {
+async fn containers(agent: &Agent, states: &watch::Sender<Option<States>>) {
     let mut counted: HashMap<String, (u64, u32)> = HashMap::new();
     loop {
         let mut watcher = super::containers::watch_all(agent);

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use cmdr_chart::shown;
 use cmdr_link::clock;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::history::{List, Part, Purge, Sizes, Unit};
+use cmdr_protocol::history::{List, Part, Purge, Sizes, Target, Unit};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -148,11 +148,41 @@ async fn sizes(app: &App) -> Result<Exit, Failure> {
     for (n, what) in told.iter().filter(|(n, _)| *n > 0) {
         app.out.warn(&format!("{n} {what}"));
     }
+    for target in &sized.targets {
+        app.out.note(&sent(target));
+        if target.failing_ms > 0 {
+            let since = human::moment(target.failing_ms);
+            let why = clean(&target.last);
+            app.out.warn(&format!("{} takes nothing since {since}: {why}", clean(&target.name)));
+        }
+    }
     if !sized.trouble.is_empty() {
         app.out.warn(&format!("the history is not written: {}", clean(&sized.trouble)));
         return Ok(Exit::Failed);
     }
     Ok(Exit::Ok)
+}
+
+/// How a target of remote write does.
+fn sent(target: &Target) -> String {
+    let mut text = format!(
+        "sent on to {} ({}) since the hub started: {}",
+        clean(&target.name),
+        clean(&target.server),
+        human::count(target.sent, "sample")
+    );
+    for (n, what) in [(target.refused, "refused"), (target.left_out, "left out")] {
+        if n > 0 {
+            text.push_str(&format!(", {n} {what}"));
+        }
+    }
+    if target.behind_ms > 0 {
+        text.push_str(&format!(", {} behind", human::span(target.behind_ms / 1000)));
+    }
+    if target.refused > 0 && target.failing_ms == 0 && !target.last.is_empty() {
+        text.push_str(&format!(" ({})", clean(&target.last)));
+    }
+    text
 }
 
 async fn purge(app: &App, args: PurgeArgs) -> Result<Exit, Failure> {

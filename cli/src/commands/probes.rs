@@ -120,7 +120,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(super) async fn run(app: &App, args: &ProbesArgs) -> Result<Exit, Failure> {
     match args.verb.as_ref().unwrap_or(&Verb::Ls) {
-        Verb::Ls => list(app, &Hub::connect(app).await?.ask(&List {}).await?.probes)?,
+        Verb::Ls => list(app, &Hub::connect(app).await?.ask(&List::default()).await?.probes)?,
         Verb::Status { name } => {
             let stands = Hub::connect(app).await?.ask(&Status { name: name.clone() }).await?;
             status(app, &stands)?;

@@ -2,8 +2,9 @@
 
 use super::{Alerts, kept, shown};
 use crate::server::Hub;
-use cmdr_protocol::CallError;
+use crate::store::StoreError;
 use cmdr_protocol::alerts::{Alert, Happening, PutSilence, Silence};
+use cmdr_protocol::{CallError, ErrorKind};
 use cmdr_rules::alerts::{Key, Matcher, State};
 use std::collections::HashMap;
 use tokio::sync::watch;
@@ -67,6 +68,21 @@ impl Alerts {
     ) -> Result<(), CallError> {
         kept::happened(&self.store, from_ms, to_ms, look)
             .map_err(|e| CallError::failed(format!("reading what happened to alerts: {e}")))
+    }
+
+    /// How much of what happened is from before a time, and where that stands. Blocks.
+    pub(crate) fn happened_before(
+        &self,
+        before_ms: u64,
+    ) -> Result<(kept::Extent, Vec<String>), CallError> {
+        kept::before(&self.store, before_ms)
+            .map_err(|e| CallError::failed(format!("reading what happened to alerts: {e}")))
+    }
+
+    /// Forgets what stands there.
+    pub(crate) async fn forget(&self, keys: Vec<String>) -> Result<(), CallError> {
+        let busy = |e: StoreError| CallError::new(ErrorKind::Busy, e.to_string());
+        kept::remove(&self.store, keys).await.map_err(busy)
     }
 
     /// Does to an alert what somebody wants.

@@ -4,6 +4,7 @@ use crate::notifiers::{Letter, Notifiers};
 use crate::records::prefix;
 use crate::store::{Batch, Store, StoreError};
 use cmdr_link::clock;
+use cmdr_protocol::HostId;
 use cmdr_protocol::alerts::Happening;
 use cmdr_rules::alerts::{Alert, Core, Group, Key, Outcome, Write};
 use std::collections::BTreeMap;
@@ -122,6 +123,13 @@ fn log_key(at_ms: u64, number: u16) -> String {
     format!("{}{:08}/{at_ms:015}/{number:05}", prefix::ALERT_LOG, at_ms / DAY_MS)
 }
 
+/// Where something stands that an agent saw: the same thing told twice stands once.
+pub(super) fn seen_key(host: &HostId, number: u64, at_ms: u64) -> String {
+    let host = host.to_string();
+    let short = host.get(..8).unwrap_or(&host);
+    format!("{}{:08}/{at_ms:015}/{short}-{number:08}", prefix::ALERT_LOG, at_ms / DAY_MS)
+}
+
 /// All that is kept of alerts; what is damaged is logged and left out.
 pub(super) fn read(store: &Store) -> Result<Vec<Write>, StoreError> {
     let mut writes = Vec::new();
@@ -164,6 +172,45 @@ pub(super) fn happened(
                 look(happening);
             }
         }
+    }
+    Ok(())
+}
+
+/// What happened to alerts, as what takes room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+    pub(crate) first_ms: u64,
+    pub(crate) last_ms: u64,
+}
+
+/// When what a key of the log is of happened.
+fn happened_ms(key: &str) -> Option<u64> {
+    key.strip_prefix(prefix::ALERT_LOG)?.split('/').nth(1)?.parse().ok()
+}
+
+/// How much of the log is from before a time, and the keys of that. One that cannot be read has a time nevertheless.
+pub(super) fn before(store: &Store, before_ms: u64) -> Result<(Extent, Vec<String>), StoreError> {
+    let (mut found, mut keys) = (Extent::default(), Vec::new());
+    for record in store.scan_raw(prefix::ALERT_LOG)? {
+        let Ok((key, value)) = record else { continue };
+        let Some(at_ms) = happened_ms(&key).filter(|at_ms| *at_ms < before_ms) else { continue };
+        if found.count == 0 {
+            found.first_ms = at_ms;
+        }
+        found.count += 1;
+        found.bytes += (key.len() + value.len()) as u64;
+        found.last_ms = found.last_ms.max(at_ms);
+        keys.push(key);
+    }
+    Ok((found, keys))
+}
+
+/// Removes these.
+pub(super) async fn remove(store: &Store, keys: Vec<String>) -> Result<(), StoreError> {
+    for some in keys.chunks(BATCH) {
+        store.apply(some.iter().fold(Batch::new(), Batch::delete)).await?;
     }
     Ok(())
 }

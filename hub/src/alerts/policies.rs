@@ -41,9 +41,9 @@ pub(crate) fn check(hub: &Hub, text: &str) -> (Vec<Policy>, Vec<Problem>) {
     for policy in &policies {
         let levels = policy.escalate.iter().flat_map(|level| &level.to);
         missing.extend(policy.to.iter().chain(levels).filter(|to| !known.contains(*to)));
-        for quiet in &policy.quiet {
-            if offset_s(&quiet.zone, 0).is_none() {
-                let zone = cmdr_protocol::display::clean_to_width(&quiet.zone, 40);
+        for hours in policy.quiet.iter().chain(&policy.hours) {
+            if offset_s(&hours.zone, 0).is_none() {
+                let zone = cmdr_protocol::display::clean_to_width(&hours.zone, 40);
                 problems.push(whole(format!(
                     "policy {}: there is no time zone '{zone}'; it is called such as Europe/Berlin",
                     policy.name

@@ -1,11 +1,12 @@
 //! The rules that count: read from their texts, with the hosts that each is for.
 
-use super::{Alerts, shown};
+use super::Alerts;
 use crate::records::prefix;
 use crate::server::Hub;
 use crate::shelf::{Item, Shelf};
 use crate::ssh;
 use crate::store::Batch;
+use cmdr_protocol::alerts::away::MAX_RULES;
 use cmdr_protocol::hosts::Host;
 use cmdr_protocol::runbooks::{Problem, Saved, Version};
 use cmdr_protocol::selector::Selector;
@@ -51,6 +52,13 @@ impl Known {
     fn broken(name: &str, problem: String) -> Self {
         let rule = Rule { name: name.to_owned(), off: true, ..Rule::default() };
         Self { rule: Arc::new(rule), compiled: None, selector: None, problem, matched: 0 }
+    }
+
+    /// Whether it is for this host.
+    fn means(&self, host: &Host) -> bool {
+        self.selector.as_ref().is_none_or(|selector| {
+            selector.matches(host) && ssh::means(selector, &self.rule.hosts, host)
+        })
     }
 
     fn of(name: &str, text: &str, catalog: &Catalog) -> Self {
@@ -124,6 +132,21 @@ impl Rulebook {
         self.rules.values().map(|known| known.rule.clone()).collect()
     }
 
+    /// Whether there is a rule of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.rules.contains_key(name)
+    }
+
+    /// The rules that this host's agent is to look at itself, each as a text of its own.
+    pub(super) fn carried(&self, host: &Host) -> Vec<String> {
+        let rules = self.rules.values().filter(|known| {
+            let rule = &known.rule;
+            rule.also_on_agent && !rule.off && known.compiled.is_some() && known.means(host)
+        });
+        let written = rules.filter_map(|known| text::write(std::slice::from_ref(&known.rule)).ok());
+        written.take(MAX_RULES).collect()
+    }
+
     /// Tells the engine which hosts each rule is for.
     pub(super) fn put(
         &mut self,
@@ -137,13 +160,10 @@ impl Rulebook {
                 rule.matched = 0;
                 continue;
             };
-            let meant = |host: &&Host| match &rule.selector {
-                Some(selector) => {
-                    selector.matches(host) && ssh::means(selector, &rule.rule.hosts, host)
-                }
-                None => true,
-            };
-            let hosts = hosts.iter().filter(meant).filter_map(|host| known.get(&host.id?).copied());
+            let hosts = hosts
+                .iter()
+                .filter(|host| rule.means(host))
+                .filter_map(|host| known.get(&host.id?).copied());
             let hosts: Vec<_> = hosts.collect();
             rule.matched = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
             engine.put_rule(name, compiled, &hosts);
@@ -200,6 +220,8 @@ impl Alerts {
             }
         }
         inner.of_change = None;
+        drop(inner);
+        self.carried.send_modify(|version| *version += 1);
     }
 
     pub(super) async fn changed(&self, hub: &Hub) -> Result<(), CallError> {
@@ -421,7 +443,7 @@ fn of(rule: &Rule, version: &Version) -> told::Rule {
         hosts: rule.hosts.clone(),
         when: rule.when.clone(),
         hold_ms: rule.hold.0,
-        severity: shown::severity(rule.severity),
+        severity: rule.severity.into(),
         off: rule.off,
         also_on_agent: rule.also_on_agent,
         version: version.version,

@@ -2,30 +2,10 @@
 
 use super::host_of;
 use crate::fleet::Fleet;
-use cmdr_protocol::alerts::{Ack, Alert, Happening, Severity, Silence, State};
+use cmdr_protocol::alerts::{Ack, Alert, Happening, Silence, State};
 use cmdr_protocol::display;
 use cmdr_rules::Verdict;
 use cmdr_rules::alerts;
-
-pub(super) const fn severity(of: cmdr_rules::Severity) -> Severity {
-    match of {
-        cmdr_rules::Severity::Info => Severity::Info,
-        cmdr_rules::Severity::Warning => Severity::Warning,
-        cmdr_rules::Severity::Critical => Severity::Critical,
-    }
-}
-
-const fn state(of: alerts::State) -> State {
-    match of {
-        alerts::State::Pending => State::Pending,
-        alerts::State::Firing => State::Firing,
-        alerts::State::Acknowledged => State::Acknowledged,
-        alerts::State::Flapping => State::Flapping,
-        alerts::State::Suppressed => State::Suppressed,
-        alerts::State::Silenced => State::Silenced,
-        alerts::State::Resolved => State::Resolved,
-    }
-}
 
 /// An alert; the host that is down instead is named by its id.
 pub(super) fn alert(of: &alerts::Alert) -> Alert {
@@ -36,8 +16,8 @@ pub(super) fn alert(of: &alerts::Alert) -> Alert {
         host: host_of(&of.key.host),
         name: of.host_name.clone(),
         instance: of.key.instance.clone(),
-        severity: severity(of.severity),
-        state: state(of.state()),
+        severity: of.severity.into(),
+        state: of.state().into(),
         message: of.message.clone(),
         value: reading.map(|reading| reading.shown.clone()).unwrap_or_default(),
         limit: reading.map(|reading| reading.limit.clone()).unwrap_or_default(),
@@ -75,7 +55,7 @@ pub(super) fn happenings(
             name: name.or_else(|| fleet.name(host?)).unwrap_or_default(),
             instance: of.key.instance.clone(),
             severity: known.map(|alert| alert.severity).unwrap_or_default(),
-            state: state(of.state),
+            state: of.state.into(),
             message: known.map(|alert| alert.message.clone()).unwrap_or_default(),
             why: display::clean(&of.why).into_owned(),
         }

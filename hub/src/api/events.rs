@@ -56,7 +56,8 @@ pub(super) struct Event {
     /// `session.begun`, `session.ended`; `edit.saved`, `edit.confirmed`, `edit.reverted`; `runbook.saved`,
     /// `runbook.deleted`; `config.saved`, `config.deleted`; `approval.asked`, `approval.answered`,
     /// `approval.ended`; `alert.fired`, `alert.acknowledged`, `alert.resolved`; `rule.saved`, `rule.deleted`,
-    /// `policies.saved`; `notifier.saved`, `notifier.deleted`, `notifier.failed`; `missed` when events before this place are not known any more: list everything anew;
+    /// `policies.saved`; `notifier.saved`, `notifier.deleted`, `notifier.failed`; `target.failed`, `target.takes`, `data.purged`,
+    /// `history.failed`; `missed` when events before this place are not known any more: list everything anew;
     /// `alive` when nothing happened for a while.
     #[schema(value_type = String, example = "host.online")]
     what: What,

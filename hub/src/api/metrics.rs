@@ -4,12 +4,13 @@
 use super::bearer::Program;
 use super::body::Params;
 use super::problem::{Problem, Problems};
+use crate::exposition;
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use cmdr_link::clock;
 use cmdr_protocol::alerts::{self, Severity, State};
-use cmdr_protocol::history::{Aggregate, List, Over, Query, Sizes, Unit, names};
+use cmdr_protocol::history::{Aggregate, List, Over, Query, Sizes, Target, names};
 use cmdr_protocol::hosts;
 use cmdr_protocol::hub::Info;
 use serde::{Deserialize, Serialize};
@@ -65,20 +66,6 @@ impl Labels {
     }
 }
 
-/// A name that Prometheus takes, and by how much a value of ours is divided to be in its base unit.
-fn named(metric: &names::Metric) -> (String, f64) {
-    let (suffix, over) = match metric.unit {
-        Unit::Percent => ("_ratio", 100.0),
-        Unit::Bytes => ("_bytes", 1.0),
-        Unit::BytesPerSecond => ("_bytes_per_second", 1.0),
-        Unit::PerSecond => ("_per_second", 1.0),
-        Unit::Celsius => ("_celsius", 1.0),
-        Unit::Seconds => ("_seconds", 1.0),
-        Unit::Count | Unit::Unknown => ("", 1.0),
-    };
-    (format!("cmdr_{}{suffix}", metric.name.replace('.', "_")), over)
-}
-
 /// Figures of the hub itself.
 ///
 /// In the text format of Prometheus: links, requests, alerts, what the history takes.
@@ -124,6 +111,9 @@ pub(super) async fn hub(program: Program) -> Result<Response, Problem> {
             let help = "what the history takes on disk, by the step of its parts in milliseconds";
             gauge("cmdr_history_bytes", help, &labels, part.bytes as f64);
         }
+        for target in &sized.targets {
+            add_target(&mut text, target);
+        }
     }
     for (name, help, value) in [
         ("cmdr_hub_relayed_total", "streams relayed", info.relayed),
@@ -133,6 +123,25 @@ pub(super) async fn hub(program: Program) -> Result<Response, Problem> {
         text.add(name, "counter", help, &none, value as f64);
     }
     Ok(text.answer())
+}
+
+/// How far samples have come that are sent on.
+fn add_target(text: &mut Text, target: &Target) {
+    let labels = Labels::of([("target", target.name.as_str())]);
+    for (name, help, value) in [
+        ("sent", "samples that a target of remote write took", target.sent),
+        ("refused", "samples that it refused for good", target.refused),
+        ("left_out", "samples that waited for too long", target.left_out),
+    ] {
+        let name = format!("cmdr_remote_write_{name}_samples_total");
+        text.add(&name, "counter", help, &labels, value as f64);
+    }
+    let behind = target.behind_ms as f64 / 1000.0;
+    let help = "the age of the oldest sample that waits for a target of remote write";
+    text.add("cmdr_remote_write_behind_seconds", "gauge", help, &labels, behind);
+    let failing = f64::from(u8::from(target.failing_ms > 0));
+    let help = "whether a target of remote write takes nothing now";
+    text.add("cmdr_remote_write_failing", "gauge", help, &labels, failing);
 }
 
 /// Which hosts' figures are scraped.
@@ -164,8 +173,7 @@ pub(super) async fn fleet(
         let page = program.ask(&list).await?;
         for host in page.hosts {
             let up = f64::from(u8::from(host.state == hosts::HostState::Online));
-            let labels: Vec<(String, String)> =
-                host.labels.iter().map(|(name, value)| (label(name), value.clone())).collect();
+            let labels = exposition::of_host(&host.labels);
             let shown = std::iter::once(("host", host.name.as_str()));
             let own = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let help = "whether the host's link is up";
@@ -187,12 +195,9 @@ pub(super) async fn fleet(
                 let Some(metric) = names::find(&figure.metric) else { continue };
                 let fresh = now.saturating_sub(figure.last_ms) <= u64::from(metric.lasts_s) * 1000;
                 let Some(value) = figure.last.filter(|_| fresh) else { continue };
-                let (name, over) = named(metric);
-                let of = figure.metric.split_once('{').map(|(_, of)| of.trim_end_matches('}'));
-                let which = of.map(|of| (metric.per, of));
-                let shown = std::iter::once(("host", host.name.as_str())).chain(which);
-                let own = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                let all = Labels::of(shown.chain(own));
+                let (name, over) = exposition::named(metric);
+                let all = exposition::labels(&host.name, metric, &figure.metric, labels);
+                let all = Labels::of(all);
                 text.add(&name, "gauge", metric.what, &all, value / over);
             }
         }
@@ -202,12 +207,6 @@ pub(super) async fn fleet(
         list.after = page.next;
     }
     Ok(text.answer())
-}
-
-/// A label of a host as Prometheus takes it, apart from ours.
-fn label(name: &str) -> String {
-    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
-    std::iter::once("label_".to_owned()).chain(plain.map(String::from)).collect()
 }
 
 /// What of the history is wanted.
@@ -302,18 +301,5 @@ mod tests {
     fn what_hosts_told_cannot_break_out_of_a_label() {
         let labels = Labels::of([("host", "a\"} 1\nevil 2\\"), ("mount", "/")]);
         assert_eq!(labels.0, "{host=\"a\\\"} 1\\nevil 2\\\\\",mount=\"/\"}");
-        assert_eq!(label("app.kubernetes.io/name"), "label_app_kubernetes_io_name");
-    }
-
-    #[test]
-    fn every_figure_has_a_name_that_prometheus_takes() {
-        let mut seen = std::collections::BTreeSet::new();
-        for metric in names::ALL {
-            let (name, _) = named(metric);
-            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{name}");
-            assert!(seen.insert(name.clone()), "{name} twice");
-        }
-        assert_eq!(named(names::find("mount.used{/}").unwrap()).0, "cmdr_mount_used_bytes");
-        assert_eq!(named(names::find("cpu.busy").unwrap()), ("cmdr_cpu_busy_ratio".into(), 100.0));
     }
 }

@@ -22,6 +22,13 @@ impl Audit {
         tokio::task::spawn_blocking(find).await.map_err(io::Error::other)?
     }
 
+    /// How much of it there is.
+    pub async fn extent(&self) -> io::Result<Extent> {
+        let (dir, key, end) = (self.shared.dir.clone(), self.shared.key.clone(), self.point());
+        let look = move || extent(&dir, &key, end);
+        tokio::task::spawn_blocking(look).await.map_err(io::Error::other)?
+    }
+
     /// Follows the log from behind this record; from its present end when none is named.
     pub fn follow(&self, after: Option<u64>) -> Tail {
         let now = self.point();
@@ -120,6 +127,39 @@ fn page(
         }
     }
     Ok(page)
+}
+
+/// What the log is as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Records.
+    pub records: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// When its oldest segment was begun, milliseconds since 1970; 0 when that cannot be read.
+    pub first_ms: u64,
+}
+
+/// How much of a log there is up to a place.
+fn extent(dir: &Path, key: &ChainKey, end: Point) -> io::Result<Extent> {
+    let mut found = Extent::default();
+    let numbers: Vec<u64> =
+        chain::segments(dir)?.into_iter().filter(|n| *n <= end.segment).collect();
+    for number in &numbers {
+        match std::fs::metadata(chain::path(dir, *number)) {
+            Ok(meta) => found.bytes += meta.len(),
+            // Retention took it meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    if let Some(oldest) = numbers.first()
+        && let Ok(head) = read_head(dir, key, *oldest)?
+    {
+        found.first_ms = head.at_ms;
+        found.records = (end.seq + 1).saturating_sub(head.first_seq);
+    }
+    Ok(found)
 }
 
 /// The head of a segment; the inner error says what is wrong with it.

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use cmdr_link::{SecretKey, files};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _};
@@ -19,19 +20,33 @@ const FORMAT: u32 = 1;
 /// Bytes read at once.
 const PIECE: usize = 256 * 1024;
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Head {
-    cmdr_recordings: u32,
-    hub: String,
+/// What a folder has copies of.
+#[derive(Debug)]
+pub(super) struct Sort {
+    /// The word in its index that says so.
+    pub(super) head: &'static str,
+    /// What its index is sealed as.
+    pub(super) seal: &'static str,
+    /// Several of them, for people.
+    pub(super) what: &'static str,
+    /// Whether a file there may be called so.
+    pub(super) fits: fn(&str) -> bool,
 }
+
+const SORT: Sort = Sort {
+    head: "cmdr_recordings",
+    seal: "cmdr recordings index seal v1",
+    what: "recordings",
+    fits: |path| number(path).is_some(),
+};
 
 /// A file of the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Copy {
-    path: String,
-    size: u64,
+pub(super) struct Copy {
+    pub(super) path: String,
+    pub(super) size: u64,
     /// When the hub's file was written last: seconds and nanoseconds.
-    written: (i64, i64),
+    pub(super) written: (i64, i64),
     hash: String,
 }
 
@@ -43,8 +58,8 @@ struct Foot {
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-struct Index {
-    copies: BTreeMap<String, Copy>,
+pub(super) struct Index {
+    pub(super) copies: BTreeMap<String, Copy>,
 }
 
 /// What a copy has done.
@@ -75,9 +90,8 @@ fn number(path: &str) -> Option<u64> {
     if plain { id.parse().ok() } else { None }
 }
 
-fn seal(key: &SecretKey, hash: &blake3::Hash) -> String {
-    let sealed = key.keyed_hash("cmdr recordings index seal v1", hash.as_bytes());
-    HEXLOWER.encode(sealed.as_slice())
+fn seal(key: &SecretKey, sort: &Sort, hash: &blake3::Hash) -> String {
+    HEXLOWER.encode(key.keyed_hash(sort.seal, hash.as_bytes()).as_slice())
 }
 
 fn place(dir: &Path) -> PathBuf {
@@ -86,24 +100,25 @@ fn place(dir: &Path) -> PathBuf {
 
 impl Index {
     /// Reads that of a folder; `None` when there is none.
-    fn load(dir: &Path, key: &SecretKey) -> anyhow::Result<Option<Self>> {
+    pub(super) fn load(dir: &Path, key: &SecretKey, sort: &Sort) -> anyhow::Result<Option<Self>> {
         let path = place(dir);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e).with_context(|| format!("reading {}", path.display())),
         };
-        Self::read(BufReader::new(file), key)
+        Self::read(BufReader::new(file), key, sort)
             .with_context(|| format!("{} cannot be used", path.display()))
             .map(Some)
     }
 
-    fn read(mut reader: impl io::BufRead, key: &SecretKey) -> anyhow::Result<Self> {
+    fn read(mut reader: impl io::BufRead, key: &SecretKey, sort: &Sort) -> anyhow::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         let first = line(&mut reader)?;
-        let head: Head = serde_json::from_slice(&first).context("it is no list of recordings")?;
-        ensure!(head.cmdr_recordings == FORMAT, "it is of a release that is not known here");
-        ensure!(head.hub == key.public().to_string(), "it is of another hub");
+        let head = serde_json::from_slice::<serde_json::Value>(&first).unwrap_or_default();
+        let format = head.get(sort.head).with_context(|| format!("it is no list of {}", sort.what));
+        ensure!(format? == FORMAT, "it is of a release that is not known here");
+        ensure!(head["hub"] == key.public().to_string(), "it is of another hub");
         hasher.update(&first);
         let (mut index, mut next) = (Self::default(), line(&mut reader)?);
         loop {
@@ -111,30 +126,27 @@ impl Index {
             next = line(&mut reader)?;
             if next.is_empty() {
                 let foot: Foot = serde_json::from_slice(&this).context("it is cut short")?;
-                let whole =
-                    foot.files == index.copies.len() && foot.seal == seal(key, &hasher.finalize());
+                let seal = seal(key, sort, &hasher.finalize());
+                let whole = foot.files == index.copies.len() && foot.seal == seal;
                 ensure!(whole, "it was changed or damaged: its seal does not match");
                 return Ok(index);
             }
             hasher.update(&this);
             let copy: Copy = serde_json::from_slice(&this).context("a line of it is damaged")?;
-            ensure!(number(&copy.path).is_some(), "a line of it names no recording");
+            ensure!((sort.fits)(&copy.path), "a line of it names none of the {}", sort.what);
             index.copies.insert(copy.path.clone(), copy);
         }
     }
 
-    fn save(&self, dir: &Path, key: &SecretKey) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string(&Head {
-            cmdr_recordings: FORMAT,
-            hub: key.public().to_string(),
-        })?;
+    pub(super) fn save(&self, dir: &Path, key: &SecretKey, sort: &Sort) -> anyhow::Result<()> {
+        let mut text = json!({ sort.head: FORMAT, "hub": key.public().to_string() }).to_string();
         text.push('\n');
         for copy in self.copies.values() {
             text += &serde_json::to_string(copy)?;
             text.push('\n');
         }
         let hash = blake3::hash(text.as_bytes());
-        let foot = Foot { files: self.copies.len(), seal: seal(key, &hash) };
+        let foot = Foot { files: self.copies.len(), seal: seal(key, sort, &hash) };
         text += &serde_json::to_string(&foot)?;
         text.push('\n');
         let written = files::Partial::create(&place(dir)).and_then(|mut file| {
@@ -147,7 +159,7 @@ impl Index {
 
 /// Reads bytes as an index, for the fuzzers; whether they were taken for one that this hub has sealed.
 pub fn try_bytes(data: &[u8], key: &SecretKey) -> bool {
-    Index::read(data, key).is_ok()
+    Index::read(data, key, &SORT).is_ok()
 }
 
 /// The files of recordings in a folder of the hub's, by name.
@@ -197,32 +209,44 @@ fn pass(
 /// Copies into `to` what it lacks of the recordings in `from`. What the hub has no more stays in `to`.
 pub fn copy(from: &Path, to: &Path, key: &SecretKey) -> anyhow::Result<Copied> {
     files::private_dir(to).with_context(|| format!("making {}", to.display()))?;
-    let mut index = Index::load(to, key)?.unwrap_or_default();
+    let mut index = Index::load(to, key, &SORT)?.unwrap_or_default();
     let mut copied = Copied::default();
     for path in names(from).with_context(|| format!("reading {}", from.display()))? {
-        let source = from.join(&path);
-        let file = match File::open(&source) {
-            Ok(file) => file,
-            // Retention, or somebody, has removed it meanwhile.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e).with_context(|| format!("reading {}", source.display())),
-        };
-        let meta = file.metadata()?;
-        let (size, written) = (meta.len(), (meta.mtime(), meta.mtime_nsec()));
-        let target = to.join(&path);
-        let there = fs::metadata(&target).is_ok_and(|meta| meta.len() == size);
-        let known = index.copies.get(&path);
-        if there && known.is_some_and(|c| (c.size, c.written) == (size, written)) {
-            copied.kept += 1;
-            continue;
-        }
-        let (bytes, hash) = put(file, size, &target)?;
-        copied.files += 1;
-        copied.bytes += bytes;
-        index.copies.insert(path.clone(), Copy { path, size: bytes, written, hash });
+        copy_one(from, to, path, &mut index, &mut copied)?;
     }
-    index.save(to, key)?;
+    index.save(to, key, &SORT)?;
     Ok(copied)
+}
+
+/// Copies one file, unless the folder has it; one that is gone is passed over.
+pub(super) fn copy_one(
+    from: &Path,
+    to: &Path,
+    path: String,
+    index: &mut Index,
+    copied: &mut Copied,
+) -> anyhow::Result<()> {
+    let source = from.join(&path);
+    let file = match File::open(&source) {
+        Ok(file) => file,
+        // Retention, or somebody, has removed it meanwhile.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e).with_context(|| format!("reading {}", source.display())),
+    };
+    let meta = file.metadata()?;
+    let (size, written) = (meta.len(), (meta.mtime(), meta.mtime_nsec()));
+    let target = to.join(&path);
+    let there = fs::metadata(&target).is_ok_and(|meta| meta.len() == size);
+    let known = index.copies.get(&path);
+    if there && known.is_some_and(|c| (c.size, c.written) == (size, written)) {
+        copied.kept += 1;
+        return Ok(());
+    }
+    let (bytes, hash) = put(file, size, &target)?;
+    copied.files += 1;
+    copied.bytes += bytes;
+    index.copies.insert(path.clone(), Copy { path, size: bytes, written, hash });
+    Ok(())
 }
 
 /// Writes a file of the folder, or of the hub.
@@ -239,9 +263,11 @@ fn put(from: File, most: u64, to: &Path) -> anyhow::Result<(u64, String)> {
 
 /// Looks whether all of a folder is as it was written.
 pub fn check(dir: &Path, key: &SecretKey) -> anyhow::Result<Looked> {
-    let Some(index) = Index::load(dir, key)? else {
-        bail!("{} holds no recordings of a backup: it has no index", dir.display());
-    };
+    look(dir, key, &SORT)
+}
+
+pub(super) fn look(dir: &Path, key: &SecretKey, sort: &Sort) -> anyhow::Result<Looked> {
+    let Some(index) = Index::load(dir, key, sort)? else { bail!(none(dir, sort)) };
     let mut looked = Looked { files: index.copies.len() as u64, ..Looked::default() };
     for copy in index.copies.values() {
         looked.damage.extend(wrong(dir, copy));
@@ -249,7 +275,12 @@ pub fn check(dir: &Path, key: &SecretKey) -> anyhow::Result<Looked> {
     Ok(looked)
 }
 
-fn wrong(dir: &Path, copy: &Copy) -> Option<String> {
+/// Why a folder is of no use.
+pub(super) fn none(dir: &Path, sort: &Sort) -> String {
+    format!("{} holds no {} of a backup: it has no index", dir.display(), sort.what)
+}
+
+pub(super) fn wrong(dir: &Path, copy: &Copy) -> Option<String> {
     let path = dir.join(&copy.path);
     let read = File::open(&path).and_then(|file| pass(file, copy.size + 1, |_| Ok(())));
     match read {
@@ -272,9 +303,7 @@ pub struct Ready {
 
 /// Reads all of the files that are wanted; none is damaged when this returns.
 pub fn ready(dir: &Path, key: &SecretKey, wanted: &BTreeSet<u64>) -> anyhow::Result<Ready> {
-    let Some(index) = Index::load(dir, key)? else {
-        bail!("{} holds no recordings of a backup: it has no index", dir.display());
-    };
+    let Some(index) = Index::load(dir, key, &SORT)? else { bail!(none(dir, &SORT)) };
     let is_wanted = |copy: &Copy| number(&copy.path).is_some_and(|id| wanted.contains(&id));
     let copies: Vec<_> = index.copies.into_values().filter(is_wanted).collect();
     if let Some(wrong) = copies.iter().find_map(|copy| wrong(dir, copy)) {
@@ -286,13 +315,17 @@ pub fn ready(dir: &Path, key: &SecretKey, wanted: &BTreeSet<u64>) -> anyhow::Res
 
 /// Puts them into the hub's folder.
 pub fn restore(dir: &Path, to: &Path, ready: &Ready) -> anyhow::Result<usize> {
-    for copy in &ready.copies {
+    bring(dir, to, &ready.copies)
+}
+
+pub(super) fn bring(dir: &Path, to: &Path, copies: &[Copy]) -> anyhow::Result<usize> {
+    for copy in copies {
         let path = dir.join(&copy.path);
         let file = File::open(&path).with_context(|| format!("reading {}", path.display()))?;
         let (size, hash) = put(file, copy.size, &to.join(&copy.path))?;
         ensure!((size, &hash) == (copy.size, &copy.hash), "{} has changed", path.display());
     }
-    Ok(ready.copies.len())
+    Ok(copies.len())
 }
 
 #[cfg(test)]

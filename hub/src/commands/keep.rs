@@ -1,9 +1,9 @@
 //! `check`, `backup` and `restore`: what looks after a hub's data folder.
 
 use super::{Done, ask, print, say};
-use crate::backup::recordings;
+use crate::backup::{self, recordings};
 use crate::local::{self, Local};
-use crate::{audit, data, recording};
+use crate::{audit, data, history, recording};
 use anyhow::Context as _;
 use cmdr_link::Client;
 use cmdr_link::files::Partial;
@@ -60,11 +60,17 @@ async fn prove(client: &Client) -> anyhow::Result<(u64, Vec<String>)> {
 /// Looks at a folder of copies; the hub of `dir` may run meanwhile.
 pub(super) fn check_copies(dir: &Path, copies: &Path) -> anyhow::Result<Done> {
     require(dir)?;
-    let looked = recordings::check(copies, HubKeys::load(&data::key_path(dir))?.sealing())?;
+    let keys = HubKeys::load(&data::key_path(dir))?;
+    let is_history = backup::history::is_copy(copies, keys.sealing());
+    let looked = if is_history {
+        backup::history::check(copies, keys.sealing())?
+    } else {
+        recordings::check(copies, keys.sealing())?
+    };
     for damage in &looked.damage {
         print(&format!("{damage}\n"))?;
     }
-    let read = count(looked.files, "recording");
+    let read = count(looked.files, if is_history { "file" } else { "recording" });
     print(&format!("{read} read, {} damaged\n", looked.damage.len()))?;
     Ok(if looked.damage.is_empty() { Done::Well } else { Done::Damaged })
 }
@@ -83,6 +89,7 @@ pub(super) async fn backup_to(
     dir: &Path,
     file: &Path,
     copies: Option<&Path>,
+    figures: Option<&Path>,
 ) -> anyhow::Result<Done> {
     require(dir)?;
     anyhow::ensure!(
@@ -128,9 +135,10 @@ pub(super) async fn backup_to(
             ),
         },
     };
+    let of_history = copy_history(dir, figures)?;
     out.finish()?;
-    if !told.is_empty() {
-        say(&told);
+    for told in [told, of_history].iter().filter(|told| !told.is_empty()) {
+        say(told);
     }
     say(&format!(
         "{} written. The hub's key is not in it; keep {} apart, without it no agent will trust a restored hub. Nor is the master key of the sealed secrets ({} unless [secrets] says otherwise): without it they do not open.",
@@ -139,4 +147,24 @@ pub(super) async fn backup_to(
         dir.join("secrets.key").display()
     ));
     Ok(Done::Well)
+}
+
+/// Copies the history, where that is wanted; what there is to say of it.
+fn copy_history(dir: &Path, to: Option<&Path>) -> anyhow::Result<String> {
+    let here = history::folder(&audit::folder(dir));
+    let Some(to) = to else {
+        return Ok(match backup::history::is_there(&here)? {
+            true => "The history of figures is not in it: backup --history DIR copies it.".into(),
+            false => String::new(),
+        });
+    };
+    let keys = HubKeys::load(&data::key_path(dir))?;
+    let copied = backup::history::copy(&here, to, keys.sealing())?;
+    Ok(format!(
+        "{} of the history ({} bytes) copied into {}, which had {} already.",
+        count(copied.files, "file"),
+        copied.bytes,
+        to.display(),
+        copied.kept
+    ))
 }

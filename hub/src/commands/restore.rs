@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::data::{self, DataDir};
 use crate::records::recording_id;
 use crate::vault::{Vault, master::Source};
-use crate::{audit, recording, store::Store};
+use crate::{audit, history, recording, store::Store};
 use anyhow::{Context as _, ensure};
 use cmdr_link::hubkeys::HubKeys;
 use cmdr_protocol::human::count;
@@ -23,10 +23,12 @@ pub(super) struct From<'a> {
     pub(super) key: Option<&'a Path>,
     /// The folder of recordings.
     pub(super) recordings: Option<&'a Path>,
+    /// The folder of the history.
+    pub(super) history: Option<&'a Path>,
 }
 
 pub(super) async fn run(dir: &Path, config: &Config, from: From<'_>) -> anyhow::Result<Done> {
-    let From { file, key, recordings: copies } = from;
+    let From { file, key, recordings: copies, history: figures } = from;
     let source =
         Source::of(&config.secrets, dir).map_err(|e| super::Misconfigured(e.to_string()))?;
     std::fs::File::open(file).with_context(|| format!("reading {}", file.display()))?;
@@ -54,12 +56,23 @@ pub(super) async fn run(dir: &Path, config: &Config, from: From<'_>) -> anyhow::
         Some(copies) => Some((copies, recordings::ready(copies, keys.sealing(), &recorded)?)),
         None => None,
     };
+    let old = history::folder(&audit::folder(dir));
+    ensure!(
+        figures.is_none()
+            || !backup::history::is_there(&old)
+                .with_context(|| format!("reading {}", old.display()))?,
+        "there is a history already; restore into a fresh data folder, or without --history"
+    );
+    let figures = match figures {
+        Some(figures) => Some((figures, backup::history::ready(figures, keys.sealing())?)),
+        None => None,
+    };
 
     let mut undo = Undo::default();
     undo.folders(dir);
     undo.files.push(dir.join("lock"));
     undo.files.extend(key.is_some().then(|| place.clone()));
-    undo.inner = vec![dir.join("store"), audit::folder(dir), here.clone()];
+    undo.inner = vec![dir.join("store"), audit::folder(dir), here.clone(), old.clone()];
     undo.inner.retain(|folder| !folder.exists());
     undo.files.retain(|file| !file.exists());
     let data = DataDir::open(dir)?;
@@ -68,6 +81,9 @@ pub(super) async fn run(dir: &Path, config: &Config, from: From<'_>) -> anyhow::
     let records = backup::restore(&store, &audit::folder(dir), keys.sealing(), file).await?;
     if let Some((copies, ready)) = &ready {
         recordings::restore(copies, &here, ready)?;
+    }
+    if let Some((figures, ready)) = &figures {
+        backup::history::restore(figures, &old, ready)?;
     }
     // Last: a folder with a key is one that a hub starts in.
     if key.is_some() {

@@ -76,6 +76,7 @@ pub(super) async fn serve(dir: &Path, config: Config, args: Serve) -> anyhow::Re
     let hub = Hub::new(keys, store, vault, &audit, config, local.to_string(), address.clone())?;
     hub.config.login.check().map_err(Misconfigured)?;
     hub.config.history.check().map_err(Misconfigured)?;
+    hub.remote_write.ready().map_err(Misconfigured)?;
     hub.config.alerts.check().map_err(Misconfigured)?;
     for role in hub.config.login.mapped().filter(|role| !hub.rights.exists(*role)) {
         tracing::warn!(

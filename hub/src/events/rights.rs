@@ -9,8 +9,8 @@ use cmdr_protocol::hosts::Host;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{
-    Call, Feed as _, HostId, alerts, configs, edits, methods, notifiers, probes, rules, runbooks,
-    runs, sessions,
+    Call, Feed as _, HostId, alerts, configs, data, edits, methods, notifiers, probes, rules,
+    runbooks, runs, sessions,
 };
 
 /// Whether somebody may use a method, as the router decides it.
@@ -64,6 +64,9 @@ pub(crate) fn shown(hub: &Hub, who: &Who, kept: &Kept) -> Option<Event> {
         }
         What::RuleSaved | What::RuleDeleted => may_list::<rules::List>(hub, who, None),
         What::PoliciesSaved => may_list::<alerts::Policies>(hub, who, None),
+        What::TargetFailed | What::TargetTakes | What::DataPurged | What::HistoryFailed => {
+            may_list::<data::Sizes>(hub, who, None)
+        }
         What::NotifierSaved | What::NotifierDeleted | What::NotifierFailed => {
             may_list::<notifiers::List>(hub, who, None)
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 const LARGEST: u64 = 1 << 20;
 
 /// The certificates in a file, at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let what = |why: String| format!("reading the certificates in {}: {why}", path.display());
     let bytes = read(path).map_err(|e| what(e.to_string()))?;
     let all = CertificateDer::pem_slice_iter(&bytes)

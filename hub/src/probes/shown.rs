@@ -7,11 +7,15 @@ use cmdr_history::{Aggregate, Line, Over, Query};
 use cmdr_link::clock;
 use cmdr_probes::{Standing, text};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::probes::{Checked, Lately, Measured, Row, Seen, Shown, Stands, State};
+use cmdr_protocol::probes::{
+    Checked, Lately, List, MAX_BLOCKS, Measured, Row, Seen, Shown, Stands, State,
+};
 use cmdr_protocol::{CallError, HostId};
 
 const MINUTE: i64 = 60_000;
-const DAY: i64 = 24 * 60 * MINUTE;
+const DAY_MS: u64 = 24 * 60 * 60_000;
+/// Happenings that are told of one probe.
+const HAPPENED: usize = 50;
 /// Texts of one result, names and answers that are kept of it.
 const WORDS: usize = 400;
 const MANY: usize = 32;
@@ -34,8 +38,17 @@ pub(super) fn bounded(mut measured: Measured) -> Measured {
     measured
 }
 
+/// Shares of time over a day, a week and a month.
+fn uptime(known: &Known) -> [Option<u16>; 3] {
+    let now = clock::now_ms();
+    [1, 7, 30].map(|days| known.past.share(now.saturating_sub(days * DAY_MS), now))
+}
+
 /// Why it stands so, in a line.
 pub(super) fn why(known: &Known) -> String {
+    if let Some(before) = &known.before {
+        return before.why.clone();
+    }
     let votes = known.standing.votes;
     let said = |up: Option<bool>| {
         let mut looks = known.seen.values();
@@ -103,16 +116,29 @@ impl Probes {
             agents: known.agents.len() as u32,
             took_us: took.max_by_key(|look| look.at_ms).map(|look| look.measured.took_us),
             certificate_ends_ms: ends.map(|certificate| certificate.ends_ms).min(),
+            uptime: uptime(known),
+            blocks: Vec::new(),
         }
     }
 
-    /// All of them, by name.
-    pub fn all(&self) -> Vec<Row> {
-        self.lock().known.iter().map(|(name, known)| self.row(name, known)).collect()
+    /// All of them, by name; of each as many parts of a stretch of time as were asked for.
+    pub fn all(&self, list: &List) -> Vec<Row> {
+        let now = clock::now_ms();
+        let (from, blocks) = (now.saturating_sub(list.span_ms), list.blocks.min(MAX_BLOCKS));
+        let row = |(name, known): (&String, &Known)| Row {
+            blocks: known.past.blocks(from, now, blocks),
+            ..self.row(name, known)
+        };
+        self.lock().known.iter().map(row).collect()
     }
 
-    /// One with its text.
-    pub fn show(&self, name: &str, version: Option<u64>) -> Result<Shown, CallError> {
+    /// One with its text; what may be secret in that is struck out unless the reader `may_save` it.
+    pub fn show(
+        &self,
+        name: &str,
+        version: Option<u64>,
+        may_save: bool,
+    ) -> Result<Shown, CallError> {
         let (about, text) = self.shelf.text(name, version)?;
         let inner = self.lock();
         let known = inner.known.get(name).ok_or_else(|| self.shelf.missing(name))?;
@@ -120,7 +146,9 @@ impl Probes {
         (probe.version, probe.saved_ms) = (about.version, about.saved_ms);
         probe.saved_by = about.saved_by;
         let problems = text::read(&text).err().unwrap_or_default();
-        Ok(Shown { probe, note: about.note, text, problems })
+        let hidden = if may_save { None } else { text::struck(&text) };
+        let struck = hidden.is_some();
+        Ok(Shown { probe, note: about.note, text: hidden.unwrap_or(text), struck, problems })
     }
 
     /// Whether a text is a probe, and how many hosts that are online it is for.
@@ -167,39 +195,34 @@ impl Probes {
         }
         agents.sort_by(|a, b| a.name.cmp(&b.name));
         let ran = known.agents.iter().copied().collect();
-        Ok((Stands { probe: self.row(name, known), agents, ..Stands::default() }, ran))
+        let probe = self.row(name, known);
+        let (uptime, happened) = (probe.uptime, known.past.happened(HAPPENED));
+        Ok((Stands { probe, agents, uptime, happened, ..Stands::default() }, ran))
     }
 }
 
-/// How it was: shares of time over a day, a week and a month, and the last hour by minutes. It may wait for a disk.
-pub(crate) fn past(hub: &Hub, name: &str, agents: &[HostId]) -> ([Option<u16>; 3], Vec<Lately>) {
-    let Ok(store) = hub.history.store() else { return ([None; 3], Vec::new()) };
+/// The last hour, by minutes. It may wait for a disk.
+pub(crate) fn lately(hub: &Hub, name: &str, agents: &[HostId]) -> Vec<Lately> {
+    let Ok(store) = hub.history.store() else { return Vec::new() };
     let now = clock::now_ms().cast_signed();
-    let ask = |figure: &str, span: i64, step: i64| {
+    let ask = |figure: &str| {
         let query = Query {
             sources: agents.iter().map(|id| source(*id)).collect(),
             names: vec![format!("{figure}{{{name}}}")],
-            from_ms: now - span,
-            to_ms: now + step,
-            step_ms: step,
+            from_ms: now - 60 * MINUTE,
+            to_ms: now + MINUTE,
+            step_ms: MINUTE,
             aggregate: Aggregate::Mean,
             over: Over::Mean,
         };
         let lines = store.query(&query).map(|answer| answer.lines).unwrap_or_default();
         lines.into_iter().next().map(|line: Line| line.points).unwrap_or_default()
     };
-    let share = |span: i64, step: i64| {
-        let points = ask("probe.up", span, step);
-        let sum: f64 = points.iter().map(|(_, value)| value).sum();
-        (!points.is_empty()).then(|| (sum * 10.0 / points.len() as f64).round() as u16)
-    };
-    let uptime =
-        [share(DAY, 10 * MINUTE), share(7 * DAY, 60 * MINUTE), share(30 * DAY, 180 * MINUTE)];
-    let took = ask("probe.time", 60 * MINUTE, MINUTE);
-    let lately = ask("probe.up", 60 * MINUTE, MINUTE).into_iter().map(|(at, up)| Lately {
+    let took = ask("probe.time");
+    let minute = |(at, up): (i64, f64)| Lately {
         at_ms: at.unsigned_abs(),
         took_us: took.iter().find(|(t, _)| *t == at).map(|(_, s)| (s * 1e6) as u64),
         up: Some((up * 10.0).round() as u16),
-    });
-    (uptime, lately.collect())
+    };
+    ask("probe.up").into_iter().map(minute).collect()
 }

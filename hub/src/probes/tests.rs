@@ -1,4 +1,5 @@
 use super::*;
+use cmdr_protocol::probes::List;
 use proptest::prelude::*;
 
 const TEXT: &str = "name: shop\nicmp: { host: 127.0.0.1 }\nfrom: env=edge\nagents: 3\n";
@@ -28,10 +29,48 @@ async fn a_probe_is_kept_in_versions_and_read_again_after_a_start() {
     let other = Save { name: "other".into(), ..save.clone() };
     assert_eq!(probes.save(&other, "ann").await.unwrap_err().kind, ErrorKind::Malformed);
     let again = Probes::load(store).unwrap();
-    let row = &again.all()[0];
+    let row = &again.all(&List::default())[0];
     assert_eq!((row.name.as_str(), row.kind.as_str(), row.version), ("shop", "icmp", 1));
     assert_eq!((row.state, row.agents), (State::Unknown, 0));
     assert!(row.why.contains("no agent"), "{}", row.why);
+}
+
+#[tokio::test]
+async fn how_a_probe_stood_is_known_again_after_a_start_and_goes_with_the_probe() {
+    let (_dir, store, probes) = made();
+    let save = Save { name: "shop".into(), text: TEXT.into(), ..Save::default() };
+    probes.save(&save, "ann").await.unwrap();
+    let since = clock::now_ms() - 3_600_000;
+    {
+        let mut inner = probes.lock();
+        let known = inner.known.get_mut("shop").unwrap();
+        known.past.note(since, State::Down, "2 of 3 agents say it is down");
+        known.changed = true;
+    }
+    probes.write_down(clock::now_ms()).await;
+    let again = Probes::load(store.clone()).unwrap();
+    let row = &again.all(&List { span_ms: 7_200_000, blocks: 4 })[0];
+    assert_eq!((row.state, row.since_ms), (State::Down, since));
+    assert_eq!(row.why, "2 of 3 agents say it is down");
+    assert_eq!(row.uptime, [Some(0); 3]);
+    assert_eq!(row.blocks.len(), 4);
+    assert_eq!(row.blocks[3], 0);
+    again.shelf.delete("shop").await.unwrap();
+    past::forget(&store, "shop").await.unwrap();
+    assert_eq!(store.get::<ProbePast>("probe-past/shop").unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_probe_sends_is_struck_out_for_who_may_not_save_it() {
+    let (_dir, _, probes) = made();
+    let text = "name: shop\nhttp:\n  url: http://shop.example/\n  headers: { Authorization: Bearer abcdef }\n";
+    let save = Save { name: "shop".into(), text: text.into(), ..Save::default() };
+    probes.save(&save, "ann").await.unwrap();
+    let whole = probes.show("shop", None, true).unwrap();
+    assert_eq!((whole.text.as_str(), whole.struck), (text, false));
+    let shown = probes.show("shop", None, false).unwrap();
+    assert!(shown.struck && !shown.text.contains("abcdef"), "{}", shown.text);
+    assert!(shown.text.contains("http://shop.example/"), "{}", shown.text);
 }
 
 #[tokio::test]

@@ -7,7 +7,30 @@ use crate::server::Hub;
 use cmdr_link::clock;
 use cmdr_protocol::recordings::Delete;
 
+/// A recording that is over, for those who count and purge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Over {
+    pub(crate) id: u64,
+    pub(crate) ended_ms: u64,
+    pub(crate) bytes: u64,
+}
+
 impl Recorder {
+    /// Those that are over, and how many are not.
+    pub(crate) fn over(&self) -> (Vec<Over>, u64) {
+        let entries = self.entries();
+        let over = entries.iter().filter(|(_, entry)| entry.live.is_none());
+        let over: Vec<Over> = over
+            .map(|(id, entry)| {
+                let told = &entry.record.recording;
+                let ended_ms = told.at_ms.saturating_add(told.took_ms);
+                Over { id: *id, ended_ms, bytes: entry.size() }
+            })
+            .collect();
+        let running = entries.len() - over.len();
+        (over, running as u64)
+    }
+
     /// Numbers of those to remove now.
     fn expired(&self, now_ms: u64) -> Vec<u64> {
         let entries = self.entries();

@@ -74,6 +74,10 @@ pub const REGISTRY: &str = "registry/";
 pub const PROBE: &str = "probe/";
 /// Of their texts.
 pub const PROBE_TEXT: &str = "probe-text/";
+/// Of [`super::ProbePast`]s.
+pub const PROBE_PAST: &str = "probe-past/";
+/// When the hub ran last, by which the time is known in which it did not.
+pub const PROBES_ALIVE: &str = "probes/alive";
 /// Of [`super::ShelfRecord`]s of alert rules.
 pub const RULE: &str = "rule/";
 /// Of their texts.

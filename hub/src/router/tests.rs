@@ -111,6 +111,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("history.list", "aodv"),
     ("history.sizes", "aodv"),
     ("history.purge", "a"),
+    ("data.sizes", "aodv"),
+    ("data.purge", "a"),
     ("volumes.list", "aodv"),
     ("volumes.watch", "aodv"),
     ("volumes.inspect", "aodv"),

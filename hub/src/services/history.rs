@@ -230,7 +230,8 @@ fn listed(series: &cmdr_history::Listed) -> Listed {
 
 async fn sizes(hub: Arc<Hub>, _: Asked, _: Sizes) -> Result<Sized, CallError> {
     let store = hub.history.store()?;
-    aside(move || Ok(sized(&store))).await
+    let targets = hub.remote_write.told();
+    aside(move || Ok(Sized { targets, ..sized(&store) })).await
 }
 
 fn sized(store: &Store) -> Sized {
@@ -257,11 +258,12 @@ fn sized(store: &Store) -> Sized {
         full: health.full,
         dropped: health.dropped,
         trouble: health.trouble.unwrap_or_default(),
+        targets: Vec::new(),
     }
 }
 
 async fn purge(hub: Arc<Hub>, asked: Asked, purge: Purge) -> Result<Purged, CallError> {
-    let store = hub.history.store()?;
+    hub.history.store()?;
     // Without a selector those too that have left the fleet.
     let sources = if parse(&purge.selector)?.is_some() {
         let hosts = hosts::<Purge>(&hub, &asked, &purge.selector, "")?;
@@ -278,17 +280,30 @@ async fn purge(hub: Arc<Hub>, asked: Asked, purge: Purge) -> Result<Purged, Call
         before_ms: (purge.before_ms > 0).then(|| signed(purge.before_ms)),
     };
     let applied = purge.apply;
-    let counted = aside(move || {
-        if applied {
-            store.purge(&gone, signed(clock::now_ms()))
-        } else {
-            Ok(store.purge_preview(&gone))
-        }
-    })
-    .await?;
+    let (counted, _) = purged(&hub, gone, applied).await?;
     if applied {
         let by = asked.caller.map(|caller| caller.name).unwrap_or_default();
         tracing::info!(by, samples = counted.values, "history was removed");
     }
     Ok(Purged { values: counted.values, bytes: counted.bytes, applied })
+}
+
+/// Removes history, or counts what that would remove; and the oldest that there was.
+pub(super) async fn purged(
+    hub: &Hub,
+    gone: cmdr_history::Purge,
+    apply: bool,
+) -> Result<(cmdr_history::Purged, Option<u64>), CallError> {
+    let store = hub.history.store()?;
+    aside(move || {
+        let sizes = store.sizes();
+        let first = sizes.tiers.iter().chain([&sizes.hot]).filter_map(|part| part.first_ms).min();
+        let counted = if apply {
+            store.purge(&gone, signed(clock::now_ms()))?
+        } else {
+            store.purge_preview(&gone)
+        };
+        Ok((counted, first.map(i64::unsigned_abs)))
+    })
+    .await
 }

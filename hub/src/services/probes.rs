@@ -1,7 +1,7 @@
 //! Probes: list, show, check, save, delete, try, and how they stand.
 
 use super::{HubService, nobody};
-use crate::probes::{Probes, past};
+use crate::probes::{Probes, lately};
 use crate::server::Hub;
 use crate::who::Who;
 use cmdr_link::Client;
@@ -16,7 +16,7 @@ use cmdr_protocol::probes::{
 };
 use cmdr_protocol::runbooks::{Saved, VersionListing};
 use cmdr_protocol::selector::Selector;
-use cmdr_protocol::{CallError, Feed as _, HostId, Nothing, methods};
+use cmdr_protocol::{Call as _, CallError, Feed as _, HostId, Nothing, methods};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +29,16 @@ pub(super) fn register(service: HubService) -> HubService {
     service.on(versions).on(delete).on(attempt).on(status)
 }
 
-async fn list(hub: Arc<Hub>, _: Asked, _: List) -> Result<Listing, CallError> {
-    Ok(Listing { probes: hub.probes.all() })
+async fn list(hub: Arc<Hub>, _: Asked, list: List) -> Result<Listing, CallError> {
+    Ok(Listing { probes: hub.probes.all(&list) })
 }
 
-async fn show(hub: Arc<Hub>, _: Asked, show: Show) -> Result<Shown, CallError> {
-    hub.probes.show(&show.name, show.version)
+/// The text as it is for those who could save another one: they could have any far end told what is in it.
+async fn show(hub: Arc<Hub>, asked: Asked, show: Show) -> Result<Shown, CallError> {
+    let who = hub.who(&asked.caller.ok_or_else(nobody)?);
+    let method = methods::index(Save::METHOD).ok_or_else(nobody)?;
+    let may_save = hub.decide(&who, method, Some(&show.resource()), None).is_ok();
+    hub.probes.show(&show.name, show.version, may_save)
 }
 
 async fn check(hub: Arc<Hub>, _: Asked, check: Check) -> Result<Checked, CallError> {
@@ -150,8 +154,7 @@ async fn status(hub: Arc<Hub>, asked: Asked, status: Status) -> Result<Stands, C
     let who = hub.who(&asked.caller.ok_or_else(nobody)?);
     let (mut stands, agents) = hub.probes.stands(&hub, &status.name, |id| hub.sees(&who, id))?;
     let name = status.name;
-    let past = tokio::task::spawn_blocking(move || past(&hub, &name, &agents)).await;
-    (stands.uptime, stands.lately) =
-        past.map_err(|e| CallError::failed(format!("reading the history: {e}")))?;
+    let minutes = tokio::task::spawn_blocking(move || lately(&hub, &name, &agents)).await;
+    stands.lately = minutes.map_err(|e| CallError::failed(format!("reading the history: {e}")))?;
     Ok(stands)
 }

@@ -2,7 +2,7 @@
 
 use super::machine::{Machine, World};
 use super::model::{Alert, Key, Phase, Spoken, Told};
-use super::{FLAP_WITHIN_MS, FLAPS, FORGOTTEN_MS, MOST, SETTLED_MS};
+use super::{FLAP_WITHIN_MS, FLAPS, FORGOTTEN_MS, MOST, SETTLED_MS, VOUCHED_MS};
 use crate::engine::{Change, Verdict};
 use crate::message;
 use crate::rule::Rule;
@@ -28,6 +28,12 @@ impl Alert {
     fn count(&mut self, time: u64) {
         self.since.get_or_insert(time);
         self.unknown = None;
+    }
+
+    /// It has held for so long at least, up to now.
+    pub(super) fn vouch(&mut self, held_ms: u64, time: u64) {
+        let since = self.since.map_or(0, |since| time.saturating_sub(since));
+        self.held = self.held.max(held_ms.saturating_sub(since));
     }
 
     /// How long it has to be counted until it changes.
@@ -64,8 +70,11 @@ impl Machine {
         };
         let time = self.core.time;
         let Some(alert) = self.alerts.get_mut(&key) else {
-            if change.verdict == Verdict::True {
-                self.begin(&key, change, world);
+            match change.verdict {
+                Verdict::True => self.begin(&key, change, world),
+                Verdict::Unknown => {}
+                // What somebody else saw to hold does not any more.
+                _ => drop(self.vouched.remove(&key)),
             }
             return;
         };
@@ -83,6 +92,7 @@ impl Machine {
                 alert.pending_ms = self.core.wall;
                 (alert.fired_ms, alert.resolved_ms) = (None, None);
                 alert.restart(Some(time));
+                self.recall(&key);
             }
             (Phase::Resolved, _) => {}
             (Phase::Pending | Phase::Firing, Verdict::Unknown) => alert.pause(time),
@@ -128,9 +138,19 @@ impl Machine {
             timer: None,
         };
         self.alerts.insert(key.clone(), alert);
-        self.relabel(key, world);
+        self.recall(key);
+        self.relabel(key, false, world);
         self.touch(key);
         self.act(key, world);
+    }
+
+    /// What somebody else has seen counts towards the time that a condition has to hold.
+    fn recall(&mut self, key: &Key) {
+        let time = self.core.time;
+        let vouched = self.vouched.remove(key).filter(|(at, _)| time - at <= VOUCHED_MS);
+        if let (Some((at, held)), Some(alert)) = (vouched, self.alerts.get_mut(key)) {
+            alert.vouch(held + (time - at), time);
+        }
     }
 
     /// A condition that no longer holds before its time was over: as if nothing had been, but for what is still
@@ -186,7 +206,7 @@ impl Machine {
         let fresh =
             self.alerts.get(key).is_some_and(|a| a.told.what == Spoken::Nothing || a.id.is_empty());
         let id = fresh.then(|| self.next()).map(|n| format!("{}-a{n}", self.core.name));
-        self.relabel(key, world);
+        self.relabel(key, false, world);
         let Some(alert) = self.alerts.get_mut(key) else { return };
         if let Some(id) = id {
             alert.id = id;

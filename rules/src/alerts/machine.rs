@@ -2,6 +2,7 @@
 
 use super::model::{Ack, Alert, Core, Group, Happening, Key, Notice, Outcome, Phase, Write};
 use super::policy::{Matcher, Policy, Silence};
+use super::{MOST, VOUCHED_MS};
 use crate::engine::{Change, Verdict};
 use crate::problem::cut;
 use crate::rule::Rule;
@@ -57,6 +58,8 @@ pub struct Machine {
     touched: BTreeSet<Key>,
     touched_groups: BTreeSet<String>,
     core_touched: bool,
+    /// What somebody else has seen to hold, until it is heard of: when that was said, and for how long it had held.
+    pub(super) vouched: BTreeMap<Key, (u64, u64)>,
     pub(super) happened: Vec<Happening>,
     pub(super) notices: Vec<Notice>,
 }
@@ -166,6 +169,28 @@ impl Machine {
         self.settle(world)
     }
 
+    /// Somebody else, such as the host's agent while this one was away, knows that a condition has held for so many
+    /// milliseconds already: that counts, also where it is not known here before some time, at most [`VOUCHED_MS`].
+    pub fn vouch(&mut self, key: &Key, held_ms: u64, now: Now, world: &dyn World) -> Outcome {
+        self.advance(now);
+        let time = self.core.time;
+        match self.alerts.get_mut(key) {
+            Some(alert) if alert.phase == Phase::Pending => {
+                alert.vouch(held_ms, time);
+                self.touch(key);
+                self.act(key, world);
+            }
+            Some(alert) if alert.phase == Phase::Firing => {}
+            _ => {
+                self.vouched.retain(|_, (at, _)| time - *at <= VOUCHED_MS);
+                if self.vouched.len() < MOST {
+                    self.vouched.insert(key.clone(), (time, held_ms));
+                }
+            }
+        }
+        self.settle(world)
+    }
+
     /// Puts other rules in place. Alerts of rules that are not there any more, or off, are over.
     pub fn set_rules(&mut self, rules: Vec<Arc<Rule>>, now: Now, world: &dyn World) -> Outcome {
         self.advance(now);
@@ -174,7 +199,7 @@ impl Machine {
         for key in keys {
             match self.rules.get(&key.rule) {
                 Some(rule) if !rule.off => {
-                    self.relabel(&key, world);
+                    self.relabel(&key, false, world);
                     self.reschedule(&key);
                 }
                 _ => self.end(&key, "the rule has gone"),
@@ -189,7 +214,7 @@ impl Machine {
         self.policies = policies;
         let keys: Vec<Key> = self.alerts.keys().cloned().collect();
         for key in keys {
-            self.relabel(&key, world);
+            self.relabel(&key, true, world);
             self.look(&key, world);
         }
         self.settle(world)

@@ -1,5 +1,6 @@
 //! Who is told of what, when and how often; and silences.
 
+use super::machine::World;
 use crate::glob;
 use crate::problem::cut;
 use crate::rule::Severity;
@@ -79,7 +80,8 @@ impl<'de> Deserialize<'de> for Matcher {
     }
 }
 
-/// How the alerts that it matches are told. Of several the first that matches counts.
+/// How the alerts that it matches are told. Of several the first that matches counts when an alert fires, and until it
+/// is over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
@@ -88,6 +90,9 @@ pub struct Policy {
     /// The alerts that it is for.
     #[serde(rename = "match")]
     pub matcher: Matcher,
+    /// The hours in which it counts; empty for always.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<Hours>,
     /// Names of places that notices go to.
     pub to: Vec<String>,
     /// One notice for all alerts with the same values of these labels, or of `rule`, `host`, `severity`.
@@ -103,12 +108,18 @@ pub struct Policy {
     /// Who is told as well, when nobody acknowledges.
     pub escalate: Vec<Level>,
     /// When nothing is told that can wait; it is told at the end, if it is still so.
-    pub quiet: Vec<Quiet>,
+    pub quiet: Vec<Hours>,
     /// The severity from which on alerts are told in quiet hours too.
     pub quiet_spares: Spared,
 }
 
 impl Policy {
+    /// Whether it counts now.
+    pub(super) fn counts(&self, wall_ms: u64, world: &dyn World) -> bool {
+        let within = |h: &Hours| h.left(wall_ms, world.offset_s(&h.zone, wall_ms)).is_some();
+        self.hours.is_empty() || self.hours.iter().any(within)
+    }
+
     /// What is wrong with it, if anything.
     pub fn check(&self) -> Result<(), String> {
         if self.name.is_empty() || self.name.contains([',', '=']) {
@@ -126,12 +137,14 @@ impl Policy {
         if !self.escalate.is_sorted_by_key(|level| level.after) {
             return Err("escalate: each step comes later than the one before".to_owned());
         }
-        for quiet in &self.quiet {
-            if i64::from(quiet.from) >= DAY || i64::from(quiet.to) > DAY {
-                return Err("quiet: from and to are minutes of a day, up to 1440".to_owned());
+        let all = [("quiet", &self.quiet), ("hours", &self.hours)];
+        for (key, hours) in all.into_iter().flat_map(|(key, all)| all.iter().map(move |h| (key, h)))
+        {
+            if i64::from(hours.from) >= DAY || i64::from(hours.to) > DAY {
+                return Err(format!("{key}: from and to are minutes of a day, up to 1440"));
             }
-            if quiet.days.iter().any(|day| *day > 6) {
-                return Err("quiet: days are 0 (Monday) to 6 (Sunday)".to_owned());
+            if hours.days.iter().any(|day| *day > 6) {
+                return Err(format!("{key}: days are 0 (Monday) to 6 (Sunday)"));
             }
         }
         Ok(())
@@ -163,10 +176,10 @@ pub struct Level {
     pub to: Vec<String>,
 }
 
-/// Hours of the day in which nothing is told that can wait.
+/// Hours of the day: those in which nothing is told that can wait, or in which a policy counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Quiet {
+pub struct Hours {
     /// Days on which they begin: 0 is Monday, 6 Sunday; empty for every day. Written `[fri, sat]`.
     #[serde(with = "super::text::days")]
     pub days: Vec<u8>,
@@ -182,7 +195,7 @@ pub struct Quiet {
 
 const DAY: i64 = 24 * 60;
 
-impl Quiet {
+impl Hours {
     /// How many milliseconds are left of them, `offset_s` being how many seconds the zone is ahead of UTC.
     pub(super) fn left(&self, wall_ms: u64, offset_s: i32) -> Option<u64> {
         let local = i64::try_from(wall_ms).ok()? + i64::from(offset_s) * 1000;
@@ -249,7 +262,7 @@ mod tests {
 
     #[test]
     fn quiet_hours_go_over_midnight_and_know_the_zone() {
-        let quiet = Quiet { from: 22 * 60, to: 7 * 60, days: vec![4], ..Quiet::default() };
+        let quiet = Hours { from: 22 * 60, to: 7 * 60, days: vec![4], ..Hours::default() };
         // 2026-11-20 was a Friday.
         let friday = 1_795_132_800_000;
         let hour = 3_600_000;

@@ -26,8 +26,8 @@ impl Machine {
         self.policies.iter().find(|policy| policy.name == alert.policy).unwrap_or(&NOBODY)
     }
 
-    /// Finds out anew what an alert is called, and which policy and group it belongs to.
-    pub(super) fn relabel(&mut self, key: &Key, world: &dyn World) {
+    /// Finds out anew what an alert is called, and which policy and group it belongs to; `anew` when policies are others.
+    pub(super) fn relabel(&mut self, key: &Key, anew: bool, world: &dyn World) {
         let Some(rule) = self.rules.get(&key.rule).cloned() else { return };
         let mut labels = world.labels(&key.host);
         labels.extend(rule.labels.clone());
@@ -35,8 +35,16 @@ impl Machine {
         let Some(alert) = self.alerts.get_mut(key) else { return };
         (alert.labels, alert.host_name, alert.severity) = (labels, host_name, rule.severity);
         let alert = &*alert;
-        let policy =
-            self.policies.iter().find(|policy| policy.matcher.picks(|name| label(alert, name)));
+        let picks = |policy: &&Policy| policy.matcher.picks(|name| label(alert, name));
+        let own = |policy: &&Policy| alert.phase != Phase::Pending && policy.name == alert.policy;
+        let counts = |policy: &&Policy| policy.counts(self.core.wall, world);
+        let matching = || self.policies.iter().filter(picks);
+        // Who was told that it fires is told that it is over, whatever the hour, unless policies are others now.
+        let policy = if anew {
+            matching().find(counts).or_else(|| matching().find(own))
+        } else {
+            matching().find(own).or_else(|| matching().find(counts))
+        };
         let mut group = policy.map_or_else(String::new, |policy| policy.name.clone());
         for name in policy.map_or(&[][..], |policy| &policy.group_by) {
             // Names and values come from hosts: what separates them is made visible in them.

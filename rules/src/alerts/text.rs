@@ -15,6 +15,8 @@
 //!     quiet:
 //!       - { days: [fri, sat], from: "22:00", to: "07:00", zone: Europe/Berlin }
 //! ```
+//!
+//! `hours:`, of the same form as `quiet:`, says when a policy counts at all.
 
 use super::policy::Policy;
 use crate::problem::Problem;

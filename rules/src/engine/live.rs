@@ -264,8 +264,10 @@ impl Live {
         for (at, row) in table.rows.iter().enumerate().filter(|(_, row)| row.alive) {
             let Some(host) = tables[HOSTS].rows.get(row.host as usize) else { continue };
             let instance = if self.table == HOSTS { "" } else { row.name.as_str() };
-            if self.wanted.remove(&(host.name.clone(), instance.to_owned())) {
-                self.open[at] = true;
+            let asked = self.wanted.remove(&(host.name.clone(), instance.to_owned()));
+            if asked && !self.open[at] {
+                // Nothing was said of it, whatever it was: that is told now.
+                (self.open[at], self.last[at]) = (true, Verdict::Unknown);
             }
         }
     }

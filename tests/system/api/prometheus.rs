@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 /// A port that nothing listens on, as far as that can be known.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

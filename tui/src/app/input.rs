@@ -10,7 +10,9 @@ use crate::overlays::finder::Finder;
 use crate::overlays::pager::Pager;
 use crate::overlays::palette::Palette;
 use crate::overlays::{help, themes};
-use crate::panes::{Choice, Entry, Place, TABS, compose, edit, history, hosts, runs, sessions};
+use crate::panes::{
+    Choice, Entry, Place, TABS, compose, edit, history, hosts, recorder, runs, sessions,
+};
 use crate::store::rights::Offer;
 use crate::theme::Role;
 use cmdr_protocol::files::FilePath;
@@ -167,6 +169,15 @@ impl App {
                     _ => self.pane.at_hand(),
                 };
                 history::open(&self.context(), hosts)
+            }
+            Command::Data => Action::Go(Place::Data),
+            Command::Probes => Action::Go(Place::Probes),
+            Command::Recorder => {
+                let hosts = match self.place {
+                    Place::Host(host, _) => vec![host],
+                    _ => self.pane.at_hand(),
+                };
+                recorder::open_one(&self.context(), &hosts, None)
             }
             Command::Sessions => Action::Go(Place::Sessions),
             Command::Runs => Action::Go(Place::Runs),

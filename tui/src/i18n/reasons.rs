@@ -177,7 +177,7 @@ mod tests {
     fn each_sentence_is_one_that_somebody_says() {
         let mut code = String::new();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        for part in ["link", "hub", "agentd", "protocol"] {
+        for part in ["link", "hub", "agentd", "protocol", "probes"] {
             source(root.join(part).join("src"), &mut code);
         }
         let joined = regex::Regex::new(r"\\\n\s*").unwrap();

@@ -16,20 +16,22 @@
 mod acts;
 mod asks;
 mod draw;
+mod meanings;
 mod window;
 
 use super::{Context, Entry, Pane, Place, Subscription};
 use crate::action::Action;
 use crate::keymap::{Binding, Command, key};
 use crate::store::audit;
-use crate::store::history::Question;
+use crate::store::history::{Look, Question, seen};
 use cmdr_chart::scale;
 use cmdr_protocol::history::{Aggregate, List, Over};
 use cmdr_protocol::{Call as _, HostId};
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+pub(in crate::panes) use draw::{axis, column, times};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
-use window::Window;
+pub(in crate::panes) use window::Window;
 
 const IN: Command = Command::Own(0);
 const OUT: Command = Command::Own(1);
@@ -117,6 +119,8 @@ pub struct HistoryPane {
     cells: u64,
     /// Where the mouse went down.
     drag: Option<(u16, i64)>,
+    /// What is looked at is looked at again when these hosts' charts are opened the next time.
+    remembers: bool,
 }
 
 impl HistoryPane {
@@ -138,6 +142,7 @@ impl HistoryPane {
             seen: Vec::new(),
             cells: 100,
             drag: None,
+            remembers: false,
         }
     }
 
@@ -256,6 +261,9 @@ impl Pane for HistoryPane {
             SPAN => return self.ask_span(context),
             HOSTS => return self.ask_hosts(context),
             SAVE => return self.save(context),
+            Command::Recorder => {
+                return super::recorder::open_one(context, &self.hosts, self.cursor_ms);
+            }
             Command::CopyValue => return self.copy(context),
             Command::CopyCommand => return Action::Copy(self.line(context)),
             _ => return Action::Pass,
@@ -265,6 +273,11 @@ impl Pane for HistoryPane {
 
     fn poll(&mut self, context: &Context<'_>) -> Action {
         self.resolve(context);
+        let look = Look { figures: self.figures.clone(), span_ms: self.window.span_ms };
+        // What another page has opened here is of that page.
+        if self.remembers && context.store.chart_looks.get(&self.selector) != Some(&look) {
+            return Action::Apply(seen(self.selector.clone(), look));
+        }
         self.next_question(context)
     }
 
@@ -342,7 +355,46 @@ pub fn open(context: &Context<'_>, hosts: Vec<HostId>) -> Action {
         let count = hosts.len().to_string();
         return Action::Say(context.texts.fill("history.too_many", &[&count]));
     };
-    (pane.hosts, pane.selector) = (hosts, selector);
+    if let Some(look) = context.store.chart_looks.get(&selector) {
+        (pane.figures, pane.window.span_ms) = (look.figures.clone(), look.span_ms);
+    }
+    (pane.hosts, pane.selector, pane.remembers) = (hosts, selector, true);
+    Action::Enter(Place::Charts, Box::new(pane))
+}
+
+/// The same of one host at a moment: what was before it, and what came after.
+pub fn open_at(context: &Context<'_>, host: HostId, figures: Vec<String>, at_ms: u64) -> Action {
+    let mut pane = HistoryPane::all();
+    let hosts = vec![host];
+    pane.selector = acts::selector(context, &hosts).unwrap_or_default();
+    pane.hosts = hosts;
+    if !figures.is_empty() {
+        pane.figures = figures;
+        pane.figures.truncate(CHARTS);
+    }
+    let end_ms = at_ms.saturating_add(USUAL_MS / 3);
+    pane.window.end_ms = (end_ms < context.store.now_ms).then_some(end_ms);
+    pane.cursor_ms = (at_ms > 0).then_some(at_ms);
+    Action::Enter(Place::Charts, Box::new(pane))
+}
+
+/// Reads `6h`, `2w`, `-3h..-1h`, `2026-11-20 10:00 .. 12:00`: how long, and until when if not until now; else the key of
+/// what is wrong with it. Where only an end is said it is as long as before.
+pub fn span(
+    text: &str,
+    span_ms: u64,
+    now_ms: u64,
+    utc_offset_s: i32,
+) -> Result<(u64, Option<u64>), &'static str> {
+    let window = Window { span_ms, end_ms: None }.read(text, now_ms, utc_offset_s)?;
+    Ok((window.span_ms, window.end_ms))
+}
+
+/// Charts of these figures, of all hosts that have them.
+pub fn open_figures(figures: Vec<String>) -> Action {
+    let mut pane = HistoryPane::all();
+    pane.figures = figures;
+    pane.figures.truncate(CHARTS);
     Action::Enter(Place::Charts, Box::new(pane))
 }
 

@@ -17,6 +17,8 @@ const PLAIN: &[(&str, Place)] = &[
     ("fleet_processes", Place::FleetProcesses),
     ("docker", Place::Docker(0)),
     ("charts", Place::Charts),
+    ("probes", Place::Probes),
+    ("data", Place::Data),
 ];
 
 impl Place {
@@ -28,6 +30,7 @@ impl Place {
                 let title = TABS.get(tab).map_or("", |tab| tab.title);
                 Some(format!("host {host} {}", title.split('.').next().unwrap_or_default()))
             }
+            Self::Recorder(host) => Some(format!("recorder {host}")),
             Self::Recording(id) => Some(format!("recording {id}")),
             Self::Run(id) => Some(format!("run {id}")),
             Self::Config(number) => Some(format!("config {number}")),
@@ -48,6 +51,7 @@ impl Place {
                 let tab = TABS.iter().position(|tab| named(tab.title)).unwrap_or(0);
                 Self::Host(host, tab)
             }
+            ("recorder", Some(host), None) => Self::Recorder(host.parse().ok()?),
             ("recording", Some(id), None) => Self::Recording(id.parse().ok()?),
             ("run", Some(id), None) => Self::Run(id.parse().ok()?),
             ("config", Some(number), None) => Self::Config(number.parse().ok()?),
@@ -70,6 +74,7 @@ mod tests {
         let mut places =
             vec![Place::Host(host, 0), Place::Host(host, last), Place::Recording(9), run];
         places.push(Place::Config(u64::MAX));
+        places.push(Place::Recorder(host));
         places.extend(PLAIN.iter().map(|(_, place)| *place));
         for place in places {
             assert_eq!(place.word().as_deref().and_then(Place::of_word), Some(place), "{place:?}");

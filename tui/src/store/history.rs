@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 pub type Charts = Seats<Held>;
 
 /// Figures that are offered at most.
-const OFFERED: usize = 4000;
+const OFFERED: usize = 20_000;
+/// Looks that are remembered.
+const LOOKS: usize = 200;
 /// Points of a line that live ones are added to at most; behind that all is asked for anew.
 const LONGEST: usize = 20_000;
 
@@ -229,6 +231,25 @@ impl Stretch {
         (self.to_ms, self.came_ms) = (more.to_ms, more.came_ms);
         true
     }
+}
+
+/// What was looked at last of these hosts: its figures, and over how much time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Names of figures.
+    pub figures: Vec<String>,
+    /// How long.
+    pub span_ms: u64,
+}
+
+/// This was looked at of the hosts that a selector picks.
+pub fn seen(selector: String, look: Look) -> Update {
+    Update::new(move |store| {
+        if store.chart_looks.len() >= LOOKS && !store.chart_looks.contains_key(&selector) {
+            store.chart_looks.clear();
+        }
+        store.chart_looks.insert(selector, look);
+    })
 }
 
 /// A question of this page is under way.

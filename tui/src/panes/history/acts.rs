@@ -64,7 +64,7 @@ fn entries(context: &Context<'_>, offered: &[Offered]) -> Vec<Entry> {
     let entry = |(n, one): (usize, &Offered)| Entry {
         kind: "palette.figure",
         text: one.figure.clone(),
-        note: context.texts.fill("history.of_hosts", &[&one.hosts.to_string()]),
+        note: super::meanings::note(context, one),
         choice: Choice::Pick(n as u64),
     };
     offered.iter().enumerate().map(entry).collect()

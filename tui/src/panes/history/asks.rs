@@ -144,7 +144,7 @@ impl HistoryPane {
     pub(super) fn ask_offers(&self, then: Action) -> Action {
         let (owner, selector) = (self.owner, self.selector.clone());
         let list = List { selector: selector.clone(), after: String::new() };
-        let fetch = Action::fetch(None, list, PATIENCE, move |answer| {
+        let fetch = Action::fetch_all(None, list, PATIENCE, move |answer| {
             (Some(history::offered(owner, selector, answer)), then)
         });
         Action::All(vec![Action::Apply(history::asking(owner)), fetch])

@@ -358,7 +358,7 @@ impl HistoryPane {
     }
 }
 
-fn column(at: u64, (from, to): (u64, u64), width: u16) -> u16 {
+pub(in crate::panes) fn column(at: u64, (from, to): (u64, u64), width: u16) -> u16 {
     let share = at.saturating_sub(from) as f64 / (to - from).max(1) as f64;
     ((share * f64::from(width)) as u16).min(width.saturating_sub(1))
 }
@@ -383,7 +383,13 @@ const fn mark_of(glyphs: Glyphs) -> char {
 }
 
 /// The axis of values.
-fn axis(context: &Context<'_>, buffer: &mut Buffer, plot: Rect, gutter: u16, labels: &[String; 3]) {
+pub(in crate::panes) fn axis(
+    context: &Context<'_>,
+    buffer: &mut Buffer,
+    plot: Rect,
+    gutter: u16,
+    labels: &[String; 3],
+) {
     let (grid, border) = (context.theme.style(Role::Grid), context.theme.style(Role::Border));
     let edge = if context.glyphs == Glyphs::Ascii { "|" } else { "│" };
     for y in plot.top()..plot.bottom() {
@@ -403,7 +409,12 @@ fn axis(context: &Context<'_>, buffer: &mut Buffer, plot: Rect, gutter: u16, lab
 }
 
 /// The axis of time, by the clock of this place.
-fn times(context: &Context<'_>, buffer: &mut Buffer, plot: Rect, (from, to): (u64, u64)) {
+pub(in crate::panes) fn times(
+    context: &Context<'_>,
+    buffer: &mut Buffer,
+    plot: Rect,
+    (from, to): (u64, u64),
+) {
     let Context { store, theme, glyphs, .. } = *context;
     let (grid, border) = (theme.style(Role::Grid), theme.style(Role::Border));
     let (corner, line, tick) =

@@ -9,19 +9,19 @@ const DAY_MS: u64 = 86_400_000;
 
 /// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(in crate::panes) struct Window {
     /// How long.
-    pub(super) span_ms: u64,
+    pub(in crate::panes) span_ms: u64,
     /// Until when; `None` for now.
-    pub(super) end_ms: Option<u64>,
+    pub(in crate::panes) end_ms: Option<u64>,
 }
 
 /// Why a text is no stretch of time: the key of what is said.
-pub(super) type Wrong = &'static str;
+pub(in crate::panes) type Wrong = &'static str;
 
 impl Window {
     /// From where to where, in a picture so many cells wide: one that follows moves by whole cells.
-    pub(super) fn bounds(&self, now_ms: u64, cells: u64) -> (u64, u64) {
+    pub(in crate::panes) fn bounds(&self, now_ms: u64, cells: u64) -> (u64, u64) {
         let end = self.end_ms.unwrap_or_else(|| {
             let cell = (self.span_ms / cells.max(1)).max(1);
             (now_ms / cell + 1) * cell
@@ -30,18 +30,18 @@ impl Window {
     }
 
     /// Whether it goes on with the time.
-    pub(super) const fn follows(&self) -> bool {
+    pub(in crate::panes) const fn follows(&self) -> bool {
         self.end_ms.is_none()
     }
 
     /// Moves it; what would lie in the future is now.
-    pub(super) fn pan(&mut self, by_ms: i64, now_ms: u64) {
+    pub(in crate::panes) fn pan(&mut self, by_ms: i64, now_ms: u64) {
         let end = self.end_ms.unwrap_or(now_ms).saturating_add_signed(by_ms);
         self.end_ms = (end < now_ms).then_some(end.max(self.span_ms));
     }
 
     /// Makes it so many times as long; what is at this share of it from the left stays where it is.
-    pub(super) fn zoom(&mut self, times: f64, share: f64, now_ms: u64) {
+    pub(in crate::panes) fn zoom(&mut self, times: f64, share: f64, now_ms: u64) {
         let old = self.span_ms as f64;
         let span = (old * times).clamp(SHORTEST_MS as f64, LONGEST_MS as f64);
         // With its right edge at now that is where it stays, unless somebody points elsewhere.
@@ -55,7 +55,12 @@ impl Window {
     }
 
     /// Reads `6h`, `2w`, `1y`, `-3h..-1h`, `2026-11-20 10:00 .. 12:00`.
-    pub(super) fn read(&self, text: &str, now_ms: u64, utc_offset_s: i32) -> Result<Self, Wrong> {
+    pub(in crate::panes) fn read(
+        &self,
+        text: &str,
+        now_ms: u64,
+        utc_offset_s: i32,
+    ) -> Result<Self, Wrong> {
         let text = text.trim();
         let long = |span_ms: u64, end_ms: Option<u64>| {
             let is_known = (SHORTEST_MS..=LONGEST_MS).contains(&span_ms);

@@ -109,6 +109,7 @@ const WORDS: &[(&str, &str, &[&str])] = &[
     ("compose.restore", "done.compose_restore", &["name", "version"]),
     ("compose.delete", "done.compose_delete", &["name"]),
     ("history.purge", "done.history_purge", &["selector"]),
+    ("data.purge", "done.data_purge", &["kind"]),
     ("rules.save", "done.rule", &["name"]),
     ("rules.switch", "done.rule_switch", &["name"]),
     ("rules.delete", "done.rule_delete", &["name"]),
