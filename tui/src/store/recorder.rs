@@ -285,7 +285,7 @@ fn untold() -> Value {
 }
 
 fn kind(rank: u8, role: Role) -> Value {
-    Value::Ranked(rank, KINDS[usize::from(rank)], role)
+    Value::Ranked(u64::from(rank), KINDS[usize::from(rank)], role)
 }
 
 fn of_top(host: HostId, top: &Top, total: u64) -> Record {
