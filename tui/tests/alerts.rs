@@ -288,7 +288,7 @@ async fn who_may_only_look_is_offered_no_change() {
     world.press("/disk<enter>p").await;
     assert!(asked(&world, "rules.switch").is_empty());
     world.press("e").await;
-    world.check_shows("read-only");
+    world.check_shows("read only");
 }
 
 #[tokio::test]

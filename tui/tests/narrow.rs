@@ -73,7 +73,7 @@ fn all_keys() -> BTreeSet<&'static str> {
         .filter(|b| !matches!(b.command, Quit | Suspend | TabNext | TabPrevious | Tabs))
         .flat_map(|binding| binding.keys.iter().copied())
         .filter(|key| {
-            let moves = ["2", "3", "4", "<tab>", "<backtab>", "[", "]", "<left>", "<right>"];
+            let moves = ["2", "3", "4", "5", "<tab>", "<backtab>", "[", "]", "<left>", "<right>"];
             // With Shift they are the same on all pages but the one that has them.
             !moves.contains(&key.trim_start_matches("S-"))
         })

@@ -109,8 +109,8 @@ fn is_container(row: &Record) -> bool {
     is_kind(row, 3)
 }
 
-fn is_kind(row: &Record, kind: u64) -> bool {
-    matches!(row.values.get(KIND), Some(Value::Ranked(rank, ..)) if *rank == kind)
+fn is_kind(row: &Record, kind: u8) -> bool {
+    matches!(row.values.get(KIND), Some(Value::Ranked(rank, ..)) if *rank == u64::from(kind))
 }
 
 const ONLY: [fn(&Record) -> bool; 4] = [is_process, is_program, is_unit, is_container];

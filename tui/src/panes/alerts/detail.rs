@@ -6,8 +6,8 @@ use crate::action::{Action, Make, PATIENCE, reason};
 use crate::event::Event;
 use crate::link::Link;
 use crate::overlays::pager::{Pager, Piece};
-use crate::panes::Context;
 use crate::panes::hosts::quoted;
+use crate::panes::{Context, recorder};
 use crate::store::alerts::{self as store, began};
 use crate::store::rights::Offer;
 use crate::theme::Role;
@@ -15,6 +15,7 @@ use crate::widgets::format;
 use cmdr_protocol::alerts::{Acknowledge, Alert, PutSilence, Show, Shown};
 use cmdr_protocol::display::{clean, clean_to_width};
 use cmdr_protocol::notifiers::{Notice, NoticeListing, Notices};
+use cmdr_protocol::recorder::At;
 use cmdr_protocol::{Call as _, CallError, history};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -172,6 +173,10 @@ impl Make for Told {
         if may(history::Query::METHOD, false) {
             let chart = acts::chart(context, About::of(alert));
             pager = pager.with_key('c', texts.get("alerts.key.chart"), chart);
+        }
+        if let Some(host) = alert.host.filter(|_| may(At::METHOD, false)) {
+            let then = recorder::open(context, host, Some(began(alert)));
+            pager = pager.with_key('r', texts.get("alerts.key.recorder"), then);
         }
         pager = pager.with_key('o', texts.get("alerts.key.host"), to_host(context, alert.host));
         pager = pager.with_key('e', texts.get("alerts.key.rule"), rules::open(&alert.rule));

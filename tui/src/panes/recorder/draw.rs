@@ -374,7 +374,7 @@ impl RecorderPane {
         let Some(list) = self.rows.sheet(context) else { return };
         let mut titles = vec![("recorder.kind.all", self.kinds.is_none(), list.rows.len())];
         for (n, name) in KINDS.iter().enumerate() {
-            let count = list.rows.values().filter(|row| is_kind(row, n as u64)).count();
+            let count = list.rows.values().filter(|row| is_kind(row, n as u8)).count();
             titles.push((*name, self.kinds == Some(n), count));
         }
         let Context { theme, texts, .. } = *context;
