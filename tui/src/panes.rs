@@ -32,13 +32,11 @@ pub mod system;
 
 pub(crate) mod gather;
 mod notice;
-mod subscription;
 mod words;
 pub mod write;
 
 pub use crate::subscription::{Subscription, Task};
 pub use notice::notice;
-pub use subscription::{Subscription, Task};
 
 use crate::action::{Action, Wanted};
 use crate::config;

@@ -362,6 +362,34 @@ pub fn open(context: &Context<'_>, hosts: Vec<HostId>) -> Action {
     Action::Enter(Place::Charts, Box::new(pane))
 }
 
+/// The same of one host at a moment: what was before it, and what came after.
+pub fn open_at(context: &Context<'_>, host: HostId, figures: Vec<String>, at_ms: u64) -> Action {
+    let mut pane = HistoryPane::all();
+    let hosts = vec![host];
+    pane.selector = acts::selector(context, &hosts).unwrap_or_default();
+    pane.hosts = hosts;
+    if !figures.is_empty() {
+        pane.figures = figures;
+        pane.figures.truncate(CHARTS);
+    }
+    let end_ms = at_ms.saturating_add(USUAL_MS / 3);
+    pane.window.end_ms = (end_ms < context.store.now_ms).then_some(end_ms);
+    pane.cursor_ms = (at_ms > 0).then_some(at_ms);
+    Action::Enter(Place::Charts, Box::new(pane))
+}
+
+/// Reads `6h`, `2w`, `-3h..-1h`, `2026-11-20 10:00 .. 12:00`: how long, and until when if not until now; else the key of
+/// what is wrong with it. Where only an end is said it is as long as before.
+pub fn span(
+    text: &str,
+    span_ms: u64,
+    now_ms: u64,
+    utc_offset_s: i32,
+) -> Result<(u64, Option<u64>), &'static str> {
+    let window = Window { span_ms, end_ms: None }.read(text, now_ms, utc_offset_s)?;
+    Ok((window.span_ms, window.end_ms))
+}
+
 /// Charts of these figures, of all hosts that have them.
 pub fn open_figures(figures: Vec<String>) -> Action {
     let mut pane = HistoryPane::all();
