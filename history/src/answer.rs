@@ -11,7 +11,7 @@ const SOURCES_A_THREAD: usize = 64;
 impl Snapshot {
     pub(crate) fn each(&self, asked: &Asked<'_>) -> Result<Vec<Line>, Error> {
         let mut lines = Vec::new();
-        for some in self.spread(asked, |sources| self.each_of(asked, sources))? {
+        for some in spread(asked, |sources| self.each_of(asked, sources))? {
             lines.extend(some);
         }
         let points: usize = lines.iter().map(|line| line.points.len()).sum();
@@ -38,37 +38,10 @@ impl Snapshot {
         Ok(lines)
     }
 
-    /// Does something with the sources of a question: with many of them in several threads, each with some that
-    /// follow each other.
-    fn spread<T: Send>(
-        &self,
-        asked: &Asked<'_>,
-        work: impl Fn(&[Source]) -> Result<T, Error> + Sync,
-    ) -> Result<Vec<T>, Error> {
-        let sources = &asked.query.sources[..];
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = cores.min(sources.len() / SOURCES_A_THREAD).clamp(1, THREADS);
-        if threads == 1 {
-            return Ok(vec![work(sources)?]);
-        }
-        let mut parts = sources.chunks(sources.len().div_ceil(threads));
-        let own = parts.next().unwrap_or_default();
-        std::thread::scope(|scope| {
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
-            let mut all = vec![work(own)?];
-            for other in others {
-                let done = other.join();
-                all.push(done.map_err(|_| Error::Invalid("answering broke".to_owned()))??);
-            }
-            Ok(all)
-        })
-    }
-
     pub(crate) fn together(&self, asked: &Asked<'_>, buckets: usize) -> Result<Vec<Line>, Error> {
         within((buckets as u64).saturating_mul(asked.names.len() as u64), 0)?;
         let over = asked.query.over;
-        let mut parts =
-            self.spread(asked, |sources| self.sums(asked, buckets, sources))?.into_iter();
+        let mut parts = spread(asked, |sources| self.sums(asked, buckets, sources))?.into_iter();
         let mut sums = parts.next().unwrap_or_default();
         for part in parts {
             for ((n, sum), (more, v)) in sums.iter_mut().flatten().zip(part.iter().flatten()) {
@@ -124,6 +97,31 @@ fn joined(over: Over, n: u32, sum: f64, v: f64) -> f64 {
         Over::Max => sum.max(v),
         Over::Each | Over::Mean | Over::Sum => sum + v,
     }
+}
+
+/// Does something with the sources of a question: with many of them in several threads, each with some that
+/// follow each other.
+fn spread<T: Send>(
+    asked: &Asked<'_>,
+    work: impl Fn(&[Source]) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let sources = &asked.query.sources[..];
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = cores.min(sources.len() / SOURCES_A_THREAD).clamp(1, THREADS);
+    if threads == 1 {
+        return Ok(vec![work(sources)?]);
+    }
+    let mut parts = sources.chunks(sources.len().div_ceil(threads));
+    let own = parts.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
+        let mut all = vec![work(own)?];
+        for other in others {
+            let done = other.join();
+            all.push(done.map_err(|_| Error::Invalid("answering broke".to_owned()))??);
+        }
+        Ok(all)
+    })
 }
 
 #[cfg(test)]

@@ -198,12 +198,15 @@ fn decoded(mut bytes: &[u8], n: usize) -> Vec<i64> {
     values
 }
 
+/// A series: its name, its runs of rows, its values as they are kept.
+type CopiedColumn = (NameId, Vec<(u32, u32)>, Box<[u8]>);
+
 /// Samples of one source as a head has them.
 #[derive(Clone, Debug)]
 pub(crate) struct Copied {
     rows: u32,
     times: Vec<u8>,
-    columns: Vec<(NameId, Vec<(u32, u32)>, Box<[u8]>)>,
+    columns: Vec<CopiedColumn>,
 }
 
 impl Copied {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod retain;
 mod standing;
 
 use crate::admission::{self, Peer};
@@ -72,9 +73,6 @@ const LOOK: Duration = Duration::from_secs(5);
 const CUT: Duration = Duration::from_millis(100);
 /// And the longest that answers which are not written down yet are waited for.
 const CUT_AT_LAST: Duration = Duration::from_secs(2);
-
-/// How often old audit records and recordings are looked for.
-const RETAIN: Duration = Duration::from_mins(10);
 
 /// Everything that the hub's parts share.
 #[derive(Debug)]
@@ -393,30 +391,6 @@ impl Hub {
         drop(tokio::time::timeout(DRAIN, self.audit.mark(Event::Stopped, String::new())).await);
         // The ends of links are still being written down; an empty batch comes after all of them.
         drop(tokio::time::timeout(DRAIN, self.store.apply(Batch::new())).await);
-    }
-
-    /// Removes audit records, recordings, runs and contents of files that are beyond their time, now and then.
-    async fn retain(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(RETAIN);
-        loop {
-            tick.tick().await;
-            match self.audit.retain(self.config.audit.keep()).await {
-                Ok(0) => {}
-                Ok(segments) => tracing::info!(segments, "old audit records were removed"),
-                Err(e) => tracing::error!("removing old audit records: {e}"),
-            }
-            match recording::retain(&self).await {
-                0 => {}
-                recordings => tracing::info!(recordings, "old recordings were removed"),
-            }
-            match self.runs.retain().await {
-                Ok(0) => {}
-                Ok(runs) => tracing::info!(runs, "old runs were removed"),
-                Err(e) => tracing::error!("removing old runs: {e}"),
-            }
-            let hub = self.clone();
-            self.blobs.retain(move |hash| hub.needs_blob(hash)).await;
-        }
     }
 
     async fn accept(

@@ -17,6 +17,7 @@ use cmdr_protocol::secrets::Put;
 use harness::receiver::Receiver;
 use harness::{World, until_some};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -86,10 +87,10 @@ async fn live(dir: &Path, begin_ms: u64, missed: u64, from: u64) {
         hub.history.work();
         if step >= from {
             hub.alerts.cycle(hub).await;
-            println!("step {step}");
+            say(&format!("step {step}"));
         }
         let kept = (store.durable() - before) / HOSTS as u64;
-        println!("kept {}", missed + kept);
+        say(&format!("kept {}", missed + kept));
     }
     let client = world.client(Role::ADMINISTRATOR).await;
     until_some("every notice has been taken", async || {
@@ -97,7 +98,13 @@ async fn live(dir: &Path, begin_ms: u64, missed: u64, from: u64) {
         listed.notices.iter().all(|n| n.fate == Fate::Taken).then_some(())
     })
     .await;
-    println!("over");
+    say("over");
+}
+
+/// Tells the test that began this process.
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
 }
 
 /// When the hour of this process began.

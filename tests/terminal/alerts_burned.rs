@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The program's name: as the kernel tells it, so that nothing else has it.
 const BURNER: &str = "burner-of-cpu";
 
-const RULE: &str = "rules:\n- name: burned\n  when: group.cpu{burner-of-cpu} > 10%\n  severity: critical\n  message: '{host} burns'\n";
+const RULE: &str = "rules:\n- name: burned\n  when: group.cpu{burner-of-*} > 10%\n  severity: critical\n  message: '{host} burns'\n";
 /// A machine that does much else may break other rules: nobody is told of those.
 const POLICIES: &str = "policies:\n- name: mine\n  match: rule=burned\n  to: [ops]\n  group_wait: 0s\n  group_interval: 0s\n- name: others\n  to: []\n";
 
@@ -103,7 +103,7 @@ fn burned_cpu_is_told_once_acknowledged_over_and_who_it_was_is_known() {
     terminal.keys(&["-l", "it is me"]);
     terminal.keys(&["Enter"]);
     until("it is acknowledged", || story.says(&["alerts", "-o", "json"]).contains("it is me"));
-    terminal.until(&["it is me"]);
+    terminal.until(&["✓ acknowledged", "root: it"]);
 
     drop(burner);
     let over = mail();

@@ -23,7 +23,7 @@ fn what_a_rule_finds_is_seen_and_acknowledged_and_over_when_the_rule_is_off() {
     terminal.keys(&["/", "memory-any", "Enter", "g", "a"]);
     terminal.until(&["Acknowledge web"]);
     terminal.keys(&["looking into it", "Enter"]);
-    terminal.until(&["✓ acknowledged", "looking into it", "▲ 1"]);
+    terminal.until(&["✓ acknowledged", "root: loo", "▲ 1"]);
     let list = run(&mut story.cmdr(&["-o", "json", "alerts"]));
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     assert!(list.contains("looking into it"), "{list}");

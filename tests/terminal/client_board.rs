@@ -28,7 +28,8 @@ fn what_ran_is_looked_at_and_a_probe_is_seen_to_go_down_and_made_by_a_form() {
     terminal.until(&["ago ", "cmdr-agentd"]);
     terminal.keys(&["End"]);
     terminal.until(&["live"]);
-    terminal.keys(&[";"]);
+    // To tmux a bare one ends a command.
+    terminal.keys(&["\\;"]);
     terminal.until(&["1 probe", "● up", "db", "2/2", "100.0%"]);
     drop(far_end);
     terminal.until(&["✗ 1 down", "✗ down", "0/2", "2 of 2 agents say it is down"]);

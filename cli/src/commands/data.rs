@@ -108,10 +108,10 @@ fn told(purged: &Purged, kind: Kind) -> String {
     let mut text = format!("{} of {kind}, about {}", purged.count, human::bytes(purged.bytes));
     if purged.first_ms > 0 {
         let (first, last) = (human::moment(purged.first_ms), human::moment(purged.last_ms));
-        text.push_str(&format!(", from {first} to {last}"));
+        text.extend([format!(", from {first} to {last}")]);
     }
     if purged.staying > 0 {
-        text.push_str(&format!("; {} are in use and stay", purged.staying));
+        text.extend([format!("; {} are in use and stay", purged.staying)]);
     }
     text
 }

@@ -173,14 +173,14 @@ fn sent(target: &Target) -> String {
     );
     for (n, what) in [(target.refused, "refused"), (target.left_out, "left out")] {
         if n > 0 {
-            text.push_str(&format!(", {n} {what}"));
+            text.extend([format!(", {n} {what}")]);
         }
     }
     if target.behind_ms > 0 {
-        text.push_str(&format!(", {} behind", human::span(target.behind_ms / 1000)));
+        text.extend([format!(", {} behind", human::span(target.behind_ms / 1000))]);
     }
     if target.refused > 0 && target.failing_ms == 0 && !target.last.is_empty() {
-        text.push_str(&format!(" ({})", clean(&target.last)));
+        text.extend([format!(" ({})", clean(&target.last))]);
     }
     text
 }

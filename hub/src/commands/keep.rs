@@ -153,9 +153,10 @@ pub(super) async fn backup_to(
 fn copy_history(dir: &Path, to: Option<&Path>) -> anyhow::Result<String> {
     let here = history::folder(&audit::folder(dir));
     let Some(to) = to else {
-        return Ok(match backup::history::is_there(&here)? {
-            true => "The history of figures is not in it: backup --history DIR copies it.".into(),
-            false => String::new(),
+        return Ok(if backup::history::is_there(&here)? {
+            "The history of figures is not in it: backup --history DIR copies it.".into()
+        } else {
+            String::new()
         });
     };
     let keys = HubKeys::load(&data::key_path(dir))?;

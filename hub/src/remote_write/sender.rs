@@ -198,7 +198,7 @@ impl Sender {
             self.before = store.position(follower);
             // A step is told when it is over, and a link or a host's clock may be a little behind.
             match store.read_on(follower, now - step - step.max(SETTLE_MS), SAMPLES) {
-                Ok(Some(unread)) => self.take(hub, unread),
+                Ok(Some(unread)) => self.take(hub, &unread),
                 Ok(None) => {
                     self.left_out(store.take_lost(follower));
                     self.behind(now, None, step);
@@ -240,7 +240,7 @@ impl Sender {
     }
 
     /// What was read, as it is sent.
-    fn take(&mut self, hub: &Hub, unread: Unread) {
+    fn take(&mut self, hub: &Hub, unread: &Unread) {
         self.flying = true;
         let all = shown(hub, &self.target, &unread.series);
         let first = all.iter().filter_map(|s| s.samples.first()).map(|(at, _)| *at).min();

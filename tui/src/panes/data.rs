@@ -41,7 +41,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Purging reads a great deal.
-const SLOW: Duration = Duration::from_secs(120);
+const SLOW: Duration = Duration::from_mins(2);
 /// How old an answer may get.
 const AGAIN_MS: u64 = 60_000;
 

@@ -363,7 +363,7 @@ impl WritePane {
             spans.push(Span::styled(format!("  {text}"), theme.style(role)));
         };
         if self.is_new() {
-            mark(texts.get(self.subject.new()).to_owned(), Role::Info);
+            mark(texts.get(self.subject.of_new()).to_owned(), Role::Info);
         } else {
             mark(texts.fill("configs.version", &[&self.draft.was.to_string()]), Role::Soft);
         }

@@ -58,10 +58,10 @@ fn record(kept: &Kept) -> Record {
     if !kept.fixed.is_empty() {
         more.push(("data.fixed", clean(&kept.fixed).into_owned()));
     }
-    let state = if !kept.trouble.is_empty() {
-        Value::text(&kept.trouble, Role::Bad)
-    } else {
+    let state = if kept.trouble.is_empty() {
         Value::soft(&kept.fixed)
+    } else {
+        Value::text(&kept.trouble, Role::Bad)
     };
     Record {
         id: number(kept.kind),

@@ -198,16 +198,14 @@ pub fn stale() -> Update {
 
 /// What was written, or nothing any more.
 pub fn drafted(number: u64, draft: Option<Draft>) -> Update {
-    Update::new(move |store| {
-        match draft {
-            Some(draft) if store.probes.drafts.len() < 20 => {
-                store.probes.drafts.insert(number, draft);
-            }
-            Some(_) => {}
-            None => {
-                store.probes.drafts.remove(&number);
-            }
-        };
+    Update::new(move |store| match draft {
+        Some(draft) if store.probes.drafts.len() < 20 => {
+            store.probes.drafts.insert(number, draft);
+        }
+        Some(_) => {}
+        None => {
+            store.probes.drafts.remove(&number);
+        }
     })
 }
 

@@ -216,7 +216,7 @@ impl Stage {
         ]
     }
 
-    fn shown(&self, asked: &Asked) -> Result<Value, CallError> {
+    fn shown(asked: &Asked) -> Result<Value, CallError> {
         let id = asked.body["id"].as_str().unwrap_or_default();
         let Some(alert) = alerts().into_iter().find(|alert| alert.id == id) else {
             return Err(CallError::not_found("there is no such alert"));
@@ -239,7 +239,7 @@ impl Stage {
             )));
         }
         match asked.method {
-            "alerts.show" => self.shown(asked),
+            "alerts.show" => Self::shown(asked),
             "alerts.history" => {
                 let all = alerts();
                 let happened = vec![

@@ -22,7 +22,7 @@ use cmdr_protocol::{Call as _, CallError};
 use std::time::Duration;
 
 /// How long a try may take: a mail server that does not answer is waited for.
-const PATIENCE_TEST: Duration = Duration::from_secs(60);
+const PATIENCE_TEST: Duration = Duration::from_mins(1);
 
 /// A notifier, and what became of its notices.
 struct Told(Result<Shown, CallError>, Result<NoticeListing, CallError>);

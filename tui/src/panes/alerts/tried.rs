@@ -15,7 +15,7 @@ use std::time::Duration;
 const USUAL: &str = "7d";
 const DAY_MS: u64 = 86_400_000;
 /// The figures of many hosts over months are read for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Asks over which time a text with one rule is tried, and tries it.
 pub(in crate::panes) fn ask(context: &Context<'_>, text: &str) -> Action {

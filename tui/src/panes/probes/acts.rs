@@ -364,7 +364,9 @@ fn asked(what: &str) -> Result<String, &'static str> {
                     (_, Some(_)) => "server",
                     _ => "record",
                 };
-                text += &format!("\n  {key}: {}", yaml(word.trim_start_matches('@')));
+                for part in ["\n  ", key, ": ", &yaml(word.trim_start_matches('@'))] {
+                    text.push_str(part);
+                }
             }
             Ok(text)
         }

@@ -62,10 +62,7 @@ impl RecorderPane {
             });
             return Action::All(vec![Action::Apply(store::asking(owner)), fetch]);
         }
-        let steps = match may(Range::METHOD) {
-            true => self.ask_steps(context, held),
-            false => Action::None,
-        };
+        let steps = if may(Range::METHOD) { self.ask_steps(context, held) } else { Action::None };
         match steps {
             Action::None if may(Query::METHOD) => self.ask_traffic(context, held),
             action => action,

@@ -265,7 +265,7 @@ impl RecorderPane {
             }
         };
         let labels = [high, f64::midpoint(low, high), low].map(|v| shown(v, unit));
-        let gutter = labels.iter().map(|label| label.len()).max().unwrap_or(0).max(6) as u16;
+        let gutter = labels.iter().map(String::len).max().unwrap_or(0).max(6) as u16;
         if inner.width < gutter + 8 {
             return;
         }

@@ -126,7 +126,7 @@ impl Subject {
     }
 
     /// Said of one that the hub has not.
-    pub(super) const fn new(&self) -> &'static str {
+    pub(super) const fn of_new(&self) -> &'static str {
         match self {
             Self::Config(_) => "configs.write.new",
             Self::Rule(_) => "rules.write.new",

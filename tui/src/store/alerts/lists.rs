@@ -254,11 +254,8 @@ mod tests {
                 last: "refused \u{1b}[2J".into(),
                 ..Notifier::default()
             });
-            notifiers_of(notifiers.to_vec())
+            super::notifiers(Ok(notifiers::Listing { notifiers: notifiers.to_vec() }))
         };
-        fn notifiers_of(notifiers: Vec<Notifier>) -> Update {
-            super::notifiers(Ok(notifiers::Listing { notifiers }))
-        }
         store.apply(list(&["mail"]));
         assert_eq!((store.toasts.len(), store.rings), (0, false));
         store.apply(list(&["mail", "chat"]));
