@@ -1,5 +1,5 @@
 //! The status board: how every probe stands by what its agents say together, how long it took lately, how much of the time
-//! it was up, and below all about the one under the cursor. Written as text ([`write`]) or by a form.
+//! it was up, and below all about the one under the cursor. Written as text ([`mod@write`]) or by a form.
 
 mod acts;
 mod columns;
