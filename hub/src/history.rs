@@ -24,7 +24,7 @@ const SERIES: usize = 512;
 /// The longest name of a device or a file system that is kept, in bytes.
 const LABEL: usize = 160;
 /// A host's clock that differs by less is taken as right.
-const SKEW_MS: i64 = 5000;
+pub(crate) const SKEW_MS: i64 = 5000;
 /// How far back an agent is asked for what it remembers.
 const BACK_MS: i64 = 3 * 24 * 60 * 60 * 1000;
 /// How often the store's work is done.

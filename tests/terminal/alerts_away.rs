@@ -94,6 +94,7 @@ fn what_an_agent_sees_while_the_hub_is_away_is_told_once_and_counts_when_the_hub
     until("the owner's program has been told", || {
         std::fs::read_to_string(&told).unwrap_or_default().contains("web1 is old")
     });
+    until("it waits for the hub", || story.kept().contains("\"message\":\"web1 is old\",\"value"));
     // The agent falls too. Nothing of it is told again.
     until("a sample is on its disk", || story.state.join("samples/new").exists());
     let fell_ms = cmdr_link::clock::now_ms();

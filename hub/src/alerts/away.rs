@@ -3,6 +3,7 @@
 //! anything else.
 
 use super::{Alerts, kept, tell};
+use crate::history::SKEW_MS;
 use crate::server::Hub;
 use crate::store::Batch;
 use cmdr_link::{Client, Link, clock};
@@ -64,7 +65,9 @@ impl Alerts {
                     "more alerts were seen there than it keeps"
                 );
             }
-            let skew = link.health().skew_ms.unwrap_or(0);
+            // What is measured differs a little each time, and a thing that is told twice shall have one time: only a
+            // clock that is wrong is put right.
+            let skew = link.health().skew_ms.filter(|skew| skew.abs() >= SKEW_MS).unwrap_or(0);
             let mut seen = carried.seen;
             seen.truncate(MAX_SEEN);
             let last = seen.last().map(|seen| seen.number);

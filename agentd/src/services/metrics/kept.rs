@@ -19,6 +19,8 @@ const FULL: u64 = 4 << 20;
 const NAMES: [&str; 2] = ["new", "old"];
 /// Length and check.
 const HEAD: usize = 6;
+/// A sample that is older than the newest one by more than this is of a clock that was put back.
+const BACK_MS: u64 = 10 * 60 * 1000;
 /// Samples on their way from disk to the link.
 const AHEAD: usize = 16;
 
@@ -41,7 +43,7 @@ impl Keeper {
         for name in ["old", "new"] {
             let mut records = Records::open(&dir.join(name));
             for sample in records.by_ref() {
-                keeper.last_ms = keeper.last_ms.max(sample.at_ms);
+                keeper.last_ms = sample.at_ms;
             }
             keeper.len = records.good;
         }
@@ -52,7 +54,7 @@ impl Keeper {
     pub(super) fn keep(&mut self, samples: &[Vec<u8>]) {
         for bytes in samples {
             let Some(at_ms) = read(bytes).map(|sample| sample.at_ms) else { continue };
-            if at_ms <= self.last_ms {
+            if at_ms <= self.last_ms && self.last_ms - at_ms <= BACK_MS {
                 continue;
             }
             match self.append(bytes) {
@@ -160,7 +162,7 @@ pub(super) fn between(
         for name in NAMES.iter().rev() {
             for sample in Records::open(&dir.join(name)) {
                 let at = sample.at_ms;
-                let apart = last.is_none_or(|last| at.saturating_sub(last) >= step_ms);
+                let apart = last.is_none_or(|last| at.abs_diff(last) >= step_ms);
                 if (from_ms..until_ms).contains(&at) && apart {
                     last = Some(at);
                     if sender.blocking_send(sample).is_err() {
@@ -234,6 +236,16 @@ mod tests {
         let kept = times(dir.path(), 0, u64::MAX, 0).await;
         assert!(kept.len() as u64 > FULL / each && kept[0] > 1, "{}", kept.len());
         assert_eq!(kept.last(), Some(&count));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_put_back_is_no_reason_to_keep_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let ahead = 3_600_000;
+        Keeper::new(dir.path()).keep(&[bytes(ahead + 10), bytes(ahead + 20)]);
+        Keeper::new(dir.path()).keep(&[bytes(ahead + 20), bytes(30), bytes(40)]);
+        assert_eq!(times(dir.path(), 0, ahead, 10).await, [30, 40]);
+        assert_eq!(times(dir.path(), 0, u64::MAX, 10).await.len(), 4);
     }
 
     #[test]
