@@ -268,7 +268,7 @@ impl Place {
             Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
             Self::Data => Box::new(data::DataPane::default()),
             Self::Probes => Box::new(probes::ProbesPane::default()),
-            Self::ProbeText(_) => Box::new(probes::write::WritePane::empty()),
+            Self::ProbeText(_) => Box::new(write::WritePane::of_probe()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
