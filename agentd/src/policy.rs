@@ -5,6 +5,7 @@
 
 mod alerts;
 mod containers;
+mod gateways;
 mod logs;
 mod probes;
 mod recorder;
@@ -12,6 +13,7 @@ mod ssh;
 
 pub use alerts::Alerts;
 pub use containers::Containers;
+pub use gateways::Gateways;
 pub use logs::Logs;
 pub use probes::Probes;
 pub use recorder::Recorder;
@@ -65,6 +67,8 @@ pub struct Policy {
     pub recorder: Recorder,
     /// Where probes may go.
     pub probes: Probes,
+    /// Where gateways may listen and lead.
+    pub gateways: Gateways,
     /// Who is told of alerts while the hub is away.
     pub alerts: Alerts,
 }
@@ -170,6 +174,7 @@ struct Written {
     containers: containers::WrittenContainers,
     recorder: recorder::WrittenRecorder,
     probes: probes::WrittenProbes,
+    gateways: gateways::WrittenGateways,
     alerts: alerts::WrittenAlerts,
 }
 
@@ -345,6 +350,7 @@ impl Policy {
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
         let (containers, recorder) = (written.containers.into(), written.recorder.into());
         let (probes, alerts) = (written.probes.into(), written.alerts.into());
+        let gateways = written.gateways.into();
         Ok(Self {
             file,
             off,
@@ -358,6 +364,7 @@ impl Policy {
             containers,
             recorder,
             probes,
+            gateways,
             alerts,
         })
     }

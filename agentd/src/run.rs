@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{alerts, containers, edits, facts, metrics, orders, recorder};
+use crate::services::{alerts, containers, edits, facts, gateways, metrics, orders, recorder};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -62,9 +62,11 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     edits::resume(&agent).await;
     orders::resume(&agent);
     containers::resume(&agent);
+    gateways::resume(&agent).await;
     recorder::begin(&agent);
     tokio::spawn(metrics::remember(agent.clone()));
     tokio::spawn(alerts::look(agent.clone()));
+    tokio::spawn(crate::dataplane::keep(agent.clone()));
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
     let dialer = join::dialer(context.target, context.key, basics.hostname, None);

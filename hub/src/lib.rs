@@ -23,6 +23,7 @@ pub mod events;
 mod exposition;
 pub mod fleet;
 pub mod gate;
+pub mod gateways;
 pub mod groups;
 pub mod history;
 pub mod hubkey;

@@ -18,6 +18,7 @@ use crate::configs::Configs;
 use crate::events::sessions;
 use crate::fleet::Fleet;
 use crate::gate::{Gate, Pass, source};
+use crate::gateways::Gateways;
 use crate::groups::Groups;
 use crate::history::{self, History};
 use crate::hubkey::{self, Keys, Pinned};
@@ -117,6 +118,8 @@ pub struct Hub {
     pub alerts: Alerts,
     /// Far ends that agents look at.
     pub probes: Probes,
+    /// L4 load balancers on hosts.
+    pub gateways: Gateways,
     /// Where alerts are told.
     pub notifiers: Notifiers,
     /// What is posted when runs are over.
@@ -203,6 +206,7 @@ impl Hub {
         let remote_write = RemoteWrite::new(&cursors, &config.history.remote_write);
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
         let probes = Probes::load(store.clone()).context("reading the probes")?;
+        let gateways = Gateways::load(store.clone()).context("reading the gateways")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
             .context("reading what is to be told of alerts")?;
         let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
@@ -231,6 +235,7 @@ impl Hub {
             alerts,
             notifiers,
             probes,
+            gateways,
             outbox,
             approvals,
             login: Login::new(&config.login),

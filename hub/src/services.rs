@@ -9,6 +9,7 @@ mod configs;
 mod data;
 mod events;
 mod files;
+mod gateways;
 mod groups;
 mod history;
 mod hostkeys;
@@ -76,6 +77,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = images::register(service);
     let service = hubkey::register(service);
     let service = pushes::register(service);
+    let service = gateways::register(service);
     let service = probes::register(service);
     let service = recordings::register(service);
     let service = registries::register(service);
