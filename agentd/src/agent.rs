@@ -24,12 +24,13 @@ use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::envelope::Header;
-use cmdr_protocol::{Access, CallError, ErrorKind, facts, methods};
+use cmdr_protocol::forwards::Dial;
+use cmdr_protocol::{Access, CallError, ErrorKind, Feed as _, facts, methods};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -118,6 +119,7 @@ struct Shared {
     probing: services::probes::Turns,
     lookout: services::alerts::Lookout,
     away: watch::Sender<bool>,
+    tunnels: Arc<Semaphore>,
 }
 
 impl Agent {
@@ -131,6 +133,7 @@ impl Agent {
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let sessions = Sessions::new(&config);
         let ssh = Ssh::new(&config.state_dir);
+        let tunnels = Arc::new(Semaphore::new(config.policy.forwards.max));
         let facts = Mutex::new(None);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
@@ -168,6 +171,7 @@ impl Agent {
             probing: services::probes::Turns::default(),
             lookout,
             away: watch::Sender::new(false),
+            tunnels,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -290,7 +294,7 @@ pub async fn serve(service: Arc<Service<Agent>>, link: Link, mut streams: mpsc::
                 let (service, permit) = (service.clone(), free.clone().try_acquire_owned());
                 answering.spawn(async move {
                     match permit {
-                        Ok(_permit) => answer(&service, stream).await,
+                        Ok(permit) => answer(&service, stream, permit).await,
                         Err(_) => service::refuse(&stream, &busy()).await,
                     }
                 });
@@ -313,7 +317,7 @@ fn busy() -> CallError {
     )
 }
 
-async fn answer(service: &Service<Agent>, stream: Stream) {
+async fn answer(service: &Service<Agent>, stream: Stream, permit: OwnedSemaphorePermit) {
     let mut reader = FrameReader::new(stream.clone());
     let header = match timeout(REQUEST_TIMEOUT, service::read_header(&mut reader)).await {
         Ok(Ok(header)) => header,
@@ -322,8 +326,22 @@ async fn answer(service: &Service<Agent>, stream: Stream) {
         }
         Err(_) => return tracing::debug!("a stream without a request for 10 s"),
     };
-    match allowed(service.context().policy(), &header) {
-        Ok(()) => service.answer(&header, reader, stream).await,
+    let agent = service.context();
+    let admitted = allowed(agent.policy(), &header).and_then(|()| {
+        // Connections that are carried are many and last: they have places of their own, so that others find some.
+        if header.method != Dial::METHOD {
+            return Ok(permit);
+        }
+        agent.shared.tunnels.clone().try_acquire_owned().map_err(|_| {
+            let most = agent.policy().forwards.max;
+            let message = format!(
+                "this host carries {most} connections of forwards already, as many as it may (max under [forwards])"
+            );
+            CallError::new(ErrorKind::Busy, message)
+        })
+    });
+    match admitted {
+        Ok(_permit) => service.answer(&header, reader, stream).await,
         Err(refusal) => {
             let method = cmdr_protocol::display::clean_to_width(&header.method, 80);
             tracing::warn!(method, trace = header.trace, "refused: {refusal}");

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod containers;
+mod forwards;
 mod logs;
 mod probes;
 mod recorder;
@@ -12,6 +13,7 @@ mod ssh;
 
 pub use alerts::Alerts;
 pub use containers::Containers;
+pub use forwards::Forwards;
 pub use logs::Logs;
 pub use probes::Probes;
 pub use recorder::Recorder;
@@ -67,6 +69,8 @@ pub struct Policy {
     pub probes: Probes,
     /// Who is told of alerts while the hub is away.
     pub alerts: Alerts,
+    /// Where forwards lead and listen.
+    pub forwards: Forwards,
 }
 
 /// Which edits are looked at more closely.
@@ -171,6 +175,7 @@ struct Written {
     recorder: recorder::WrittenRecorder,
     probes: probes::WrittenProbes,
     alerts: alerts::WrittenAlerts,
+    forwards: forwards::WrittenForwards,
 }
 
 #[derive(Default, Deserialize)]
@@ -345,6 +350,7 @@ impl Policy {
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
         let (containers, recorder) = (written.containers.into(), written.recorder.into());
         let (probes, alerts) = (written.probes.into(), written.alerts.into());
+        let forwards = written.forwards.into();
         Ok(Self {
             file,
             off,
@@ -359,6 +365,7 @@ impl Policy {
             recorder,
             probes,
             alerts,
+            forwards,
         })
     }
 

@@ -10,6 +10,7 @@ mod environment;
 pub mod exec;
 pub mod facts;
 pub mod files;
+pub(crate) mod forwards;
 mod hostkeys;
 pub(crate) mod images;
 mod inside;
@@ -46,6 +47,7 @@ pub const NAMES: &[&str] = &[
     "exec",
     "facts",
     "files",
+    "forwards",
     "hostkeys",
     "inside",
     "images",
@@ -88,6 +90,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         edits::register,
         environment::register,
         files::register,
+        forwards::register,
         hostkeys::register,
         logs::register,
         sessions::register,

@@ -16,7 +16,7 @@ use crate::{blobs, data, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
 use crate::{images, networks, registries, volumes};
-use crate::{inside, proxy};
+use crate::{forwards, inside, proxy};
 
 /// One method.
 #[derive(Clone, Copy, Debug)]
@@ -268,6 +268,7 @@ pub const METHODS: &[Method] = &[
     feed::<inside::Exec>(Place::Host),
     feed::<proxy::Look>(Place::Host).recorded(),
     feed::<proxy::Request>(Place::Host),
+    feed::<forwards::Dial>(Place::Host),
     call::<containers::List>(Place::Host),
     feed::<containers::Watch>(Place::Host),
     call::<containers::Inspect>(Place::Host),

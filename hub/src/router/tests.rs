@@ -169,6 +169,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("inside.exec", "aod"),
     ("proxy.look", "aodv"),
     ("proxy.request", "a"),
+    ("forwards.dial", "aod"),
     ("containers.list", "aodv"),
     ("containers.watch", "aodv"),
     ("containers.inspect", "aodv"),
