@@ -67,7 +67,9 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     tokio::spawn(alerts::look(agent.clone()));
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
-    let dialer = join::dialer(context.target, context.key, basics.hostname, None);
+    let mut dialer = join::dialer(context.target, context.key, basics.hostname, None);
+    // Each connection that is carried is a stream.
+    dialer.limits.streams += agent.policy().forwards.max;
     let dialer = Keyed::new(dialer, dir);
     let first = State::Connecting { attempt: 0, last_error: None, retry_at: None };
     let (set_state, state) = watch::channel(first);

@@ -11,6 +11,7 @@ mod edits;
 mod environment;
 mod exec;
 mod files;
+mod forward;
 mod generate;
 mod groups;
 mod history;
@@ -105,6 +106,8 @@ pub enum Command {
     Renice(processes::ReniceArgs),
     Recorder(recorder::RecorderArgs),
     Ports(ports::PortsArgs),
+    #[command(override_usage = forward::USAGE)]
+    Forward(forward::ForwardArgs),
     Services(services::ServicesArgs),
     System(system::SystemArgs),
     Docker(docker::DockerArgs),
@@ -139,6 +142,7 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
             | Command::Up(_)
             | Command::Edit(_)
             | Command::HostsFile(_)
+            | Command::Forward(_)
     ) || matches!(&command, Command::Docker(args) if args.is_orderly());
     tokio::select! {
         biased;
@@ -200,6 +204,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Renice(args) => processes::renice(app, &args).await,
         Command::Recorder(args) => recorder::run(app, &args).await,
         Command::Ports(args) => ports::run(app, &args).await,
+        Command::Forward(args) => forward::run(app, args).await,
         Command::Services(args) => services::run(app, &args).await,
         Command::System(args) => system::run(app, &args).await,
         Command::Docker(args) => docker::run(app, &args).await,

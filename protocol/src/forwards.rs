@@ -106,6 +106,9 @@ pub struct Dial {
     pub to: Place,
     /// What.
     pub carries: Carries,
+    /// Only says whether it could: the name is looked up and the policy asked, and nothing is dialed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub look: bool,
 }
 
 impl Feed for Dial {

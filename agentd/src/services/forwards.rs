@@ -37,6 +37,11 @@ async fn dial(
     let caller = who.caller.as_ref().map_or("", |caller| caller.name.as_str());
     let (caller, to) = (clean_to_width(caller, 64), clean_to_width(&dial.to.to_string(), 300));
     tracing::debug!(caller, trace = who.trace, to, "a forward");
+    if dial.look {
+        let at = addresses(&agent, &dial.to).await?.into_iter().next();
+        let opened = at.map(|at| at.to_string()).unwrap_or_default();
+        return give.send(&Piece { opened, ..Piece::default() }).await;
+    }
     let done = match dial.carries {
         Carries::Tcp => {
             let (tcp, at) = connect(&agent, &dial.to).await?;
