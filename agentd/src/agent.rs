@@ -25,6 +25,7 @@ use cmdr_link::mux::Stream;
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::forwards::Dial;
+use cmdr_protocol::forwards::kept::Accept;
 use cmdr_protocol::{Access, CallError, ErrorKind, Feed as _, facts, methods};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -120,6 +121,7 @@ struct Shared {
     lookout: services::alerts::Lookout,
     away: watch::Sender<bool>,
     tunnels: Arc<Semaphore>,
+    forwards: services::forwards::Held,
 }
 
 impl Agent {
@@ -135,6 +137,7 @@ impl Agent {
         let ssh = Ssh::new(&config.state_dir);
         let tunnels = Arc::new(Semaphore::new(config.policy.forwards.max));
         let facts = Mutex::new(None);
+        let forwards = services::forwards::Held::new(&config.state_dir);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
         let orders = Orders::new(&config);
@@ -172,6 +175,7 @@ impl Agent {
             lookout,
             away: watch::Sender::new(false),
             tunnels,
+            forwards,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -215,6 +219,14 @@ impl Agent {
     /// Says whether there is no link to the hub.
     pub(crate) fn set_away(&self, away: bool) {
         self.shared.away.send_if_modified(|was| std::mem::replace(was, away) != away);
+    }
+    /// The forwards that it keeps.
+    pub(crate) fn forwards(&self) -> &services::forwards::Held {
+        &self.shared.forwards
+    }
+    /// Places for connections that are carried.
+    pub(crate) fn tunnels(&self) -> &Arc<Semaphore> {
+        &self.shared.tunnels
     }
     pub(crate) fn probing(&self) -> &services::probes::Turns {
         &self.shared.probing
@@ -329,10 +341,10 @@ async fn answer(service: &Service<Agent>, stream: Stream, permit: OwnedSemaphore
     let agent = service.context();
     let admitted = allowed(agent.policy(), &header).and_then(|()| {
         // Connections that are carried are many and last: they have places of their own, so that others find some.
-        if header.method != Dial::METHOD {
+        if ![Dial::METHOD, Accept::METHOD].contains(&header.method.as_str()) {
             return Ok(permit);
         }
-        agent.shared.tunnels.clone().try_acquire_owned().map_err(|_| {
+        agent.tunnels().clone().try_acquire_owned().map_err(|_| {
             let most = agent.policy().forwards.max;
             let message = format!(
                 "this host carries {most} connections of forwards already, as many as it may (max under [forwards])"

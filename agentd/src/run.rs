@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{alerts, containers, edits, facts, metrics, orders, recorder};
+use crate::services::{alerts, containers, edits, facts, forwards, metrics, orders, recorder};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -63,6 +63,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     orders::resume(&agent);
     containers::resume(&agent);
     recorder::begin(&agent);
+    forwards::resume(&agent);
     tokio::spawn(metrics::remember(agent.clone()));
     tokio::spawn(alerts::look(agent.clone()));
     let service = Arc::new(agent.clone().into_service());

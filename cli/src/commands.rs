@@ -142,8 +142,8 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
             | Command::Up(_)
             | Command::Edit(_)
             | Command::HostsFile(_)
-            | Command::Forward(_)
-    ) || matches!(&command, Command::Docker(args) if args.is_orderly());
+    ) || matches!(&command, Command::Docker(args) if args.is_orderly())
+        || matches!(&command, Command::Forward(args) if args.is_orderly());
     tokio::select! {
         biased;
         result = choose(app, command) => result,

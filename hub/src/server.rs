@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::configs::Configs;
 use crate::events::sessions;
 use crate::fleet::Fleet;
+use crate::forwards::Forwards;
 use crate::gate::{Gate, Pass, source};
 use crate::groups::Groups;
 use crate::history::{self, History};
@@ -117,6 +118,8 @@ pub struct Hub {
     pub alerts: Alerts,
     /// Far ends that agents look at.
     pub probes: Probes,
+    /// Places that hosts lead to.
+    pub forwards: Forwards,
     /// Where alerts are told.
     pub notifiers: Notifiers,
     /// What is posted when runs are over.
@@ -203,6 +206,7 @@ impl Hub {
         let remote_write = RemoteWrite::new(&cursors, &config.history.remote_write);
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
         let probes = Probes::load(store.clone()).context("reading the probes")?;
+        let forwards = Forwards::load(store.clone()).context("reading the forwards")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
             .context("reading what is to be told of alerts")?;
         let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
@@ -231,6 +235,7 @@ impl Hub {
             alerts,
             notifiers,
             probes,
+            forwards,
             outbox,
             approvals,
             login: Login::new(&config.login),
@@ -559,6 +564,7 @@ impl Hub {
             () = sessions::follow(&self, id, &link) => link.down().await,
             () = self.runs.attend(id, &link) => link.down().await,
             () = self.probes.attend(&self, id, &link) => link.down().await,
+            () = self.forwards.attend(&self, id, &link) => link.down().await,
         };
         self.history.ended(id);
         tracing::info!(host = name, reason, "away");

@@ -339,6 +339,14 @@ impl<F: Feed> Inputs<F> {
         self.writer.flush().await.map_err(gone)
     }
 
+    /// As [`Inputs::send`], with an input that is encoded already.
+    pub(crate) async fn send_payload(&mut self, payload: Bytes) -> Result<(), CallError> {
+        let gone = |_| CallError::lost("the feed has ended");
+        self.writer.flush().await.map_err(gone)?;
+        self.writer.queue_bytes(Tag::Body, payload).map_err(gone)?;
+        self.writer.flush().await.map_err(gone)
+    }
+
     /// As [`Inputs::send`], with a frame that is whole already.
     pub(crate) async fn send_framed(&mut self, frame: Bytes) -> Result<(), CallError> {
         let gone = |_| CallError::lost("the feed has ended");

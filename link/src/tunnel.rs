@@ -163,6 +163,11 @@ pub fn prepare(tcp: &TcpStream) {
     rustix::net::sockopt::set_tcp_keepcnt(tcp, times).ok();
 }
 
+/// Lets what is on its way in a [`prepare`]d connection come to its end after it is dropped.
+pub fn release(tcp: &TcpStream) {
+    rustix::net::sockopt::set_socket_linger(tcp, None).ok();
+}
+
 /// What a socket's fault is to the other end.
 fn broke(e: &io::Error) -> CallError {
     CallError::lost(match e.kind() {
@@ -230,8 +235,25 @@ pub async fn carry<G: Give, T: Take>(
     } else {
         tokio::try_join!(forth, back)?;
     }
-    // What is still on its way to the socket's other end shall come there.
-    rustix::net::sockopt::set_socket_linger(&tcp, None).ok();
+    release(&tcp);
+    Ok(())
+}
+
+/// Passes the pieces of one feed on as those of another, unread, until its end.
+pub async fn pass<F, G>(
+    from: &mut Items<F>,
+    to: &mut Inputs<G>,
+    bytes: &AtomicU64,
+) -> Result<(), CallError>
+where
+    F: Feed<Item = Piece>,
+    G: Feed<Input = Piece>,
+{
+    while let Some(payload) = from.next_as(|payload| Ok(payload.clone())).await {
+        let payload = payload?;
+        bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        to.send_payload(payload).await?;
+    }
     Ok(())
 }
 

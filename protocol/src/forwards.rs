@@ -1,10 +1,14 @@
-//! Forwards: connections to places that a host can reach, carried by the hub unread. Answered by agents.
+//! Forwards: connections to places that a host can reach, carried by the hub unread. Answered by agents; those that are kept
+//! ([`kept`]) by the hub.
 //!
 //! A connection is a feed of its own ([`Dial`]): pieces go both ways, as fast as the slower side takes them.
 
+pub mod kept;
+
 use crate::call::{Access, Feed};
 use crate::open_enum::open_enum;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest name of a far end, in bytes.
 pub const MAX_NAME: usize = 253;
@@ -21,9 +25,8 @@ open_enum! {
     }
 }
 
-/// A far end, as the host that dials it calls it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(default)]
+/// A far end, as the host that dials it calls it. Written as `host:port`; an empty text is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// A name or an address.
     pub host: String,
@@ -85,6 +88,24 @@ impl Place {
             return Err(format!("write this place as {}", self.plain()));
         }
         Ok(())
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if *self == Self::default() {
+            return serializer.serialize_str("");
+        }
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "" => Ok(Self::default()),
+            text => Self::parse(text).map_err(D::Error::custom),
+        }
     }
 }
 

@@ -459,6 +459,13 @@ pub const METHODS: &[Method] = &[
     call::<probes::Delete>(Place::Hub),
     call::<probes::Try>(Place::Hub),
     call::<probes::Status>(Place::Hub).about(About::Nothing),
+    call::<forwards::kept::List>(Place::Hub).about(About::Nothing),
+    call::<forwards::kept::Put>(Place::Hub),
+    call::<forwards::kept::Switch>(Place::Hub),
+    call::<forwards::kept::Stop>(Place::Hub),
+    call::<forwards::kept::Resume>(Place::Hub),
+    call::<forwards::kept::Cut>(Place::Hub),
+    call::<forwards::kept::Delete>(Place::Hub),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),
@@ -493,6 +500,8 @@ pub const INNER: &[Method] = &[
     feed::<compose::UpAs>(Place::Host),
     call::<probes::Run>(Place::Host),
     feed::<probes::Watch>(Place::Host),
+    feed::<forwards::kept::Hold>(Place::Host),
+    feed::<forwards::kept::Accept>(Place::Host),
 ];
 
 /// The method of this name.

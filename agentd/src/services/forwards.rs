@@ -1,5 +1,10 @@
 //! Forwards: connections that this host makes to places it can reach, for somebody whom the hub lets. Where they may lead
-//! is its owner's word ([`crate::policy`]), said of the address and not of the name.
+//! is its owner's word ([`crate::policy`]), said of the address and not of the name. `held` has those that are kept.
+
+mod held;
+mod way;
+
+pub(crate) use held::{Held, resume};
 
 use crate::Agent;
 use cmdr_link::context::Context;
@@ -23,7 +28,7 @@ const CONNECTING: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_mins(2);
 
 pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
-    service.feed(dial)
+    service.feed(dial).feed(held::hold).feed(held::accept)
 }
 
 async fn dial(

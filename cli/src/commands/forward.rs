@@ -1,8 +1,9 @@
-//! `forward`: services that a host sees, reached from here for as long as this runs.
+//! `forward`: services that a host sees, reached from here for as long as this runs; and forwards that are kept.
 //!
-//! [`here`] listens and carries, [`socks`] is what a client of `-D` says first.
+//! [`here`] listens and carries, [`socks`] is what a client of `-D` says first, [`kept`] is about those at the hub.
 
 mod here;
+mod kept;
 mod socks;
 
 use crate::App;
@@ -20,12 +21,13 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 pub(super) const USAGE: &str = "cmdr forward [OPTIONS] <LISTEN> <TARGET> [<LISTEN> <TARGET>]...\n       \
-     cmdr forward -D <LISTEN> --via <HOST>";
+     cmdr forward -D <LISTEN> --via <HOST>\n       \
+     cmdr forward <COMMAND>";
 
 /// Connections of this program at once: each is a stream of its link.
 const STREAMS: usize = 4096;
 
-/// Reach a service that a host sees, from here, for as long as this runs.
+/// Reach a service that a host sees, from here, for as long as this runs; or keep a forward between hosts.
 ///
 /// LISTEN is a port here, or an address with a port; port 0 takes a free one. TARGET is HOST:PORT for a service on the host
 /// itself (its 127.0.0.1), or HOST:ADDRESS:PORT for one that the host can reach; names are looked up there. Several pairs may
@@ -34,10 +36,16 @@ const STREAMS: usize = 4096;
 /// on as soon as it is back. Ctrl-C ends it.
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Example: cmdr forward 127.0.0.1:5432 db1:5432 8080 edge1:10.0.0.7:80\n         \
-                  cmdr forward -D 1080 --via db1"
+                  cmdr forward -D 1080 --via db1\n         \
+                  cmdr forward add shop-db edge1:5432 db1:5432"
 )]
 pub struct ForwardArgs {
+    #[command(subcommand)]
+    verb: Option<kept::Verb>,
+
     /// Where to listen here, and what is reached.
     #[arg(value_names = ["LISTEN", "TARGET"], required_unless_present = "socks")]
     pairs: Vec<String>,
@@ -53,6 +61,13 @@ pub struct ForwardArgs {
     /// Forward UDP instead of TCP.
     #[arg(short, long, conflicts_with = "socks")]
     udp: bool,
+}
+
+impl ForwardArgs {
+    /// Whether it sees to Ctrl-C itself.
+    pub(super) const fn is_orderly(&self) -> bool {
+        self.verb.is_none()
+    }
 }
 
 /// Where to listen.
@@ -120,6 +135,9 @@ async fn may(app: &App, hub: &Hub, host: &Target, leads: &Leads) -> Result<(), F
 }
 
 pub(super) async fn run(app: &App, args: ForwardArgs) -> Result<Exit, Failure> {
+    if let Some(verb) = &args.verb {
+        return kept::run(app, verb).await;
+    }
     let wanted = wanted(&args)?;
     let hub = Hub::connect(app).await?;
     let mut doors = Vec::new();
