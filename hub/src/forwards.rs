@@ -15,7 +15,8 @@ use crate::who::Who;
 use cmdr_link::clock;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::forwards::kept::{
-    Done, Forward, Given, Listing, MAX_FORWARDS, MAX_NOTE, MAX_ON_HOST, Row, Stand, Switch, check_name,
+    Done, Forward, Given, Listing, MAX_FORWARDS, MAX_NOTE, MAX_ON_HOST, Row, Stand, Switch,
+    check_name,
 };
 use cmdr_protocol::forwards::{Carries, Dial, Place, resource};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId, KeyId, methods};
@@ -164,10 +165,14 @@ impl Forwards {
         check_name(&forward.name).map_err(CallError::malformed)?;
         forward.to.check().map_err(CallError::malformed)?;
         let listen: SocketAddr = forward.listen.parse().map_err(|_| {
-            CallError::malformed("a forward listens at an address with a port, such as 127.0.0.1:8080")
+            CallError::malformed(
+                "a forward listens at an address with a port, such as 127.0.0.1:8080",
+            )
         })?;
         if listen.port() == 0 {
-            return Err(CallError::malformed("a forward that is kept listens at a port of its own"));
+            return Err(CallError::malformed(
+                "a forward that is kept listens at a port of its own",
+            ));
         }
         if forward.note.len() > MAX_NOTE || forward.note.contains(char::is_control) {
             return Err(CallError::malformed("a note is one line of at most 400 bytes"));
@@ -231,7 +236,8 @@ impl Forwards {
     ) -> Result<Done, CallError> {
         let away = wanted.host.is_none_or(|host| hub.fleet.link(host).is_err());
         if let Some(before) = &before {
-            let same = ForwardRecord { revision: before.revision, key: before.key, ..wanted.clone() };
+            let same =
+                ForwardRecord { revision: before.revision, key: before.key, ..wanted.clone() };
             if same == *before {
                 return Ok(Done { revision: before.revision, unchanged: true, away });
             }

@@ -15,8 +15,8 @@ use crate::{
 use crate::{blobs, data, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
-use crate::{images, networks, registries, volumes};
 use crate::{forwards, inside, proxy};
+use crate::{images, networks, registries, volumes};
 
 /// One method.
 #[derive(Clone, Copy, Debug)]

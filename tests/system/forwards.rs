@@ -8,9 +8,7 @@ use cmdr_link::session::Dialer;
 use cmdr_link::{Client, SecretKey};
 use cmdr_protocol::ErrorKind;
 use cmdr_protocol::audit::{Event, List as AuditList};
-use cmdr_protocol::forwards::kept::{
-    Cut, Delete, Forward, List, Put, Resume, Row, Stop, Switch,
-};
+use cmdr_protocol::forwards::kept::{Cut, Delete, Forward, List, Put, Resume, Row, Stop, Switch};
 use cmdr_protocol::forwards::{Carries, Dial, Piece, Place};
 use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::operators;
@@ -111,7 +109,8 @@ impl Person {
 
     /// A forward of this person's, and where it listens.
     async fn forward(&self, args: &[&str]) -> (Running, SocketAddr) {
-        let running = Running::start(&mut self.command(&[&["forward"], args].concat()), &self.log());
+        let running =
+            Running::start(&mut self.command(&[&["forward"], args].concat()), &self.log());
         let at = || {
             let log = std::fs::read_to_string(self.log()).unwrap_or_default();
             let line = log.lines().find(|line| line.contains(" leads to "))?;
@@ -164,10 +163,16 @@ async fn what_the_owner_has_not_named_and_what_nobody_may_is_refused_before_anyt
     let (world, service) = (World::start().await, echo("db1").await);
     let _db1 = host(&world, "db1", &[service], &[]).await;
     let person = Person::new(&world, Role::OPERATOR).await;
-    for target in ["db1:1".to_owned(), "db1:169.254.169.254:80".to_owned(), "db1:10.0.0.1:80".into()] {
+    for target in
+        ["db1:1".to_owned(), "db1:169.254.169.254:80".to_owned(), "db1:10.0.0.1:80".into()]
+    {
         let refused = person.cmdr(&["forward", "0", &target]);
         assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
-        assert!(text(&refused.stderr).contains("/etc/cmdr/agent.toml"), "{}", text(&refused.stderr));
+        assert!(
+            text(&refused.stderr).contains("/etc/cmdr/agent.toml"),
+            "{}",
+            text(&refused.stderr)
+        );
     }
     let watcher = Person::new(&world, Role::OBSERVER).await;
     let refused = watcher.cmdr(&["forward", "0", &format!("db1:{}", service.port())]);
@@ -354,8 +359,7 @@ async fn a_forward_that_was_deleted_while_its_host_was_away_does_not_come_back()
     let at = free().await;
     let client = world.client(Role::ADMINISTRATOR).await;
     let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-    let mut dialer =
-        world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
+    let mut dialer = world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
     "edge".clone_into(&mut dialer.name);
     let mut config = Config::new(world.path("edge"));
     let policy = format!("[forwards]\ntargets = [\"{service}\"]\nlisten = [\"{at}\"]\n");

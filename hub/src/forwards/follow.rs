@@ -30,16 +30,16 @@ impl Forwards {
                     tracing::debug!(%host, "its agent knows no forwards; it has none until it is upgraded");
                     return std::future::pending().await;
                 }
-                ended => {
-                    let why = ended.err().map(|e| e.message).unwrap_or_default();
-                    tracing::debug!(%host, why, "the feed of forwards ended");
+                Err(e) => {
+                    tracing::debug!(%host, "the feed of forwards ended: {e}");
                     tokio::time::sleep(PAUSE).await;
                 }
+                Ok(()) => {}
             }
         }
     }
 
-    /// Until the feed ends. A host that has no forwards is told so: it may have had some when it was here last.
+    /// Until the feed ends. A host that has no forwards is told so once: it may have had some when it was here last.
     async fn follow(
         &self,
         hub: &Arc<Hub>,
@@ -50,12 +50,23 @@ impl Forwards {
         let mut handed = self.handed.subscribe();
         let mut given = self.given(host);
         let hold = Hold { forwards: given.clone() };
+        // What is to be cut was, with the link.
+        self.lock().cuts.remove(&host);
         let (mut items, mut words) = client.feed_for(None, Some(host), &hold).await?.split();
+        if given.is_empty() {
+            while items.next().await.transpose()?.is_some() {}
+            while self.given(host).is_empty() {
+                handed.changed().await.map_err(|e| CallError::failed(e.to_string()))?;
+            }
+            return Ok(());
+        }
         let (refuse, mut refused) = mpsc::channel(64);
         loop {
             tokio::select! {
                 item = items.next() => {
-                    let Some(item) = item else { return Ok(()) };
+                    let Some(item) = item else {
+                        return Err(CallError::lost("the agent has ended the feed"));
+                    };
                     let Told { stands, knock } = item?;
                     stands.into_iter().for_each(|stand| self.stands(host, stand));
                     let Some(knock) = knock else { continue };

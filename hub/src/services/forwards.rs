@@ -3,9 +3,7 @@
 use super::{HubService, nobody};
 use crate::server::Hub;
 use cmdr_link::service::Asked;
-use cmdr_protocol::forwards::kept::{
-    Cut, Delete, Done, List, Listing, Put, Resume, Stop, Switch,
-};
+use cmdr_protocol::forwards::kept::{Cut, Delete, Done, List, Listing, Put, Resume, Stop, Switch};
 use cmdr_protocol::{CallError, Nothing};
 use std::sync::Arc;
 

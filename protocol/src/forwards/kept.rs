@@ -71,7 +71,9 @@ impl Row {
     pub fn state(&self) -> &'static str {
         match &self.stand {
             _ if self.stopped => "stopped",
-            Some(stand) if stand.revision == self.revision && !stand.problem.is_empty() => "failing",
+            Some(stand) if stand.revision == self.revision && !stand.problem.is_empty() => {
+                "failing"
+            }
             Some(stand) if stand.revision == self.revision => "listening",
             _ => "waiting",
         }
@@ -298,4 +300,3 @@ impl Feed for Accept {
     type Input = super::Piece;
     type Item = super::Piece;
 }
-

@@ -210,13 +210,25 @@ impl Held {
         }
     }
 
+    /// All that it has, by name.
+    fn set(&self) -> Vec<Given> {
+        let inner = lock(&self.inner);
+        inner.running.values().map(|running| lock(&running.counts.given).clone()).collect()
+    }
+
+    /// Takes a whole set, and writes it down when it is another one.
+    async fn put(&self, agent: &Agent, set: Vec<Given>) {
+        let before = self.set();
+        self.take(agent, set);
+        if self.set() != before {
+            self.write().await;
+        }
+    }
+
     /// Writes the set down.
     async fn write(&self) {
         let _one = self.writing.lock().await;
-        let set: Vec<Given> = {
-            let inner = lock(&self.inner);
-            inner.running.values().map(|running| lock(&running.counts.given).clone()).collect()
-        };
+        let set = self.set();
         let file = self.file.clone();
         let written = tokio::task::spawn_blocking(move || {
             if let Some(dir) = file.parent() {
@@ -347,7 +359,8 @@ async fn accept_all(agent: &Agent, counts: &Arc<Counts>, listener: &TcpListener)
     }
 }
 
-/// Takes the hub's word on forwards for as long as the link lasts, and tells how they stand.
+/// Takes the hub's word on forwards for as long as the link lasts, and tells how they stand. A host that has none is done at
+/// once.
 pub(super) async fn hold(
     agent: Arc<Agent>,
     _: Asked,
@@ -356,29 +369,49 @@ pub(super) async fn hold(
 ) -> Result<(), CallError> {
     let held = agent.forwards();
     let sender = feeding.sender();
-    held.take(&agent, hold.forwards);
-    held.write().await;
+    let none = hold.forwards.is_empty();
+    held.put(&agent, hold.forwards).await;
+    if none {
+        return Ok(());
+    }
     let (give, mut knocks) = mpsc::channel(KNOCKS);
     held.hub.send_replace(Some(give));
+    // Neither way waits for the other: both ends could wait for good.
+    tokio::select! {
+        ended = hear(&agent, &mut feeding) => ended,
+        ended = tell(held, &sender, &mut knocks) => ended,
+    }
+}
+
+/// Does what the hub says.
+async fn hear(agent: &Agent, feeding: &mut Feeding<Hold>) -> Result<(), CallError> {
+    let held = agent.forwards();
+    loop {
+        let Word { forwards, refused, cut } = feeding.input().await?;
+        if let Some(set) = forwards {
+            held.put(agent, set).await;
+        }
+        if let Some((connection, why)) = refused {
+            held.refuse(connection, &why);
+        }
+        if !cut.is_empty() {
+            held.cut(&cut);
+        }
+    }
+}
+
+/// Tells the hub who has connected, and how forwards stand.
+async fn tell(
+    held: &Held,
+    sender: &Feeding<Hold>,
+    knocks: &mut mpsc::Receiver<Knock>,
+) -> Result<(), CallError> {
     let mut tick = interval(TELLING);
     let mut told: Vec<Stand> = Vec::new();
     loop {
         tokio::select! {
             Some(knock) = knocks.recv() => {
                 sender.send(&Told { knock: Some(knock), ..Told::default() }).await?;
-            }
-            word = feeding.input() => {
-                let Word { forwards, refused, cut } = word?;
-                if let Some(set) = forwards {
-                    held.take(&agent, set);
-                    held.write().await;
-                }
-                if let Some((connection, why)) = refused {
-                    held.refuse(connection, &why);
-                }
-                if !cut.is_empty() {
-                    held.cut(&cut);
-                }
             }
             _ = tick.tick() => {
                 let now = held.stands();
@@ -402,4 +435,111 @@ pub(super) async fn accept(
     let guest = lock(&agent.forwards().inner).waiting.remove(&accept.connection);
     let guest = guest.ok_or_else(|| CallError::not_found("nobody waits here any more"))?;
     way::through(guest, feeding).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::policy::Policy;
+    use cmdr_protocol::forwards::Place;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    fn agent(dir: &Path, policy: &str) -> Agent {
+        let mut config = Config::new(dir.to_owned());
+        config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), policy).unwrap();
+        Agent::new(config)
+    }
+
+    async fn until(mut holds: impl AsyncFnMut() -> bool) {
+        let all = async {
+            while !holds().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), all).await.expect("it comes to that");
+    }
+
+    async fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut from, mut to) = tcp.split();
+                    tokio::io::copy(&mut from, &mut to).await.ok();
+                });
+            }
+        });
+        at
+    }
+
+    async fn says(at: SocketAddr, what: &str) -> String {
+        let Ok(mut tcp) = TcpStream::connect(at).await else { return String::new() };
+        tcp.write_all(what.as_bytes()).await.ok();
+        tcp.shutdown().await.ok();
+        let mut heard = String::new();
+        tcp.read_to_string(&mut heard).await.ok();
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_forward_is_there_again_after_a_restart_without_a_word_of_the_hub() {
+        let dir = tempfile::tempdir().unwrap();
+        let (service, at) = (echo().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let at = at.local_addr().unwrap();
+        let policy = format!("[forwards]\ntargets = [\"{service}\"]\nlisten = [\"{at}\"]\n");
+        let given = Given {
+            name: "x".into(),
+            revision: 1,
+            listen: at.to_string(),
+            to: Some(Place { host: service.ip().to_string(), port: service.port() }),
+            stopped: false,
+        };
+        let before = agent(dir.path(), &policy);
+        before.forwards().take(&before, vec![given]);
+        before.forwards().write().await;
+        until(async || says(at, "hello").await == "hello").await;
+        // As a process that ends: nothing of it listens any more.
+        before.forwards().take(&before, Vec::new());
+        until(async || TcpStream::connect(at).await.is_err()).await;
+
+        let after = agent(dir.path(), &policy);
+        resume(&after);
+        until(async || says(at, "again").await == "again").await;
+        let stand = after.forwards().stands().remove(0);
+        assert_eq!((stand.name.as_str(), stand.revision, stand.problem.as_str()), ("x", 1, ""));
+
+        // The owner has the last word, also on what was kept.
+        after.forwards().take(&after, Vec::new());
+        until(async || TcpStream::connect(at).await.is_err()).await;
+        let closed = agent(dir.path(), "");
+        resume(&closed);
+        until(async || closed.forwards().stands()[0].problem.contains("agent.toml")).await;
+        assert!(TcpStream::connect(at).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_forwards_that_is_damaged_counts_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        files::write_private(&dir.path().join("forwards.json"), b"[{\"name\":").unwrap();
+        let agent = agent(dir.path(), "");
+        resume(&agent);
+        assert_eq!(agent.forwards().stands(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_needs_the_hub_waits_for_it_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = agent(dir.path(), "");
+        let counts = Arc::new(Counts::new(Given { name: "x".into(), ..Given::default() }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        agent.forwards().knock(Guest { tcp, seat: Seat(counts.clone()) }).await;
+        assert!(counts.stand().last_error.contains("the hub is away"));
+        assert_eq!(counts.stand().open, 0);
+        assert!(matches!(here.read(&mut [0]).await, Ok(0) | Err(_)));
+    }
 }

@@ -21,7 +21,8 @@ pub(super) async fn here(agent: &Agent, guest: Guest, to: &Place) {
     let Guest { mut tcp, seat } = guest;
     let counts = seat.0.clone();
     let Ok(_place) = agent.tunnels().clone().try_acquire_owned() else {
-        return counts.failed("this host carries as many connections as it may (max under [forwards])");
+        return counts
+            .failed("this host carries as many connections as it may (max under [forwards])");
     };
     let mut far = match connect(agent, to).await {
         Ok((far, _)) => far,
@@ -31,10 +32,7 @@ pub(super) async fn here(agent: &Agent, guest: Guest, to: &Place) {
         let (from, to) = tcp.split();
         let (far_from, far_to) = far.split();
         let counted = &counts.carried;
-        tokio::try_join!(
-            copy(from, far_to, &counted.sent),
-            copy(far_from, to, &counted.received)
-        )
+        tokio::try_join!(copy(from, far_to, &counted.sent), copy(far_from, to, &counted.received))
     };
     let done = tokio::select! {
         done = carried => done,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use cmdr_link::FeedStream;
 use cmdr_link::session::{Session, State};
 use cmdr_link::tunnel::{self, Counted, Datagrams, Take as _};
-use cmdr_protocol::forwards::{Carries, DATAGRAM, Dial, Piece, Place};
 use cmdr_protocol::CallError;
+use cmdr_protocol::forwards::{Carries, DATAGRAM, Dial, Piece, Place};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -92,7 +92,9 @@ impl Door {
         named.map_err(|e| {
             let failed = Failure::new(Exit::Failed, format!("cannot listen there: {e}"));
             match e.kind() {
-                io::ErrorKind::AddrInUse => failed.hint("cmdr ports says who listens; or take port 0"),
+                io::ErrorKind::AddrInUse => {
+                    failed.hint("cmdr ports says who listens; or take port 0")
+                }
                 _ => failed,
             }
         })
@@ -172,6 +174,7 @@ impl Way {
                 let Some(feed) = feed else {
                     // It has been told; a reset could outrun the words.
                     tcp.shutdown().await.ok();
+                    tunnel::release(&tcp);
                     opened?;
                     return Ok(());
                 };

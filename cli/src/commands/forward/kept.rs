@@ -249,7 +249,9 @@ fn compare(wanted: &[Forward], there: &[Row]) -> (Vec<String>, Vec<Forward>) {
     for forward in wanted {
         let line = match there.iter().find(|row| row.forward.name == forward.name) {
             Some(row) if row.forward == *forward => continue,
-            Some(row) => format!("~ {}: {}, now {}\n", forward.name, way(forward), way(&row.forward)),
+            Some(row) => {
+                format!("~ {}: {}, now {}\n", forward.name, way(forward), way(&row.forward))
+            }
             None => format!("+ {}: {}\n", forward.name, way(forward)),
         };
         changes.0.push(clean(line.trim_end()).into_owned() + "\n");
