@@ -1,29 +1,31 @@
 //! The gateway's configuration as it is written in TOML. Read here, judged in `plan`; docs/gateway.md
 //! describes every key. Unknown keys are refused, so that a mistyped limit is not silently absent.
+//!
+//! What supervises a gateway reads and writes the same, in other forms: lists may be called by their plurals there.
 
 use crate::decode::proxy::Version;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A whole file.
-#[derive(Debug, Clone, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Event loops; 0: one for each core. Only read at a start.
     pub workers: usize,
     /// Connections at once over all listeners; 0: what the limit of open files allows.
     pub max_connections: usize,
-    #[serde(rename = "listener")]
+    #[serde(rename = "listener", alias = "listeners")]
     pub listeners: Vec<Listener>,
-    #[serde(rename = "group")]
+    #[serde(rename = "group", alias = "groups")]
     pub groups: Vec<Group>,
-    #[serde(rename = "policy")]
+    #[serde(rename = "policy", alias = "policies")]
     pub policies: Vec<Policy>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, serde::Serialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     #[default]
@@ -32,7 +34,7 @@ pub enum Transport {
 }
 
 /// How a listener finds where a connection goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// To its group.
@@ -46,7 +48,7 @@ pub enum Mode {
     HttpProxy,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     pub name: String,
@@ -56,6 +58,7 @@ pub struct Listener {
     #[serde(default)]
     pub mode: Mode,
     /// Name of the group that connections go to; with `sni` those without a name that is listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Server name (or `*.name`) to group.
     #[serde(default)]
@@ -63,6 +66,7 @@ pub struct Listener {
     /// A PROXY header is required of every client; who sends one must be limited by a policy.
     #[serde(default)]
     pub accept_proxy: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// User to password, of forward front ends.
     #[serde(default)]
@@ -76,11 +80,11 @@ pub struct Listener {
     #[serde(default = "backlog")]
     pub backlog: u16,
     /// Neither side has sent for so long; 10 minutes for TCP and one for UDP when it does not say.
-    #[serde(default, deserialize_with = "some_duration")]
+    #[serde(default, with = "some_time", skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
-    #[serde(default = "seconds_10", deserialize_with = "duration")]
+    #[serde(default = "seconds_10", with = "time")]
     pub preface_timeout: Duration,
-    #[serde(default = "minute", deserialize_with = "duration")]
+    #[serde(default = "minute", with = "time")]
     pub half_close_timeout: Duration,
 }
 
@@ -92,7 +96,7 @@ impl Listener {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balance {
     #[default]
@@ -102,13 +106,13 @@ pub enum Balance {
     SourceHash,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
     pub name: String,
     #[serde(default)]
     pub balance: Balance,
-    #[serde(default = "seconds_5", deserialize_with = "duration")]
+    #[serde(default = "seconds_5", with = "time")]
     pub connect_timeout: Duration,
     /// Further upstreams that are tried when a connection cannot be made.
     #[serde(default = "two")]
@@ -116,19 +120,22 @@ pub struct Group {
     /// Connections that may wait when every upstream is full.
     #[serde(default)]
     pub queue: usize,
-    #[serde(default = "seconds_5", deserialize_with = "duration")]
+    #[serde(default = "seconds_5", with = "time")]
     pub queue_timeout: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub send_proxy: Option<Version>,
     /// From nothing to its whole weight after an upstream has come back.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, with = "time")]
     pub slow_start: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub passive: Option<Passive>,
-    #[serde(rename = "upstream", default)]
+    #[serde(rename = "upstream", alias = "upstreams", default)]
     pub upstreams: Vec<Upstream>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
     Tcp,
@@ -136,7 +143,7 @@ pub enum CheckKind {
     Tls,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     pub kind: CheckKind,
@@ -145,9 +152,9 @@ pub struct Check {
     /// `Host` of HTTP, server name of TLS.
     #[serde(default)]
     pub host: String,
-    #[serde(default = "seconds_2", deserialize_with = "duration")]
+    #[serde(default = "seconds_2", with = "time")]
     pub interval: Duration,
-    #[serde(default = "seconds_2", deserialize_with = "duration")]
+    #[serde(default = "seconds_2", with = "time")]
     pub timeout: Duration,
     #[serde(default = "two_u32")]
     pub rise: u32,
@@ -156,17 +163,17 @@ pub struct Check {
 }
 
 /// Ejection by what connections meet.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Passive {
     /// Failed connections in a row.
     #[serde(default = "three")]
     pub failures: u32,
-    #[serde(default = "seconds_10", deserialize_with = "duration")]
+    #[serde(default = "seconds_10", with = "time")]
     pub eject: Duration,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     pub address: SocketAddr,
@@ -182,7 +189,7 @@ pub struct Upstream {
     pub drain: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     #[default]
@@ -190,7 +197,7 @@ pub enum Verdict {
     Deny,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     pub name: String,
@@ -202,7 +209,9 @@ pub struct Policy {
     #[serde(default)]
     pub deny: Vec<String>,
     /// Files with a network a line; `#` begins a comment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_file: Option<std::path::PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deny_file: Option<std::path::PathBuf>,
     /// Of one address (IPv6: of one /64); 0: no limit.
     #[serde(default)]
@@ -217,7 +226,7 @@ pub struct Policy {
     /// Refusals within a minute after which an address is banned; 0: never.
     #[serde(default)]
     pub ban_after: u32,
-    #[serde(default = "minutes_10", deserialize_with = "duration")]
+    #[serde(default = "minutes_10", with = "time")]
     pub ban_for: Duration,
 }
 
@@ -256,23 +265,47 @@ fn slash() -> String {
 }
 
 /// `"250ms"`, `"5s"`, `"10m"`, `"1h"`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| {
-        serde::de::Error::custom(format!(
-            "\"{text}\" is no time such as \"250ms\", \"5s\" or \"10m\""
-        ))
-    })
+mod time {
+    use super::{Deserialize, Deserializer, Duration, Serializer, parse_duration};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{}ms", time.as_millis()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        parse_duration(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "\"{text}\" is no time such as \"250ms\", \"5s\" or \"10m\""
+            ))
+        })
+    }
 }
 
-fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
+mod some_time {
+    use super::{Deserializer, Duration, Serializer, time};
+
+    pub(super) fn serialize<S: Serializer>(
+        some: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match some {
+            Some(some) => time::serialize(some, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        time::deserialize(from).map(Some)
+    }
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(at);
-    let number: u64 = number.parse().ok().filter(|n| *n <= 10_000_000)?;
+    let number: u64 = number.parse().ok().filter(|n| *n <= 36_000_000_000_000)?;
     match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),

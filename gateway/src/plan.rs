@@ -72,6 +72,11 @@ pub fn read(text: &str, before: &Plan) -> Result<Plan, Vec<String>> {
     judge(config, before)
 }
 
+/// What is wrong with a configuration as far as can be known without binding anything; a line each.
+pub fn wrong(config: Config) -> Vec<String> {
+    judge(config, &Plan::default()).err().unwrap_or_default()
+}
+
 /// The number of event loops that a configuration asks for, 0 when it does not say.
 pub fn workers(text: &str) -> usize {
     toml::from_str::<Config>(text).map_or(0, |config| config.workers)

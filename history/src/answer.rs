@@ -8,6 +8,9 @@ use std::num::NonZero;
 const THREADS: usize = 4;
 const SOURCES_A_THREAD: usize = 64;
 
+/// Points of a line that there is room for from the beginning.
+const ROOM: usize = 1024;
+
 impl Snapshot {
     pub(crate) fn each(&self, asked: &Asked<'_>) -> Result<Vec<Line>, Error> {
         let mut lines = Vec::new();
@@ -22,11 +25,17 @@ impl Snapshot {
 
     fn each_of(&self, asked: &Asked<'_>, sources: &[Source]) -> Result<Vec<Line>, Error> {
         let (mut lines, mut count, mut read) = (Vec::new(), 0, Reading::default());
+        let steps = (asked.query.to_ms - asked.from) / asked.step + 1;
+        let room = usize::try_from(steps).unwrap_or(ROOM).min(ROOM);
         for source in sources {
             let mut found: Vec<Vec<(i64, f64)>> = vec![Vec::new(); asked.names.len()];
             self.steps(asked, source, &mut read, |line, start, b| {
                 count += 1;
-                found[line].push((start, asked.value(line, b)));
+                let points = &mut found[line];
+                if points.is_empty() {
+                    points.reserve_exact(room);
+                }
+                points.push((start, asked.value(line, b)));
             });
             within(count, read.samples)?;
             for ((_, name), points) in asked.names.iter().zip(found) {

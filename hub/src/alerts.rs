@@ -8,6 +8,7 @@ mod asked;
 mod away;
 mod kept;
 mod moment;
+mod parts;
 mod policies;
 mod rulebook;
 mod shown;
@@ -37,7 +38,7 @@ use cmdr_rules::{Catalog, Engine, Host};
 use kept::Kept;
 use rulebook::Rulebook;
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -129,6 +130,8 @@ struct Inner {
     book: Rulebook,
     teller: Teller,
     hosts: HashMap<HostId, Known>,
+    /// Parts of the hub that rules were told of.
+    parts: BTreeSet<String>,
     /// The fleet's change that the rules' hosts were worked out by, and when.
     of_change: Option<(u64, Instant)>,
     /// The id of each alert with its last change, and the ids of those that have gone with the change in which they went.
@@ -190,6 +193,7 @@ impl Alerts {
             book,
             teller,
             hosts: HashMap::new(),
+            parts: BTreeSet::new(),
             of_change: None,
             changed: BTreeMap::new(),
             gone: VecDeque::new(),
@@ -348,17 +352,21 @@ impl Alerts {
     pub async fn cycle(&self, hub: &Arc<Hub>) {
         let mut kept = self.kept.lock().await;
         let this = hub.clone();
-        let looked = tokio::task::spawn_blocking(move || this.alerts.look(&this.fleet)).await;
+        let looked = tokio::task::spawn_blocking(move || this.alerts.look(&this)).await;
         match looked {
             Ok((outcome, alerts)) => self.commit(hub, &mut kept, outcome, &alerts).await,
             Err(e) => tracing::error!("looking at the rules broke: {e}"),
         }
     }
 
-    fn look(&self, fleet: &Fleet) -> (Outcome, Vec<Alert>) {
-        let mut inner = self.lock();
+    fn look(&self, hub: &Hub) -> (Outcome, Vec<Alert>) {
+        let parts = parts::all(hub);
+        let fleet = &hub.fleet;
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         let now = Self::now();
         inner.look_at_hosts(fleet, now.mono_ms);
+        parts::tell(&mut inner.engine, &mut inner.parts, &parts, now.mono_ms);
         let changes = inner.engine.cycle(now.mono_ms);
         let outcome = inner.machine.step(&changes, now, &Fleetwide(fleet));
         let alerts = inner.note(&outcome);
@@ -414,7 +422,7 @@ impl Inner {
             let hosts = fleet.hosts();
             let known: HashMap<HostId, Host> =
                 self.hosts.iter().map(|(id, known)| (*id, known.host)).collect();
-            self.book.put(&mut self.engine, &hosts, &known);
+            self.book.put(&mut self.engine, &hosts, &known, now);
         }
     }
 

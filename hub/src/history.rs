@@ -16,7 +16,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Figures that are kept of one host at most: one that makes up names shall not fill the disk.
@@ -27,6 +27,8 @@ const LABEL: usize = 160;
 pub(crate) const SKEW_MS: i64 = 5000;
 /// How far back an agent is asked for what it remembers.
 const BACK_MS: i64 = 3 * 24 * 60 * 60 * 1000;
+/// How long a full disk counts after it was last met.
+const FULL: Duration = Duration::from_mins(10);
 /// How often the store's work is done.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -111,6 +113,21 @@ pub struct History {
     hosts: Mutex<HashMap<HostId, [Gathering; 2]>>,
     /// Said once each time it changes.
     troubled: AtomicBool,
+    /// When its disk was last found to be full.
+    full: Mutex<Option<Instant>>,
+}
+
+/// How a history stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// None is kept.
+    Off,
+    /// All that came is written.
+    Works,
+    /// It cannot be opened or written.
+    Fails,
+    /// The disk is full, or was a moment ago: the oldest goes to make room.
+    Full,
 }
 
 /// A part of a host's samples. They are gathered apart: what comes and goes in one sample of ten shall not break the
@@ -199,6 +216,7 @@ impl History {
             opened: watch::Sender::new(false),
             hosts: Mutex::default(),
             troubled: AtomicBool::new(false),
+            full: Mutex::default(),
         }
     }
 
@@ -270,8 +288,24 @@ impl History {
         Ok(())
     }
 
+    /// How it stands. What a full disk had to give up goes on counting for a while: the next file may take a while to be
+    /// missed.
+    pub fn standing(&self) -> Standing {
+        if !self.settings.keep {
+            return Standing::Off;
+        }
+        let full = *self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        if full.is_some_and(|at| at.elapsed() < FULL) {
+            return Standing::Full;
+        }
+        if self.troubled.load(Ordering::Relaxed) { Standing::Fails } else { Standing::Works }
+    }
+
     /// Says when it begins to fail and when it is over; why, when it begins.
     fn say(&self, done: Result<(), Error>) -> Option<String> {
+        if done.as_ref().is_err_and(Error::is_no_room) {
+            *self.full.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         let failed = done.is_err();
         if self.troubled.swap(failed, Ordering::Relaxed) == failed {
             return None;

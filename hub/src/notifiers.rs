@@ -116,6 +116,12 @@ impl Notifiers {
         made.as_ref().map_err(Clone::clone)
     }
 
+    /// The names of all, each with whether it works as far as is known.
+    pub(crate) fn standing(&self) -> Vec<(String, bool)> {
+        let (held, queue) = (self.shelf.held(), self.lock());
+        held.keys().map(|name| (name.clone(), queue.stands(name).failing_ms.is_none())).collect()
+    }
+
     /// The names of all.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.shelf.held().keys().cloned().collect()

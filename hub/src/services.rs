@@ -1,6 +1,6 @@
 //! The features that the hub answers itself, one line each.
 
-mod alerts;
+pub(crate) mod alerts;
 pub(crate) mod approvals;
 mod audit;
 mod blobs;

@@ -107,6 +107,9 @@ const fn unit(of: history::Unit) -> Unit {
     }
 }
 
+/// The thing that the hub's own parts are: rules about it are for the hub itself and for no host.
+pub const HUB: &str = "hub";
+
 const THINGS: &[(&str, &str, &str)] = &[
     ("host", "", "online offline"),
     ("docker", "", "running missing unreachable"),
@@ -114,4 +117,5 @@ const THINGS: &[(&str, &str, &str)] = &[
     ("container", "container", "created running paused restarting removing exited dead"),
     ("health", "container", "starting healthy unhealthy"),
     ("probe", "probe", "up down"),
+    (HUB, "part", "working failing full"),
 ];

@@ -1,6 +1,6 @@
 //! What an expression means: names are looked up, units must fit, and what comes out is a [`Compiled`] for the engine.
 
-use crate::catalog::{Catalog, Metric};
+use crate::catalog::{Catalog, HUB, Metric};
 use crate::glob;
 use crate::parse::{Kind, Node, Sign, parse};
 use crate::problem::{Wrong, cut, nearest};
@@ -87,6 +87,7 @@ pub struct Compiled {
     pub(crate) limit: Option<f64>,
     pub(crate) sources: Vec<Source>,
     pub(crate) each: Option<Each>,
+    about_hub: bool,
 }
 
 /// Which of a rule's expressions something is wrong in.
@@ -117,13 +118,25 @@ impl Compiled {
             }
         };
         let each = checker.each.map(|(each, _)| each);
-        Ok(Self { when: program, clear, value, limit, sources: checker.sources, each })
+        let hub = catalog.thing(HUB).map(|(at, _)| at);
+        let of_hub = |source: &Source| matches!(source.what, What::State(at) if Some(at) == hub);
+        let about_hub = checker.sources.iter().any(of_hub);
+        if about_hub && !checker.sources.iter().all(of_hub) {
+            let what = "parts of the hub stand alone: nothing of hosts can be asked beside them";
+            return Err((Part::When, Wrong::new(0, what)));
+        }
+        Ok(Self { about_hub, when: program, clear, value, limit, sources: checker.sources, each })
     }
 
     /// What a host has several of that each have an alert of their own, such as `mount`; nothing where an alert
     /// is about the host.
     pub fn per(&self) -> Option<&str> {
         self.each.as_ref().map(|each| each.per.as_str())
+    }
+
+    /// Whether it is about the hub's own parts, and so for no host.
+    pub const fn is_about_hub(&self) -> bool {
+        self.about_hub
     }
 
     /// The names of the metrics that it needs, each once.

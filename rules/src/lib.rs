@@ -29,7 +29,7 @@ mod unit;
 mod window;
 mod words;
 
-pub use catalog::{Catalog, Metric, Thing, base};
+pub use catalog::{Catalog, HUB, Metric, Thing, base};
 pub use check::{Compiled, Part};
 pub use engine::{Cell, Change, Engine, Host, Reading, Verdict};
 pub use problem::{Problem, Wrong};

@@ -193,12 +193,34 @@ impl Reader<'_> {
             self.within(at, &wrong);
         }
         match Compiled::new(&rule.when, rule.clear.as_deref(), self.catalog) {
-            Ok(compiled) => (self.problems.len() == before).then_some((rule, compiled)),
+            Ok(compiled) => {
+                if compiled.is_about_hub() {
+                    self.for_the_hub(&rule, raw);
+                }
+                (self.problems.len() == before).then_some((rule, compiled))
+            }
             Err((part, wrong)) => {
                 let clear = raw.clear.as_ref().filter(|_| part == Part::Clear);
                 self.within(clear.unwrap_or(&raw.when), &wrong);
                 None
             }
+        }
+    }
+
+    /// What cannot be said in a rule about the hub's own parts.
+    fn for_the_hub(&mut self, rule: &Rule, raw: &Raw) {
+        let name = raw.name.referenced;
+        let hosts = raw.hosts.as_ref().filter(|hosts| !hosts.value.trim().is_empty());
+        let wrong = [
+            (hosts.is_some(), "hosts", hosts.map_or(name, |hosts| hosts.referenced)),
+            (rule.also_on_agent, "also_on_agent", name),
+            (rule.down, "down", name),
+        ];
+        for (_, key, at) in wrong.into_iter().filter(|(is, ..)| *is) {
+            self.bad(
+                at,
+                format!("this rule is about the hub itself: `{key}` has no meaning in it"),
+            );
         }
     }
 

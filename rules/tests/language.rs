@@ -172,3 +172,24 @@ fn a_rule_as_a_struct_is_checked_like_its_text() {
         Rule { clear: Some("mount.free{*} > 1GB".into()), when: "cpu.busy > 1%".into(), ..rule };
     assert!(rule.compile(&Catalog::standard()).unwrap_err().starts_with("clear, "));
 }
+
+#[test]
+fn a_rule_about_the_hub_is_for_nothing_else() {
+    let read = |rule: &str| {
+        let text = format!("rules:\n- name: r\n  {rule}\n");
+        text::read(&text, &Catalog::standard()).map_err(|problems| problems[0].to_string())
+    };
+    let (_, compiled) = read("when: state(hub{notifier/*}) == failing").unwrap().remove(0);
+    assert!(compiled.is_about_hub());
+    let (_, compiled) = read("when: state(host) == offline").unwrap().remove(0);
+    assert!(!compiled.is_about_hub());
+    for (rule, said) in [
+        ("when: state(hub{*}) == failing and cpu.busy > 90%", "parts of the hub stand alone"),
+        ("when: state(hub{*}) == failing\n  hosts: web*", "`hosts` has no meaning"),
+        ("when: state(hub{*}) == failing\n  also_on_agent: true", "`also_on_agent` has no meaning"),
+        ("when: state(hub{*}) == offline", "working, failing, full"),
+    ] {
+        let problem = read(rule).unwrap_err();
+        assert!(problem.contains(said), "{rule}: {problem}");
+    }
+}

@@ -4,11 +4,13 @@
 use cmdr_agentd::agent::{Agent, Config as AgentConfig};
 use cmdr_hub::config::Config;
 use cmdr_link::{Client, SecretKey};
+use cmdr_protocol::alerts;
 use cmdr_protocol::events::{Watch, What};
 use cmdr_protocol::history::{Answer, List, Over, Purge, Query, Sizes, Unit};
 use cmdr_protocol::hosts::Rename;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::roles::{Grant, Put};
+use cmdr_protocol::rules::Save;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
 use harness::{World, until_some};
@@ -132,13 +134,17 @@ async fn history_is_shown_of_hosts_of_which_one_may_ask_it_and_purged_by_adminis
 }
 
 #[tokio::test]
-async fn a_disk_without_room_for_the_history_is_an_event_and_the_history_goes_on_when_there_is_room()
+async fn a_disk_without_room_for_the_history_is_an_event_and_an_alert_and_it_goes_on_when_there_is_room()
  {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("history");
     let _disk = harness::disk::Small::mount(&folder, 1);
     let world = World::start_at(dir, config()).await;
     let client = world.client(Role::ADMINISTRATOR).await;
+    let text =
+        "rules:\n- name: full\n  when: state(hub{*}) == full\n  message: 'full: {instance}'\n";
+    let save = Save { name: "full".into(), text: text.into(), ..Save::default() };
+    client.call(None, &save, PATIENCE).await.unwrap();
     let watch = Watch { kinds: vec!["history".into()], ..Watch::default() };
     let mut events = client.feed(None, &watch).await.unwrap();
     let filler = folder.join("filler");
@@ -153,6 +159,24 @@ async fn a_disk_without_room_for_the_history_is_an_event_and_the_history_goes_on
     assert!(event.message.contains("make room"), "{event:?}");
     let trouble = client.call(None, &Sizes {}, PATIENCE).await.unwrap().trouble;
     assert!(trouble.contains("o space"), "{trouble}");
+    let alert = until_some("the hub's own alert fires", async || {
+        let list = alerts::List::default();
+        let all = client.call(None, &list, PATIENCE).await.ok()?.alerts;
+        all.into_iter().find(|alert| alert.rule == "full")
+    })
+    .await;
+    assert_eq!((alert.host, alert.name.as_str()), (None, "(hub)"));
+    assert_eq!(alert.instance, "history");
+    assert_eq!(alert.message, "full: history");
+    // Who may not ask about every host is not told of the hub.
+    let role = Role::parse("web-watcher").unwrap();
+    let verbs = vec!["alerts.list".into()];
+    let grant = Grant { verbs, hosts: "web*".into(), ..Grant::default() };
+    let put = Put { name: role, grants: vec![grant], ..Put::default() };
+    client.call(None, &put, PATIENCE).await.unwrap();
+    let watcher = world.client(role).await;
+    let seen = watcher.call(None, &alerts::List::default(), PATIENCE).await.unwrap().alerts;
+    assert!(seen.iter().all(|alert| alert.host.is_some()), "{seen:?}");
     std::fs::remove_file(&filler).unwrap();
     until_some("the history is written", async || {
         let sized = client.call(None, &Sizes {}, PATIENCE).await.ok()?;

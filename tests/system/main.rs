@@ -18,6 +18,7 @@ mod compose_killed;
 mod container_logs;
 mod container_sessions;
 mod containers;
+mod data;
 mod docker_proxy;
 mod docker_verbs;
 mod edits;

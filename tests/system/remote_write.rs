@@ -4,14 +4,15 @@
 use super::api::free_port;
 use cmdr_hub::config::Config;
 use cmdr_hub::remote_write::Settings;
-use cmdr_link::{Client, SecretKey};
+use cmdr_link::{Client, SecretKey, context, files};
 use cmdr_protocol::history::{Query, Sizes, Target};
 use cmdr_protocol::hosts::Label;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
 use cmdr_protocol::version::PeerKind;
+use harness::process::{HubProcess, Running, program};
 use harness::receiver::Receiver;
-use harness::{World, until_some};
+use harness::{World, until, until_some};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Stdio;
@@ -160,6 +161,81 @@ async fn the_real_prometheus_and_victoria_metrics_have_all_that_is_kept_also_of_
     }
     let told = told(&client, "prometheus").await;
     assert_eq!((told.refused, told.left_out, told.failing_ms), (0, 0, 0), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_hub_that_is_killed_again_and_again_sends_all_that_it_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let args = [
+        "-storageDataPath=vm".to_owned(),
+        format!("-httpListenAddr=127.0.0.1:{port}"),
+        "-search.latencyOffset=0s".to_owned(),
+        "-dedup.minScrapeInterval=1ms".to_owned(),
+    ];
+    let _victoria = start("victoria-metrics", &args, dir.path());
+    let own = tempfile::tempdir().unwrap();
+    let config = own.path().join("hub.toml");
+    let text = format!(
+        "[history]\nstep_s = 1\n[history.remote_write.vm]\nurl = \"http://127.0.0.1:{port}/api/v1/write\"\nmetrics = [\"cpu.*\"]\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut hub = HubProcess::unstarted(own);
+    hub.options = vec!["--config".to_owned(), config.to_str().unwrap().to_owned()];
+    hub.start_again();
+    let (state, key) = (dir.path().join("web1"), SecretKey::generate().unwrap());
+    let token = hub.token(None, 1);
+    hub.dialer(PeerKind::Agent, &key, Some(&token), "web1").dial().await.unwrap();
+    files::private_dir(&state).unwrap();
+    key.save(&context::key_file(&state)).unwrap();
+    context::Context::save_target(&state, &hub.address, &hub.key()).unwrap();
+    let mut command = std::process::Command::new(program("cmdr-agentd"));
+    command.args(["run", "--state"]).arg(&state);
+    let _agent = Running::start(&mut command, &dir.path().join("agent.log"));
+    let (token, key) = (hub.token(Some("administrator"), 1), SecretKey::generate().unwrap());
+    let mut dialer = hub.dialer(PeerKind::Client, &key, Some(&token), "test");
+    let mut seen = 0;
+    for _ in 0..4 {
+        let (client, _) = dialer.connect().await.unwrap();
+        dialer.join = None;
+        // It is killed as soon as it has sent something new: while more is on its way.
+        seen = until_some("it sends", async || {
+            let last = *kept(&client).await.last()?;
+            let sent = told(&client, "vm").await.sent;
+            (last > seen && sent > 0).then_some(last)
+        })
+        .await;
+        hub.kill();
+        hub.start_again();
+    }
+    let (client, _) = dialer.connect().await.unwrap();
+    let newer = |times: &[u64]| times.last().is_some_and(|last| *last > seen);
+    let (_, times) = found(port, "cmdr_cpu_busy_ratio[10m]", newer).await;
+    let (from, to) = (times[0], times[times.len() - 1]);
+    let ours = kept(&client).await;
+    assert!(from <= ours[0] + 2, "from the beginning: {ours:?} {times:?}");
+    let ours: Vec<u64> = ours.into_iter().filter(|t| (from..=to).contains(t)).collect();
+    // Twice is once: what was on its way when it was killed is sent anew.
+    let mut once = times.clone();
+    once.dedup();
+    let missing: Vec<_> = ours.iter().filter(|t| !once.contains(t)).collect();
+    assert_eq!(missing, [&0u64; 0], "{once:?}");
+}
+
+#[tokio::test]
+async fn a_target_that_has_too_much_to_do_is_left_alone_for_as_long_as_it_says() {
+    let receiver = Receiver::start().await;
+    receiver.answers("429 Too Many Requests\r\nretry-after: 3600");
+    let world = World::start_with(config(&[("one", target(&receiver.url))])).await;
+    let _web = world.agent("web1").await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let failing = until_told(&client, "one", "it fails", |told| told.failing_ms > 0).await;
+    assert!(failing.last.contains("429"), "{failing:?}");
+    let begun = kept(&client).await.len();
+    until("more is kept", async || kept(&client).await.len() >= begun + 4).await;
+    assert_eq!(receiver.heard().len(), 1, "it was not asked again");
+    let told = told(&client, "one").await;
+    assert_eq!((told.sent, told.refused, told.left_out), (0, 0, 0), "{told:?}");
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ use cmdr_protocol::files::FilePath;
 use cmdr_protocol::{HostId, RunId};
 use crossterm::event::{KeyEvent, MouseEvent};
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -268,7 +268,7 @@ impl Place {
             Self::Recorder(host) => Box::new(recorder::RecorderPane::new(host)),
             Self::Data => Box::new(data::DataPane::default()),
             Self::Probes => Box::new(probes::ProbesPane::default()),
-            Self::ProbeText(_) => Box::new(probes::write::WritePane::empty()),
+            Self::ProbeText(_) => Box::new(write::WritePane::of_probe()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -489,6 +489,10 @@ pub trait Pane: Send {
         }
         let opens = double && list.is_row(mouse.column, mouse.row);
         if opens { self.on(context, Command::Open) } else { Action::None }
+    }
+    /// Where a click leads to from here.
+    fn leads(&self, _at: Position) -> Option<Place> {
+        None
     }
     /// What the palette can find here.
     fn entries(&self, _context: &Context<'_>) -> Vec<Entry> {

@@ -11,6 +11,8 @@ use cmdr_protocol::CallError;
 use cmdr_protocol::alerts::{News, Severity, State, Watch};
 use cmdr_protocol::role::Role;
 use cmdr_protocol::runbooks::Problem;
+use cmdr_tui::event::Event;
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use serde_json::json;
 
 fn large() -> Setup {
@@ -152,6 +154,23 @@ async fn what_begins_to_fire_is_said_and_rings_once_and_what_fired_before_does_n
     world.idle().await;
     assert_eq!(world.control.bells, 2);
     world.check_shows("▲ 3 alerts");
+}
+
+#[tokio::test]
+async fn the_fleets_counter_of_alerts_leads_to_them() {
+    let (mut world, _) = at_alerts(large()).await;
+    world.press("<esc>").await;
+    let buffer = world.terminal.backend().buffer();
+    let signs = buffer.content().iter().enumerate().filter(|(_, cell)| cell.symbol() == "▲");
+    // The first one is in the top line.
+    let (column, row) = signs.map(|(at, _)| buffer.pos_of(at)).find(|at| at.1 > 0).expect("a sign");
+    for (column, leads) in [(column - 1, false), (column + 2, true)] {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        let modifiers = KeyModifiers::NONE;
+        world.events([Event::Mouse(MouseEvent { kind, column, row, modifiers })]).await;
+        let top = world.screen().lines().next().unwrap_or_default().to_owned();
+        assert_eq!(top.contains("hosts ▸ alerts"), leads, "{top}");
+    }
 }
 
 #[tokio::test]

@@ -62,6 +62,8 @@ const LINES: &[(&str, &[&str])] = &[
     ("cmdr data purge {kind} --before {}", &["cmdr data purge runs --before 2026-11-20"]),
     ("cmdr probes rm {}", &["cmdr probes rm shop"]),
     ("cmdr probes show {}", &["cmdr probes show shop"]),
+    ("cmdr probes show {name} --version {version}", &["cmdr probes show shop --version 2"]),
+    ("cmdr probes restore {name} {version}", &["cmdr probes restore shop 2"]),
     ("cmdr probes status {}", &["cmdr probes status shop"]),
     ("cmdr probes try {}", &["cmdr probes try shop"]),
     ("cmdr run rm {id}", &["cmdr run rm jy5nd2hhw6h7i"]),

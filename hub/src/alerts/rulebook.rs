@@ -11,7 +11,7 @@ use cmdr_protocol::hosts::Host;
 use cmdr_protocol::runbooks::{Problem, Saved, Version};
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{CallError, HostId, rules as told};
-use cmdr_rules::{Catalog, Compiled, Engine, Rule, defaults, text};
+use cmdr_rules::{Catalog, Compiled, Engine, HUB, Rule, defaults, text};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -153,7 +153,9 @@ impl Rulebook {
         engine: &mut Engine,
         hosts: &[Host],
         known: &HashMap<HostId, cmdr_rules::Host>,
+        now: u64,
     ) {
+        let itself = engine.host(HUB, now);
         for (name, rule) in &mut self.rules {
             let Some(compiled) = rule.compiled.as_ref().filter(|_| !rule.rule.off) else {
                 engine.remove_rule(name);
@@ -164,7 +166,8 @@ impl Rulebook {
                 .iter()
                 .filter(|host| rule.means(host))
                 .filter_map(|host| known.get(&host.id?).copied());
-            let hosts: Vec<_> = hosts.collect();
+            let hosts: Vec<_> =
+                if compiled.is_about_hub() { vec![itself] } else { hosts.collect() };
             rule.matched = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
             engine.put_rule(name, compiled, &hosts);
         }

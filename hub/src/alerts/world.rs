@@ -2,12 +2,15 @@
 
 use super::host_of;
 use crate::fleet::Fleet;
+use cmdr_rules::HUB;
 use cmdr_rules::alerts::World;
 use std::collections::BTreeMap;
 
 /// The label by which a host names the hosts that it is reached through: `parent=gw1`, or `parent=gw1+gw2` where
 /// either will do.
 const PARENT: &str = "parent";
+/// The hub in place of a host, with which no host's name can be confused.
+const HUB_NAME: &str = "(hub)";
 /// Hosts in such a label.
 const PARENTS: usize = 8;
 
@@ -16,6 +19,9 @@ pub(super) struct Fleetwide<'a>(pub &'a Fleet);
 
 impl World for Fleetwide<'_> {
     fn name(&self, host: &str) -> String {
+        if host == HUB {
+            return HUB_NAME.to_owned();
+        }
         host_of(host).and_then(|id| self.0.name(id)).unwrap_or_else(|| host.to_owned())
     }
 

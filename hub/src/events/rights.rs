@@ -2,6 +2,7 @@
 
 use super::Kept;
 use crate::server::Hub;
+use crate::services::alerts::sees_hub;
 use crate::services::approvals;
 use crate::who::Who;
 use cmdr_protocol::events::{Event, What};
@@ -57,7 +58,8 @@ pub(crate) fn shown(hub: &Hub, who: &Who, kept: &Kept) -> Option<Event> {
         What::RunbookSaved | What::RunbookDeleted => may_list::<runbooks::List>(hub, who, None),
         What::ConfigSaved | What::ConfigDeleted => may_list::<configs::List>(hub, who, None),
         What::AlertFired | What::AlertAcknowledged | What::AlertResolved => {
-            event.host.is_some() && may_list::<alerts::List>(hub, who, event.host)
+            may_list::<alerts::List>(hub, who, event.host)
+                && (event.host.is_some() || sees_hub(hub, who))
         }
         What::ProbeSaved | What::ProbeDeleted | What::ProbeDown | What::ProbeUp => {
             may_list::<probes::List>(hub, who, None)

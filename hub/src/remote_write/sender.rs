@@ -22,7 +22,9 @@ const SAMPLES: u64 = 5000;
 const LONGEST: Duration = Duration::from_mins(1);
 /// Samples may come so long after the end of their step and are in order nevertheless.
 const SETTLE_MS: i64 = 4000;
-/// When there is nothing to send, or no history yet, it is looked again after this at most.
+/// It is looked again after this where there is no history yet: a new target begins with what comes.
+const OPENING: Duration = Duration::from_millis(200);
+/// When there is nothing to send, it is looked again after this at most.
 const IDLE: Duration = Duration::from_secs(5);
 /// So often what was refused is taken apart to find what of it is.
 const PARTS: u32 = 64;
@@ -171,7 +173,7 @@ impl Sender {
     }
 
     fn turn(&mut self, hub: &Arc<Hub>) -> Turn {
-        let Ok(store) = hub.history.store() else { return Turn::Wait(IDLE) };
+        let Ok(store) = hub.history.store() else { return Turn::Wait(OPENING) };
         if self.post.is_none() {
             match Post::new(&self.target.settings) {
                 Ok(post) => self.post = Some(post),

@@ -37,30 +37,29 @@ impl Runs {
         segments::size(&self.dir)
     }
 
-    /// Removes runs that are over, but for those of which something waits to be posted. How many went, and how many stay.
+    /// Removes runs that are over, but for those of which something waits to be posted. Which went; the others stay.
     ///
     /// As with one that is deleted, its idempotency key stays used: a request that comes again late begins nothing.
-    pub(crate) async fn purge(&self, hub: &Hub, ids: &[RunId]) -> Result<(u64, u64), CallError> {
-        let (mut gone, mut staying) = (0, 0);
+    pub(crate) async fn purge(&self, hub: &Hub, ids: &[RunId]) -> Result<Vec<RunId>, CallError> {
+        let mut gone = Vec::new();
         for group in ids.chunks(GROUP) {
             let mut free = Vec::new();
             for id in group {
-                match hub.outbox.settled(hub, *id).await {
-                    Ok(()) => free.push(*id),
-                    Err(_) => staying += 1,
+                if hub.outbox.settled(hub, *id).await.is_ok() {
+                    free.push(*id);
                 }
             }
-            gone += self.purge_group(&free).await?;
+            gone.extend(self.purge_group(&free).await?);
         }
-        if gone > 0 {
+        if !gone.is_empty() {
             // The keeper may be writing: output is on disk a moment before a run names it.
             self.remove_segments(2);
             self.tell_lists();
         }
-        Ok((gone, staying))
+        Ok(gone)
     }
 
-    async fn purge_group(&self, ids: &[RunId]) -> Result<u64, CallError> {
+    async fn purge_group(&self, ids: &[RunId]) -> Result<Vec<RunId>, CallError> {
         let mut taken: Vec<(RunId, Arc<RunRecord>)> = Vec::new();
         {
             let mut state = self.state();
@@ -81,7 +80,7 @@ impl Runs {
             // Nobody may be listening.
             drop(self.gone.send(*id));
         }
-        Ok(taken.len() as u64)
+        Ok(taken.into_iter().map(|(id, _)| id).collect())
     }
 
     async fn remove_all(&self, runs: &[(RunId, Arc<RunRecord>)]) -> Result<(), CallError> {

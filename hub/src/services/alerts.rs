@@ -14,7 +14,7 @@ use cmdr_protocol::alerts::{
 use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::runbooks::Saved;
 use cmdr_protocol::selector::Selector;
-use cmdr_protocol::{Call, CallError, Feed as _, HostId, Nothing, methods};
+use cmdr_protocol::{Call, CallError, Feed as _, HostId, Nothing, data, methods};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,8 @@ struct Seen<'a> {
     who: Arc<Who>,
     method: usize,
     hosts: Option<Selector>,
-    known: HashMap<HostId, bool>,
+    /// Of those without a host: alerts about the hub itself.
+    known: HashMap<Option<HostId>, bool>,
 }
 
 impl<'a> Seen<'a> {
@@ -50,17 +51,25 @@ impl<'a> Seen<'a> {
     }
 
     fn sees(&mut self, host: Option<HostId>) -> bool {
-        let Some(id) = host else { return false };
-        if let Some(known) = self.known.get(&id) {
+        if let Some(known) = self.known.get(&host) {
             return *known;
         }
-        let sees = self.hub.decide(&self.who, self.method, Some(""), Some(id)).is_ok()
-            && self.hosts.as_ref().is_none_or(|selector| {
-                self.hub.fleet.host(id).is_some_and(|host| selector.matches(&host))
-            });
-        self.known.insert(id, sees);
+        let picked = |selector: &Selector| {
+            let host = host.and_then(|id| self.hub.fleet.host(id));
+            host.is_some_and(|host| selector.matches(&host))
+        };
+        let sees = self.hub.decide(&self.who, self.method, Some(""), host).is_ok()
+            && self.hosts.as_ref().is_none_or(picked)
+            && (host.is_some() || sees_hub(self.hub, &self.who));
+        self.known.insert(host, sees);
         sees
     }
+}
+
+/// Whether somebody is told how the hub itself stands: who may ask what it keeps.
+pub(crate) fn sees_hub(hub: &Hub, who: &Who) -> bool {
+    let method = methods::index(data::Sizes::METHOD);
+    method.is_some_and(|method| hub.decide(who, method, Some(""), None).is_ok())
 }
 
 /// With the name of the host that is down instead.

@@ -12,6 +12,7 @@ use cmdr_protocol::events::{Event, What};
 use cmdr_protocol::human::{count, moment};
 use cmdr_protocol::notifiers::MAX_NOTICES;
 use cmdr_protocol::{CallError, display};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) fn register(service: HubService) -> HubService {
@@ -277,13 +278,14 @@ async fn runs(hub: &Hub, before: u64, apply: bool) -> Result<(Amount, u64), Call
     let mut old = hub.runs.over();
     old.retain(|run| run.ended_ms < before);
     old.sort_by_key(|run| run.ended_ms);
-    let mut amount = Amount::of(old.iter().map(|run| (run.ended_ms, run.output)));
-    let mut staying = 0;
+    let all = old.len();
     if apply {
         let ids: Vec<_> = old.iter().map(|run| run.id).collect();
-        (amount.count, staying) = hub.runs.purge(hub, &ids).await?;
+        let gone: HashSet<_> = hub.runs.purge(hub, &ids).await?.into_iter().collect();
+        old.retain(|run| gone.contains(&run.id));
     }
-    Ok((amount, staying))
+    let staying = (all - old.len()) as u64;
+    Ok((Amount::of(old.iter().map(|run| (run.ended_ms, run.output))), staying))
 }
 
 async fn recordings(hub: &Hub, before: u64, apply: bool) -> Result<(Amount, u64), CallError> {

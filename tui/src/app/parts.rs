@@ -6,7 +6,7 @@ use crate::panes::{Context, Place};
 use crate::theme::Role;
 use crate::widgets::chart::Glyphs;
 use crate::widgets::table;
-use crossterm::event::{MouseEvent, MouseEventKind};
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
@@ -99,6 +99,11 @@ impl App {
         let before = self.desks.now().focus;
         if let Some(id) = over.filter(|id| *id != before) {
             self.focus(id);
+        }
+        let pressed = mouse.kind == MouseEventKind::Down(MouseButton::Left);
+        let at = Position::new(mouse.column, mouse.row);
+        if let Some(place) = self.pane.leads(at).filter(|_| pressed) {
+            return Action::Go(place);
         }
         let action = self.pane.mouse(&self.face.context(&self.store), &mouse, double);
         if !matches!(mouse.kind, MouseEventKind::Down(_)) {

@@ -23,8 +23,9 @@ use columns::COLUMNS;
 pub(super) use columns::{state, why_away};
 use order::Order;
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
+use std::ops::Range;
 
 const RENAME: Command = Command::Own(0);
 const LABEL: Command = Command::Own(1);
@@ -64,6 +65,8 @@ pub struct HostsPane {
     order: Order,
     /// What the shown rows were made from: the table's choices and the order.
     shown: Option<(u64, u64)>,
+    /// Where the counter of alerts is seen.
+    of_alerts: Option<Rect>,
 }
 
 impl Default for HostsPane {
@@ -71,7 +74,7 @@ impl Default for HostsPane {
         // The fleet comes in pieces: the first host that came is not the one that was chosen.
         let mut table = table::State::default();
         table.at_top = true;
-        Self { table, order: Order::default(), shown: None }
+        Self { table, order: Order::default(), shown: None, of_alerts: None }
     }
 }
 
@@ -106,7 +109,9 @@ impl HostsPane {
     }
 
     /// The counters, as many groups of them as fit.
-    fn counters(context: &Context<'_>, width: u16) -> Line<'static> {
+    ///
+    /// And where in the line the one of alerts is.
+    fn counters(context: &Context<'_>, width: u16) -> (Line<'static>, Option<Range<u16>>) {
         let Context { store, theme, texts, glyphs, .. } = *context;
         let totals = &store.hosts.totals;
         let dim = theme.style(Role::Soft);
@@ -174,8 +179,8 @@ impl HostsPane {
             // What waits for somebody is told before any figure.
             groups.insert(1, group);
         }
-        let mut line = Line::default();
-        for group in groups {
+        let (mut line, mut of_alerts) = (Line::default(), None);
+        for (at, group) in groups.into_iter().enumerate() {
             let needs: usize = group.iter().map(Span::width).sum();
             if line.width() > 0 {
                 if line.width() + needs + 4 > usize::from(width) {
@@ -183,9 +188,13 @@ impl HostsPane {
                 }
                 line.push_span(Span::styled("  ┃ ", theme.style(Role::Border)));
             }
+            let begin = line.width() as u16;
             line.extend(group);
+            if at == 1 && waiting.all > 0 {
+                of_alerts = Some(begin..line.width() as u16);
+            }
         }
-        line
+        (line, of_alerts)
     }
 }
 
@@ -247,6 +256,10 @@ impl Pane for HostsPane {
         }
     }
 
+    fn leads(&self, at: Position) -> Option<Place> {
+        self.of_alerts.filter(|area| area.contains(at)).map(|_| Place::Alerts)
+    }
+
     fn at_hand(&self) -> Vec<HostId> {
         self.table.targets()
     }
@@ -262,7 +275,8 @@ impl Pane for HostsPane {
     fn draw(&mut self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
         self.order(context);
         let Context { store, theme, texts, glyphs, .. } = *context;
-        let counters = Self::counters(context, area.width.saturating_sub(4));
+        let (counters, of_alerts) = Self::counters(context, area.width.saturating_sub(4));
+        let mut place = Rect { x: area.x + 1, height: 1, ..area };
         let below = if area.height >= 18 {
             let strip = Rect { height: 3, ..area };
             let buffer = frame.buffer_mut();
@@ -270,11 +284,14 @@ impl Pane for HostsPane {
                 boxes::panel(buffer, strip, Line::default(), Line::default(), theme, glyphs);
             let (x, width) = (inner.x + 1, inner.width.saturating_sub(2));
             table::put(buffer, x, inner.y, width, &counters, false);
+            (place.x, place.y) = (x, inner.y);
             Rect { y: area.y + 3, height: area.height - 3, ..area }
         } else {
             table::put(frame.buffer_mut(), area.x + 1, area.y, area.width - 2, &counters, false);
             Rect { y: area.y + 1, height: area.height - 1, ..area }
         };
+        self.of_alerts =
+            of_alerts.map(|of| Rect { x: place.x + of.start, width: of.end - of.start, ..place });
         if !store.is_up() {
             // Who is online is not known any more.
             let told = Rect { height: below.y - area.y, ..area };

@@ -1,12 +1,12 @@
 //! The status board: how every probe stands by what its agents say together, how long it took lately, how much of the time
-//! it was up, and below all about the one under the cursor. Written as text ([`mod@write`]) or by a form.
+//! it was up, and below all about the one under the cursor. Written as text ([`super::write`]) or by a form.
 
 mod acts;
 mod columns;
 mod detail;
-pub mod write;
 
 use super::sheet::dotted;
+use super::write::Subject;
 use super::{Choice, Context, Entry, Pane, Place, Subscription, sought};
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, LIST, key};
@@ -14,7 +14,7 @@ use crate::store::probes as store;
 use crate::theme::Role;
 use crate::widgets::{frame as boxes, table};
 use cmdr_protocol::history::{Over, Query};
-use cmdr_protocol::probes::{Delete, List, Row, Save, Show, State, Status, Try};
+use cmdr_protocol::probes::{Delete, List, Row, Save, Show, State, Status, Try, Versions};
 use cmdr_protocol::{Call as _, ErrorKind};
 use columns::{BLOCKS, COLUMNS};
 use ratatui::Frame;
@@ -31,6 +31,7 @@ const RUN: Command = Command::Own(6);
 const DELETE: Command = Command::Own(7);
 const TEXT: Command = Command::Own(8);
 const CHART: Command = Command::Own(9);
+const VERSIONS: Command = Command::Own(10);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -46,6 +47,7 @@ const BINDINGS: &[Binding] = &[
     key(&["o"], SWITCH, "probes.key.switch").danger(Save::METHOD).row(),
     key(&["x", "<delete>"], DELETE, "probes.key.delete").danger(Delete::METHOD).row(),
     key(&["t"], TEXT, "probes.key.text").needs(Show::METHOD).row(),
+    key(&["i"], VERSIONS, "configs.key.versions").needs(Versions::METHOD).row(),
 ];
 
 /// The spans over which parts are told: a day, a week, a month.
@@ -244,6 +246,7 @@ impl ProbesPane {
             RUN => acts::run(context, row),
             DELETE => acts::delete(context, row),
             TEXT => acts::text(row),
+            VERSIONS => super::write::versions(context, Subject::Probe(row.name.clone())),
             Command::CopyValue => Action::Copy(row.name.clone()),
             Command::CopyCommand => {
                 Action::Copy(format!("cmdr probes status {}", super::hosts::quoted(&row.name)))

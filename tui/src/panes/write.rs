@@ -19,7 +19,7 @@ use crate::theme::Role;
 use crate::widgets::table;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{MAX_NOTE, MAX_TEXT, Problem};
-use cmdr_protocol::{Call as _, alerts, configs, edits, notifiers, rules};
+use cmdr_protocol::{Call as _, alerts, configs, edits, notifiers, probes, rules};
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -46,6 +46,7 @@ const THEIRS: Command = Command::Own(12);
 static OF_CONFIG: &[&[Binding]] = &[CONFIG_KEYS, BINDINGS];
 static OF_RULE: &[&[Binding]] = &[RULE_KEYS, BINDINGS];
 static OF_NOTIFIER: &[&[Binding]] = &[NOTIFIER_KEYS, BINDINGS];
+static OF_PROBE: &[&[Binding]] = &[PROBE_KEYS, BINDINGS];
 static OF_POLICIES: &[&[Binding]] = &[POLICY_KEYS, BINDINGS];
 
 /// The key tables of the texts that no place has by itself.
@@ -67,6 +68,11 @@ const RULE_KEYS: &[Binding] = &[
 const NOTIFIER_KEYS: &[Binding] = &[
     key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(notifiers::Save::METHOD).hint(),
     key(&["<f9>"], CHECK, "configs.key.check").needs(notifiers::Check::METHOD).hint(),
+];
+
+const PROBE_KEYS: &[Binding] = &[
+    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(probes::Save::METHOD).hint(),
+    key(&["<f9>"], CHECK, "configs.key.check").needs(probes::Check::METHOD).hint(),
 ];
 
 const POLICY_KEYS: &[Binding] = &[
@@ -132,6 +138,11 @@ impl WritePane {
     /// The same of a rule.
     pub fn of_rule() -> Self {
         Self::with(Subject::Rule(String::new()), Draft::default())
+    }
+
+    /// The same of a probe.
+    pub fn of_probe() -> Self {
+        Self::with(Subject::Probe(String::new()), Draft::default())
     }
 
     /// Writes a text as the hub has it.
@@ -402,6 +413,7 @@ impl Pane for WritePane {
             Subject::Config(_) => OF_CONFIG,
             Subject::Rule(_) => OF_RULE,
             Subject::Notifier(_) => OF_NOTIFIER,
+            Subject::Probe(_) => OF_PROBE,
             Subject::Policies => OF_POLICIES,
         }
     }

@@ -1,12 +1,11 @@
 //! Probes as the status board has them: the list, how long each took lately, and all about the one under the cursor.
 
-use super::seats::{Owned, Seats};
 use super::sheets::id_of;
 use super::{Store, Update};
 use cmdr_protocol::CallError;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::history::Answer;
-use cmdr_protocol::probes::{Checked, Listing, Row, Shown, Stands};
+use cmdr_protocol::probes::{Listing, Row, Stands};
 use std::collections::{BTreeMap, HashMap};
 
 /// Rows that are kept at most, whatever a hub says.
@@ -35,52 +34,6 @@ pub struct Probes {
     pub took: HashMap<u64, (Vec<Option<f64>>, u64)>,
     /// All about one, when it came.
     pub stands: Option<(u64, Result<Stands, CallError>, u64)>,
-    /// Texts that were not saved.
-    pub drafts: HashMap<u64, Draft>,
-    /// What the hub said to texts that are being written, of each editor its own.
-    pub news: Seats<News>,
-}
-
-/// A text that was not saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// The probe's name.
-    pub name: String,
-    /// What was written.
-    pub text: String,
-    /// What it was made from.
-    pub base: String,
-    /// The version of that; 0 for a new one.
-    pub was: u64,
-}
-
-/// What the hub said to a text.
-pub struct News {
-    /// The editor's number.
-    owner: u64,
-    /// Goes up, so that nothing is taken in twice.
-    pub serial: u64,
-    /// What it said.
-    pub said: Said,
-}
-
-/// What came of a question about a text.
-#[derive(Clone)]
-pub enum Said {
-    /// Whether the text is a probe.
-    Checked(Checked),
-    /// It is kept as this version.
-    Saved(u64, String),
-    /// Somebody else was quicker: what is there now.
-    Conflict(Box<Shown>),
-    /// It failed, which was said.
-    Failed,
-}
-
-impl Owned for News {
-    fn owner(&self) -> u64 {
-        self.owner
-    }
 }
 
 /// The number of a probe's row, and of its pages.
@@ -193,27 +146,6 @@ pub fn stale() -> Update {
     Update::new(|store| {
         store.probes.came_ms = 0;
         store.probes.stands = None;
-    })
-}
-
-/// What was written, or nothing any more.
-pub fn drafted(number: u64, draft: Option<Draft>) -> Update {
-    Update::new(move |store| match draft {
-        Some(draft) if store.probes.drafts.len() < 20 => {
-            store.probes.drafts.insert(number, draft);
-        }
-        Some(_) => {}
-        None => {
-            store.probes.drafts.remove(&number);
-        }
-    })
-}
-
-/// The hub said something to an editor.
-pub fn said(owner: u64, said: Said) -> Update {
-    Update::new(move |store| {
-        let serial = store.probes.news.get(owner).map_or(0, |news| news.serial) + 1;
-        store.probes.news.put(News { owner, serial, said });
     })
 }
 

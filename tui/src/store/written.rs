@@ -1,4 +1,4 @@
-//! Texts that are being written (config groups, alert rules, notifiers, policies): what was not saved waits here, and what
+//! Texts that are being written (config groups, alert rules, notifiers, probes, policies): what was not saved waits here, and what
 //! the hub said to each editor. Used by [`crate::panes::write`].
 
 use super::Update;

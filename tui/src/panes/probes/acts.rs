@@ -1,7 +1,6 @@
 //! What can be done to a probe: look at it, run it now, switch it, write it by a form or as text, delete it.
 
 use super::detail;
-use super::write::WritePane;
 use crate::action::{Action, Make, PATIENCE};
 use crate::event::Event;
 use crate::overlays::confirm::Confirm;
@@ -10,7 +9,9 @@ use crate::overlays::form::{Field, Form};
 use crate::overlays::pager::Pager;
 use crate::panes::Context;
 use crate::panes::hosts::quoted;
-use crate::store::probes::{self as store, Draft};
+use crate::panes::write::{Subject, WritePane};
+use crate::store::probes as store;
+use crate::store::written::{Draft, drafted};
 use crate::theme::Role;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::human;
@@ -88,7 +89,7 @@ pub(super) fn delete(context: &Context<'_>, row: &Row) -> Action {
     let done = texts.fill("probes.delete.done", &[&name]);
     let what = texts.fill("probes.delete.what", &[&name]);
     let call = Action::call(what, None, Delete { name: name.clone() }, move |_| {
-        let gone = Action::Apply(store::drafted(number, None));
+        let gone = Action::Apply(drafted(number, None));
         (Some(store::stale()), Action::All(vec![gone, Action::Say(done)]))
     });
     let title = texts.fill("probes.delete.title", &[&name]);
@@ -127,21 +128,25 @@ impl Make for Came {
             Wanted::Text => Action::Open(Box::new(pager(context, &shown))),
             // What was struck out would be saved so.
             _ if shown.struck => Action::Complain(context.texts.get("probes.struck").to_owned()),
-            Wanted::Write => WritePane::enter(&shown),
+            Wanted::Write => {
+                let Shown { probe, text, problems, .. } = shown;
+                WritePane::enter(Subject::Probe(probe.name), text, probe.version, problems)
+            }
             Wanted::Form => edit(context, &shown),
             Wanted::Switch => {
                 let off = if shown.probe.off { "" } else { "true" };
                 let text = set(&shown.text, "off", off);
                 let key = if shown.probe.off { "probes.is_on" } else { "probes.is_off" };
-                save(context, draft_of(&shown, text), key)
+                let name = &shown.probe.name;
+                let said = context.texts.fill(key, &[&clean(name)]);
+                saving(name.clone(), draft_of(&shown, text), said)
             }
         }
     }
 }
 
 fn draft_of(shown: &Shown, text: String) -> Draft {
-    let name = shown.probe.name.clone();
-    Draft { name, text, base: shown.text.clone(), was: shown.probe.version }
+    Draft { text, base: shown.text.clone(), was: shown.probe.version }
 }
 
 /// A probe's text, to read.
@@ -169,10 +174,15 @@ pub(super) fn text(row: &Row) -> Action {
     with(&row.name, Wanted::Text)
 }
 
+/// What was written of it and not saved.
+fn drafted_of<'a>(context: &Context<'a>, row: &Row) -> Option<&'a Draft> {
+    context.store.written.drafts.get(&store::number(&row.name))
+}
+
 /// Writes the text: what was written and not saved, else what the hub has.
 pub(super) fn write(context: &Context<'_>, row: &Row) -> Action {
-    match context.store.probes.drafts.get(&store::number(&row.name)) {
-        Some(draft) => WritePane::go_on(draft.clone()),
+    match drafted_of(context, row) {
+        Some(draft) => WritePane::go_on(Subject::Probe(row.name.clone()), draft.clone()),
         None => with(&row.name, Wanted::Write),
     }
 }
@@ -180,7 +190,7 @@ pub(super) fn write(context: &Context<'_>, row: &Row) -> Action {
 /// Changes the usual fields.
 pub(super) fn form(context: &Context<'_>, row: &Row) -> Action {
     // What was written and not saved is not passed over.
-    if context.store.probes.drafts.contains_key(&store::number(&row.name)) {
+    if drafted_of(context, row).is_some() {
         return write(context, row);
     }
     with(&row.name, Wanted::Form)
@@ -188,24 +198,18 @@ pub(super) fn form(context: &Context<'_>, row: &Row) -> Action {
 
 /// Switches it on or off.
 pub(super) fn switch(context: &Context<'_>, row: &Row) -> Action {
-    if context.store.probes.drafts.contains_key(&store::number(&row.name)) {
+    if drafted_of(context, row).is_some() {
         return Action::Complain(context.texts.fill("probes.has_draft", &[&row.name]));
     }
     with(&row.name, Wanted::Switch)
 }
 
 /// Saves a text; where that fails it is written on, so that nothing of it is lost.
-fn save(context: &Context<'_>, draft: Draft, done: &'static str) -> Action {
-    let texts = context.texts;
-    let said = texts.fill(done, &[&clean(&draft.name)]);
-    saving(draft, said)
-}
-
-fn saving(draft: Draft, said: String) -> Action {
+fn saving(name: String, draft: Draft, said: String) -> Action {
     use cmdr_protocol::Call as _;
     Action::Errand(Box::new(move |link| {
         Box::pin(async move {
-            let (name, text) = (draft.name.clone(), draft.text.clone());
+            let text = draft.text.clone();
             let save = Save { name: name.clone(), text, note: String::new(), was: Some(draft.was) };
             match link.call(None, save.clone(), PATIENCE).await {
                 Ok(_) => Event::Done(Some(store::stale()), Action::Say(said)),
@@ -214,15 +218,15 @@ fn saving(draft: Draft, said: String) -> Action {
                         verb: Save::METHOD,
                         resource: save.resource(),
                         host: None,
-                        what: name,
+                        what: name.clone(),
                         why: crate::action::reason(&error),
-                        again: saving(draft, said),
+                        again: saving(name, draft, said),
                     };
                     Event::Done(None, Action::Refused(Box::new(refused)))
                 }
                 Err(error) => {
                     let why = format!("{}: {}", clean(&name), crate::action::reason(&error));
-                    let go_on = WritePane::go_on(draft);
+                    let go_on = WritePane::go_on(Subject::Probe(name), draft);
                     Event::Done(None, Action::All(vec![go_on, Action::Complain(why)]))
                 }
             }
@@ -323,7 +327,7 @@ fn edit(context: &Context<'_>, shown: &Shown) -> Action {
     let (shown, number) = (shown.clone(), texts.get("probes.form.number"));
     Action::Open(Box::new(Fill::new(form, move |form| {
         let text = filled(form, 0, shown.text.clone(), &|_| number.to_owned())?;
-        Ok(saving(draft_of(&shown, text), said.clone()))
+        Ok(saving(shown.probe.name.clone(), draft_of(&shown, text), said.clone()))
     })))
 }
 
@@ -394,8 +398,9 @@ pub(super) fn new(context: &Context<'_>) -> Action {
         let asked = asked(form.text(1)).map_err(|key| (1, texts.get(key).to_owned()))?;
         let text = format!("name: {name}\n{asked}\n{usual}");
         let text = filled(form, 2, text, &|_| texts.get("probes.form.number").to_owned())?;
-        let draft = Draft { name: name.clone(), text, base: String::new(), was: 0 };
-        Ok(saving(draft, texts.fill("probes.saved", &[&name])))
+        let draft = Draft { text, ..Draft::default() };
+        let said = texts.fill("probes.saved", &[&name]);
+        Ok(saving(name, draft, said))
     })))
 }
 

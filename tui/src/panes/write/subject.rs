@@ -6,9 +6,11 @@ use crate::link::Link;
 use crate::panes::hosts::quoted;
 use crate::panes::{Place, configs as groups};
 use crate::store::alerts::lists;
+use crate::store::probes;
 use crate::store::sheets::id_of;
 use crate::store::written::{Draft, Said, Theirs, said};
 use cmdr_protocol::display::clean;
+use cmdr_protocol::probes as wire;
 use cmdr_protocol::runbooks::Saved;
 use cmdr_protocol::{Call, CallError, ErrorKind, alerts, configs, notifiers, rules};
 
@@ -73,6 +75,8 @@ pub enum Subject {
     Rule(String),
     /// A notifier.
     Notifier(String),
+    /// A probe.
+    Probe(String),
     /// Who is told of alerts.
     Policies,
 }
@@ -81,7 +85,9 @@ impl Subject {
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Config(name) | Self::Rule(name) | Self::Notifier(name) => name,
+            Self::Config(name) | Self::Rule(name) | Self::Notifier(name) | Self::Probe(name) => {
+                name
+            }
             Self::Policies => "policies",
         }
     }
@@ -92,6 +98,7 @@ impl Subject {
             Self::Config(name) => crate::store::configs::number(name),
             Self::Rule(name) => id_of(&("rule", name)),
             Self::Notifier(name) => id_of(&("notifier", name)),
+            Self::Probe(name) => probes::number(name),
             Self::Policies => id_of(&"policies"),
         }
     }
@@ -100,6 +107,7 @@ impl Subject {
     pub(super) fn place(&self) -> Place {
         match self {
             Self::Config(_) => Place::ConfigText(self.number()),
+            Self::Probe(_) => Place::ProbeText(self.number()),
             _ => Place::AlertText(self.number()),
         }
     }
@@ -110,7 +118,8 @@ impl Subject {
             Self::Config(_) => CONFIG,
             Self::Rule(_) => RULE,
             Self::Notifier(_) => NOTIFIER,
-            Self::Policies => "",
+            // New ones begin with a form.
+            Self::Probe(_) | Self::Policies => "",
         };
         Draft { text: text.replacen("{name}", self.name(), 1), ..Draft::default() }
     }
@@ -121,6 +130,7 @@ impl Subject {
             Self::Config(_) => configs::Save::METHOD,
             Self::Rule(_) => rules::Save::METHOD,
             Self::Notifier(_) => notifiers::Save::METHOD,
+            Self::Probe(_) => wire::Save::METHOD,
             Self::Policies => alerts::SavePolicies::METHOD,
         }
     }
@@ -131,6 +141,7 @@ impl Subject {
             Self::Config(_) => "configs.write.new",
             Self::Rule(_) => "rules.write.new",
             Self::Notifier(_) => "notifiers.write.new",
+            Self::Probe(_) => "probes.write.new",
             Self::Policies => "policies.write.new",
         }
     }
@@ -141,16 +152,17 @@ impl Subject {
             Self::Config(_) => "configs.write.fine",
             Self::Rule(_) => "rules.write.fine",
             Self::Notifier(_) => "notifiers.write.fine",
+            Self::Probe(_) => "probes.write.fine",
             Self::Policies => "policies.write.fine",
         }
     }
 
     /// Said where the text has another name.
     pub(super) const fn other_name(&self) -> &'static str {
-        if matches!(self, Self::Config(_)) {
-            "configs.write.other_name"
-        } else {
-            "rules.write.other_name"
+        match self {
+            Self::Config(_) => "configs.write.other_name",
+            Self::Probe(_) => "probes.write.other_name",
+            _ => "rules.write.other_name",
         }
     }
 
@@ -165,6 +177,7 @@ impl Subject {
             Self::Config(_) => "configs.no_host",
             Self::Rule(_) => "rules.write.hint",
             Self::Notifier(_) => "notifiers.write.hint",
+            Self::Probe(_) => "probes.write.hint",
             Self::Policies => "policies.write.hint",
         }
     }
@@ -173,6 +186,7 @@ impl Subject {
     pub(super) const fn kept(&self) -> &'static str {
         match self {
             Self::Config(_) => "configs.write.kept",
+            Self::Probe(_) => "probes.write.kept",
             Self::Policies => "policies.write.kept",
             _ => "rules.write.kept",
         }
@@ -183,6 +197,7 @@ impl Subject {
         match self {
             Self::Config(name) => groups::renewed(name),
             Self::Rule(_) => Action::Apply(lists::stale(lists::RULES)),
+            Self::Probe(_) => Action::Apply(probes::stale()),
             Self::Notifier(_) | Self::Policies => Action::Apply(lists::stale(lists::NOTIFIERS)),
         }
     }
@@ -205,6 +220,11 @@ impl Subject {
                 name: None,
                 about: checked.title,
             }),
+            Self::Probe(_) => asked(owner, wire::Check { text }, |checked| Said::Checked {
+                problems: checked.problems,
+                name: Some(checked.name),
+                about: checked.agents.to_string(),
+            }),
             Self::Policies => asked(owner, alerts::CheckPolicies { text }, |checked| {
                 Said::Checked { problems: checked.problems, name: None, about: String::new() }
             }),
@@ -224,6 +244,9 @@ impl Subject {
             }
             Self::Notifier(_) => {
                 saving(owner, self.clone(), sent, notifiers::Save { name, text, note, was })
+            }
+            Self::Probe(_) => {
+                saving(owner, self.clone(), sent, wire::Save { name, text, note, was })
             }
             Self::Policies => {
                 saving(owner, self.clone(), sent, alerts::SavePolicies { text, note, was })
@@ -260,6 +283,11 @@ impl Subject {
                 let notifiers::Notifier { version, saved_by: by, .. } = shown.notifier;
                 Old { text: shown.text, note: String::new(), version, by }
             }
+            Self::Probe(_) => {
+                let shown = link.call(None, wire::Show { name, version }, PATIENCE).await?;
+                let wire::Row { version, saved_by: by, .. } = shown.probe;
+                Old { text: shown.text, note: shown.note, version, by }
+            }
             Self::Policies => {
                 let shown = link.call(None, alerts::Policies {}, PATIENCE).await?;
                 let alerts::PolicyText { text, version, .. } = shown;
@@ -273,6 +301,7 @@ impl Subject {
         let name = quoted(self.name());
         match self {
             Self::Rule(_) => format!("cmdr rules show {name} --version {version}"),
+            Self::Probe(_) => format!("cmdr probes show {name} --version {version}"),
             _ => format!("cmdr config show {name} --version {version}"),
         }
     }
@@ -282,6 +311,7 @@ impl Subject {
         let name = quoted(self.name());
         match self {
             Self::Rule(_) => format!("cmdr rules restore {name} {version}"),
+            Self::Probe(_) => format!("cmdr probes restore {name} {version}"),
             _ => format!("cmdr config restore {name} {version}"),
         }
     }

@@ -15,7 +15,7 @@ use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{Saved, Version, VersionListing};
-use cmdr_protocol::{CallError, configs, rules};
+use cmdr_protocol::{CallError, configs, probes, rules};
 
 /// Lists them; of what has none nothing is done.
 pub(in crate::panes) fn open(context: &Context<'_>, subject: Subject) -> Action {
@@ -42,6 +42,7 @@ pub(in crate::panes) fn open(context: &Context<'_>, subject: Subject) -> Action 
     match asked {
         Subject::Config(_) => Action::call(what, None, configs::Versions { name }, listed),
         Subject::Rule(_) => Action::call(what, None, rules::Versions { name }, listed),
+        Subject::Probe(_) => Action::call(what, None, probes::Versions { name }, listed),
         Subject::Notifier(_) | Subject::Policies => Action::None,
     }
 }
@@ -155,6 +156,7 @@ fn restore(context: &Context<'_>, subject: &Subject, old: &Old, newest: u64) -> 
             Action::call(what, None, configs::Save { name, text, note, was }, then)
         }
         Subject::Rule(_) => Action::call(what, None, rules::Save { name, text, note, was }, then),
+        Subject::Probe(_) => Action::call(what, None, probes::Save { name, text, note, was }, then),
         Subject::Notifier(_) | Subject::Policies => return Action::None,
     };
     let lines = vec![texts.get(subject.hint()).to_owned()];
