@@ -14,10 +14,13 @@ use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 /// How often it is looked at whether its operator may still have it.
 const LOOK: Duration = Duration::from_secs(1);
+/// So long after its start the hub waits for hosts that were there before, and looks so often.
+const RETURNING: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(200);
 /// The host that connects has so long to do it.
 const DIALING: Duration = Duration::from_secs(25);
 
@@ -91,6 +94,10 @@ async fn dialed(
     caller: &Caller,
 ) -> Result<(Items<Dial>, Inputs<Dial>), CallError> {
     let dialed = async {
+        // After the hub's own start hosts come back one after the other.
+        while hub.uptime() < RETURNING && hub.fleet.link(via).is_err() {
+            sleep(AGAIN).await;
+        }
         let client = Client::new(hub.fleet.link(via)?);
         let (mut items, inputs) = client.feed_for(Some(caller), Some(via), dial).await?.split();
         // The address that answered.
