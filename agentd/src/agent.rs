@@ -3,6 +3,7 @@
 //! [`serve`] answers every stream of one link. The `run` command, the system tests and the fleet
 //! simulator call it; many links may share one [`Agent`] and so one set of samplers.
 
+use crate::dataplane::{self, Dataplane};
 use crate::engine::{self, Engine};
 use crate::policy::Policy;
 use crate::sampler::Sampler;
@@ -63,6 +64,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where package managers are looked for; the usual folders when absent.
     pub package_path: Option<String>,
+    /// The program that carries connections of gateways: `cmdr-gateway`.
+    pub gateway: PathBuf,
     /// The program that supervises others when it is told [`crate::supervise::WORD`]: this one.
     pub supervisor: PathBuf,
 }
@@ -81,6 +84,7 @@ impl Config {
             state_dir,
             policy: Policy::default(),
             package_path: None,
+            gateway: dataplane::program(),
             // The very file that runs, also when an upgrade has put another in its place.
             supervisor: "/proc/self/exe".into(),
         }
@@ -119,6 +123,8 @@ struct Shared {
     recording: Arc<services::recorder::Recording>,
     probing: services::probes::Turns,
     lookout: services::alerts::Lookout,
+    dataplane: Dataplane,
+    gateways: services::gateways::Gateways,
     away: watch::Sender<bool>,
     tunnels: Arc<Semaphore>,
     forwards: services::forwards::Held,
@@ -148,6 +154,9 @@ impl Agent {
         let composing = Composing::new(&config.state_dir);
         let packages = services::system::Packages::default();
         let lookout = services::alerts::Lookout::new(&config.state_dir);
+        let dir = config.state_dir.join("dataplane");
+        let dataplane = Dataplane::new(dir, config.gateway.clone());
+        let gateways = services::gateways::Gateways::new(&config.state_dir);
         let shared = Shared {
             config,
             metrics,
@@ -173,6 +182,8 @@ impl Agent {
             recording,
             probing: services::probes::Turns::default(),
             lookout,
+            dataplane,
+            gateways,
             away: watch::Sender::new(false),
             tunnels,
             forwards,
@@ -209,6 +220,14 @@ impl Agent {
         &self.shared.recording
     }
     /// The rules that it looks at itself.
+    pub(crate) fn dataplane(&self) -> &Dataplane {
+        &self.shared.dataplane
+    }
+
+    pub(crate) fn gateways(&self) -> &services::gateways::Gateways {
+        &self.shared.gateways
+    }
+
     pub(crate) fn lookout(&self) -> &services::alerts::Lookout {
         &self.shared.lookout
     }

@@ -4,6 +4,7 @@
 //! word. The library is what the binary, the system tests and the fleet simulator share.
 
 pub mod agent;
+mod dataplane;
 pub mod dialer;
 mod engine;
 pub mod holder;

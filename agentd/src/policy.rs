@@ -6,6 +6,7 @@
 mod alerts;
 mod containers;
 mod forwards;
+mod gateways;
 mod logs;
 mod probes;
 mod recorder;
@@ -14,6 +15,7 @@ mod ssh;
 pub use alerts::Alerts;
 pub use containers::Containers;
 pub use forwards::Forwards;
+pub use gateways::Gateways;
 pub use logs::Logs;
 pub use probes::Probes;
 pub use recorder::Recorder;
@@ -67,6 +69,8 @@ pub struct Policy {
     pub recorder: Recorder,
     /// Where probes may go.
     pub probes: Probes,
+    /// Where gateways may listen and lead.
+    pub gateways: Gateways,
     /// Who is told of alerts while the hub is away.
     pub alerts: Alerts,
     /// Where forwards lead and listen.
@@ -174,6 +178,7 @@ struct Written {
     containers: containers::WrittenContainers,
     recorder: recorder::WrittenRecorder,
     probes: probes::WrittenProbes,
+    gateways: gateways::WrittenGateways,
     alerts: alerts::WrittenAlerts,
     forwards: forwards::WrittenForwards,
 }
@@ -351,6 +356,7 @@ impl Policy {
         let (containers, recorder) = (written.containers.into(), written.recorder.into());
         let (probes, alerts) = (written.probes.into(), written.alerts.into());
         let forwards = written.forwards.into();
+        let gateways = written.gateways.into();
         Ok(Self {
             file,
             off,
@@ -364,6 +370,7 @@ impl Policy {
             containers,
             recorder,
             probes,
+            gateways,
             alerts,
             forwards,
         })

@@ -3,7 +3,9 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{alerts, containers, edits, facts, forwards, metrics, orders, recorder};
+use crate::services::{
+    alerts, containers, edits, facts, forwards, gateways, metrics, orders, recorder,
+};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -62,10 +64,12 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     edits::resume(&agent).await;
     orders::resume(&agent);
     containers::resume(&agent);
+    gateways::resume(&agent).await;
     recorder::begin(&agent);
     forwards::resume(&agent);
     tokio::spawn(metrics::remember(agent.clone()));
     tokio::spawn(alerts::look(agent.clone()));
+    tokio::spawn(crate::dataplane::keep(agent.clone()));
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
     let mut dialer = join::dialer(context.target, context.key, basics.hostname, None);

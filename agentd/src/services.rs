@@ -11,6 +11,7 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 pub(crate) mod forwards;
+pub(crate) mod gateways;
 mod hostkeys;
 pub(crate) mod images;
 mod inside;
@@ -48,6 +49,7 @@ pub const NAMES: &[&str] = &[
     "facts",
     "files",
     "forwards",
+    "gateways",
     "hostkeys",
     "inside",
     "images",
@@ -91,6 +93,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         environment::register,
         files::register,
         forwards::register,
+        gateways::register,
         hostkeys::register,
         logs::register,
         sessions::register,

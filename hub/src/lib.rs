@@ -24,6 +24,7 @@ mod exposition;
 pub mod fleet;
 pub mod forwards;
 pub mod gate;
+pub mod gateways;
 pub mod groups;
 pub mod history;
 pub mod hubkey;

@@ -19,6 +19,7 @@ use crate::events::sessions;
 use crate::fleet::Fleet;
 use crate::forwards::Forwards;
 use crate::gate::{Gate, Pass, source};
+use crate::gateways::Gateways;
 use crate::groups::Groups;
 use crate::history::{self, History};
 use crate::hubkey::{self, Keys, Pinned};
@@ -120,6 +121,8 @@ pub struct Hub {
     pub probes: Probes,
     /// Places that hosts lead to.
     pub forwards: Forwards,
+    /// L4 load balancers on hosts.
+    pub gateways: Gateways,
     /// Where alerts are told.
     pub notifiers: Notifiers,
     /// What is posted when runs are over.
@@ -207,6 +210,7 @@ impl Hub {
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
         let probes = Probes::load(store.clone()).context("reading the probes")?;
         let forwards = Forwards::load(store.clone()).context("reading the forwards")?;
+        let gateways = Gateways::load(store.clone()).context("reading the gateways")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
             .context("reading what is to be told of alerts")?;
         let blobs = Blobs::new(blobs::folder(audit), &config.blobs);
@@ -236,6 +240,7 @@ impl Hub {
             notifiers,
             probes,
             forwards,
+            gateways,
             outbox,
             approvals,
             login: Login::new(&config.login),

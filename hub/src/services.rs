@@ -10,6 +10,7 @@ mod data;
 mod events;
 mod files;
 mod forwards;
+mod gateways;
 mod groups;
 mod history;
 mod hostkeys;
@@ -77,6 +78,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = images::register(service);
     let service = hubkey::register(service);
     let service = pushes::register(service);
+    let service = gateways::register(service);
     let service = probes::register(service);
     let service = forwards::register(service);
     let service = recordings::register(service);

@@ -1,6 +1,6 @@
 //! What the hub itself asks of each agent while its link is up: facts once, figures each second, and first what the
 //! history has missed of them while the link was away; how things stand, for rules; and what came of the rules that it
-//! looked at itself.
+//! looked at itself. And it is given its gateways.
 
 use crate::fleet::Fleet;
 use crate::server::Hub;
@@ -24,7 +24,8 @@ pub async fn watch(hub: &Hub, id: HostId, link: &Link) {
         facts(&hub.fleet, id, &client),
         figures(hub, id, link, &client),
         states(hub, id, &client),
-        rules(hub, id, link, &client)
+        rules(hub, id, link, &client),
+        hub.gateways.attend(hub, id, &client)
     );
 }
 

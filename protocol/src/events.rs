@@ -90,6 +90,14 @@ open_enum! {
         HistoryFailed = "history.failed",
         /// A probe has a new version.
         ProbeSaved = "probe.saved",
+        /// A gateway was saved; its name is `about`.
+        GatewaySaved = "gateway.saved",
+        /// A gateway was removed.
+        GatewayDeleted = "gateway.deleted",
+        /// An upstream of a gateway is down.
+        UpstreamDown = "upstream.down",
+        /// It is up again.
+        UpstreamUp = "upstream.up",
         /// A probe was deleted.
         ProbeDeleted = "probe.deleted",
         /// A quorum of agents says that a far end is down.

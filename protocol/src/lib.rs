@@ -37,6 +37,7 @@ pub mod exec;
 pub mod facts;
 pub mod files;
 pub mod forwards;
+pub mod gateways;
 pub mod groups;
 pub mod history;
 pub mod hostkeys;

@@ -6,7 +6,7 @@ use crate::containers;
 use crate::envelope::Kind;
 use crate::recorder;
 use crate::recordings;
-use crate::{alerts, notifiers, probes, rules, states};
+use crate::{alerts, gateways, notifiers, probes, rules, states};
 use crate::{
     approvals, audit, edits, engine, environment, exec, facts, files, groups, hostkeys, hosts, hub,
     hubkey, keys, login, logs, metrics, operators, ping, processes, roles, secrets, sessions, ssh,
@@ -466,6 +466,18 @@ pub const METHODS: &[Method] = &[
     call::<forwards::kept::Resume>(Place::Hub),
     call::<forwards::kept::Cut>(Place::Hub),
     call::<forwards::kept::Delete>(Place::Hub),
+    call::<gateways::List>(Place::Hub).about(About::Parts),
+    call::<gateways::Show>(Place::Hub).about(About::Nothing),
+    call::<gateways::Check>(Place::Hub).about(About::Nothing),
+    call::<gateways::Save>(Place::Hub),
+    call::<gateways::Versions>(Place::Hub).about(About::Nothing),
+    call::<gateways::Delete>(Place::Hub),
+    call::<gateways::Status>(Place::Host),
+    call::<gateways::Log>(Place::Host),
+    call::<gateways::Bans>(Place::Host),
+    call::<gateways::Drain>(Place::Host),
+    call::<gateways::Weight>(Place::Host),
+    call::<gateways::Ban>(Place::Host),
     call::<runs::Start>(Place::Hub).about(About::Parts),
     call::<runs::Plan>(Place::Hub).about(About::Parts),
     call::<runs::List>(Place::Hub).about(About::Parts),
@@ -498,6 +510,7 @@ pub const INNER: &[Method] = &[
     feed::<states::Watch>(Place::Host),
     feed::<images::PushAs>(Place::Host),
     feed::<compose::UpAs>(Place::Host),
+    call::<gateways::Carry>(Place::Host),
     call::<probes::Run>(Place::Host),
     feed::<probes::Watch>(Place::Host),
     feed::<forwards::kept::Hold>(Place::Host),

@@ -117,5 +117,6 @@ const THINGS: &[(&str, &str, &str)] = &[
     ("container", "container", "created running paused restarting removing exited dead"),
     ("health", "container", "starting healthy unhealthy"),
     ("probe", "probe", "up down"),
+    ("upstream", "upstream", "up down ejected drained"),
     (HUB, "part", "working failing full"),
 ];

@@ -10,8 +10,8 @@ use cmdr_protocol::hosts::Host;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::{
-    Call, Feed as _, HostId, alerts, configs, data, edits, methods, notifiers, probes, rules,
-    runbooks, runs, sessions,
+    Call, Feed as _, HostId, alerts, configs, data, edits, gateways, methods, notifiers, probes,
+    rules, runbooks, runs, sessions,
 };
 
 /// Whether somebody may use a method, as the router decides it.
@@ -60,6 +60,9 @@ pub(crate) fn shown(hub: &Hub, who: &Who, kept: &Kept) -> Option<Event> {
         What::AlertFired | What::AlertAcknowledged | What::AlertResolved => {
             may_list::<alerts::List>(hub, who, event.host)
                 && (event.host.is_some() || sees_hub(hub, who))
+        }
+        What::GatewaySaved | What::GatewayDeleted | What::UpstreamDown | What::UpstreamUp => {
+            event.host.is_some() && may_list::<gateways::List>(hub, who, event.host)
         }
         What::ProbeSaved | What::ProbeDeleted | What::ProbeDown | What::ProbeUp => {
             may_list::<probes::List>(hub, who, None)

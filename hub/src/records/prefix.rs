@@ -70,6 +70,12 @@ pub const RUN_KEY: &str = "run-key/";
 pub const SECRET_USE: &str = "secret-use/";
 /// Of [`super::RegistryRecord`]s.
 pub const REGISTRY: &str = "registry/";
+/// Of [`super::ShelfRecord`]s of gateways.
+pub const GATEWAY: &str = "gateway/";
+/// Of their texts.
+pub const GATEWAY_TEXT: &str = "gateway-text/";
+/// Of the ids of the hosts that they are on.
+pub const GATEWAY_AT: &str = "gateway-at/";
 /// Of [`super::ShelfRecord`]s of probes.
 pub const PROBE: &str = "probe/";
 /// Of their texts.

@@ -111,6 +111,20 @@ pub const ALL: &[Metric] = &[
         .told(By::Hub, 900),
     metric("certificate.left", "certificate", Unit::Seconds, 1, "until a certificate ends")
         .told(By::Hub, 26 * 3600),
+    metric("gateway.connections", "listener", Unit::Count, 1, "open connections of a gateway")
+        .told(By::Hub, 60),
+    metric("gateway.accepted", "listener", Unit::PerSecond, 10, "new connections of a gateway")
+        .told(By::Hub, 60),
+    metric("gateway.errors", "listener", Unit::PerSecond, 10, "refused, or without an upstream")
+        .told(By::Hub, 60),
+    metric("gateway.received", "listener", Unit::BytesPerSecond, 1, "from clients of a gateway")
+        .told(By::Hub, 60),
+    metric("gateway.sent", "listener", Unit::BytesPerSecond, 1, "to clients of a gateway")
+        .told(By::Hub, 60),
+    metric("upstream.connections", "upstream", Unit::Count, 1, "open connections to an upstream")
+        .told(By::Hub, 60),
+    metric("upstream.up", "upstream", Unit::Percent, 10, "whether an upstream is up: 0 or 100")
+        .told(By::Hub, 60),
     metric("group.cpu", "group", Unit::Percent, 10, "of one processor, by programs of one name"),
     metric("group.memory", "group", Unit::Bytes, 1, "memory of programs of one name"),
     metric("container.cpu", "container", Unit::Percent, 10, "of one processor, by a container"),
