@@ -155,7 +155,7 @@ impl Policy {
     }
 
     /// Whether a forward may listen there.
-    pub fn allows_listening(&self, at: SocketAddr) -> Result<(), CallError> {
+    pub fn allows_forward_at(&self, at: SocketAddr) -> Result<(), CallError> {
         if self.forwards.listen.iter().any(|reach| reach.has(at)) {
             return Ok(());
         }
@@ -183,7 +183,7 @@ mod tests {
     fn nothing_is_reached_and_nothing_listens_that_the_owner_has_not_named() {
         let none = Policy::default();
         assert!(!leads(&none, "10.0.0.5:5432"));
-        assert!(none.allows_listening("127.0.0.1:8080".parse().unwrap()).is_err());
+        assert!(none.allows_forward_at("127.0.0.1:8080".parse().unwrap()).is_err());
         let some = policy(
             "[forwards]\ntargets = [\"10.0.0.0/8:5432\", \"[fd00::/8]:80-90\"]\ndenied_networks = [\"10.9.0.0/16\"]\n\
              listen = [\"127.0.0.1:8000-8999\"]\n",
@@ -193,8 +193,8 @@ mod tests {
         for not in ["10.0.0.5:5433", "11.0.0.5:5432", "[fd00::1]:91", "10.9.0.1:5432"] {
             assert!(!leads(&some, not), "{not}");
         }
-        assert!(some.allows_listening("127.0.0.1:8080".parse().unwrap()).is_ok());
-        let refused = some.allows_listening("0.0.0.0:8080".parse().unwrap()).unwrap_err();
+        assert!(some.allows_forward_at("127.0.0.1:8080".parse().unwrap()).is_ok());
+        let refused = some.allows_forward_at("0.0.0.0:8080".parse().unwrap()).unwrap_err();
         assert!(refused.message.contains("/etc/cmdr/agent.toml"), "{refused}");
     }
 

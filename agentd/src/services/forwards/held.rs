@@ -315,7 +315,7 @@ async fn listen(agent: &Agent, counts: Arc<Counts>, at: String) {
     loop {
         let bound = async {
             let at: SocketAddr = at.parse().map_err(|_| "this is no address to listen at")?;
-            agent.policy().allows_listening(at).map_err(|e| e.message)?;
+            agent.policy().allows_forward_at(at).map_err(|e| e.message)?;
             TcpListener::bind(at).await.map_err(|e| format!("cannot listen at {at}: {e}"))
         };
         match bound.await {
