@@ -25,12 +25,14 @@ use cmdr_link::link::Link;
 use cmdr_link::mux::Stream;
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::envelope::Header;
-use cmdr_protocol::{Access, CallError, ErrorKind, facts, methods};
+use cmdr_protocol::forwards::Dial;
+use cmdr_protocol::forwards::kept::Accept;
+use cmdr_protocol::{Access, CallError, ErrorKind, Feed as _, facts, methods};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -124,6 +126,8 @@ struct Shared {
     dataplane: Dataplane,
     gateways: services::gateways::Gateways,
     away: watch::Sender<bool>,
+    tunnels: Arc<Semaphore>,
+    forwards: services::forwards::Held,
 }
 
 impl Agent {
@@ -137,7 +141,9 @@ impl Agent {
         let scripts = Scripts::new(config.state_dir.join("scripts"));
         let sessions = Sessions::new(&config);
         let ssh = Ssh::new(&config.state_dir);
+        let tunnels = Arc::new(Semaphore::new(config.policy.forwards.max));
         let facts = Mutex::new(None);
+        let forwards = services::forwards::Held::new(&config.state_dir);
         let files = Files::new(&config);
         let edits = Edits::new(&config);
         let orders = Orders::new(&config);
@@ -179,6 +185,8 @@ impl Agent {
             dataplane,
             gateways,
             away: watch::Sender::new(false),
+            tunnels,
+            forwards,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -230,6 +238,14 @@ impl Agent {
     /// Says whether there is no link to the hub.
     pub(crate) fn set_away(&self, away: bool) {
         self.shared.away.send_if_modified(|was| std::mem::replace(was, away) != away);
+    }
+    /// The forwards that it keeps.
+    pub(crate) fn forwards(&self) -> &services::forwards::Held {
+        &self.shared.forwards
+    }
+    /// Places for connections that are carried.
+    pub(crate) fn tunnels(&self) -> &Arc<Semaphore> {
+        &self.shared.tunnels
     }
     pub(crate) fn probing(&self) -> &services::probes::Turns {
         &self.shared.probing
@@ -309,7 +325,7 @@ pub async fn serve(service: Arc<Service<Agent>>, link: Link, mut streams: mpsc::
                 let (service, permit) = (service.clone(), free.clone().try_acquire_owned());
                 answering.spawn(async move {
                     match permit {
-                        Ok(_permit) => answer(&service, stream).await,
+                        Ok(permit) => answer(&service, stream, permit).await,
                         Err(_) => service::refuse(&stream, &busy()).await,
                     }
                 });
@@ -332,7 +348,7 @@ fn busy() -> CallError {
     )
 }
 
-async fn answer(service: &Service<Agent>, stream: Stream) {
+async fn answer(service: &Service<Agent>, stream: Stream, permit: OwnedSemaphorePermit) {
     let mut reader = FrameReader::new(stream.clone());
     let header = match timeout(REQUEST_TIMEOUT, service::read_header(&mut reader)).await {
         Ok(Ok(header)) => header,
@@ -341,8 +357,22 @@ async fn answer(service: &Service<Agent>, stream: Stream) {
         }
         Err(_) => return tracing::debug!("a stream without a request for 10 s"),
     };
-    match allowed(service.context().policy(), &header) {
-        Ok(()) => service.answer(&header, reader, stream).await,
+    let agent = service.context();
+    let admitted = allowed(agent.policy(), &header).and_then(|()| {
+        // Connections that are carried are many and last: they have places of their own, so that others find some.
+        if ![Dial::METHOD, Accept::METHOD].contains(&header.method.as_str()) {
+            return Ok(permit);
+        }
+        agent.tunnels().clone().try_acquire_owned().map_err(|_| {
+            let most = agent.policy().forwards.max;
+            let message = format!(
+                "this host carries {most} connections of forwards already, as many as it may (max under [forwards])"
+            );
+            CallError::new(ErrorKind::Busy, message)
+        })
+    });
+    match admitted {
+        Ok(_permit) => service.answer(&header, reader, stream).await,
         Err(refusal) => {
             let method = cmdr_protocol::display::clean_to_width(&header.method, 80);
             tracing::warn!(method, trace = header.trace, "refused: {refusal}");

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod containers;
+mod forwards;
 mod gateways;
 mod logs;
 mod probes;
@@ -13,6 +14,7 @@ mod ssh;
 
 pub use alerts::Alerts;
 pub use containers::Containers;
+pub use forwards::Forwards;
 pub use gateways::Gateways;
 pub use logs::Logs;
 pub use probes::Probes;
@@ -71,6 +73,8 @@ pub struct Policy {
     pub gateways: Gateways,
     /// Who is told of alerts while the hub is away.
     pub alerts: Alerts,
+    /// Where forwards lead and listen.
+    pub forwards: Forwards,
 }
 
 /// Which edits are looked at more closely.
@@ -176,6 +180,7 @@ struct Written {
     probes: probes::WrittenProbes,
     gateways: gateways::WrittenGateways,
     alerts: alerts::WrittenAlerts,
+    forwards: forwards::WrittenForwards,
 }
 
 #[derive(Default, Deserialize)]
@@ -350,6 +355,7 @@ impl Policy {
         let (file, ssh) = (Some(path.to_owned()), written.ssh.into());
         let (containers, recorder) = (written.containers.into(), written.recorder.into());
         let (probes, alerts) = (written.probes.into(), written.alerts.into());
+        let forwards = written.forwards.into();
         let gateways = written.gateways.into();
         Ok(Self {
             file,
@@ -366,6 +372,7 @@ impl Policy {
             probes,
             gateways,
             alerts,
+            forwards,
         })
     }
 

@@ -3,7 +3,9 @@
 
 use crate::agent::{Agent, Config, serve};
 use crate::dialer::Keyed;
-use crate::services::{alerts, containers, edits, facts, gateways, metrics, orders, recorder};
+use crate::services::{
+    alerts, containers, edits, facts, forwards, gateways, metrics, orders, recorder,
+};
 use crate::state::{self, Failure};
 use crate::{VERSION, join};
 use cmdr_link::context::{self, Context, ContextError};
@@ -64,12 +66,15 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     containers::resume(&agent);
     gateways::resume(&agent).await;
     recorder::begin(&agent);
+    forwards::resume(&agent);
     tokio::spawn(metrics::remember(agent.clone()));
     tokio::spawn(alerts::look(agent.clone()));
     tokio::spawn(crate::dataplane::keep(agent.clone()));
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
-    let dialer = join::dialer(context.target, context.key, basics.hostname, None);
+    let mut dialer = join::dialer(context.target, context.key, basics.hostname, None);
+    // Each connection that is carried is a stream.
+    dialer.limits.streams += agent.policy().forwards.max;
     let dialer = Keyed::new(dialer, dir);
     let first = State::Connecting { attempt: 0, last_error: None, retry_at: None };
     let (set_state, state) = watch::channel(first);

@@ -10,6 +10,7 @@ mod environment;
 pub mod exec;
 pub mod facts;
 pub mod files;
+pub(crate) mod forwards;
 pub(crate) mod gateways;
 mod hostkeys;
 pub(crate) mod images;
@@ -47,6 +48,7 @@ pub const NAMES: &[&str] = &[
     "exec",
     "facts",
     "files",
+    "forwards",
     "gateways",
     "hostkeys",
     "inside",
@@ -90,6 +92,7 @@ pub fn all(service: Service<Agent>) -> Service<Agent> {
         edits::register,
         environment::register,
         files::register,
+        forwards::register,
         gateways::register,
         hostkeys::register,
         logs::register,

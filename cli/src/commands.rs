@@ -11,6 +11,7 @@ mod edits;
 mod environment;
 mod exec;
 mod files;
+mod forward;
 mod gateway;
 mod generate;
 mod groups;
@@ -108,6 +109,8 @@ pub enum Command {
     Renice(processes::ReniceArgs),
     Recorder(recorder::RecorderArgs),
     Ports(ports::PortsArgs),
+    #[command(override_usage = forward::USAGE)]
+    Forward(forward::ForwardArgs),
     Services(services::ServicesArgs),
     System(system::SystemArgs),
     Docker(docker::DockerArgs),
@@ -142,7 +145,8 @@ pub async fn run(app: &App, command: Command) -> Result<Exit, Failure> {
             | Command::Up(_)
             | Command::Edit(_)
             | Command::HostsFile(_)
-    ) || matches!(&command, Command::Docker(args) if args.is_orderly());
+    ) || matches!(&command, Command::Docker(args) if args.is_orderly())
+        || matches!(&command, Command::Forward(args) if args.is_orderly());
     tokio::select! {
         biased;
         result = choose(app, command) => result,
@@ -204,6 +208,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Renice(args) => processes::renice(app, &args).await,
         Command::Recorder(args) => recorder::run(app, &args).await,
         Command::Ports(args) => ports::run(app, &args).await,
+        Command::Forward(args) => forward::run(app, args).await,
         Command::Services(args) => services::run(app, &args).await,
         Command::System(args) => system::run(app, &args).await,
         Command::Docker(args) => docker::run(app, &args).await,

@@ -22,6 +22,7 @@ pub mod data;
 pub mod events;
 mod exposition;
 pub mod fleet;
+pub mod forwards;
 pub mod gate;
 pub mod gateways;
 pub mod groups;

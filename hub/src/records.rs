@@ -505,6 +505,7 @@ pub fn check(key: &str, value: &[u8]) -> Result<(), String> {
         (prefix::PROBE_TEXT, reads::<String>),
         (prefix::PROBE_PAST, reads::<ProbePast>),
         (prefix::PROBES_ALIVE, reads::<u64>),
+        (prefix::FORWARD, reads::<crate::forwards::ForwardRecord>),
         (prefix::RULE, reads::<ShelfRecord>),
         (prefix::RULE_TEXT, reads::<String>),
         (prefix::RULES_SHIPPED, reads::<std::collections::BTreeSet<String>>),

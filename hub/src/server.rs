@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::configs::Configs;
 use crate::events::sessions;
 use crate::fleet::Fleet;
+use crate::forwards::Forwards;
 use crate::gate::{Gate, Pass, source};
 use crate::gateways::Gateways;
 use crate::groups::Groups;
@@ -118,6 +119,8 @@ pub struct Hub {
     pub alerts: Alerts,
     /// Far ends that agents look at.
     pub probes: Probes,
+    /// Places that hosts lead to.
+    pub forwards: Forwards,
     /// L4 load balancers on hosts.
     pub gateways: Gateways,
     /// Where alerts are told.
@@ -206,6 +209,7 @@ impl Hub {
         let remote_write = RemoteWrite::new(&cursors, &config.history.remote_write);
         let alerts = Alerts::load(store.clone(), &config.alerts).context("reading the alerts")?;
         let probes = Probes::load(store.clone()).context("reading the probes")?;
+        let forwards = Forwards::load(store.clone()).context("reading the forwards")?;
         let gateways = Gateways::load(store.clone()).context("reading the gateways")?;
         let notifiers = Notifiers::load(store.clone(), &config.alerts, &config.api.callbacks)
             .context("reading what is to be told of alerts")?;
@@ -235,6 +239,7 @@ impl Hub {
             alerts,
             notifiers,
             probes,
+            forwards,
             gateways,
             outbox,
             approvals,
@@ -564,6 +569,7 @@ impl Hub {
             () = sessions::follow(&self, id, &link) => link.down().await,
             () = self.runs.attend(id, &link) => link.down().await,
             () = self.probes.attend(&self, id, &link) => link.down().await,
+            () = self.forwards.attend(&self, id, &link) => link.down().await,
         };
         self.history.ended(id);
         tracing::info!(host = name, reason, "away");

@@ -9,6 +9,7 @@ mod configs;
 mod data;
 mod events;
 mod files;
+mod forwards;
 mod gateways;
 mod groups;
 mod history;
@@ -79,6 +80,7 @@ pub fn all(hub: Arc<Hub>) -> HubService {
     let service = pushes::register(service);
     let service = gateways::register(service);
     let service = probes::register(service);
+    let service = forwards::register(service);
     let service = recordings::register(service);
     let service = registries::register(service);
     let service = secrets::register(service);

@@ -4,6 +4,7 @@ use crate::codec;
 use crate::frame::{FrameReader, FrameWriter, Tag};
 use crate::link::Link;
 use crate::mux::{OpenError, Stream};
+use bytes::Bytes;
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::pages::Paged;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed, HostId};
@@ -229,6 +230,14 @@ async fn read<T: DeserializeOwned>(
     reader: &mut FrameReader<Stream>,
     link: Option<&Link>,
 ) -> Result<Option<T>, CallError> {
+    read_as(reader, link, |payload| codec::decode(payload)).await
+}
+
+async fn read_as<T>(
+    reader: &mut FrameReader<Stream>,
+    link: Option<&Link>,
+    decode: impl Fn(&Bytes) -> Result<T, codec::DecodeError>,
+) -> Result<Option<T>, CallError> {
     let frame = match reader.next().await {
         Ok(Some(frame)) => frame,
         Ok(None) => {
@@ -247,7 +256,7 @@ async fn read<T: DeserializeOwned>(
     let bad =
         |e: codec::DecodeError| CallError::malformed(format!("the answer cannot be read: {e}"));
     match frame.tag {
-        Tag::Body => codec::decode(&frame.payload).map(Some).map_err(bad),
+        Tag::Body => decode(&frame.payload).map(Some).map_err(bad),
         Tag::End => Ok(None),
         Tag::Error => Err(codec::decode(&frame.payload).unwrap_or_else(bad)),
         Tag::Header => {
@@ -299,6 +308,19 @@ impl<F: Feed> Items<F> {
         self.over = !matches!(item, Some(Ok(_)));
         item
     }
+
+    /// As [`Items::next`], read in another way.
+    pub(crate) async fn next_as<T>(
+        &mut self,
+        decode: impl Fn(&Bytes) -> Result<T, codec::DecodeError>,
+    ) -> Option<Result<T, CallError>> {
+        if self.over {
+            return None;
+        }
+        let item = read_as(&mut self.reader, self.link.as_ref(), decode).await.transpose();
+        self.over = !matches!(item, Some(Ok(_)));
+        item
+    }
 }
 
 /// The inputs of a feed.
@@ -314,6 +336,22 @@ impl<F: Feed> Inputs<F> {
         let gone = |_| CallError::lost("the feed has ended");
         self.writer.flush().await.map_err(gone)?;
         put(&mut self.writer, Tag::Body, input)?;
+        self.writer.flush().await.map_err(gone)
+    }
+
+    /// As [`Inputs::send`], with an input that is encoded already.
+    pub(crate) async fn send_payload(&mut self, payload: Bytes) -> Result<(), CallError> {
+        let gone = |_| CallError::lost("the feed has ended");
+        self.writer.flush().await.map_err(gone)?;
+        self.writer.queue_bytes(Tag::Body, payload).map_err(gone)?;
+        self.writer.flush().await.map_err(gone)
+    }
+
+    /// As [`Inputs::send`], with a frame that is whole already.
+    pub(crate) async fn send_framed(&mut self, frame: Bytes) -> Result<(), CallError> {
+        let gone = |_| CallError::lost("the feed has ended");
+        self.writer.flush().await.map_err(gone)?;
+        self.writer.queue_framed(frame);
         self.writer.flush().await.map_err(gone)
     }
 }

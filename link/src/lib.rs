@@ -42,6 +42,7 @@ pub mod ssh_keys;
 pub mod ssh_places;
 pub mod token;
 pub mod transfer;
+pub mod tunnel;
 pub mod unlock;
 pub mod zone;
 

@@ -81,6 +81,15 @@ impl<F: Feed> Feeding<F> {
         writer.flush().await.map_err(gone)
     }
 
+    /// As [`Feeding::send`], with a frame that is whole already.
+    pub(crate) async fn send_framed(&self, frame: bytes::Bytes) -> Result<(), CallError> {
+        let mut writer = self.writer.lock().await;
+        let gone = |_| CallError::new(ErrorKind::Cancelled, "the caller has gone");
+        writer.flush().await.map_err(gone)?;
+        writer.queue_framed(frame);
+        writer.flush().await.map_err(gone)
+    }
+
     /// A second handle that only sends: its inputs never come. For handlers in which neither
     /// direction may wait for the other.
     #[must_use]
@@ -94,7 +103,8 @@ impl<F: Feed> Feeding<F> {
         self.input_as(|bytes| codec::decode(bytes)).await
     }
 
-    async fn input_as<T>(
+    /// As [`Feeding::input`], read in another way.
+    pub(crate) async fn input_as<T>(
         &mut self,
         read: impl Fn(&bytes::Bytes) -> Result<T, codec::DecodeError>,
     ) -> Result<T, CallError> {
@@ -110,11 +120,7 @@ impl<F: Feed> Feeding<F> {
 impl<F: Feed<Item = Chunk>> Feeding<F> {
     /// As [`Feeding::send`], with a frame of a piece, which [`crate::piece::head`] begins.
     pub async fn send_piece(&self, frame: bytes::Bytes) -> Result<(), CallError> {
-        let mut writer = self.writer.lock().await;
-        let gone = |_| CallError::new(ErrorKind::Cancelled, "the caller has gone");
-        writer.flush().await.map_err(gone)?;
-        writer.queue_framed(frame);
-        writer.flush().await.map_err(gone)
+        self.send_framed(frame).await
     }
 }
 

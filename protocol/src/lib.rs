@@ -36,6 +36,7 @@ pub mod events;
 pub mod exec;
 pub mod facts;
 pub mod files;
+pub mod forwards;
 pub mod gateways;
 pub mod groups;
 pub mod history;

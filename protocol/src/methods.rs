@@ -15,8 +15,8 @@ use crate::{
 use crate::{blobs, data, orders};
 use crate::{configs, runbooks, runs};
 use crate::{events, history, ports, pushes, services, system};
+use crate::{forwards, inside, proxy};
 use crate::{images, networks, registries, volumes};
-use crate::{inside, proxy};
 
 /// One method.
 #[derive(Clone, Copy, Debug)]
@@ -268,6 +268,7 @@ pub const METHODS: &[Method] = &[
     feed::<inside::Exec>(Place::Host),
     feed::<proxy::Look>(Place::Host).recorded(),
     feed::<proxy::Request>(Place::Host),
+    feed::<forwards::Dial>(Place::Host),
     call::<containers::List>(Place::Host),
     feed::<containers::Watch>(Place::Host),
     call::<containers::Inspect>(Place::Host),
@@ -458,6 +459,13 @@ pub const METHODS: &[Method] = &[
     call::<probes::Delete>(Place::Hub),
     call::<probes::Try>(Place::Hub),
     call::<probes::Status>(Place::Hub).about(About::Nothing),
+    call::<forwards::kept::List>(Place::Hub).about(About::Nothing),
+    call::<forwards::kept::Put>(Place::Hub),
+    call::<forwards::kept::Switch>(Place::Hub),
+    call::<forwards::kept::Stop>(Place::Hub),
+    call::<forwards::kept::Resume>(Place::Hub),
+    call::<forwards::kept::Cut>(Place::Hub),
+    call::<forwards::kept::Delete>(Place::Hub),
     call::<gateways::List>(Place::Hub).about(About::Parts),
     call::<gateways::Show>(Place::Hub).about(About::Nothing),
     call::<gateways::Check>(Place::Hub).about(About::Nothing),
@@ -505,6 +513,8 @@ pub const INNER: &[Method] = &[
     call::<gateways::Carry>(Place::Host),
     call::<probes::Run>(Place::Host),
     feed::<probes::Watch>(Place::Host),
+    feed::<forwards::kept::Hold>(Place::Host),
+    feed::<forwards::kept::Accept>(Place::Host),
 ];
 
 /// The method of this name.

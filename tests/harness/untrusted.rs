@@ -12,8 +12,8 @@ use cmdr_protocol::envelope::Header;
 use cmdr_protocol::selector::Selector;
 use cmdr_protocol::version::{Beat, Hello, Verdict};
 use cmdr_protocol::{
-    CallError, containers, engine, exec, facts, hosts, images, inside, logs, metrics, networks,
-    ports, processes, proxy, recorder, services, sessions, system, table, volumes,
+    CallError, containers, engine, exec, facts, forwards, hosts, images, inside, logs, metrics,
+    networks, ports, processes, proxy, recorder, services, sessions, system, table, volumes,
 };
 use futures::executor::block_on;
 use std::io::Cursor;
@@ -90,6 +90,11 @@ pub fn messages(data: &[u8]) {
     each::<inside::Open>(data);
     each::<proxy::Request>(data);
     each::<proxy::Item>(data);
+    each::<forwards::Dial>(data);
+    each::<forwards::Piece>(data);
+    each::<forwards::kept::Hold>(data);
+    each::<forwards::kept::Word>(data);
+    each::<forwards::kept::Told>(data);
     each::<facts::Facts>(data);
     each::<metrics::Metrics>(data);
     each::<recorder::Moment>(data);

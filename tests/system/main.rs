@@ -28,6 +28,7 @@ mod exec;
 mod files;
 mod files_copy;
 mod forged;
+mod forwards;
 mod history;
 mod hostkeys;
 mod hosts;

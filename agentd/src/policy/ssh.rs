@@ -48,6 +48,11 @@ impl Network {
         (bits <= most).then_some(Self { address, bits })
     }
 
+    /// Whether all of another one is in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         // An IPv4 address in the clothes of IPv6 is one all the same.

@@ -84,6 +84,8 @@ pub const PROBE_TEXT: &str = "probe-text/";
 pub const PROBE_PAST: &str = "probe-past/";
 /// When the hub ran last, by which the time is known in which it did not.
 pub const PROBES_ALIVE: &str = "probes/alive";
+/// Of [`crate::forwards::ForwardRecord`]s.
+pub const FORWARD: &str = "forward/";
 /// Of [`super::ShelfRecord`]s of alert rules.
 pub const RULE: &str = "rule/";
 /// Of their texts.

@@ -1,0 +1,235 @@
+//! Where forwards lead, and where they listen: nowhere that the owner has not named.
+
+use super::{Network, Policy};
+use cmdr_protocol::CallError;
+use cmdr_protocol::display::clean_to_width;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+
+/// Connections carried at once when the file says nothing.
+const MOST: usize = 1024;
+
+/// Limits of forwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwards {
+    /// Places that they may lead to; none by default.
+    pub targets: Vec<Reach>,
+    /// Networks that they may not, whatever `targets` says.
+    pub denied_networks: Vec<Network>,
+    /// Places at which this host may listen for them; none by default.
+    pub listen: Vec<Reach>,
+    /// Connections carried at once.
+    pub max: usize,
+}
+
+impl Default for Forwards {
+    fn default() -> Self {
+        WrittenForwards::default().into()
+    }
+}
+
+/// A network and ports of it: `10.0.0.0/8:5432`, `[fd00::/8]:8000-8999`, `127.0.0.1:*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    network: Network,
+    from: u16,
+    to: u16,
+}
+
+impl Reach {
+    /// Reads one; none when the text is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (network, ports) = text.rsplit_once(':')?;
+        let network = match network.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']')?,
+            None if network.contains(':') => return None,
+            None => network,
+        };
+        let (from, to) = match ports {
+            "*" => (1, u16::MAX),
+            ports => match ports.split_once('-') {
+                Some((from, to)) => (from.parse().ok()?, to.parse().ok()?),
+                None => (ports.parse().ok()?, ports.parse().ok()?),
+            },
+        };
+        let network = Network::parse(network)?;
+        (from > 0 && from <= to).then_some(Self { network, from, to })
+    }
+
+    fn has(&self, at: SocketAddr) -> bool {
+        (self.from..=self.to).contains(&at.port()) && self.network.contains(at.ip())
+    }
+
+    /// Whether it names this sort of address, and not merely everything.
+    fn names(&self, sort: Network) -> bool {
+        sort.covers(&self.network)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reach {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::invalid_value(
+                Unexpected::Str(&text),
+                &"a network and ports such as 10.0.0.0/8:5432 or 127.0.0.1:8000-8999",
+            )
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WrittenForwards {
+    targets: Vec<Reach>,
+    denied_networks: Vec<Network>,
+    listen: Vec<Reach>,
+    max: Option<NonZeroUsize>,
+}
+
+impl From<WrittenForwards> for Forwards {
+    fn from(written: WrittenForwards) -> Self {
+        let most = tokio::sync::Semaphore::MAX_PERMITS;
+        Self {
+            targets: written.targets,
+            denied_networks: written.denied_networks,
+            listen: written.listen,
+            max: written.max.map_or(MOST, |max| max.get().min(most)),
+        }
+    }
+}
+
+/// Addresses that a wider network does not cover: they mean the host itself, or whoever gives it its credentials.
+const OWN: [&str; 4] = ["127.0.0.0/8", "::1", "169.254.0.0/16", "fe80::/10"];
+
+/// An address as it counts: IPv4 is such, however it is clothed.
+fn bare(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    let compatible = v6.to_ipv4().filter(|_| v6 != Ipv6Addr::LOCALHOST && !v6.is_unspecified());
+    // 64:ff9b::/96 leads to IPv4 as well (RFC 6052).
+    let [a, b, 0, 0, 0, 0, c, d] = v6.segments() else {
+        return compatible.map_or(address, IpAddr::V4);
+    };
+    if (a, b) == (0x64, 0xff9b) {
+        return IpAddr::from(std::net::Ipv4Addr::from_bits(u32::from(c) << 16 | u32::from(d)));
+    }
+    compatible.map_or(address, IpAddr::V4)
+}
+
+impl Forwards {
+    /// Whether a forward may lead there.
+    fn leads_to(&self, at: SocketAddr) -> bool {
+        let ip = bare(at.ip());
+        let at = SocketAddr::new(ip, at.port());
+        if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) {
+            return false;
+        }
+        if self.denied_networks.iter().any(|network| network.contains(ip)) {
+            return false;
+        }
+        let own = OWN.iter().filter_map(|own| Network::parse(own)).find(|own| own.contains(ip));
+        self.targets.iter().any(|reach| reach.has(at) && own.is_none_or(|own| reach.names(own)))
+    }
+}
+
+impl Policy {
+    /// Those of the addresses of a far end that forwards may lead to; an error when there is none.
+    pub fn allows_forward(
+        &self,
+        name: &str,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, CallError> {
+        let first = addresses.first().map(SocketAddr::to_string).unwrap_or_default();
+        addresses.retain(|address| self.forwards.leads_to(*address));
+        if addresses.is_empty() {
+            let name = clean_to_width(name, 64);
+            return Err(CallError::denied(format!(
+                "this host's policy {} lets no forward lead to {name} ({first}); its owner can allow it with targets = [\"{first}\"] \
+                 under [forwards]",
+                self.place(),
+            )));
+        }
+        Ok(addresses)
+    }
+
+    /// Whether a forward may listen there.
+    pub fn allows_forward_at(&self, at: SocketAddr) -> Result<(), CallError> {
+        if self.forwards.listen.iter().any(|reach| reach.has(at)) {
+            return Ok(());
+        }
+        Err(CallError::denied(format!(
+            "this host's policy {} lets no forward listen at {at}; its owner can allow it with listen = [\"{at}\"] under [forwards]",
+            self.place(),
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn policy(text: &str) -> Policy {
+        Policy::parse(Path::new("/etc/cmdr/agent.toml"), text).unwrap()
+    }
+
+    fn leads(policy: &Policy, at: &str) -> bool {
+        policy.allows_forward("x", vec![at.parse().unwrap()]).is_ok()
+    }
+
+    #[test]
+    fn nothing_is_reached_and_nothing_listens_that_the_owner_has_not_named() {
+        let none = Policy::default();
+        assert!(!leads(&none, "10.0.0.5:5432"));
+        assert!(none.allows_forward_at("127.0.0.1:8080".parse().unwrap()).is_err());
+        let some = policy(
+            "[forwards]\ntargets = [\"10.0.0.0/8:5432\", \"[fd00::/8]:80-90\"]\ndenied_networks = [\"10.9.0.0/16\"]\n\
+             listen = [\"127.0.0.1:8000-8999\"]\n",
+        );
+        assert!(leads(&some, "10.0.0.5:5432") && leads(&some, "[fd00::1]:85"));
+        assert!(leads(&some, "[::ffff:10.0.0.5]:5432"), "the same address in other clothes");
+        for not in ["10.0.0.5:5433", "11.0.0.5:5432", "[fd00::1]:91", "10.9.0.1:5432"] {
+            assert!(!leads(&some, not), "{not}");
+        }
+        assert!(some.allows_forward_at("127.0.0.1:8080".parse().unwrap()).is_ok());
+        let refused = some.allows_forward_at("0.0.0.0:8080".parse().unwrap()).unwrap_err();
+        assert!(refused.message.contains("/etc/cmdr/agent.toml"), "{refused}");
+    }
+
+    #[test]
+    fn a_wide_network_covers_neither_the_host_itself_nor_who_gives_it_credentials() {
+        let wide = policy("[forwards]\ntargets = [\"0.0.0.0/0:*\", \"[::/0]:*\"]\n");
+        assert!(leads(&wide, "8.8.8.8:53"));
+        for not in [
+            "127.0.0.1:8500",
+            "127.9.9.9:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::127.0.0.1]:80",
+            "[64:ff9b::7f00:1]:80",
+            "169.254.169.254:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "0.0.0.0:80",
+            "[::]:80",
+            "224.0.0.1:80",
+            "255.255.255.255:80",
+        ] {
+            assert!(!leads(&wide, not), "{not}");
+        }
+        let named = policy("[forwards]\ntargets = [\"127.0.0.1:5432\", \"169.254.169.254:80\"]\n");
+        assert!(leads(&named, "127.0.0.1:5432") && leads(&named, "169.254.169.254:80"));
+        assert!(!leads(&named, "127.0.0.1:5433"));
+    }
+
+    #[test]
+    fn what_is_no_network_with_ports_is_said_with_its_line() {
+        for bad in ["10.0.0.0/8", "10.0.0.0/8:0", "fd00::/8:80", "10.0.0.1:9-8", "ten:1", ":80"] {
+            assert!(Reach::parse(bad).is_none(), "{bad}");
+        }
+        let wrong = Policy::parse(Path::new("p"), "[forwards]\ntargets = [\"db1:80\"]\n");
+        let told = wrong.unwrap_err().to_string();
+        assert!(told.starts_with("p:2: here should be a network and ports"), "{told}");
+    }
+}

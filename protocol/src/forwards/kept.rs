@@ -1,0 +1,302 @@
+//! Forwards that are kept: a host listens, and what comes leads to a place that it or another host sees. The hub keeps them and
+//! gives each host its own; the host keeps those on disk and goes on with them.
+
+use super::Place;
+use crate::call::{Access, Call, Feed, Nothing};
+use serde::{Deserialize, Serialize};
+
+/// Forwards that one hub keeps at most.
+pub const MAX_FORWARDS: usize = 2000;
+/// Those of one host at most.
+pub const MAX_ON_HOST: usize = 200;
+/// The longest note, in bytes.
+pub const MAX_NOTE: usize = 400;
+
+/// What a forward is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Forward {
+    /// Its name.
+    pub name: String,
+    /// The host that listens, by name.
+    pub host: String,
+    /// Where: an address of the host and a port.
+    pub listen: String,
+    /// The host that connects, by name; empty for the one that listens.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub via: String,
+    /// Where to, as that host sees it.
+    pub to: Place,
+    /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// Says that a forward's name can be one.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fine = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-._".contains(&c);
+    let first = name.bytes().next();
+    if name.len() > 63 || !name.bytes().all(fine) || first.is_none_or(|c| b"-._".contains(&c)) {
+        return Err(
+            "the name of a forward has 1 to 63 small letters, digits, '-', '.' and '_', and begins with a letter or a digit"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// A forward as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Row {
+    /// What it is.
+    pub forward: Forward,
+    /// It does not listen, because somebody stopped it.
+    pub stopped: bool,
+    /// Counts its changes, from 1.
+    pub revision: u64,
+    /// When it was made, milliseconds since 1970.
+    pub created_ms: u64,
+    /// Whose rights it goes by: whoever made it, or changed it last.
+    pub by: String,
+    /// What its host says of it; absent while the host has not said anything since the hub began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand: Option<Stand>,
+    /// The host has no link now: what is said of it is what was said last.
+    pub away: bool,
+}
+
+impl Row {
+    /// `listening`, `stopped`, `waiting` for its host or its first word, `failing`.
+    pub fn state(&self) -> &'static str {
+        match &self.stand {
+            _ if self.stopped => "stopped",
+            Some(stand) if stand.revision == self.revision && !stand.problem.is_empty() => {
+                "failing"
+            }
+            Some(stand) if stand.revision == self.revision => "listening",
+            _ => "waiting",
+        }
+    }
+}
+
+/// What a host says of a forward.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stand {
+    /// Which.
+    pub name: String,
+    /// The revision that it has.
+    pub revision: u64,
+    /// Where it listens; empty when it does not.
+    pub listening: String,
+    /// Why it does not listen; empty when it does, or shall not.
+    pub problem: String,
+    /// Connections now.
+    pub open: u32,
+    /// Connections since its agent began.
+    pub total: u64,
+    /// Those of them that came to nothing or broke.
+    pub failed: u64,
+    /// Bytes from those who connect.
+    pub sent: u64,
+    /// Bytes to them.
+    pub received: u64,
+    /// Why the last one failed, and when, milliseconds since 1970.
+    pub last_error: String,
+    /// When that was; 0 for never.
+    pub last_error_ms: u64,
+}
+
+/// All forwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {}
+
+impl Call for List {
+    const METHOD: &'static str = "forwards.list";
+    const ACCESS: Access = Access::Read;
+    type Reply = Listing;
+}
+
+/// The answer to a [`List`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listing {
+    /// By name; of hosts that the caller may see.
+    pub forwards: Vec<Row>,
+}
+
+/// What rights are about.
+fn resource(name: &str) -> String {
+    format!("kept:{name}")
+}
+
+/// Keeps a forward: it begins, or goes on as this. Established connections go on where they lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Put(pub Forward);
+
+impl Call for Put {
+    const METHOD: &'static str = "forwards.put";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Done;
+    fn resource(&self) -> String {
+        resource(&self.0.name)
+    }
+}
+
+/// What came of a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Done {
+    /// The revision now.
+    pub revision: u64,
+    /// It was so already.
+    pub unchanged: bool,
+    /// Its host has no link: it hears of this when it is back.
+    pub away: bool,
+}
+
+/// Declares a change of a forward that is named.
+macro_rules! change {
+    ($(#[$meta:meta])* $name:ident = $method:literal -> $reply:ty) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            /// Which.
+            pub name: String,
+        }
+
+        impl Call for $name {
+            const METHOD: &'static str = $method;
+            const ACCESS: Access = Access::Admin;
+            type Reply = $reply;
+            fn resource(&self) -> String {
+                resource(&self.name)
+            }
+        }
+    };
+}
+
+change! {
+    /// Takes no more connections. Those that are there go on.
+    Stop = "forwards.stop" -> Done
+}
+change! {
+    /// Takes connections again.
+    Resume = "forwards.resume" -> Done
+}
+change! {
+    /// Ends the connections that are there.
+    Cut = "forwards.cut" -> Nothing
+}
+change! {
+    /// Takes it away for good, and ends its connections.
+    Delete = "forwards.delete" -> Nothing
+}
+
+/// Lets new connections lead elsewhere. Those that are there go on where they lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Switch {
+    /// Which.
+    pub name: String,
+    /// Where to.
+    pub to: Place,
+    /// Through which host, by name; empty for the one it goes through now.
+    pub via: String,
+}
+
+impl Call for Switch {
+    const METHOD: &'static str = "forwards.switch";
+    const ACCESS: Access = Access::Admin;
+    type Reply = Done;
+    fn resource(&self) -> String {
+        resource(&self.name)
+    }
+}
+
+/// A forward as its host is given it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Given {
+    /// Its name.
+    pub name: String,
+    /// Counts its changes.
+    pub revision: u64,
+    /// Where to listen.
+    pub listen: String,
+    /// Where this host connects to itself; absent when the hub finds another host for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Place>,
+    /// It does not listen.
+    pub stopped: bool,
+}
+
+/// The forwards of a host, all of them: what is not among them is over. Goes on until the link ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hold {
+    /// All.
+    pub forwards: Vec<Given>,
+}
+
+impl Feed for Hold {
+    const METHOD: &'static str = "forwards.hold";
+    const ACCESS: Access = Access::Act;
+    type Input = Word;
+    type Item = Told;
+}
+
+/// What the hub says to a host meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Word {
+    /// All forwards, when they are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwards: Option<Vec<Given>>,
+    /// A connection that leads nowhere, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<(u64, String)>,
+    /// The connections of this forward are to end.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cut: String,
+}
+
+/// What a host says to the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// How those stand that stand otherwise than was told before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stands: Vec<Stand>,
+    /// Somebody has connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knock: Option<Knock>,
+}
+
+/// A connection that waits at a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Knock {
+    /// To which forward.
+    pub forward: String,
+    /// Its number there.
+    pub connection: u64,
+}
+
+/// Takes a connection that waits at a host, and carries what is said both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Accept {
+    /// Its number.
+    pub connection: u64,
+}
+
+impl Feed for Accept {
+    const METHOD: &'static str = "forwards.accept";
+    const ACCESS: Access = Access::Act;
+    type Input = super::Piece;
+    type Item = super::Piece;
+}
