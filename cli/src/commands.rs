@@ -12,6 +12,7 @@ mod environment;
 mod exec;
 mod files;
 mod forward;
+mod gateway;
 mod generate;
 mod groups;
 mod history;
@@ -101,6 +102,8 @@ pub enum Command {
     Alerts(alerts::AlertsArgs),
     Notifiers(notifiers::NotifiersArgs),
     Probes(probes::ProbesArgs),
+    #[command(alias = "gateways")]
+    Gateway(gateway::GatewayArgs),
     Ps(processes::PsArgs),
     Kill(processes::KillArgs),
     Renice(processes::ReniceArgs),
@@ -195,6 +198,7 @@ async fn choose(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::History(args) => history::run(app, args).await,
         Command::Data(args) => data::run(app, args).await,
         Command::Rules(args) => rules::run(app, &args).await,
+        Command::Gateway(args) => gateway::run(app, &args).await,
         Command::Probes(args) => probes::run(app, &args).await,
         Command::Alerts(args) => alerts::run(app, &args).await,
         Command::Notifiers(args) => notifiers::run(app, &args).await,
