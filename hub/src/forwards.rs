@@ -82,7 +82,7 @@ fn missing(name: &str) -> CallError {
     CallError::not_found(format!("there is no forward '{name}'; cmdr forward ls lists them"))
 }
 
-fn busy(e: StoreError) -> CallError {
+fn busy(e: impl std::fmt::Display) -> CallError {
     CallError::new(ErrorKind::Busy, e.to_string())
 }
 

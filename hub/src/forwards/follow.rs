@@ -68,7 +68,9 @@ impl Forwards {
                         return Err(CallError::lost("the agent has ended the feed"));
                     };
                     let Told { stands, knock } = item?;
-                    stands.into_iter().for_each(|stand| self.stands(host, stand));
+                    for stand in stands {
+                        self.stands(host, stand);
+                    }
                     let Some(knock) = knock else { continue };
                     if joined.len() >= MOST {
                         let why = "the hub joins as many connections of this host as it may".to_owned();

@@ -105,7 +105,7 @@ impl Counts {
         let mut cut = self.cut.subscribe();
         cut.mark_unchanged();
         if cut.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
