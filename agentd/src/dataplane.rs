@@ -10,7 +10,7 @@ mod control;
 mod process;
 
 use cmdr_gateway::config::Config;
-use control::Control;
+use control::{Control, There};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,9 @@ struct Inner {
     given: Option<String>,
     /// Users have put in what they kept: before that nothing is taken away from a process that is found.
     begun: bool,
-    /// Starts that failed since one did not.
+    /// Parts that are left out because they do not go, with why: they are tried again and again.
+    refused: BTreeMap<String, Wrong>,
+    /// Looks that failed since one did not.
     failed: u32,
 }
 
@@ -61,30 +63,37 @@ impl Dataplane {
     /// Puts a part in, in place of the one of this name. When it does not go all stays as it was.
     pub(crate) async fn put(&self, name: &str, part: Config) -> Result<(), Wrong> {
         let mut inner = self.inner.lock().await;
-        if inner.parts.get(name) == Some(&part) && (inner.given.is_some() || !inner.begun) {
+        let same = inner.parts.get(name) == Some(&part) && !inner.refused.contains_key(name);
+        if same && (inner.given.is_some() || !inner.begun) {
             return Ok(());
         }
         let before = inner.parts.insert(name.to_owned(), part);
         if !inner.begun {
             return Ok(());
         }
+        let refused = inner.refused.remove(name);
         let done = self.apply(&mut inner).await;
         if done.is_err() {
             match before {
                 Some(before) => inner.parts.insert(name.to_owned(), before),
                 None => inner.parts.remove(name),
             };
+            inner.refused.extend(refused.map(|wrong| (name.to_owned(), wrong)));
         }
         done
     }
 
+    /// Why a part that is in is left out; nothing when it is not.
+    pub(crate) async fn refused(&self, name: &str) -> Option<Wrong> {
+        self.inner.lock().await.refused.get(name).cloned()
+    }
+
     /// Judges a part as it would stand beside the others. What is there goes on.
     pub(crate) async fn judge(&self, name: &str, part: Config) -> Result<(), Wrong> {
-        let inner = self.inner.lock().await;
-        let mut parts = inner.parts.clone();
+        let mut parts = self.inner.lock().await.going();
         parts.insert(name.to_owned(), part);
         let text = written(&parts)?;
-        if self.control.is_there().await {
+        if matches!(self.control.there().await, There::Process { .. }) {
             return self.control.take(&text, "check").await;
         }
         let config: Config = toml::from_str(&text).map_err(|e| vec![e.to_string()])?;
@@ -96,6 +105,9 @@ impl Dataplane {
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Wrong> {
         let mut inner = self.inner.lock().await;
         let Some(before) = inner.parts.remove(name) else { return Ok(()) };
+        if inner.refused.remove(name).is_some() {
+            return Ok(());
+        }
         if !inner.begun {
             return Ok(());
         }
@@ -111,21 +123,71 @@ impl Dataplane {
         self.control.ask(request).await
     }
 
-    /// Has the process go by all parts, starting it if it is not there.
+    /// Has the process go by all parts but those that are refused, starting it if it is not there.
     async fn apply(&self, inner: &mut Inner) -> Result<(), Wrong> {
-        if inner.parts.is_empty() {
+        let parts = inner.going();
+        if parts.is_empty() {
             inner.given = None;
             self.changed.notify_one();
             return Ok(());
         }
-        let text = written(&inner.parts)?;
-        if self.control.is_there().await {
-            self.control.take(&text, "apply").await?;
-        } else {
-            process::start(&self.program, &self.dir, &text, &self.control, false).await?;
-        }
+        let text = written(&parts)?;
+        self.give(&text).await?;
         inner.given = Some(text);
         Ok(())
+    }
+
+    /// Has whoever is there go by a configuration, or starts somebody who does.
+    async fn give(&self, text: &str) -> Result<(), Wrong> {
+        let start = |over| process::start(&self.program, &self.dir, text, &self.control, over);
+        match self.control.there().await {
+            There::Nobody => start(false).await,
+            There::Silent => Err(vec![
+                "this host's gateway does not answer, and another one beside it would not help: end its program".to_owned(),
+            ]),
+            // What is about to end takes nothing new with it.
+            There::Process { ends: true, .. } => start(true).await,
+            There::Process { pid, .. } if process::is_other(pid, &self.program) => {
+                tracing::info!(pid, "the gateway's program is another one now: it takes over");
+                start(true).await
+            }
+            There::Process { .. } => self.control.take(text, "apply").await,
+        }
+    }
+
+    /// Where all together do not go: one after the other, so that one costs no other.
+    async fn one_by_one(&self, inner: &mut Inner) {
+        let mut good = BTreeMap::new();
+        inner.refused.clear();
+        for (name, part) in inner.parts.clone() {
+            let mut with = good.clone();
+            with.insert(name.clone(), part);
+            let done = match written(&with) {
+                Ok(text) => self.give(&text).await.map(|()| text),
+                Err(wrong) => Err(wrong),
+            };
+            match done {
+                Ok(text) => (good, inner.given) = (with, Some(text)),
+                Err(wrong) => {
+                    tracing::error!(part = name, "it is left out: {}", wrong.join("; "));
+                    inner.refused.insert(name, wrong);
+                }
+            }
+        }
+    }
+
+    /// Tries once more what was left out.
+    async fn again(&self, inner: &mut Inner) {
+        for name in inner.refused.keys().cloned().collect::<Vec<_>>() {
+            let before = inner.refused.remove(&name);
+            match self.apply(inner).await {
+                Ok(()) => tracing::info!(part = name, "it goes now"),
+                Err(wrong) => {
+                    inner.refused.insert(name, wrong);
+                    drop(before);
+                }
+            }
+        }
     }
 
     /// Keeps the process there, and the newest, until it is dropped. What users keep has been put in by now.
@@ -143,10 +205,11 @@ impl Dataplane {
 
     /// Looks once; how often it has failed by now.
     async fn look(&self) -> u32 {
-        let mut inner = self.inner.lock().await;
-        let pid = self.control.pid().await;
+        let mut guard = self.inner.lock().await;
+        let inner = &mut *guard;
+        let there = self.control.there().await;
         if inner.parts.is_empty() {
-            if pid.is_some() {
+            if matches!(there, There::Process { ends: false, .. }) {
                 tracing::info!(
                     "no gateway is wanted here any more: its program ends with its last connection"
                 );
@@ -156,42 +219,39 @@ impl Dataplane {
             inner.given = None;
             return 0;
         }
-        let text = match written(&inner.parts) {
-            Ok(text) => text,
-            Err(wrong) => {
-                tracing::error!("the gateways cannot be written: {}", wrong.join("; "));
-                return 1;
-            }
+        if there == There::Nobody && inner.given.is_some() {
+            tracing::error!("the gateway's program is gone: it is started again");
+        }
+        let as_it_should = match there {
+            There::Process { pid, ends } => !ends && !process::is_other(pid, &self.program),
+            There::Nobody | There::Silent => false,
         };
-        let done = match pid {
-            None => {
-                if inner.given.is_some() {
-                    tracing::error!("the gateway's program is gone: it is started again");
-                }
-                process::start(&self.program, &self.dir, &text, &self.control, false).await
-            }
-            Some(pid) if process::is_other(pid, &self.program) => {
-                tracing::info!(pid, "the gateway's program is another one now: it takes over");
-                process::start(&self.program, &self.dir, &text, &self.control, true).await
-            }
-            Some(_) if inner.given.as_deref() != Some(&text) => {
-                self.control.take(&text, "apply").await
-            }
-            Some(_) => Ok(()),
-        };
+        let given = inner.given.is_some() && inner.given == written(&inner.going()).ok();
+        let done = if as_it_should && given { Ok(()) } else { self.apply(inner).await };
         match done {
             Ok(()) => {
-                inner.given = Some(text);
                 inner.failed = 0;
+                self.again(inner).await;
             }
             Err(wrong) => {
                 inner.failed += 1;
                 if inner.failed.is_power_of_two() {
                     tracing::error!("the gateway does not go: {}", wrong.join("; "));
                 }
+                if there != There::Silent {
+                    self.one_by_one(inner).await;
+                }
             }
         }
         inner.failed
+    }
+}
+
+impl Inner {
+    /// The parts that are not left out.
+    fn going(&self) -> BTreeMap<String, Config> {
+        let going = self.parts.iter().filter(|(name, _)| !self.refused.contains_key(*name));
+        going.map(|(name, part)| (name.clone(), part.clone())).collect()
     }
 }
 

@@ -285,6 +285,7 @@ mod time {
 mod some_time {
     use super::{Deserializer, Duration, Serializer, time};
 
+    #[expect(clippy::ref_option, reason = "what is written is given so")]
     pub(super) fn serialize<S: Serializer>(
         some: &Option<Duration>,
         to: S,

@@ -82,6 +82,8 @@ pub enum Request {
 pub struct Ending {
     pub wanted: Notify,
     pub seconds: std::sync::atomic::AtomicU64,
+    /// Somebody said that it should.
+    pub stopping: AtomicBool,
     pub handed: AtomicBool,
 }
 
@@ -163,7 +165,11 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
     let mut held = gateway.lock().await;
     let now = held.shared.now();
     match request {
-        Request::Status => return Ok(status(&held)),
+        Request::Status => {
+            let mut told = status(&held);
+            told["ending"] = ending.stopping.load(Relaxed).into();
+            return Ok(told);
+        }
         Request::Log => return Ok(log(&held)),
         Request::Bans => {
             let of = |p: &Arc<crate::policy::Policy>| -> Vec<Value> {
@@ -179,6 +185,9 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
             return Ok(
                 json!({ "bans": held.plan.policies.iter().flat_map(of).collect::<Vec<_>>() }),
             );
+        }
+        Request::Apply { .. } if ending.stopping.load(Relaxed) => {
+            bail!("this gateway ends: start another one with --take-over")
         }
         Request::Apply { config } => {
             if let Err(wrong) = held.apply(&config).await {
@@ -237,6 +246,7 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
         }
         Request::Stop { seconds } => {
             ending.seconds.store(seconds, Relaxed);
+            ending.stopping.store(true, Relaxed);
             ending.wanted.notify_one();
         }
         Request::TakeOver => {}

@@ -38,6 +38,8 @@ pub struct Gateways {
     shelf: Shelf,
     store: Store,
     known: Mutex<BTreeMap<String, Known>>,
+    /// One change after the other.
+    changing: tokio::sync::Mutex<()>,
     /// Another number when some host has other gateways.
     given: watch::Sender<u64>,
 }
@@ -102,7 +104,13 @@ impl Gateways {
             known.insert(name, one);
         }
         let given = watch::Sender::new(0);
-        Ok(Self { shelf, store, known: Mutex::new(known), given })
+        Ok(Self {
+            shelf,
+            store,
+            known: Mutex::new(known),
+            changing: tokio::sync::Mutex::default(),
+            given,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
@@ -225,6 +233,7 @@ impl Gateways {
         save: &Save,
         by: &str,
     ) -> Result<Saved, CallError> {
+        let _one = self.changing.lock().await;
         check_name(&save.name).map_err(CallError::malformed)?;
         let (host, given) =
             self.meant(fleet, &save.text).map_err(|p| CallError::malformed(listed(&p)))?;
@@ -278,6 +287,7 @@ impl Gateways {
 
     /// Removes one with all its versions; its host hears of it when it is there.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), CallError> {
+        let _one = self.changing.lock().await;
         if !self.shelf.delete(name).await? {
             return Err(self.shelf.missing(name));
         }

@@ -362,3 +362,56 @@ fn nginx_and_haproxy_understand_the_text_that_is_made_for_them() {
     let tested = run(test.args(["-c", "-f"]).arg(&to));
     assert!(tested.status.success(), "{}", self::text(&tested.stderr));
 }
+
+#[test]
+fn one_gateway_that_does_not_go_at_a_start_costs_no_other_and_is_said() {
+    let mut story = Story::begin();
+    let [port, one, other] = ports();
+    story.start_agent();
+    story.start_nginx(one);
+    let file = story.write(port, &[one]);
+    story.says(&["gateway", "apply", &file]);
+    let second = std::fs::read_to_string(&file).unwrap().replacen("name: web", "name: also", 1);
+    std::fs::write(&file, second.replace(&port.to_string(), &other.to_string())).unwrap();
+    story.says(&["gateway", "apply", &file]);
+    // While nobody carries connections somebody else takes the port.
+    story.agent.take().unwrap().kill();
+    let stop = r#"{"request":"stop"}"#;
+    let mut ask = Command::new(story.gateway_program());
+    run(ask.arg("ask").arg(story.state().join("dataplane/control.sock")).arg(stop));
+    until("it has ended", || TcpStream::connect(("127.0.0.1", other)).is_err());
+    let taken = std::net::TcpListener::bind(("127.0.0.1", other)).unwrap();
+    story.start_agent();
+    until("the other one serves", || request(port).is_ok());
+    until("it is said", || {
+        let list = story.says(&["gateway"]);
+        list.lines().any(|l| l.starts_with("also") && l.contains("refused") && l.contains("in use"))
+    });
+    drop(taken);
+    until("it goes once it can", || request(other).is_ok());
+    until("that is said too", || !story.says(&["gateway"]).contains("refused"));
+}
+
+#[test]
+fn a_gateway_that_is_made_while_the_last_one_ends_stays() {
+    let mut story = Story::begin();
+    let [port, one, other] = ports();
+    story.start_agent();
+    story.start_nginx(one);
+    story.says(&["gateway", "apply", &story.write(port, &[one])]);
+    let first = story.pid();
+    let mut kept = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    kept.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    ask_kept(&mut kept);
+    story.says(&["gateway", "rm", "web", "--yes"]);
+    until("it listens no more", || TcpStream::connect(("127.0.0.1", port)).is_err());
+    // It goes on for as long as somebody is connected.
+    ask_kept(&mut kept);
+    story.says(&["gateway", "apply", &story.write(other, &[one])]);
+    assert_ne!(story.pid(), first);
+    assert_eq!(request(other).unwrap(), one);
+    ask_kept(&mut kept);
+    drop(kept);
+    until("the first one is gone", || !Path::new(&format!("/proc/{first}/root")).exists());
+    assert_eq!(request(other).unwrap(), one);
+}

@@ -13,6 +13,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest answer that is read.
 const LONGEST: u64 = 64 << 20;
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum There {
+    /// No process.
+    Nobody,
+    /// One that does not answer. It may hold all that another one would need.
+    Silent,
+    /// This one; it may be about to end with its last connection.
+    Process { pid: u32, ends: bool },
+}
+
 /// The socket.
 #[derive(Debug)]
 pub(super) struct Control(PathBuf);
@@ -65,13 +76,18 @@ impl Control {
         self.ask(&json!({"request": how, "config": text})).await.map(drop)
     }
 
-    /// The process that answers.
-    pub(super) async fn pid(&self) -> Option<u32> {
-        let status = self.ask(&json!({"request": "status"})).await.ok()?;
-        status.get("pid")?.as_u64()?.try_into().ok()
-    }
-
-    pub(super) async fn is_there(&self) -> bool {
-        UnixStream::connect(&self.0).await.is_ok()
+    /// Who answers there.
+    pub(super) async fn there(&self) -> There {
+        if UnixStream::connect(&self.0).await.is_err() {
+            return There::Nobody;
+        }
+        let Ok(status) = self.ask(&json!({"request": "status"})).await else {
+            // It may have ended between the two.
+            let gone = UnixStream::connect(&self.0).await.is_err();
+            return if gone { There::Nobody } else { There::Silent };
+        };
+        let pid = status.get("pid").and_then(Value::as_u64).and_then(|pid| pid.try_into().ok());
+        let ends = status.get("ending").and_then(Value::as_bool).unwrap_or(false);
+        pid.map_or(There::Silent, |pid| There::Process { pid, ends })
     }
 }

@@ -1,7 +1,7 @@
 //! The gateway's process: started in a group of its own and left alone when the agent ends.
 
 use super::Wrong;
-use super::control::Control;
+use super::control::{Control, There};
 use cmdr_link::files;
 use std::fs::{File, Metadata};
 use std::io;
@@ -53,7 +53,9 @@ pub(super) async fn start(
         if let Ok(Some(_)) = child.try_wait() {
             return Err(said(&log_path, was));
         }
-        if own.is_some() && control.pid().await == own {
+        if let There::Process { pid, .. } = control.there().await
+            && own == Some(pid)
+        {
             break;
         }
         if begun.elapsed() > UP {

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Gateways {
     /// Ports that they may listen on, as ranges; absent for any.
     pub ports: Option<Vec<(u16, u16)>>,
+    /// Networks of addresses that they may listen on; absent for any.
+    pub listen: Option<Vec<Network>>,
     /// Networks that upstreams may be in; absent for any.
     pub networks: Option<Vec<Network>>,
     /// Networks that they may not.
@@ -19,6 +21,7 @@ pub struct Gateways {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WrittenGateways {
     ports: Option<Vec<Ports>>,
+    listen: Option<Vec<Network>>,
     networks: Option<Vec<Network>>,
     denied_networks: Vec<Network>,
 }
@@ -55,7 +58,8 @@ impl TryFrom<Written> for Ports {
 impl From<WrittenGateways> for Gateways {
     fn from(written: WrittenGateways) -> Self {
         let ports = written.ports.map(|all| all.into_iter().map(|Ports(a, b)| (a, b)).collect());
-        Self { ports, networks: written.networks, denied_networks: written.denied_networks }
+        let WrittenGateways { listen, networks, denied_networks, .. } = written;
+        Self { ports, listen, networks, denied_networks }
     }
 }
 
@@ -64,10 +68,21 @@ impl Policy {
     pub fn allows_listening(&self, address: SocketAddr) -> Result<(), String> {
         let port = address.port();
         let within = |(from, to): &(u16, u16)| (*from..=*to).contains(&port);
-        if self.gateways.ports.as_ref().is_none_or(|ports| ports.iter().any(within)) {
-            return Ok(());
+        if !self.gateways.ports.as_ref().is_none_or(|ports| ports.iter().any(within)) {
+            return Err(format!(
+                "this host's policy {} lets no gateway listen on port {port}",
+                self.place()
+            ));
         }
-        Err(format!("this host's policy {} lets no gateway listen on port {port}", self.place()))
+        let ip = address.ip();
+        let holds = |listen: &Vec<Network>| listen.iter().any(|network| network.contains(ip));
+        if !self.gateways.listen.as_ref().is_none_or(holds) {
+            return Err(format!(
+                "this host's policy {} lets no gateway listen on {ip}",
+                self.place()
+            ));
+        }
+        Ok(())
     }
 
     /// Whether a gateway may lead to this address; why not, in words.
@@ -91,11 +106,12 @@ mod tests {
 
     #[test]
     fn gateways_listen_and_lead_where_the_policy_lets_them() {
-        let text = "[gateways]\nports = [80, \"8000-8999\"]\nnetworks = [\"10.0.0.0/8\"]\ndenied_networks = [\"10.9.0.0/16\"]\n";
+        let text = "[gateways]\nports = [80, \"8000-8999\"]\nlisten = [\"10.0.0.0/8\", \"::/0\"]\nnetworks = [\"10.0.0.0/8\"]\ndenied_networks = [\"10.9.0.0/16\"]\n";
         let policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), text).unwrap();
         let listens = |address: &str| policy.allows_listening(address.parse().unwrap());
-        assert!(listens("0.0.0.0:80").is_ok() && listens("[::]:8000").is_ok());
-        assert!(listens("0.0.0.0:9000").unwrap_err().contains("/etc/cmdr/agent.toml"));
+        assert!(listens("10.0.0.1:80").is_ok() && listens("[::]:8000").is_ok());
+        assert!(listens("0.0.0.0:80").unwrap_err().contains("listen on 0.0.0.0"));
+        assert!(listens("10.0.0.1:9000").unwrap_err().contains("/etc/cmdr/agent.toml"));
         let leads = |address: &str| policy.allows_upstream(address.parse().unwrap());
         assert!(leads("10.1.1.1").is_ok());
         assert!(leads("::ffff:10.9.1.1").is_err() && leads("127.0.0.1").is_err());

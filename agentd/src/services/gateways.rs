@@ -144,7 +144,16 @@ async fn carry(agent: Arc<Agent>, _: Asked, carry: Carry) -> Result<Carried, Cal
             gateways.file.display()
         )));
     }
-    Ok(Carried { gateways: inner.values().map(|known| known.held.clone()).collect() })
+    let mut carried = Carried::default();
+    for (name, known) in inner.iter() {
+        let mut held = known.held.clone();
+        // What was fine when it was put in may not go any more.
+        if let Some(wrong) = dataplane.refused(&part(name)).await {
+            (held.version, held.why) = (0, why(&wrong));
+        }
+        carried.gateways.push(held);
+    }
+    Ok(carried)
 }
 
 async fn put(agent: &Agent, dataplane: &Dataplane, known: &mut Known, given: Given) {
