@@ -339,13 +339,13 @@ const LINES: &[&str] = &[
     "gateway log x",
     "gateway config x --for nginx",
     "forward 0 HOST:1",
-    "forward -D 0 --via nowhere",
+    "forward -D 0 --via HOST",
     "forward ls",
     "forward show x",
     "forward status",
     "forward add x HOST:1 HOST:1",
-    "forward plan -f DIR/p",
-    "forward apply -f DIR/p",
+    "forward plan -f DIR/f",
+    "forward apply -f DIR/f",
     "forward stop x",
     "forward resume x",
     "forward switch x 1",
@@ -410,6 +410,8 @@ impl Ann {
         )
         .unwrap();
         std::fs::write(at("p"), "name: x\nicmp: { host: 127.0.0.1 }\n").unwrap();
+        let forward = "name: x\nhost: h\nlisten: 127.0.0.1:1\nto: 127.0.0.1:2\n";
+        std::fs::write(at("f"), forward).unwrap();
         std::fs::write(at("group.toml"), "kind = \"department\"\nhosts = \"*\"\n").unwrap();
         let boss = |args: &[&str]| {
             let made = run(&at("boss"), args);

@@ -31,7 +31,7 @@ const STREAMS: usize = 4096;
 ///
 /// LISTEN is a port here, or an address with a port; port 0 takes a free one. TARGET is HOST:PORT for a service on the host
 /// itself (its 127.0.0.1), or HOST:ADDRESS:PORT for one that the host can reach; names are looked up there. Several pairs may
-/// be given. The host's owner says which targets may be reached at all ([forwards] in its agent.toml; none by default), and the
+/// be given. The host's owner says which targets may be reached at all (the section 'forwards' of its agent.toml; none by default), and the
 /// hub authorises and records each connection. Connections end when the link to the hub is lost; new ones go
 /// on as soon as it is back. Ctrl-C ends it.
 #[derive(Debug, Args)]

@@ -219,7 +219,7 @@ pub(super) async fn run(app: &App, args: &GatewayArgs) -> Result<Exit, Failure> 
             let (text, note) = (hub.ask(&show).await?.text, format!("version {version} again"));
             let saved = hub.ask(&Save { name: name.clone(), text, note, was: None }).await?;
             app.out.note(&format!("{name} is saved as version {}", saved.version));
-            return apply::settled(app, &hub, &[name.clone()]).await;
+            return apply::settled(app, &hub, std::slice::from_ref(name)).await;
         }
         Verb::Rm { name, yes } => {
             let hub = Hub::connect(app).await?;
