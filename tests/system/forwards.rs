@@ -345,8 +345,10 @@ async fn a_kept_forward_goes_by_the_rights_of_who_made_it_and_ends_with_them_wit
     admin.call(None, &update, PATIENCE).await.unwrap();
     assert!(is_over(&mut tcp).await);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    let mut after = TcpStream::connect(at).await.unwrap();
-    assert!(is_over(&mut after).await);
+    // A reset may come before it is known that somebody was there.
+    if let Ok(mut after) = TcpStream::connect(at).await {
+        assert!(is_over(&mut after).await);
+    }
     until("it is said why", async || {
         row(&admin, "db").await.stand.unwrap_or_default().last_error.contains("not allowed for")
     })

@@ -443,8 +443,10 @@ impl Ann {
 }
 
 fn run(home: &str, args: &[&str]) -> Output {
-    let mut command = Command::new(program("cmdr"));
-    command.args(args).env("CMDR_HOME", home).stdin(Stdio::piped());
+    // One that does not end is told with its line, and keeps no other waiting.
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(program("cmdr")).args(args);
+    command.env("CMDR_HOME", home).stdin(Stdio::piped());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap();
     // What reads a value gets one.

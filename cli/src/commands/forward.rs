@@ -14,7 +14,7 @@ use clap::Args;
 use cmdr_link::session::{Dialer, Session};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::forwards::{Carries, Dial, Place};
-use cmdr_protocol::{CallError, ErrorKind};
+use cmdr_protocol::{CallError, ErrorKind, Feed as _};
 use here::{Door, Leads, Way};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -115,7 +115,19 @@ fn wanted(args: &ForwardArgs) -> Result<Vec<Wanted<'_>>, Failure> {
 
 /// Whether the way is open, before anybody is let in.
 async fn may(app: &App, hub: &Hub, host: &Target, leads: &Leads) -> Result<(), Failure> {
-    let Leads::To(carries, to) = leads else { return Ok(()) };
+    let Leads::To(carries, to) = leads else {
+        // Where they lead is asked about one by one, but somebody who may nothing of it lets nobody in.
+        if hub.welcome.verbs.iter().any(|verb| verb == Dial::METHOD) {
+            return Ok(());
+        }
+        let text = format!(
+            "{}: no grant of the role {} has the verb {}",
+            host.name,
+            hub.welcome.role,
+            Dial::METHOD
+        );
+        return Err(Failure::from(CallError::new(ErrorKind::Denied, text)));
+    };
     let look = Dial { to: to.clone(), carries: *carries, look: true };
     let asked = async {
         let mut feed = hub.client.feed(Some(host.id), &look).await?;
