@@ -9,7 +9,7 @@ use cmdr_link::clock;
 use cmdr_protocol::HostId;
 use cmdr_protocol::history::names;
 use cmdr_protocol::metrics::Metrics;
-use cmdr_protocol::{CallError, display};
+use cmdr_protocol::{CallError, ErrorKind, display};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -228,7 +228,13 @@ impl History {
             ));
         }
         self.store.get().cloned().ok_or_else(|| {
-            CallError::failed("the history cannot be opened now; the hub's log says why")
+            if self.troubled.load(Ordering::Relaxed) {
+                CallError::failed("the history cannot be opened now; the hub's log says why")
+            } else {
+                let why =
+                    "the hub has just begun and still opens its history; ask again in a moment";
+                CallError::new(ErrorKind::Busy, why)
+            }
         })
     }
 
@@ -473,4 +479,23 @@ fn name(store: &Store, at: usize, of: &str) -> Option<NameId> {
 /// The hub's time of day.
 fn now() -> i64 {
     clock::now_ms().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_is_being_opened_until_it_could_not_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("history");
+        std::fs::write(&folder, "this is no folder").unwrap();
+        let history = History::new(folder.clone(), Settings::default());
+        assert_eq!(history.store().unwrap_err().kind, ErrorKind::Busy);
+        assert!(history.work().is_some());
+        assert_eq!(history.store().unwrap_err().kind, ErrorKind::Failed);
+        std::fs::remove_file(&folder).unwrap();
+        assert_eq!(history.work(), None);
+        assert!(history.store().is_ok());
+    }
 }

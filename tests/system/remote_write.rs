@@ -5,6 +5,7 @@ use super::api::free_port;
 use cmdr_hub::config::Config;
 use cmdr_hub::remote_write::Settings;
 use cmdr_link::{Client, SecretKey, context, files};
+use cmdr_protocol::ErrorKind;
 use cmdr_protocol::history::{Query, Sizes, Target};
 use cmdr_protocol::hosts::Label;
 use cmdr_protocol::role::Role;
@@ -87,12 +88,15 @@ async fn found(port: u16, query: &str, fits: impl Fn(&[u64]) -> bool) -> (Value,
     .await
 }
 
-/// The times of the figure that the hub itself has.
+/// The times of the figure that the hub itself has; none while it still opens its history.
 async fn kept(client: &Client) -> Vec<u64> {
     let from_ms = cmdr_link::clock::now_ms() - 600_000;
     let metrics = vec!["cpu.busy".to_owned()];
     let query = Query { metrics, from_ms, step_ms: 1000, ..Query::default() };
-    let answer = client.call(None, &query, PATIENCE).await.unwrap();
+    let answer = match client.call(None, &query, PATIENCE).await {
+        Err(e) if e.kind == ErrorKind::Busy => return Vec::new(),
+        answer => answer.unwrap(),
+    };
     let Some(line) = answer.lines.first() else { return Vec::new() };
     let first = answer.from_ms / 1000 + u64::from(line.first);
     let points = line.points.iter().enumerate().filter(|(_, v)| v.is_some());
