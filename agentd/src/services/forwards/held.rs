@@ -474,6 +474,11 @@ mod tests {
         at
     }
 
+    /// A port that nobody listens at any more.
+    async fn free() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
     async fn says(at: SocketAddr, what: &str) -> String {
         let Ok(mut tcp) = TcpStream::connect(at).await else { return String::new() };
         tcp.write_all(what.as_bytes()).await.ok();
@@ -486,8 +491,7 @@ mod tests {
     #[tokio::test]
     async fn a_forward_is_there_again_after_a_restart_without_a_word_of_the_hub() {
         let dir = tempfile::tempdir().unwrap();
-        let (service, at) = (echo().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let at = at.local_addr().unwrap();
+        let (service, at) = (echo().await, free().await);
         let policy = format!("[forwards]\ntargets = [\"{service}\"]\nlisten = [\"{at}\"]\n");
         let given = Given {
             name: "x".into(),
