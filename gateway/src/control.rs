@@ -94,6 +94,32 @@ struct Handed {
     transport: crate::config::Transport,
 }
 
+/// What was said of an upstream over the configuration.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Said {
+    group: String,
+    upstream: SocketAddr,
+    drained: bool,
+    weight: Option<u32>,
+}
+
+/// What was said to a gateway of its upstreams, and which of its listeners are drained.
+fn said(gateway: &Gateway) -> (Vec<Said>, Vec<String>) {
+    let of_group = |group: &Arc<crate::group::Group>| {
+        let group_name = group.settings.name.clone();
+        let said = group.upstreams.iter().filter_map(move |u| {
+            let (drained, weight) = (u.state.drained.load(Relaxed), u.state.weight.load(Relaxed));
+            let weight = (weight != u32::MAX).then_some(weight);
+            let (group, upstream) = (group_name.clone(), u.settings.address);
+            (drained || weight.is_some()).then_some(Said { group, upstream, drained, weight })
+        });
+        said.collect::<Vec<_>>()
+    };
+    let upstreams = gateway.plan.groups.iter().flat_map(of_group).collect();
+    let drained = gateway.plan.listeners.iter().filter(|l| l.counters.drained.load(Relaxed));
+    (upstreams, drained.map(|l| l.settings.name.clone()).collect())
+}
+
 /// Listens at a path. A successor takes the path over by renaming, so that there is always one.
 pub fn listen(path: &Path) -> Result<UnixListener> {
     let mut new = path.as_os_str().to_owned();
@@ -332,7 +358,11 @@ async fn hand_over(
                 .collect::<Vec<_>>()
         })
         .collect();
-    let line = format!("{}\n", json!({ "sockets": list, "config": held.text, "bans": bans }));
+    let (said, drained) = said(&held);
+    let given = json!({
+        "sockets": list, "config": held.text, "bans": bans, "said": said, "drained": drained,
+    });
+    let line = format!("{given}\n");
     stream.get_mut().write_all(line.as_bytes()).await?;
     for some in sockets.chunks(PASSED) {
         // Each is asked for: read together with the line before, its sockets would be lost.
@@ -378,10 +408,35 @@ pub struct Inheritance {
     pub sockets: Sockets,
     pub config: String,
     pub bans: Vec<(String, IpAddr, u64)>,
+    said: Vec<Said>,
+    drained: Vec<String>,
     stream: BufReader<UnixStream>,
 }
 
 impl Inheritance {
+    /// Says to the successor what was said to its predecessor, as far as its configuration has what that was about.
+    pub async fn repeat(&self, gateway: &mut Gateway) {
+        for Said { group, upstream, drained, weight } in &self.said {
+            if let Ok(known) = gateway.upstream(group, *upstream) {
+                known.state.drained.store(*drained, Relaxed);
+                known.state.weight.store(weight.unwrap_or(u32::MAX), Relaxed);
+            }
+        }
+        let listeners = gateway.plan.listeners.iter();
+        let drained: Vec<_> =
+            listeners.filter(|l| self.drained.contains(&l.settings.name)).cloned().collect();
+        if drained.is_empty() {
+            return;
+        }
+        for listener in drained {
+            listener.counters.drained.store(true, Relaxed);
+        }
+        let text = gateway.text.clone();
+        if let Err(wrong) = gateway.apply(&text).await {
+            crate::say(format_args!("listeners are not drained: {}", wrong.join("; ")));
+        }
+    }
+
     /// Tells the predecessor that it may be quiet.
     pub async fn serving(mut self) -> Result<()> {
         self.stream
@@ -405,6 +460,11 @@ pub async fn take_over(path: &Path) -> Result<Inheritance> {
         sockets: Vec<Handed>,
         config: String,
         bans: Vec<Ban>,
+        // A predecessor from before there was this says nothing of it.
+        #[serde(default)]
+        said: Vec<Said>,
+        #[serde(default)]
+        drained: Vec<String>,
     }
     let stream = UnixStream::connect(path).await;
     let stream = stream.with_context(|| {
@@ -447,5 +507,6 @@ pub async fn take_over(path: &Path) -> Result<Inheritance> {
         sockets.entry(place).or_default().push(Arc::new(fd));
     }
     let bans = given.bans.into_iter().map(|b| (b.policy, b.address, b.milliseconds)).collect();
-    Ok(Inheritance { sockets, config: given.config, bans, stream })
+    let Given { config, said, drained, .. } = given;
+    Ok(Inheritance { sockets, config, bans, said, drained, stream })
 }

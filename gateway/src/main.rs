@@ -125,6 +125,9 @@ async fn run(
             policy.known.ban(*address, gateway.shared.now(), *milliseconds);
         }
     }
+    if let Some(inheritance) = &inheritance {
+        inheritance.repeat(&mut gateway).await;
+    }
     let listener = control.map(control::listen).transpose()?;
     if let Some(inheritance) = inheritance {
         inheritance.serving().await?;

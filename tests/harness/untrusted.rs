@@ -2,6 +2,7 @@
 //! fuzzers, and of the test that replays what they have found.
 
 use bytes::Bytes;
+use cmdr_gateway::decode::{self, http, proxy, sni, socks};
 use cmdr_hub::audit::{body, chain};
 use cmdr_hub::config::Config;
 use cmdr_hub::recording::chunks::{self, Chunks};
@@ -50,6 +51,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("runbook", runbook),
     ("docker_words", docker_words),
     ("container_output", container_output),
+    ("gateway_prefaces", gateway_prefaces),
 ];
 
 /// Cuts bytes into frames.
@@ -395,4 +397,46 @@ pub fn docker_words(data: &[u8]) {
 /// What a container's programs write, as an engine sends two outputs in one.
 pub fn container_output(data: &[u8]) {
     cmdr_agentd::inside::untrusted(data);
+}
+
+/// Reads what comes before anything is forwarded: PROXY headers, the name in a TLS hello, SOCKS5, HTTP proxy requests. What
+/// is wrong already stays so whatever follows, and what is whole needs no more than there is.
+pub fn gateway_prefaces(data: &[u8]) {
+    fn each<T>(data: &[u8], read: fn(&[u8]) -> decode::Read<T>, taken: fn(&T) -> usize) {
+        let whole = read(data);
+        if let decode::Read::Whole(told) = &whole {
+            assert!(taken(told) <= data.len());
+        }
+        let half = read(&data[..data.len() / 2]);
+        match half {
+            decode::Read::Bad(_) => assert!(matches!(whole, decode::Read::Bad(_))),
+            decode::Read::Whole(_) => assert!(matches!(whole, decode::Read::Whole(_))),
+            decode::Read::More => {}
+        }
+    }
+    each(data, proxy::read, |header| header.length);
+    each(data, sni::read, |_| 0);
+    each(data, http::read, |request| request.consumed);
+    let may = |user: &[u8], word: &[u8]| user == b"ann" && word == b"secret";
+    for may in [None, Some(&may as decode::May<'_>)] {
+        let (mut rest, mut stage) = (data, socks::Stage::default());
+        // Each step takes something, and there are three.
+        for _ in 0..4 {
+            match socks::step(stage, rest, may) {
+                socks::Step::Next { consumed, stage: next, .. } => {
+                    assert!(consumed > 0 && consumed <= rest.len());
+                    (rest, stage) = (&rest[consumed..], next);
+                }
+                socks::Step::Whole { consumed, .. } => {
+                    assert!(consumed <= rest.len());
+                    break;
+                }
+                socks::Step::More | socks::Step::Bad { .. } => break,
+            }
+        }
+    }
+    if let Some((_, content)) = socks::datagram(data) {
+        assert!(content.len() < data.len());
+    }
+    drop(http::allowed(Some(data), &may));
 }

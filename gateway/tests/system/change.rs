@@ -157,6 +157,41 @@ fn a_successor_takes_over_under_load_and_the_old_one_ends_with_its_last_connecti
 }
 
 #[test]
+fn a_successor_is_told_what_was_said_to_its_predecessor() {
+    let (one, two) = (Upstream::echo(), Upstream::echo());
+    let old = Gateway::start(&simple("", "", &[one.address, two.address]));
+    let group = old.status()["groups"][0]["name"].clone();
+    let (first, second) = (one.address.to_string(), two.address.to_string());
+    let drain = json!({"request": "drain", "group": group, "upstream": first});
+    assert_eq!(old.ask(&drain)["ok"], true);
+    let weight = json!({"request": "weight", "group": group, "upstream": second, "weight": 7});
+    assert_eq!(old.ask(&weight)["ok"], true);
+    assert_eq!(old.ask(&json!({"request": "drain", "listener": "l"}))["ok"], true);
+    let new = old.successor();
+    let upstreams = new.status()["groups"][0]["upstreams"].clone();
+    assert_eq!((&upstreams[0]["state"], &upstreams[1]["weight"]), (&"drained".into(), &7.into()));
+    assert_eq!(new.listener("l")["drained"], true);
+    assert_eq!(new.ask(&json!({"request": "drain", "listener": "l", "off": true}))["ok"], true);
+    assert!(TcpStream::connect(new.address("l")).is_ok());
+}
+
+#[test]
+fn told_to_stop_by_its_socket_it_says_so_and_takes_no_changes() {
+    let echo = Upstream::echo();
+    let config = simple("", "", &[echo.address]);
+    let mut gateway = Gateway::start(&config);
+    let long = gateway.connect("l");
+    wait_until("the connection", || (gateway.status()["open"] == 1).then_some(()));
+    assert_eq!(gateway.status()["ending"], false);
+    assert_eq!(gateway.ask(&json!({"request": "stop", "seconds": 60}))["ok"], true);
+    assert_eq!(gateway.status()["ending"], true);
+    let refused = gateway.ask(&json!({"request": "apply", "config": config}));
+    assert!(refused["error"][0].as_str().unwrap().contains("--take-over"), "{refused}");
+    drop(long);
+    assert!(wait_until("its end", || gateway.child.try_wait().unwrap()).success());
+}
+
+#[test]
 fn told_to_stop_it_refuses_new_clients_and_waits_for_the_old_ones() {
     let echo = Upstream::echo();
     let mut gateway = Gateway::start(&simple("", "", &[echo.address]));
