@@ -2,7 +2,7 @@
 //! fuzzers, and of the test that replays what they have found.
 
 use bytes::Bytes;
-use cmdr_gateway::decode::{self, http, proxy, sni, socks};
+use cmdr_gateway::decode::{self, http, sni, socks};
 use cmdr_hub::audit::{body, chain};
 use cmdr_hub::config::Config;
 use cmdr_hub::recording::chunks::{self, Chunks};
@@ -414,7 +414,7 @@ pub fn gateway_prefaces(data: &[u8]) {
             decode::Read::More => {}
         }
     }
-    each(data, proxy::read, |header| header.length);
+    each(data, decode::proxy::read, |header| header.length);
     each(data, sni::read, |_| 0);
     each(data, http::read, |request| request.consumed);
     let may = |user: &[u8], word: &[u8]| user == b"ann" && word == b"secret";
