@@ -4,7 +4,7 @@ use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, id, some_hosts};
 use cmdr_protocol::gateways::{
     Ban, Banned, Checked, Drain, Ended, Figures, GroupFigures, ListenerFigures, Listing, Logged,
-    Row, Save, Shown, State, UpstreamFigures, Weight,
+    Row, Save, Shown, State, Talker, Times, UpstreamFigures, Weight,
 };
 use cmdr_protocol::history::{Answer, Line, Query};
 use cmdr_protocol::runbooks::{Problem, Saved};
@@ -61,6 +61,8 @@ fn upstream(address: &str, state: &str, weight: u32, round: u64) -> UpstreamFigu
         failed: if state == "down" { 31 } else { 0 },
         bytes_in: counts * 100_000,
         bytes_out: counts * 3_000_000,
+        connect: (state == "up").then_some(Times { count: 90, p50_us: 420, p99_us: 3100 }),
+        first_byte: (state == "up").then_some(Times { count: 90, p50_us: 18_000, p99_us: 240_000 }),
     }
 }
 
@@ -75,6 +77,11 @@ fn figures(round: u64) -> Figures {
         refused: 12,
         bytes_in: 400_000 * round,
         bytes_out: 12_000_000 * round,
+        talkers: vec![
+            Talker { address: "192.0.2.7".into(), connections: 40, bytes: 900_000_000 },
+            Talker { address: "2001:db8::9\u{1b}[2J".into(), connections: 9000, bytes: 0 },
+        ],
+        talkers_s: 90,
         ..ListenerFigures::default()
     };
     let web = vec![

@@ -125,6 +125,16 @@ pub const ALL: &[Metric] = &[
         .told(By::Hub, 60),
     metric("upstream.up", "upstream", Unit::Percent, 10, "whether an upstream is up: 0 or 100")
         .told(By::Hub, 60),
+    metric("upstream.connect", "upstream", Unit::Seconds, 1_000_000, "median of connecting to it")
+        .told(By::Hub, 60),
+    metric(
+        "upstream.first_byte",
+        "upstream",
+        Unit::Seconds,
+        1_000_000,
+        "median until its first byte",
+    )
+    .told(By::Hub, 60),
     metric("group.cpu", "group", Unit::Percent, 10, "of one processor, by programs of one name"),
     metric("group.memory", "group", Unit::Bytes, 1, "memory of programs of one name"),
     metric("container.cpu", "container", Unit::Percent, 10, "of one processor, by a container"),

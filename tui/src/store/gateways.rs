@@ -6,7 +6,7 @@ use super::{Store, Update};
 use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::gateways::{Banned, Ended, Figures, Listing, Logged, Row, State};
+use cmdr_protocol::gateways::{Banned, Ended, Figures, Listing, Logged, Row, State, Times};
 use cmdr_protocol::history::Answer;
 use cmdr_protocol::{CallError, HostId};
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 pub const GATEWAYS: SheetKey = (None, "gateways");
 /// Connections that have ended, bans and parts of a gateway that are kept at most, whatever a host says.
 const MOST: usize = 20_000;
+/// Busiest clients of a listener.
+const TALKERS: usize = 20;
 /// Gateways that are kept at most, whatever a hub says.
 const ROWS: usize = 5000;
 
@@ -112,6 +114,15 @@ fn per_second(tenths: u64) -> Value {
 
 fn bytes_per_second(n: u64) -> Value {
     Value::Figure(n, format::rate(n), if n == 0 { Role::Faint } else { Role::Text })
+}
+
+/// The median of times; the rest is in what is told of the one under the cursor.
+fn took(times: Option<Times>) -> Value {
+    let none = || Value::Figure(0, "-".to_owned(), Role::Faint);
+    times.map_or_else(none, |times| {
+        let us = u32::try_from(times.p50_us).unwrap_or(u32::MAX);
+        Value::Figure(times.p50_us, format::round_trip(us), Role::Text)
+    })
 }
 
 fn errors(tenths: u64) -> Value {
@@ -321,6 +332,8 @@ impl One {
                         was.map_or_else(none, |(was, ms)| {
                             bytes_per_second(rate(now.bytes_out, was.bytes_out, ms) / 10)
                         }),
+                        took(now.connect),
+                        took(now.first_byte),
                         Value::count(now.total),
                         Value::Figure(now.failed, now.failed.to_string(), failed),
                         backup,
@@ -347,6 +360,8 @@ fn harmless_figures(figures: &mut Figures) {
         [&mut listener.name, &mut listener.address, &mut listener.transport]
             .into_iter()
             .for_each(harmless);
+        listener.talkers.truncate(TALKERS);
+        listener.talkers.iter_mut().for_each(|talker| harmless(&mut talker.address));
     }
     let mut left = MOST;
     for group in &mut figures.groups {

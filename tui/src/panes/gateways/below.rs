@@ -6,7 +6,7 @@ use crate::store::gateways::{self as store, One};
 use crate::theme::Role;
 use crate::widgets::{format, frame as boxes, table};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::gateways::{Figures, ListenerFigures, Row};
+use cmdr_protocol::gateways::{Figures, ListenerFigures, Row, Talker, UpstreamFigures};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -67,6 +67,41 @@ fn of_listener(
 pub(super) fn listeners(context: &Context<'_>, one: &One, figures: &Figures) -> Vec<Vec<Piece>> {
     let all = figures.listeners.iter().enumerate();
     all.flat_map(|(at, of)| of_listener(context, one, at, of)).collect()
+}
+
+/// A busy client of a listener: its bytes and new connections a second.
+pub(super) fn talker(context: &Context<'_>, of: &ListenerFigures, talker: &Talker) -> Vec<Piece> {
+    let seconds = of.talkers_s.max(1);
+    let bytes = format::rate(talker.bytes / seconds);
+    let count = a_second(talker.connections * 10 / seconds);
+    vec![
+        (Role::Text, format!("  {}", fixed(&talker.address, 24))),
+        (Role::Text, format!(" {bytes:>6}/s  {count:>8}")),
+        (
+            Role::Soft,
+            format!(
+                "  {}  {}",
+                of.name,
+                context.texts.fill("gateways.over", &[&format::span(seconds)])
+            ),
+        ),
+    ]
+}
+
+/// How long an upstream takes, whole.
+pub(super) fn times(context: &Context<'_>, of: &UpstreamFigures) -> Option<Vec<Piece>> {
+    let time = |us: u64| format::round_trip(u32::try_from(us).unwrap_or(u32::MAX));
+    let told = [("gateways.connecting", of.connect), ("gateways.first_byte", of.first_byte)];
+    let told: Vec<String> = told
+        .into_iter()
+        .filter_map(|(key, times)| {
+            let times = times?;
+            let values = [time(times.p50_us), time(times.p99_us)];
+            Some(context.texts.fill(key, &[&values[0], &values[1]]))
+        })
+        .collect();
+    (!told.is_empty())
+        .then(|| vec![(Role::Strong, format!("{}  ", of.address)), (Role::Text, told.join("  "))])
 }
 
 /// The upstreams of each group, a line each.

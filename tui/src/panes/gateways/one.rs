@@ -51,18 +51,22 @@ const BINDINGS: &[Binding] = &[
 
 const COLUMNS: &[Column] = &[
     Column { most: 20, ..rest("upstreams.col.group", 8, 1) },
-    Column { most: 40, ..rest("upstreams.col.address", 14, 0) },
+    Column { most: 46, ..rest("upstreams.col.address", 21, 0) },
     column("upstreams.col.state", 9, 0),
     figure("upstreams.col.weight", 6, 2),
     figure("upstreams.col.open", 6, 1),
     figure("upstreams.col.new", 7, 2),
     figure("upstreams.col.to", 6, 4),
     figure("upstreams.col.from", 6, 4),
+    figure("upstreams.col.connect", 7, 4),
+    figure("upstreams.col.first_byte", 7, 3),
     figure("upstreams.col.total", 9, 5),
-    figure("upstreams.col.failed", 7, 3),
+    figure("upstreams.col.failed", 7, 2),
     column("upstreams.col.backup", 7, 6),
 ];
 
+/// Busiest clients of each listener that are shown.
+const TALKERS: usize = 5;
 /// Rows below the list, where there is room.
 const BELOW: u16 = 8;
 
@@ -159,6 +163,9 @@ impl GatewayPane {
             let waiting = texts.fill("gateways.waiting", &[&group.waiting.to_string()]);
             lines.push(vec![(Role::Warn, format!("{}: {waiting}", group.name))]);
         }
+        if let Some(Part { upstream, .. }) = self.part(context) {
+            lines.extend(below::times(context, upstream));
+        }
         if !one.bans.is_empty() {
             let bans = one.bans.iter().take(3).map(|(_, address, _)| address.as_str());
             let shown = bans.collect::<Vec<_>>().join(", ");
@@ -167,6 +174,15 @@ impl GatewayPane {
                 (Role::Warn, texts.fill("gateways.bans.count", &[&count])),
                 (Role::Soft, format!("  {shown}")),
             ]);
+        }
+        let mut busiest = figures.listeners.iter().filter(|l| !l.talkers.is_empty()).peekable();
+        if busiest.peek().is_some() {
+            lines.push(vec![(Role::Header, texts.get("gateways.busiest").to_owned())]);
+        }
+        for listener in busiest {
+            for talker in listener.talkers.iter().take(TALKERS) {
+                lines.push(below::talker(context, listener, talker));
+            }
         }
         let ended = || match &one.ended {
             None => vec![vec![(Role::Soft, texts.get("sheet.loading").to_owned())]],

@@ -53,6 +53,8 @@ const MEANINGS: &[&str] = &[
     "figure.gateway.sent",
     "figure.upstream.connections",
     "figure.upstream.up",
+    "figure.upstream.connect",
+    "figure.upstream.first_byte",
     "figure.group.cpu",
     "figure.group.memory",
     "figure.container.cpu",
