@@ -1,11 +1,12 @@
 //! Forwards that are kept: which there are, how each stands, and the way of a connection from the host that listens to the one
 //! that connects.
 //!
-//! `forwards/follow.rs` gives each host its own and hears it; `forwards/join.rs` joins one connection; `forwards/login.rs` keeps
+//! `forwards/follow.rs` gives each host its own and hears it, `forwards/figures.rs` what they carry; `forwards/join.rs` joins one connection; `forwards/login.rs` keeps
 //! the passwords of proxies sealed. Changed by
 //! `services/forwards.rs`. Hosts are asked and never ask: one says that somebody has connected, and the hub takes that
 //! connection, if the forward is one that it gave that host.
 
+mod figures;
 mod follow;
 mod join;
 mod login;

@@ -371,6 +371,7 @@ fn a_forward_of_one_host_is_stopped_resumed_cut_and_removed() {
         let told = row["stand"]["problem"].as_str().unwrap().to_owned();
         told.contains("in use") && told.contains(&std::process::id().to_string())
     });
+    assert!(connect(tcp).is_ok_and(|mut tcp| echoes(&mut tcp, "meanwhile")));
     drop(taken);
     until("it listens there", || connect(moved).is_ok_and(|mut tcp| echoes(&mut tcp, "there")));
     until("and no more where it was", || connect(tcp).is_err());

@@ -1,6 +1,7 @@
 //! One host: it is given its forwards, and others when there are others; what it says of them is kept, and its connections
 //! are joined.
 
+use super::figures::{FIGURES, Seen};
 use super::{Forwards, join};
 use crate::server::Hub;
 use cmdr_link::{Client, Link};
@@ -65,6 +66,7 @@ impl Forwards {
         }
         let (refuse, mut refused) = mpsc::channel(64);
         let mut look = tokio::time::interval(LOOK);
+        let (mut take, mut seen) = (tokio::time::interval(FIGURES), Seen::default());
         loop {
             tokio::select! {
                 item = items.next() => {
@@ -110,6 +112,7 @@ impl Forwards {
                         words.send(&Word { cut, ..Word::default() }).await?;
                     }
                 }
+                _ = take.tick() => self.figures(hub, host, &given, &mut seen),
                 Some(_) = joined.join_next(), if !joined.is_empty() => {}
             }
         }

@@ -272,9 +272,15 @@ async fn settle_one(agent: &Agent, name: &str) {
                 known.listens = !quiet;
                 known.problem = clean_to_width(&given.refused, WHY);
             }
+            // It goes on as it was.
             Err(e) if known.listens && !denied => {
-                // It goes on as it was.
-                known.failed(&e.message);
+                if known.settled {
+                    known.failed(&e.message);
+                } else {
+                    let goes_on =
+                        format!("{}; before that is mended it goes on as it was", e.message);
+                    known.problem = clean_to_width(&goes_on, WHY);
+                }
                 known.not_before = Some(now + AGAIN);
             }
             Err(e) => {
