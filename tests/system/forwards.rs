@@ -2,25 +2,21 @@
 //! and the rights allow, and what ends them.
 
 use crate::docker_proxy::text;
-use cmdr_agentd::agent::{self, Agent, Config};
+use cmdr_agentd::agent::Config;
 use cmdr_agentd::policy::Policy;
-use cmdr_link::session::Dialer;
-use cmdr_link::{Client, SecretKey};
+use cmdr_link::Client;
 use cmdr_protocol::ErrorKind;
 use cmdr_protocol::audit::{Event, List as AuditList};
 use cmdr_protocol::forwards::kept::{Cut, Delete, Forward, List, Put, Resume, Row, Stop, Switch};
 use cmdr_protocol::forwards::{Carries, Dial, Piece, Place};
-use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::operators;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
-use cmdr_protocol::version::PeerKind;
 use harness::process::{Running, program, run};
 use harness::{BareAgent, World, until};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -285,7 +281,7 @@ async fn a_kept_forward_leads_from_one_host_to_what_another_sees_and_is_switched
         listen: at.to_string(),
         via: "db1".into(),
         to: place(one),
-        note: String::new(),
+        ..Forward::default()
     };
     client.call(None, &Put(forward.clone()), PATIENCE).await.unwrap();
     until_is(&client, "db", "listening").await;
@@ -353,50 +349,6 @@ async fn a_kept_forward_goes_by_the_rights_of_who_made_it_and_ends_with_them_wit
         row(&admin, "db").await.stand.unwrap_or_default().last_error.contains("not allowed for")
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_forward_that_was_deleted_while_its_host_was_away_does_not_come_back() {
-    let (world, service) = (World::start().await, echo("one").await);
-    let at = free().await;
-    let client = world.client(Role::ADMINISTRATOR).await;
-    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-    let mut dialer = world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
-    "edge".clone_into(&mut dialer.name);
-    let mut config = Config::new(world.path("edge"));
-    let policy = format!("[forwards]\ntargets = [\"{service}\"]\nlisten = [\"{at}\"]\n");
-    config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), &policy).unwrap();
-    // The same agent over two links, one after the other.
-    let service_of_agent = Arc::new(Agent::service(config));
-    let up = async |dialer: &Dialer| {
-        let (link, welcome, streams) = dialer.dial().await.unwrap();
-        tokio::spawn(agent::serve(service_of_agent.clone(), link.clone(), streams));
-        (link, welcome.host.unwrap())
-    };
-    let (link, id) = up(&dialer).await;
-    dialer.join = None;
-    let forward = Forward {
-        name: "local".into(),
-        host: "edge".into(),
-        listen: at.to_string(),
-        to: place(service),
-        ..Forward::default()
-    };
-    client.call(None, &Put(forward), PATIENCE).await.unwrap();
-    until_is(&client, "local", "listening").await;
-    let mut tcp = TcpStream::connect(at).await.unwrap();
-    assert_eq!(hear(&mut tcp, 3).await, "one");
-    link.close("away for a while");
-    world.until_state(id, HostState::Away).await;
-    let mut meanwhile = TcpStream::connect(at).await.unwrap();
-    assert_eq!(hear(&mut meanwhile, 3).await, "one", "it needs no hub");
-    client.call(None, &Delete { name: "local".into() }, PATIENCE).await.unwrap();
-    let world = world.restart().await;
-    let _link = up(&dialer).await;
-    assert!(is_over(&mut tcp).await && is_over(&mut meanwhile).await);
-    until("nobody listens", async || TcpStream::connect(at).await.is_err()).await;
-    let client = world.client(Role::ADMINISTRATOR).await;
-    assert_eq!(client.call(None, &List {}, PATIENCE).await.unwrap().forwards, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -393,3 +393,24 @@ fn a_forward_of_one_host_is_stopped_resumed_cut_and_removed() {
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     until("nobody listens", || connect(moved).is_err());
 }
+
+#[test]
+fn a_forward_that_was_deleted_while_its_host_was_away_does_not_come_back() {
+    let mut story = Story::begin();
+    let [port] = ports();
+    story.start_agent();
+    story.keep("local", "tcp", port);
+    let mut first = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert!(echoes(&mut first, "first"));
+    story.agent.take().unwrap().kill();
+    until("the host is away", || story.says(&["hosts", "-o", "json"]).contains("\"away\""));
+    let mut meanwhile = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert!(echoes(&mut meanwhile, "it needs neither agent nor hub"));
+    story.says(&["forward", "rm", "local", "--yes"]);
+    story.hub.kill();
+    story.hub.start_again();
+    story.start_agent();
+    until("they are over", || !echoes(&mut first, "x") && !echoes(&mut meanwhile, "x"));
+    until("nobody listens", || TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert_eq!(story.says(&["forward", "ls", "-o", "name"]).trim(), "");
+}

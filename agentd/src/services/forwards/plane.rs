@@ -264,7 +264,7 @@ async fn settle_one(agent: &Agent, name: &str) {
             return;
         }
         known.looked = Some(now);
-        known.cut |= denied && known.open > 0;
+        known.cut |= denied;
         match done {
             Ok(found) => {
                 known.found = found.unwrap_or_default();
