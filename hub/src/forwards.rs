@@ -49,9 +49,14 @@ pub struct ForwardRecord {
     pub to: Place,
     /// Who may use a proxy.
     pub user: String,
-    /// Their password, sealed.
+    /// Over SSH: who logs in, and where.
+    pub ssh: String,
+    /// The password, sealed.
     #[serde(with = "serde_bytes")]
     pub sealed: Vec<u8>,
+    /// The key, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed_key: Vec<u8>,
     /// For people.
     pub note: String,
     /// It does not listen.
@@ -104,6 +109,8 @@ fn may(hub: &Hub, who: &Who, via: HostId, kind: Kind, to: &Place) -> Result<(), 
     let index = methods::index(Dial::METHOD)
         .ok_or_else(|| CallError::failed("the hub does not know its own method"))?;
     let carries = if kind == Kind::Udp { Carries::Udp } else { Carries::Tcp };
+    // What a machine connects over SSH nobody here judges.
+    let to = if kind.is_ssh() { &Place::default() } else { to };
     let about = resource(carries, to);
     hub.decide(who, index, Some(&about), Some(via)).map(drop).map_err(|missing| {
         let via = hub.fleet.name(via).unwrap_or_else(|| via.to_string());
@@ -157,7 +164,9 @@ impl Forwards {
                 via: if record.via == record.host { String::new() } else { name(record.via) },
                 to: record.to.clone(),
                 user: record.user.clone(),
+                ssh: record.ssh.clone(),
                 password: Password::default(),
+                key: Password::default(),
                 note: record.note.clone(),
             },
             stopped: record.stopped,
@@ -205,12 +214,14 @@ impl Forwards {
         may(hub, &hub.who_is(&caller.operator), via, forward.kind, &forward.to)?;
         let before = self.lock().known.get(&forward.name).cloned();
         let _sealing = hub.vault.sealing().await;
-        let sealed = login::sealed(hub, forward, before.as_ref())?;
+        let (sealed, sealed_key) = login::sealed(hub, forward, before.as_ref())?;
         let wanted = ForwardRecord {
             name: forward.name.clone(),
             kind: forward.kind,
             user: forward.user.clone(),
+            ssh: forward.ssh.clone(),
             sealed,
+            sealed_key,
             host: Some(host),
             listen: listen.to_string(),
             via: Some(via),
@@ -354,12 +365,14 @@ impl Forwards {
             } else {
                 Ok(())
             };
-            let password = allowed.and_then(|()| login::password(hub, &record));
+            let login = allowed.and_then(|()| login::login(hub, &record));
             Given {
                 kind: record.kind,
                 to: (own && !record.kind.is_proxy()).then(|| record.to.clone()),
-                refused: password.as_ref().err().map(|e| e.message.clone()).unwrap_or_default(),
-                password: password.unwrap_or_default(),
+                refused: login.as_ref().err().map(|e| e.message.clone()).unwrap_or_default(),
+                password: login.as_ref().map(|(password, _)| password.clone()).unwrap_or_default(),
+                key: login.map(|(_, key)| key).unwrap_or_default(),
+                ssh: record.ssh,
                 name: record.name,
                 revision: record.revision,
                 listen: record.listen,

@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A service that says its name and then whatever it is told, until it is told no more.
-async fn echo(name: &'static str) -> SocketAddr {
+pub(crate) async fn echo(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -41,17 +41,22 @@ async fn echo(name: &'static str) -> SocketAddr {
 }
 
 /// A port that was free a moment ago.
-async fn free() -> SocketAddr {
+pub(crate) async fn free() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     listener.local_addr().unwrap()
 }
 
-fn place(at: SocketAddr) -> Place {
+pub(crate) fn place(at: SocketAddr) -> Place {
     Place { host: at.ip().to_string(), port: at.port() }
 }
 
 /// A host whose owner lets forwards lead to these places and listen at those.
-async fn host(world: &World, name: &str, to: &[SocketAddr], listen: &[SocketAddr]) -> BareAgent {
+pub(crate) async fn host(
+    world: &World,
+    name: &str,
+    to: &[SocketAddr],
+    listen: &[SocketAddr],
+) -> BareAgent {
     let mut config = Config::new(world.path(name));
     let policy = format!("[forwards]\ntargets = {:?}\nlisten = {:?}\n", words(to), words(listen));
     config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), &policy).unwrap();
@@ -63,14 +68,14 @@ fn words(all: &[SocketAddr]) -> Vec<String> {
 }
 
 /// Reads so many bytes as text.
-async fn hear(tcp: &mut TcpStream, count: usize) -> String {
+pub(crate) async fn hear(tcp: &mut TcpStream, count: usize) -> String {
     let mut bytes = vec![0; count];
     tokio::time::timeout(PATIENCE, tcp.read_exact(&mut bytes)).await.unwrap().unwrap();
     text(&bytes)
 }
 
 /// Whether a connection is over, for good or not.
-async fn is_over(tcp: &mut TcpStream) -> bool {
+pub(crate) async fn is_over(tcp: &mut TcpStream) -> bool {
     let mut byte = [0];
     matches!(tokio::time::timeout(PATIENCE, tcp.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
 }
@@ -259,12 +264,12 @@ async fn datagrams_come_and_go_one_by_one() {
 }
 
 /// How a forward stands.
-async fn row(client: &Client, name: &str) -> Row {
+pub(crate) async fn row(client: &Client, name: &str) -> Row {
     let all = client.call(None, &List {}, PATIENCE).await.unwrap().forwards;
     all.into_iter().find(|row| row.forward.name == name).unwrap_or_default()
 }
 
-async fn until_is(client: &Client, name: &str, state: &str) {
+pub(crate) async fn until_is(client: &Client, name: &str, state: &str) {
     until(&format!("{name} is {state}"), async || row(client, name).await.state() == state).await;
 }
 

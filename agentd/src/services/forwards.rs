@@ -1,8 +1,9 @@
 //! Forwards: connections that this host makes to places it can reach, for somebody whom the hub lets. Where they may lead
 //! is its owner's word ([`crate::policy`]), said of the address and not of the name. `held` has those that are kept; those on one
-//! host are carried by its data plane (`plane`).
+//! host are carried by its data plane (`plane`), those over SSH by the agent (`over_ssh`).
 
 mod held;
+mod over_ssh;
 mod plane;
 mod way;
 

@@ -15,6 +15,22 @@ pub const MAX_NOTE: usize = 400;
 /// The longest user and the longest password, in bytes.
 pub const MAX_LOGIN: usize = 255;
 
+/// The longest key, in bytes.
+pub const MAX_KEY: usize = 16 * 1024;
+
+/// Who logs in over SSH, and where: `user@host` or `user@host:port`.
+pub fn machine(text: &str) -> Result<(String, Place), String> {
+    let wrong = || format!("'{text}' is no login such as deploy@10.0.0.5 or deploy@shop.lan:2222");
+    let (user, host) = text.rsplit_once('@').ok_or_else(wrong)?;
+    let has_port = host.rsplit_once(':').is_some_and(|(before, _)| {
+        !before.contains(':') || (before.starts_with('[') && before.ends_with(']'))
+    });
+    let place = if has_port { Place::parse(host) } else { Place::parse(&format!("{host}:22")) };
+    let place = place.map_err(|why| format!("{}: {why}", wrong()))?;
+    crate::ssh::check(user, &place.host)?;
+    Ok((user.to_owned(), place))
+}
+
 /// What a forward understands of those who connect. What says nothing of it is of [`Kind::Tcp`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -28,6 +44,15 @@ pub enum Kind {
     Http,
     /// A proxy: clients say where to by SOCKS5.
     Socks5,
+    /// Connections at the host, to one place that a machine sees which is reached over SSH.
+    #[serde(rename = "ssh-local")]
+    SshLocal,
+    /// Connections at a machine that is reached over SSH, to one place that the host sees.
+    #[serde(rename = "ssh-remote")]
+    SshRemote,
+    /// A proxy: clients say by SOCKS5 where to, and a machine connects that is reached over SSH.
+    #[serde(rename = "ssh-dynamic")]
+    SshDynamic,
     /// One that this release does not know.
     #[serde(other)]
     Unknown,
@@ -35,7 +60,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that this release knows.
-    pub const ALL: &'static [Self] = &[Self::Tcp, Self::Udp, Self::Http, Self::Socks5];
+    pub const ALL: &'static [Self] = &[
+        Self::Tcp,
+        Self::Udp,
+        Self::Http,
+        Self::Socks5,
+        Self::SshLocal,
+        Self::SshRemote,
+        Self::SshDynamic,
+    ];
 
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
@@ -44,13 +77,21 @@ impl Kind {
             Self::Udp => "udp",
             Self::Http => "http",
             Self::Socks5 => "socks5",
+            Self::SshLocal => "ssh-local",
+            Self::SshRemote => "ssh-remote",
+            Self::SshDynamic => "ssh-dynamic",
             Self::Unknown => "unknown",
         }
     }
 
     /// Whether clients say where to.
     pub const fn is_proxy(self) -> bool {
-        matches!(self, Self::Http | Self::Socks5)
+        matches!(self, Self::Http | Self::Socks5 | Self::SshDynamic)
+    }
+
+    /// Whether it goes over SSH.
+    pub const fn is_ssh(self) -> bool {
+        matches!(self, Self::SshLocal | Self::SshRemote | Self::SshDynamic)
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
@@ -105,9 +146,15 @@ pub struct Forward {
     /// Who may use a proxy; empty for everyone who reaches it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
+    /// Over SSH: `user@host` or `user@host:port`, as the host that listens sees it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ssh: String,
     /// The user's password. The hub is told it and tells nobody but the host; one that is not given again stays.
     #[serde(skip_serializing_if = "Password::is_empty")]
     pub password: Password,
+    /// The key by which one logs in over SSH, in OpenSSH's form and without a passphrase; kept as the password is.
+    #[serde(skip_serializing_if = "Password::is_empty")]
+    pub key: Password,
     /// For people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -133,11 +180,21 @@ impl Forward {
                 self.kind
             ));
         }
-        if !self.kind.is_proxy() && !(self.user.is_empty() && self.password.is_empty()) {
+        if self.kind.is_ssh() {
+            machine(&self.ssh)?;
+            if !self.user.is_empty() {
+                return Err("over SSH the user is the one in 'ssh': user@host".to_owned());
+            }
+        } else if !self.ssh.is_empty() || !self.key.is_empty() {
+            return Err("'ssh' and a key are for the kinds ssh-local, ssh-remote and ssh-dynamic"
+                .to_owned());
+        } else if !self.kind.is_proxy() && !(self.user.is_empty() && self.password.is_empty()) {
             return Err("a user and a password are for proxies: kinds http and socks5".to_owned());
-        }
-        if self.user.is_empty() && !self.password.is_empty() {
+        } else if self.user.is_empty() && !self.password.is_empty() {
             return Err("a password is somebody's: give the user as well".to_owned());
+        }
+        if self.key.0.len() > MAX_KEY {
+            return Err(format!("a key is at most {MAX_KEY} bytes"));
         }
         let unfit = |text: &str| text.len() > MAX_LOGIN || text.contains(char::is_control);
         if unfit(&self.user) || self.user.contains(':') || unfit(&self.password.0) {
@@ -184,14 +241,16 @@ pub struct Row {
 }
 
 impl Row {
-    /// `listening`, `stopped`, `waiting` for its host or its first word, `failing`.
+    /// `listening`, `stopped`, `waiting` for its host, its first word or a login, `failing`.
     pub fn state(&self) -> &'static str {
         match &self.stand {
             _ if self.stopped => "stopped",
             Some(stand) if stand.revision == self.revision && !stand.problem.is_empty() => {
                 "failing"
             }
-            Some(stand) if stand.revision == self.revision => "listening",
+            Some(stand) if stand.revision == self.revision && !stand.listening.is_empty() => {
+                "listening"
+            }
             _ => "waiting",
         }
     }
@@ -211,7 +270,7 @@ pub struct Stand {
     pub problem: String,
     /// Connections now.
     pub open: u32,
-    /// Connections since its agent began.
+    /// Connections since whoever carries them began: the agent, or the data plane of its host.
     pub total: u64,
     /// Those of them that came to nothing or broke.
     pub failed: u64,
@@ -256,7 +315,7 @@ pub struct Put(pub Forward);
 impl Call for Put {
     const METHOD: &'static str = "forwards.put";
     const ACCESS: Access = Access::Admin;
-    const SECRETS: &'static [&'static str] = &["password"];
+    const SECRETS: &'static [&'static str] = &["password", "key"];
     type Reply = Done;
     fn resource(&self) -> String {
         resource(&self.0.name)
@@ -354,9 +413,15 @@ pub struct Given {
     /// Who may use a proxy; empty for everyone.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
+    /// Over SSH: `user@host` or `user@host:port`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ssh: String,
     /// The user's password.
     #[serde(skip_serializing_if = "Password::is_empty")]
     pub password: Password,
+    /// The key by which one logs in over SSH.
+    #[serde(skip_serializing_if = "Password::is_empty")]
+    pub key: Password,
     /// It does not listen.
     pub stopped: bool,
     /// Why nobody may use it now: it does not listen, and its connections end.
@@ -458,13 +523,16 @@ mod tests {
         let plain = Forward { to: Place::parse("10.0.0.5:80").unwrap(), ..Forward::default() };
         assert_eq!((proxy().check(), plain.check()), (Ok(()), Ok(())));
         let wrong = [
-            (Forward { kind: Kind::Unknown, ..proxy() }, "tcp, udp, http, socks5"),
+            (Forward { kind: Kind::Unknown, ..proxy() }, "tcp, udp, http, socks5, ssh-local"),
             (Forward { to: plain.to.clone(), ..proxy() }, "where its clients say"),
             (Forward { via: "other".into(), ..proxy() }, "a single host"),
             (Forward { user: String::new(), ..proxy() }, "give the user as well"),
             (Forward { user: "a:b".into(), ..proxy() }, "no ':'"),
             (Forward { user: "x".repeat(256), ..proxy() }, "255 bytes"),
             (Forward { to: Place::default(), ..plain.clone() }, "leads to a place"),
+            (Forward { ssh: "a@b".into(), ..plain.clone() }, "ssh-local"),
+            (Forward { kind: Kind::SshLocal, ..plain.clone() }, "no login"),
+            (Forward { kind: Kind::SshLocal, ssh: "x".into(), ..plain.clone() }, "no login"),
             (Forward { user: "ann".into(), ..plain }, "for proxies"),
         ];
         for (forward, why) in wrong {
@@ -482,5 +550,21 @@ mod tests {
         assert_eq!(new.kind, Kind::Unknown);
         let text = serde_json::to_string(&old).unwrap();
         assert!(!text.contains("kind") && !text.contains("password"), "{text}");
+    }
+
+    #[test]
+    fn a_login_over_ssh_has_a_user_and_a_machine() {
+        let read = |text| machine(text).map(|(user, place)| (user, place.to_string()));
+        for (text, place) in [
+            ("deploy@10.0.0.5", "10.0.0.5:22"),
+            ("deploy@shop.lan:2222", "shop.lan:2222"),
+            ("deploy@[fd00::5]:2222", "[fd00::5]:2222"),
+            ("deploy@[fd00::5]", "[fd00::5]:22"),
+        ] {
+            assert_eq!(read(text), Ok(("deploy".to_owned(), place.to_owned())));
+        }
+        for bad in ["", "deploy", "@host", "deploy@", "deploy@host:0", "-x@host"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! What leads through the hub is carried here; what this host connects for itself by its data plane (`plane`).
 
 use super::plane::{self, Plane};
-use super::way;
+use super::{over_ssh, way};
 use crate::Agent;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_link::{clock, files, tunnel};
@@ -81,7 +81,7 @@ impl Counts {
         said.last_error_ms = clock::now_ms();
     }
 
-    fn listens(&self, listening: String, problem: String) {
+    pub(super) fn listens(&self, listening: String, problem: String) {
         let mut said = lock(&self.said);
         (said.listening, said.problem) = (listening, problem);
     }
@@ -124,6 +124,20 @@ pub(super) struct Guest {
 /// Counts a connection while it is there.
 #[derive(Debug)]
 pub(super) struct Seat(pub(super) Arc<Counts>);
+
+impl Seat {
+    /// Counts a connection that has come; none when as many are there as may be.
+    pub(super) fn take(counts: &Arc<Counts>, most: usize) -> Option<Self> {
+        counts.total.fetch_add(1, Ordering::Relaxed);
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        let seat = Self(counts.clone());
+        if counts.open.load(Ordering::Relaxed) as usize > most {
+            counts.failed("as many connections are open as may be (max under [forwards])");
+            return None;
+        }
+        Some(seat)
+    }
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {
@@ -228,15 +242,25 @@ impl Held {
                 listener: None,
             });
             let was = std::mem::replace(&mut *lock(&running.counts.given), given.clone());
-            if given.stopped || was.listen != given.listen {
+            let quiet = given.stopped || !given.refused.is_empty();
+            if quiet || is_another(&was, &given) {
                 if let Some(listener) = running.listener.take() {
                     listener.abort();
                 }
-                running.counts.listens(String::new(), String::new());
+                running.counts.listens(String::new(), given.refused.clone());
             }
-            if !given.stopped && running.listener.is_none() {
+            if !given.refused.is_empty() {
+                running.counts.cut.send_modify(|cut| *cut += 1);
+            }
+            if !quiet && running.listener.is_none() {
                 let (agent, counts) = (agent.clone(), running.counts.clone());
-                let task = tokio::spawn(async move { listen(&agent, counts, given.listen).await });
+                let task = tokio::spawn(async move {
+                    if given.kind.is_ssh() {
+                        over_ssh::keep(&agent, counts, given).await;
+                    } else {
+                        listen(&agent, counts, given.listen).await;
+                    }
+                });
                 running.listener = Some(task.abort_handle());
             }
             inner.running.insert(name, running);
@@ -361,6 +385,17 @@ pub(crate) async fn resume(agent: &Agent) {
     }
 }
 
+/// Whether what listens has to be begun anew.
+fn is_another(was: &Given, now: &Given) -> bool {
+    let but = |given: &Given| Given {
+        revision: 0,
+        stopped: false,
+        refused: String::new(),
+        ..given.clone()
+    };
+    was.listen != now.listen || was.kind != now.kind || (now.kind.is_ssh() && but(was) != but(now))
+}
+
 /// Listens for a forward, for as long as it is to.
 async fn listen(agent: &Agent, counts: Arc<Counts>, at: String) {
     loop {
@@ -392,13 +427,8 @@ async fn accept_all(agent: &Agent, counts: &Arc<Counts>, listener: &TcpListener)
             }
         };
         tunnel::prepare(&tcp);
-        counts.total.fetch_add(1, Ordering::Relaxed);
-        counts.open.fetch_add(1, Ordering::Relaxed);
-        let guest = Guest { tcp, seat: Seat(counts.clone()) };
-        if counts.open.load(Ordering::Relaxed) as usize > agent.policy().forwards.max {
-            counts.failed("as many connections are open as may be (max under [forwards])");
-            continue;
-        }
+        let Some(seat) = Seat::take(counts, agent.policy().forwards.max) else { continue };
+        let guest = Guest { tcp, seat };
         let agent = agent.clone();
         tokio::spawn(async move {
             agent.forwards().knock(guest).await;

@@ -96,7 +96,7 @@ pub(super) struct Plane {
 
 /// Whether a forward is one for the data plane.
 pub(super) fn is_own(given: &Given) -> bool {
-    given.to.is_some() || given.kind != Kind::Tcp
+    !given.kind.is_ssh() && (given.to.is_some() || given.kind != Kind::Tcp)
 }
 
 /// The part of the data plane that a forward is.

@@ -94,15 +94,23 @@ pub(super) struct AddArgs {
     name: String,
     /// The host that listens, and where: HOST:PORT (its 127.0.0.1) or HOST:ADDRESS:PORT.
     listen: String,
-    /// What is reached: HOST:PORT or HOST:ADDRESS:PORT, as that host sees it. None for a proxy.
+    /// What is reached: HOST:PORT or HOST:ADDRESS:PORT, as that host sees it; over SSH PORT or ADDRESS:PORT, as that end
+    /// sees it. None for a proxy.
     target: Option<String>,
-    /// What it understands: tcp and udp lead to TARGET, http and socks5 are proxies; all but tcp on one host.
+    /// What it understands: tcp and udp lead to TARGET, http and socks5 are proxies; ssh-local, ssh-remote and ssh-dynamic
+    /// go over SSH as -L, -R and -D of ssh do. All but tcp on one host.
     #[arg(long, value_name = "KIND", default_value = "tcp", value_parser = kind)]
     kind: Kind,
     /// Who may use a proxy [default: everyone who reaches it]; the password is read from standard input, or asked for
     /// without being shown.
     #[arg(long, value_name = "USER", default_value = "", hide_default_value = true)]
     user: String,
+    /// Over SSH: as whom to log in, and where. Without --key the password is read from standard input, or asked for.
+    #[arg(long, value_name = "USER@HOST[:PORT]", default_value = "", hide_default_value = true)]
+    ssh: String,
+    /// The private key for --ssh, without a passphrase.
+    #[arg(long, value_name = "FILE", requires = "ssh")]
+    key: Option<PathBuf>,
     /// For people.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
@@ -166,10 +174,15 @@ pub(super) async fn run(app: &App, verb: &Verb) -> Result<Exit, Failure> {
         }
         Verb::Add(args) => {
             let (host, listen) = super::target(&args.listen)?;
-            let target = args.target.as_deref().map(super::target).transpose()?;
             let host = hub.one_host(host).await?.name;
-            let (via, to) = match target {
-                Some((via, to)) => (hub.one_host(via).await?.name, to),
+            let (via, to) = match args.target.as_deref() {
+                Some(target) if args.kind.is_ssh() => {
+                    (host.clone(), Place::parse(target).map_err(Failure::usage)?)
+                }
+                Some(target) => {
+                    let (via, to) = super::target(target)?;
+                    (hub.one_host(via).await?.name, to)
+                }
                 None => (host.clone(), Place::default()),
             };
             if rows(&hub).await?.iter().any(|row| row.forward.name == args.name) {
@@ -181,6 +194,14 @@ pub(super) async fn run(app: &App, verb: &Verb) -> Result<Exit, Failure> {
                 kind: args.kind,
                 user: args.user.clone(),
                 password: Password::default(),
+                ssh: args.ssh.clone(),
+                key: args
+                    .key
+                    .as_deref()
+                    .map(file::secret)
+                    .transpose()
+                    .map_err(Failure::usage)?
+                    .unwrap_or_default(),
                 via: if via == host { String::new() } else { via },
                 host,
                 listen: listen.to_string(),
@@ -188,8 +209,9 @@ pub(super) async fn run(app: &App, verb: &Verb) -> Result<Exit, Failure> {
                 note: args.note.clone(),
             };
             forward.check().map_err(Failure::usage)?;
-            if !forward.user.is_empty() {
-                let question = format!("The password of {}", clean(&forward.user));
+            let who = if forward.ssh.is_empty() { &forward.user } else { &forward.ssh };
+            if !who.is_empty() && forward.key.is_empty() {
+                let question = format!("The password of {}", clean(who));
                 forward.password = Password(secret::ask_new(&question).await?.to_string());
             }
             told(app, &args.name, "is kept", hub.ask(&Put(forward)).await?);
@@ -272,6 +294,12 @@ fn list(app: &App, rows: &[Row]) -> Result<(), Failure> {
         Column::text("LISTEN", |r: &Row| text(&r.forward.listen)),
         Column::text("VIA", |r: &Row| text(&r.forward.via)),
         Column::text("TO", |r: &Row| match r.forward.kind.is_proxy() {
+            _ if r.forward.kind.is_ssh() && r.forward.to.is_none() => {
+                text(&format!("anywhere, over {}", r.forward.ssh))
+            }
+            _ if r.forward.kind.is_ssh() => {
+                text(&format!("{} over {}", r.forward.to, r.forward.ssh))
+            }
             true if r.forward.user.is_empty() => "anywhere".into(),
             true => text(&format!("anywhere, for {}", r.forward.user)),
             false => text(&r.forward.to.to_string()),
@@ -333,7 +361,11 @@ fn status(app: &App, rows: &[Live], watch: bool) -> Result<(), Failure> {
         Column::text("STATE", |r| state(&r.row)),
         Column::text("WAY", |r| {
             let own = r.row.forward.via.is_empty();
-            if own { "on its host" } else { "through the hub" }.into()
+            match own {
+                _ if r.row.forward.kind.is_ssh() => "over SSH".into(),
+                true => "on its host".into(),
+                false => "through the hub".into(),
+            }
         }),
         Column::figure("OPEN", |r| figure(r, |s| s.open.to_string())),
         Column::figure("TOTAL", |r| figure(r, |s| s.total.to_string())),

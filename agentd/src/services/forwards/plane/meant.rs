@@ -71,7 +71,7 @@ pub(super) async fn part(
             }
             Ok((Config { listeners: vec![listener], ..Config::default() }, hub))
         }
-        Kind::Unknown => Err(CallError::malformed("this agent knows no such kind of forward")),
+        _ => Err(CallError::malformed("this agent knows no such kind of forward")),
     }
 }
 

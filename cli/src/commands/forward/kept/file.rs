@@ -16,14 +16,22 @@ A forward of a file is like this; several are divided by lines with three dashes
   to: 127.0.0.1:5432
   ---
   name: out
-  kind: http                      # tcp, udp, http, socks5
+  kind: http                      # tcp, udp, http, socks5, ssh-local, ssh-remote, ssh-dynamic
   host: edge1
   listen: 127.0.0.1:3128
   user: ann
-  password_file: out.password     # beside this file; without it the password stays as it is";
+  password_file: out.password     # beside this file; without it the password stays as it is
+  ---
+  name: printer
+  kind: ssh-local
+  host: edge1
+  listen: 127.0.0.1:9100
+  ssh: deploy@10.0.0.9            # the machine; 'to' is what it sees
+  to: 127.0.0.1:9100
+  key_file: printer.key           # or password_file";
 
-/// The longest password file that is read.
-const LONGEST: u64 = 4096;
+/// The longest file with a password or a key that is read.
+const LONGEST: u64 = 64 * 1024;
 
 /// The forwards of files.
 pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Forward>, Failure> {
@@ -46,32 +54,51 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Forward>, Failure> {
     Ok(all)
 }
 
+/// A password or a key, alone in a file.
+pub(super) fn secret(path: &Path) -> Result<Password, String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST).read_to_string(&mut text));
+    read.map_err(|e| format!("reading {}: {e}", path.display()))?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    // A key ends with a line of its own.
+    let end = if text.contains('\n') { "\n" } else { "" };
+    Ok(Password(format!("{text}{end}")))
+}
+
 fn one(file: &Path, document: &str) -> Result<Forward, String> {
-    let known = ["name", "kind", "host", "listen", "via", "to", "user", "password_file", "note"];
+    let known = [
+        "name",
+        "kind",
+        "host",
+        "listen",
+        "via",
+        "to",
+        "user",
+        "password_file",
+        "ssh",
+        "key_file",
+        "note",
+    ];
     let mut value: serde_json::Value =
         serde_saphyr::from_str(document).map_err(|e| e.to_string())?;
     let fields = value.as_object_mut().ok_or("a forward is a map")?;
-    if fields.contains_key("password") {
-        return Err("a password does not stand in a file that others read: write password_file, and it alone into that file"
+    if fields.contains_key("password") || fields.contains_key("key") {
+        return Err("no password and no key stands in a file that others read: write password_file or key_file, and it alone into that file"
             .to_owned());
     }
     if let Some(odd) = fields.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(format!("a forward has no '{}'; it has {}", clean(odd), known.join(", ")));
     }
-    let password = fields.remove("password_file");
-    let mut forward = Forward::deserialize(&value).map_err(|e| e.to_string())?;
-    if let Some(path) = password {
-        let path = path.as_str().ok_or("password_file is the name of a file")?;
-        let path = file.parent().unwrap_or(Path::new("")).join(path);
-        let read = || {
-            use std::io::Read as _;
-            let mut text = String::new();
-            std::fs::File::open(&path)?.take(LONGEST).read_to_string(&mut text)?;
-            std::io::Result::Ok(text)
-        };
-        let text = read().map_err(|e| format!("reading {}: {e}", path.display()))?;
-        forward.password = Password(text.trim_end_matches(['\n', '\r']).to_owned());
+    let mut secrets = [Password::default(), Password::default()];
+    for (name, secret_) in ["password_file", "key_file"].into_iter().zip(&mut secrets) {
+        if let Some(path) = fields.remove(name) {
+            let path = path.as_str().ok_or_else(|| format!("{name} is the name of a file"))?;
+            *secret_ = secret(&file.parent().unwrap_or(Path::new("")).join(path))?;
+        }
     }
+    let mut forward = Forward::deserialize(&value).map_err(|e| e.to_string())?;
+    [forward.password, forward.key] = secrets;
     forward.check()?;
     Ok(forward)
 }
@@ -86,13 +113,16 @@ pub(super) fn compare(wanted: &[Forward], there: &[Row]) -> Vec<(Forward, String
             (true, user) => format!("anywhere for {user}"),
             (false, _) => f.to.to_string(),
         };
-        format!("{} {} {} -> {via} {to}", f.kind, f.host, f.listen)
+        let over = if f.ssh.is_empty() { String::new() } else { format!(" over {}", f.ssh) };
+        format!("{} {} {} -> {via} {to}{over}", f.kind, f.host, f.listen)
     };
     let mut changes = Vec::new();
     for forward in wanted {
-        let shown = Forward { password: Password::default(), ..forward.clone() };
+        let shown =
+            Forward { password: Password::default(), key: Password::default(), ..forward.clone() };
+        let secret = !(forward.password.is_empty() && forward.key.is_empty());
         let line = match there.iter().find(|row| row.forward.name == forward.name) {
-            Some(row) if row.forward == shown && forward.password.is_empty() => continue,
+            Some(row) if row.forward == shown && !secret => continue,
             Some(row) if row.forward == shown => String::new(),
             Some(row) => {
                 format!("~ {}: {}, now {}", forward.name, way(forward), way(&row.forward))
