@@ -66,7 +66,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     containers::resume(&agent);
     gateways::resume(&agent).await;
     recorder::begin(&agent);
-    forwards::resume(&agent);
+    forwards::resume(&agent).await;
     tokio::spawn(metrics::remember(agent.clone()));
     tokio::spawn(alerts::look(agent.clone()));
     tokio::spawn(crate::dataplane::keep(agent.clone()));

@@ -71,7 +71,7 @@ pub struct Listener {
     /// User to password, of forward front ends.
     #[serde(default)]
     pub users: BTreeMap<String, String>,
-    /// Networks that forward front ends may lead to.
+    /// Networks that forward front ends may lead to, with ports or with all.
     #[serde(default)]
     pub targets: Vec<String>,
     /// 0: no limit but the gateway's.

@@ -68,6 +68,10 @@ pub enum Request {
         address: IpAddr,
         seconds: u64,
     },
+    /// Ends the connections of a listener, also of one that is not in the configuration any more.
+    Cut {
+        listener: String,
+    },
     /// Hands over the listening sockets.
     TakeOver,
     /// Ends when the last connection has, at the latest after `seconds`.
@@ -270,6 +274,10 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
                 bail!("as many addresses are banned as can be remembered");
             }
         }
+        Request::Cut { listener } => {
+            let listener: Arc<str> = listener.into();
+            held.everyone(|| Mail::CutListener(listener.clone()));
+        }
         Request::Stop { seconds } => {
             ending.seconds.store(seconds, Relaxed);
             ending.stopping.store(true, Relaxed);
@@ -283,7 +291,7 @@ async fn answer(request: Request, gateway: &Held, ending: &Arc<Ending>) -> Resul
 /// All listeners and upstreams with their counters.
 fn status(gateway: &Gateway) -> Value {
     let now = gateway.shared.now();
-    let listeners = gateway.plan.listeners.iter().map(|l| {
+    let listener = |l: &Arc<crate::plan::Listener>| {
         let c = &l.counters;
         let (talkers, seconds) = c.talkers.told(now);
         json!({
@@ -293,7 +301,9 @@ fn status(gateway: &Gateway) -> Value {
             "dropped": c.dropped.load(Relaxed), "starved": c.starved.load(Relaxed), "drained": c.drained.load(Relaxed),
             "talkers": talkers, "talkers_seconds": seconds,
         })
-    });
+    };
+    let told = |all: &[Arc<crate::plan::Listener>]| all.iter().map(listener).collect::<Vec<_>>();
+    let still = gateway.plan.left.iter().filter(|l| l.counters.active.load(Relaxed) > 0).cloned();
     let groups = gateway.plan.groups.iter().map(|g| {
         let upstreams = g.upstreams.iter().map(|u| {
             let s = &u.state;
@@ -319,7 +329,7 @@ fn status(gateway: &Gateway) -> Value {
     json!({
         "pid": std::process::id(), "milliseconds": now, "open": gateway.shared.open.load(Relaxed),
         "max_connections": gateway.shared.most.load(Relaxed),
-        "listeners": listeners.collect::<Vec<_>>(), "groups": groups.collect::<Vec<_>>(),
+        "listeners": told(&gateway.plan.listeners), "left": told(&still.collect::<Vec<_>>()), "groups": groups.collect::<Vec<_>>(),
     })
 }
 

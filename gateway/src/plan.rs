@@ -4,12 +4,13 @@
 use crate::config::{self, Config, Mode, Transport, Verdict};
 use crate::group::{Group, State, Upstream};
 use crate::policy::networks::{Network, Networks};
+use crate::policy::targets::Targets;
 use crate::policy::{Known, Policy};
 use crate::seen::Talkers;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Where a listener listens: what makes it the same one over a change.
 pub type Place = (SocketAddr, Transport);
@@ -41,7 +42,7 @@ pub struct Listener {
     pub sni: HashMap<String, Arc<Group>>,
     pub policy: Option<Arc<Policy>>,
     /// Where forward front ends may lead to.
-    pub targets: Networks,
+    pub targets: Targets,
     pub counters: Arc<Counters>,
 }
 
@@ -64,6 +65,8 @@ impl Listener {
 pub struct Plan {
     pub max_connections: usize,
     pub listeners: Vec<Arc<Listener>>,
+    /// Those that listen no more and have connections still.
+    pub left: Vec<Arc<Listener>>,
     pub groups: Vec<Arc<Group>>,
     pub policies: Vec<Arc<Policy>>,
 }
@@ -130,7 +133,12 @@ fn judge(config: Config, before: &Plan) -> Result<Plan, Vec<String>> {
         return Err(wrong);
     }
     let (groups, policies) = (groups.into_values().collect(), policies.into_values().collect());
-    Ok(Plan { max_connections: config.max_connections, listeners, groups, policies })
+    let left = before.listeners.iter().chain(&before.left).filter(|old| {
+        let goes_on = |l: &Arc<Listener>| Arc::ptr_eq(&l.counters, &old.counters);
+        old.counters.active.load(Relaxed) > 0 && !listeners.iter().any(goes_on)
+    });
+    let left = left.cloned().collect();
+    Ok(Plan { max_connections: config.max_connections, listeners, left, groups, policies })
 }
 
 fn group(settings: config::Group, before: &Plan, wrong: &mut Vec<String>) -> Arc<Group> {
@@ -297,10 +305,10 @@ fn listener(
     if settings.backlog == 0 || settings.preface_timeout.is_zero() || settings.idle() == 0 {
         say("backlog, preface_timeout and idle_timeout must be more than 0".into());
     }
-    let targets = Networks::new(networks(&settings.targets, Verdict::Allow, &mut say));
+    let targets = Targets::read(&settings.targets, &mut say);
     let place = (settings.address, settings.transport);
-    let same =
-        before.listeners.iter().find(|l| l.place() == place && l.settings.name == settings.name);
+    let known = before.listeners.iter().chain(&before.left);
+    let same = known.into_iter().find(|l| l.place() == place && l.settings.name == settings.name);
     let counters = same.map(|l| l.counters.clone()).unwrap_or_default();
     Arc::new(Listener { settings, group, sni, policy, targets, counters })
 }

@@ -3,6 +3,7 @@
 //! addresses outlives a change of the configuration. Times are milliseconds since the gateway's start.
 
 pub mod networks;
+pub mod targets;
 
 use crate::config::{self, Verdict};
 use networks::Networks;

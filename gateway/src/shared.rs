@@ -21,6 +21,8 @@ pub enum Mail {
     Quiet { close: bool, done: SyncSender<()> },
     /// Ends connections to this upstream.
     Cut(Arc<State>),
+    /// Ends connections of the listener of this name, also if it listens no more.
+    CutListener(Arc<str>),
     /// Addresses that a name has, for the connection with this token.
     Resolved(u64, Vec<SocketAddr>),
     /// Ends all connections and the loop.

@@ -50,6 +50,7 @@ pub fn listen(
             if transport == Transport::Tcp {
                 // Connections that are accepted inherit it.
                 sockopt::set_tcp_nodelay(&fd, true)?;
+                keep_alive(&fd)?;
                 net::listen(&fd, i32::from(backlog))?;
             } else {
                 buffers(&fd, LISTENER_BUFFER);
@@ -59,6 +60,14 @@ pub fn listen(
         Ok(all)
     };
     attempt().map_err(|e| words(e, address, transport))
+}
+
+/// Clients that are gone without a word are found out within two minutes, however long a silence may be.
+fn keep_alive(fd: &OwnedFd) -> Result<(), Errno> {
+    sockopt::set_socket_keepalive(fd, true)?;
+    sockopt::set_tcp_keepidle(fd, std::time::Duration::from_mins(1))?;
+    sockopt::set_tcp_keepintvl(fd, std::time::Duration::from_secs(15))?;
+    sockopt::set_tcp_keepcnt(fd, 4)
 }
 
 fn buffers(fd: &OwnedFd, size: usize) {

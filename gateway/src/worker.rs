@@ -241,6 +241,12 @@ impl Worker {
                 }
                 self.cut_flows(&state);
             }
+            Mail::CutListener(name) => {
+                for token in self.conns.all(|c| c.listener.settings.name == *name) {
+                    self.end(token, "the listener's connections were cut");
+                }
+                self.cut_flows_of(&name);
+            }
             Mail::Resolved(token, addresses) => self.resolved(token, addresses),
             Mail::Stop => {
                 for token in self.conns.all(|_| true) {

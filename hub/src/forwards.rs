@@ -1,12 +1,17 @@
 //! Forwards that are kept: which there are, how each stands, and the way of a connection from the host that listens to the one
 //! that connects.
 //!
-//! `forwards/follow.rs` gives each host its own and hears it; `forwards/join.rs` joins one connection. Changed by
+//! `forwards/follow.rs` gives each host its own and hears it, `forwards/figures.rs` what they carry; `forwards/join.rs` joins one connection; `forwards/login.rs` keeps
+//! the passwords of proxies sealed. Changed by
 //! `services/forwards.rs`. Hosts are asked and never ask: one says that somebody has connected, and the hub takes that
 //! connection, if the forward is one that it gave that host.
 
+mod figures;
 mod follow;
 mod join;
+mod login;
+
+pub(crate) use login::KEEPER;
 
 use crate::records::prefix;
 use crate::server::Hub;
@@ -15,8 +20,8 @@ use crate::who::Who;
 use cmdr_link::clock;
 use cmdr_protocol::envelope::Caller;
 use cmdr_protocol::forwards::kept::{
-    Done, Forward, Given, Listing, MAX_FORWARDS, MAX_NOTE, MAX_ON_HOST, Row, Stand, Switch,
-    check_name,
+    Done, Forward, Given, Kind, Listing, MAX_FORWARDS, MAX_NOTE, MAX_ON_HOST, Password, Row, Stand,
+    Switch, check_name,
 };
 use cmdr_protocol::forwards::{Carries, Dial, Place, resource};
 use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId, KeyId, methods};
@@ -32,6 +37,8 @@ use tokio::sync::watch;
 pub struct ForwardRecord {
     /// Its name.
     pub name: String,
+    /// What it understands.
+    pub kind: Kind,
     /// The host that listens.
     pub host: Option<HostId>,
     /// Where.
@@ -40,6 +47,16 @@ pub struct ForwardRecord {
     pub via: Option<HostId>,
     /// Where to.
     pub to: Place,
+    /// Who may use a proxy.
+    pub user: String,
+    /// Over SSH: who logs in, and where.
+    pub ssh: String,
+    /// The password, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// The key, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed_key: Vec<u8>,
     /// For people.
     pub note: String,
     /// It does not listen.
@@ -86,11 +103,15 @@ fn busy(e: impl std::fmt::Display) -> CallError {
     CallError::new(ErrorKind::Busy, e.to_string())
 }
 
-/// Whether somebody may have a host connect there: asked when a forward is made, and of each connection.
-fn may(hub: &Hub, who: &Who, via: HostId, to: &Place) -> Result<(), CallError> {
+/// Whether somebody may have a host connect there: asked when a forward is made, and of each connection. Through a proxy that
+/// is anywhere.
+fn may(hub: &Hub, who: &Who, via: HostId, kind: Kind, to: &Place) -> Result<(), CallError> {
     let index = methods::index(Dial::METHOD)
         .ok_or_else(|| CallError::failed("the hub does not know its own method"))?;
-    let about = resource(Carries::Tcp, to);
+    let carries = if kind == Kind::Udp { Carries::Udp } else { Carries::Tcp };
+    // What a machine connects over SSH nobody here judges.
+    let to = if kind.is_ssh() { &Place::default() } else { to };
+    let about = resource(carries, to);
     hub.decide(who, index, Some(&about), Some(via)).map(drop).map_err(|missing| {
         let via = hub.fleet.name(via).unwrap_or_else(|| via.to_string());
         let name = if who.operator.is_empty() { "nobody" } else { &who.operator };
@@ -137,10 +158,15 @@ impl Forwards {
         let shown = |record: &ForwardRecord| Row {
             forward: Forward {
                 name: record.name.clone(),
+                kind: record.kind,
                 host: name(record.host),
                 listen: record.listen.clone(),
                 via: if record.via == record.host { String::new() } else { name(record.via) },
                 to: record.to.clone(),
+                user: record.user.clone(),
+                ssh: record.ssh.clone(),
+                password: Password::default(),
+                key: Password::default(),
                 note: record.note.clone(),
             },
             stopped: record.stopped,
@@ -163,7 +189,7 @@ impl Forwards {
     ) -> Result<Done, CallError> {
         let _one = self.changing.lock().await;
         check_name(&forward.name).map_err(CallError::malformed)?;
-        forward.to.check().map_err(CallError::malformed)?;
+        forward.check().map_err(CallError::malformed)?;
         let listen: SocketAddr = forward.listen.parse().map_err(|_| {
             CallError::malformed(
                 "a forward listens at an address with a port, such as 127.0.0.1:8080",
@@ -185,10 +211,17 @@ impl Forwards {
         };
         let host = named(&forward.host)?;
         let via = if forward.via.is_empty() { host } else { named(&forward.via)? };
-        may(hub, &hub.who_is(&caller.operator), via, &forward.to)?;
+        may(hub, &hub.who_is(&caller.operator), via, forward.kind, &forward.to)?;
         let before = self.lock().known.get(&forward.name).cloned();
+        let _sealing = hub.vault.sealing().await;
+        let (sealed, sealed_key) = login::sealed(hub, forward, before.as_ref())?;
         let wanted = ForwardRecord {
             name: forward.name.clone(),
+            kind: forward.kind,
+            user: forward.user.clone(),
+            ssh: forward.ssh.clone(),
+            sealed,
+            sealed_key,
             host: Some(host),
             listen: listen.to_string(),
             via: Some(via),
@@ -267,6 +300,11 @@ impl Forwards {
     ) -> Result<Done, CallError> {
         switch.to.check().map_err(CallError::malformed)?;
         self.change(hub, &switch.name, |record| {
+            if record.kind.is_proxy() {
+                return Err(CallError::malformed(
+                    "a proxy leads where its clients say: there is nothing to switch",
+                ));
+            }
             if !switch.via.is_empty() {
                 let via = hub.fleet.named(&switch.via);
                 record.via = Some(via.ok_or_else(|| {
@@ -277,7 +315,12 @@ impl Forwards {
             record.to = switch.to.clone();
             (record.by, record.key) = (caller.operator.clone(), Some(caller.key));
             let via = record.via.ok_or_else(|| missing(&switch.name))?;
-            may(hub, &hub.who_is(&record.by), via, &record.to)
+            if record.kind != Kind::Tcp && record.via != record.host {
+                return Err(CallError::malformed(
+                    "through another host go forwards of kind tcp alone",
+                ));
+            }
+            may(hub, &hub.who_is(&record.by), via, record.kind, &record.to)
         })
         .await
     }
@@ -309,16 +352,33 @@ impl Forwards {
         Ok(())
     }
 
-    /// What a host is given.
-    fn given(&self, host: HostId) -> Vec<Given> {
-        let inner = self.lock();
-        let own = inner.known.values().filter(|record| record.host == Some(host));
-        let given = own.map(|record| Given {
-            name: record.name.clone(),
-            revision: record.revision,
-            listen: record.listen.clone(),
-            to: (record.via == record.host).then(|| record.to.clone()),
-            stopped: record.stopped,
+    /// What a host is given. Of what it connects for itself the hub sees no connection: whether it may be is said here.
+    fn given(&self, hub: &Hub, host: HostId) -> Vec<Given> {
+        let own: Vec<ForwardRecord> = {
+            let inner = self.lock();
+            inner.known.values().filter(|record| record.host == Some(host)).cloned().collect()
+        };
+        let given = own.into_iter().map(|record| {
+            let own = record.via == record.host;
+            let allowed = if own {
+                may(hub, &hub.who_is(&record.by), host, record.kind, &record.to)
+            } else {
+                Ok(())
+            };
+            let login = allowed.and_then(|()| login::login(hub, &record));
+            Given {
+                kind: record.kind,
+                to: (own && !record.kind.is_proxy()).then(|| record.to.clone()),
+                refused: login.as_ref().err().map(|e| e.message.clone()).unwrap_or_default(),
+                password: login.as_ref().map(|(password, _)| password.clone()).unwrap_or_default(),
+                key: login.map(|(_, key)| key).unwrap_or_default(),
+                ssh: record.ssh,
+                name: record.name,
+                revision: record.revision,
+                listen: record.listen,
+                user: record.user,
+                stopped: record.stopped,
+            }
         });
         given.collect()
     }

@@ -66,6 +66,11 @@ impl Place {
         Self { host, port: self.port }
     }
 
+    /// Whether it is none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether it can be one, and is written plainly.
     pub fn check(&self) -> Result<(), String> {
         let is_address = self.host.parse::<std::net::IpAddr>().is_ok();
@@ -93,7 +98,7 @@ impl Place {
 
 impl Serialize for Place {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if *self == Self::default() {
+        if self.is_none() {
             return serializer.serialize_str("");
         }
         serializer.collect_str(self)
@@ -145,6 +150,10 @@ impl Feed for Dial {
 
 /// What rights are about: `forward:10.0.0.5:5432`, `udp+forward:10.0.0.5:53`.
 pub fn resource(carries: Carries, to: &Place) -> String {
+    // Where clients say where to: anywhere.
+    if to.is_none() {
+        return "forward:*".to_owned();
+    }
     match carries {
         Carries::Tcp => format!("forward:{to}"),
         other => format!("{other}+forward:{to}"),

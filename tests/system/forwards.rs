@@ -2,33 +2,29 @@
 //! and the rights allow, and what ends them.
 
 use crate::docker_proxy::text;
-use cmdr_agentd::agent::{self, Agent, Config};
+use cmdr_agentd::agent::Config;
 use cmdr_agentd::policy::Policy;
-use cmdr_link::session::Dialer;
-use cmdr_link::{Client, SecretKey};
+use cmdr_link::Client;
 use cmdr_protocol::ErrorKind;
 use cmdr_protocol::audit::{Event, List as AuditList};
 use cmdr_protocol::forwards::kept::{Cut, Delete, Forward, List, Put, Resume, Row, Stop, Switch};
 use cmdr_protocol::forwards::{Carries, Dial, Piece, Place};
-use cmdr_protocol::hosts::HostState;
 use cmdr_protocol::operators;
 use cmdr_protocol::role::Role;
 use cmdr_protocol::tokens::TokenKind;
-use cmdr_protocol::version::PeerKind;
 use harness::process::{Running, program, run};
 use harness::{BareAgent, World, until};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A service that says its name and then whatever it is told, until it is told no more.
-async fn echo(name: &'static str) -> SocketAddr {
+pub(crate) async fn echo(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -45,17 +41,22 @@ async fn echo(name: &'static str) -> SocketAddr {
 }
 
 /// A port that was free a moment ago.
-async fn free() -> SocketAddr {
+pub(crate) async fn free() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     listener.local_addr().unwrap()
 }
 
-fn place(at: SocketAddr) -> Place {
+pub(crate) fn place(at: SocketAddr) -> Place {
     Place { host: at.ip().to_string(), port: at.port() }
 }
 
 /// A host whose owner lets forwards lead to these places and listen at those.
-async fn host(world: &World, name: &str, to: &[SocketAddr], listen: &[SocketAddr]) -> BareAgent {
+pub(crate) async fn host(
+    world: &World,
+    name: &str,
+    to: &[SocketAddr],
+    listen: &[SocketAddr],
+) -> BareAgent {
     let mut config = Config::new(world.path(name));
     let policy = format!("[forwards]\ntargets = {:?}\nlisten = {:?}\n", words(to), words(listen));
     config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), &policy).unwrap();
@@ -67,14 +68,14 @@ fn words(all: &[SocketAddr]) -> Vec<String> {
 }
 
 /// Reads so many bytes as text.
-async fn hear(tcp: &mut TcpStream, count: usize) -> String {
+pub(crate) async fn hear(tcp: &mut TcpStream, count: usize) -> String {
     let mut bytes = vec![0; count];
     tokio::time::timeout(PATIENCE, tcp.read_exact(&mut bytes)).await.unwrap().unwrap();
     text(&bytes)
 }
 
 /// Whether a connection is over, for good or not.
-async fn is_over(tcp: &mut TcpStream) -> bool {
+pub(crate) async fn is_over(tcp: &mut TcpStream) -> bool {
     let mut byte = [0];
     matches!(tokio::time::timeout(PATIENCE, tcp.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
 }
@@ -263,12 +264,12 @@ async fn datagrams_come_and_go_one_by_one() {
 }
 
 /// How a forward stands.
-async fn row(client: &Client, name: &str) -> Row {
+pub(crate) async fn row(client: &Client, name: &str) -> Row {
     let all = client.call(None, &List {}, PATIENCE).await.unwrap().forwards;
     all.into_iter().find(|row| row.forward.name == name).unwrap_or_default()
 }
 
-async fn until_is(client: &Client, name: &str, state: &str) {
+pub(crate) async fn until_is(client: &Client, name: &str, state: &str) {
     until(&format!("{name} is {state}"), async || row(client, name).await.state() == state).await;
 }
 
@@ -285,7 +286,7 @@ async fn a_kept_forward_leads_from_one_host_to_what_another_sees_and_is_switched
         listen: at.to_string(),
         via: "db1".into(),
         to: place(one),
-        note: String::new(),
+        ..Forward::default()
     };
     client.call(None, &Put(forward.clone()), PATIENCE).await.unwrap();
     until_is(&client, "db", "listening").await;
@@ -353,50 +354,6 @@ async fn a_kept_forward_goes_by_the_rights_of_who_made_it_and_ends_with_them_wit
         row(&admin, "db").await.stand.unwrap_or_default().last_error.contains("not allowed for")
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_forward_that_was_deleted_while_its_host_was_away_does_not_come_back() {
-    let (world, service) = (World::start().await, echo("one").await);
-    let at = free().await;
-    let client = world.client(Role::ADMINISTRATOR).await;
-    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-    let mut dialer = world.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
-    "edge".clone_into(&mut dialer.name);
-    let mut config = Config::new(world.path("edge"));
-    let policy = format!("[forwards]\ntargets = [\"{service}\"]\nlisten = [\"{at}\"]\n");
-    config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), &policy).unwrap();
-    // The same agent over two links, one after the other.
-    let service_of_agent = Arc::new(Agent::service(config));
-    let up = async |dialer: &Dialer| {
-        let (link, welcome, streams) = dialer.dial().await.unwrap();
-        tokio::spawn(agent::serve(service_of_agent.clone(), link.clone(), streams));
-        (link, welcome.host.unwrap())
-    };
-    let (link, id) = up(&dialer).await;
-    dialer.join = None;
-    let forward = Forward {
-        name: "local".into(),
-        host: "edge".into(),
-        listen: at.to_string(),
-        to: place(service),
-        ..Forward::default()
-    };
-    client.call(None, &Put(forward), PATIENCE).await.unwrap();
-    until_is(&client, "local", "listening").await;
-    let mut tcp = TcpStream::connect(at).await.unwrap();
-    assert_eq!(hear(&mut tcp, 3).await, "one");
-    link.close("away for a while");
-    world.until_state(id, HostState::Away).await;
-    let mut meanwhile = TcpStream::connect(at).await.unwrap();
-    assert_eq!(hear(&mut meanwhile, 3).await, "one", "it needs no hub");
-    client.call(None, &Delete { name: "local".into() }, PATIENCE).await.unwrap();
-    let world = world.restart().await;
-    let _link = up(&dialer).await;
-    assert!(is_over(&mut tcp).await && is_over(&mut meanwhile).await);
-    until("nobody listens", async || TcpStream::connect(at).await.is_err()).await;
-    let client = world.client(Role::ADMINISTRATOR).await;
-    assert_eq!(client.call(None, &List {}, PATIENCE).await.unwrap().forwards, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

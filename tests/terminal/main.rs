@@ -17,6 +17,7 @@ mod client_sessions;
 mod edits;
 mod files;
 mod flood;
+mod forwards;
 mod gateways;
 mod given_back;
 mod history;

@@ -118,6 +118,95 @@ fn bare(address: IpAddr) -> IpAddr {
     compatible.map_or(address, IpAddr::V4)
 }
 
+/// What no forward leads to; of IPv6 also what leads to IPv4, which is judged as such where it is one address.
+const NEVER: [&str; 7] =
+    ["0.0.0.0", "255.255.255.255", "224.0.0.0/4", "::", "ff00::/8", "::/96", "64:ff9b::/96"];
+
+/// A network without a part of it.
+fn without(network: Network, hole: &Network) -> Vec<Network> {
+    if hole.covers(&network) {
+        return Vec::new();
+    }
+    if !network.covers(hole) {
+        return vec![network];
+    }
+    network.halves().into_iter().flat_map(|half| without(half, hole)).collect()
+}
+
+impl Network {
+    /// Both halves; none of a single address.
+    fn halves(self) -> Vec<Self> {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.bits >= most {
+            return Vec::new();
+        }
+        let bits = self.bits + 1;
+        let half = |upper: bool| {
+            let address = match self.masked().address {
+                IpAddr::V4(ip) => {
+                    IpAddr::V4((ip.to_bits() | u32::from(upper) << (32 - u32::from(bits))).into())
+                }
+                IpAddr::V6(ip) => {
+                    IpAddr::V6((ip.to_bits() | u128::from(upper) << (128 - u32::from(bits))).into())
+                }
+            };
+            Self { address, bits }
+        };
+        vec![half(false), half(true)]
+    }
+
+    /// The same one, with nothing behind its prefix.
+    fn masked(self) -> Self {
+        let bits = u32::from(self.bits);
+        let address = match self.address {
+            IpAddr::V4(ip) => {
+                IpAddr::V4((ip.to_bits() & !u32::MAX.checked_shr(bits).unwrap_or(0)).into())
+            }
+            IpAddr::V6(ip) => {
+                IpAddr::V6((ip.to_bits() & !u128::MAX.checked_shr(bits).unwrap_or(0)).into())
+            }
+        };
+        Self { address, ..self }
+    }
+}
+
+impl Reach {
+    /// What is left of it, as the data plane reads it: nothing that no forward leads to. `hub`: where the hub listens.
+    fn told(&self, denied: &[Network], hub: &[SocketAddr]) -> Vec<String> {
+        let own = OWN.iter().filter_map(|own| Network::parse(own));
+        let mut holes: Vec<Network> = own.clone().filter(|own| !self.names(*own)).collect();
+        if !own.clone().any(|own| self.names(own)) {
+            holes.extend(NEVER.iter().filter_map(|never| Network::parse(never)));
+        }
+        holes.extend(denied);
+        let less = |networks: Vec<Network>, hole: &Network| -> Vec<Network> {
+            networks.into_iter().flat_map(|network| without(network, hole)).collect()
+        };
+        let networks = holes.iter().fold(vec![self.network.masked()], less);
+        let door = hub.first().map_or(0, SocketAddr::port);
+        let single = |at: &SocketAddr| Network::parse(&at.ip().to_string());
+        let doors: Vec<Network> = hub.iter().filter_map(single).collect();
+        let (before, after) = (door.saturating_sub(1), door.checked_add(1));
+        let parts = if door < self.from || self.to < door {
+            vec![(networks, self.from, self.to)]
+        } else {
+            let at_door = doors.iter().fold(networks.clone(), less);
+            let mut parts = vec![(networks.clone(), self.from, before), (at_door, door, door)];
+            parts.extend(after.map(|after| (networks, after, self.to)));
+            parts
+        };
+        let mut told = Vec::new();
+        for (networks, from, to) in parts.into_iter().filter(|(_, from, to)| from <= to) {
+            let text = |network: &Network| match network.address {
+                IpAddr::V4(ip) => format!("{ip}/{}:{from}-{to}", network.bits),
+                IpAddr::V6(ip) => format!("[{ip}/{}]:{from}-{to}", network.bits),
+            };
+            told.extend(networks.iter().map(text));
+        }
+        told
+    }
+}
+
 impl Forwards {
     /// Whether a forward may lead there.
     fn leads_to(&self, at: SocketAddr) -> bool {
@@ -152,6 +241,21 @@ impl Policy {
             )));
         }
         Ok(addresses)
+    }
+
+    /// All that clients of a proxy may be led to, as the data plane reads it; never where the hub listens.
+    pub fn forward_targets(&self, hub: &[SocketAddr]) -> Result<Vec<String>, CallError> {
+        let Forwards { targets, denied_networks, .. } = &self.forwards;
+        let all: Vec<String> =
+            targets.iter().flat_map(|reach| reach.told(denied_networks, hub)).collect();
+        if all.is_empty() {
+            return Err(CallError::denied(format!(
+                "this host's policy {} lets no forward lead anywhere; its owner can allow it with targets = [\"10.0.0.0/8:443\"] \
+                 under [forwards]",
+                self.place(),
+            )));
+        }
+        Ok(all)
     }
 
     /// Whether a forward may listen there.
@@ -221,6 +325,55 @@ mod tests {
         let named = policy("[forwards]\ntargets = [\"127.0.0.1:5432\", \"169.254.169.254:80\"]\n");
         assert!(leads(&named, "127.0.0.1:5432") && leads(&named, "169.254.169.254:80"));
         assert!(!leads(&named, "127.0.0.1:5433"));
+    }
+
+    #[test]
+    fn a_proxy_leads_where_a_forward_may_and_nowhere_else() {
+        let policy = policy(
+            "[forwards]\ntargets = [\"0.0.0.0/0:1-1000\", \"[::/0]:80\", \"127.0.0.1:5432\", \"[::1]:81\", \"10.9.9.9/24:2000\"]\n\
+             denied_networks = [\"10.9.0.0/16\", \"192.0.2.7\"]\n",
+        );
+        let hub: SocketAddr = "198.51.100.1:700".parse().unwrap();
+        let told = policy.forward_targets(&[hub]).unwrap();
+        let targets =
+            cmdr_gateway::policy::targets::Targets::read(&told, &mut |why| panic!("{why}"));
+        let mut led = 0;
+        for at in [
+            "8.8.8.8:53",
+            "8.8.8.8:1001",
+            "127.0.0.1:5432",
+            "127.0.0.1:80",
+            "127.0.0.2:5432",
+            "[::1]:81",
+            "[::1]:80",
+            "[2001:db8::1]:80",
+            "[2001:db8::1]:81",
+            "[fe80::1]:80",
+            "[ff02::1]:80",
+            "[::]:80",
+            "169.254.169.254:80",
+            "0.0.0.0:80",
+            "224.0.0.1:80",
+            "255.255.255.255:80",
+            "10.9.1.1:80",
+            "10.9.9.1:2000",
+            "10.10.0.1:80",
+            "192.0.2.7:80",
+            "192.0.2.6:80",
+            "[::ffff:192.0.2.7]:80",
+            "[::ffff:192.0.2.6]:80",
+            "198.51.100.1:699",
+            "198.51.100.2:700",
+        ] {
+            let allowed = targets.allow(at.parse().unwrap());
+            assert_eq!(allowed, leads(&policy, at), "{at}");
+            led += usize::from(allowed);
+        }
+        assert_eq!(led, 9);
+        for not in ["198.51.100.1:700", "[64:ff9b::7f00:1]:80", "[::127.0.0.1]:80"] {
+            assert!(!targets.allow(not.parse().unwrap()), "{not}");
+        }
+        assert!(Policy::default().forward_targets(&[]).is_err());
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub struct Ssh {
 /// `10.0.0.0/8`, `fd00::/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    address: IpAddr,
-    bits: u8,
+    pub(super) address: IpAddr,
+    pub(super) bits: u8,
 }
 
 #[derive(Default, Deserialize)]

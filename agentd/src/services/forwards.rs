@@ -1,7 +1,10 @@
 //! Forwards: connections that this host makes to places it can reach, for somebody whom the hub lets. Where they may lead
-//! is its owner's word ([`crate::policy`]), said of the address and not of the name. `held` has those that are kept.
+//! is its owner's word ([`crate::policy`]), said of the address and not of the name. `held` has those that are kept; those on one
+//! host are carried by its data plane (`plane`), those over SSH by the agent (`over_ssh`).
 
 mod held;
+mod over_ssh;
+mod plane;
 mod way;
 
 pub(crate) use held::{Held, resume};
@@ -100,19 +103,30 @@ async fn without_hub(
     mut found: Vec<SocketAddr>,
 ) -> Result<Vec<SocketAddr>, CallError> {
     let Ok(context) = Context::load(&agent.config().state_dir) else { return Ok(found) };
-    let address = context.target.address;
-    if address.rsplit(':').next().and_then(|p| p.parse().ok()) != Some(port) {
+    if context.target.address.rsplit(':').next().and_then(|p| p.parse().ok()) != Some(port) {
         return Ok(found);
     }
-    let hub: Vec<SocketAddr> = match timeout(RESOLVING, lookup_host(&address)).await {
-        Ok(Ok(hub)) => hub.collect(),
-        _ => Vec::new(),
-    };
+    let hub = hub_addresses(agent).await.unwrap_or_default();
     found.retain(|at| !hub.iter().any(|hub| hub.ip().to_canonical() == at.ip().to_canonical()));
     if found.is_empty() {
         return Err(CallError::denied("no forward leads to the hub itself"));
     }
     Ok(found)
+}
+
+/// Where the hub is; nothing when this host knows no hub.
+async fn hub_addresses(agent: &Agent) -> Result<Vec<SocketAddr>, CallError> {
+    let Ok(context) = Context::load(&agent.config().state_dir) else { return Ok(Vec::new()) };
+    let address = context.target.address;
+    match timeout(RESOLVING, lookup_host(&address)).await {
+        Ok(Ok(hub)) => Ok(hub.collect()),
+        Ok(Err(e)) => {
+            Err(CallError::new(ErrorKind::Unreachable, format!("looking {address} up: {e}")))
+        }
+        Err(_) => {
+            Err(CallError::new(ErrorKind::TimedOut, format!("looking {address} up takes too long")))
+        }
+    }
 }
 
 /// Connects to the first address that answers.

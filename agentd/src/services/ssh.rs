@@ -6,6 +6,7 @@
 
 mod known;
 
+pub(crate) use known::Found;
 pub use known::Ssh;
 
 use super::sessions::{carry, note, operator, order};
@@ -19,7 +20,6 @@ use cmdr_protocol::ssh::{
     self, Answer, Changed, Forget, HostKey, List, Listing, MAX_KEYS, Open, Question, Trust,
 };
 use cmdr_protocol::{CallError, ErrorKind, Feed as _};
-use known::Found;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,6 @@
 use super::accept::first;
 use super::conn::{Conn, Dial, Front, Read, Stage};
 use super::{BUFFER, Worker};
-use crate::config::Verdict;
 use crate::decode::{self, Target, http, proxy, sni, socks};
 use crate::group::Group;
 use crate::plan::Listener;
@@ -115,9 +114,7 @@ impl Worker {
             return;
         }
         let found = !addresses.is_empty();
-        let allowed = |a: &SocketAddr| {
-            conn.listener.targets.verdict(a.ip().to_canonical()) == Some(Verdict::Allow)
-        };
+        let allowed = |a: &SocketAddr| conn.listener.targets.allow(*a);
         let mut targets: Vec<SocketAddr> = addresses.into_iter().filter(allowed).collect();
         if targets.is_empty() {
             let reason =

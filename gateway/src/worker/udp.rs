@@ -338,6 +338,12 @@ impl Worker {
         }
     }
 
+    pub(super) fn cut_flows_of(&mut self, listener: &str) {
+        for token in self.udp.flows.all(|f| f.listener.settings.name == listener) {
+            self.end_flow(of(token, FLOW), "the listener's connections were cut");
+        }
+    }
+
     fn end_flow(&mut self, token: u64, reason: &'static str) {
         let Some(flow) = self.udp.flows.take(token) else { return };
         let key = (flow.listener.place(), flow.client);

@@ -1,11 +1,12 @@
 //! One host: it is given its forwards, and others when there are others; what it says of them is kept, and its connections
 //! are joined.
 
+use super::figures::{FIGURES, Seen};
 use super::{Forwards, join};
 use crate::server::Hub;
 use cmdr_link::{Client, Link};
 use cmdr_protocol::display::clean_to_width;
-use cmdr_protocol::forwards::kept::{Hold, Stand, Told, Word};
+use cmdr_protocol::forwards::kept::{Given, Hold, Kind, Stand, Told, Word};
 use cmdr_protocol::{CallError, ErrorKind, HostId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tokio::task::JoinSet;
 
 /// After a host's feed ended, it is asked again so much later.
 const PAUSE: Duration = Duration::from_secs(5);
+/// So often it is looked at whether operators may still have what their forwards lead to.
+const LOOK: Duration = Duration::from_secs(1);
 /// Connections of one host that are joined at once.
 const MOST: usize = 4096;
 /// Bytes kept of an error.
@@ -48,19 +51,22 @@ impl Forwards {
         joined: &mut JoinSet<()>,
     ) -> Result<(), CallError> {
         let mut handed = self.handed.subscribe();
-        let mut given = self.given(host);
-        let hold = Hold { forwards: given.clone() };
+        let mut given = self.given(hub, host);
+        let (forwards, others) = by_kind(given.clone());
+        let hold = Hold { forwards, others };
         // What is to be cut was, with the link.
         self.lock().cuts.remove(&host);
         let (mut items, mut words) = client.feed_for(None, Some(host), &hold).await?.split();
         if given.is_empty() {
             while items.next().await.transpose()?.is_some() {}
-            while self.given(host).is_empty() {
+            while self.given(hub, host).is_empty() {
                 handed.changed().await.map_err(|e| CallError::failed(e.to_string()))?;
             }
             return Ok(());
         }
         let (refuse, mut refused) = mpsc::channel(64);
+        let mut look = tokio::time::interval(LOOK);
+        let (mut take, mut seen) = (tokio::time::interval(FIGURES), Seen::default());
         loop {
             tokio::select! {
                 item = items.next() => {
@@ -88,18 +94,25 @@ impl Forwards {
                 Some(refused) = refused.recv() => {
                     words.send(&Word { refused: Some(refused), ..Word::default() }).await?;
                 }
-                Ok(()) = handed.changed() => {
+                () = async {
+                    tokio::select! {
+                        changed = handed.changed() => drop(changed),
+                        _ = look.tick() => {}
+                    }
+                } => {
                     handed.mark_unchanged();
-                    let now = self.given(host);
+                    let now = self.given(hub, host);
                     if now != given {
                         given.clone_from(&now);
-                        words.send(&Word { forwards: Some(now), ..Word::default() }).await?;
+                        let (forwards, others) = by_kind(now);
+                        words.send(&Word { forwards: Some(forwards), others, ..Word::default() }).await?;
                     }
                     let cuts = self.lock().cuts.remove(&host).unwrap_or_default();
                     for cut in cuts {
                         words.send(&Word { cut, ..Word::default() }).await?;
                     }
                 }
+                _ = take.tick() => self.figures(hub, host, &given, &mut seen),
                 Some(_) = joined.join_next(), if !joined.is_empty() => {}
             }
         }
@@ -115,4 +128,9 @@ impl Forwards {
         }
         self.lock().stands.insert(stand.name.clone(), stand);
     }
+}
+
+/// Those of kind tcp, and the others.
+fn by_kind(given: Vec<Given>) -> (Vec<Given>, Vec<Given>) {
+    given.into_iter().partition(|given| given.kind == Kind::Tcp)
 }

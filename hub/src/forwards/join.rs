@@ -36,7 +36,7 @@ pub(super) async fn join(
     let record = hub.forwards.of(host, &knock.forward).ok_or_else(gone)?;
     let (Some(via), Some(key)) = (record.via, record.key) else { return Err(gone()) };
     let who = hub.who_is(&record.by);
-    may(hub, &who, via, &record.to)?;
+    may(hub, &who, via, record.kind, &record.to)?;
     let dial = Dial { to: record.to.clone(), carries: Carries::Tcp, look: false };
     let operator = record.by.clone();
     let caller =
@@ -118,7 +118,7 @@ async fn ends(hub: &Hub, record: &ForwardRecord, via: HostId) -> CallError {
         let now = record.host.and_then(|host| hub.forwards.of(host, &record.name));
         let Some(now) = now else { return CallError::not_found("the forward was deleted") };
         // Whoever changed it last answers for what is established, too.
-        if let Err(e) = may(hub, &hub.who_is(&now.by), via, &record.to) {
+        if let Err(e) = may(hub, &hub.who_is(&now.by), via, record.kind, &record.to) {
             return e;
         }
     }

@@ -47,6 +47,7 @@ pub const KEEPERS: &[Keeper] = &[
     crate::runs::ENVIRONMENT,
     crate::registries::KEEPER,
     crate::compose::KEEPER,
+    crate::forwards::KEEPER,
     Keeper {
         what: "keys of recordings",
         reseal: |hub| Box::pin(hub.recorder.reseal()),

@@ -135,6 +135,16 @@ pub const ALL: &[Metric] = &[
         "median until its first byte",
     )
     .told(By::Hub, 60),
+    metric("forward.connections", "forward", Unit::Count, 1, "open connections of a forward")
+        .told(By::Hub, 60),
+    metric("forward.accepted", "forward", Unit::PerSecond, 10, "new connections of a forward")
+        .told(By::Hub, 60),
+    metric("forward.errors", "forward", Unit::PerSecond, 10, "that came to nothing, or broke")
+        .told(By::Hub, 60),
+    metric("forward.received", "forward", Unit::BytesPerSecond, 1, "from clients of a forward")
+        .told(By::Hub, 60),
+    metric("forward.sent", "forward", Unit::BytesPerSecond, 1, "to clients of a forward")
+        .told(By::Hub, 60),
     metric("group.cpu", "group", Unit::Percent, 10, "of one processor, by programs of one name"),
     metric("group.memory", "group", Unit::Bytes, 1, "memory of programs of one name"),
     metric("container.cpu", "container", Unit::Percent, 10, "of one processor, by a container"),

@@ -1,12 +1,16 @@
 //! The forwards that this host keeps: it listens for them, with the hub or without, and counts what comes of them. The hub gives
 //! the whole set; what is not in it is over. The set is on disk, so that it is there again before the hub is.
+//!
+//! What leads through the hub is carried here; what this host connects for itself by its data plane (`plane`).
 
-use super::way;
+use super::plane::{self, Plane};
+use super::{over_ssh, way};
 use crate::Agent;
 use cmdr_link::service::{Asked, Feeding};
 use cmdr_link::{clock, files, tunnel};
 use cmdr_protocol::CallError;
 use cmdr_protocol::forwards::kept::{Accept, Given, Hold, Knock, MAX_ON_HOST, Stand, Told, Word};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
@@ -77,7 +81,7 @@ impl Counts {
         said.last_error_ms = clock::now_ms();
     }
 
-    fn listens(&self, listening: String, problem: String) {
+    pub(super) fn listens(&self, listening: String, problem: String) {
         let mut said = lock(&self.said);
         (said.listening, said.problem) = (listening, problem);
     }
@@ -121,6 +125,20 @@ pub(super) struct Guest {
 #[derive(Debug)]
 pub(super) struct Seat(pub(super) Arc<Counts>);
 
+impl Seat {
+    /// Counts a connection that has come; none when as many are there as may be.
+    pub(super) fn take(counts: &Arc<Counts>, most: usize) -> Option<Self> {
+        counts.total.fetch_add(1, Ordering::Relaxed);
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        let seat = Self(counts.clone());
+        if counts.open.load(Ordering::Relaxed) as usize > most {
+            counts.failed("as many connections are open as may be (max under [forwards])");
+            return None;
+        }
+        Some(seat)
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
@@ -149,10 +167,21 @@ struct Inner {
     next: u64,
 }
 
+/// A forward as it is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    given: Given,
+    /// What was found for its names last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    found: Vec<SocketAddr>,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Held {
     file: PathBuf,
+    plane: Plane,
     inner: Mutex<Inner>,
     /// Takes what is to be told to the hub, while it is there.
     hub: watch::Sender<Option<mpsc::Sender<Knock>>>,
@@ -164,15 +193,29 @@ impl Held {
     pub(crate) fn new(dir: &Path) -> Self {
         Self {
             file: dir.join("forwards.json"),
+            plane: Plane::default(),
             inner: Mutex::default(),
             hub: watch::Sender::new(None),
             writing: tokio::sync::Mutex::default(),
         }
     }
 
+    /// Those that the data plane carries.
+    pub(super) const fn plane(&self) -> &Plane {
+        &self.plane
+    }
+
+    /// Whether another host connects for one of this name.
+    pub(super) fn relays(&self, name: &str) -> bool {
+        lock(&self.inner).running.contains_key(name)
+    }
+
     /// Takes a whole set: what is in it begins or goes on, what is not is over.
-    fn take(&self, agent: &Agent, mut set: Vec<Given>) {
-        set.truncate(MAX_ON_HOST);
+    fn take(&self, agent: &Agent, mut all: Vec<Kept>) {
+        all.truncate(MAX_ON_HOST);
+        let (own, set): (Vec<Kept>, Vec<Kept>) =
+            all.into_iter().partition(|kept| plane::is_own(&kept.given));
+        let set: Vec<Given> = set.into_iter().map(|kept| kept.given).collect();
         let mut inner = lock(&self.inner);
         let gone: Vec<String> = inner
             .running
@@ -182,6 +225,10 @@ impl Held {
             .collect();
         for name in gone {
             if let Some(running) = inner.running.remove(&name) {
+                // One that this host connects for now goes on with what it had.
+                if own.iter().any(|kept| kept.given.name == name) {
+                    continue;
+                }
                 tracing::info!(forward = name, "the forward is over");
                 running.counts.cut.send_modify(|cut| *cut += 1);
                 inner.waiting.retain(|_, guest| !Arc::ptr_eq(&guest.seat.0, &running.counts));
@@ -195,38 +242,56 @@ impl Held {
                 listener: None,
             });
             let was = std::mem::replace(&mut *lock(&running.counts.given), given.clone());
-            if given.stopped || was.listen != given.listen {
+            let quiet = given.stopped || !given.refused.is_empty();
+            if quiet || is_another(&was, &given) {
                 if let Some(listener) = running.listener.take() {
                     listener.abort();
                 }
-                running.counts.listens(String::new(), String::new());
+                running.counts.listens(String::new(), given.refused.clone());
             }
-            if !given.stopped && running.listener.is_none() {
+            if !given.refused.is_empty() {
+                running.counts.cut.send_modify(|cut| *cut += 1);
+            }
+            if !quiet && running.listener.is_none() {
                 let (agent, counts) = (agent.clone(), running.counts.clone());
-                let task = tokio::spawn(async move { listen(&agent, counts, given.listen).await });
+                let task = tokio::spawn(async move {
+                    if given.kind.is_ssh() {
+                        over_ssh::keep(&agent, counts, given).await;
+                    } else {
+                        listen(&agent, counts, given.listen).await;
+                    }
+                });
                 running.listener = Some(task.abort_handle());
             }
             inner.running.insert(name, running);
         }
+        drop(inner);
+        self.plane.take(own.into_iter().map(|kept| (kept.given, kept.found)).collect());
     }
 
-    /// All that it has, by name.
-    fn set(&self) -> Vec<Given> {
+    /// All that it has.
+    fn set(&self) -> Vec<Kept> {
         let inner = lock(&self.inner);
-        inner.running.values().map(|running| lock(&running.counts.given).clone()).collect()
+        let relayed = inner.running.values().map(|running| lock(&running.counts.given).clone());
+        let relayed = relayed.map(|given| Kept { given, found: Vec::new() });
+        let own = self.plane.set().into_iter().map(|(given, found)| Kept { given, found });
+        relayed.chain(own).collect()
     }
 
     /// Takes a whole set, and writes it down when it is another one.
     async fn put(&self, agent: &Agent, set: Vec<Given>) {
         let before = self.set();
-        self.take(agent, set);
+        self.take(agent, set.into_iter().map(|given| Kept { given, found: Vec::new() }).collect());
+        if !self.plane.is_empty() {
+            self.plane.begin(agent);
+        }
         if self.set() != before {
             self.write().await;
         }
     }
 
     /// Writes the set down.
-    async fn write(&self) {
+    pub(super) async fn write(&self) {
         let _one = self.writing.lock().await;
         let set = self.set();
         let file = self.file.clone();
@@ -245,7 +310,10 @@ impl Held {
     }
 
     fn stands(&self) -> Vec<Stand> {
-        lock(&self.inner).running.values().map(|running| running.counts.stand()).collect()
+        let mut stands = self.plane.stands();
+        let inner = lock(&self.inner);
+        stands.extend(inner.running.values().map(|running| running.counts.stand()));
+        stands
     }
 
     fn refuse(&self, connection: u64, why: &str) {
@@ -255,6 +323,7 @@ impl Held {
     }
 
     fn cut(&self, name: &str) {
+        self.plane.cut(name);
         let mut inner = lock(&self.inner);
         let Some(counts) = inner.running.get(name).map(|running| running.counts.clone()) else {
             return;
@@ -293,8 +362,8 @@ impl Held {
     }
 }
 
-/// Goes on with what was kept.
-pub(crate) fn resume(agent: &Agent) {
+/// Goes on with what was kept: in the data plane before that begins.
+pub(crate) async fn resume(agent: &Agent) {
     let held = agent.forwards();
     let kept = match files::read_private(&held.file, LARGEST) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
@@ -302,12 +371,29 @@ pub(crate) fn resume(agent: &Agent) {
         Err(e) => Err(e),
     };
     match kept {
-        Ok(set) => held.take(agent, set),
+        Ok(set) => {
+            held.take(agent, set);
+            if !held.plane.is_empty() {
+                plane::settle(agent).await;
+                held.plane.begin(agent);
+            }
+        }
         Err(e) => tracing::error!(
             "forwards of before are not known any more: {}: {e}; the hub gives them again",
             held.file.display()
         ),
     }
+}
+
+/// Whether what listens has to be begun anew.
+fn is_another(was: &Given, now: &Given) -> bool {
+    let but = |given: &Given| Given {
+        revision: 0,
+        stopped: false,
+        refused: String::new(),
+        ..given.clone()
+    };
+    was.listen != now.listen || was.kind != now.kind || (now.kind.is_ssh() && but(was) != but(now))
 }
 
 /// Listens for a forward, for as long as it is to.
@@ -341,20 +427,11 @@ async fn accept_all(agent: &Agent, counts: &Arc<Counts>, listener: &TcpListener)
             }
         };
         tunnel::prepare(&tcp);
-        counts.total.fetch_add(1, Ordering::Relaxed);
-        counts.open.fetch_add(1, Ordering::Relaxed);
-        let guest = Guest { tcp, seat: Seat(counts.clone()) };
-        if counts.open.load(Ordering::Relaxed) as usize > agent.policy().forwards.max {
-            counts.failed("as many connections are open as may be (max under [forwards])");
-            continue;
-        }
+        let Some(seat) = Seat::take(counts, agent.policy().forwards.max) else { continue };
+        let guest = Guest { tcp, seat };
         let agent = agent.clone();
         tokio::spawn(async move {
-            let own = lock(&guest.seat.0.given).to.clone();
-            match own {
-                Some(to) => way::here(&agent, guest, &to).await,
-                None => agent.forwards().knock(guest).await,
-            }
+            agent.forwards().knock(guest).await;
         });
     }
 }
@@ -369,8 +446,9 @@ pub(super) async fn hold(
 ) -> Result<(), CallError> {
     let held = agent.forwards();
     let sender = feeding.sender();
-    let none = hold.forwards.is_empty();
-    held.put(&agent, hold.forwards).await;
+    let all = [hold.forwards, hold.others].concat();
+    let none = all.is_empty();
+    held.put(&agent, all).await;
     if none {
         return Ok(());
     }
@@ -387,9 +465,9 @@ pub(super) async fn hold(
 async fn hear(agent: &Agent, feeding: &mut Feeding<Hold>) -> Result<(), CallError> {
     let held = agent.forwards();
     loop {
-        let Word { forwards, refused, cut } = feeding.input().await?;
+        let Word { forwards, others, refused, cut } = feeding.input().await?;
         if let Some(set) = forwards {
-            held.put(agent, set).await;
+            held.put(agent, [set, others].concat()).await;
         }
         if let Some((connection, why)) = refused {
             held.refuse(connection, &why);
@@ -442,8 +520,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::policy::Policy;
-    use cmdr_protocol::forwards::Place;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncReadExt as _;
 
     fn agent(dir: &Path, policy: &str) -> Agent {
         let mut config = Config::new(dir.to_owned());
@@ -451,84 +528,12 @@ mod tests {
         Agent::new(config)
     }
 
-    async fn until(mut holds: impl AsyncFnMut() -> bool) {
-        let all = async {
-            while !holds().await {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(10), all).await.expect("it comes to that");
-    }
-
-    async fn echo() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut tcp, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let (mut from, mut to) = tcp.split();
-                    tokio::io::copy(&mut from, &mut to).await.ok();
-                });
-            }
-        });
-        at
-    }
-
-    /// A port that nobody listens at any more.
-    async fn free() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-    }
-
-    async fn says(at: SocketAddr, what: &str) -> String {
-        let Ok(mut tcp) = TcpStream::connect(at).await else { return String::new() };
-        tcp.write_all(what.as_bytes()).await.ok();
-        tcp.shutdown().await.ok();
-        let mut heard = String::new();
-        tcp.read_to_string(&mut heard).await.ok();
-        heard
-    }
-
-    #[tokio::test]
-    async fn a_forward_is_there_again_after_a_restart_without_a_word_of_the_hub() {
-        let dir = tempfile::tempdir().unwrap();
-        let (service, at) = (echo().await, free().await);
-        let policy = format!("[forwards]\ntargets = [\"{service}\"]\nlisten = [\"{at}\"]\n");
-        let given = Given {
-            name: "x".into(),
-            revision: 1,
-            listen: at.to_string(),
-            to: Some(Place { host: service.ip().to_string(), port: service.port() }),
-            stopped: false,
-        };
-        let before = agent(dir.path(), &policy);
-        before.forwards().take(&before, vec![given]);
-        before.forwards().write().await;
-        until(async || says(at, "hello").await == "hello").await;
-        // As a process that ends: nothing of it listens any more.
-        before.forwards().take(&before, Vec::new());
-        until(async || TcpStream::connect(at).await.is_err()).await;
-
-        let after = agent(dir.path(), &policy);
-        resume(&after);
-        until(async || says(at, "again").await == "again").await;
-        let stand = after.forwards().stands().remove(0);
-        assert_eq!((stand.name.as_str(), stand.revision, stand.problem.as_str()), ("x", 1, ""));
-
-        // The owner has the last word, also on what was kept.
-        after.forwards().take(&after, Vec::new());
-        until(async || TcpStream::connect(at).await.is_err()).await;
-        let closed = agent(dir.path(), "");
-        resume(&closed);
-        until(async || closed.forwards().stands()[0].problem.contains("agent.toml")).await;
-        assert!(TcpStream::connect(at).await.is_err());
-    }
-
     #[tokio::test]
     async fn a_file_of_forwards_that_is_damaged_counts_as_none() {
         let dir = tempfile::tempdir().unwrap();
         files::write_private(&dir.path().join("forwards.json"), b"[{\"name\":").unwrap();
         let agent = agent(dir.path(), "");
-        resume(&agent);
+        resume(&agent).await;
         assert_eq!(agent.forwards().stands(), []);
     }
 

@@ -21,7 +21,7 @@ pub struct Ssh {
 }
 
 /// How a key stands.
-pub(super) enum Found {
+pub(crate) enum Found {
     Right,
     Unknown(Standing),
 }
@@ -68,14 +68,14 @@ impl Ssh {
     }
 
     /// Of which kinds the keys of a machine are, so that it shows one of those.
-    pub(super) async fn algorithms(&self, host: &str, port: u16) -> Result<Vec<String>, CallError> {
+    pub(crate) async fn algorithms(&self, host: &str, port: u16) -> Result<Vec<String>, CallError> {
         let _whole = self.changing.lock().await;
         let keys = self.keys(host, port)?;
         Ok(keys.iter().map(|key| key.algorithm().as_str().to_owned()).collect())
     }
 
     /// How a key stands. An error when the machine had another one.
-    pub(super) async fn find(&self, shown: &HostKey) -> Result<Found, CallError> {
+    pub(crate) async fn find(&self, shown: &HostKey) -> Result<Found, CallError> {
         let _whole = self.changing.lock().await;
         let key = read(&shown.key)?;
         let revoked = |line: &str| {

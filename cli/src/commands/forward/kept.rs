@@ -1,4 +1,6 @@
-//! Forwards that are kept at the hub: list, add, switch, stop, resume, cut, remove; and files with several.
+//! Forwards that are kept at the hub: list, add, switch, stop, resume, cut, remove; and files with several (`kept/file.rs`).
+
+mod file;
 
 use crate::App;
 use crate::args::Yes;
@@ -6,15 +8,17 @@ use crate::connect::Hub;
 use crate::exit::{Exit, Failure};
 use crate::human;
 use crate::output::{Cell, Column, Format, Paint};
+use crate::secret;
 use clap::{Args, Subcommand};
 use cmdr_protocol::display::clean;
 use cmdr_protocol::forwards::Place;
 use cmdr_protocol::forwards::kept::{
-    Cut, Delete, Done, Forward, List, Put, Resume, Row, Stand, Stop, Switch,
+    Cut, Delete, Done, Forward, Kind, List, Password, Put, Resume, Row, Stand, Stop, Switch,
 };
-use serde::Deserialize as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -34,19 +38,21 @@ pub(super) enum Verb {
         #[arg(short, long)]
         watch: bool,
     },
-    /// Keep a forward: a host listens, and what comes leads to a place that it or another host sees.
+    /// Keep a forward: a host listens, and what comes leads to a place that it or another host sees; or it is a proxy,
+    /// whose clients say where to.
     Add(AddArgs),
     /// Say what 'forward apply' would change.
     Plan {
-        /// The file; - reads standard input.
-        #[arg(short, long)]
-        file: PathBuf,
+        /// Files; - reads standard input.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
     },
-    /// Keep the forwards of a file, a YAML document each. Those that it does not name stay.
+    /// Keep the forwards of files, a YAML document each. Those that they do not name stay.
+    #[command(after_help = file::FILE)]
     Apply {
-        /// The file; - reads standard input.
-        #[arg(short, long)]
-        file: PathBuf,
+        /// Files; - reads standard input.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
     },
     /// Take no more connections; those that are there go on.
     Stop {
@@ -88,11 +94,34 @@ pub(super) struct AddArgs {
     name: String,
     /// The host that listens, and where: HOST:PORT (its 127.0.0.1) or HOST:ADDRESS:PORT.
     listen: String,
-    /// What is reached: HOST:PORT or HOST:ADDRESS:PORT, as that host sees it.
-    target: String,
+    /// What is reached: HOST:PORT or HOST:ADDRESS:PORT, as that host sees it; over SSH PORT or ADDRESS:PORT, as that end
+    /// sees it. None for a proxy.
+    target: Option<String>,
+    /// What it understands: tcp and udp lead to TARGET, http and socks5 are proxies; ssh-local, ssh-remote and ssh-dynamic
+    /// go over SSH as -L, -R and -D of ssh do. All but tcp on one host.
+    #[arg(long, value_name = "KIND", default_value = "tcp", value_parser = kind)]
+    kind: Kind,
+    /// Who may use a proxy [default: everyone who reaches it]; the password is read from standard input, or asked for
+    /// without being shown.
+    #[arg(long, value_name = "USER", default_value = "", hide_default_value = true)]
+    user: String,
+    /// Over SSH: as whom to log in, and where. Without --key the password is read from standard input, or asked for.
+    #[arg(long, value_name = "USER@HOST[:PORT]", default_value = "", hide_default_value = true)]
+    ssh: String,
+    /// The private key for --ssh, without a passphrase.
+    #[arg(long, value_name = "FILE", requires = "ssh")]
+    key: Option<PathBuf>,
     /// For people.
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let known = Kind::ALL.iter().find(|kind| kind.as_str() == text);
+    known.copied().ok_or_else(|| {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("the kinds of forwards are {}", known.join(", "))
+    })
 }
 
 async fn rows(hub: &Hub) -> Result<Vec<Row>, Failure> {
@@ -132,48 +161,77 @@ pub(super) async fn run(app: &App, verb: &Verb) -> Result<Exit, Failure> {
                 app.out.one(&row, &[], name)?;
             }
         }
-        Verb::Status { name, watch } => loop {
-            status(app, &of(rows(&hub).await?, name.as_deref())?)?;
-            if !watch {
-                break;
+        Verb::Status { name, watch } => {
+            let mut rates = Rates::default();
+            loop {
+                let rows = of(rows(&hub).await?, name.as_deref())?;
+                status(app, &rates.look(rows), *watch)?;
+                if !watch {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(2)).await;
             }
-            tokio::time::sleep(Duration::from_secs(2)).await;
-        },
+        }
         Verb::Add(args) => {
             let (host, listen) = super::target(&args.listen)?;
-            let (via, to) = super::target(&args.target)?;
             let host = hub.one_host(host).await?.name;
-            let via = hub.one_host(via).await?.name;
+            let (via, to) = match args.target.as_deref() {
+                Some(target) if args.kind.is_ssh() => {
+                    (host.clone(), Place::parse(target).map_err(Failure::usage)?)
+                }
+                Some(target) => {
+                    let (via, to) = super::target(target)?;
+                    (hub.one_host(via).await?.name, to)
+                }
+                None => (host.clone(), Place::default()),
+            };
             if rows(&hub).await?.iter().any(|row| row.forward.name == args.name) {
                 return Err(Failure::failed(format!("there is a forward '{}' already", args.name))
                     .hint("cmdr forward switch, or cmdr forward apply, changes it"));
             }
-            let forward = Forward {
+            let mut forward = Forward {
                 name: args.name.clone(),
+                kind: args.kind,
+                user: args.user.clone(),
+                password: Password::default(),
+                ssh: args.ssh.clone(),
+                key: args
+                    .key
+                    .as_deref()
+                    .map(file::secret)
+                    .transpose()
+                    .map_err(Failure::usage)?
+                    .unwrap_or_default(),
                 via: if via == host { String::new() } else { via },
                 host,
                 listen: listen.to_string(),
                 to,
                 note: args.note.clone(),
             };
+            forward.check().map_err(Failure::usage)?;
+            let who = if forward.ssh.is_empty() { &forward.user } else { &forward.ssh };
+            if !who.is_empty() && forward.key.is_empty() {
+                let question = format!("The password of {}", clean(who));
+                forward.password = Password(secret::ask_new(&question).await?.to_string());
+            }
             told(app, &args.name, "is kept", hub.ask(&Put(forward)).await?);
         }
-        Verb::Plan { file } => {
-            let wanted = read(file)?;
-            let (lines, _) = compare(&wanted, &rows(&hub).await?);
-            app.out.data(&lines.concat())?;
+        Verb::Plan { files } => {
+            let wanted = file::read(files)?;
+            let plan = file::compare(&wanted, &rows(&hub).await?);
+            app.out.data(&plan.iter().map(|(_, line)| line.as_str()).collect::<String>())?;
         }
-        Verb::Apply { file } => {
-            let wanted = read(file)?;
-            let (lines, changed) = compare(&wanted, &rows(&hub).await?);
-            for (forward, line) in changed.into_iter().zip(&lines) {
+        Verb::Apply { files } => {
+            let wanted = file::read(files)?;
+            let plan = file::compare(&wanted, &rows(&hub).await?);
+            if plan.is_empty() {
+                app.out.note("all is as the files say; nothing changed");
+            }
+            for (forward, line) in plan {
                 let name = forward.name.clone();
                 let done = hub.ask(&Put(forward)).await?;
                 app.out.detail(line.trim_end());
                 told(app, &name, "is kept", done);
-            }
-            if lines.is_empty() {
-                app.out.note("all is as the file says; nothing changed");
             }
         }
         Verb::Stop { name } => {
@@ -212,54 +270,6 @@ pub(super) async fn run(app: &App, verb: &Verb) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// The forwards of a file.
-fn read(file: &Path) -> Result<Vec<Forward>, Failure> {
-    let text = crate::commands::runbook::read(file)?;
-    let mut all: Vec<Forward> = Vec::new();
-    for document in text.split("\n---") {
-        let document = document.trim_start_matches("---").trim();
-        if document.is_empty() {
-            continue;
-        }
-        let wrong = |e: String| Failure::usage(format!("{}: {e}", file.display()));
-        let value: serde_json::Value =
-            serde_saphyr::from_str(document).map_err(|e| wrong(e.to_string()))?;
-        let known = ["name", "host", "listen", "via", "to", "note"];
-        let fields = value.as_object().ok_or_else(|| wrong("a forward is a map".to_owned()))?;
-        if let Some(odd) = fields.keys().find(|key| !known.contains(&key.as_str())) {
-            let known = known.join(", ");
-            return Err(wrong(format!("a forward has no '{}'; it has {known}", clean(odd))));
-        }
-        let forward = Forward::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
-        if all.iter().any(|other| other.name == forward.name) {
-            return Err(wrong(format!("the forward '{}' stands there twice", forward.name)));
-        }
-        all.push(forward);
-    }
-    Ok(all)
-}
-
-/// What is to change, a line each, and what those are to be.
-fn compare(wanted: &[Forward], there: &[Row]) -> (Vec<String>, Vec<Forward>) {
-    let way = |f: &Forward| {
-        let via = if f.via.is_empty() { &f.host } else { &f.via };
-        format!("{} {} -> {via} {}", f.host, f.listen, f.to)
-    };
-    let mut changes = (Vec::new(), Vec::new());
-    for forward in wanted {
-        let line = match there.iter().find(|row| row.forward.name == forward.name) {
-            Some(row) if row.forward == *forward => continue,
-            Some(row) => {
-                format!("~ {}: {}, now {}\n", forward.name, way(forward), way(&row.forward))
-            }
-            None => format!("+ {}: {}\n", forward.name, way(forward)),
-        };
-        changes.0.push(clean(line.trim_end()).into_owned() + "\n");
-        changes.1.push(forward.clone());
-    }
-    changes
-}
-
 fn state(row: &Row) -> Cell {
     let paint = match row.state() {
         "listening" if !row.away => Paint::Good,
@@ -279,10 +289,21 @@ fn list(app: &App, rows: &[Row]) -> Result<(), Failure> {
     let columns = [
         Column::text("FORWARD", |r: &Row| text(&r.forward.name)),
         Column::text("STATE", state),
+        Column::text("KIND", |r: &Row| r.forward.kind.as_str().into()),
         Column::text("HOST", |r: &Row| text(&r.forward.host)),
         Column::text("LISTEN", |r: &Row| text(&r.forward.listen)),
         Column::text("VIA", |r: &Row| text(&r.forward.via)),
-        Column::text("TO", |r: &Row| text(&r.forward.to.to_string())),
+        Column::text("TO", |r: &Row| match r.forward.kind.is_proxy() {
+            _ if r.forward.kind.is_ssh() && r.forward.to.is_none() => {
+                text(&format!("anywhere, over {}", r.forward.ssh))
+            }
+            _ if r.forward.kind.is_ssh() => {
+                text(&format!("{} over {}", r.forward.to, r.forward.ssh))
+            }
+            true if r.forward.user.is_empty() => "anywhere".into(),
+            true => text(&format!("anywhere, for {}", r.forward.user)),
+            false => text(&r.forward.to.to_string()),
+        }),
         Column::text("NOTE", |r: &Row| text(&r.forward.note)),
         Column::text("BY", |r: &Row| text(&r.by)).wide(),
         Column::text("MADE", |r: &Row| human::moment(r.created_ms).into()).wide(),
@@ -290,53 +311,79 @@ fn list(app: &App, rows: &[Row]) -> Result<(), Failure> {
     app.out.list(rows, &columns, |r| r.forward.name.clone())
 }
 
-fn figure(row: &Row, of: fn(&Stand) -> String) -> Cell {
-    row.stand.as_ref().map(of).unwrap_or_default().into()
+/// A forward, and what it carries now.
+#[derive(Serialize)]
+struct Live {
+    #[serde(flatten)]
+    row: Row,
+    /// Bytes a second from those who connect and to them; known from the second look on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<(u64, u64)>,
 }
 
-fn status(app: &App, rows: &[Row]) -> Result<(), Failure> {
-    let columns = [
-        Column::text("FORWARD", |r: &Row| text(&r.forward.name)),
-        Column::text("STATE", state),
-        Column::text("WAY", |r: &Row| {
-            if r.forward.via.is_empty() { "on its host" } else { "through the hub" }.into()
-        }),
-        Column::figure("OPEN", |r: &Row| figure(r, |s| s.open.to_string())),
-        Column::figure("TOTAL", |r: &Row| figure(r, |s| s.total.to_string())),
-        Column::figure("FAILED", |r: &Row| figure(r, |s| s.failed.to_string())),
-        Column::figure("THERE", |r: &Row| figure(r, |s| human::bytes(s.sent))),
-        Column::figure("BACK", |r: &Row| figure(r, |s| human::bytes(s.received))),
-        Column::text("WHY", |r: &Row| {
-            let Some(stand) = &r.stand else { return Cell::default() };
-            text(if stand.problem.is_empty() { &stand.last_error } else { &stand.problem })
-        }),
-    ];
-    app.out.list(rows, &columns, |r| r.forward.name.clone())
+/// What forwards had carried at the last look.
+#[derive(Default)]
+struct Rates {
+    before: BTreeMap<String, (u64, u64)>,
+    looked: Option<Instant>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_names_what_is_new_and_what_is_another_and_leaves_the_rest() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("f.yaml");
-        let text = "name: db\nhost: edge\nlisten: 127.0.0.1:5432\nvia: db1\nto: 127.0.0.1:5432\n---\n\
-                    name: web\nhost: edge\nlisten: 127.0.0.1:80\nto: 10.0.0.7:80\n";
-        std::fs::write(&file, text).unwrap();
-        let wanted = read(&file).unwrap();
-        let there = Row { forward: wanted[0].clone(), ..Row::default() };
-        let (lines, _) = compare(&wanted, std::slice::from_ref(&there));
-        assert_eq!(lines, ["+ web: edge 127.0.0.1:80 -> edge 10.0.0.7:80\n"]);
-        let mut other = there;
-        other.forward.to = Place::parse("10.0.0.9:5432").unwrap();
-        let (lines, changed) = compare(&wanted[..1], &[other]);
-        assert_eq!(changed.len(), 1);
-        assert!(lines[0].contains("now edge 127.0.0.1:5432 -> db1 10.0.0.9:5432"), "{lines:?}");
-        std::fs::write(&file, "name: db\nport: 1\n").unwrap();
-        assert!(read(&file).unwrap_err().message.contains("no 'port'"));
-        std::fs::write(&file, "name: db\nto: nowhere\n").unwrap();
-        assert!(read(&file).is_err());
+impl Rates {
+    fn look(&mut self, rows: Vec<Row>) -> Vec<Live> {
+        let seconds = self.looked.replace(Instant::now()).map(|then| then.elapsed().as_secs_f64());
+        let seconds = seconds.filter(|seconds| *seconds > 0.1);
+        let live = |row: Row| {
+            let now = row.stand.as_ref().map(|stand| (stand.sent, stand.received));
+            let before = now.and_then(|now| self.before.insert(row.forward.name.clone(), now));
+            let rate = |(now, before): (u64, u64), seconds: f64| {
+                (now.saturating_sub(before) as f64 / seconds) as u64
+            };
+            let rate = now.zip(before).zip(seconds).map(|((now, before), seconds)| {
+                (rate((now.0, before.0), seconds), rate((now.1, before.1), seconds))
+            });
+            Live { row, rate }
+        };
+        rows.into_iter().map(live).collect()
     }
+}
+
+fn figure(live: &Live, of: fn(&Stand) -> String) -> Cell {
+    live.row.stand.as_ref().map(of).unwrap_or_default().into()
+}
+
+fn per_second(bytes: u64) -> String {
+    format!("{}/s", human::bytes(bytes))
+}
+
+fn status(app: &App, rows: &[Live], watch: bool) -> Result<(), Failure> {
+    let mut columns = vec![
+        Column::text("FORWARD", |r: &Live| text(&r.row.forward.name)),
+        Column::text("STATE", |r| state(&r.row)),
+        Column::text("WAY", |r| {
+            let own = r.row.forward.via.is_empty();
+            match own {
+                _ if r.row.forward.kind.is_ssh() => "over SSH".into(),
+                true => "on its host".into(),
+                false => "through the hub".into(),
+            }
+        }),
+        Column::figure("OPEN", |r| figure(r, |s| s.open.to_string())),
+        Column::figure("TOTAL", |r| figure(r, |s| s.total.to_string())),
+        Column::figure("FAILED", |r| figure(r, |s| s.failed.to_string())),
+        Column::figure("THERE", |r| figure(r, |s| human::bytes(s.sent))),
+        Column::figure("BACK", |r| figure(r, |s| human::bytes(s.received))),
+    ];
+    if watch {
+        columns.push(Column::figure("THERE NOW", |r| {
+            r.rate.map(|(there, _)| per_second(there)).unwrap_or_default().into()
+        }));
+        columns.push(Column::figure("BACK NOW", |r| {
+            r.rate.map(|(_, back)| per_second(back)).unwrap_or_default().into()
+        }));
+    }
+    columns.push(Column::text("WHY", |r| {
+        let Some(stand) = &r.row.stand else { return Cell::default() };
+        text(if stand.problem.is_empty() { &stand.last_error } else { &stand.problem })
+    }));
+    app.out.list(rows, &columns, |r| r.row.forward.name.clone())
 }
