@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn json(value: impl Serialize) -> Result<Value, CallError> {
-    Ok(serde_json::to_value(value).expect("JSON"))
+    serde_json::to_value(value).map_err(|e| CallError::failed(e.to_string()))
 }
 
 fn row(name: &str, via: &str, round: u64) -> Row {
