@@ -188,7 +188,7 @@ impl Forward {
         } else if !self.ssh.is_empty() || !self.key.is_empty() {
             return Err("'ssh' and a key are for the kinds ssh-local, ssh-remote and ssh-dynamic"
                 .to_owned());
-        } else if !self.kind.is_proxy() && !(self.user.is_empty() && self.password.is_empty()) {
+        } else if !(self.kind.is_proxy() || self.user.is_empty() && self.password.is_empty()) {
             return Err("a user and a password are for proxies: kinds http and socks5".to_owned());
         } else if self.user.is_empty() && !self.password.is_empty() {
             return Err("a password is somebody's: give the user as well".to_owned());
