@@ -293,11 +293,13 @@ fn status(gateway: &Gateway) -> Value {
     let now = gateway.shared.now();
     let listener = |l: &Arc<crate::plan::Listener>| {
         let c = &l.counters;
+        let (talkers, seconds) = c.talkers.told(now);
         json!({
             "name": l.settings.name, "address": gateway.bound(l), "transport": l.settings.transport,
             "active": c.active.load(Relaxed), "accepted": c.accepted.load(Relaxed), "refused": c.refused.load(Relaxed),
             "failed": c.failed.load(Relaxed), "bytes_in": c.bytes[0].load(Relaxed), "bytes_out": c.bytes[1].load(Relaxed),
             "dropped": c.dropped.load(Relaxed), "starved": c.starved.load(Relaxed), "drained": c.drained.load(Relaxed),
+            "talkers": talkers, "talkers_seconds": seconds,
         })
     };
     let told = |all: &[Arc<crate::plan::Listener>]| all.iter().map(listener).collect::<Vec<_>>();
@@ -314,7 +316,9 @@ fn status(gateway: &Gateway) -> Value {
             } else {
                 "up"
             };
+            let [connect, first_byte] = s.times(now);
             json!({
+                "connect": connect, "first_byte": first_byte,
                 "address": u.settings.address, "state": state, "weight": u.weight(), "backup": u.settings.backup,
                 "active": s.active.load(Relaxed), "total": s.total.load(Relaxed), "failed": s.failed.load(Relaxed),
                 "bytes_in": s.bytes[0].load(Relaxed), "bytes_out": s.bytes[1].load(Relaxed),

@@ -3,10 +3,12 @@
 //! milliseconds since the gateway's start.
 
 use crate::config::{self, Balance};
+use crate::seen::{Times, Told};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Weights count in these parts, so that slow start has steps below 1.
 const PARTS: u64 = 64;
@@ -29,6 +31,8 @@ pub struct State {
     ejected_until: AtomicU64,
     /// When it last came back; 0: was never away.
     back_since: AtomicU64,
+    /// How long connecting took, and until its first byte came; there from the first time on.
+    times: OnceLock<Box<[Times; 2]>>,
 }
 
 impl Default for State {
@@ -44,6 +48,7 @@ impl Default for State {
             in_a_row: AtomicU32::default(),
             ejected_until: AtomicU64::default(),
             back_since: AtomicU64::default(),
+            times: OnceLock::new(),
         }
     }
 }
@@ -62,6 +67,21 @@ impl State {
         if self.in_a_row.load(Relaxed) != 0 {
             self.in_a_row.store(0, Relaxed);
         }
+    }
+
+    /// Connecting took so long.
+    pub fn connecting_took(&self, took: Duration, now: u64) {
+        self.times.get_or_init(Box::default)[0].took(took.as_micros() as u64, now);
+    }
+
+    /// It took so long until its first byte, from when it was connected.
+    pub fn first_byte_took(&self, took: Duration, now: u64) {
+        self.times.get_or_init(Box::default)[1].took(took.as_micros() as u64, now);
+    }
+
+    /// Both, as they were lately.
+    pub fn times(&self, now: u64) -> [Option<Told>; 2] {
+        self.times.get().map_or([None; 2], |times| [times[0].told(now), times[1].told(now)])
     }
 
     /// A connection could not be made; ejected after as many as `passive` says.

@@ -10,6 +10,7 @@ pub mod group;
 pub mod health;
 pub mod plan;
 pub mod policy;
+pub mod seen;
 pub mod shared;
 pub mod sys;
 pub mod worker;

@@ -6,6 +6,7 @@ use crate::group::{Group, State, Upstream};
 use crate::policy::networks::{Network, Networks};
 use crate::policy::targets::Targets;
 use crate::policy::{Known, Policy};
+use crate::seen::Talkers;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Counters {
     pub starved: AtomicU64,
     /// Said by an operator: no new connections.
     pub drained: AtomicBool,
+    /// The busiest clients.
+    pub talkers: Talkers,
 }
 
 #[derive(Debug)]

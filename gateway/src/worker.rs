@@ -298,6 +298,12 @@ impl Worker {
         let most = if rate > 0 { (rate / 8).clamp(1024, 1 << 20) as usize } else { usize::MAX };
         let before = conn.dirs[d].bytes;
         let pumped = conn.pump(d, &mut self.buffer, &mut self.pipes, most);
+        if d == 1
+            && conn.dirs[1].bytes > 0
+            && let (Some(connected), Some((upstream, _))) = (conn.connected.take(), &conn.serving)
+        {
+            upstream.state.first_byte_took(connected.elapsed(), self.now);
+        }
         if rate > 0
             && let Some(policy) = &conn.listener.policy
         {
@@ -338,7 +344,7 @@ impl Worker {
     fn end(&mut self, token: u64, reason: &'static str) {
         let Some(mut conn) = self.conns.take(token) else { return };
         conn.give_back(&mut self.pipes);
-        count(&mut conn);
+        count(&mut conn, self.now);
         if let Stage::Queued(dial) = &conn.stage
             && let Some(group) = &dial.group
         {
@@ -382,7 +388,7 @@ impl Worker {
         }
         let now = self.now;
         let Some(conn) = self.conns.get(token) else { return };
-        count(conn);
+        count(conn, now);
         let due = conn.due();
         if now < due {
             if now >= conn.looked_after {
@@ -415,15 +421,20 @@ impl Worker {
 }
 
 /// Adds what has moved since the last time to the counters.
-fn count(conn: &mut Conn) {
+fn count(conn: &mut Conn, now: u64) {
+    let mut moved = 0;
     for (d, dir) in conn.dirs.iter_mut().enumerate() {
         let more = dir.bytes - dir.counted;
         if more > 0 {
             dir.counted = dir.bytes;
+            moved += more;
             conn.listener.counters.bytes[d].fetch_add(more, Relaxed);
             if let Some((upstream, _)) = &conn.serving {
                 upstream.state.bytes[d].fetch_add(more, Relaxed);
             }
         }
+    }
+    if moved > 0 {
+        conn.listener.counters.talkers.moved(conn.source, now, moved);
     }
 }

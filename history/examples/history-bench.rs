@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut values = vec![0i64; series];
     let mut now = 0;
     loop {
-        match number(&mut input)? {
+        // Nothing more to read is the end, as a 0 is.
+        match number(&mut input).unwrap_or(0) {
             // Rows of all hosts at one time.
             1 => {
                 now = number(&mut input)?;
@@ -91,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let points: usize = answer.lines.iter().map(|l| l.points.len()).sum();
                 println!("{took} {points}");
             }
-            _ => return Ok(()),
+            _ => return Ok(store.finish(now)?),
         }
     }
 }

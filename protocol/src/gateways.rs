@@ -5,7 +5,7 @@ mod live;
 
 pub use live::{
     Ban, Banned, Bans, Drain, Ended, Figures, GroupFigures, ListenerFigures, Log, Logged, Status,
-    UpstreamFigures, Weight,
+    Talker, Times, UpstreamFigures, Weight,
 };
 
 use crate::call::{Access, Call, Nothing};

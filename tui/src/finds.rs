@@ -4,8 +4,8 @@ pub mod everywhere;
 pub mod search;
 
 use crate::panes::{
-    Context, Entry, alerts, configs, docker, files, hosts, ports, probes, processes, runs,
-    services, sessions,
+    Context, Entry, alerts, configs, docker, files, forwards, gateways, hosts, ports, probes,
+    processes, runs, services, sessions,
 };
 
 /// Offers what it knows.
@@ -24,6 +24,8 @@ pub const FINDS: &[Finds] = &[
     runs::book_entries,
     configs::entries,
     probes::entries,
+    gateways::entries,
+    forwards::entries,
     alerts::entries,
     alerts::rule_entries,
     docker::images::everywhere,
@@ -42,6 +44,8 @@ pub const EVERYWHERE: &[&str] = &[
     "palette.runbook",
     "palette.config",
     "palette.probe",
+    "palette.gateway",
+    "palette.forward",
     "palette.alert",
     "palette.rule",
     "palette.image",
@@ -63,6 +67,8 @@ pub fn sign(kind: &str) -> &'static str {
         "palette.runbook" => "☰",
         "palette.config" => "▧",
         "palette.probe" => "◎",
+        "palette.gateway" => "⇶",
+        "palette.forward" => "↦",
         "palette.alert" => "△",
         "palette.rule" => "⚖",
         "palette.image" => "◰",

@@ -4,9 +4,10 @@
 pub mod desk;
 mod own;
 
+use cmdr_protocol::forwards::kept;
 use cmdr_protocol::{
-    Call as _, Feed as _, alerts, approvals, audit, configs, containers, data, history, ports,
-    probes, processes, recorder, roles, runbooks, runs, sessions,
+    Call as _, Feed as _, alerts, approvals, audit, configs, containers, data, gateways, history,
+    ports, probes, processes, recorder, roles, runbooks, runs, sessions,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub use own::{Keymap, Written, is};
@@ -78,6 +79,10 @@ pub enum Command {
     Data,
     /// Go to the status board of probes.
     Probes,
+    /// Go to the gateways.
+    Gateways,
+    /// Go to the forwards that are kept.
+    Forwards,
     /// Go to the flight recorder of the host at hand.
     Recorder,
     /// Go to the sessions of the fleet.
@@ -208,6 +213,8 @@ pub static EVERYWHERE: &[Binding] = &[
     key(&["~"], Command::Charts, "key.charts").needs(history::Query::METHOD),
     key(&["Q"], Command::Data, "key.data").needs(data::Sizes::METHOD),
     key(&[";"], Command::Probes, "key.probes").needs(probes::List::METHOD),
+    key(&["%"], Command::Gateways, "key.gateways").needs(gateways::List::METHOD),
+    key(&["|"], Command::Forwards, "key.forwards").needs(kept::List::METHOD),
     key(&[","], Command::Recorder, "key.recorder").needs(recorder::At::METHOD),
     key(&["S"], Command::Sessions, "key.sessions").needs(sessions::Watch::METHOD),
     key(&["K"], Command::Compose, "key.compose").needs(runs::Plan::METHOD),

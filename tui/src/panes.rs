@@ -12,6 +12,8 @@ pub mod docker;
 pub mod edit;
 pub mod files;
 pub mod fleet;
+pub mod forwards;
+pub mod gateways;
 pub mod history;
 pub mod hosts;
 pub mod logs;
@@ -115,6 +117,9 @@ pub const TABLES: &[(&str, AllColumns)] = &[
     ("files", files::columns),
     ("audit", audit::columns),
     ("probes", probes::columns),
+    ("gateways", gateways::columns),
+    ("upstreams", gateways::one::columns),
+    ("forwards", forwards::columns),
     ("data", data::columns),
     ("recorder", recorder::columns),
     ("records", records::columns),
@@ -157,6 +162,10 @@ pub fn places() -> Vec<(&'static str, Vec<&'static [Binding]>)> {
         ("probes", Place::Probes),
         ("data", Place::Data),
         ("probe_text", Place::ProbeText(0)),
+        ("gateways", Place::Gateways),
+        ("gateway", Place::Gateway(0)),
+        ("gateway_text", Place::GatewayText(0)),
+        ("forwards", Place::Forwards),
         ("recording", Place::Recording(0)),
         ("sessions", Place::Sessions),
         ("runs", Place::Runs),
@@ -230,6 +239,14 @@ pub enum Place {
     Probes,
     /// The text of a probe that is written, by the probe's number.
     ProbeText(u64),
+    /// Gateways of the fleet.
+    Gateways,
+    /// One gateway, by its number.
+    Gateway(u64),
+    /// The text of a gateway that is written, by the gateway's number.
+    GatewayText(u64),
+    /// Forwards that are kept.
+    Forwards,
     /// What a command wrote, by its number.
     Recording(u64),
     /// The sessions of the fleet.
@@ -269,6 +286,10 @@ impl Place {
             Self::Data => Box::new(data::DataPane::default()),
             Self::Probes => Box::new(probes::ProbesPane::default()),
             Self::ProbeText(_) => Box::new(write::WritePane::of_probe()),
+            Self::Gateways => Box::new(gateways::GatewaysPane::default()),
+            Self::Gateway(number) => Box::new(gateways::one::GatewayPane::new(number)),
+            Self::GatewayText(_) => Box::new(write::WritePane::of_gateway()),
+            Self::Forwards => Box::new(forwards::ForwardsPane::default()),
             Self::Recording(id) => Box::new(player::PlayerPane::of(id)),
             Self::Sessions => Box::new(sessions::SessionsPane::default()),
             Self::Runs => Box::new(runs::RunsPane::default()),
@@ -299,6 +320,10 @@ impl Place {
             Self::Data => "data.title",
             Self::Probes => "probes.title",
             Self::ProbeText(_) => "probes.write.title",
+            Self::Gateways => "gateways.title",
+            Self::Gateway(_) => "gateways.one.title",
+            Self::GatewayText(_) => "gateways.write.title",
+            Self::Forwards => "forwards.title",
             Self::Recording(_) => "player.title",
             Self::Sessions => "sessions.title",
             Self::Runs => "runs.title",

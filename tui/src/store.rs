@@ -12,6 +12,8 @@ pub mod edits;
 pub mod engines;
 pub mod everywhere;
 pub mod files;
+pub mod forwards;
+pub mod gateways;
 pub mod history;
 pub mod hosts;
 pub mod images;
@@ -155,6 +157,10 @@ pub struct Store {
     pub compose: compose::Compose,
     /// Probes that were looked at.
     pub probes: probes::Probes,
+    /// Gateways that were looked at.
+    pub gateways: gateways::Gateways,
+    /// Forwards that were looked at.
+    pub forwards: forwards::Forwards,
     /// What pages of flight recorders have.
     pub recorders: recorder::Recorders,
     /// The history that chart pages have.
@@ -220,6 +226,8 @@ impl Store {
             runs: runs::Runs::default(),
             compose: compose::Compose::default(),
             probes: probes::Probes::default(),
+            gateways: gateways::Gateways::default(),
+            forwards: forwards::Forwards::default(),
             recorders: recorder::Recorders::default(),
             charts: history::Charts::default(),
             chart_looks: HashMap::new(),

@@ -13,6 +13,8 @@ mod docker_more;
 mod edit;
 mod files;
 mod finder;
+mod forwards;
+mod gateways;
 mod helpers;
 mod history;
 mod hosts_file;

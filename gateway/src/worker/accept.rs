@@ -164,8 +164,11 @@ impl Worker {
     fn welcome(&mut self, listener: Arc<Listener>, client: OwnedFd, peer: SocketAddr) {
         let settings = &listener.settings;
         listener.counters.accepted.fetch_add(1, Relaxed);
+        // Behind a proxy it is not known yet who that is, nor whose word the policy wants.
+        if !settings.accept_proxy {
+            listener.counters.talkers.came(peer, self.now);
+        }
         let mut entered = false;
-        // Behind a proxy it is not known yet who that is.
         if let (Some(policy), false) = (&listener.policy, settings.accept_proxy) {
             if let Err(refused) = policy.enter(peer.ip(), self.now) {
                 listener.counters.refused.fetch_add(1, Relaxed);
@@ -203,6 +206,7 @@ impl Worker {
             hung: [false; 2],
             entered,
             since: now,
+            connected: None,
             active: now,
             paused_until: 0,
             looked_after: 0,
@@ -215,16 +219,7 @@ impl Worker {
                 self.look_after_at(token);
             }
         } else if let Some(group) = listener.group.clone() {
-            self.dial(
-                token,
-                Dial {
-                    group: Some(group),
-                    targets: Vec::new(),
-                    tried: Vec::new(),
-                    front: Front::None,
-                    since: now,
-                },
-            );
+            self.dial(token, Dial::new(Some(group), Front::None, now));
         }
     }
 

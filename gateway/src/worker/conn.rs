@@ -11,6 +11,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes that are read at once: what fits in a cache.
 pub const BUFFER: usize = 16 * 1024;
@@ -69,6 +70,16 @@ pub struct Dial {
     pub tried: Vec<SocketAddr>,
     pub front: Front,
     pub since: u64,
+    /// When connecting to the present one began.
+    pub begun: Instant,
+}
+
+impl Dial {
+    /// Of a connection that came, or said where to, now.
+    pub fn new(group: Option<Arc<Group>>, front: Front, now: u64) -> Self {
+        let (targets, tried) = (Vec::new(), Vec::new());
+        Self { group, targets, tried, front, since: now, begun: Instant::now() }
+    }
 }
 
 /// Whom an answer is owed to when the upstream is there or is not.
@@ -118,6 +129,8 @@ pub struct Conn {
     /// Whether the policy counts it.
     pub entered: bool,
     pub since: u64,
+    /// When its upstream was connected, until that has said something.
+    pub connected: Option<Instant>,
     pub active: u64,
     /// Moves nothing before, for its rate of bytes.
     pub paused_until: u64,

@@ -13,6 +13,7 @@ use rustix::net::{SendFlags, send, sockopt};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 impl Worker {
     /// Chooses for a connection that has none yet, and begins to connect.
@@ -20,6 +21,7 @@ impl Worker {
         loop {
             let Some(conn) = self.conns.get(token) else { return };
             dial.since = self.now;
+            dial.begun = Instant::now();
             let upstream = if let Some(group) = &dial.group {
                 if !dial.tried.is_empty() && dial.tried.len() > usize::from(group.settings.retries)
                 {
@@ -163,6 +165,10 @@ impl Worker {
         let Some((upstream, _)) = &conn.serving else { return };
         upstream.state.connected();
         upstream.state.total.fetch_add(1, Relaxed);
+        if dial.group.is_some() {
+            upstream.state.connecting_took(dial.begun.elapsed(), self.now);
+            conn.connected = Some(Instant::now());
+        }
         let bound = || conn.upstream.as_ref().and_then(sys::local);
         match dial.front {
             Front::Socks => {

@@ -69,14 +69,7 @@ impl Worker {
                 Next::More => return,
                 Next::Again => {}
                 Next::To(Some(group)) => {
-                    let dial = Dial {
-                        group: Some(group),
-                        targets: Vec::new(),
-                        tried: Vec::new(),
-                        front: Front::None,
-                        since: now,
-                    };
-                    return self.dial(token, dial);
+                    return self.dial(token, Dial::new(Some(group), Front::None, now));
                 }
                 Next::To(None) => {
                     return self.end(token, "no group for the name that was asked for");
@@ -96,8 +89,7 @@ impl Worker {
     fn lead(&mut self, token: u64, target: Target, front: Front) {
         let (now, id) = (self.now, self.id);
         let Some(conn) = self.conns.get(token) else { return };
-        let mut dial =
-            Dial { group: None, targets: Vec::new(), tried: Vec::new(), front, since: now };
+        let mut dial = Dial::new(None, front, now);
         match target {
             Target::Address(address) => {
                 dial.targets.push(address);
@@ -163,6 +155,7 @@ fn next(conn: &mut Conn, now: u64) -> Next {
                 if let Some((from, to)) = header.from_to {
                     (conn.source, conn.came_to) = (from, Some(to));
                 }
+                listener.counters.talkers.came(conn.source, now);
                 if let Some(policy) = &listener.policy {
                     if let Err(refused) = policy.enter(conn.source.ip(), now) {
                         listener.counters.refused.fetch_add(1, Relaxed);

@@ -35,6 +35,8 @@ pub(super) struct Flow {
     since: u64,
     active: u64,
     bytes: [u64; 2],
+    /// Part of both that the listener's talkers have.
+    told: u64,
     entered: bool,
 }
 
@@ -188,6 +190,7 @@ impl Worker {
                 flow.active = now;
                 let went = write(&room, range, &flow.fd, None);
                 flow.bytes[0] += bytes;
+                flow.upstream.state.bytes[0].fetch_add(bytes, Relaxed);
                 listener.counters.bytes[0].fetch_add(bytes, Relaxed);
                 if went < same {
                     drop(same - went);
@@ -252,6 +255,7 @@ impl Worker {
         };
         upstream.state.total.fetch_add(1, Relaxed);
         counters.accepted.fetch_add(1, Relaxed);
+        counters.talkers.came(client, self.now);
         counters.active.fetch_add(1, Relaxed);
         self.shared.open.fetch_add(1, Relaxed);
         let (listener, socket) = (listener.clone(), socket.clone());
@@ -265,6 +269,7 @@ impl Worker {
             since: self.now,
             active: self.now,
             bytes: [0; 2],
+            told: 0,
             entered,
         };
         let (at, generation) = self.udp.flows.put(flow);
@@ -301,6 +306,7 @@ impl Worker {
             let bytes: u64 = room.read.iter().map(|(length, _)| *length as u64).sum();
             flow.active = self.now;
             flow.bytes[1] += bytes;
+            flow.upstream.state.bytes[1].fetch_add(bytes, Relaxed);
             flow.listener.counters.bytes[1].fetch_add(bytes, Relaxed);
             let went = write(&room, 0..count, &flow.socket, Some(flow.client));
             if went < count {
@@ -316,6 +322,9 @@ impl Worker {
     pub(super) fn look_after_flow(&mut self, token: u64) {
         let now = self.now;
         let Some(flow) = self.udp.flows.get(token) else { return };
+        let moved = flow.bytes[0] + flow.bytes[1];
+        flow.listener.counters.talkers.moved(flow.client, now, moved - flow.told);
+        flow.told = moved;
         let due = flow.active + flow.listener.settings.idle();
         if now >= due {
             return self.end_flow(token, "idle for too long");
@@ -343,9 +352,8 @@ impl Worker {
         }
         let state = &flow.upstream.state;
         state.active.fetch_sub(1, Relaxed);
-        for d in 0..2 {
-            state.bytes[d].fetch_add(flow.bytes[d], Relaxed);
-        }
+        let moved = flow.bytes[0] + flow.bytes[1] - flow.told;
+        flow.listener.counters.talkers.moved(flow.client, self.now, moved);
         flow.listener.counters.active.fetch_sub(1, Relaxed);
         self.shared.open.fetch_sub(1, Relaxed);
         if let (Some(policy), true) = (&flow.listener.policy, flow.entered) {

@@ -6,5 +6,6 @@ mod bad;
 mod change;
 mod fronts;
 mod harness;
+mod net;
 mod tcp;
 mod udp;

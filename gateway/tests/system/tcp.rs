@@ -105,6 +105,32 @@ fn an_upstream_that_hangs_is_given_up_for_another() {
 }
 
 #[test]
+fn how_long_upstreams_take_and_who_is_busiest_is_told() {
+    let good = Upstream::named("good");
+    let gateway = Gateway::start(&simple("", "", &[good.address]));
+    for _ in 0..20 {
+        assert_eq!(hello(&gateway), "good");
+    }
+    let told = wait_until("all are counted", || {
+        let told = gateway.upstream(good.address);
+        (told["first_byte"]["count"] == 20).then_some(told)
+    });
+    for of in ["connect", "first_byte"] {
+        let (p50, p99) =
+            (told[of]["p50_us"].as_u64().unwrap(), told[of]["p99_us"].as_u64().unwrap());
+        assert!(p50 <= p99 && p99 < 5_000_000, "{told}");
+    }
+    let listener = wait_until("its bytes are counted", || {
+        let listener = gateway.listener("l");
+        (listener["active"] == 0).then_some(listener)
+    });
+    let talker = &listener["talkers"][0];
+    assert_eq!((&talker["address"], &talker["connections"]), (&"127.0.0.1".into(), &20.into()));
+    let moved = listener["bytes_in"].as_u64().unwrap() + listener["bytes_out"].as_u64().unwrap();
+    assert_eq!(talker["bytes"], moved, "{listener}");
+}
+
+#[test]
 fn weights_and_drains_change_while_it_runs() {
     let (a, b) = (Upstream::named("a"), Upstream::named("b"));
     let gateway = Gateway::start(

@@ -163,6 +163,13 @@ fn rates(row: &mut Vec<(usize, String, f64)>, name: &str, before: Option<&Figure
             push("upstream.connections", &of, upstream.active as f64);
             let up = if upstream.state == "up" { 100.0 } else { 0.0 };
             push("upstream.up", &of, up);
+            let times = [
+                ("upstream.connect", upstream.connect),
+                ("upstream.first_byte", upstream.first_byte),
+            ];
+            for (figure, times) in times {
+                times.into_iter().for_each(|t| push(figure, &of, t.p50_us as f64 / 1e6));
+            }
         }
     }
 }

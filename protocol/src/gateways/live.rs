@@ -65,6 +65,35 @@ pub struct ListenerFigures {
     pub starved: u64,
     /// It accepts nothing: somebody said so.
     pub drained: bool,
+    /// Its busiest clients lately: those with the most bytes first, then those with the most connections.
+    pub talkers: Vec<Talker>,
+    /// Of how many seconds that is.
+    #[serde(alias = "talkers_seconds")]
+    pub talkers_s: u64,
+}
+
+/// A client of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Talker {
+    /// Its address.
+    pub address: String,
+    /// Connections that it has begun lately, refused ones as well; at least so many.
+    pub connections: u64,
+    /// Bytes that were moved for it lately, both ways; at least so many.
+    pub bytes: u64,
+}
+
+/// How long something took lately: in the last one to two minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Times {
+    /// How often it was measured.
+    pub count: u64,
+    /// Half of them took no longer, microseconds; an eighth more or less.
+    pub p50_us: u64,
+    /// 99 of a hundred took no longer.
+    pub p99_us: u64,
 }
 
 /// How a group does.
@@ -102,6 +131,12 @@ pub struct UpstreamFigures {
     pub bytes_in: u64,
     /// Bytes from it.
     pub bytes_out: u64,
+    /// Connecting to it; absent where nothing has lately, and for UDP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Times>,
+    /// From connecting to its first byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Times>,
 }
 
 /// The newest connections of a gateway that have ended, and why.

@@ -125,6 +125,16 @@ pub const ALL: &[Metric] = &[
         .told(By::Hub, 60),
     metric("upstream.up", "upstream", Unit::Percent, 10, "whether an upstream is up: 0 or 100")
         .told(By::Hub, 60),
+    metric("upstream.connect", "upstream", Unit::Seconds, 1_000_000, "median of connecting to it")
+        .told(By::Hub, 60),
+    metric(
+        "upstream.first_byte",
+        "upstream",
+        Unit::Seconds,
+        1_000_000,
+        "median until its first byte",
+    )
+    .told(By::Hub, 60),
     metric("forward.connections", "forward", Unit::Count, 1, "open connections of a forward")
         .told(By::Hub, 60),
     metric("forward.accepted", "forward", Unit::PerSecond, 10, "new connections of a forward")

@@ -172,6 +172,8 @@ impl App {
             }
             Command::Data => Action::Go(Place::Data),
             Command::Probes => Action::Go(Place::Probes),
+            Command::Gateways => Action::Go(Place::Gateways),
+            Command::Forwards => Action::Go(Place::Forwards),
             Command::Recorder => {
                 let hosts = match self.place {
                     Place::Host(host, _) => vec![host],

@@ -95,7 +95,9 @@ impl View {
         kept.sort_by(|a, b| {
             let order = compare(a, b, sort);
             let order = if descending { order.reverse() } else { order };
-            order.then_with(|| compare(a, b, 0)).then_with(|| a.id.cmp(&b.id))
+            // Lists that begin with how something stands have its name next.
+            let order = order.then_with(|| compare(a, b, 0)).then_with(|| compare(a, b, 1));
+            order.then_with(|| a.id.cmp(&b.id))
         });
         let order = kept.iter().map(|row| row.id).collect();
         self.table.set_order(order, |id| sheet.rows.contains_key(&id));

@@ -19,6 +19,8 @@ const PLAIN: &[(&str, Place)] = &[
     ("charts", Place::Charts),
     ("probes", Place::Probes),
     ("data", Place::Data),
+    ("gateways", Place::Gateways),
+    ("forwards", Place::Forwards),
 ];
 
 impl Place {
@@ -34,6 +36,7 @@ impl Place {
             Self::Recording(id) => Some(format!("recording {id}")),
             Self::Run(id) => Some(format!("run {id}")),
             Self::Config(number) => Some(format!("config {number}")),
+            Self::Gateway(number) => Some(format!("gateway {number}")),
             place => {
                 let plain = PLAIN.iter().find(|(_, plain)| *plain == place);
                 plain.map(|(name, _)| (*name).to_owned())
@@ -55,6 +58,7 @@ impl Place {
             ("recording", Some(id), None) => Self::Recording(id.parse().ok()?),
             ("run", Some(id), None) => Self::Run(id.parse().ok()?),
             ("config", Some(number), None) => Self::Config(number.parse().ok()?),
+            ("gateway", Some(number), None) => Self::Gateway(number.parse().ok()?),
             (name, None, None) => PLAIN.iter().find(|(plain, _)| *plain == name)?.1,
             _ => return None,
         };

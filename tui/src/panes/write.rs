@@ -2,6 +2,7 @@
 //! and before it is saved one sees what changes. What was written outlives errors and leaving, until it is saved or thrown
 //! away.
 
+pub(super) mod keys;
 mod subject;
 mod versions;
 
@@ -19,7 +20,7 @@ use crate::theme::Role;
 use crate::widgets::table;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{MAX_NOTE, MAX_TEXT, Problem};
-use cmdr_protocol::{Call as _, alerts, configs, edits, notifiers, probes, rules};
+use cmdr_protocol::{Call as _, alerts, configs, edits, gateways, notifiers, probes, rules};
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -47,6 +48,7 @@ static OF_CONFIG: &[&[Binding]] = &[CONFIG_KEYS, BINDINGS];
 static OF_RULE: &[&[Binding]] = &[RULE_KEYS, BINDINGS];
 static OF_NOTIFIER: &[&[Binding]] = &[NOTIFIER_KEYS, BINDINGS];
 static OF_PROBE: &[&[Binding]] = &[PROBE_KEYS, BINDINGS];
+static OF_GATEWAY: &[&[Binding]] = &[GATEWAY_KEYS, BINDINGS];
 static OF_POLICIES: &[&[Binding]] = &[POLICY_KEYS, BINDINGS];
 
 /// The key tables of the texts that no place has by itself.
@@ -73,6 +75,11 @@ const NOTIFIER_KEYS: &[Binding] = &[
 const PROBE_KEYS: &[Binding] = &[
     key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(probes::Save::METHOD).hint(),
     key(&["<f9>"], CHECK, "configs.key.check").needs(probes::Check::METHOD).hint(),
+];
+
+const GATEWAY_KEYS: &[Binding] = &[
+    key(&["C-s", "<f2>"], SAVE, "edit.key.save").danger(gateways::Save::METHOD).hint(),
+    key(&["<f9>"], CHECK, "configs.key.check").needs(gateways::Check::METHOD).hint(),
 ];
 
 const POLICY_KEYS: &[Binding] = &[
@@ -143,6 +150,11 @@ impl WritePane {
     /// The same of a probe.
     pub fn of_probe() -> Self {
         Self::with(Subject::Probe(String::new()), Draft::default())
+    }
+
+    /// The same of a gateway.
+    pub fn of_gateway() -> Self {
+        Self::with(Subject::Gateway(String::new()), Draft::default())
     }
 
     /// Writes a text as the hub has it.
@@ -414,6 +426,7 @@ impl Pane for WritePane {
             Subject::Rule(_) => OF_RULE,
             Subject::Notifier(_) => OF_NOTIFIER,
             Subject::Probe(_) => OF_PROBE,
+            Subject::Gateway(_) => OF_GATEWAY,
             Subject::Policies => OF_POLICIES,
         }
     }

@@ -5,7 +5,9 @@ use crate::exit::Failure;
 use crate::human;
 use crate::output::{Cell, Column, Format, Paint};
 use cmdr_protocol::display::clean;
-use cmdr_protocol::gateways::{Ended, Figures, ListenerFigures, Row, State, UpstreamFigures};
+use cmdr_protocol::gateways::{
+    Ended, Figures, ListenerFigures, Row, State, Talker, Times, UpstreamFigures,
+};
 use serde::Serialize;
 
 fn state(row: &Row) -> Cell {
@@ -47,6 +49,15 @@ struct Upstream<'a> {
     group: &'a str,
     #[serde(flatten)]
     figures: &'a UpstreamFigures,
+}
+
+/// Median and 99th percentile.
+fn times(times: Option<Times>) -> Cell {
+    let ms = |us: u64| {
+        if us < 10_000 { format!("{:.1}", us as f64 / 1000.0) } else { (us / 1000).to_string() }
+    };
+    let told = times.map(|t| format!("{}/{} ms", ms(t.p50_us), ms(t.p99_us)));
+    told.unwrap_or_else(|| "-".to_owned()).into()
 }
 
 fn upstream_state(state: &str) -> Cell {
@@ -95,6 +106,8 @@ pub(super) fn status(app: &App, row: &Row, figures: &Figures) -> Result<(), Fail
         Column::figure("FAILED", |u: &Upstream<'_>| u.figures.failed.to_string().into()),
         Column::figure("TO IT", |u: &Upstream<'_>| human::bytes(u.figures.bytes_in).into()),
         Column::figure("FROM IT", |u: &Upstream<'_>| human::bytes(u.figures.bytes_out).into()),
+        Column::figure("CONNECT", |u: &Upstream<'_>| times(u.figures.connect)),
+        Column::figure("FIRST BYTE", |u: &Upstream<'_>| times(u.figures.first_byte)),
         Column::text(
             "BACKUP",
             |u: &Upstream<'_>| {
@@ -104,6 +117,21 @@ pub(super) fn status(app: &App, row: &Row, figures: &Figures) -> Result<(), Fail
         .wide(),
     ];
     app.out.list(&upstreams, &columns, |u| u.figures.address.clone())?;
+    let talkers: Vec<(&ListenerFigures, &Talker)> =
+        figures.listeners.iter().flat_map(|l| l.talkers.iter().map(move |t| (l, t))).collect();
+    if !talkers.is_empty() {
+        type One<'a> = (&'a ListenerFigures, &'a Talker);
+        let columns = [
+            Column::text("BUSIEST CLIENT", |(_, t): &One<'_>| {
+                clean(&t.address).into_owned().into()
+            }),
+            Column::text("LISTENER", |(l, _): &One<'_>| clean(&l.name).into_owned().into()),
+            Column::figure("BYTES", |(_, t): &One<'_>| human::bytes(t.bytes).into()),
+            Column::figure("CONNECTIONS", |(_, t): &One<'_>| t.connections.to_string().into()),
+            Column::figure("IN", |(l, _): &One<'_>| human::span(l.talkers_s).into()),
+        ];
+        app.out.list(&talkers, &columns, |(_, t)| t.address.clone())?;
+    }
     if row.version != figures.version {
         app.out.warn(&format!(
             "this is version {}, and the newest is {}: {}",

@@ -6,10 +6,12 @@ use crate::link::Link;
 use crate::panes::hosts::quoted;
 use crate::panes::{Place, configs as groups};
 use crate::store::alerts::lists;
+use crate::store::gateways;
 use crate::store::probes;
 use crate::store::sheets::id_of;
 use crate::store::written::{Draft, Said, Theirs, said};
 use cmdr_protocol::display::clean;
+use cmdr_protocol::gateways as of_gateway;
 use cmdr_protocol::probes as wire;
 use cmdr_protocol::runbooks::Saved;
 use cmdr_protocol::{Call, CallError, ErrorKind, alerts, configs, notifiers, rules};
@@ -77,6 +79,8 @@ pub enum Subject {
     Notifier(String),
     /// A probe.
     Probe(String),
+    /// A gateway.
+    Gateway(String),
     /// Who is told of alerts.
     Policies,
 }
@@ -85,9 +89,11 @@ impl Subject {
     /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Config(name) | Self::Rule(name) | Self::Notifier(name) | Self::Probe(name) => {
-                name
-            }
+            Self::Config(name)
+            | Self::Rule(name)
+            | Self::Notifier(name)
+            | Self::Probe(name)
+            | Self::Gateway(name) => name,
             Self::Policies => "policies",
         }
     }
@@ -99,6 +105,7 @@ impl Subject {
             Self::Rule(name) => id_of(&("rule", name)),
             Self::Notifier(name) => id_of(&("notifier", name)),
             Self::Probe(name) => probes::number(name),
+            Self::Gateway(name) => gateways::number(name),
             Self::Policies => id_of(&"policies"),
         }
     }
@@ -108,6 +115,7 @@ impl Subject {
         match self {
             Self::Config(_) => Place::ConfigText(self.number()),
             Self::Probe(_) => Place::ProbeText(self.number()),
+            Self::Gateway(_) => Place::GatewayText(self.number()),
             _ => Place::AlertText(self.number()),
         }
     }
@@ -119,7 +127,7 @@ impl Subject {
             Self::Rule(_) => RULE,
             Self::Notifier(_) => NOTIFIER,
             // New ones begin with a form.
-            Self::Probe(_) | Self::Policies => "",
+            Self::Probe(_) | Self::Gateway(_) | Self::Policies => "",
         };
         Draft { text: text.replacen("{name}", self.name(), 1), ..Draft::default() }
     }
@@ -131,6 +139,7 @@ impl Subject {
             Self::Rule(_) => rules::Save::METHOD,
             Self::Notifier(_) => notifiers::Save::METHOD,
             Self::Probe(_) => wire::Save::METHOD,
+            Self::Gateway(_) => of_gateway::Save::METHOD,
             Self::Policies => alerts::SavePolicies::METHOD,
         }
     }
@@ -142,6 +151,7 @@ impl Subject {
             Self::Rule(_) => "rules.write.new",
             Self::Notifier(_) => "notifiers.write.new",
             Self::Probe(_) => "probes.write.new",
+            Self::Gateway(_) => "gateways.write.new",
             Self::Policies => "policies.write.new",
         }
     }
@@ -153,6 +163,7 @@ impl Subject {
             Self::Rule(_) => "rules.write.fine",
             Self::Notifier(_) => "notifiers.write.fine",
             Self::Probe(_) => "probes.write.fine",
+            Self::Gateway(_) => "gateways.write.fine",
             Self::Policies => "policies.write.fine",
         }
     }
@@ -162,6 +173,7 @@ impl Subject {
         match self {
             Self::Config(_) => "configs.write.other_name",
             Self::Probe(_) => "probes.write.other_name",
+            Self::Gateway(_) => "gateways.write.other_name",
             _ => "rules.write.other_name",
         }
     }
@@ -178,6 +190,7 @@ impl Subject {
             Self::Rule(_) => "rules.write.hint",
             Self::Notifier(_) => "notifiers.write.hint",
             Self::Probe(_) => "probes.write.hint",
+            Self::Gateway(_) => "gateways.write.hint",
             Self::Policies => "policies.write.hint",
         }
     }
@@ -187,6 +200,7 @@ impl Subject {
         match self {
             Self::Config(_) => "configs.write.kept",
             Self::Probe(_) => "probes.write.kept",
+            Self::Gateway(_) => "gateways.write.kept",
             Self::Policies => "policies.write.kept",
             _ => "rules.write.kept",
         }
@@ -198,6 +212,7 @@ impl Subject {
             Self::Config(name) => groups::renewed(name),
             Self::Rule(_) => Action::Apply(lists::stale(lists::RULES)),
             Self::Probe(_) => Action::Apply(probes::stale()),
+            Self::Gateway(_) => Action::Apply(gateways::stale()),
             Self::Notifier(_) | Self::Policies => Action::Apply(lists::stale(lists::NOTIFIERS)),
         }
     }
@@ -225,6 +240,11 @@ impl Subject {
                 name: Some(checked.name),
                 about: checked.agents.to_string(),
             }),
+            Self::Gateway(_) => asked(owner, of_gateway::Check { text }, |checked| Said::Checked {
+                problems: checked.problems,
+                name: Some(checked.name),
+                about: if checked.unasked.is_empty() { checked.host } else { checked.unasked },
+            }),
             Self::Policies => asked(owner, alerts::CheckPolicies { text }, |checked| {
                 Said::Checked { problems: checked.problems, name: None, about: String::new() }
             }),
@@ -247,6 +267,9 @@ impl Subject {
             }
             Self::Probe(_) => {
                 saving(owner, self.clone(), sent, wire::Save { name, text, note, was })
+            }
+            Self::Gateway(_) => {
+                saving(owner, self.clone(), sent, of_gateway::Save { name, text, note, was })
             }
             Self::Policies => {
                 saving(owner, self.clone(), sent, alerts::SavePolicies { text, note, was })
@@ -288,6 +311,11 @@ impl Subject {
                 let wire::Row { version, saved_by: by, .. } = shown.probe;
                 Old { text: shown.text, note: shown.note, version, by }
             }
+            Self::Gateway(_) => {
+                let shown = link.call(None, of_gateway::Show { name, version }, PATIENCE).await?;
+                let of_gateway::Row { version, saved_by: by, .. } = shown.gateway;
+                Old { text: shown.text, note: shown.note, version, by }
+            }
             Self::Policies => {
                 let shown = link.call(None, alerts::Policies {}, PATIENCE).await?;
                 let alerts::PolicyText { text, version, .. } = shown;
@@ -302,6 +330,7 @@ impl Subject {
         match self {
             Self::Rule(_) => format!("cmdr rules show {name} --version {version}"),
             Self::Probe(_) => format!("cmdr probes show {name} --version {version}"),
+            Self::Gateway(_) => format!("cmdr gateway show {name} --version {version}"),
             _ => format!("cmdr config show {name} --version {version}"),
         }
     }
@@ -312,6 +341,7 @@ impl Subject {
         match self {
             Self::Rule(_) => format!("cmdr rules restore {name} {version}"),
             Self::Probe(_) => format!("cmdr probes restore {name} {version}"),
+            Self::Gateway(_) => format!("cmdr gateway restore {name} {version}"),
             _ => format!("cmdr config restore {name} {version}"),
         }
     }

@@ -15,7 +15,7 @@ use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::runbooks::{Saved, Version, VersionListing};
-use cmdr_protocol::{CallError, configs, probes, rules};
+use cmdr_protocol::{CallError, configs, gateways, probes, rules};
 
 /// Lists them; of what has none nothing is done.
 pub(in crate::panes) fn open(context: &Context<'_>, subject: Subject) -> Action {
@@ -43,6 +43,7 @@ pub(in crate::panes) fn open(context: &Context<'_>, subject: Subject) -> Action 
         Subject::Config(_) => Action::call(what, None, configs::Versions { name }, listed),
         Subject::Rule(_) => Action::call(what, None, rules::Versions { name }, listed),
         Subject::Probe(_) => Action::call(what, None, probes::Versions { name }, listed),
+        Subject::Gateway(_) => Action::call(what, None, gateways::Versions { name }, listed),
         Subject::Notifier(_) | Subject::Policies => Action::None,
     }
 }
@@ -157,6 +158,9 @@ fn restore(context: &Context<'_>, subject: &Subject, old: &Old, newest: u64) -> 
         }
         Subject::Rule(_) => Action::call(what, None, rules::Save { name, text, note, was }, then),
         Subject::Probe(_) => Action::call(what, None, probes::Save { name, text, note, was }, then),
+        Subject::Gateway(_) => {
+            Action::call(what, None, gateways::Save { name, text, note, was }, then)
+        }
         Subject::Notifier(_) | Subject::Policies => return Action::None,
     };
     let lines = vec![texts.get(subject.hint()).to_owned()];
