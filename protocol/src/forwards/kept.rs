@@ -161,6 +161,16 @@ pub struct Forward {
 }
 
 impl Forward {
+    /// Where it leads, as far as one word says it in every language: `10.0.0.5:80`, `udp 10.0.0.2:53`, `http *`.
+    pub fn leads(&self) -> String {
+        let to = if self.to.is_none() { "*".to_owned() } else { self.to.to_string() };
+        match self.kind {
+            Kind::Tcp => to,
+            kind if kind.is_ssh() => format!("{kind} {} {to}", self.ssh),
+            kind => format!("{kind} {to}"),
+        }
+    }
+
     /// Whether kind, place, host that connects and login fit each other.
     pub fn check(&self) -> Result<(), String> {
         if self.kind == Kind::Unknown {

@@ -80,7 +80,7 @@ pub fn entries(context: &Context<'_>) -> Vec<Entry> {
     let entry = |(number, row): (&u64, &Row)| Entry {
         kind: "palette.forward",
         text: row.forward.name.clone(),
-        note: format!("{} → {}", row.forward.host, row.forward.to),
+        note: format!("{} → {}", row.forward.host, row.forward.leads()),
         choice: Choice::At(Place::Forwards, *number),
     };
     let mut entries: Vec<Entry> = rows.map(entry).collect();

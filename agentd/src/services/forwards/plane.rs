@@ -322,7 +322,7 @@ async fn figures(agent: &Agent) {
         }
     };
     let mut strangers = BTreeSet::new();
-    let mut failing = false;
+    let mut failing = BTreeSet::new();
     {
         let mut inner = plane.lock();
         for (name, known) in &mut inner.known {
@@ -335,7 +335,9 @@ async fn figures(agent: &Agent) {
             let all: Vec<&Listener> = here.iter().chain(&old).collect();
             known.open = all.iter().map(|one| one.active).sum();
             known.tally.count(&all);
-            failing |= known.tally.all()[1] > before;
+            if known.tally.all()[1] > before {
+                failing.insert(name.clone());
+            }
             known.listening = here.first().map(|one| one.address.clone()).unwrap_or_default();
             if known.settled && known.listens {
                 known.problem = if here.is_empty() {
@@ -357,15 +359,10 @@ async fn figures(agent: &Agent) {
             cut(agent, &name).await;
         }
     }
-    if failing {
-        for (name, why) in counted::errors(agent).await {
-            plane.with(&name, |known| {
-                if known.last_error != why {
-                    known.failed(&why);
-                } else {
-                    known.last_error_ms = clock::now_ms();
-                }
-            });
+    if !failing.is_empty() {
+        let errors = counted::errors(agent).await;
+        for (name, why) in errors.into_iter().filter(|(name, _)| failing.contains(name)) {
+            plane.with(&name, |known| known.failed(&why));
         }
     }
 }
