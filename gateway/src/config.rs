@@ -74,6 +74,9 @@ pub struct Listener {
     /// Networks that forward front ends may lead to, with ports or with all.
     #[serde(default)]
     pub targets: Vec<String>,
+    /// Of SOCKS5: datagrams as well. Each client that asks gets a relay on a free port of the address that it came to.
+    #[serde(default)]
+    pub udp: bool,
     /// 0: no limit but the gateway's.
     #[serde(default)]
     pub max_connections: usize,

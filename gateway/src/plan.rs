@@ -287,6 +287,9 @@ fn listener(
     if front && settings.targets.is_empty() {
         say("targets says which networks clients may reach; [\"0.0.0.0/0\", \"::/0\"] is all of them".into());
     }
+    if settings.udp && settings.mode != Mode::Socks5 {
+        say("udp is of use with mode \"socks5\" only; transport says what a listener is of".into());
+    }
     let led = !settings.targets.is_empty() || !settings.users.is_empty();
     if !front && led {
         say("targets and users are for forward front ends".into());

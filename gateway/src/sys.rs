@@ -15,6 +15,8 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 /// clients of a listener, and a tenth of that for each flow's answers.
 const LISTENER_BUFFER: usize = 32 << 20;
 const FLOW_BUFFER: usize = 4 << 20;
+/// The same for each socket of a relay.
+const RELAY_BUFFER: usize = 1 << 20;
 
 fn socket(address: SocketAddr, transport: Transport) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -149,6 +151,14 @@ pub fn connect(address: SocketAddr, transport: Transport) -> Result<OwnedFd, Err
 pub fn flow(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let fd = connect(address, Transport::Udp)?;
     buffers(&fd, FLOW_BUFFER);
+    Ok(fd)
+}
+
+/// A socket for the datagrams of many, at a free port of this address.
+pub fn datagrams(at: SocketAddr) -> Result<OwnedFd, Errno> {
+    let fd = socket(at, Transport::Udp)?;
+    net::bind(&fd, &at)?;
+    buffers(&fd, RELAY_BUFFER);
     Ok(fd)
 }
 

@@ -2,6 +2,7 @@
 //! connection that it accepted, both halves of each. `gateway` starts them and writes them letters.
 
 mod accept;
+mod associate;
 pub mod conn;
 mod dial;
 mod preface;
@@ -28,6 +29,10 @@ const CLIENT: u64 = 2;
 const UPSTREAM: u64 = 3;
 const DATAGRAMS: u64 = 4;
 const FLOW: u64 = 5;
+/// Sockets of a relay of datagrams: its client's, and those to far ends by IPv4 and by IPv6.
+const NEAR: u64 = 6;
+const FAR: u64 = 7;
+const FAR_SIX: u64 = 8;
 
 fn token(kind: u64, at: u32, generation: u32) -> u64 {
     u64::from(generation & 0x0fff_ffff) << 36 | u64::from(at) << 4 | kind
@@ -119,6 +124,8 @@ pub struct Worker {
     /// Those that had their turn and have more, and the direction.
     again: Vec<(u64, usize)>,
     udp: udp::Udp,
+    /// Room for a datagram of a relay; there once there was one.
+    relayed: Vec<u8>,
     now: u64,
     /// When accepting goes on; 0: it does.
     starved_until: u64,
@@ -149,6 +156,7 @@ impl Worker {
             queue: VecDeque::new(),
             again: Vec::new(),
             udp: udp::Udp::default(),
+            relayed: Vec::new(),
             now: shared.now(),
             starved_until: 0,
             stopping: false,
@@ -218,6 +226,7 @@ impl Worker {
             ACCEPTOR => self.accept(token),
             DATAGRAMS => self.datagrams(token),
             FLOW => self.flow(token),
+            kind @ (NEAR | FAR | FAR_SIX) => self.relay(token, kind),
             kind => self.stir(token, usize::from(kind == UPSTREAM), flags),
         }
     }
@@ -247,7 +256,10 @@ impl Worker {
                 }
                 self.cut_flows_of(&name);
             }
-            Mail::Resolved(token, addresses) => self.resolved(token, addresses),
+            Mail::Resolved(token, addresses) => {
+                self.relay_resolved(token, &addresses);
+                self.resolved(token, addresses);
+            }
             Mail::Stop => {
                 for token in self.conns.all(|_| true) {
                     self.end(token, "the gateway stops");
@@ -268,6 +280,7 @@ impl Worker {
         match (&conn.stage, side) {
             (Stage::Preface(_), 0) => self.preface(token),
             (Stage::Connecting(_), 1) => self.connected(token, flags),
+            (Stage::Associated(_), _) => self.associated(token),
             (Stage::Open, side) => {
                 let input = epoll::EventFlags::IN
                     | epoll::EventFlags::RDHUP
@@ -352,8 +365,11 @@ impl Worker {
         }
         let counters = &conn.listener.counters;
         counters.active.fetch_sub(1, Relaxed);
-        if !matches!(conn.stage, Stage::Open) {
+        if !matches!(conn.stage, Stage::Open | Stage::Associated(_)) {
             counters.failed.fetch_add(1, Relaxed);
+        }
+        if associate::is_relay(&conn) {
+            self.shared.open.fetch_sub(1, Relaxed);
         }
         if let (Some(policy), true) = (&conn.listener.policy, conn.entered) {
             policy.left(conn.source.ip());
@@ -408,7 +424,7 @@ impl Worker {
                 self.pump(token, 0);
                 self.pump(token, 1);
             }
-            Stage::Open => self.end(token, "idle for too long"),
+            Stage::Open | Stage::Associated(_) => self.end(token, "idle for too long"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One TCP connection: its two sockets, what is under way between them, and the moving of bytes. The
 //! event loop owns it; both halves live on the loop's one thread.
 
+use super::associate::Associate;
 use crate::decode::socks;
 use crate::group::{Group, Upstream};
 use crate::plan::Listener;
@@ -109,6 +110,8 @@ pub enum Stage {
     Queued(Box<Dial>),
     Connecting(Box<Dial>),
     Open,
+    /// Datagrams are relayed for the client as long as it stays.
+    Associated(Box<Associate>),
 }
 
 #[derive(Debug)]
@@ -155,6 +158,7 @@ impl Conn {
                 dial.since + milliseconds(wait)
             }
             Stage::Open if self.paused_until > 0 => self.paused_until,
+            Stage::Associated(_) => self.active + settings.idle(),
             Stage::Open => {
                 let half = self.dirs[0].eof != self.dirs[1].eof;
                 let idle = settings.idle();

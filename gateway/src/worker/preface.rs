@@ -28,6 +28,8 @@ enum Next {
     To(Option<Arc<Group>>),
     /// Where the client wants to go.
     Target(Target, Front),
+    /// It wants datagrams relayed.
+    Associate,
     Bad(Vec<u8>, &'static str),
 }
 
@@ -75,6 +77,7 @@ impl Worker {
                     return self.end(token, "no group for the name that was asked for");
                 }
                 Next::Target(target, front) => return self.lead(token, target, front),
+                Next::Associate => return self.associate(token),
                 Next::Bad(answer, reason) => {
                     if !answer.is_empty() {
                         send(&conn.client, &answer, SendFlags::NOSIGNAL).ok();
@@ -191,6 +194,11 @@ fn next(conn: &mut Conn, now: u64) -> Next {
                 socks::Step::Whole { consumed, request: socks::Request::Connect(target) } => {
                     bytes.drain(..consumed);
                     Next::Target(target, Front::Socks)
+                }
+                socks::Step::Whole { request: socks::Request::Associate, .. }
+                    if listener.settings.udp =>
+                {
+                    Next::Associate
                 }
                 socks::Step::Whole { request: socks::Request::Associate, .. } => {
                     let answer =

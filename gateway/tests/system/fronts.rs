@@ -1,8 +1,10 @@
 //! Forward front ends: SOCKS5 and HTTP proxy, with curl as their client.
 
-use crate::harness::{Gateway, Upstream, nobody, read_all};
+use crate::harness::{Gateway, Upstream, nobody, read_all, wait_until};
 use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
 
 fn web() -> Upstream {
     Upstream::new(|mut stream| {
@@ -90,4 +92,96 @@ fn malformed_requests_to_front_ends_are_answered_and_ended() {
     client.write_all(b"NONSENSE\r\n\r\n").unwrap();
     let answer = read_all(&client).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
+}
+
+/// A SOCKS5 client that has a relay: the connection that it lives by, its socket, and where to send to.
+fn associate(gateway: &Gateway) -> (TcpStream, UdpSocket, SocketAddr) {
+    let mut stream = gateway.connect("l");
+    stream.write_all(b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[..7], [5, 0, 5, 0, 0, 1, 127]);
+    let relay = SocketAddr::from(([127, 0, 0, 1], u16::from_be_bytes([answer[10], answer[11]])));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    (stream, socket, relay)
+}
+
+fn wrapped(to: SocketAddr, content: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0, 1, 127, 0, 0, 1][..], &to.port().to_be_bytes(), content].concat()
+}
+
+/// Sends back what comes, and to whom it is told as well.
+fn echo() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap();
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
+            socket.send_to(&buffer[..n], from).ok();
+        }
+    });
+    at
+}
+
+#[test]
+fn datagrams_over_socks_go_where_the_client_says_and_come_back_with_where_they_are_from() {
+    let (echo, gateway) = (echo(), front("socks5", &format!("{ALL}\nudp = true")));
+    let (stream, socket, relay) = associate(&gateway);
+    let mut buffer = vec![0; 65_536];
+    for size in [0, 1, 1400, 30_000] {
+        let content = vec![7; size];
+        socket.send_to(&wrapped(echo, &content), relay).unwrap();
+        let (n, from) = socket.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, relay);
+        assert!(buffer[..n] == wrapped(echo, &content), "{size}");
+    }
+    let named = [&b"\0\0\0\x03\x09localhost"[..], &echo.port().to_be_bytes(), b"by name"].concat();
+    socket.send_to(&named, relay).unwrap();
+    let (n, _) = socket.recv_from(&mut buffer).unwrap();
+    assert!(buffer[..n].ends_with(b"by name"));
+    let listener = gateway.listener("l");
+    assert_eq!((&listener["active"], &listener["failed"]), (&1.into(), &0.into()));
+    // It is over with the connection.
+    let files = gateway.files();
+    drop(stream);
+    wait_until("the relay ends", || (gateway.status()["open"] == 0).then_some(()));
+    assert!(gateway.files() <= files - 3, "its sockets are closed");
+    gateway.wait_for_reason("done");
+}
+
+#[test]
+fn a_relay_serves_its_own_client_alone_and_leads_nowhere_that_is_not_allowed() {
+    let (echo, other) = (echo(), echo());
+    let targets = format!("targets = [\"127.0.0.0/8:{}\"]\nudp = true", echo.port());
+    let gateway = front("socks5", &targets);
+    let (_stream, socket, relay) = associate(&gateway);
+    let mut buffer = [0; 2048];
+    socket.send_to(&wrapped(echo, b"mine"), relay).unwrap();
+    let (n, _) = socket.recv_from(&mut buffer).unwrap();
+    assert_eq!(buffer[..n], wrapped(echo, b"mine"));
+    // Another port is another client, a fragment is none, and nonsense neither.
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(&wrapped(echo, b"not mine"), relay).unwrap();
+    let mut fragment = wrapped(echo, b"half");
+    fragment[2] = 1;
+    socket.send_to(&fragment, relay).unwrap();
+    socket.send_to(b"x", relay).unwrap();
+    wait_until("these are dropped", || (gateway.listener("l")["dropped"] == 3).then_some(()));
+    socket.send_to(&wrapped(other, b"not there"), relay).unwrap();
+    wait_until("that is refused", || (gateway.listener("l")["refused"] == 1).then_some(()));
+    socket.send_to(&wrapped(echo, b"again"), relay).unwrap();
+    let (n, _) = socket.recv_from(&mut buffer).unwrap();
+    assert_eq!(buffer[..n], wrapped(echo, b"again"), "nothing came in between");
+}
+
+#[test]
+fn without_a_word_of_its_configuration_datagrams_are_not_relayed() {
+    let gateway = front("socks5", ALL);
+    let mut stream = gateway.connect("l");
+    stream.write_all(b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0").unwrap();
+    let answer = read_all(&stream).unwrap();
+    assert_eq!(answer[..4], [5, 0, 5, 7]);
+    gateway.wait_for_reason("datagrams over SOCKS are not relayed");
 }
