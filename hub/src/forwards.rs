@@ -108,7 +108,15 @@ fn busy(e: impl std::fmt::Display) -> CallError {
 fn may(hub: &Hub, who: &Who, via: HostId, kind: Kind, to: &Place) -> Result<(), CallError> {
     let index = methods::index(Dial::METHOD)
         .ok_or_else(|| CallError::failed("the hub does not know its own method"))?;
-    let carries = if kind == Kind::Udp { Carries::Udp } else { Carries::Tcp };
+    let carries = match kind {
+        Kind::Udp => Carries::Udp,
+        // Of both: datagrams are another right than connections.
+        Kind::Socks5Udp => {
+            may(hub, who, via, Kind::Socks5, to)?;
+            Carries::Udp
+        }
+        _ => Carries::Tcp,
+    };
     // What a machine connects over SSH nobody here judges.
     let to = if kind.is_ssh() { &Place::default() } else { to };
     let about = resource(carries, to);

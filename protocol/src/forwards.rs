@@ -151,9 +151,7 @@ impl Feed for Dial {
 /// What rights are about: `forward:10.0.0.5:5432`, `udp+forward:10.0.0.5:53`.
 pub fn resource(carries: Carries, to: &Place) -> String {
     // Where clients say where to: anywhere.
-    if to.is_none() {
-        return "forward:*".to_owned();
-    }
+    let to = if to.is_none() { "*".to_owned() } else { to.to_string() };
     match carries {
         Carries::Tcp => format!("forward:{to}"),
         other => format!("{other}+forward:{to}"),

@@ -414,3 +414,51 @@ fn a_forward_that_was_deleted_while_its_host_was_away_does_not_come_back() {
     until("nobody listens", || TcpStream::connect(("127.0.0.1", port)).is_err());
     assert_eq!(story.says(&["forward", "ls", "-o", "name"]).trim(), "");
 }
+
+/// Asks a SOCKS5 proxy for a relay of datagrams: its answer, the connection that it lives by, and the relay's port.
+fn associate(proxy: u16) -> (u8, TcpStream, u16) {
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"\x05\x01\x00\x05\x03\x00\x01\0\0\0\0\0\0").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    (answer[3], stream, u16::from_be_bytes([answer[10], answer[11]]))
+}
+
+#[test]
+fn datagrams_go_through_a_socks_proxy_of_that_kind_where_the_owner_lets_them() {
+    let mut story = Story::begin();
+    let [both, plain, other] = ports();
+    story.start_agent();
+    story.keep("both", "socks5-udp", both);
+    story.keep("plain", "socks5", plain);
+    assert_eq!(associate(plain).0, 7, "a proxy of connections alone");
+
+    let (code, stream, relay) = associate(both);
+    assert_eq!(code, 0);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let to = |port: u16, what: &[u8]| {
+        let head = [&[0, 0, 0, 1, 127, 0, 0, 1][..], &port.to_be_bytes()].concat();
+        let whole = [&head[..], what].concat();
+        socket.send_to(&whole, ("127.0.0.1", relay)).unwrap();
+        whole
+    };
+    // What its owner does not name gets nothing: what comes back first is of the second one.
+    to(other, b"not there");
+    let sent = to(story.service, b"hello");
+    let mut room = [0; 64];
+    let n = socket.recv(&mut room).unwrap();
+    assert_eq!(room[..n], sent);
+    let url = story.url("");
+    assert!(through(&["-x", &format!("socks5h://127.0.0.1:{both}"), &url]).contains("from"));
+    // It is over with its connection.
+    drop(stream);
+    until("the relay is gone", || {
+        let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        gone.connect(("127.0.0.1", relay)).unwrap();
+        gone.send(b"x").ok();
+        gone.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        gone.recv(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
+    });
+}

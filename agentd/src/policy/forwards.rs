@@ -223,6 +223,16 @@ impl Forwards {
     }
 }
 
+/// The ports that the system gives to who wants any.
+fn free_ports() -> (u16, u16) {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let read = text.ok().and_then(|text| {
+        let mut words = text.split_whitespace().map(str::parse);
+        Some((words.next()?.ok()?, words.next()?.ok()?))
+    });
+    read.unwrap_or((32_768, 60_999))
+}
+
 impl Policy {
     /// Those of the addresses of a far end that forwards may lead to; an error when there is none.
     pub fn allows_forward(
@@ -258,6 +268,20 @@ impl Policy {
         Ok(all)
     }
 
+    /// Whether relays of datagrams may be at this address: they take any port that the system has free.
+    pub fn allows_relays_at(&self, ip: IpAddr) -> Result<(), CallError> {
+        let (first, last) = free_ports();
+        let has = |reach: &Reach| reach.has((ip, first).into()) && reach.has((ip, last).into());
+        if self.forwards.listen.iter().any(has) {
+            return Ok(());
+        }
+        let wanted = SocketAddr::new(ip, first);
+        Err(CallError::denied(format!(
+            "this host's policy {} lets no relays of datagrams listen at {ip}, which take free ports; its owner can allow it with listen = [\"{wanted}-{last}\"] under [forwards]",
+            self.place(),
+        )))
+    }
+
     /// Whether a forward may listen there.
     pub fn allows_forward_at(&self, at: SocketAddr) -> Result<(), CallError> {
         if self.forwards.listen.iter().any(|reach| reach.has(at)) {
@@ -281,6 +305,20 @@ mod tests {
 
     fn leads(policy: &Policy, at: &str) -> bool {
         policy.allows_forward("x", vec![at.parse().unwrap()]).is_ok()
+    }
+
+    #[test]
+    fn relays_need_all_the_ports_that_the_system_gives() {
+        let (first, last) = free_ports();
+        assert!(first < last);
+        let at = IpAddr::from([10, 0, 0, 1]);
+        assert!(Policy::default().allows_relays_at(at).is_err());
+        let some = policy("[forwards]\nlisten = [\"10.0.0.1:1-1024\"]\n");
+        let told = some.allows_relays_at(at).unwrap_err().message;
+        assert!(told.contains(&format!("10.0.0.1:{first}-{last}")), "{told}");
+        let all = policy("[forwards]\nlisten = [\"10.0.0.0/24:1024-65535\"]\n");
+        assert_eq!(all.allows_relays_at(at), Ok(()));
+        assert!(all.allows_relays_at(IpAddr::from([10, 0, 1, 1])).is_err());
     }
 
     #[test]

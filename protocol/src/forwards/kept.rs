@@ -44,6 +44,9 @@ pub enum Kind {
     Http,
     /// A proxy: clients say where to by SOCKS5.
     Socks5,
+    /// The same, with datagrams as well (UDP ASSOCIATE).
+    #[serde(rename = "socks5-udp")]
+    Socks5Udp,
     /// Connections at the host, to one place that a machine sees which is reached over SSH.
     #[serde(rename = "ssh-local")]
     SshLocal,
@@ -65,6 +68,7 @@ impl Kind {
         Self::Udp,
         Self::Http,
         Self::Socks5,
+        Self::Socks5Udp,
         Self::SshLocal,
         Self::SshRemote,
         Self::SshDynamic,
@@ -77,6 +81,7 @@ impl Kind {
             Self::Udp => "udp",
             Self::Http => "http",
             Self::Socks5 => "socks5",
+            Self::Socks5Udp => "socks5-udp",
             Self::SshLocal => "ssh-local",
             Self::SshRemote => "ssh-remote",
             Self::SshDynamic => "ssh-dynamic",
@@ -86,7 +91,7 @@ impl Kind {
 
     /// Whether clients say where to.
     pub const fn is_proxy(self) -> bool {
-        matches!(self, Self::Http | Self::Socks5 | Self::SshDynamic)
+        matches!(self, Self::Http | Self::Socks5 | Self::Socks5Udp | Self::SshDynamic)
     }
 
     /// Whether it goes over SSH.
@@ -199,7 +204,8 @@ impl Forward {
             return Err("'ssh' and a key are for the kinds ssh-local, ssh-remote and ssh-dynamic"
                 .to_owned());
         } else if !(self.kind.is_proxy() || self.user.is_empty() && self.password.is_empty()) {
-            return Err("a user and a password are for proxies: kinds http and socks5".to_owned());
+            return Err("a user and a password are for proxies: kinds http, socks5 and socks5-udp"
+                .to_owned());
         } else if self.user.is_empty() && !self.password.is_empty() {
             return Err("a password is somebody's: give the user as well".to_owned());
         }

@@ -97,7 +97,7 @@ pub(super) struct AddArgs {
     /// What is reached: HOST:PORT or HOST:ADDRESS:PORT, as that host sees it; over SSH PORT or ADDRESS:PORT, as that end
     /// sees it. None for a proxy.
     target: Option<String>,
-    /// What it understands: tcp and udp lead to TARGET, http and socks5 are proxies; ssh-local, ssh-remote and ssh-dynamic
+    /// What it understands: tcp and udp lead to TARGET, http, socks5 and socks5-udp are proxies; ssh-local, ssh-remote and ssh-dynamic
     /// go over SSH as -L, -R and -D of ssh do. All but tcp on one host.
     #[arg(long, value_name = "KIND", default_value = "tcp", value_parser = kind)]
     kind: Kind,

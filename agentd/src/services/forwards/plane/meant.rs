@@ -57,7 +57,10 @@ pub(super) async fn part(
             };
             Ok((plain(agent, given, at, &found), found))
         }
-        Kind::Http | Kind::Socks5 => {
+        Kind::Http | Kind::Socks5 | Kind::Socks5Udp => {
+            if given.kind == Kind::Socks5Udp {
+                agent.policy().allows_relays_at(at.ip())?;
+            }
             let hub = match hub_addresses(agent).await {
                 Ok(hub) => hub,
                 Err(e) if found.is_empty() => return Err(e),
@@ -65,6 +68,7 @@ pub(super) async fn part(
             };
             let mut listener = listener(agent, given, at);
             listener.mode = if given.kind == Kind::Http { Mode::HttpProxy } else { Mode::Socks5 };
+            listener.udp = given.kind == Kind::Socks5Udp;
             listener.targets = agent.policy().forward_targets(&hub)?;
             if !given.user.is_empty() {
                 listener.users = BTreeMap::from([(given.user.clone(), given.password.0.clone())]);
@@ -124,6 +128,7 @@ fn listener(agent: &Agent, given: &Given, address: SocketAddr) -> Listener {
         policy: None,
         users: BTreeMap::new(),
         targets: Vec::new(),
+        udp: false,
         max_connections: agent.policy().forwards.max,
         backlog: 1024,
         idle_timeout: Some(SILENCE),

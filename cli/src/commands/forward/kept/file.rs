@@ -16,7 +16,7 @@ A forward of a file is like this; several are divided by lines with three dashes
   to: 127.0.0.1:5432
   ---
   name: out
-  kind: http                      # tcp, udp, http, socks5, ssh-local, ssh-remote, ssh-dynamic
+  kind: http                      # tcp, udp, http, socks5, socks5-udp, ssh-local, ssh-remote, ssh-dynamic
   host: edge1
   listen: 127.0.0.1:3128
   user: ann
