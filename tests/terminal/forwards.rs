@@ -98,7 +98,7 @@ impl Story {
     fn keep(&self, name: &str, kind: &str, port: u16) {
         let (at, to) = (format!("edge:{port}"), format!("edge:{}", self.service));
         let mut words = vec!["forward", "add", name, &at];
-        if !["http", "socks5"].contains(&kind) {
+        if !["http", "socks5", "socks5-udp"].contains(&kind) {
             words.push(&to);
         }
         self.says(&[&words[..], &["--kind", kind]].concat());
