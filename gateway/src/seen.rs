@@ -40,7 +40,7 @@ fn middle(part: usize) -> u64 {
 }
 
 /// Times of an upstream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Times {
     windows: [Counts; 2],
 }
@@ -63,12 +63,6 @@ pub struct Told {
     pub count: u64,
     pub p50_us: u64,
     pub p99_us: u64,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self { windows: [Counts::default(), Counts::default()] }
-    }
 }
 
 impl Times {

@@ -4,7 +4,9 @@ use crate::support::pictures::each;
 use crate::support::{NOW_MS, Setup, World, some_hosts};
 use cmdr_protocol::CallError;
 use cmdr_protocol::forwards::Place;
-use cmdr_protocol::forwards::kept::{Done, Forward, Listing, Put, Row, Stand, Switch};
+use cmdr_protocol::forwards::kept::{
+    Done, Forward, Kind, Listing, Password, Put, Row, Stand, Switch,
+};
 use cmdr_tui::link::fake::Asked;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn json(value: impl Serialize) -> Result<Value, CallError> {
-    Ok(serde_json::to_value(value).expect("JSON"))
+    serde_json::to_value(value).map_err(|e| CallError::failed(e.to_string()))
 }
 
 fn row(name: &str, via: &str, round: u64) -> Row {
@@ -23,6 +25,7 @@ fn row(name: &str, via: &str, round: u64) -> Row {
         via: via.into(),
         to: Place::parse("127.0.0.1:5432").expect("a place"),
         note: "the shop's database".into(),
+        ..Forward::default()
     };
     let stand = Stand {
         name: name.into(),
@@ -51,8 +54,13 @@ fn rows(round: u64) -> Vec<Row> {
         listening: String::new(),
         ..stand
     });
+    let proxy = row("go", "", round);
+    let to = Place::default();
+    let forward = Forward { kind: Kind::Http, user: "ann".into(), to, ..proxy.forward };
+    let proxy = Row { forward, ..proxy };
     vec![
         row("db", "db1", round),
+        proxy,
         failing,
         Row { stand: None, ..row("new", "", round) },
         Row { stopped: true, ..row("old", "", round) },
@@ -173,11 +181,13 @@ async fn a_new_one_is_made_by_a_form_and_what_is_wrong_is_said_at_its_line() {
     world.check_shows("there is a forward of this name");
     world.press("C-uweb<enter>").await;
     world.check_shows("needs a host that listens");
-    world.press("edge1<tab>C-unone<enter>").await;
+    world.press("edge1<tab>C-ucarrier<enter>").await;
+    world.check_shows("the kinds of forwards are");
+    world.press("C-utcp<tab>C-unone<enter>").await;
     world.check_shows("a port, or an address with one");
     world.press("C-u8080<enter>").await;
     world.check_shows("no place such as");
-    world.press("web1 80<tab>the shop<enter>").await;
+    world.press("web1 80<tab><tab><tab>the shop<enter>").await;
     let put: Put = serde_json::from_value(bodies(&world, "forwards.put").remove(0)).expect("one");
     let expected = Forward {
         name: "web".into(),
@@ -186,12 +196,13 @@ async fn a_new_one_is_made_by_a_form_and_what_is_wrong_is_said_at_its_line() {
         via: "web1".into(),
         to: Place::parse("127.0.0.1:80").expect("a place"),
         note: "the shop".into(),
+        ..Forward::default()
     };
     assert_eq!(put.0, expected);
     world.check_shows("the forward web is kept");
     world.press("/db<enter>e").await;
     world.check_shows("From now on it goes by");
-    world.press("<tab><tab><tab>C-uother<enter>").await;
+    world.press("<tab><tab><tab><tab><tab><tab>C-uother<enter>").await;
     let put: Put = serde_json::from_value(bodies(&world, "forwards.put").remove(0)).expect("one");
     assert_eq!((put.0.via.as_str(), put.0.note.as_str()), ("db1", "other"));
 }
@@ -215,4 +226,27 @@ async fn what_the_hub_refuses_is_said_and_ten_thousand_forwards_are_shown() {
     world.check_shows("no grant of the role x has the verb");
     world.press("Y").await;
     assert_eq!(world.control.copied.last().map(String::as_str), Some("cmdr forward status f09999"));
+}
+
+#[tokio::test]
+async fn proxies_and_ways_over_ssh_are_made_with_a_password_that_is_not_shown() {
+    let mut world = at_list(Setup::default()).await;
+    world.press("ago1<tab>edge1<tab>C-usocks5<tab>C-u1080<tab><tab>ann<tab>s3cret word").await;
+    world.check_hides("s3cret");
+    world.press("<enter>").await;
+    world.press("avm<tab>edge1<tab>C-ussh-local<tab>C-u5433<tab>5432<tab>deploy<enter>").await;
+    world.check_shows("no login such as");
+    world.press("@10.0.0.5<enter>").await;
+    let puts: Vec<Put> = bodies(&world, "forwards.put")
+        .into_iter()
+        .map(|body| serde_json::from_value(body).expect("one"))
+        .collect();
+    let Forward { kind, user, password, to, .. } = &puts[0].0;
+    assert_eq!((*kind, user.as_str(), to.is_none()), (Kind::Socks5, "ann", true));
+    assert_eq!(*password, Password("s3cret word".into()));
+    let Forward { kind, ssh, to, .. } = &puts[1].0;
+    assert_eq!((*kind, ssh.as_str()), (Kind::SshLocal, "deploy@10.0.0.5"));
+    assert_eq!(to.to_string(), "127.0.0.1:5432");
+    world.press("/go<enter>s").await;
+    world.check_shows("its clients say where to");
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const TEXT: &str = "name: web\n# the shop\nhost: web1\nlisteners:\n- { name: http, address: '0.0.0.0:80', group: web }\n";
 
 fn json(value: impl Serialize) -> Result<Value, CallError> {
-    Ok(serde_json::to_value(value).expect("JSON"))
+    serde_json::to_value(value).map_err(|e| CallError::failed(e.to_string()))
 }
 
 fn row(name: &str, state: State, why: &str) -> Row {

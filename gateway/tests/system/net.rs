@@ -112,7 +112,7 @@ fn there_and_back(stream: &TcpStream, megabytes: usize) {
 
 fn connect(at: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&at, Duration::from_secs(30)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     stream
 }
 

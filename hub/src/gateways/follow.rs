@@ -168,7 +168,9 @@ fn rates(row: &mut Vec<(usize, String, f64)>, name: &str, before: Option<&Figure
                 ("upstream.first_byte", upstream.first_byte),
             ];
             for (figure, times) in times {
-                times.into_iter().for_each(|t| push(figure, &of, t.p50_us as f64 / 1e6));
+                if let Some(times) = times {
+                    push(figure, &of, times.p50_us as f64 / 1e6);
+                }
             }
         }
     }

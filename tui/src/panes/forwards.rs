@@ -13,6 +13,7 @@ use crate::widgets::frame as boxes;
 use crate::widgets::table::{self, Column};
 use cmdr_protocol::Call as _;
 use cmdr_protocol::forwards::kept::{Cut, Delete, List, Put, Row, Stop, Switch};
+use cmdr_protocol::history::Query;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
@@ -23,6 +24,7 @@ const SWITCH: Command = Command::Own(2);
 const STOP: Command = Command::Own(3);
 const CUT: Command = Command::Own(4);
 const DELETE: Command = Command::Own(5);
+const CHART: Command = Command::Own(6);
 
 static TABLES: &[&[Binding]] = &[BINDINGS, LIST];
 
@@ -33,6 +35,7 @@ const BINDINGS: &[Binding] = &[
     key(&["d"], CUT, "forwards.key.cut").danger(Cut::METHOD).row().hint(),
     key(&["a"], NEW, "forwards.key.new").danger(Put::METHOD).hint(),
     key(&["e"], CHANGE, "forwards.key.change").danger(Put::METHOD).row().hint(),
+    key(&["c"], CHART, "forwards.key.chart").needs(Query::METHOD).row(),
     key(&["x", "<delete>"], DELETE, "forwards.key.delete").danger(Delete::METHOD).row(),
 ];
 
@@ -41,7 +44,7 @@ const COLUMNS: &[Column] = &[
     Column { most: 20, ..rest("forwards.col.name", 8, 0) },
     Column { most: 40, ..rest("forwards.col.listens", 16, 2) },
     Column { most: 40, ..rest("forwards.col.leads", 16, 1) },
-    column("forwards.col.way", 8, 8),
+    column("forwards.col.kind", 11, 8),
     figure("forwards.col.open", 5, 1),
     figure("forwards.col.to", 6, 3),
     figure("forwards.col.from", 6, 3),
@@ -161,6 +164,7 @@ impl Pane for ForwardsPane {
             STOP => acts::stop(context, row),
             CUT => acts::cut(context, row),
             DELETE => acts::delete(context, row),
+            CHART | Command::Charts => acts::chart(row),
             Command::CopyValue => Action::Copy(row.forward.name.clone()),
             Command::CopyCommand => Action::Copy(acts::status_line(row)),
             _ => self.rows.on(context, command),

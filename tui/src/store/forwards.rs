@@ -5,7 +5,7 @@ use super::{Store, Update};
 use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::display::clean;
-use cmdr_protocol::forwards::kept::{Listing, Row, Stand};
+use cmdr_protocol::forwards::kept::{Kind, Listing, Row, Stand};
 use cmdr_protocol::{CallError, HostId};
 use std::collections::BTreeMap;
 
@@ -72,9 +72,19 @@ fn record(row: &Row, was: Option<&Row>, elapsed_ms: u64) -> Record {
     let failed = stand.map_or(0, |stand| stand.failed);
     let failed_role = if failed == 0 { Role::Faint } else { Role::Warn };
     let forward = &row.forward;
-    let to = forward.leads();
-    let leads = if forward.via.is_empty() { to } else { format!("{} {to}", forward.via) };
-    let way = if forward.via.is_empty() { "forwards.way.own" } else { "forwards.way.hub" };
+    let to = forward.to.to_string();
+    let leads = match (forward.kind, forward.via.as_str()) {
+        (Kind::SshLocal | Kind::SshRemote, _) => format!("{} {to}", forward.ssh),
+        (Kind::SshDynamic, _) => forward.ssh.clone(),
+        (kind, _) if kind.is_proxy() => String::new(),
+        (_, "") => to,
+        (_, via) => format!("{via} {to}"),
+    };
+    let leads = if leads.is_empty() {
+        Value::Word("forwards.anywhere", Role::Soft)
+    } else {
+        Value::text(&leads, Role::Text)
+    };
     let why = match why(row) {
         "" => Value::soft(&forward.note),
         why => Value::text(why, if role == Role::Bad { Role::Bad } else { Role::Soft }),
@@ -86,8 +96,8 @@ fn record(row: &Row, was: Option<&Row>, elapsed_ms: u64) -> Record {
             Value::Ranked(place, word, role),
             Value::text(&forward.name, Role::Strong),
             Value::text(&format!("{} {}", forward.host, forward.listen), Role::Text),
-            Value::text(&leads, Role::Text),
-            Value::Word(way, Role::Soft),
+            leads,
+            Value::text(forward.kind.as_str(), Role::Soft),
             count(|stand| u64::from(stand.open)),
             rate(|stand| stand.sent),
             rate(|stand| stand.received),
@@ -130,6 +140,8 @@ pub fn listed(answer: Result<Listing, CallError>) -> Update {
                 &mut forward.listen,
                 &mut forward.via,
                 &mut forward.note,
+                &mut forward.user,
+                &mut forward.ssh,
                 &mut row.by,
             ];
             texts.into_iter().for_each(harmless);

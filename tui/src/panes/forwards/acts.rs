@@ -13,13 +13,20 @@ use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::forwards::Place;
 use cmdr_protocol::forwards::kept::{
-    Cut, Delete, Done, Forward, Put, Resume, Row, Stop, Switch, check_name,
+    Cut, Delete, Done, Forward, Kind, Password, Put, Resume, Row, Stop, Switch, check_name, machine,
 };
 use unicode_width::UnicodeWidthStr as _;
 
 /// The command that tells of one.
 pub(super) fn status_line(row: &Row) -> String {
     format!("cmdr forward status {}", quoted(&row.forward.name))
+}
+
+/// Its charts.
+pub(super) fn chart(row: &Row) -> Action {
+    let figures = ["accepted", "connections", "received", "sent", "errors"];
+    let figure = |figure: &str| format!("forward.{figure}{{{}}}", row.forward.name);
+    crate::panes::history::open_figures(figures.into_iter().map(figure).collect())
 }
 
 /// What is said once something was done: also that its host hears of it only later.
@@ -48,13 +55,21 @@ pub(super) fn open(context: &Context<'_>, row: &Row) -> Action {
     };
     line("forwards.more.state", role, texts.get(word).to_owned());
     line("forwards.more.listens", Role::Text, format!("{} {}", forward.host, forward.listen));
-    let (leads, way) = if forward.via.is_empty() {
-        (forward.leads(), "forwards.about.own")
-    } else {
-        (format!("{} {}", forward.via, forward.to), "forwards.about.hub")
+    line("forwards.more.kind", Role::Text, forward.kind.to_string());
+    let leads = match (forward.kind.is_proxy(), forward.via.is_empty()) {
+        (true, _) => texts.get("forwards.anywhere").to_owned(),
+        (false, true) => forward.to.to_string(),
+        (false, false) => format!("{} {}", forward.via, forward.to),
+    };
+    let way = match (forward.kind.is_ssh(), forward.via.is_empty()) {
+        (true, _) => "forwards.about.ssh",
+        (false, true) => "forwards.about.own",
+        (false, false) => "forwards.about.hub",
     };
     line("forwards.more.leads", Role::Text, leads);
     line("forwards.more.way", Role::Text, texts.get(way).to_owned());
+    line("forwards.more.ssh", Role::Text, forward.ssh.clone());
+    line("forwards.more.user", Role::Text, forward.user.clone());
     line("forwards.more.note", Role::Text, forward.note.clone());
     line("forwards.more.by", Role::Text, row.by.clone());
     line("forwards.more.made", Role::Text, moment(row.created_ms));
@@ -134,6 +149,9 @@ fn target(text: &str) -> Result<(String, Place), String> {
 /// New connections lead elsewhere.
 pub(super) fn switch(context: &Context<'_>, row: &Row) -> Action {
     let texts = context.texts;
+    if row.forward.kind.is_proxy() {
+        return Action::Say(texts.get("forwards.is_proxy").to_owned());
+    }
     let name = row.forward.name.clone();
     let title = texts.fill("forwards.switch.title", &[&name]);
     let done = texts.get("forwards.switch.done").to_owned();
@@ -149,48 +167,77 @@ pub(super) fn switch(context: &Context<'_>, row: &Row) -> Action {
     Action::Open(Box::new(prompt))
 }
 
+/// Lines of the form beside the name, in their order.
+const HOST: usize = 0;
+const KIND: usize = 1;
+const LISTEN: usize = 2;
+const TO: usize = 3;
+const LOGIN: usize = 4;
+const PASSWORD: usize = 5;
+const NOTE: usize = 6;
+
 fn fields(forward: &Forward) -> Vec<Field> {
-    let leads = match (forward.to == Place::default(), forward.via.is_empty()) {
+    let leads = match (forward.to.is_none(), forward.via.is_empty()) {
         (true, _) => String::new(),
         (false, true) => forward.to.to_string(),
         (false, false) => format!("{} {}", forward.via, forward.to),
     };
+    let login = if forward.kind.is_ssh() { &forward.ssh } else { &forward.user };
+    let field = |name, hint, text: &str| Field::new(name, hint, text.to_owned());
     vec![
-        Field::new("forwards.form.host", "forwards.form.host_hint", forward.host.clone()),
-        Field::new("forwards.form.listen", "forwards.form.listen_hint", forward.listen.clone()),
-        Field::new("forwards.form.to", "forwards.form.to_hint", leads),
-        Field::new("forwards.form.note", "forwards.form.note_hint", forward.note.clone()),
+        field("forwards.form.host", "forwards.form.host_hint", &forward.host),
+        field("forwards.form.kind", "forwards.form.kind_hint", forward.kind.as_str()),
+        field("forwards.form.listen", "forwards.form.listen_hint", &forward.listen),
+        field("forwards.form.to", "forwards.form.to_hint", &leads),
+        field("forwards.form.login", "forwards.form.login_hint", login),
+        field("forwards.form.password", "forwards.form.password_hint", "").secret(),
+        field("forwards.form.note", "forwards.form.note_hint", &forward.note),
     ]
 }
 
-/// What stands in the form, from this line on.
+/// What stands in the form, from this line on; what it has no line for is as it was.
 fn filled(
     form: &Form,
     first: usize,
-    before: Forward,
+    was: Forward,
     [host_wrong, listen_wrong]: &[String; 2],
 ) -> Result<Forward, (usize, String)> {
-    let [host, listen, to, note] = [0, 1, 2, 3].map(|at| form.text(first + at).to_owned());
-    if host.is_empty() {
-        return Err((first, host_wrong.clone()));
+    let text = |at: usize| form.text(first + at).to_owned();
+    let mut forward = Forward { host: text(HOST), note: text(NOTE), ..was };
+    if forward.host.is_empty() {
+        return Err((first + HOST, host_wrong.clone()));
+    }
+    let kind = text(KIND);
+    let known = Kind::ALL.iter().copied().find(|known| known.as_str() == kind);
+    forward.kind = known.unwrap_or(Kind::Unknown);
+    if known.is_none() {
+        return Err((first + KIND, forward.check().err().unwrap_or_default()));
     }
     // A port alone is one of the host itself.
-    let listen = match listen.parse::<u16>() {
+    forward.listen = match text(LISTEN).parse::<u16>() {
         Ok(port) => format!("127.0.0.1:{port}"),
-        Err(_) => listen,
+        Err(_) => text(LISTEN),
     };
-    if listen.parse::<std::net::SocketAddr>().is_err() {
-        return Err((first + 1, listen_wrong.clone()));
+    if forward.listen.parse::<std::net::SocketAddr>().is_err() {
+        return Err((first + LISTEN, listen_wrong.clone()));
     }
-    let (via, to) = if before.kind.is_proxy() && to.is_empty() {
+    (forward.via, forward.to) = if forward.kind.is_proxy() && text(TO).is_empty() {
         (String::new(), Place::default())
     } else {
-        target(&to).map_err(|why| (first + 2, why))?
+        target(&text(TO)).map_err(|why| (first + TO, why))?
     };
-    let via = if via == host { String::new() } else { via };
-    // What has no field here stays as it is.
-    let forward = Forward { host, listen, via, to, note, ..before };
-    forward.check().map_err(|why| (first + 2, why))?;
+    if forward.via == forward.host {
+        forward.via = String::new();
+    }
+    (forward.user, forward.ssh) = (String::new(), String::new());
+    if forward.kind.is_ssh() {
+        forward.ssh = text(LOGIN);
+        machine(&forward.ssh).map_err(|why| (first + LOGIN, why))?;
+    } else {
+        forward.user = text(LOGIN);
+    }
+    forward.password = Password(form.whole(first + PASSWORD).to_owned());
+    forward.check().map_err(|why| (first + TO, why))?;
     Ok(forward)
 }
 
@@ -225,14 +272,13 @@ pub(super) fn new(context: &Context<'_>) -> Action {
 /// Changes one.
 pub(super) fn change(context: &Context<'_>, row: &Row) -> Action {
     let texts = context.texts.clone();
-    let before = row.forward.clone();
-    let title = texts.fill("forwards.form.change", &[&before.name]);
-    let mut form = Form::new(title, fields(&before));
+    let was = row.forward.clone();
+    let mut form = Form::new(texts.fill("forwards.form.change", &[&was.name]), fields(&was));
     form.about = vec![texts.get("forwards.form.goes_on").to_owned()];
     Action::Open(Box::new(Fill::new(form, move |form| {
         let wrong = ["forwards.form.host_wrong", "forwards.form.listen_wrong"]
             .map(|key| texts.get(key).to_owned());
-        let forward = filled(form, 0, before.clone(), &wrong)?;
+        let forward = filled(form, 0, was.clone(), &wrong)?;
         Ok(put(forward, texts.get("forwards.saved"), texts.get("forwards.is_away")))
     })))
 }
