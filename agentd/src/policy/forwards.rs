@@ -118,9 +118,10 @@ fn bare(address: IpAddr) -> IpAddr {
     compatible.map_or(address, IpAddr::V4)
 }
 
-/// What no forward leads to; of IPv6 also what leads to IPv4, which is judged as such where it is one address.
+/// What no forward leads to; of IPv6 also what stands for IPv4 or leads to it (in ::/80 are ::ffff:0:0/96 and ::/96), which is
+/// judged as such.
 const NEVER: [&str; 7] =
-    ["0.0.0.0", "255.255.255.255", "224.0.0.0/4", "::", "ff00::/8", "::/96", "64:ff9b::/96"];
+    ["0.0.0.0", "255.255.255.255", "224.0.0.0/4", "::", "ff00::/8", "::/80", "64:ff9b::/96"];
 
 /// A network without a part of it.
 fn without(network: Network, hole: &Network) -> Vec<Network> {

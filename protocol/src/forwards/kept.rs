@@ -579,7 +579,7 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(("deploy".to_owned(), place.to_owned())));
         }
-        for bad in ["", "deploy", "@host", "deploy@", "deploy@host:0", "-x@host"] {
+        for bad in ["", "deploy", "@host", "deploy@", "deploy@host:0", "a b@host"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
