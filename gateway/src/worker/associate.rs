@@ -74,13 +74,10 @@ impl Worker {
                 epoll::add(&self.epoll, &near, data, epoll::EventFlags::IN)?;
                 Ok((at, near))
             });
-        let (at, near) = match made {
-            Ok(made) => made,
-            Err(_) => {
-                let answer = socks::answer(socks::code::FAILED, (Ipv4Addr::UNSPECIFIED, 0).into());
-                send(&conn.client, &answer, SendFlags::NOSIGNAL).ok();
-                return self.end(token, "no room for a relay of datagrams");
-            }
+        let Ok((at, near)) = made else {
+            let answer = socks::answer(socks::code::FAILED, (Ipv4Addr::UNSPECIFIED, 0).into());
+            send(&conn.client, &answer, SendFlags::NOSIGNAL).ok();
+            return self.end(token, "no room for a relay of datagrams");
         };
         // It takes as many descriptors as another connection.
         self.shared.open.fetch_add(1, Relaxed);
@@ -121,9 +118,9 @@ impl Worker {
         room.resize(LARGEST, 0);
         for _ in 0..TURN {
             let more = if kind == NEAR {
-                self.from_near(token, &mut room)
+                self.take_near(token, &mut room)
             } else {
-                self.from_far(token, usize::from(kind == FAR_SIX), &mut room)
+                self.take_far(token, usize::from(kind == FAR_SIX), &mut room)
             };
             if !more {
                 break;
@@ -133,7 +130,7 @@ impl Worker {
     }
 
     /// One of the client's; whether there may be more.
-    fn from_near(&mut self, token: u64, room: &mut [u8]) -> bool {
+    fn take_near(&mut self, token: u64, room: &mut [u8]) -> bool {
         let now = self.now;
         let Some(conn) = self.conns.get(token) else { return false };
         let source = conn.source.ip().to_canonical();
@@ -242,7 +239,7 @@ impl Worker {
     }
 
     /// One of a far end's; whether there may be more.
-    fn from_far(&mut self, token: u64, six: usize, room: &mut [u8]) -> bool {
+    fn take_far(&mut self, token: u64, six: usize, room: &mut [u8]) -> bool {
         let now = self.now;
         let Some(conn) = self.conns.get(token) else { return false };
         let Stage::Associated(relay) = &mut conn.stage else { return false };
