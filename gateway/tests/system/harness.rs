@@ -164,7 +164,8 @@ impl Gateway {
     pub(crate) fn memory(&self) -> u64 {
         let text =
             std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
-        let line = text.lines().find(|l| l.starts_with("Pss:")).unwrap();
+        // Not what the program's file is mapped to: others that run it share that.
+        let line = text.lines().find(|l| l.starts_with("Anonymous:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

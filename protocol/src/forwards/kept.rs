@@ -539,7 +539,10 @@ mod tests {
         let plain = Forward { to: Place::parse("10.0.0.5:80").unwrap(), ..Forward::default() };
         assert_eq!((proxy().check(), plain.check()), (Ok(()), Ok(())));
         let wrong = [
-            (Forward { kind: Kind::Unknown, ..proxy() }, "tcp, udp, http, socks5, ssh-local"),
+            (
+                Forward { kind: Kind::Unknown, ..proxy() },
+                "tcp, udp, http, socks5, socks5-udp, ssh-local",
+            ),
             (Forward { to: plain.to.clone(), ..proxy() }, "where its clients say"),
             (Forward { via: "other".into(), ..proxy() }, "a single host"),
             (Forward { user: String::new(), ..proxy() }, "give the user as well"),
