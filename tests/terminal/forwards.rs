@@ -92,7 +92,10 @@ impl Story {
 
     /// Waits until a forward listens.
     fn until_listens(&self, name: &str) {
-        until(&format!("{name} listens"), || self.row(name)["stand"]["listening"] != "");
+        // Before its host has said anything there is no word of it at all.
+        until(&format!("{name} listens"), || {
+            self.row(name)["stand"]["listening"].as_str().is_some_and(|at| !at.is_empty())
+        });
     }
 
     fn keep(&self, name: &str, kind: &str, port: u16) {
