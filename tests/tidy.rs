@@ -264,13 +264,21 @@ fn every_feature_has_its_file_in_every_crate() {
 
 #[test]
 fn the_table_of_methods_in_the_documentation_is_the_real_one() {
-    use cmdr_protocol::methods::{INNER, METHODS};
+    use cmdr_protocol::methods::{BETWEEN, INNER, METHODS};
     let mut table = String::from("| method | kind | needs | answered by |\n|---|---|---|---|\n");
     for m in METHODS {
         writeln!(table, "| `{}` | {} | {:?} | {:?} |", m.name, m.kind, m.access, m.place).unwrap();
     }
     for m in INNER {
         writeln!(table, "| `{}` | {} | the hub alone | {:?} |", m.name, m.kind, m.place).unwrap();
+    }
+    for m in BETWEEN {
+        writeln!(
+            table,
+            "| `{}` | {} | another host, with a ticket | {:?} |",
+            m.name, m.kind, m.place
+        )
+        .unwrap();
     }
     let path = root().join("docs/protocol.md");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -19,6 +19,7 @@ use crate::services::processes::Table;
 use crate::services::sessions::Sessions;
 use crate::services::ssh::Ssh;
 use crate::watched;
+use cmdr_link::SecretKey;
 use cmdr_link::blobs::Blobs;
 use cmdr_link::frame::FrameReader;
 use cmdr_link::link::Link;
@@ -26,6 +27,7 @@ use cmdr_link::mux::Stream;
 use cmdr_link::service::{self, Service};
 use cmdr_protocol::envelope::Header;
 use cmdr_protocol::forwards::Dial;
+use cmdr_protocol::forwards::direct::Meet;
 use cmdr_protocol::forwards::kept::Accept;
 use cmdr_protocol::{Access, CallError, ErrorKind, Feed as _, facts, methods};
 use std::ffi::OsString;
@@ -128,6 +130,7 @@ struct Shared {
     away: watch::Sender<bool>,
     tunnels: Arc<Semaphore>,
     forwards: services::forwards::Held,
+    direct: services::forwards::Direct,
 }
 
 impl Agent {
@@ -187,6 +190,7 @@ impl Agent {
             away: watch::Sender::new(false),
             tunnels,
             forwards,
+            direct: services::forwards::Direct::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -242,6 +246,18 @@ impl Agent {
     /// The forwards that it keeps.
     pub(crate) fn forwards(&self) -> &services::forwards::Held {
         &self.shared.forwards
+    }
+    /// The other hosts that it meets without the hub.
+    pub(crate) fn direct(&self) -> &services::forwards::Direct {
+        &self.shared.direct
+    }
+    /// Takes the key by which the hub knows this host, with which it meets other hosts.
+    pub fn prove(&self, key: SecretKey) {
+        self.shared.direct.prove(key);
+    }
+    /// Listens for other hosts, for good, where the owner says so.
+    pub async fn meet_others(&self) {
+        services::forwards::listen(self.clone()).await;
     }
     /// Places for connections that are carried.
     pub(crate) fn tunnels(&self) -> &Arc<Semaphore> {
@@ -360,7 +376,7 @@ async fn answer(service: &Service<Agent>, stream: Stream, permit: OwnedSemaphore
     let agent = service.context();
     let admitted = allowed(agent.policy(), &header).and_then(|()| {
         // Connections that are carried are many and last: they have places of their own, so that others find some.
-        if ![Dial::METHOD, Accept::METHOD].contains(&header.method.as_str()) {
+        if ![Dial::METHOD, Meet::METHOD, Accept::METHOD].contains(&header.method.as_str()) {
             return Ok(permit);
         }
         agent.tunnels().clone().try_acquire_owned().map_err(|_| {

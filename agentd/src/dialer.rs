@@ -33,6 +33,11 @@ impl Keyed {
         Self { dialer, dir, key }
     }
 
+    /// What it proves now.
+    pub fn key(&self) -> SecretKey {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn with(&self, key: &SecretKey) -> Dialed {
         let dialer = Dialer { key: key.clone(), ..self.dialer.clone() };
         let dialed = dialer.dial().await?;
@@ -84,7 +89,7 @@ impl Redial for Keyed {
                 Err(e) => return Err(e),
             }
         }
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let key = self.key();
         let dialed = self.with(&key).await?;
         if unknown {
             std::fs::remove_file(context::next_key_file(&self.dir)).ok();

@@ -70,6 +70,8 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
     tokio::spawn(metrics::remember(agent.clone()));
     tokio::spawn(alerts::look(agent.clone()));
     tokio::spawn(crate::dataplane::keep(agent.clone()));
+    let meeting = agent.clone();
+    tokio::spawn(async move { meeting.meet_others().await });
     let service = Arc::new(agent.clone().into_service());
     let hub = clean(&context.target.address).into_owned();
     let mut dialer = join::dialer(context.target, context.key, basics.hostname, None);
@@ -88,6 +90,7 @@ pub async fn run(config: Config, while_stdin: bool) -> Result<(), Failure> {
             "the link to the hub is up"
         );
         current.replace(Some(link.clone()));
+        agent.prove(dialer.key());
         serve(service.clone(), link, streams)
     });
     let mut kept = std::pin::pin!(kept);

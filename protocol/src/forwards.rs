@@ -3,6 +3,7 @@
 //!
 //! A connection is a feed of its own ([`Dial`]): pieces go both ways, as fast as the slower side takes them.
 
+pub mod direct;
 pub mod kept;
 
 use crate::call::{Access, Feed};
@@ -168,9 +169,12 @@ pub struct Piece {
     /// No more bytes follow this way; the other way may go on.
     #[serde(rename = "e", skip_serializing_if = "std::ops::Not::not")]
     pub eof: bool,
-    /// The address that answered; in the first item, which has nothing else.
+    /// The address that answered; in the first item, which has no bytes.
     #[serde(rename = "o", skip_serializing_if = "String::is_empty")]
     pub opened: String,
+    /// Where this host may be dialed for the connection; in the first item.
+    #[serde(rename = "a", skip_serializing_if = "Vec::is_empty")]
+    pub at: Vec<std::net::SocketAddr>,
     /// What was carried, in words (`12 bytes there, 4096 bytes back`); in the last item.
     #[serde(rename = "x", skip_serializing_if = "String::is_empty")]
     pub carried: String,

@@ -515,7 +515,11 @@ pub const INNER: &[Method] = &[
     feed::<probes::Watch>(Place::Host),
     feed::<forwards::kept::Hold>(Place::Host),
     feed::<forwards::kept::Accept>(Place::Host),
+    feed::<forwards::direct::Meet>(Place::Host),
 ];
+
+/// What hosts ask each other, over links that the hub has told them to make: of it the hub hears nothing, and nobody else may ask it.
+pub const BETWEEN: &[Method] = &[feed::<forwards::direct::Claim>(Place::Host)];
 
 /// The method of this name.
 pub fn find(name: &str) -> Option<&'static Method> {
@@ -538,7 +542,8 @@ mod tests {
 
     #[test]
     fn method_names_are_unique_and_say_their_feature() {
-        let mut names: Vec<_> = METHODS.iter().chain(INNER).map(|m| m.name).collect();
+        let mut names: Vec<_> =
+            METHODS.iter().chain(INNER).chain(BETWEEN).map(|m| m.name).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();

@@ -197,8 +197,16 @@ impl World {
         }
         let (link, welcome, streams) = dialer.dial().await.unwrap();
         let id = welcome.host.expect("agents are told which host they are");
-        let service = Arc::new(Agent::service(config));
-        let serving = tokio::spawn(agent::serve(service, link.clone(), streams));
+        let agent = Agent::new(config);
+        agent.prove(dialer.key.clone());
+        let (meeting, service) = (agent.clone(), Arc::new(agent.into_service()));
+        let serve = agent::serve(service, link.clone(), streams);
+        let serving = tokio::spawn(async move {
+            tokio::select! {
+                () = serve => {}
+                () = async { meeting.meet_others().await; std::future::pending().await } => {}
+            }
+        });
         self.until_state(id, hosts::HostState::Online).await;
         BareAgent { id, link, serving }
     }

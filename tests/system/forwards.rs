@@ -301,7 +301,11 @@ async fn a_kept_forward_leads_from_one_host_to_what_another_sees_and_is_switched
     assert_eq!(hear(&mut first, 5).await, "still", "what was established leads where it led");
 
     client.call(None, &Stop { name: "db".into() }, PATIENCE).await.unwrap();
-    until("nobody listens", async || TcpStream::connect(at).await.is_err()).await;
+    until("its host has stopped", async || {
+        row(&client, "db").await.stand.is_some_and(|stand| stand.listening.is_empty())
+    })
+    .await;
+    assert!(TcpStream::connect(at).await.is_err());
     second.write_all(b"there").await.unwrap();
     assert_eq!(hear(&mut second, 5).await, "there");
     client.call(None, &Resume { name: "db".into() }, PATIENCE).await.unwrap();

@@ -29,6 +29,7 @@ mod files;
 mod files_copy;
 mod forged;
 mod forwards;
+mod forwards_direct;
 mod forwards_ssh;
 mod history;
 mod hostkeys;

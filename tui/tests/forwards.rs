@@ -38,6 +38,8 @@ fn row(name: &str, via: &str, round: u64) -> Row {
         received: 90_000_000 * round,
         last_error: "db1: connecting to 127.0.0.1:5432: connection refused\u{1b}[2J".into(),
         last_error_ms: NOW_MS - 60_000,
+        direct: if via.is_empty() { 0 } else { 1100 },
+        is_direct: !via.is_empty(),
         ..Stand::default()
     };
     let (revision, created_ms, by) = (2, NOW_MS - 86_400_000, "ann".to_owned());

@@ -3,6 +3,7 @@
 use super::{Network, Policy};
 use cmdr_protocol::CallError;
 use cmdr_protocol::display::clean_to_width;
+use cmdr_protocol::forwards::direct::MAX_ADDRESSES;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,12 @@ pub struct Forwards {
     pub denied_networks: Vec<Network>,
     /// Places at which this host may listen for them; none by default.
     pub listen: Vec<Reach>,
+    /// Where this host listens for other hosts that come for connections without the hub; nowhere by default.
+    pub direct: Option<SocketAddr>,
+    /// Where they dial it, when that is elsewhere.
+    pub direct_as: Vec<SocketAddr>,
+    /// Where this host may dial others for the same; nowhere by default.
+    pub direct_to: Vec<Reach>,
     /// Connections carried at once.
     pub max: usize,
 }
@@ -86,7 +93,49 @@ pub(super) struct WrittenForwards {
     targets: Vec<Reach>,
     denied_networks: Vec<Network>,
     listen: Vec<Reach>,
+    direct: Option<Listening>,
+    direct_as: Dialed,
+    direct_to: Vec<Reach>,
     max: Option<NonZeroUsize>,
+}
+
+/// One address of this host, at which it listens.
+struct Listening(SocketAddr);
+
+impl<'de> Deserialize<'de> for Listening {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let at = text.parse::<SocketAddr>().ok().filter(|at| at.port() > 0);
+        at.map(Self).ok_or_else(|| {
+            D::Error::invalid_value(
+                Unexpected::Str(&text),
+                &"an address of this host and a port, such as 10.0.0.5:7444",
+            )
+        })
+    }
+}
+
+/// Addresses at which others dial this host.
+#[derive(Default)]
+struct Dialed(Vec<SocketAddr>);
+
+impl<'de> Deserialize<'de> for Dialed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = Vec::<String>::deserialize(deserializer)?;
+        let read = |text: &String| {
+            let at = text.parse::<SocketAddr>().ok();
+            at.filter(|at| at.port() > 0 && !at.ip().is_unspecified()).ok_or_else(|| {
+                D::Error::invalid_value(
+                    Unexpected::Str(text),
+                    &"an address and a port that other hosts can dial, such as 203.0.113.7:7444",
+                )
+            })
+        };
+        if all.len() > MAX_ADDRESSES {
+            return Err(D::Error::invalid_length(all.len(), &"at most 4 addresses"));
+        }
+        all.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 impl From<WrittenForwards> for Forwards {
@@ -96,6 +145,9 @@ impl From<WrittenForwards> for Forwards {
             targets: written.targets,
             denied_networks: written.denied_networks,
             listen: written.listen,
+            direct: written.direct.map(|Listening(at)| at),
+            direct_as: written.direct_as.0,
+            direct_to: written.direct_to,
             max: written.max.map_or(MOST, |max| max.get().min(most)),
         }
     }
@@ -209,8 +261,8 @@ impl Reach {
 }
 
 impl Forwards {
-    /// Whether a forward may lead there.
-    fn leads_to(&self, at: SocketAddr) -> bool {
+    /// Whether one of `to` has this address, which neither is denied nor can be nobody's.
+    fn reaches(&self, to: &[Reach], at: SocketAddr) -> bool {
         let ip = bare(at.ip());
         let at = SocketAddr::new(ip, at.port());
         if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) {
@@ -220,7 +272,28 @@ impl Forwards {
             return false;
         }
         let own = OWN.iter().filter_map(|own| Network::parse(own)).find(|own| own.contains(ip));
-        self.targets.iter().any(|reach| reach.has(at) && own.is_none_or(|own| reach.names(own)))
+        to.iter().any(|reach| reach.has(at) && own.is_none_or(|own| reach.names(own)))
+    }
+
+    /// Whether a forward may lead there.
+    fn leads_to(&self, at: SocketAddr) -> bool {
+        self.reaches(&self.targets, at)
+    }
+
+    /// Whether this host may dial another one there, so that a forward needs no hub.
+    pub fn dials(&self, at: SocketAddr) -> bool {
+        self.reaches(&self.direct_to, at)
+    }
+
+    /// Where other hosts may dial this one; nowhere unless its owner has said so.
+    pub fn dialed_at(&self) -> Vec<SocketAddr> {
+        let Some(at) = self.direct else { return Vec::new() };
+        match (self.direct_as.is_empty(), at.ip().is_unspecified()) {
+            (false, _) => self.direct_as.clone(),
+            // At which of its addresses others reach it only its owner knows.
+            (true, true) => Vec::new(),
+            (true, false) => vec![at],
+        }
     }
 }
 
@@ -413,6 +486,31 @@ mod tests {
             assert!(!targets.allow(not.parse().unwrap()), "{not}");
         }
         assert!(Policy::default().forward_targets(&[]).is_err());
+    }
+
+    #[test]
+    fn hosts_meet_without_the_hub_only_where_both_owners_have_said_so() {
+        let at: SocketAddr = "10.0.0.5:7444".parse().unwrap();
+        let none = Forwards::default();
+        assert!(!none.dials(at) && none.dialed_at().is_empty());
+        let listens = policy("[forwards]\ndirect = \"10.0.0.5:7444\"\n").forwards;
+        assert_eq!(listens.dialed_at(), [at]);
+        assert!(!listens.dials(at), "to be dialed is not to dial");
+        let everywhere = policy("[forwards]\ndirect = \"0.0.0.0:7444\"\n").forwards;
+        assert!(everywhere.dialed_at().is_empty(), "nobody can dial 0.0.0.0");
+        let behind = "[forwards]\ndirect = \"0.0.0.0:7444\"\ndirect_as = [\"203.0.113.7:7000\"]\n";
+        assert_eq!(policy(behind).forwards.dialed_at(), ["203.0.113.7:7000".parse().unwrap()]);
+        let dials = policy(
+            "[forwards]\ndirect_to = [\"0.0.0.0/0:7444\"]\ndenied_networks = [\"10.9.0.0/16\"]\n",
+        );
+        assert!(dials.forwards.dials(at));
+        for not in ["10.0.0.5:22", "10.9.0.1:7444", "127.0.0.1:7444", "169.254.169.254:7444"] {
+            assert!(!dials.forwards.dials(not.parse().unwrap()), "{not}");
+        }
+        for wrong in ["direct = \"7444\"", "direct = \"db1:7444\"", "direct_as = [\"0.0.0.0:1\"]"] {
+            let text = format!("[forwards]\n{wrong}\n");
+            assert!(Policy::parse(Path::new("p"), &text).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Forwards: connections that this host makes to places it can reach, for somebody whom the hub lets. Where they may lead
 //! is its owner's word ([`crate::policy`]), said of the address and not of the name. `held` has those that are kept; those on one
-//! host are carried by its data plane (`plane`), those over SSH by the agent (`over_ssh`).
+//! host are carried by its data plane (`plane`), those over SSH by the agent (`over_ssh`); two hosts may do without the hub between them
+//! (`direct`).
 
+mod direct;
 mod held;
 mod over_ssh;
 mod plane;
 mod way;
 
+pub(crate) use direct::{Direct, listen};
 pub(crate) use held::{Held, resume};
 
 use crate::Agent;
@@ -31,7 +34,7 @@ const CONNECTING: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_mins(2);
 
 pub(super) fn register(service: Service<Agent>) -> Service<Agent> {
-    service.feed(dial).feed(held::hold).feed(held::accept)
+    service.feed(dial).feed(direct::meet).feed(held::hold).feed(held::accept)
 }
 
 async fn dial(

@@ -123,7 +123,9 @@ impl Forwards {
         if self.of(host, &stand.name).is_none() {
             return;
         }
-        for text in [&mut stand.problem, &mut stand.last_error, &mut stand.listening] {
+        for text in
+            [&mut stand.problem, &mut stand.last_error, &mut stand.listening, &mut stand.not_direct]
+        {
             *text = clean_to_width(text, TEXT);
         }
         self.lock().stands.insert(stand.name.clone(), stand);

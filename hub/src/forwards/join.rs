@@ -1,5 +1,5 @@
-//! One connection of a forward: taken from the host that listens, dialed at the one that connects, carried between them unread.
-//! It goes by the rights that its forward's operator has now, and ends when they end.
+//! One connection of a forward: taken from the host that listens, dialed at the one that connects, carried between them unread,
+//! or by themselves where both owners let them. It goes by the rights that its forward's operator has now, and ends when they end.
 
 use super::{ForwardRecord, may};
 use crate::audit::trail::Trail;
@@ -8,9 +8,11 @@ use cmdr_link::client::{Inputs, Items};
 use cmdr_link::relay::{Ended, Relayed};
 use cmdr_link::{Client, codec, tunnel};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
+use cmdr_protocol::forwards::direct::{MAX_ADDRESSES, Meet, Offer, Ticket};
 use cmdr_protocol::forwards::kept::{Accept, Knock};
 use cmdr_protocol::forwards::{Carries, Dial, Piece};
-use cmdr_protocol::{CallError, ErrorKind, Feed as _, HostId};
+use cmdr_protocol::{CallError, ErrorKind, Feed, HostId};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -53,61 +55,139 @@ pub(super) async fn join(
     let request = codec::encode(&dial).map_err(|e| CallError::failed(e.to_string()))?;
     let why = format!("the forward {}", record.name);
     let trail = Trail::by_clock(hub, &caller, &header, &request, &why).await?;
-    let (there, back) = (AtomicU64::new(0), AtomicU64::new(0));
-    let far = dialed(hub, via, &dial, &caller).await;
+    let connection = Connection { hub, record: &record, host, via, from, knock: &knock };
     let mut taken = false;
-    let result = match far {
-        Ok((mut far_items, mut far_inputs)) => {
-            let accept = Accept { connection: knock.connection };
-            match from.feed_for(None, Some(host), &accept).await {
-                Ok(near) => {
-                    taken = true;
-                    let (mut items, mut inputs) = near.split();
-                    let forth = tunnel::pass(&mut items, &mut far_inputs, &there);
-                    let back = tunnel::pass(&mut far_items, &mut inputs, &back);
-                    tokio::select! {
-                        carried = async { tokio::try_join!(forth, back) } => carried.map(drop),
-                        e = ends(hub, &record, via) => Err(e),
-                    }
-                }
-                Err(e) => Err(e),
-            }
-        }
-        Err(e) => Err(e),
+    let (result, carried) = match connection.met(&caller).await {
+        Some(Ok((far, offer))) => connection.carried(far, Some(offer), &mut taken).await,
+        Some(Err(e)) => (Err(e), None),
+        None => match connection.dialed(&caller, &dial).await {
+            Ok((far, _)) => connection.carried(far, None, &mut taken).await,
+            Err(e) => (Err(e), None),
+        },
     };
-    let (there, back) = (there.into_inner(), back.into_inner());
-    hub.counters.carried(Relayed { forth: there, back });
-    let carried = format!("{there} bytes there, {back} bytes back");
     if let Some(trail) = trail {
-        let last = codec::encode(&Piece { carried, ..Piece::default() }).ok();
+        let last = carried.map(|carried| Piece { carried, ..Piece::default() });
+        let last = last.and_then(|last| codec::encode(&last).ok());
         drop(trail.end(Ended { result: result.clone(), last }).await);
     }
     // Once it is taken, its end is told by the connection itself.
     if taken { Ok(()) } else { result }
 }
 
-/// The far end, once the host that connects has reached it.
-async fn dialed(
-    hub: &Hub,
+/// Both ways of the connection to the far end.
+type Far<F> = (Items<F>, Inputs<F>);
+
+/// A connection, as the hub knows it.
+struct Connection<'a> {
+    hub: &'a Arc<Hub>,
+    record: &'a ForwardRecord,
+    host: HostId,
     via: HostId,
-    dial: &Dial,
-    caller: &Caller,
-) -> Result<(Items<Dial>, Inputs<Dial>), CallError> {
-    let dialed = async {
-        // After the hub's own start hosts come back one after the other.
-        while hub.uptime() < RETURNING && hub.fleet.link(via).is_err() {
-            sleep(AGAIN).await;
+    from: &'a Client,
+    knock: &'a Knock,
+}
+
+impl Connection<'_> {
+    /// The far end at a host to which the other may come for it, and where; none when it cannot, or the hosts are of a release that
+    /// does not know how.
+    async fn met(&self, caller: &Caller) -> Option<Result<(Far<Meet>, Offer), CallError>> {
+        if !self.knock.direct {
+            return None;
         }
-        let client = Client::new(hub.fleet.link(via)?);
-        let (mut items, inputs) = client.feed_for(Some(caller), Some(via), dial).await?.split();
-        // The address that answered.
-        items.next().await.transpose()?;
-        Ok((items, inputs))
-    };
-    timeout(DIALING, dialed).await.unwrap_or_else(|_| {
-        let what = format!("the host that connects did not within {} s", DIALING.as_secs());
-        Err(CallError::new(ErrorKind::TimedOut, what))
-    })
+        let (near, far) =
+            (self.hub.fleet.link(self.host).ok()?, self.hub.fleet.link(self.via).ok()?);
+        let mut ticket = Ticket::default();
+        getrandom::fill(&mut ticket.0).ok()?;
+        let meet = Meet { to: self.record.to.clone(), ticket, key: near.peer() };
+        match self.dialed(caller, &meet).await {
+            Err(e) if e.kind == ErrorKind::UnknownMethod => None,
+            Err(e) => Some(Err(e)),
+            Ok((far_end, mut at)) => {
+                at.truncate(MAX_ADDRESSES);
+                Some(Ok((far_end, Offer { ticket, key: far.peer(), at })))
+            }
+        }
+    }
+
+    /// The far end, once the host that connects has reached it, and where that host may be dialed.
+    async fn dialed<F>(
+        &self,
+        caller: &Caller,
+        ask: &F,
+    ) -> Result<(Far<F>, Vec<SocketAddr>), CallError>
+    where
+        F: Feed<Input = Piece, Item = Piece>,
+    {
+        let fleet = &self.hub.fleet;
+        let dialed = async {
+            // After the hub's own start hosts come back one after the other.
+            while self.hub.uptime() < RETURNING && fleet.link(self.via).is_err() {
+                sleep(AGAIN).await;
+            }
+            let client = Client::new(fleet.link(self.via)?);
+            let feed = client.feed_for(Some(caller), Some(self.via), ask).await?;
+            let (mut items, inputs) = feed.split();
+            // The address that answered.
+            let opened = items.next().await.transpose()?.unwrap_or_default();
+            Ok(((items, inputs), opened.at))
+        };
+        timeout(DIALING, dialed).await.unwrap_or_else(|_| {
+            let what = format!("the host that connects did not within {} s", DIALING.as_secs());
+            Err(CallError::new(ErrorKind::TimedOut, what))
+        })
+    }
+
+    /// Takes the connection at the host that listens, and carries it, or looks on while the hosts do. With the end comes what was
+    /// carried, in words.
+    async fn carried<F>(
+        &self,
+        far: Far<F>,
+        direct: Option<Offer>,
+        taken: &mut bool,
+    ) -> (Result<(), CallError>, Option<String>)
+    where
+        F: Feed<Input = Piece, Item = Piece>,
+    {
+        let (mut far_items, mut far_inputs) = far;
+        let offered = direct.is_some();
+        let accept = Accept { connection: self.knock.connection, direct };
+        let near = match self.from.feed_for(None, Some(self.host), &accept).await {
+            Ok(near) => near,
+            Err(e) => return (Err(e), None),
+        };
+        *taken = true;
+        let (mut items, mut inputs) = near.split();
+        let (there, back) = (AtomicU64::new(0), AtomicU64::new(0));
+        let forth = tunnel::pass(&mut items, &mut far_inputs, &there);
+        let home = tunnel::pass(&mut far_items, &mut inputs, &back);
+        let ended = tokio::select! {
+            carried = async { tokio::try_join!(forth, home) } => carried.map(|(_, last)| last),
+            e = ends(self.hub, self.record, self.via) => Err(e),
+        };
+        let (there, back) = (there.into_inner(), back.into_inner());
+        self.hub.counters.carried(Relayed { forth: there, back });
+        // Of what goes directly not even the word comes by here that it goes another way.
+        let directly = offered && there == 0;
+        let words = |(there, back): (u64, u64)| {
+            let directly = if directly { ", directly" } else { "" };
+            format!("{there} bytes there, {back} bytes back{directly}")
+        };
+        match ended {
+            // The host that connects has counted what was said, whichever way it went.
+            Ok(last) => {
+                let told = codec::decode::<Piece>(&last).ok();
+                let told = told.and_then(|last| counted(&last.carried));
+                (Ok(()), Some(words(told.unwrap_or((there, back)))))
+            }
+            Err(e) => (Err(e), (!directly).then(|| words((there, back)))),
+        }
+    }
+}
+
+/// Reads what a host says that it has carried.
+fn counted(text: &str) -> Option<(u64, u64)> {
+    let (there, back) = text.split_once(" bytes there, ")?;
+    Some((there.parse().ok()?, back.strip_suffix(" bytes back")?.parse().ok()?))
 }
 
 /// Comes when the forward's operator may not have this connection any more, or the forward is gone.

@@ -2,6 +2,7 @@
 //! gives each host its own; the host keeps those on disk and goes on with them.
 
 use super::Place;
+use super::direct::Offer;
 use crate::call::{Access, Call, Feed, Nothing};
 use serde::{Deserialize, Serialize};
 
@@ -298,6 +299,12 @@ pub struct Stand {
     pub last_error: String,
     /// When that was; 0 for never.
     pub last_error_ms: u64,
+    /// Those of `total` that went to the other host without the hub.
+    pub direct: u64,
+    /// Whether the last one did.
+    pub is_direct: bool,
+    /// Why it did not, though both hosts' owners let it; empty otherwise.
+    pub not_direct: String,
 }
 
 /// All forwards.
@@ -501,14 +508,20 @@ pub struct Knock {
     pub forward: String,
     /// Its number there.
     pub connection: u64,
+    /// This host can dial the other one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
 }
 
 /// Takes a connection that waits at a host, and carries what is said both ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Accept {
     /// Its number.
     pub connection: u64,
+    /// Where the other host may be dialed. A first input with nothing says that the connection goes by the hub all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Offer>,
 }
 
 impl Feed for Accept {

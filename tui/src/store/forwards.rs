@@ -146,9 +146,14 @@ pub fn listed(answer: Result<Listing, CallError>) -> Update {
             ];
             texts.into_iter().for_each(harmless);
             if let Some(stand) = &mut row.stand {
-                [&mut stand.listening, &mut stand.problem, &mut stand.last_error]
-                    .into_iter()
-                    .for_each(harmless);
+                [
+                    &mut stand.listening,
+                    &mut stand.problem,
+                    &mut stand.last_error,
+                    &mut stand.not_direct,
+                ]
+                .into_iter()
+                .for_each(harmless);
             }
         }
         let elapsed_ms = now_ms.saturating_sub(store.forwards.came_ms);

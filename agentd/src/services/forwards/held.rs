@@ -1,7 +1,7 @@
 //! The forwards that this host keeps: it listens for them, with the hub or without, and counts what comes of them. The hub gives
 //! the whole set; what is not in it is over. The set is on disk, so that it is there again before the hub is.
 //!
-//! What leads through the hub is carried here; what this host connects for itself by its data plane (`plane`).
+//! What another host connects is carried here (`way`); what this host connects for itself by its data plane (`plane`).
 
 use super::plane::{self, Plane};
 use super::{over_ssh, way};
@@ -42,6 +42,7 @@ pub(super) struct Counts {
     pub(super) given: Mutex<Given>,
     open: AtomicU32,
     total: AtomicU64,
+    direct: AtomicU64,
     failed: AtomicU64,
     pub(super) carried: tunnel::Counted,
     said: Mutex<Said>,
@@ -54,6 +55,8 @@ struct Said {
     problem: String,
     last_error: String,
     last_error_ms: u64,
+    is_direct: bool,
+    not_direct: String,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -66,6 +69,7 @@ impl Counts {
             given: Mutex::new(given),
             open: AtomicU32::new(0),
             total: AtomicU64::new(0),
+            direct: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             carried: tunnel::Counted::default(),
             said: Mutex::default(),
@@ -79,6 +83,14 @@ impl Counts {
         let mut said = lock(&self.said);
         why.clone_into(&mut said.last_error);
         said.last_error_ms = clock::now_ms();
+    }
+
+    /// A connection went to the other host directly, or by the hub and why.
+    pub(super) fn went(&self, directly: Result<(), String>) {
+        let mut said = lock(&self.said);
+        said.is_direct = directly.is_ok();
+        self.direct.fetch_add(u64::from(said.is_direct), Ordering::Relaxed);
+        said.not_direct = directly.err().unwrap_or_default();
     }
 
     pub(super) fn listens(&self, listening: String, problem: String) {
@@ -101,6 +113,9 @@ impl Counts {
             received,
             last_error: said.last_error.clone(),
             last_error_ms: said.last_error_ms,
+            direct: self.direct.load(Ordering::Relaxed),
+            is_direct: said.is_direct,
+            not_direct: said.not_direct.clone(),
         }
     }
 
@@ -333,7 +348,7 @@ impl Held {
     }
 
     /// Has the hub find the far end of a connection; it waits meanwhile.
-    async fn knock(&self, guest: Guest) {
+    async fn knock(&self, guest: Guest, direct: bool) {
         let counts = guest.seat.0.clone();
         let forward = lock(&counts.given).name.clone();
         let connection = {
@@ -348,7 +363,7 @@ impl Held {
             loop {
                 let there = hub.wait_for(|hub| hub.as_ref().is_some_and(|hub| !hub.is_closed()));
                 let Some(there) = there.await.ok().and_then(|hub| hub.clone()) else { return };
-                let knock = Knock { forward: forward.clone(), connection };
+                let knock = Knock { forward: forward.clone(), connection, direct };
                 if there.send(knock).await.is_ok() {
                     return;
                 }
@@ -431,7 +446,9 @@ async fn accept_all(agent: &Agent, counts: &Arc<Counts>, listener: &TcpListener)
         let guest = Guest { tcp, seat };
         let agent = agent.clone();
         tokio::spawn(async move {
-            agent.forwards().knock(guest).await;
+            // Whether the owner lets this host dial others.
+            let direct = !agent.policy().forwards.direct_to.is_empty();
+            agent.forwards().knock(guest, direct).await;
         });
     }
 }
@@ -512,7 +529,7 @@ pub(super) async fn accept(
 ) -> Result<(), CallError> {
     let guest = lock(&agent.forwards().inner).waiting.remove(&accept.connection);
     let guest = guest.ok_or_else(|| CallError::not_found("nobody waits here any more"))?;
-    way::through(guest, feeding).await
+    way::lead(&agent, guest, &accept, feeding).await
 }
 
 #[cfg(test)]
@@ -546,7 +563,7 @@ mod tests {
         let mut here = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
         counts.open.fetch_add(1, Ordering::Relaxed);
-        agent.forwards().knock(Guest { tcp, seat: Seat(counts.clone()) }).await;
+        agent.forwards().knock(Guest { tcp, seat: Seat(counts.clone()) }, false).await;
         assert!(counts.stand().last_error.contains("the hub is away"));
         assert_eq!(counts.stand().open, 0);
         assert!(matches!(here.read(&mut [0]).await, Ok(0) | Err(_)));

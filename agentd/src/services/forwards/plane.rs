@@ -75,6 +75,7 @@ impl Known {
             received,
             last_error: self.last_error.clone(),
             last_error_ms: self.last_error_ms,
+            ..Stand::default()
         }
     }
 }

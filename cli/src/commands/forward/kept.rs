@@ -361,9 +361,11 @@ fn status(app: &App, rows: &[Live], watch: bool) -> Result<(), Failure> {
         Column::text("STATE", |r| state(&r.row)),
         Column::text("WAY", |r| {
             let own = r.row.forward.via.is_empty();
+            let direct = r.row.stand.as_ref().is_some_and(|stand| stand.is_direct);
             match own {
                 _ if r.row.forward.kind.is_ssh() => "over SSH".into(),
                 true => "on its host".into(),
+                false if direct => "directly".into(),
                 false => "through the hub".into(),
             }
         }),
@@ -383,6 +385,9 @@ fn status(app: &App, rows: &[Live], watch: bool) -> Result<(), Failure> {
     }
     columns.push(Column::text("WHY", |r| {
         let Some(stand) = &r.row.stand else { return Cell::default() };
+        if stand.problem.is_empty() && stand.last_error.is_empty() && !stand.not_direct.is_empty() {
+            return text(&format!("not directly: {}", stand.not_direct));
+        }
         text(if stand.problem.is_empty() { &stand.last_error } else { &stand.problem })
     }));
     app.out.list(rows, &columns, |r| r.row.forward.name.clone())

@@ -64,6 +64,9 @@ pub(super) fn open(context: &Context<'_>, row: &Row) -> Action {
     let way = match (forward.kind.is_ssh(), forward.via.is_empty()) {
         (true, _) => "forwards.about.ssh",
         (false, true) => "forwards.about.own",
+        (false, false) if row.stand.as_ref().is_some_and(|stand| stand.is_direct) => {
+            "forwards.about.direct"
+        }
         (false, false) => "forwards.about.hub",
     };
     line("forwards.more.leads", Role::Text, leads);
@@ -78,6 +81,10 @@ pub(super) fn open(context: &Context<'_>, row: &Row) -> Action {
         let count = |n: u64| format::count(n as usize);
         line("forwards.more.open", Role::Text, count(u64::from(stand.open)));
         line("forwards.more.total", Role::Text, count(stand.total));
+        if stand.direct > 0 {
+            line("forwards.more.direct", Role::Text, count(stand.direct));
+        }
+        line("forwards.more.not_direct", Role::Text, texts.reason(&stand.not_direct));
         let failed = if stand.failed == 0 { Role::Text } else { Role::Warn };
         line("forwards.more.failed", failed, count(stand.failed));
         line("forwards.more.sent", Role::Text, format::size(stand.sent));
