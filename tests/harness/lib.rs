@@ -13,6 +13,7 @@ pub mod engine;
 pub mod fleet;
 pub mod http;
 pub mod mail;
+pub mod net;
 pub mod orders;
 pub mod process;
 pub mod receiver;

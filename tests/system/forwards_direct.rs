@@ -214,6 +214,7 @@ async fn a_connection_past_the_hub_ends_when_it_is_cut_when_its_forward_goes_and
 
 /// A host of the test's own that listens for a forward: it says that somebody has come, and tells what the hub answers.
 struct Edge {
+    forward: &'static str,
     offers: mpsc::Sender<Offer>,
     knocks: Mutex<mpsc::Receiver<()>>,
 }
@@ -235,7 +236,7 @@ async fn hold(
             _ = feeding.input() => {}
             Some(()) = knocks.recv() => {
                 connection += 1;
-                let knock = Knock { forward: "db".into(), connection, direct: true };
+                let knock = Knock { forward: edge.forward.into(), connection, direct: true };
                 sender.send(&Told { knock: Some(knock), ..Told::default() }).await?;
             }
         }
@@ -276,34 +277,40 @@ async fn nobody_comes_for_a_connection_but_whom_the_hub_has_announced_and_with_i
     let (world, service, door) = (World::start().await, echo("one").await, free().await);
     let _db1 =
         host(&world, "db1", &format!("targets = [\"{service}\"]\ndirect = \"{door}\"")).await;
-    let (offers, mut offered) = mpsc::channel(4);
-    let (knock, knocks) = mpsc::channel(4);
-    let edge = Service::new(Edge { offers, knocks: Mutex::new(knocks) }).feed(hold).feed(accept);
-    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
-    let key = SecretKey::generate().unwrap();
-    let mut dialer = world.dialer(PeerKind::Agent, key.clone(), Some(&token));
-    dialer.name = "edge".into();
-    let _edge = world.serve_agent(&dialer, edge).await.unwrap();
     let client = world.client(Role::ADMINISTRATOR).await;
-    let forward = Forward {
-        name: "db".into(),
-        host: "edge".into(),
+    let forward = |host: &str| Forward {
+        name: host.into(),
+        host: host.into(),
         listen: "127.0.0.1:1".into(),
         via: "db1".into(),
         to: place(service),
         ..Forward::default()
     };
-    client.call(None, &Put(forward), PATIENCE).await.unwrap();
-    knock.send(()).await.unwrap();
-    let offer = tokio::time::timeout(PATIENCE, offered.recv()).await.unwrap().unwrap();
-    assert_eq!(offer.at, [door]);
+    let (key, others) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
+    let mut all = Vec::new();
+    for (name, key) in [("edge", &key), ("other", &others)] {
+        let (offers, mut offered) = mpsc::channel(4);
+        let (knock, knocks) = mpsc::channel(4);
+        let edge = Edge { forward: name, offers, knocks: Mutex::new(knocks) };
+        let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+        let mut dialer = world.dialer(PeerKind::Agent, key.clone(), Some(&token));
+        dialer.name = name.into();
+        let edge = Service::new(edge).feed(hold).feed(accept);
+        let edge = world.serve_agent(&dialer, edge).await.unwrap();
+        client.call(None, &Put(forward(name)), PATIENCE).await.unwrap();
+        knock.send(()).await.unwrap();
+        let offer = tokio::time::timeout(PATIENCE, offered.recv()).await.unwrap().unwrap();
+        assert_eq!(offer.at, [door]);
+        all.push((offer, knock, edge));
+    }
+    let (offer, theirs) = (&all[0].0, &all[1].0);
 
-    let stranger = dial(door, &SecretKey::generate().unwrap(), &offer).await.unwrap_err();
+    let stranger = dial(door, &SecretKey::generate().unwrap(), offer).await.unwrap_err();
     assert!(
         matches!(&stranger, DialError::Refused { refusal, .. } if refusal.kind == RefusalKind::UnknownKey),
         "{stranger}"
     );
-    let direct = dial(door, &key, &offer).await.unwrap();
+    let direct = dial(door, &key, offer).await.unwrap();
     let claim = async |ticket: Ticket| {
         let mut feed = direct.feed(None, &Claim { ticket }).await.unwrap();
         let first = feed.next().await.unwrap();
@@ -311,13 +318,19 @@ async fn nobody_comes_for_a_connection_but_whom_the_hub_has_announced_and_with_i
     };
     let wrong = claim(Ticket([0; 16])).await.unwrap_err();
     assert_eq!(wrong.kind, ErrorKind::NotFound);
+    let anothers = claim(theirs.ticket).await.unwrap_err();
+    assert_eq!(anothers.kind, ErrorKind::NotFound);
     let mut feed = claim(offer.ticket).await.unwrap();
     let again = claim(offer.ticket).await.unwrap_err();
     assert_eq!(again.kind, ErrorKind::NotFound, "a ticket is good for once");
     feed.send(&Piece::default()).await.unwrap();
     let first = feed.next().await.unwrap().unwrap();
     assert_eq!(text(&first.data), "one");
-    client.call(None, &Delete { name: "db".into() }, PATIENCE).await.unwrap();
+    // Whose it was may come with it still.
+    let other = dial(door, &others, theirs).await.unwrap();
+    let mut own = other.feed(None, &Claim { ticket: theirs.ticket }).await.unwrap();
+    assert_eq!(own.next().await.unwrap().unwrap().opened, "here");
+    client.call(None, &Delete { name: "edge".into() }, PATIENCE).await.unwrap();
     let ended = tokio::time::timeout(PATIENCE, feed.next()).await.unwrap().unwrap().unwrap_err();
     assert!(ended.message.contains("the hub has ended"), "{ended}");
 }

@@ -18,6 +18,7 @@ mod edits;
 mod files;
 mod flood;
 mod forwards;
+mod forwards_net;
 mod gateways;
 mod given_back;
 mod history;

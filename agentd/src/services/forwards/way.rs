@@ -48,13 +48,13 @@ pub(super) async fn lead(
         tunnel::carry(tcp, &mut give, &mut take, &counts.carried).await
     };
     let done = tokio::select! {
-        done = done => done,
-        () = counts.is_cut() => Err(CallError::new(ErrorKind::Cancelled, "the connection was cut")),
+        done = done => Some(done),
+        () = counts.is_cut() => None,
     };
     dropped.0 = None;
-    if let Err(e) = &done
-        && e.kind != ErrorKind::Cancelled
-    {
+    let cut = || CallError::new(ErrorKind::Cancelled, "the connection was cut");
+    let done = done.ok_or_else(cut)?;
+    if let Err(e) = &done {
         counts.failed(&e.message);
     }
     done
