@@ -31,6 +31,7 @@ pub mod services;
 pub mod sessions;
 mod sheet;
 pub mod system;
+mod traffic;
 
 pub(crate) mod gather;
 mod notice;

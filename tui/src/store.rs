@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod settled;
 pub mod sheets;
 pub mod system;
+pub mod traffic;
 pub mod volumes;
 pub mod written;
 

@@ -4,10 +4,11 @@
 mod acts;
 
 use super::sheet::{View, column, dotted, figure, missing, rest, split, wrapped};
-use super::{Choice, Context, Entry, Pane, Place, Subscription};
+use super::{Choice, Context, Entry, Pane, Place, Subscription, traffic};
 use crate::action::{Action, PATIENCE};
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::store::forwards::{self as store, FORWARDS};
+use crate::store::traffic::Traffic;
 use crate::theme::Role;
 use crate::widgets::frame as boxes;
 use crate::widgets::table::{self, Column};
@@ -55,6 +56,8 @@ const COLUMNS: &[Column] = &[
     rest("forwards.col.why", 12, 5),
 ];
 
+/// Rows of the live chart.
+const TRAFFIC: u16 = 9;
 /// How often the list is asked for.
 const LIST_MS: u64 = 2000;
 
@@ -91,6 +94,17 @@ pub fn entries(context: &Context<'_>) -> Vec<Entry> {
 impl ForwardsPane {
     fn selected<'a>(&self, context: &Context<'a>) -> Option<&'a Row> {
         context.store.forwards.rows.get(&self.rows.table.selected()?)
+    }
+
+    /// A live chart of the one under the cursor.
+    fn traffic(&self, context: &Context<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let none = Traffic::default();
+        let number = self.rows.table.selected();
+        let name = self.selected(context).map_or("", |row| row.forward.name.as_str());
+        let all = &context.store.forwards.traffic;
+        let of = number.and_then(|number| all.get(&number)).unwrap_or(&none);
+        let every = context.store.interval_ms(LIST_MS);
+        traffic::draw(context, frame.buffer_mut(), area, name, of, every);
     }
 
     fn head(context: &Context<'_>) -> Line<'static> {
@@ -184,13 +198,19 @@ impl Pane for ForwardsPane {
             let lines = wrapped(missing(context, self.rows.sheet(context)), area.width);
             return super::notice(frame, area, &lines);
         };
-        let (head, body) = split(area);
+        let (head, mut body) = split(area);
         table::put(frame.buffer_mut(), head.x, head.y, head.width, &Self::head(context), false);
         if sheet.rows.is_empty() {
             let Context { theme, texts, .. } = *context;
             let soft = |key| Line::styled(texts.get(key), theme.style(Role::Soft));
             let lines = vec![soft("forwards.none"), soft("forwards.none_next")];
             return super::notice(frame, body, &wrapped(lines, area.width));
+        }
+        let rows = u16::try_from(sheet.rows.len()).unwrap_or(u16::MAX);
+        if body.height >= 3 * TRAFFIC || body.height >= rows.saturating_add(TRAFFIC + 1) {
+            let lower = Rect { y: body.bottom() - TRAFFIC, height: TRAFFIC, ..body };
+            body.height -= TRAFFIC;
+            self.traffic(context, frame, lower);
         }
         self.rows.draw(context, frame, body, ["forwards.none", "table.nothing_left"]);
         if !context.store.is_up() {

@@ -1,18 +1,22 @@
 //! Forwards that are kept, as their page has them: the list, with rates between two of its answers.
 
 use super::sheets::{Record, SheetKey, Target, Value, id_of};
+use super::traffic::Traffic;
 use super::{Store, Update};
 use crate::theme::Role;
 use crate::widgets::format;
 use cmdr_protocol::display::clean;
 use cmdr_protocol::forwards::kept::{Kind, Listing, Row, Stand};
 use cmdr_protocol::{CallError, HostId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The sheet of all of them.
 pub const FORWARDS: SheetKey = (None, "forwards");
 /// Forwards that are kept at most, whatever a hub says.
 const ROWS: usize = 20_000;
+
+/// Forwards whose traffic is kept at most.
+const TRACES: usize = 2000;
 
 /// All that is known of forwards.
 #[derive(Default)]
@@ -21,6 +25,8 @@ pub struct Forwards {
     pub rows: BTreeMap<u64, Row>,
     /// When that list came.
     came_ms: u64,
+    /// Bytes a second lately, by number, of those that carried any.
+    pub traffic: HashMap<u64, Traffic>,
 }
 
 /// The number of a forward's row.
@@ -55,18 +61,46 @@ fn harmless(text: &mut String) {
     }
 }
 
+/// What is counted between two answers, a second.
+fn rate(row: &Row, was: Option<&Row>, elapsed_ms: u64, of: fn(&Stand) -> u64) -> u64 {
+    let now = row.stand.as_ref().map(of).unwrap_or_default();
+    // An agent that began anew counts anew.
+    let before = was.and_then(|was| was.stand.as_ref()).map(of).filter(|was| *was <= now);
+    let more = u128::from(before.map_or(0, |before| now - before));
+    u64::try_from(more * 1000 / u128::from(elapsed_ms.max(1))).unwrap_or(u64::MAX)
+}
+
+/// Keeps what went since the answer before.
+fn trace(
+    traces: &mut HashMap<u64, Traffic>,
+    rows: &[Row],
+    before: &BTreeMap<u64, Row>,
+    (now_ms, elapsed_ms): (u64, u64),
+) {
+    let names: HashMap<u64, &Row> =
+        rows.iter().map(|row| (number(&row.forward.name), row)).collect();
+    traces.retain(|number, _| names.contains_key(number));
+    for (number, row) in names {
+        let Some(was) = before.get(&number) else { continue };
+        let of = |of: fn(&Stand) -> u64| rate(row, Some(was), elapsed_ms, of);
+        let (to, from) = (of(|stand| stand.sent), of(|stand| stand.received));
+        // One that never carried anything has nothing to be drawn.
+        if let Some(traffic) = traces.get_mut(&number) {
+            traffic.push(now_ms, to, from);
+        } else if to.max(from) > 0 && traces.len() < TRACES {
+            traces.entry(number).or_default().push(now_ms, to, from);
+        }
+    }
+}
+
 fn record(row: &Row, was: Option<&Row>, elapsed_ms: u64) -> Record {
     let (word, role, place) = state(row);
     let stand = row.stand.as_ref();
     let count = |of: fn(&Stand) -> u64| {
         stand.map_or_else(|| Value::Figure(0, "-".to_owned(), Role::Faint), |s| Value::count(of(s)))
     };
-    // An agent that began anew counts anew.
-    let rate = |of: fn(&Stand) -> u64| {
-        let now = stand.map(of).unwrap_or_default();
-        let before = was.and_then(|was| was.stand.as_ref()).map(of).filter(|was| *was <= now);
-        let more = u128::from(before.map_or(0, |before| now - before));
-        let n = u64::try_from(more * 1000 / u128::from(elapsed_ms.max(1))).unwrap_or(u64::MAX);
+    let figure = |of: fn(&Stand) -> u64| {
+        let n = rate(row, was, elapsed_ms, of);
         Value::Figure(n, format::rate(n), if n == 0 { Role::Faint } else { Role::Text })
     };
     let failed = stand.map_or(0, |stand| stand.failed);
@@ -99,8 +133,8 @@ fn record(row: &Row, was: Option<&Row>, elapsed_ms: u64) -> Record {
             leads,
             Value::text(forward.kind.as_str(), Role::Soft),
             count(|stand| u64::from(stand.open)),
-            rate(|stand| stand.sent),
-            rate(|stand| stand.received),
+            figure(|stand| stand.sent),
+            figure(|stand| stand.received),
             count(|stand| stand.total),
             Value::Figure(failed, failed.to_string(), failed_role),
             Value::bytes(stand.map(|stand| stand.sent)),
@@ -158,6 +192,7 @@ pub fn listed(answer: Result<Listing, CallError>) -> Update {
         }
         let elapsed_ms = now_ms.saturating_sub(store.forwards.came_ms);
         let before = std::mem::take(&mut store.forwards.rows);
+        trace(&mut store.forwards.traffic, &rows, &before, (now_ms, elapsed_ms));
         let was = |row: &Row| before.get(&number(&row.forward.name));
         let records: Vec<Record> =
             rows.iter().map(|row| record(row, was(row), elapsed_ms)).collect();

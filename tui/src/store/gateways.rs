@@ -2,6 +2,7 @@
 //! looked at, from its host.
 
 use super::sheets::{Record, SheetKey, Target, Value, id_of, of_number};
+use super::traffic::Traffic;
 use super::{Store, Update};
 use crate::theme::Role;
 use crate::widgets::format;
@@ -61,6 +62,8 @@ pub struct One {
     pub bans: Vec<(String, String, u64)>,
     /// When these two were asked for.
     pub asked_ms: u64,
+    /// Bytes a second of all listeners lately.
+    pub traffic: Traffic,
 }
 
 /// The number of a gateway's row, and of its pages.
@@ -293,6 +296,17 @@ impl One {
         ))
     }
 
+    /// Bytes a second of all listeners, from clients and to them.
+    fn rates(&self) -> Option<(u64, u64)> {
+        let count = self.figures.as_ref().ok()?.listeners.len();
+        self.since()?;
+        let rates = (0..count).filter_map(|at| self.listener_rates(at));
+        let add = |(to, from): (u64, u64), (_, more, back): (u64, u64, u64)| {
+            (to.saturating_add(more), from.saturating_add(back))
+        };
+        Some(rates.fold((0, 0), add))
+    }
+
     fn records(&self) -> Vec<Record> {
         let Ok(figures) = &self.figures else { return Vec::new() };
         let since = self.since();
@@ -394,10 +408,15 @@ pub fn told(number: u64, answer: Result<Figures, CallError>) -> Update {
             ended: None,
             bans: Vec::new(),
             asked_ms: 0,
+            traffic: Traffic::default(),
         };
         if let Some(was) = was {
             (one.ended, one.bans, one.asked_ms) = (was.ended, was.bans, was.asked_ms);
             one.before = was.figures.ok();
+            one.traffic = was.traffic;
+            if let Some((to, from)) = one.rates() {
+                one.traffic.push(now_ms, to, from);
+            }
         }
         let records = one.records();
         let error = one.figures.as_ref().err().cloned();

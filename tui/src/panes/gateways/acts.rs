@@ -28,7 +28,7 @@ use cmdr_protocol::human;
 use cmdr_protocol::{Call as _, CallError, HostId};
 
 /// How often a gateway's host is asked how it does.
-const STATUS_MS: u64 = 2000;
+pub(super) const STATUS_MS: u64 = 2000;
 /// How often it is asked about connections that have ended, and about bans.
 const LOG_MS: u64 = 5000;
 /// After an answer that was none.

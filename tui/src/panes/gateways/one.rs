@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::keymap::{Binding, Command, LIST, key};
 use crate::panes::sheet::{View, column, dotted, figure, rest, split};
 use crate::panes::write::Subject;
-use crate::panes::{Context, Entry, Pane, Subscription};
+use crate::panes::{Context, Entry, Pane, Subscription, traffic};
 use crate::store::gateways::{self as store, One, upstreams};
 use crate::theme::Role;
 use crate::widgets::table::{self, Column};
@@ -67,6 +67,8 @@ const COLUMNS: &[Column] = &[
 
 /// Busiest clients of each listener that are shown.
 const TALKERS: usize = 5;
+/// Rows of the live chart.
+const TRAFFIC: u16 = 9;
 /// Rows below the list, where there is room.
 const BELOW: u16 = 8;
 
@@ -200,7 +202,14 @@ impl GatewayPane {
             lines.extend(ended());
         }
         put(context, frame, inner, &lines);
-        if let Some(right) = right {
+        if let Some(mut right) = right {
+            if right.height >= TRAFFIC + 6 {
+                let above = Rect { height: TRAFFIC, ..right };
+                right = Rect { y: above.bottom(), height: right.height - TRAFFIC, ..right };
+                let (name, every) =
+                    (texts.get("traffic.title"), context.store.interval_ms(acts::STATUS_MS));
+                traffic::draw(context, frame.buffer_mut(), above, name, &one.traffic, every);
+            }
             let inner = panel(frame, right, "gateways.log");
             put(context, frame, inner, &ended());
         }
