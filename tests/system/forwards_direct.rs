@@ -25,11 +25,25 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 
-async fn host(world: &World, name: &str, forwards: &str) -> BareAgent {
+fn config(world: &World, name: &str, forwards: &str) -> Config {
     let mut config = Config::new(world.path(name));
     let policy = format!("[forwards]\n{forwards}\n");
     config.policy = Policy::parse(Path::new("/etc/cmdr/agent.toml"), &policy).unwrap();
-    world.agent_with(name, config).await
+    config
+}
+
+async fn host(world: &World, name: &str, forwards: &str) -> BareAgent {
+    world.agent_with(name, config(world, name, forwards)).await
+}
+
+/// One whose link goes over this wire.
+async fn host_over(world: &World, wire: &Proxy, name: &str, forwards: &str) -> BareAgent {
+    let token = world.token(TokenKind::Host, Role::NONE, 1).await;
+    let key = SecretKey::generate().unwrap();
+    let mut dialer = world.dialer(PeerKind::Agent, key, Some(&token));
+    dialer.name = name.into();
+    dialer.target.address = wire.address().to_string();
+    world.agent_as(&dialer, config(world, name, forwards)).await
 }
 
 /// Two hosts, the service that one sees, and a forward to it from the other.
@@ -72,6 +86,39 @@ impl Story {
     async fn until(&self, what: &str, is: impl Fn(&Stand) -> bool) {
         until(what, async || is(&row(&self.client, "db").await.stand.unwrap_or_default())).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_links_that_are_late_all_comes_in_order_and_with_a_link_that_is_cut_its_connections_end()
+ {
+    let (world, service, at) = (World::start().await, echo("one").await, free().await);
+    let hub = world.address;
+    let (near, far) = (Proxy::start(hub).await, Proxy::start(hub).await);
+    let _edge = host_over(&world, &near, "edge", &format!("listen = [\"{at}\"]")).await;
+    let _db1 = host_over(&world, &far, "db1", &format!("targets = [\"{service}\"]")).await;
+    let client = world.client(Role::ADMINISTRATOR).await;
+    let forward = Forward {
+        name: "db".into(),
+        host: "edge".into(),
+        listen: at.to_string(),
+        via: "db1".into(),
+        to: place(service),
+        ..Forward::default()
+    };
+    client.call(None, &Put(forward), PATIENCE).await.unwrap();
+    until_is(&client, "db", "listening").await;
+    near.set(Fault::Delay(Duration::from_millis(30)));
+    far.set(Fault::Delay(Duration::from_millis(60)));
+    let talk = async || {
+        let mut tcp = TcpStream::connect(at).await.unwrap();
+        assert_eq!(hear(&mut tcp, 3).await, "one");
+        says_all(tcp, 200_000).await;
+    };
+    futures::future::join_all((0..4).map(|_| talk())).await;
+    let mut tcp = TcpStream::connect(at).await.unwrap();
+    assert_eq!(hear(&mut tcp, 3).await, "one");
+    far.set(Fault::Cut);
+    assert!(is_over(&mut tcp).await);
 }
 
 /// Everything comes back that is said, and a goodbye after the end.
