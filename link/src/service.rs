@@ -13,14 +13,17 @@ use crate::relay::{Ended, GIVEN_UP};
 use cmdr_protocol::envelope::{Caller, Header, Kind};
 use cmdr_protocol::files::Chunk;
 use cmdr_protocol::{Call, CallError, ErrorKind, Feed};
+use futures::StreamExt as _;
+// Of a channel of tokio's each has room for 32 messages from the beginning on: too much for what mostly says nothing.
+use futures::channel::mpsc;
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// A stream must say what it wants within so long.
@@ -29,6 +32,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
 /// The largest header: it may name two paths.
 const MAX_HEADER: usize = 12 * 1024;
+/// While a handler takes no inputs it is looked so often whether its caller is there.
+const LOOK: Duration = Duration::from_secs(1);
 /// Inputs of a feed that its handler has not taken yet.
 const INPUTS: usize = 8;
 
@@ -67,7 +72,8 @@ impl<T> std::fmt::Debug for Service<T> {
 #[derive(Debug)]
 pub struct Feeding<F: Feed> {
     writer: Arc<Mutex<FrameWriter<Stream>>>,
-    inputs: mpsc::Receiver<bytes::Bytes>,
+    /// Absent in a handle that only sends.
+    inputs: Option<mpsc::Receiver<bytes::Bytes>>,
     kind: PhantomData<fn(F) -> F>,
 }
 
@@ -94,7 +100,7 @@ impl<F: Feed> Feeding<F> {
     /// direction may wait for the other.
     #[must_use]
     pub fn sender(&self) -> Self {
-        Self { writer: self.writer.clone(), inputs: mpsc::channel(1).1, kind: PhantomData }
+        Self { writer: self.writer.clone(), inputs: None, kind: PhantomData }
     }
 
     /// The caller's next input. Waits for good when none comes: a caller that goes away ends the
@@ -108,7 +114,11 @@ impl<F: Feed> Feeding<F> {
         &mut self,
         read: impl Fn(&bytes::Bytes) -> Result<T, codec::DecodeError>,
     ) -> Result<T, CallError> {
-        match self.inputs.recv().await {
+        let next = match &mut self.inputs {
+            Some(inputs) => inputs.next().await,
+            None => None,
+        };
+        match next {
             Some(bytes) => read(&bytes).map_err(|e| {
                 CallError::malformed(format!("an input of {} cannot be read: {e}", F::METHOD))
             }),
@@ -185,7 +195,8 @@ impl<T: Send + Sync + 'static> Service<T> {
         let run: Handler<T> = Box::new(move |context, asked, body, resource, wire| {
             let feed: F = read_body(F::METHOD, body)?;
             check_resource(&feed.resource(), resource)?;
-            let feeding = Feeding { writer: wire.writer, inputs: wire.inputs, kind: PhantomData };
+            let inputs = Some(wire.inputs);
+            let feeding = Feeding { writer: wire.writer, inputs, kind: PhantomData };
             Ok(Box::pin(handler(context, asked, feed, feeding)))
         });
         self.handlers.insert(F::METHOD, (Kind::Feed, run));
@@ -230,7 +241,7 @@ impl<T: Send + Sync + 'static> Service<T> {
         Fut: Future<Output = Result<(), CallError>> + Send,
     {
         let writer = Arc::new(Mutex::new(FrameWriter::new(stream.clone())));
-        let (send_input, inputs) = mpsc::channel(INPUTS);
+        let (mut send_input, inputs) = mpsc::channel(INPUTS);
         let wire = Wire { writer: writer.clone(), inputs };
         let running = match self.begin(header, &body, wire) {
             Ok(running) => running,
@@ -255,7 +266,7 @@ impl<T: Send + Sync + 'static> Service<T> {
         let result = tokio::select! {
             biased;
             result = limited => result,
-            () = pump(&mut reader, &stream, &send_input) => {
+            () = pump(&mut reader, &stream, &mut send_input) => {
                 tracing::debug!(method = header.method, trace = header.trace, "given up by the caller");
                 let gone = CallError::new(ErrorKind::Cancelled, GIVEN_UP);
                 // There is nobody left to be told that this was not put down.
@@ -361,23 +372,22 @@ async fn finish(writer: &mut FrameWriter<Stream>, reader: &mut FrameReader<Strea
 async fn pump(
     reader: &mut FrameReader<Stream>,
     stream: &Stream,
-    inputs: &mpsc::Sender<bytes::Bytes>,
+    inputs: &mut mpsc::Sender<bytes::Bytes>,
 ) {
     while let Ok(Some(frame)) = reader.next().await {
         if frame.tag != Tag::Body {
             return;
         }
-        let mut look = tokio::time::interval(Duration::from_secs(1));
-        let permit = loop {
-            tokio::select! {
-                biased;
-                permit = inputs.reserve() => break permit,
-                _ = look.tick() => if stream.is_closed() { return },
+        let room = loop {
+            match timeout(LOOK, poll_fn(|cx| inputs.poll_ready(cx))).await {
+                Ok(room) => break room,
+                Err(_) if stream.is_closed() => return,
+                Err(_) => {}
             }
         };
         // A method that takes no inputs has dropped its end; what it is sent means nothing.
-        if let Ok(permit) = permit {
-            permit.send(frame.payload);
+        if room.is_ok() {
+            inputs.start_send(frame.payload).ok();
         }
     }
 }

@@ -49,21 +49,23 @@ async fn dial(
     let (caller, to) = (clean_to_width(caller, 64), clean_to_width(&dial.to.to_string(), 300));
     tracing::debug!(caller, trace = who.trace, to, "a forward");
     if dial.look {
-        let at = addresses(&agent, &dial.to).await?.into_iter().next();
+        let at = Box::pin(addresses(&agent, &dial.to)).await?.into_iter().next();
         let opened = at.map(|at| at.to_string()).unwrap_or_default();
         return give.send(&Piece { opened, ..Piece::default() }).await;
     }
     let done = match dial.carries {
         Carries::Tcp => {
-            let (tcp, at) = connect(&agent, &dial.to).await?;
+            // Boxed, as what is large and over before the rest begins: most connections are silent most of the time.
+            let (tcp, at) = Box::pin(connect(&agent, &dial.to)).await?;
             give.send(&Piece { opened: at.to_string(), ..Piece::default() }).await?;
             tunnel::carry(tcp, &mut give, &mut take, &counted).await
         }
         Carries::Udp => {
-            let (socket, at) = aim(&agent, &dial.to).await?;
+            let (socket, at) = Box::pin(aim(&agent, &dial.to)).await?;
             give.send(&Piece { opened: at.to_string(), ..Piece::default() }).await?;
             let socket = Datagrams::Socket(socket);
-            tunnel::carry_datagrams(socket, &mut give, &mut take, QUIET, &counted).await
+            let carried = tunnel::carry_datagrams(socket, &mut give, &mut take, QUIET, &counted);
+            Box::pin(carried).await
         }
         Carries::Unknown => {
             return Err(CallError::malformed("this agent knows no such kind of forward"));

@@ -35,7 +35,7 @@ pub(super) async fn lead(
     let (mut give, mut take) = (feeding.sender(), feeding);
     let done = async {
         if let Some(offer) = &accept.direct {
-            match direct::claim(agent, offer).await {
+            match Box::pin(direct::claim(agent, offer)).await {
                 Ok((mut items, mut inputs)) => {
                     counts.went(Ok(()));
                     return tunnel::carry(tcp, &mut inputs, &mut items, &counts.carried).await;

@@ -90,7 +90,7 @@ pub(in crate::services::forwards) async fn meet(
 ) -> Result<(), CallError> {
     let counted = Counted::default();
     let (mut give, mut take) = (feeding.sender(), feeding);
-    let (tcp, at) = connect(&agent, &meet.to).await?;
+    let (tcp, at) = Box::pin(connect(&agent, &meet.to)).await?;
     let mut expected = expect(&agent, meet.ticket, meet.key);
     let (opened, at) = (at.to_string(), agent.policy().forwards.dialed_at());
     give.send(&Piece { opened, at, ..Piece::default() }).await?;
