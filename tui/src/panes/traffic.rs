@@ -4,7 +4,7 @@ use super::Context;
 use crate::store::traffic::{Moment, Traffic};
 use crate::theme::Role;
 use crate::widgets::chart::{Chart, Series, nice_bytes};
-use crate::widgets::{format, frame as boxes};
+use crate::widgets::{format, frame as boxes, table};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -37,7 +37,11 @@ pub(super) fn draw(
     let minutes = texts.fill("overview.minutes", &[&MINUTES.to_string()]);
     let note = Line::styled(format!(" {minutes} "), theme.style(Role::Soft));
     let inner = boxes::panel(buffer, area, Line::from(title), note, theme, glyphs);
-    let Some(now_ms) = last.map(|moment| moment.at_ms) else { return };
+    let Some(now_ms) = last.map(|moment| moment.at_ms) else {
+        let line = Line::styled(texts.get("traffic.none"), theme.style(Role::Soft));
+        let width = inner.width.saturating_sub(1);
+        return table::put(buffer, inner.x + 1, inner.y, width, &line, false);
+    };
     let upper = Rect { height: inner.height / 2, ..inner };
     let lower = Rect { y: upper.bottom(), height: inner.height - upper.height, ..inner };
     let from_ms = now_ms.saturating_sub(MINUTES * 60_000 + 5000);
