@@ -34,7 +34,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -338,13 +338,8 @@ pub async fn serve(service: Arc<Service<Agent>>, link: Link, mut streams: mpsc::
         tokio::select! {
             stream = streams.recv() => {
                 let Some(stream) = stream else { break };
-                let (service, permit) = (service.clone(), free.clone().try_acquire_owned());
-                answering.spawn(async move {
-                    match permit {
-                        Ok(permit) => answer(&service, stream, permit).await,
-                        Err(_) => service::refuse(&stream, &busy()).await,
-                    }
-                });
+                let (service, free) = (service.clone(), free.clone());
+                answering.spawn(async move { answer(&service, stream, free).await });
             }
             Some(done) = answering.join_next() => {
                 if let Err(e) = done && e.is_panic() {
@@ -364,7 +359,7 @@ fn busy() -> CallError {
     )
 }
 
-async fn answer(service: &Service<Agent>, stream: Stream, permit: OwnedSemaphorePermit) {
+async fn answer(service: &Service<Agent>, stream: Stream, free: Arc<Semaphore>) {
     let mut reader = FrameReader::new(stream.clone());
     let header = match timeout(REQUEST_TIMEOUT, service::read_header(&mut reader)).await {
         Ok(Ok(header)) => header,
@@ -375,9 +370,10 @@ async fn answer(service: &Service<Agent>, stream: Stream, permit: OwnedSemaphore
     };
     let agent = service.context();
     let admitted = allowed(agent.policy(), &header).and_then(|()| {
-        // Connections that are carried are many and last: they have places of their own, so that others find some.
+        // Connections that are carried are many and last: they have places of their own, so that others find some. Before the
+        // header was read nobody has a place: hundreds that come at once are not yet told apart. The link bounds those.
         if ![Dial::METHOD, Meet::METHOD, Accept::METHOD].contains(&header.method.as_str()) {
-            return Ok(permit);
+            return free.try_acquire_owned().map_err(|_| busy());
         }
         agent.tunnels().clone().try_acquire_owned().map_err(|_| {
             let most = agent.policy().forwards.max;

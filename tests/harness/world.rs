@@ -186,6 +186,8 @@ impl World {
         let token = self.token(TokenKind::Host, Role::NONE, 1).await;
         let mut dialer = self.dialer(PeerKind::Agent, SecretKey::generate().unwrap(), Some(&token));
         name.clone_into(&mut dialer.name);
+        // As the program does.
+        dialer.limits.streams += config.policy.forwards.max;
         self.agent_as(&dialer, config).await
     }
 

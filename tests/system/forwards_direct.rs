@@ -203,6 +203,29 @@ async fn what_does_not_go_directly_goes_by_the_hub_within_a_second_and_it_is_sai
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hundreds_that_come_at_once_are_all_carried_and_what_is_too_many_is_told_at_once() {
+    let door = free().await;
+    let story = Story::begin(
+        &format!("direct_to = [\"{door}\"]\nmax = 300"),
+        &format!("direct = \"{door}\"\nmax = 300"),
+    )
+    .await;
+    let all = (0..300).map(|_| async { TcpStream::connect(story.at).await.unwrap() });
+    let mut all = futures::future::join_all(all).await;
+    for tcp in &mut all {
+        assert_eq!(hear(tcp, 3).await, "one");
+    }
+    story.until("all are there", |stand| stand.open == 300 && stand.failed == 0).await;
+    let began = Instant::now();
+    // A reset may come before it is known that somebody was there.
+    if let Ok(mut more) = TcpStream::connect(story.at).await {
+        assert!(is_over(&mut more).await);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    story.until("it is said why", |stand| stand.last_error.contains("max under [forwards]")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wire_between_two_hosts_that_is_cut_costs_what_was_on_it_and_nothing_after_it() {
     let door = free().await;
     let wire = Proxy::start(door).await;

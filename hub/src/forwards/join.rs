@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The host that connects has so long to do it.
 const DIALING: Duration = Duration::from_secs(25);
 
-/// Joins a connection that waits at a host. The error is why nobody has taken it from there.
+/// Joins a connection that waits at a host. The error is why it waits in vain, or broke.
 pub(super) async fn join(
     hub: &Arc<Hub>,
     host: HostId,
@@ -56,12 +56,11 @@ pub(super) async fn join(
     let why = format!("the forward {}", record.name);
     let trail = Trail::by_clock(hub, &caller, &header, &request, &why).await?;
     let connection = Connection { hub, record: &record, host, via, from, knock: &knock };
-    let mut taken = false;
     let (result, carried) = match connection.met(&caller).await {
-        Some(Ok((far, offer))) => connection.carried(far, Some(offer), &mut taken).await,
+        Some(Ok((far, offer))) => connection.carried(far, Some(offer)).await,
         Some(Err(e)) => (Err(e), None),
         None => match connection.dialed(&caller, &dial).await {
-            Ok((far, _)) => connection.carried(far, None, &mut taken).await,
+            Ok((far, _)) => connection.carried(far, None).await,
             Err(e) => (Err(e), None),
         },
     };
@@ -70,8 +69,7 @@ pub(super) async fn join(
         let last = last.and_then(|last| codec::encode(&last).ok());
         drop(trail.end(Ended { result: result.clone(), last }).await);
     }
-    // Once it is taken, its end is told by the connection itself.
-    if taken { Ok(()) } else { result }
+    result
 }
 
 /// Both ways of the connection to the far end.
@@ -143,7 +141,6 @@ impl Connection<'_> {
         &self,
         far: Far<F>,
         direct: Option<Offer>,
-        taken: &mut bool,
     ) -> (Result<(), CallError>, Option<String>)
     where
         F: Feed<Input = Piece, Item = Piece>,
@@ -155,7 +152,6 @@ impl Connection<'_> {
             Ok(near) => near,
             Err(e) => return (Err(e), None),
         };
-        *taken = true;
         let (mut items, mut inputs) = near.split();
         let (there, back) = (AtomicU64::new(0), AtomicU64::new(0));
         let forth = tunnel::pass(&mut items, &mut far_inputs, &there);
