@@ -226,6 +226,21 @@ async fn hundreds_that_come_at_once_are_all_carried_and_what_is_too_many_is_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_that_have_not_said_what_they_want_take_no_place_of_others() {
+    let story = Story::begin("", "").await;
+    let link = story.world.hub.fleet.link(story.db1.id).unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..220 {
+        let mut stream = link.open().unwrap();
+        // The first byte of a header.
+        futures::AsyncWriteExt::write_all(&mut stream, &[0]).await.unwrap();
+        silent.push(stream);
+    }
+    says_all(story.connect().await.0, 1000).await;
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wire_between_two_hosts_that_is_cut_costs_what_was_on_it_and_nothing_after_it() {
     let door = free().await;
     let wire = Proxy::start(door).await;
