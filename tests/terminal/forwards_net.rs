@@ -27,12 +27,16 @@ impl Story {
         hub.address = format!("{}:0", net.ours);
         hub.start_again();
         let at = SocketAddr::from((net.its, 7000));
-        let (mut edge, mut db1) =
-            (format!("listen = [\"{at}\"]\n"), format!("targets = [\"127.0.0.1:{service}\"]\n"));
-        if direct {
-            edge += &format!("direct_to = [\"{}:{door}\"]\n", net.ours);
-            db1 += &format!("direct = \"{}:{door}\"\n", net.ours);
-        }
+        let (to, meet) = if direct {
+            (
+                format!("direct_to = [\"{}:{door}\"]", net.ours),
+                format!("direct = \"{}:{door}\"", net.ours),
+            )
+        } else {
+            (String::new(), String::new())
+        };
+        let edge = format!("listen = [\"{at}\"]\n{to}\n");
+        let db1 = format!("targets = [\"127.0.0.1:{service}\"]\n{meet}\n");
         let agent = |command: &dyn Fn() -> Command, name: &str, policy: &str| {
             let path = |end: &str| hub.dir.path().join(format!("{name}{end}"));
             std::fs::write(path(".toml"), format!("[forwards]\n{policy}")).unwrap();
