@@ -130,7 +130,8 @@ async fn what_happened_to_alerts_goes_and_an_alert_that_fires_stays() {
         let asked = alerts::History { rule: "away".into(), ..alerts::History::default() };
         ask(&client, &asked).await.unwrap().happened.len()
     };
-    assert_eq!(happened().await, 1);
+    // It is told a moment before it is on the disk.
+    until("it is written down", async || happened().await == 1).await;
     let done = purged(&client, Kind::Alerts).await;
     assert!(done.count >= 1 && done.bytes > 0, "{done:?}");
     assert_eq!(happened().await, 0);

@@ -7,6 +7,7 @@ use cmdr_link::client::{Inputs, Items};
 use cmdr_link::link::{self, DialError, Link, Target};
 use cmdr_link::mux::Limits;
 use cmdr_link::{Client, clock};
+use cmdr_protocol::CallError;
 use cmdr_protocol::display::clean_to_width;
 use cmdr_protocol::forwards::Piece;
 use cmdr_protocol::forwards::direct::{Claim, MAX_ADDRESSES, Offer};
@@ -63,20 +64,17 @@ pub(in crate::services::forwards) async fn claim(
         inputs.send(&Piece::default()).await?;
         Ok((items, inputs))
     };
-    let claimed = match timeout_at(deadline, claimed).await {
-        Ok(claimed) => claimed.map_err(|e: cmdr_protocol::CallError| e.message),
-        Err(_) => Err(format!("the other host did not answer within {} ms", WAIT.as_millis())),
-    };
-    claimed.map_err(|why| {
-        let why = clean_to_width(&why, WHY);
-        if let Some(Peer::Up { link: known, avoid }) =
-            agent.direct().lock().peers.get_mut(&offer.key)
-            && known.same(&link)
-        {
-            *avoid = Some((Instant::now() + SLOW, why.clone()));
-        }
-        why
-    })
+    if let Ok(claimed) = timeout_at(deadline, claimed).await {
+        // What is wrong with one connection says nothing of the link.
+        return claimed.map_err(|e: CallError| clean_to_width(&e.message, WHY));
+    }
+    let why = format!("the other host did not answer within {} ms", WAIT.as_millis());
+    if let Some(Peer::Up { link: known, avoid }) = agent.direct().lock().peers.get_mut(&offer.key)
+        && known.same(&link)
+    {
+        *avoid = Some((Instant::now() + SLOW, why.clone()));
+    }
+    Err(why)
 }
 
 /// What there is of a link.

@@ -163,6 +163,12 @@ pub(crate) async fn listen(agent: Agent) {
     if agent.policy().allows_method(Meet::METHOD).is_err() {
         return;
     }
+    if agent.policy().forwards.dialed_at().is_empty() {
+        tracing::error!(
+            "no host can come for connections of forwards: where others dial {at} has to be said (direct_as under [forwards])"
+        );
+        return;
+    }
     let mut key = agent.direct().key.subscribe();
     if key.wait_for(Option::is_some).await.is_err() {
         return;
